@@ -1,0 +1,93 @@
+"""Tables of plain text, and the figures in them."""
+
+from __future__ import annotations
+
+import math
+import statistics
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+
+@dataclass(frozen=True)
+class Spread:
+    """
+    The median of repeated measurements, and the range in which all lie; formats as ``median [min..max]``.
+
+    ``sure`` is the range in which the median itself lies with 95 % (by order statistics, whatever the distribution).
+    """
+
+    median: float
+    low: float
+    high: float
+    sure: tuple[float, float]
+
+    @classmethod
+    def of(cls, values: Iterable[float]) -> Self:
+        """The spread of *values*."""
+        known = sorted(values)
+        rank = max(0, math.floor((len(known) - 1.96 * math.sqrt(len(known))) / 2))
+        return cls(statistics.median(known), known[0], known[-1], (known[rank], known[-1 - rank]))
+
+    def __format__(self, spec: str) -> str:
+        return f"{self.median:{spec}} [{self.low:{spec}}..{self.high:{spec}}]"
+
+    def surely(self, spec: str) -> str:
+        """The range of the median."""
+        return f"{self.sure[0]:{spec}}..{self.sure[1]:{spec}}"
+
+    def count(self) -> str:
+        """As a count that should be the same each time: one number where it was."""
+        return f"{self.low:.0f}" if self.low == self.high else f"{self.low:.0f}..{self.high:.0f}"
+
+
+@dataclass(frozen=True)
+class Table:
+    """One sentence that says what is shown, and rows under the names of their columns."""
+
+    sentence: str
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str]]
+
+    def text(self) -> str:
+        """The table, its first column to the left and the others to the right."""
+        lines = [self.columns, *self.rows]
+        widths = [max(len(line[column]) for line in lines) for column in range(len(self.columns))]
+        return "\n".join([self.sentence, *(f"  {_line(line, widths)}" for line in lines)])
+
+
+def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
+    first, *others = (cell.rjust(width) for cell, width in zip(cells, widths, strict=True))
+    return "  ".join([first.strip().ljust(widths[0]), *others]).rstrip()
+
+
+@dataclass(frozen=True)
+class Report:
+    """What one scenario found: for people, and as JSON."""
+
+    tables: Sequence[Table]
+    data: dict[str, Any] = field(default_factory=dict)
+
+    def text(self) -> str:
+        """All tables, with an empty line before each."""
+        return "".join(f"\n{table.text()}\n" for table in self.tables)
+
+
+def plain(figures: dict[str, Spread]) -> dict[str, Any]:
+    """*figures* as JSON takes them."""
+    return {name: _plain(spread) for name, spread in figures.items()}
+
+
+def _plain(spread: Spread) -> dict[str, Any]:
+    sure = [_short(end) for end in spread.sure]
+    return {"median": _short(spread.median), "min": _short(spread.low), "max": _short(spread.high), "median_95": sure}
+
+
+def _short(figure: float) -> float:
+    return float(f"{figure:.4g}")
+
+
+def progress(done: int, of: int, what: str) -> None:
+    """Say on stderr how far a scenario is."""
+    print(f"  {what} {done}/{of}", file=sys.stderr, flush=True)

@@ -1,0 +1,89 @@
+"""Authentication for the Exterview API on aiohttp: one login for any number of requests, replayed invisibly."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ._events import Reason
+from ._login_context import LoginContext
+from ._middleware import ExterviewAuth
+from ._refusal import graphql_unauthenticated
+from ._session import AuthSession
+from ._settings import PRODUCTION, SANDBOX
+from ._stats import Stats
+from ._token import Token
+from .errors import (
+    ApiError,
+    BadRequestError,
+    ClosedError,
+    ConfigurationError,
+    CredentialsRejectedError,
+    ExterviewAuthError,
+    ForbiddenError,
+    GraphQLError,
+    InsecureTransportError,
+    LoggedOutError,
+    LoginBudgetExceededError,
+    LoginError,
+    LoginUnavailableError,
+    ReentrantLoginError,
+    UnauthorizedError,
+)
+from .logins import PasswordLogin, StaticLogin
+from .stores import TokenStore
+
+if TYPE_CHECKING:
+    from ._pool import AuthPool
+    from .logins import OAuth2Login
+    from .stores import MemoryStore
+
+__all__ = [
+    "PRODUCTION",
+    "SANDBOX",
+    "ApiError",
+    "AuthPool",
+    "AuthSession",
+    "BadRequestError",
+    "ClosedError",
+    "ConfigurationError",
+    "CredentialsRejectedError",
+    "ExterviewAuth",
+    "ExterviewAuthError",
+    "ForbiddenError",
+    "GraphQLError",
+    "InsecureTransportError",
+    "LoggedOutError",
+    "LoginBudgetExceededError",
+    "LoginContext",
+    "LoginError",
+    "LoginUnavailableError",
+    "MemoryStore",
+    "OAuth2Login",
+    "PasswordLogin",
+    "Reason",
+    "ReentrantLoginError",
+    "StaticLogin",
+    "Stats",
+    "Token",
+    "TokenStore",
+    "UnauthorizedError",
+    "graphql_unauthenticated",
+]
+
+_ON_FIRST_USE = {"AuthPool": "._pool", "MemoryStore": ".stores", "OAuth2Login": ".logins"}
+
+
+if not TYPE_CHECKING:  # so that a misspelt name is an error to the type checker
+
+    def __getattr__(name: str) -> Any:
+        """What needs a library of its own is loaded on first use (PEP 562)."""
+        if name not in _ON_FIRST_USE:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from importlib import import_module  # noqa: PLC0415 - on first use
+
+        value = globals()[name] = getattr(import_module(_ON_FIRST_USE[name], __name__), name)
+        return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,7 @@
+"""``python -m exterview_auth``."""
+
+import sys
+
+from ._cli import main
+
+sys.exit(main())

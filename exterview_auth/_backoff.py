@@ -1,0 +1,31 @@
+"""When a login endpoint that is not available is asked again. Loaded with the first login, not with the package."""
+
+from __future__ import annotations
+
+import asyncio
+
+import tenacity
+
+from ._clock import Clock
+from .errors import LoginUnavailableError
+
+_exponential = tenacity.wait_exponential(multiplier=0.25, max=10) + tenacity.wait_random(0, 0.25)
+
+
+def until(deadline: float, clock: Clock) -> tenacity.AsyncRetrying:
+    """Retry `LoginUnavailableError` for as long as the next attempt would begin before *deadline*; then raise it."""
+    return tenacity.AsyncRetrying(
+        retry=tenacity.retry_if_exception_type(LoginUnavailableError),
+        wait=_wait,
+        stop=lambda state: clock() + state.upcoming_sleep >= deadline,
+        sleep=asyncio.sleep,
+        reraise=True,
+    )
+
+
+def _wait(state: tenacity.RetryCallState) -> float:
+    """Exponential, with jitter; where the endpoint said when to come back, not before that."""
+    failure = state.outcome.exception() if state.outcome is not None else None
+    asked = failure.retry_after if isinstance(failure, LoginUnavailableError) else None
+    backoff = float(_exponential(state))
+    return backoff if asked is None else max(0.0, asked) + min(backoff, 0.25)

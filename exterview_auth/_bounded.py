@@ -1,0 +1,57 @@
+"""Calls into code that is not ours: it may hang, block, swallow its cancellation or cancel itself."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+CANCEL_GRACE = 1.0
+"""Seconds that cancelled work has for its own cleaning up before it is left alone."""
+
+
+class CancelledItselfError(Exception):
+    """The called code ended in ``CancelledError``, although nobody cancelled it."""
+
+
+async def bounded(call: Awaitable[T], seconds: float | None = None, *, finish: bool = False) -> T:
+    """
+    The result of *call*, run in a task of its own.
+
+    Raises ``TimeoutError`` after *seconds*, and ends at most `CANCEL_GRACE` after that or after its own cancellation,
+    also where *call* does not let itself be cancelled: it is left behind then, and what becomes of it is ignored.
+    With *finish*, a cancellation gives *call* that grace to come to its end first.
+    """
+    task = asyncio.ensure_future(_as_coroutine(call))
+    try:
+        done, _ = await asyncio.wait([task], timeout=seconds)
+    except asyncio.CancelledError:
+        if finish:
+            await asyncio.wait([task], timeout=CANCEL_GRACE)
+        await cancel_and_wait(task)
+        raise
+    if not done:
+        await cancel_and_wait(task)
+        raise TimeoutError
+    if task.cancelled():
+        raise CancelledItselfError
+    return task.result()
+
+
+async def cancel_and_wait(task: asyncio.Task[Any]) -> None:
+    """Cancel *task* and give it `CANCEL_GRACE` to end; what it raises is ignored, now and later."""
+    task.add_done_callback(_ignore_outcome)
+    if not task.done():
+        task.cancel()
+        await asyncio.wait([task], timeout=CANCEL_GRACE)
+
+
+def _ignore_outcome(future: asyncio.Future[Any]) -> None:
+    if not future.cancelled():
+        future.exception()
+
+
+async def _as_coroutine(call: Awaitable[T]) -> T:
+    return await call

@@ -1,0 +1,47 @@
+"""``exterview-auth sandbox``: serve it, and print the environment that leads to it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import shlex
+import signal
+import sys
+from collections.abc import Iterator
+
+from exterview_auth.sandbox import Sandbox
+
+from ._exit_code import ExitCode
+
+
+def run_sandbox(port: int) -> ExitCode:
+    """Serve on *port* (0: any free one) until SIGINT or SIGTERM."""
+    asyncio.run(_serve(port))
+    return ExitCode.FINE
+
+
+async def _serve(port: int) -> None:
+    with _stopped_by_signals() as stopped:
+        async with Sandbox(port=port) as sandbox:
+            print("\n".join(_environment_of(sandbox)), flush=True)
+            if sys.stderr.isatty():
+                print("The sandbox is running; Ctrl-C ends it.", file=sys.stderr, flush=True)
+            await stopped.wait()
+
+
+@contextlib.contextmanager
+def _stopped_by_signals() -> Iterator[asyncio.Event]:
+    """An event that SIGINT and SIGTERM set, from before the first line is printed."""
+    stopped, loop = asyncio.Event(), asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        with contextlib.suppress(NotImplementedError):  # Windows: Ctrl-C ends `asyncio.run` instead
+            loop.add_signal_handler(number, stopped.set)
+    yield stopped
+
+
+def _environment_of(sandbox: Sandbox) -> Iterator[str]:
+    """One variable to a line, quoted where a shell needs it, so that each line can follow ``export``."""
+    yield f"EXTERVIEW_ENDPOINT={shlex.quote(sandbox.endpoint)}"
+    yield f"EXTERVIEW_API_KEY={shlex.quote(sandbox.api_key)}"
+    yield f"EXTERVIEW_EMAIL={shlex.quote(sandbox.email)}"
+    yield f"EXTERVIEW_PASSWORD={shlex.quote(sandbox.password)}"

@@ -1,0 +1,91 @@
+"""The environment's variables as arguments of `ExterviewAuth`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from ._login_context import Login
+from ._settings import checked_api_key, endpoint_url, read_secret_file
+from .errors import ConfigurationError
+from .logins import PasswordLogin, StaticLogin
+
+API_KEY, EMAIL, PASSWORD, BEARER = (
+    "EXTERVIEW_API_KEY",
+    "EXTERVIEW_EMAIL",
+    "EXTERVIEW_PASSWORD",
+    "EXTERVIEW_BEARER_TOKEN",
+)
+T = TypeVar("T")
+
+ENDPOINT, ENVIRONMENT = "EXTERVIEW_ENDPOINT", "EXTERVIEW_ENVIRONMENT"
+
+
+def arguments_from(environ: Mapping[str, str], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Arguments for what *given* leaves open; raises `ConfigurationError` that names what is missing or wrong."""
+    arguments = dict(given)
+    if "endpoint" not in given:
+        arguments.update(_endpoint(environ))
+    if "api_key" not in given:
+        arguments["api_key"] = _api_key(environ)
+    if "login" not in given:
+        arguments["login"] = _login(environ)
+    return arguments
+
+
+def _endpoint(environ: Mapping[str, str]) -> dict[str, str]:
+    endpoint, environment = _variable(environ, ENDPOINT), _variable(environ, ENVIRONMENT)
+    if endpoint is not None:
+        return {"endpoint": str(_naming(ENDPOINT, lambda: endpoint_url(endpoint)))}
+    if environment is None:
+        return {}
+    if environment.lower() not in {"production", "sandbox"}:
+        raise ConfigurationError(f"{ENVIRONMENT} is 'production' or 'sandbox'; for another URL set {ENDPOINT}")
+    return {"endpoint": environment.lower()}
+
+
+def _api_key(environ: Mapping[str, str]) -> str | Callable[[], str]:
+    key, path = _variable(environ, API_KEY), _variable(environ, f"{API_KEY}_FILE")
+    if key is not None:
+        return _naming(API_KEY, lambda: checked_api_key(key))
+    if path is None:
+        raise ConfigurationError(f"the API key is missing; set {API_KEY} or {API_KEY}_FILE")
+    _read(path)
+    return lambda: _read(path)
+
+
+def _read(path: str) -> str:
+    """The key's file, which may be replaced while the process runs."""
+    what = f"{API_KEY}_FILE"
+    return _naming(what, lambda: checked_api_key(read_secret_file(path, "the API key")))
+
+
+def _login(environ: Mapping[str, str]) -> Login:
+    email, password = _variable(environ, EMAIL), environ.get(PASSWORD) or None
+    if email is not None and password is not None:
+        return PasswordLogin(email, password)
+    if email is not None or password is not None:
+        missing, found = (PASSWORD, EMAIL) if password is None else (EMAIL, PASSWORD)
+        raise ConfigurationError(f"{missing} is missing; it belongs to {found}")
+    token, path = _variable(environ, BEARER), _variable(environ, f"{BEARER}_FILE")
+    if token is not None:
+        return _naming(BEARER, lambda: StaticLogin(token))
+    if path is not None:
+        return _naming(f"{BEARER}_FILE", lambda: StaticLogin(Path(path)))
+    raise ConfigurationError(
+        f"the user's credentials are missing; set {EMAIL} and {PASSWORD}, or {BEARER}, or {BEARER}_FILE"
+    )
+
+
+def _variable(environ: Mapping[str, str], name: str) -> str | None:
+    return environ.get(name, "").strip() or None
+
+
+def _naming(variable: str, make: Callable[[], T]) -> T:
+    """What *make* gives; its error's sentence begins with the variable's name."""
+    try:
+        return make()
+    except ConfigurationError as error:
+        named = type(error)(f"{variable}: {error}")
+    raise named

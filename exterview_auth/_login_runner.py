@@ -1,0 +1,129 @@
+"""One login, as often as its endpoint needs to be asked, and what its failures are called."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import NamedTuple
+
+from ._bounded import CancelledItselfError, bounded
+from ._clock import Clock
+from ._events import emit
+from ._login_limits import LONGEST_PAUSE, LoginLimits
+from ._stats import Counters
+from ._token import Token
+from .errors import (
+    ConfigurationError,
+    CredentialsRejectedError,
+    InsecureTransportError,
+    LoginError,
+    LoginUnavailableError,
+    ReentrantLoginError,
+)
+
+
+class Policy(NamedTuple):
+    """How an owner renews; times in seconds."""
+
+    login_timeout: float = 30.0
+    refresh_ahead: float = 300.0
+    max_logins: tuple[int, float] = (5, 60.0)
+
+
+DEFAULTS = Policy()
+
+
+class Issued(NamedTuple):
+    """A login's token, and when it was asked for and received, in seconds of the keeper's clock."""
+
+    token: Token
+    sent: float
+    received: float
+
+
+class LoginRunner:
+    """Runs a login until it gives a token, fails for good, or has no time left."""
+
+    def __init__(
+        self,
+        login: Callable[[Token | None], Awaitable[Token]],
+        *,
+        limits: LoginLimits,
+        clock: Clock,
+        counters: Counters,
+        policy: Policy,
+    ) -> None:
+        self._login = login
+        self._limits = limits
+        self._clock = clock
+        self._counters = counters
+        self._longest_pause = max(LONGEST_PAUSE, policy.login_timeout)
+
+    async def run(self, previous: Token | None, deadline: float) -> Issued:
+        """
+        A token to follow *previous*, before *deadline*.
+
+        An endpoint that is not available is asked again, with exponential backoff and jitter or after its
+        ``Retry-After``. Raises `LoginError` (or what forbids the login altogether) as soon as it is clear that no token comes.
+        """
+        await self._keep_retry_after(deadline)
+        from ._backoff import until  # noqa: PLC0415 - the first login pays for the retry library, not the import
+
+        issued: Issued = await until(deadline, self._clock)(self._attempt, previous)
+        self._limits.succeeded()
+        return issued
+
+    def timed_out(self) -> None:
+        """An attempt was cut off by the login timeout."""
+        self._counters.login_failures += 1
+        emit(logging.WARNING, "login.failed", error="TimeoutError")
+
+    async def _keep_retry_after(self, deadline: float) -> None:
+        wait = self._limits.wait
+        if wait <= 0:
+            return
+        if self._clock() + wait >= deadline:
+            raise LoginUnavailableError(
+                f"the login endpoint asked not to be called for another {wait:.1f} s", retry_after=wait
+            )
+        await asyncio.sleep(wait)
+
+    async def _attempt(self, previous: Token | None) -> Issued:
+        sent = self._clock()
+        try:
+            token = await self._typed(self._login(previous))
+        except (LoginError, ReentrantLoginError, InsecureTransportError) as failure:
+            self._note(failure)
+            raise
+        return Issued(token, sent, self._clock())
+
+    async def _typed(self, call: Awaitable[Token]) -> Token:
+        try:
+            token = await bounded(call)
+        except (LoginError, ReentrantLoginError, InsecureTransportError):
+            raise
+        except CancelledItselfError:
+            raise LoginError("the login ended by cancelling itself; let it return a Token or raise an error") from None
+        except (OSError, TimeoutError) as failure:
+            raise LoginUnavailableError(f"the login could not be made ({type(failure).__name__})") from failure
+        except ConfigurationError as failure:
+            raise LoginError(str(failure)) from failure
+        except Exception as failure:
+            raise LoginError(f"the login ended in {type(failure).__name__}") from failure
+        if not isinstance(token, Token):
+            raise LoginError(f"the login returned {type(token).__name__}; let it return an exterview_auth.Token")
+        return token
+
+    def _note(self, failure: Exception) -> None:
+        self._counters.login_failures += 1
+        if isinstance(failure, CredentialsRejectedError):
+            self._limits.was_rejected(failure)
+        elif isinstance(failure, LoginUnavailableError):
+            self._limits.was_unavailable(failure, self._longest_pause)
+        emit(
+            logging.WARNING,
+            "login.failed",
+            error=type(failure).__name__,
+            retry_after=getattr(failure, "retry_after", None),
+        )

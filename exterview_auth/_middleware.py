@@ -1,0 +1,202 @@
+"""`ExterviewAuth`: the owner of one account's token."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Coroutine, Iterable, Mapping
+from functools import partial
+from typing import Any, NoReturn, Self
+
+from aiohttp import ClientHandlerType, ClientMiddlewareType, ClientRequest, ClientResponse, ClientSession
+from yarl import URL
+
+from ._api_key import ApiKey, ApiKeySource
+from ._clock import boot_time
+from ._environment import arguments_from
+from ._exchange import Exchange, IsUnauthorized, Manner
+from ._hook import OnToken
+from ._keeper import Keeper
+from ._login_call import LoginCall
+from ._login_context import Login
+from ._origins import Origins
+from ._secret import refuse_pickling
+from ._settings import PRODUCTION, checked_account, checked_policy, endpoint_url
+from ._stats import Stats
+from ._token import Token
+from .errors import ConfigurationError
+from .stores import TokenStore
+
+
+class ExterviewAuth:
+    """
+    The owner of one account's token, and an aiohttp client middleware.
+
+    ``ClientSession(middlewares=(auth,))`` or `AuthSession(session, auth)` send every request to the endpoint's origin with
+    the API key and a bearer token. Any number of requests that find no token, or meet a 401, cause one login and are sent
+    (again) with its token.
+
+    - *login*: an async callable ``(LoginContext) -> Token``: `PasswordLogin`, `OAuth2Login`, `StaticLogin` or your own.
+    - *api_key*: the organization's key, or a sync or async callable that is read at every login and after a 401.
+    - *endpoint*: ``"production"``, ``"sandbox"`` or a URL (HTTPS, or loopback).
+    - *store*, *account*: where owners of the same account share their token, and its name there.
+    - *origins*: further URLs whose origins get the credentials.
+    - *login_timeout*: seconds for a login with all its attempts.
+    - *refresh_ahead*: seconds before expiry at which the token is replaced in the background, at most a quarter of its
+      life; 0 for never.
+    - *max_logins*: at most so many useless logins in so many seconds.
+    - *is_unauthorized*: what counts as a refusal, instead of status 401.
+    - *on_token*: told ``(new, old, reason)`` once per login, before any waiting request goes on.
+    - *login_session*: a session for the logins (a proxy, a private CA); never closed here.
+
+    Raises `ConfigurationError` for every argument that cannot be right, before anything is sent.
+    """
+
+    def __init__(
+        self,
+        login: Login,
+        *,
+        api_key: ApiKeySource,
+        endpoint: str | URL = PRODUCTION,
+        store: TokenStore | None = None,
+        account: str | None = None,
+        origins: Iterable[str | URL] = (),
+        login_timeout: float = 30.0,
+        refresh_ahead: float = 300.0,
+        max_logins: tuple[int, float] = (5, 60.0),
+        is_unauthorized: IsUnauthorized | None = None,
+        on_token: OnToken | None = None,
+        login_session: ClientSession | None = None,
+    ) -> None:
+        if login_session is not None and not isinstance(login_session, ClientSession):
+            raise ConfigurationError(f"login_session is an aiohttp.ClientSession, not {type(login_session).__name__}")
+        _check_callables(login=login, is_unauthorized=is_unauthorized, on_token=on_token)
+        self._endpoint = endpoint_url(endpoint)
+        self._account = checked_account(account, login, shared=store is not None)
+        self._api_key = ApiKey(api_key)
+        policy = checked_policy(login_timeout, refresh_ahead, max_logins)
+        call = LoginCall(
+            login, api_key=self._api_key, endpoint=self._endpoint, session=login_session, timeout=policy.login_timeout
+        )
+        self._keeper = Keeper(
+            call,
+            policy=policy,
+            store=store,
+            account=f"{self._endpoint.origin()}|{self._account}",
+            prepare=self._api_key.read,
+            on_token=on_token,
+            clock=boot_time,
+        )
+        self._exchange = Exchange(self._keeper, Origins(self._endpoint, origins), self._api_key, clock=boot_time)
+        self._manner = Manner(is_unauthorized)
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str] = os.environ, **overrides: Any) -> Self:
+        """
+        An owner as the environment describes it.
+
+        ``EXTERVIEW_API_KEY`` (or ``EXTERVIEW_API_KEY_FILE``); ``EXTERVIEW_EMAIL`` and ``EXTERVIEW_PASSWORD``, else
+        ``EXTERVIEW_BEARER_TOKEN`` (or ``EXTERVIEW_BEARER_TOKEN_FILE``); ``EXTERVIEW_ENDPOINT`` or
+        ``EXTERVIEW_ENVIRONMENT``. *overrides* are arguments of the constructor. Raises `ConfigurationError` that names
+        what is missing.
+        """
+        return cls(**arguments_from(environ, overrides))
+
+    # -- as a middleware --------------------------------------------------------------------------------------------
+
+    def __call__(self, request: ClientRequest, handler: ClientHandlerType) -> Coroutine[Any, Any, ClientResponse]:
+        """Send *request*, with credentials if it goes to one of the origins; the answer to its last sending."""
+        return self._exchange.run(request, handler, self._manner)
+
+    @property
+    def endpoint(self) -> URL:
+        """The API's URL."""
+        return self._endpoint
+
+    @property
+    def account(self) -> str:
+        """The account's name, or the login's own identity, or nothing."""
+        return self._account
+
+    def in_manner(self, manner: Manner) -> ClientMiddlewareType:
+        """The middleware for requests with an own refusal test or body factory."""
+        return partial(self._exchange.run, manner=manner)
+
+    @property
+    def manner(self) -> Manner:
+        """How requests are treated that say nothing else."""
+        return self._manner
+
+    def owns(self, url: URL) -> bool:
+        """Whether credentials go to *url*."""
+        return self._exchange.origins.own(url)
+
+    # -- for other transports ---------------------------------------------------------------------------------------
+
+    async def token(self) -> Token:
+        """A usable token, after a login if one is needed. Raises the login's error, `ClosedError`, `LoggedOutError`."""
+        grant = await self._keeper.obtain()
+        grant.asked = True
+        return grant.token
+
+    async def headers(self) -> dict[str, str]:
+        """``Authorization`` and ``x-api-key`` for a request to the endpoint; their values print as ``'***'``."""
+        grant = await self._keeper.obtain()
+        grant.asked = True
+        return {"Authorization": grant.authorization, "x-api-key": self._api_key.value}
+
+    def invalidate(self, token: Token) -> None:
+        """Mark *token* refused: the next request logs in. Nothing happens unless it is the current one."""
+        if not isinstance(token, Token):
+            raise ConfigurationError(f"invalidate takes the Token that was refused, not {type(token).__name__}")
+        self._keeper.invalidate(token)
+
+    def stats(self) -> Stats:
+        """A snapshot of what happened since this owner was made."""
+        return self._keeper.stats()
+
+    # -- the end ----------------------------------------------------------------------------------------------------
+
+    async def logout(self) -> None:
+        """
+        Forget the token here and in the store; the next request logs in anew.
+
+        The result of a login in flight is discarded, and who waits for it gets `LoggedOutError`.
+        """
+        await self._keeper.logout()
+
+    async def aclose(self) -> None:
+        """End all background work. Every later use raises `ClosedError`; closing twice is fine."""
+        await self._keeper.aclose()
+
+    def retire(self) -> None:
+        """A pool says so when it no longer keeps this owner: it goes on for who uses it, and is dropped in silence."""
+        self._keeper.retire()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        await self.aclose()
+
+    def __del__(self, _warnings: Any = warnings) -> None:
+        keeper = getattr(self, "_keeper", None)
+        if keeper is not None and keeper.holds_open:
+            _warnings.warn(f"unclosed {self!r}; call aclose() or use it in async with", ResourceWarning, source=self)
+
+    def __repr__(self) -> str:
+        account = f", account={self._account!r}" if self._account else ""
+        return f"<ExterviewAuth {str(self._endpoint)!r}{account}, {self._keeper.state}>"
+
+    def __reduce_ex__(self, protocol: object) -> NoReturn:
+        refuse_pickling(self)
+
+
+def _check_callables(login: object, **hooks: object) -> None:
+    if not callable(login):
+        raise ConfigurationError(
+            f"login is an async callable such as PasswordLogin(email, password), not {type(login).__name__}"
+        )
+    for name, hook in hooks.items():
+        if hook is not None and not callable(hook):
+            raise ConfigurationError(f"{name} is a callable, not {type(hook).__name__}")

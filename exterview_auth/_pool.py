@@ -1,0 +1,83 @@
+"""`AuthPool`: one owner per account, bounded."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Self
+from weakref import WeakValueDictionary
+
+from cachetools import LRUCache
+
+from ._middleware import ExterviewAuth
+from .errors import ClosedError, ConfigurationError
+
+
+class _Owners(LRUCache[str, ExterviewAuth]):
+    """Strongly held owners."""
+
+    def popitem(self) -> tuple[str, ExterviewAuth]:
+        account, owner = super().popitem()
+        owner.retire()
+        return account, owner
+
+
+class AuthPool:
+    """
+    ``pool[account]`` is the account's `ExterviewAuth`, made once by ``factory(account)``.
+
+    At most *maxsize* are kept; the least recently asked for goes first. One that somebody still uses is found again, so
+    that an account in use never has two owners. `aclose` closes all.
+
+    Raises `ConfigurationError` for a wrong argument or a factory that makes something else, `ClosedError` after `aclose`.
+    """
+
+    __slots__ = ("_alive", "_closed", "_factory", "_kept")
+
+    def __init__(self, factory: Callable[[str], ExterviewAuth], *, maxsize: int = 1024) -> None:
+        if not callable(factory):
+            raise ConfigurationError("factory is a callable that makes an ExterviewAuth from an account's name")
+        if isinstance(maxsize, bool) or not isinstance(maxsize, int) or maxsize < 1:
+            raise ConfigurationError(f"maxsize is the number of accounts to keep, at least 1, not {maxsize!r}")
+        self._factory = factory
+        self._kept = _Owners(maxsize)
+        # Invariant: every owner that was made and still exists, kept or only in use.
+        self._alive: WeakValueDictionary[str, ExterviewAuth] = WeakValueDictionary()
+        self._closed = False
+
+    def __getitem__(self, account: str) -> ExterviewAuth:
+        if self._closed:
+            raise ClosedError("this AuthPool is closed; make a new one")
+        owner = self._kept.get(account)
+        if owner is None:
+            owner = self._kept[account] = self._alive.get(account) or self._made(account)
+        return owner
+
+    def _made(self, account: str) -> ExterviewAuth:
+        owner = self._factory(account)
+        if not isinstance(owner, ExterviewAuth):
+            raise ConfigurationError(f"factory made {type(owner).__name__}; let it return an ExterviewAuth")
+        self._alive[account] = owner
+        return owner
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    def __contains__(self, account: object) -> bool:
+        return account in self._alive
+
+    async def aclose(self) -> None:
+        """Close every owner, those in use too; twice is fine."""
+        self._closed = True
+        owners = list(self._alive.values())
+        self._kept.clear()
+        for owner in owners:
+            await owner.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        await self.aclose()
+
+    def __repr__(self) -> str:
+        return f"AuthPool({len(self)} of {self._kept.maxsize:g} accounts{', closed' if self._closed else ''})"

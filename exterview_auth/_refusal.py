@@ -1,0 +1,110 @@
+"""How a refusal is recognised, and how its connection is given back without losing its answer."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+from aiohttp import ClientError, ClientRequest, ClientResponse, StreamReader, hdrs
+from aiohttp.base_protocol import BaseProtocol
+
+from ._graphql_text import may_write
+
+UNAUTHORIZED = 401
+KEPT_BODY = 65_536
+"""Bytes of a refusal's body that are read and kept; one that is longer, or slower than `PATIENCE`, is given up."""
+PATIENCE = 1.0
+"""Seconds."""
+LONGEST_GRAPHQL_ANSWER = 8 * 2**20
+"""Bytes; in a longer answer no refusal is looked for."""
+
+_GRAPHQL_TYPES = frozenset({"application/json", "application/graphql-response+json"})
+
+
+async def graphql_unauthenticated(response: ClientResponse) -> bool:
+    """
+    Whether *response* is a 401, or a GraphQL answer of status 200 with an error of ``extensions.code`` ``UNAUTHENTICATED``.
+
+    For ``is_unauthorized=``. The body stays readable, as text, JSON and stream.
+    """
+    return response.status == UNAUTHORIZED or await _refused_in_body(response)
+
+
+async def _refused_in_body(response: ClientResponse) -> bool:
+    too_long = (response.content_length or 0) > LONGEST_GRAPHQL_ANSWER
+    if response.status != 200 or response.content_type not in _GRAPHQL_TYPES or too_long:  # noqa: PLR2004 - OK
+        return False
+    body = await _read_again_later(response)
+    if b"UNAUTHENTICATED" not in body:
+        return False
+    errors = _parsed(body).get("errors")
+    return isinstance(errors, list) and any(_code(error) == "UNAUTHENTICATED" for error in errors)
+
+
+async def has_written(request: ClientRequest, response: ClientResponse) -> bool:
+    """Whether a refusal of status 200 carries data of what may be a mutation: that is not sent twice (rule 15)."""
+    if response.status == UNAUTHORIZED or request.method == hdrs.METH_GET:
+        return False
+    data = _parsed(await response.read()).get("data")
+    if not isinstance(data, dict) or all(value is None for value in data.values()):
+        return False
+    return may_write(await _text_of(request))
+
+
+async def set_aside(request: ClientRequest, response: ClientResponse) -> bool:
+    """
+    Give the connection of a refusal back; whether its answer can still be handed to the caller.
+
+    A small body is read to its end, which keeps the connection usable; any other closes it.
+    """
+    try:
+        async with asyncio.timeout(PATIENCE):
+            kept = await _read_small(response)
+    except (ClientError, TimeoutError, OSError):
+        kept = False
+    if not kept:
+        response.close()
+    await request.close()
+    return kept
+
+
+async def _read_small(response: ClientResponse) -> bool:
+    if response.content_length is not None:
+        small = response.content_length <= KEPT_BODY
+        if small:
+            await response.read()
+        return small
+    seen = 0
+    while seen <= KEPT_BODY and not response.content.at_eof():
+        seen += len(await response.content.readany())
+    return False
+
+
+async def _read_again_later(response: ClientResponse) -> bytes:
+    body = await response.read()
+    loop = asyncio.get_running_loop()
+    response.content = StreamReader(BaseProtocol(loop), max(2**16, len(body)), loop=loop)
+    response.content.feed_data(body)
+    response.content.feed_eof()
+    return body
+
+
+async def _text_of(request: ClientRequest) -> str | None:
+    try:
+        return (await request.body.as_bytes()).decode() if request.body else None
+    except (TypeError, ValueError):
+        return None
+
+
+def _parsed(body: bytes) -> dict[str, Any]:
+    try:
+        answer = json.loads(body)
+    except (ValueError, RecursionError):
+        return {}
+    return answer if isinstance(answer, dict) else {}
+
+
+def _code(error: object) -> object:
+    extensions = error.get("extensions") if isinstance(error, dict) else None
+    return extensions.get("code") if isinstance(extensions, dict) else None

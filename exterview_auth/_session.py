@@ -1,0 +1,186 @@
+"""`AuthSession`: aiohttp's own verbs, with credentials."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from aiohttp import ClientResponse, ClientSession, ClientWebSocketResponse, hdrs
+from aiohttp.client import _RequestContextManager, _WSRequestContextManager
+from multidict import CIMultiDict
+from yarl import URL
+
+from . import _body, _graphql
+from ._exchange import Manner
+from ._middleware import ExterviewAuth
+from ._refusal import graphql_unauthenticated
+from .errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from typing import Unpack
+
+    from aiohttp import ClientMiddlewareType
+    from aiohttp.client import _BaseRequestContextManager, _RequestOptions, _WSConnectOptions
+
+
+class AuthSession:
+    """
+    *session* with *auth*'s credentials on every request to its origins.
+
+    The verbs take what aiohttp's take and give what they give. A relative URL is resolved against the session's own base
+    URL, else against the endpoint. The session's middlewares, headers, cookies and tracing work as before (*auth* is the
+    innermost middleware); it is never closed here. ``data=`` may also be a callable without arguments that makes a fresh
+    body for each sending. A content type that nobody set becomes ``application/json``, forms excepted.
+
+    Raises `ConfigurationError` for arguments of the wrong kind.
+    """
+
+    __slots__ = ("_auth", "_session")
+
+    def __init__(self, session: ClientSession, auth: ExterviewAuth) -> None:
+        if not isinstance(session, ClientSession):
+            raise ConfigurationError(f"session is an aiohttp.ClientSession, not {type(session).__name__}")
+        if not isinstance(auth, ExterviewAuth):
+            raise ConfigurationError(f"auth is an ExterviewAuth, not {type(auth).__name__}")
+        self._session = session
+        self._auth = auth
+
+    @property
+    def auth(self) -> ExterviewAuth:
+        """The owner of the token."""
+        return self._auth
+
+    @property
+    def closed(self) -> bool:
+        """Whether the wrapped session is closed."""
+        return self._session.closed
+
+    # -- aiohttp's verbs --------------------------------------------------------------------------------------------
+
+    def request(self, method: str, url: str | URL, **options: Unpack[_RequestOptions]) -> _RequestContextManager:
+        """`aiohttp.ClientSession.request`, with credentials; also raises what `ExterviewAuth.token` raises."""
+        return self._send(method, url, options)
+
+    def get(self, url: str | URL, **options: Unpack[_RequestOptions]) -> _RequestContextManager:
+        """`aiohttp.ClientSession.get`, with credentials."""
+        return self._send(hdrs.METH_GET, url, options)
+
+    def options(self, url: str | URL, **options: Unpack[_RequestOptions]) -> _RequestContextManager:
+        """`aiohttp.ClientSession.options`, with credentials."""
+        return self._send(hdrs.METH_OPTIONS, url, options)
+
+    def head(self, url: str | URL, **options: Unpack[_RequestOptions]) -> _RequestContextManager:
+        """`aiohttp.ClientSession.head`, with credentials; follows no redirect unless asked to."""
+        options.setdefault("allow_redirects", False)
+        return self._send(hdrs.METH_HEAD, url, options)
+
+    def post(self, url: str | URL, **options: Unpack[_RequestOptions]) -> _RequestContextManager:
+        """`aiohttp.ClientSession.post`, with credentials."""
+        return self._send(hdrs.METH_POST, url, options)
+
+    def put(self, url: str | URL, **options: Unpack[_RequestOptions]) -> _RequestContextManager:
+        """`aiohttp.ClientSession.put`, with credentials."""
+        return self._send(hdrs.METH_PUT, url, options)
+
+    def patch(self, url: str | URL, **options: Unpack[_RequestOptions]) -> _RequestContextManager:
+        """`aiohttp.ClientSession.patch`, with credentials."""
+        return self._send(hdrs.METH_PATCH, url, options)
+
+    def delete(self, url: str | URL, **options: Unpack[_RequestOptions]) -> _RequestContextManager:
+        """`aiohttp.ClientSession.delete`, with credentials."""
+        return self._send(hdrs.METH_DELETE, url, options)
+
+    def ws_connect(
+        self, url: str | URL, *, decode_text: bool = True, **options: Unpack[_WSConnectOptions]
+    ) -> _BaseRequestContextManager[ClientWebSocketResponse[bool]]:
+        """`aiohttp.ClientSession.ws_connect`, with credentials; a handshake answered 401 is renewed and repeated."""
+        return _WSRequestContextManager(self._ws_connect(url, decode_text=decode_text, **options))
+
+    # -- GraphQL ----------------------------------------------------------------------------------------------------
+
+    async def graphql(
+        self,
+        query: str,
+        variables: Mapping[str, Any] | None = None,
+        *,
+        operation_name: str | None = None,
+        files: Mapping[str, Any] | None = None,
+    ) -> dict[str, Any]:
+        """
+        The ``data`` of the answer to *query*, posted to the endpoint.
+
+        *files* maps the path of a variable (``"variables.file"``) to a file object, bytes, or ``(name, file[, type])``; as
+        with aiohttp's ``data=``, files are closed after sending. An error with the code ``UNAUTHENTICATED`` counts as a 401.
+
+        Raises `BadRequestError`, `UnauthorizedError`, `ForbiddenError` (400, 401, 403), `ApiError` (any other answer that is
+        no GraphQL), `GraphQLError` (``errors``, with partial ``data``), and what any request raises.
+        """
+        body = _graphql.operation(query, variables, operation_name)
+        options: dict[str, Any] = {"json": body}
+        if files:
+            options = {"data": _graphql.multipart(body, files, self._session.json_serialize)}
+        manner = Manner(graphql_unauthenticated)
+        async with self._send(
+            hdrs.METH_POST, self._auth.endpoint, {**options, "raise_for_status": False}, manner
+        ) as response:
+            return await _graphql.data_of(response)
+
+    # -- inside -----------------------------------------------------------------------------------------------------
+
+    def _send(self, method: str, url: str | URL, options: Any, manner: Manner | None = None) -> _RequestContextManager:
+        target = self._resolved(url)
+        data = options.get("data")
+        if _body.is_factory(data):
+            return _RequestContextManager(self._send_made(method, target, options, data, manner))
+        if not options.get("allow_redirects", True):
+            manner = (manner or self._auth.manner)._replace(follows_redirects=False)
+        self._name_json(target, options)
+        options["middlewares"] = self._middlewares(options.get("middlewares"), manner)
+        return self._session.request(method, target, **options)
+
+    async def _send_made(
+        self, method: str, url: URL, options: Any, factory: _body.BodyFactory, manner: Manner | None
+    ) -> ClientResponse:
+        first = await _body.made_by(factory)
+        manner = (manner or self._auth.manner)._replace(remake=factory)
+        return await self._send(method, url, {**options, "data": first}, manner)
+
+    def _resolved(self, url: str | URL) -> URL:
+        target = URL(url)
+        if target.absolute or self._session._base_url is not None:  # noqa: SLF001 - aiohttp has no public one
+            return target
+        return self._auth.endpoint.join(target)
+
+    def _name_json(self, url: URL, options: Any) -> None:
+        data = options.get("data")
+        # Without a body, or with `json=`, the middleware and aiohttp name it.
+        if data is None or not _body.is_json(data) or not self._auth.owns(self._session._build_url(url)):  # noqa: SLF001 - as above
+            return
+        headers = CIMultiDict(options.get("headers") or {})
+        if hdrs.CONTENT_TYPE not in headers and hdrs.CONTENT_TYPE not in self._session.headers:
+            headers[hdrs.CONTENT_TYPE] = "application/json"
+            options["headers"] = headers
+
+    def _middlewares(
+        self, given: Sequence[ClientMiddlewareType] | None, manner: Manner | None
+    ) -> tuple[ClientMiddlewareType, ...]:
+        """The request's or the session's own, and ours as the innermost."""
+        own = self._session._middlewares if given is None else given  # noqa: SLF001 - aiohttp has no public one
+        innermost = self._auth if manner is None else self._auth.in_manner(manner)
+        if not own:
+            return (innermost,)
+        return (*(middleware for middleware in own if middleware is not self._auth), innermost)
+
+    async def _ws_connect(self, url: str | URL, **options: Any) -> ClientWebSocketResponse[bool]:
+        """`ws_connect` takes no middlewares: a twin of the session, on the same connections, carries ours."""
+        twin = copy.copy(self._session)
+        twin._middlewares = self._middlewares(None, None)  # noqa: SLF001 - aiohttp has no public one
+        try:
+            socket: ClientWebSocketResponse[bool] = await twin.ws_connect(self._resolved(url), **options)
+            return socket
+        finally:
+            twin.detach()
+
+    def __repr__(self) -> str:
+        return f"AuthSession({self._session!r}, {self._auth!r})"

@@ -1,0 +1,130 @@
+"""
+Single flight: one piece of work, any number that wait for it.
+
+1. A flight exists from the moment `SingleFlight.begin` is called, before its task has run: nobody begins a second.
+2. It belongs to nobody: cancelling a waiter, the first one too, changes nothing for the others.
+3. Every flight lands, however its work ends, and landing wakes all who wait, in one pass.
+4. A flight that was dropped (logout, close, another event loop) still lands for its own waiters, but is not current.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from contextvars import Context, ContextVar
+from typing import Any
+
+from ._bounded import cancel_and_wait
+from .errors import ExterviewAuthError, LoginError
+
+# The flights whose work the running code is part of, outermost first.
+_inside: ContextVar[tuple[Flight, ...]] = ContextVar("exterview_auth_inside")
+
+_CANCELLED = LoginError("the login was cancelled; the next request makes another")
+
+
+class Flight:
+    """One run of the work, and those who wait for it."""
+
+    __slots__ = ("_task", "_waiters", "error", "landed", "unchanged")
+
+    def __init__(self) -> None:
+        # Invariant: a future is in here exactly while its waiter is suspended; only `land` resolves one.
+        self._waiters: set[asyncio.Future[None]] = set()
+        self._task: asyncio.Task[None] | None = None
+        self.landed = False
+        self.error: ExterviewAuthError | None = None
+        self.unchanged = False
+
+    @property
+    def waiting(self) -> int:
+        """How many wait for it now."""
+        return len(self._waiters)
+
+    @property
+    def contains_caller(self) -> bool:
+        """Whether the calling code is part of this flight's unfinished work (a task that outlives it is not)."""
+        return not self.landed and self in _inside.get(())
+
+    async def join(self) -> None:
+        """Wait for the landing; raises the caller's own copy of the flight's error."""
+        if not self.landed:
+            future = asyncio.get_running_loop().create_future()
+            self._waiters.add(future)
+            try:
+                await future
+            finally:
+                self._waiters.discard(future)
+        if self.error is not None:
+            raise self.error.for_another_caller()
+
+    def land(self, error: ExterviewAuthError | None) -> None:
+        """End the wait of all; a second landing changes nothing."""
+        if self.landed:
+            return
+        self.landed, self.error = True, error
+        for future in self._waiters:
+            if not future.done():
+                future.set_result(None)
+
+    async def cancel(self) -> None:
+        """Cancel the work and give it a moment to clean up; called from inside the work, it is not waited for."""
+        task = self._task
+        if task is None or task.done():
+            return
+        if self in _inside.get(()):
+            task.cancel()
+        else:
+            await cancel_and_wait(task)
+
+    def launch(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Run *work* in a context of its own: nothing of the first caller's (trace span, variables) shows in it."""
+        context = Context()
+        outer = (flight for flight in _inside.get(()) if not flight.landed)
+        context.run(_inside.set, (*outer, self))
+        loop = asyncio.get_running_loop()
+        self._task = task = loop.create_task(work, context=context, name="exterview_auth login")
+        return task
+
+
+class SingleFlight:
+    """At most one current flight."""
+
+    __slots__ = ("current",)
+
+    def __init__(self) -> None:
+        # Invariant: set before the work's first step, cleared before its waiters wake.
+        self.current: Flight | None = None
+
+    def begin(self, work: Callable[[Flight], Coroutine[Any, Any, None]]) -> Flight:
+        """Make a flight current and start its *work*."""
+        flight = self.current = Flight()
+        task = flight.launch(self._run(flight, work))
+        # A task that is cancelled before its first step runs nothing of `_run`.
+        task.add_done_callback(lambda _: self._end(flight, _CANCELLED))
+        return flight
+
+    def drop(self, error: ExterviewAuthError | None) -> Flight | None:
+        """Take the current flight out, and end its waiters with *error*; its work goes on for nobody."""
+        flight, self.current = self.current, None
+        if flight is not None and error is not None:
+            flight.land(error)
+        return flight
+
+    async def _run(self, flight: Flight, work: Callable[[Flight], Coroutine[Any, Any, None]]) -> None:
+        error: ExterviewAuthError | None = _CANCELLED
+        try:
+            await work(flight)
+            error = None
+        except ExterviewAuthError as failure:
+            error = failure
+        except Exception as failure:  # noqa: BLE001 - whatever it is, the waiters have to know
+            error = LoginError(f"the login ended in {type(failure).__name__}")
+            error.__cause__ = failure
+        finally:
+            self._end(flight, error)
+
+    def _end(self, flight: Flight, error: ExterviewAuthError | None) -> None:
+        if self.current is flight:
+            self.current = None
+        flight.land(error)

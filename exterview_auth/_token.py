@@ -1,0 +1,163 @@
+"""A bearer token, and what its lifetime is."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import math
+import time
+from datetime import UTC, datetime
+from typing import Any, NoReturn, Self, final
+
+from ._secret import Secret, is_header_safe, refuse_pickling
+from .errors import ConfigurationError
+
+MAX_TOKEN_LENGTH = 65_536
+"""Characters; servers take far less in a header."""
+
+MAX_LIFETIME = 10 * 365 * 86_400.0
+"""Seconds; a longer lifetime means the same."""
+
+
+@final
+class Token:
+    """
+    A bearer token with its lifetime, as a login returns it.
+
+    *value* is the token without ``Bearer``. *expires_in* is its lifetime in seconds, counted from the moment the login
+    was sent; zero, negative and unreadable values count as unknown. Where it is unknown, a JWT's own ``exp`` and ``iat``
+    are used (RFC 7519, section 4.1), and an opaque token lives until a 401. *refresh_token* is handed to the next login.
+
+    Raises `ConfigurationError` for a value that cannot stand in a header. Never prints, formats or pickles its value.
+    """
+
+    __slots__ = ("_expires_at", "_expires_in", "_from_receipt", "_refresh_token", "_value")
+
+    def __init__(self, value: str, *, expires_in: float | None = None, refresh_token: str | None = None) -> None:
+        self._value = _checked(value, "a bearer token")
+        self._refresh_token = None if not refresh_token else Secret(_text(refresh_token, "a refresh token"))
+        lifetime = lifetime_seconds(expires_in)
+        now = time.time()
+        self._from_receipt = lifetime is None
+        self._expires_in = jwt_lifetime(value, now) if lifetime is None else lifetime
+        self._expires_at = None if self._expires_in is None else now + self._expires_in
+
+    @property
+    def value(self) -> str:
+        """The token's text, without ``Bearer``."""
+        return self._value
+
+    @property
+    def refresh_token(self) -> str | None:
+        """What the next login may present instead of the credentials."""
+        return self._refresh_token
+
+    @property
+    def expires_in(self) -> float | None:
+        """The lifetime in seconds at the moment this object was made, or ``None`` where it is not known."""
+        return self._expires_in
+
+    @property
+    def expires_at(self) -> datetime | None:
+        """The end of the lifetime by the wall clock, aware and in UTC, or ``None`` where it is not known."""
+        return None if self._expires_at is None else datetime.fromtimestamp(self._expires_at, UTC)
+
+    @property
+    def counts_from_receipt(self) -> bool:
+        """Whether the lifetime began when the token was received (a JWT's own), not when the login was sent."""
+        return self._from_receipt
+
+    def with_remaining(self, seconds: float | None) -> Self:
+        """The same token with *seconds* of life left from now (zero: it is over), as a store hands it out."""
+        left = None if seconds is None or math.isnan(seconds) else min(max(0.0, seconds), MAX_LIFETIME)
+        twin = object.__new__(type(self))
+        twin._value = self._value
+        twin._refresh_token = self._refresh_token
+        twin._from_receipt = False
+        twin._expires_in = left
+        twin._expires_at = None if left is None else time.time() + left
+        return twin
+
+    def __repr__(self) -> str:
+        expiry = "" if self.expires_at is None else f", expires_at={self.expires_at.isoformat(timespec='seconds')}"
+        refresh = "" if self._refresh_token is None else ", refresh_token='***'"
+        return f"Token('***'{expiry}{refresh})"
+
+    def __reduce_ex__(self, protocol: object) -> NoReturn:
+        refuse_pickling(self)
+
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, memo: object) -> Self:
+        return self
+
+
+def lifetime_seconds(value: Any) -> float | None:
+    """*value* as a lifetime in seconds, at most ten years; ``None`` for what says nothing (null, NaN, zero, text)."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    try:
+        seconds = float(value)
+    except (ValueError, OverflowError):
+        return MAX_LIFETIME if isinstance(value, int) and value > 0 else None
+    if math.isnan(seconds) or seconds <= 0:
+        return None
+    return min(seconds, MAX_LIFETIME)
+
+
+def jwt_lifetime(value: str, now: float) -> float | None:
+    """
+    Seconds that a JWT lives from *now*, or ``None`` where it does not say or is no JWT.
+
+    ``exp - iat``, or ``exp - now`` where that is smaller: an old token from the environment. One that looks expired has
+    either expired (the server will say so) or comes from a server whose clock plainly disagrees: ``exp - iat`` then.
+    """
+    claims = _jwt_claims(value)
+    expires, issued = _instant(claims.get("exp")), _instant(claims.get("iat"))
+    if expires is None:
+        return None
+    remaining = lifetime_seconds(expires - now)
+    whole = None if issued is None else lifetime_seconds(expires - issued)
+    if remaining is None or whole is None:
+        return whole if remaining is None else remaining
+    return min(remaining, whole)
+
+
+def _instant(value: Any) -> float | None:
+    """A NumericDate (RFC 7519, section 2) as seconds since the epoch."""
+    try:
+        return None if lifetime_seconds(value) is None else float(value)
+    except OverflowError:
+        return None
+
+
+def _jwt_claims(value: str) -> dict[str, Any]:
+    parts = value.split(".")
+    if len(parts) != 3 or len(value) > MAX_TOKEN_LENGTH:  # noqa: PLR2004 - header, claims, signature
+        return {}
+    try:
+        claims = json.loads(base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4)))
+    except (binascii.Error, ValueError, RecursionError):
+        return {}
+    return claims if isinstance(claims, dict) else {}
+
+
+def _text(value: object, what: str) -> str:
+    if not isinstance(value, str):
+        raise ConfigurationError(f"{what} is text, not {type(value).__name__}")
+    return value
+
+
+def _checked(value: object, what: str) -> Secret:
+    text = _text(value, what)
+    if text[:7].lower() == "bearer ":
+        raise ConfigurationError(f"{what} is given without the word Bearer; take it off")
+    if not is_header_safe(text):
+        raise ConfigurationError(f"{what} must be visible ASCII without spaces or control characters, and not empty")
+    if len(text) > MAX_TOKEN_LENGTH:
+        raise ConfigurationError(
+            f"{what} of {len(text)} characters is too long; at most {MAX_TOKEN_LENGTH} can be sent"
+        )
+    return Secret(text)

@@ -1,0 +1,42 @@
+"""Times in a login's answer, on the clock of the server that wrote them."""
+
+from __future__ import annotations
+
+import math
+import re
+import time
+from collections.abc import Mapping
+from datetime import UTC
+from email.utils import parsedate_to_datetime
+
+_SECONDS = re.compile(r"[0-9]+(\.[0-9]+)?")
+
+
+def server_time(headers: Mapping[str, str]) -> float:
+    """Seconds since the epoch by the answer's ``Date`` (RFC 9110, section 6.6.1), else by this machine's wall clock."""
+    stamp = _http_date(headers.get("Date", ""))
+    return time.time() if stamp is None else stamp
+
+
+def retry_after(headers: Mapping[str, str] | None) -> float | None:
+    """
+    Seconds that ``Retry-After`` asks for (RFC 9110, section 10.2.3), in both forms.
+
+    A date counts from the answer's own ``Date``. ``None`` for an absent or unreadable one, and for a date gone by.
+    """
+    told = headers or {}
+    text = told.get("Retry-After", "").strip()
+    if _SECONDS.fullmatch(text):
+        seconds = float(text)
+        return seconds if math.isfinite(seconds) else None
+    stamp = _http_date(text)
+    left = None if stamp is None else stamp - server_time(told)
+    return left if left is not None and left > 0 else None
+
+
+def _http_date(text: str) -> float | None:
+    try:
+        stamp = parsedate_to_datetime(text)
+        return (stamp if stamp.tzinfo else stamp.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, TypeError, OverflowError, IndexError):
+        return None

@@ -1,0 +1,171 @@
+"""Finding a token, its lifetime and its refresh token in a JSON answer of any shape."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from itertools import islice
+from typing import Any, NamedTuple
+
+from .._secret import Secret
+from .._token import lifetime_seconds
+
+MAX_DEPTH = 10
+MAX_NODES = 10_000
+"""Objects and lists that are looked at: an answer is 1 MiB at most, but the loop waits."""
+
+# Names are compared without case, underscores and hyphens; the order is that of preference. An ID token comes last: it
+# says who logged in (OpenID Connect Core, section 2), but some APIs take it as a bearer token.
+TOKEN_NAMES = (
+    "token", "accesstoken", "jwt", "jwttoken", "bearertoken", "bearer", "authtoken", "authenticationtoken",
+    "sessiontoken", "idtoken",
+)  # fmt: skip
+REFRESH_NAMES = ("refreshtoken",)
+LIFETIME_NAMES = ("expiresin", "accesstokenexpiresin", "tokenexpiresin")
+INSTANT_NAMES = ("expiresat", "accesstokenexpiresat", "tokenexpiresat", "exp")
+
+_EARLIEST_INSTANT = 1e9
+_EARLIEST_MILLISECONDS = 1e11
+
+Chain = tuple[Any, ...]
+"""An object or list of the answer, then the one that holds it, and so on outwards."""
+
+
+class Found(NamedTuple):
+    """A value, and where it stood."""
+
+    value: Any
+    chain: Chain
+
+
+def find_token(data: Any) -> Found | None:
+    """The shallowest text under one of the usual names; what belongs to a refresh token is left out."""
+    for level in _levels(data):
+        objects = [(_by_plain_name(chain[0]), chain) for chain in level]
+        for name in TOKEN_NAMES:
+            for members, chain in objects:
+                if _is_text(value := members.get(name)):
+                    return Found(Secret(value), chain)
+    return None
+
+
+def find_path(answer: dict[str, Any], path: tuple[str, ...]) -> Found | None:
+    """What stands at *path*, counted from the answer, its ``data``, or the shallowest object that it fits."""
+    starts: Iterator[Chain] = (chain for level in _levels(answer.get("data")) for chain in level)
+    for start in ((answer,), *starts):
+        found = _follow(start, path)
+        if found is not None:
+            return found
+    return None
+
+
+def refresh_token_near(chain: Chain) -> str | None:
+    """The refresh token beside a token, or in one of the objects around it."""
+    for node in chain:
+        members = _by_plain_name(node)
+        for name in REFRESH_NAMES:
+            value = members.get(name)
+            inner = _by_plain_name(value)
+            for candidate in (value, inner.get("token"), inner.get("value")):
+                if _is_text(candidate):
+                    return Secret(candidate)
+    return None
+
+
+def lifetime_near(chain: Chain, served_at: float) -> float | None:
+    """The lifetime in seconds that is told beside a token, or in one of the objects around it."""
+    for node in chain:
+        members = _by_plain_name(node)
+        for name in LIFETIME_NAMES + INSTANT_NAMES:
+            seconds = seconds_left(members.get(name), name, served_at)
+            if seconds is not None:
+                return seconds
+    return None
+
+
+def seconds_left(value: Any, name: str, served_at: float) -> float | None:
+    """
+    *value* under *name* as seconds from *served_at*: a lifetime, an instant since the epoch (also in milliseconds), ISO 8601.
+
+    Under a name that tells neither, a number from 2001 on is an instant. ``None`` for what says nothing.
+    """
+    number = _number(value)
+    kind = _plain(name)
+    if kind in LIFETIME_NAMES or (kind not in INSTANT_NAMES and number is not None and number < _EARLIEST_INSTANT):
+        lifetime = lifetime_seconds(value)
+        if lifetime is not None:
+            return lifetime
+    if number is None:
+        number = _iso_instant(value)
+    elif number >= _EARLIEST_MILLISECONDS:
+        number /= 1000
+    return None if number is None else lifetime_seconds(number - served_at)
+
+
+def _follow(start: Chain, path: tuple[str, ...]) -> Found | None:
+    chain = start
+    for step in path[:-1]:
+        inner = _step(chain[0], step)
+        if not isinstance(inner, dict | list):
+            return None
+        chain = (inner, *chain)
+    value = _step(chain[0], path[-1])
+    return None if value is None else Found(value, chain)
+
+
+def _step(node: Any, step: str) -> Any:
+    if isinstance(node, dict):
+        return node.get(step)
+    if isinstance(node, list) and step.isascii() and step.isdecimal() and len(step) <= len(str(MAX_NODES)):
+        return next(islice(node, int(step), None), None)
+    return None
+
+
+def _levels(root: Any) -> Iterator[list[Chain]]:
+    """The objects and lists of *root*, breadth first."""
+    level: list[Chain] = [(root,)] if isinstance(root, dict | list) else []
+    left = MAX_NODES
+    for _ in range(MAX_DEPTH):
+        if not level:
+            return
+        yield level
+        level = list(islice(((inner, *chain) for chain in level for inner in _inner(chain[0])), left))
+        left -= len(level)
+
+
+def _inner(node: Any) -> Iterator[Any]:
+    members = (
+        ((_plain(key), value) for key, value in node.items()) if isinstance(node, dict) else (("", v) for v in node)
+    )
+    return (value for name, value in members if isinstance(value, dict | list) and name not in REFRESH_NAMES)
+
+
+def _by_plain_name(node: Any) -> dict[str, Any]:
+    return {_plain(key): value for key, value in node.items()} if isinstance(node, dict) else {}
+
+
+def _plain(name: str) -> str:
+    return name.replace("_", "").replace("-", "").lower()
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str) and bool(value.strip())
+
+
+def _number(value: Any) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    try:
+        number = float(value)
+    except (ValueError, OverflowError):
+        return None
+    return number if math.isfinite(number) else None
+
+
+def _iso_instant(value: Any) -> float | None:
+    try:
+        instant = datetime.fromisoformat(value)
+        return (instant if instant.tzinfo else instant.replace(tzinfo=UTC)).timestamp()
+    except (TypeError, ValueError, OverflowError):
+        return None

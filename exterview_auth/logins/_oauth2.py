@@ -1,0 +1,192 @@
+"""Logging in at an OAuth 2.0 token endpoint, through authlib's parts without I/O."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping
+from typing import NamedTuple, NoReturn, final
+from urllib.parse import urlencode
+
+from yarl import URL
+
+from .._login_context import LoginContext
+from .._secret import Secret, refuse_pickling
+from .._settings import checked_url
+from .._token import Token
+from ..errors import ConfigurationError, CredentialsRejectedError
+from ._answer import ask
+from ._client_auth import ClientProof, Prepared
+from ._oauth2_answer import read_token
+from ._options import header_options, optional_text, secret_option, text_option
+
+GRANTS = ("client_credentials", "password", "refresh_token")
+
+
+class _Step(NamedTuple):
+    """One request that a login may make; a *renewal* was not asked for, so that its refusal is not the login's."""
+
+    grant_type: str
+    parameters: Mapping[str, str | None]
+    renewal: bool = False
+
+
+@final
+class OAuth2Login:
+    """
+    A login by OAuth 2.0 (RFC 6749): client credentials, password, or a refresh token with rotation.
+
+    The newest refresh token wins: the one that came with the token being replaced goes before the configured one, whatever
+    *grant_type* is. One that is refused is followed by the full grant in the same login, where there are means for one. The client
+    authenticates by *token_endpoint_auth_method*: ``client_secret_basic`` (the default with a secret), ``client_secret_post``,
+    ``private_key_jwt`` (the default with *private_key*, a PEM; *key_id* is its ``kid``; RFC 7523), or ``none``. *headers* and
+    further keyword arguments (``audience="..."``) are sent along. The organization's API key is not sent to the token endpoint.
+
+    The constructor raises `ConfigurationError`, or `InsecureTransportError` for a token endpoint without TLS. A login
+    raises `CredentialsRejectedError` (``reason`` is ``"client"``, ``"user"``, ``"refresh_token"`` or ``None``),
+    `LoginUnavailableError`, or `LoginError`. The OAuth ``error`` field outranks the status (section 5.2).
+    """
+
+    __slots__ = (
+        "_client", "_endpoint", "_form", "_grant_type", "_headers", "_password", "_refresh_token", "_scope", "_username",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        token_endpoint: str | URL,
+        client_id: str,
+        client_secret: str | None = None,
+        *,
+        grant_type: str = "client_credentials",
+        scope: str | Iterable[str] | None = None,
+        username: str | None = None,
+        password: str | None = None,
+        refresh_token: str | None = None,
+        token_endpoint_auth_method: str | None = None,
+        private_key: str | bytes | None = None,
+        key_id: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        **form_fields: str,
+    ) -> None:
+        self._endpoint = checked_url(token_endpoint, "token_endpoint")
+        self._client = ClientProof(client_id, client_secret, private_key, token_endpoint_auth_method, key_id)
+        self._username = optional_text(username, "username")
+        self._password = secret_option(password, "password")
+        self._refresh_token = secret_option(refresh_token, "refresh_token")
+        self._grant_type = self._checked_grant(grant_type)
+        self._scope = _checked_scope(scope)
+        self._headers = header_options(headers)
+        self._form = {name: Secret(_checked_field(value, name)) for name, value in form_fields.items()}
+        self._refuse_doubled_header()
+
+    @property
+    def identity(self) -> str:
+        """The client, with the user behind it, or (a refresh token names no user) a digest that tells two of them apart."""
+        if self._grant_type == "client_credentials":
+            return self._client.client_id
+        if self._username is not None:
+            return f"{self._client.client_id}:{self._username}"
+        digest = hashlib.sha256((self._refresh_token or "").encode()).hexdigest()
+        return f"{self._client.client_id}:refresh-{digest[:16]}"
+
+    async def __call__(self, context: LoginContext) -> Token:
+        """A token by the cheapest grant that the server accepts."""
+        steps = list(self._steps(context.previous))
+        for number, step in enumerate(steps, 1):
+            try:
+                return await self._request(context, step)
+            except CredentialsRejectedError as refusal:
+                if refusal.reason != "refresh_token" or number == len(steps):
+                    raise
+        raise AssertionError("unreachable: a login has at least one step")  # pragma: no cover
+
+    def __repr__(self) -> str:
+        secret = "" if self._client.method == "none" else ", '***'"
+        return f"OAuth2Login({str(self._endpoint.origin())!r}, {self._client.client_id!r}{secret}, grant_type={self._grant_type!r})"
+
+    def __reduce_ex__(self, protocol: object) -> NoReturn:
+        refuse_pickling(self)
+
+    def _steps(self, previous: Token | None) -> Iterator[_Step]:
+        """Read when used: another process may have rotated the refresh token meanwhile."""
+        newest = None if previous is None else previous.refresh_token
+        only_refresh = self._grant_type == "refresh_token"
+        if newest is not None:
+            yield _Step("refresh_token", self._refreshing(newest), renewal=newest != self._refresh_token)
+        if only_refresh and self._refresh_token != newest:
+            yield _Step("refresh_token", self._refreshing(self._refresh_token))
+        if self._grant_type == "client_credentials":
+            yield _Step("client_credentials", {"scope": self._scope})
+        elif self._username is not None and self._password is not None:
+            yield _Step("password", {"username": self._username, "password": self._password, "scope": self._scope})
+
+    def _refreshing(self, refresh_token: str | None) -> dict[str, str | None]:
+        """A refresh token keeps its own scope (RFC 6749, section 6), unless the login is nothing but a refresh."""
+        return {"refresh_token": refresh_token, "scope": self._scope if self._grant_type == "refresh_token" else None}
+
+    async def _request(self, context: LoginContext, step: _Step) -> Token:
+        prepared = self._prepared(step)
+        headers = {
+            "Accept": "application/json",
+            **self._headers,
+            "Content-Type": "application/x-www-form-urlencoded",
+            **prepared.headers,
+        }
+        answer = await ask(
+            context.session,
+            self._endpoint,
+            headers=headers,
+            body=prepared.body.encode(),
+            secrets=(*prepared.secrets, *self._secrets(context)),
+        )
+        return read_token(answer, step.grant_type, step.parameters.get("refresh_token"), renewal=step.renewal)
+
+    def _prepared(self, step: _Step) -> Prepared:
+        from authlib.oauth2.rfc6749.parameters import (  # type: ignore[import-untyped]  # noqa: PLC0415 - no stubs; loads on first use
+            prepare_token_request,
+        )
+
+        form: str = prepare_token_request(step.grant_type, urlencode(self._form), **step.parameters)
+        return self._client.prepare(str(self._endpoint), form)
+
+    def _secrets(self, context: LoginContext) -> Iterator[str | None]:
+        yield from (self._password, self._refresh_token, context.api_key, *self._headers.values(), *self._form.values())
+        if context.previous is not None:
+            yield from (context.previous.value, context.previous.refresh_token)
+
+    def _checked_grant(self, grant_type: object) -> str:
+        if not isinstance(grant_type, str) or grant_type not in GRANTS:
+            raise ConfigurationError(f"grant_type is one of {', '.join(GRANTS)}")
+        if grant_type == "password" and (self._username is None or self._password is None):
+            raise ConfigurationError("grant_type password needs username and password")
+        if (self._username is None) != (self._password is None):
+            raise ConfigurationError("username and password belong together; give both or neither")
+        if grant_type == "refresh_token" and self._refresh_token is None:
+            raise ConfigurationError("grant_type refresh_token needs a refresh_token to begin with")
+        return grant_type
+
+    def _refuse_doubled_header(self) -> None:
+        if self._client.method == "client_secret_basic" and any(
+            name.lower() == "authorization" for name in self._headers
+        ):
+            raise ConfigurationError("headers sets Authorization, which client_secret_basic needs; take it out")
+
+
+def _checked_scope(scope: str | Iterable[str] | None) -> str | None:
+    """Scopes separated by spaces (RFC 6749, section 3.3)."""
+    if scope is None or isinstance(scope, str):
+        return optional_text(scope, "scope")
+    try:
+        words = [text_option(word, "scope") for word in scope]
+    except TypeError:
+        words = []
+    if not words:
+        raise ConfigurationError("scope is text, or a list of texts with something in it")
+    return " ".join(words)
+
+
+def _checked_field(value: object, name: str) -> str:
+    if not isinstance(value, str):
+        raise ConfigurationError(
+            f"{name} is no option of OAuth2Login, and as a form field it is text, not {type(value).__name__}"
+        )
+    return text_option(value, name)

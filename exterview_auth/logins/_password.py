@@ -1,0 +1,194 @@
+"""Logging in with e-mail and password, by a GraphQL mutation."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NoReturn, final
+
+from .._login_context import LoginContext
+from .._secret import Secret, refuse_pickling
+from .._settings import checked_api_key
+from .._token import Token
+from ..errors import ConfigurationError, LoginError
+from ._answer import Answer, ask
+from ._graphql_refusal import graphql_refusal, status_refusal
+from ._lookup import Found, find_path, find_token, lifetime_near, refresh_token_near, seconds_left
+from ._options import path_option, text_option
+
+DOCUMENT = "mutation Login($email: String!, $password: String!) { login(email: $email, password: $password) { token expiresIn } }"
+"""What is sent where no other document is given."""
+
+Variables = Mapping[str, Any] | Callable[[str, str], Mapping[str, Any]]
+
+_SHORTEST_SECRET = 4
+"""Characters: shorter texts among the variables, other than the password, are not masked in messages."""
+
+
+@final
+class PasswordLogin:
+    """
+    A login with e-mail and password: one GraphQL mutation to the endpoint, with the organization's API key.
+
+    *document* is the mutation, *variables* what it is sent with: by default ``{"email": ..., "password": ...}``, else a
+    mapping, or a callable of e-mail and password that returns one. The token is looked for in the answer's ``data`` under
+    the usual names (``token``, ``accessToken``, ``jwt``, ...), its lifetime and refresh token beside it or around it.
+    *token_field*, *expires_field* and *refresh_field* name them instead: a name, or a dotted path such as
+    ``"signIn.session.jwt"``.
+
+    The constructor raises `ConfigurationError`. A login raises `CredentialsRejectedError` (``reason`` is ``"user"``,
+    ``"api_key"`` or ``None``), `LoginUnavailableError`, `InsecureTransportError`, or `LoginError` where the document does not
+    fit the API or no token is in the answer.
+    """
+
+    __slots__ = ("_document", "_email", "_expires_field", "_password", "_refresh_field", "_token_field", "_variables")
+
+    def __init__(
+        self,
+        email: str,
+        password: str,
+        *,
+        document: str = DOCUMENT,
+        variables: Variables | None = None,
+        token_field: str | None = None,
+        expires_field: str | None = None,
+        refresh_field: str | None = None,
+    ) -> None:
+        self._email = text_option(email, "email")
+        self._password = Secret(text_option(password, "password"))
+        self._document = text_option(document, "document")
+        self._variables = _checked_variables(variables)
+        self._token_field = path_option(token_field, "token_field")
+        self._expires_field = path_option(expires_field, "expires_field")
+        self._refresh_field = path_option(refresh_field, "refresh_field")
+
+    @property
+    def identity(self) -> str:
+        """The e-mail."""
+        return self._email
+
+    async def __call__(self, context: LoginContext) -> Token:
+        """A token for the account, by exactly one request."""
+        variables = self._filled_in()
+        headers = {
+            "Accept": "application/json",
+            "Content-Type": "application/json",
+            "x-api-key": Secret(checked_api_key(context.api_key)),
+        }
+        body = _json({"query": self._document, "variables": variables})
+        previous = context.previous
+        secrets = (
+            self._password,
+            context.api_key,
+            *(() if previous is None else (previous.value, previous.refresh_token)),
+            *(text for text in _texts(variables) if len(text) >= _SHORTEST_SECRET and text != self._email),
+        )
+        return self._read(await ask(context.session, context.endpoint, headers=headers, body=body, secrets=secrets))
+
+    def __repr__(self) -> str:
+        return f"PasswordLogin({self._email!r}, '***')"
+
+    def __reduce_ex__(self, protocol: object) -> NoReturn:
+        refuse_pickling(self)
+
+    def _filled_in(self) -> Mapping[str, Any]:
+        if self._variables is None:
+            return {"email": self._email, "password": self._password}
+        if isinstance(self._variables, Mapping):
+            return self._variables
+        variables = self._variables(self._email, self._password)
+        if not isinstance(variables, Mapping):
+            raise ConfigurationError(f"variables returned {type(variables).__name__}; let it return a mapping")
+        return dict(variables)
+
+    def _read(self, answer: Answer) -> Token:
+        payload = answer.payload()
+        if answer.ask_later:
+            raise status_refusal(answer, payload)
+        if answer.fine and payload is None:
+            raise answer.unreadable()
+        members = payload or {}
+        found = self._find(members) if answer.fine else None
+        if found is not None:
+            return self._token(answer, members, found)
+        errors = _errors(members)
+        if errors:
+            raise graphql_refusal(answer, members, errors)
+        if not answer.fine:
+            raise status_refusal(answer, payload)
+        raise self._no_token(answer)
+
+    def _find(self, payload: dict[str, Any]) -> Found | None:
+        if not self._token_field:
+            return find_token(payload.get("data"))
+        found = find_path(payload, self._token_field)
+        return found if found is not None and isinstance(found.value, str) and found.value else None
+
+    def _token(self, answer: Answer, payload: dict[str, Any], found: Found) -> Token:
+        return answer.token(
+            found.value, expires_in=self._lifetime(answer, payload, found), refresh_token=self._refresh(payload, found)
+        )
+
+    def _lifetime(self, answer: Answer, payload: dict[str, Any], found: Found) -> float | None:
+        if not self._expires_field:
+            return lifetime_near(found.chain, answer.served_at)
+        told = find_path(payload, self._expires_field)
+        return None if told is None else seconds_left(told.value, self._expires_field[-1], answer.served_at)
+
+    def _refresh(self, payload: dict[str, Any], found: Found) -> str | None:
+        if not self._refresh_field:
+            return refresh_token_near(found.chain)
+        told = find_path(payload, self._refresh_field)
+        return told.value if told is not None and isinstance(told.value, str) else None
+
+    def _no_token(self, answer: Answer) -> LoginError:
+        where = (
+            f"at {'.'.join(self._token_field)}"
+            if self._token_field
+            else "in its data, under names like token or accessToken"
+        )
+        return LoginError(
+            f"the login endpoint {answer.origin} answered without a token {where};"
+            " set token_field= to the name or dotted path under which it comes"
+        )
+
+
+def _checked_variables(variables: Variables | None) -> Variables | None:
+    if variables is None or (callable(variables) and not isinstance(variables, Mapping)):
+        return variables
+    if not isinstance(variables, Mapping):
+        raise ConfigurationError(
+            f"variables is a mapping or a callable that returns one, not {type(variables).__name__}"
+        )
+    _json(dict(variables))
+    return copy.deepcopy(dict(variables))
+
+
+def _json(content: Mapping[str, Any]) -> bytes:
+    try:
+        return json.dumps(content, allow_nan=False).encode()
+    except (TypeError, ValueError, RecursionError):
+        pass
+    # Raised here: the encoder's own error may quote what it could not encode.
+    raise ConfigurationError("variables cannot be written as JSON; let it hold text, numbers, lists and mappings only")
+
+
+def _texts(content: Any) -> Iterator[str]:
+    """Every text among *content*'s values."""
+    left = [content]
+    while left:
+        item = left.pop()
+        if isinstance(item, str):
+            yield item
+        elif isinstance(item, Mapping):
+            left.extend(item.values())
+        elif isinstance(item, list | tuple):
+            left.extend(item)
+
+
+def _errors(payload: dict[str, Any]) -> list[dict[str, Any]]:
+    errors = payload.get("errors")
+    items = errors if isinstance(errors, list) else []
+    shaped = ({"message": item} if isinstance(item, str) else item for item in items)
+    return [error for error in shaped if isinstance(error, dict)]

@@ -1,0 +1,29 @@
+"""What the API answers: JSON, and ``{"error": "..."}`` for everything that it refuses."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from aiohttp import web
+
+
+class Refusal(Exception):  # noqa: N818 - an answer of the API, not a failure of the sandbox
+    """A request is answered with *status* and the body ``{"error": message}`` (and *details* beside it)."""
+
+    def __init__(self, status: int, message: str, *, headers: Mapping[str, str] | None = None, **details: str) -> None:
+        super().__init__(message)
+        self.status = status
+        self.body = {"error": message, **details}
+        self.headers = headers
+
+    def answer(self) -> web.Response:
+        """The response to send."""
+        return json_answer(self.body, status=self.status, headers=self.headers)
+
+
+def json_answer(content: Any, *, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
+    """*content* as a JSON response."""
+    body = json.dumps(content, separators=(",", ":")).encode()
+    return web.Response(body=body, status=status, headers=headers, content_type="application/json")

@@ -1,0 +1,65 @@
+"""Counting what the sandbox was asked and what it answered."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class SandboxStats:
+    """
+    What the sandbox has seen since it was made.
+
+    *requests* are all on the API's paths, logins among them; *statuses* says how they were answered. *logins* are login
+    requests with a valid API key, served or refused; *logins_refused* the refused ones; *logins_running_peak* how many
+    ran at once at most. *refresh_tokens_reused* counts refresh tokens that were presented a second time.
+    """
+
+    requests: int
+    statuses: Mapping[int, int]
+    logins: int
+    logins_refused: int
+    logins_running: int
+    logins_running_peak: int
+    refresh_tokens_reused: int
+    websockets_open: int
+
+
+class Counters:
+    """The running totals."""
+
+    def __init__(self) -> None:
+        self.requests = 0
+        self.statuses: Counter[int] = Counter()
+        self.logins = 0
+        self.logins_refused = 0
+        self.websockets_open = 0
+        self._running = 0
+        self._running_peak = 0
+
+    @contextmanager
+    def login(self) -> Iterator[None]:
+        """One login, counted while it runs."""
+        self.logins += 1
+        self._running += 1
+        self._running_peak = max(self._running_peak, self._running)
+        try:
+            yield
+        finally:
+            self._running -= 1
+
+    def snapshot(self, *, refresh_tokens_reused: int) -> SandboxStats:
+        """The totals at this moment."""
+        return SandboxStats(
+            requests=self.requests,
+            statuses=dict(sorted(self.statuses.items())),
+            logins=self.logins,
+            logins_refused=self.logins_refused,
+            logins_running=self._running,
+            logins_running_peak=self._running_peak,
+            refresh_tokens_reused=refresh_tokens_reused,
+            websockets_open=self.websockets_open,
+        )

@@ -1,0 +1,117 @@
+"""``POST /oauth/token``: the OAuth 2.0 token endpoint (RFC 6749)."""
+
+from __future__ import annotations
+
+import binascii
+from base64 import b64decode
+from collections.abc import Callable, Mapping
+from typing import Any
+from urllib.parse import parse_qsl, unquote_plus
+
+from aiohttp import hdrs, web
+
+from ._answers import Refusal, json_answer
+from ._guard import media_type
+from ._platform import Platform
+
+FORM = "application/x-www-form-urlencoded"
+NOT_STORED = {"Cache-Control": "no-store", "Pragma": "no-cache"}
+_BUSY = 429
+_SERVER_ERROR = 500
+
+Form = Mapping[str, str]
+
+
+async def answer_token_request(platform: Platform, request: web.Request) -> web.Response:
+    """A token by ``client_credentials``, ``password`` or ``refresh_token``; errors as in RFC 6749, section 5.2."""
+    form = await _form(request)
+    async with platform.login():
+        if refusal := platform.faults.login_refusal():
+            raise _as_oauth(refusal)
+        _authenticate_client(platform, request, form)
+        grant = GRANTS.get(form.get("grant_type", ""))
+        if grant is None:
+            raise _error("unsupported_grant_type", "client_credentials, password and refresh_token are supported")
+        return json_answer(grant(platform, form), headers=NOT_STORED)
+
+
+def _client_credentials(platform: Platform, form: Form) -> dict[str, Any]:
+    return _token(platform, form)
+
+
+def _password(platform: Platform, form: Form) -> dict[str, Any]:
+    if not platform.accounts.knows_user(form.get("username", ""), form.get("password", "")):
+        raise _error("invalid_grant", "The user name or the password is wrong")
+    return _token(platform, form, refresh_token=platform.accounts.refresh_tokens.issue())
+
+
+def _refresh_token(platform: Platform, form: Form) -> dict[str, Any]:
+    renewed = platform.accounts.refresh_tokens.rotate(form.get("refresh_token", ""))
+    if renewed is None:
+        raise _error("invalid_grant", "The refresh token is invalid, revoked or was used before")
+    return _token(platform, form, refresh_token=renewed)
+
+
+GRANTS: dict[str, Callable[[Platform, Form], dict[str, Any]]] = {
+    "client_credentials": _client_credentials,
+    "password": _password,
+    "refresh_token": _refresh_token,
+}
+
+
+def _token(platform: Platform, form: Form, **more: str) -> dict[str, Any]:
+    scope = {"scope": form["scope"]} if "scope" in form else {}
+    answer = {"access_token": platform.issue_token(), "token_type": "Bearer", "expires_in": platform.token_lifetime}
+    return {**answer, **scope, **more}
+
+
+async def _form(request: web.Request) -> Form:
+    if media_type(request) != FORM:
+        raise _error("invalid_request", f"The Content-Type must be {FORM}")
+    try:
+        pairs = parse_qsl((await request.read()).decode(), keep_blank_values=True, errors="strict", max_num_fields=100)
+    except ValueError:
+        raise _error("invalid_request", "The form cannot be read") from None
+    form = dict(pairs)
+    if len(form) != len(pairs):
+        raise _error("invalid_request", "A parameter is given more than once")
+    return form
+
+
+def _authenticate_client(platform: Platform, request: web.Request, form: Form) -> None:
+    """By HTTP Basic or in the form, never both (RFC 6749, section 2.3)."""
+    authorization = request.headers.get(hdrs.AUTHORIZATION)
+    if authorization is not None and "client_secret" in form:
+        raise _error("invalid_request", "The client authenticates in the header or in the form, not in both")
+    if authorization is None:
+        client_id, secret = form.get("client_id", ""), form.get("client_secret", "")
+    else:
+        client_id, secret = _basic(authorization)
+    if not platform.accounts.knows_client(client_id, secret):
+        raise _error("invalid_client", "The client id or secret is wrong", status=401)
+
+
+def _basic(authorization: str) -> tuple[str, str]:
+    """Id and secret, each form-encoded before they were joined (RFC 6749, section 2.3.1)."""
+    scheme, _, encoded = authorization.partition(" ")
+    try:
+        client_id, colon, secret = b64decode(encoded.strip(), validate=True).decode().partition(":")
+    except (binascii.Error, ValueError):
+        colon = ""
+    if scheme.lower() != "basic" or not colon:
+        raise _error(
+            "invalid_client", "The Authorization header must read 'Basic' and the client's credentials", status=401
+        )
+    return unquote_plus(client_id), unquote_plus(secret)
+
+
+def _error(code: str, description: str, *, status: int = 400) -> Refusal:
+    headers = {**NOT_STORED, "WWW-Authenticate": "Basic"} if status == 401 else NOT_STORED  # noqa: PLR2004 - Unauthorized
+    return Refusal(status, code, headers=headers, error_description=description)
+
+
+def _as_oauth(refusal: Refusal) -> Refusal:
+    """A refusal with the code that RFC 6749 has for its status."""
+    unavailable = refusal.status == _BUSY or refusal.status >= _SERVER_ERROR
+    code = "temporarily_unavailable" if unavailable else "invalid_grant"
+    return Refusal(refusal.status, code, headers=refusal.headers, error_description=refusal.body["error"])

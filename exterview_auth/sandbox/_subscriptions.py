@@ -1,0 +1,46 @@
+"""GraphQL over WebSocket, by the protocol ``graphql-transport-ws``."""
+
+from __future__ import annotations
+
+import asyncio
+
+from aiohttp import web
+
+from ._answers import Refusal
+from ._platform import Platform
+from ._transport_ws import PROTOCOL, Connection
+
+LONGEST_MESSAGE = 1024 * 1024
+_CLOSE_SECONDS = 0.25
+_GOING_AWAY = 1001
+
+
+class Subscriptions:
+    """The open WebSockets of one `Platform`."""
+
+    def __init__(self, platform: Platform) -> None:
+        self._platform = platform
+        self._open: set[web.WebSocketResponse] = set()
+
+    async def serve(self, request: web.Request) -> web.WebSocketResponse:
+        """A WebSocket, served until either side closes it; raises the refusal of a handshake that is not in order."""
+        self._platform.guard.organization(request, content_types=())
+        self._platform.guard.user(request)
+        websocket = web.WebSocketResponse(protocols=(PROTOCOL,), timeout=_CLOSE_SECONDS, max_msg_size=LONGEST_MESSAGE)
+        try:
+            await websocket.prepare(request)
+        except web.HTTPBadRequest as error:
+            raise Refusal(400, f"The WebSocket handshake is not in order: {error.text}") from None
+        self._platform.counters.statuses[websocket.status] += 1
+        self._open.add(websocket)
+        self._platform.counters.websockets_open = len(self._open)
+        try:
+            await Connection(self._platform, websocket).serve()
+        finally:
+            self._open.discard(websocket)
+            self._platform.counters.websockets_open = len(self._open)
+        return websocket
+
+    async def close(self) -> None:
+        """Close every WebSocket, also where the other side does not answer."""
+        await asyncio.gather(*(one.close(code=_GOING_AWAY, message=b"The sandbox stops") for one in list(self._open)))

@@ -1,0 +1,75 @@
+"""Tokens of this process, for owners that share an account."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from contextlib import AbstractAsyncContextManager
+from typing import NamedTuple, NoReturn
+from weakref import WeakKeyDictionary, WeakValueDictionary
+
+from cachetools import TLRUCache
+
+from .._clock import Clock, boot_time
+from .._secret import refuse_pickling
+from .._token import Token
+from ..errors import ConfigurationError
+
+
+class _Entry(NamedTuple):
+    token: Token
+    expires: float
+
+
+def _kept_until(_account: str, entry: _Entry, _now: float) -> float:
+    """An entry goes with its token, but one with a refresh token outlives it: the next login can present it."""
+    return math.inf if entry.token.refresh_token is not None else entry.expires
+
+
+class MemoryStore:
+    """
+    A bounded token cache in memory (`cachetools.TLRUCache`), for any number of owners in one process.
+
+    Holds at most *maxsize* accounts; the least recently used goes first. *timer* gives seconds, and may be injected.
+    """
+
+    def __init__(self, maxsize: int = 1024, *, timer: Clock = boot_time) -> None:
+        if isinstance(maxsize, bool) or not isinstance(maxsize, int) or maxsize < 1:
+            raise ConfigurationError(f"maxsize is the number of accounts to hold, at least 1, not {maxsize!r}")
+        self._timer = timer
+        self._entries: TLRUCache[str, _Entry] = TLRUCache(maxsize, _kept_until, timer=timer)
+        # Locks belong to the loop that waits in them; a lock lives as long as somebody holds or awaits it.
+        self._locks: WeakKeyDictionary[asyncio.AbstractEventLoop, WeakValueDictionary[str, asyncio.Lock]]
+        self._locks = WeakKeyDictionary()
+
+    async def load(self, account: str) -> Token | None:
+        """The token with what is left of its life, or ``None``."""
+        entry = self._entries.get(account)
+        if entry is None:
+            return None
+        return entry.token.with_remaining(None if entry.expires == math.inf else entry.expires - self._timer())
+
+    async def save(self, account: str, token: Token) -> None:
+        """Keep *token* until its life is over."""
+        # Some releases of the cache keep the old entry where the new one is over already.
+        self._entries.pop(account, None)
+        life = token.expires_in
+        self._entries[account] = _Entry(token, math.inf if life is None else self._timer() + life)
+
+    async def delete(self, account: str) -> None:
+        """Forget the account's token."""
+        self._entries.pop(account, None)
+
+    def lock(self, account: str) -> AbstractAsyncContextManager[object]:
+        """One holder per account and event loop."""
+        locks = self._locks.setdefault(asyncio.get_running_loop(), WeakValueDictionary())
+        return locks.setdefault(account, asyncio.Lock())
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def __repr__(self) -> str:
+        return f"MemoryStore(maxsize={self._entries.maxsize:g}, accounts={len(self)})"
+
+    def __reduce_ex__(self, protocol: object) -> NoReturn:
+        refuse_pickling(self)

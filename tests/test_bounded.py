@@ -1,0 +1,137 @@
+"""Calls into code that is not ours end, whatever it does."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from virtual import now, settle, virtual_time
+
+from exterview_auth._bounded import CANCEL_GRACE, CancelledItselfError, bounded, cancel_and_wait
+
+
+class Stubborn:
+    """Work that goes on for some seconds after each cancellation, and then raises."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        self.cancelled = self.ended = False
+
+    async def __call__(self) -> str:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            self.cancelled = True
+            await asyncio.sleep(self.seconds)
+        self.ended = True
+        raise ValueError("too late for anybody")
+
+
+async def result(value: Any) -> Any:
+    """A call that gives *value*, or raises it."""
+    await asyncio.sleep(0)
+    if isinstance(value, BaseException):
+        raise value
+    return value
+
+
+@virtual_time
+async def test_a_call_gives_its_result_or_error() -> None:
+    """What the call returns or raises goes through, with a bound and without."""
+    assert await bounded(result("x")) == "x"
+    assert await bounded(result("x"), 5) == "x"
+    future = asyncio.get_running_loop().create_future()
+    future.set_result("y")
+    assert await bounded(future, 5) == "y"
+    failure = ValueError("no")
+    with pytest.raises(ValueError, match="no") as caught:
+        await bounded(result(failure), 5)
+    assert caught.value is failure
+
+
+@virtual_time
+async def test_a_call_that_hangs_is_cancelled_at_its_bound() -> None:
+    """After the bound the call is cancelled and ``TimeoutError`` raised, at once where it lets itself be cancelled."""
+    work = Stubborn(0)
+    with pytest.raises(TimeoutError):
+        await bounded(work(), 5)
+    assert now() == 5
+    assert work.cancelled
+    assert work.ended
+
+
+@virtual_time
+async def test_a_call_that_swallows_its_cancellation_is_left_behind() -> None:
+    """Nothing hangs, ever: the caller waits for the bound and the grace, and what the call raises later is ignored."""
+    work = Stubborn(100)
+    with pytest.raises(TimeoutError):
+        await bounded(work(), 5)
+    assert now() == 5 + CANCEL_GRACE
+    assert not work.ended
+    await asyncio.sleep(100)
+    assert work.ended
+
+
+@virtual_time
+async def test_a_call_that_cancels_itself_is_no_cancellation_of_the_caller() -> None:
+    """Code that ends in ``CancelledError`` on its own is an ordinary error to those who called it."""
+    with pytest.raises(CancelledItselfError):
+        await bounded(result(asyncio.CancelledError()), 5)
+    task = asyncio.current_task()
+    assert task is not None
+    assert task.cancelling() == 0
+
+
+@virtual_time
+async def test_cancelling_the_caller_cancels_the_call() -> None:
+    """The caller's own cancellation goes on, after the call's at most one second of cleaning up."""
+    work = Stubborn(100)
+    caller = asyncio.ensure_future(bounded(work()))
+    await settle()
+    caller.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await caller
+    assert work.cancelled
+    assert now() == CANCEL_GRACE
+    await asyncio.sleep(100)
+
+
+@virtual_time
+async def test_a_call_may_finish_before_it_is_cancelled() -> None:
+    """With *finish*, a cancelled caller lets the call come to its end within the grace, and ends cancelled all the same."""
+    ended: list[float] = []
+
+    async def save() -> None:
+        await asyncio.sleep(CANCEL_GRACE / 2)
+        ended.append(now())
+
+    caller = asyncio.ensure_future(bounded(save(), 5, finish=True))
+    await settle()
+    caller.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await caller
+    assert ended == [CANCEL_GRACE / 2]
+
+
+@virtual_time
+async def test_a_call_that_does_not_finish_in_its_grace_is_cancelled() -> None:
+    """With *finish*, the grace is bounded too."""
+    work = Stubborn(0)
+    caller = asyncio.ensure_future(bounded(work(), 50, finish=True))
+    await settle()
+    caller.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await caller
+    assert now() == CANCEL_GRACE
+    assert work.cancelled
+
+
+@virtual_time
+async def test_a_task_that_is_done_is_not_waited_for() -> None:
+    """Cancelling what has ended changes nothing, and takes the exception that nobody asked for."""
+    task = asyncio.ensure_future(result(ValueError("lost")))
+    await settle()
+    await cancel_and_wait(task)
+    assert now() == 0
+    assert not task.cancelled()

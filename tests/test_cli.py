@@ -1,0 +1,183 @@
+"""The command line itself: wrong uses, help, a missing extra, an interruption."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+
+import pytest
+
+pytest.importorskip("typer")
+
+import typer
+
+from exterview_auth._cli import main
+
+SECRET = "hunter2-the-secret"
+
+
+@pytest.fixture(autouse=True)
+def no_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the developer's own environment holds."""
+    for name in [name for name in os.environ if name.startswith("EXTERVIEW_")]:
+        monkeypatch.delenv(name)
+
+
+def only_sentence(text: str) -> str:
+    """*text*, if it is one line from the command and no traceback."""
+    assert text.startswith("exterview-auth: ")
+    assert text.count("\n") == 1
+    assert "Traceback" not in text
+    return text.strip()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ([], "missing command"),
+        (["nonsense"], "no such command 'nonsense'"),
+        (["--nonsense"], "no such option: --nonsense"),
+        (["demo", "--requests", "abc"], "--requests"),
+        (["demo", "--requests"], "--requests"),
+        (["demo", "--requests", "0"], "--requests is a number from 1 to 100000, not 0"),
+        (["demo", "--requests", "-5"], "not -5"),
+        (["demo", "--requests", "100001"], "not 100001"),
+        (["demo", "--nonsense"], "exterview-auth demo --help"),
+        (["check", "--timeout", "0"], "--timeout"),
+        (["check", "--timeout", "nan"], "--timeout"),
+        (["token", "--timeout", "soon"], "--timeout"),
+        (["token", "--json"], "no such option: --json"),
+        (["sandbox", "--port", "70000"], "70000"),
+        (["sandbox", "--port", "-1"], "-1"),
+        (["sandbox", "--port", "http"], "--port"),
+    ],
+)
+def test_a_wrong_command_line_exits_2_with_one_sentence(
+    arguments: list[str], says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nothing is printed but what is wrong, and where to read more."""
+    assert main(arguments) == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert says in only_sentence(printed.err)
+
+
+@pytest.mark.parametrize(
+    "arguments", [["check", SECRET], ["token", SECRET, "more"], ["check", f"--api-key={SECRET}"], ["demo", SECRET]]
+)
+def test_a_secret_on_the_command_line_is_not_repeated(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """Arguments that do not belong there are not echoed: they may be credentials."""
+    assert main(arguments) == 2
+    assert SECRET not in only_sentence(capsys.readouterr().err)
+
+
+@pytest.mark.parametrize("command", ["check", "token"])
+@pytest.mark.parametrize(
+    ("environ", "names"),
+    [
+        ({}, "EXTERVIEW_API_KEY"),
+        ({"EXTERVIEW_API_KEY": SECRET}, "EXTERVIEW_PASSWORD"),
+        ({"EXTERVIEW_API_KEY": SECRET, "EXTERVIEW_EMAIL": "a@b.example"}, "EXTERVIEW_PASSWORD"),
+        ({"EXTERVIEW_API_KEY": f"{SECRET} {SECRET}", "EXTERVIEW_BEARER_TOKEN": SECRET}, "EXTERVIEW_API_KEY"),
+        (
+            {
+                "EXTERVIEW_API_KEY": SECRET,
+                "EXTERVIEW_BEARER_TOKEN": SECRET,
+                "EXTERVIEW_ENDPOINT": "http://api.exterview.ai/graphql",
+            },
+            "EXTERVIEW_ENDPOINT",
+        ),
+        (
+            {"EXTERVIEW_API_KEY": SECRET, "EXTERVIEW_BEARER_TOKEN": SECRET, "EXTERVIEW_ENVIRONMENT": "moon"},
+            "EXTERVIEW_ENVIRONMENT",
+        ),
+    ],
+)
+def test_a_wrong_environment_exits_2_and_names_the_variable(
+    command: str,
+    environ: dict[str, str],
+    names: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Before anything is sent, and without the secrets that are there."""
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)
+    assert main([command]) == 2
+    sentence = only_sentence(capsys.readouterr().err)
+    assert names in sentence
+    assert SECRET not in sentence
+
+
+@pytest.mark.parametrize("command", [[], ["demo"], ["check"], ["token"], ["sandbox"]])
+def test_help_is_plain_and_exits_0(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """Every command has its help, without boxes and control codes."""
+    assert main([*command, "--help"]) == 0
+    printed = capsys.readouterr()
+    assert printed.out.startswith("Usage: exterview-auth")
+    assert printed.out.isascii()
+    assert "\x1b" not in printed.out
+    assert printed.err == ""
+
+
+@pytest.mark.parametrize("module", ["typer", "rich", "graphql"])
+def test_without_the_extra_it_says_what_to_install(
+    module: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One sentence instead of an import error, whichever part is missing."""
+    monkeypatch.setitem(sys.modules, module, None)
+    assert main(["demo", "--requests", "1"]) == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert f"the command needs {module}; run: pip install 'exterview-auth[sandbox]'" in only_sentence(printed.err)
+
+
+def _raising(error: BaseException) -> Callable[..., int]:
+    def play(*_arguments: object, **_options: object) -> int:
+        raise error
+
+    return play
+
+
+def test_an_interruption_is_one_sentence(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """Ctrl-C exits with 130, as shells expect."""
+    monkeypatch.setattr("exterview_auth._cli.demo.run_demo", _raising(KeyboardInterrupt()))
+    assert main(["demo"]) == 130
+    assert "interrupted" in only_sentence(capsys.readouterr().err)
+
+
+def test_an_abortion_by_typer_is_an_interruption(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Older releases of typer turn Ctrl-C into an error of their own."""
+    monkeypatch.setattr("exterview_auth._cli.demo.run_demo", _raising(typer.Abort()))
+    assert main(["demo"]) == 130
+    assert "interrupted" in only_sentence(capsys.readouterr().err)
+
+
+def test_a_reader_that_goes_away_is_no_traceback() -> None:
+    """Like `exterview-auth demo | head -0`: it ends, and says nothing."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "exterview_auth", "demo", "--requests", "1"],
+            stdout=writer,
+            stderr=subprocess.PIPE,
+            timeout=30,
+            check=False,
+        )
+    finally:
+        os.close(writer)
+    assert (done.returncode, done.stderr) == (1, b"")
+
+
+def test_python_m_is_the_same_command() -> None:
+    """`python -m exterview_auth` takes the process's own arguments and gives its exit code."""
+    done = subprocess.run(
+        [sys.executable, "-m", "exterview_auth", "nonsense"], capture_output=True, text=True, timeout=30, check=False
+    )
+    assert done.returncode == 2
+    assert only_sentence(done.stderr).startswith("exterview-auth: no such command 'nonsense'")

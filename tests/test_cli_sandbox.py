@@ -1,0 +1,112 @@
+"""`exterview-auth sandbox`: a process that others talk to, until a signal ends it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+pytest.importorskip("typer")
+pytest.importorskip("graphql")
+
+from exterview_auth._cli import main
+
+COMMAND = [sys.executable, "-m", "exterview_auth"]
+VARIABLES = ["EXTERVIEW_ENDPOINT", "EXTERVIEW_API_KEY", "EXTERVIEW_EMAIL", "EXTERVIEW_PASSWORD"]
+
+
+@contextmanager
+def running(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], dict[str, str]]]:
+    """The process, and the environment that it printed."""
+    process = subprocess.Popen(
+        [*COMMAND, "sandbox", *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    with process:
+        try:
+            assert process.stdout is not None
+            lines = [process.stdout.readline().rstrip("\n") for _ in VARIABLES]
+            yield process, dict(line.split("=", 1) for line in lines)
+        finally:
+            process.kill()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_check_passes_with_what_it_prints_and_a_signal_ends_it(
+    number: signal.Signals, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Four lines for `export`, at once; then SIGINT or SIGTERM, exit code 0 and not a word."""
+    with running() as (process, printed):
+        assert list(printed) == VARIABLES
+        assert all(re.fullmatch(r"[\w@%+=:,./-]+", value) for value in printed.values())
+        for name, value in printed.items():
+            monkeypatch.setenv(name, value)
+        assert main(["check"]) == 0
+        process.send_signal(number)
+        out, err = process.communicate(timeout=20)
+    assert (process.returncode, out, err) == (0, "", "")
+    assert printed["EXTERVIEW_ENDPOINT"] in capsys.readouterr().out
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no os.kill for SIGTERM that a handler sees")
+def test_it_serves_on_the_port_that_was_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
+    """And the handlers of the process are as before, once it has ended."""
+    before = signal.getsignal(signal.SIGTERM)
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    terminator = threading.Thread(target=_terminate_once_it_listens, args=(port,))
+    terminator.start()
+    assert main(["sandbox", "--port", str(port)]) == 0
+    terminator.join()
+    assert f"EXTERVIEW_ENDPOINT=http://127.0.0.1:{port}/graphql\n" in capsys.readouterr().out
+    assert signal.getsignal(signal.SIGTERM) == before
+
+
+def _terminate_once_it_listens(port: int) -> None:
+    while True:
+        try:
+            with socket.create_connection(("127.0.0.1", port), timeout=5):
+                break
+        except ConnectionRefusedError:
+            continue
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def test_a_taken_port_is_wrong_use(capsys: pytest.CaptureFixture[str]) -> None:
+    """Exit code 2, and what to do about it."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        assert main(["sandbox", "--port", str(port)]) == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err.startswith(f"exterview-auth: port {port} on 127.0.0.1 is taken; ")
+    assert printed.err.count("\n") == 1
+
+
+def test_on_a_terminal_it_says_how_to_end_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """On standard error, so that standard output stays ready for `export`."""
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+
+    class StoppedAtOnce:
+        def __enter__(self) -> object:
+            event = asyncio.Event()
+            event.set()
+            return event
+
+        def __exit__(self, *_error: object) -> None: ...
+
+    monkeypatch.setattr("exterview_auth._cli._serve_sandbox._stopped_by_signals", StoppedAtOnce)
+    assert main(["sandbox"]) == 0
+    printed = capsys.readouterr()
+    assert "Ctrl-C" in printed.err
+    assert [line.partition("=")[0] for line in printed.out.splitlines()] == VARIABLES

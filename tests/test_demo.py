@@ -1,0 +1,213 @@
+"""The demo as users see it: real requests, one revocation, one login, no failure."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+pytest.importorskip("typer")
+pytest.importorskip("graphql")
+
+from exterview_auth._cli import main
+from exterview_auth._cli.demo import _scenario
+from exterview_auth._cli.demo._scenario import connections_for, play
+from exterview_auth._cli.demo._timeline import Timeline
+from exterview_auth._cli.demo._workload import Kind, Workload, WrongAnswerError, mix_of, resume_of
+
+COMMAND = [sys.executable, "-m", "exterview_auth", "demo"]
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Less to wait for than people want to see."""
+    monkeypatch.setattr(_scenario, "LOGIN_DELAY", 0.02)
+    monkeypatch.setattr(_scenario, "LATENCY", 0.005)
+
+
+def ignore(_timeline: Timeline) -> None:
+    """Nobody watches."""
+
+
+def test_the_command_ends_with_a_picture_and_a_summary() -> None:
+    """Through a pipe: the first line, the rows, the summary; no control code, exit code 0, two logins, no failure."""
+    done = subprocess.run(COMMAND, capture_output=True, text=True, encoding="utf-8", timeout=50, check=False)
+    lines = done.stdout.splitlines()
+    assert (done.returncode, done.stderr) == (0, "")
+    assert lines[0] == "Sending 1000 requests at once to a sandbox of the API on this machine ..."
+    assert "\x1b" not in done.stdout
+    assert "\r" not in done.stdout
+    assert [line.split()[0] for line in lines if line[:1].isalpha()][1:] == [
+        *("sent", "refused", "waiting", "replayed", "answered"),
+        *("requests", "in", "logins", "replays", "failures", "wall", "server"),
+    ]
+    assert "logins    2: 1 at the start, 1 after the revocation" in lines
+    assert "failures  0" in lines
+    assert max(map(len, lines)) <= 80
+
+
+def test_json_is_one_line_and_its_numbers_agree(capsys: pytest.CaptureFixture[str]) -> None:
+    """What the client counted is what the server counted, and every refusal was replayed."""
+    assert main(["demo", "--requests", "240", "--json"]) == 0
+    printed = capsys.readouterr()
+    assert printed.err == ""
+    assert printed.out.count("\n") == 1
+    told = json.loads(printed.out)
+    assert (told["requests"], told["ok"], told["failed"], told["logins"]) == (240, 240, 0, 2)
+    assert told["waiting_peak"] == 240
+    assert told["replays"] == told["server"]["statuses"]["401"] > 0
+    assert told["server"] == {
+        "logins": 2,
+        "logins_at_a_time": 1,
+        "statuses": {"200": 240, "401": told["replays"]},
+    }
+    assert told["mix"] == {"query": 120, "mutation": 60, "upload": 60}
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("requests", [1, 2, 7, 40])
+async def test_small_storms_are_revoked_in_mid_flight_too(requests: int) -> None:
+    """As long as there are two requests, one of them meets the dead token."""
+    story = await play(requests, ignore)
+    assert story.failed == 0
+    assert story.logins == story.server_logins == (1 if requests == 1 else 2)
+    assert story.replays == story.statuses.get(401, 0)
+    assert story.statuses[200] == requests
+    assert (story.replays > 0) == (requests > 1)
+
+
+@pytest.mark.asyncio
+async def test_the_timeline_ends_with_the_totals() -> None:
+    """What the picture shows adds up to what the summary says."""
+    seen: list[float] = []
+    story = await play(40, lambda timeline: seen.append(timeline.duration))
+    last = story.timeline.last
+    assert (last.answered, last.waiting, last.refused, last.replayed) == (40, 0, story.replays, story.replays)
+    assert last.sent == 40 + story.replays
+    assert [mark.label for mark in story.timeline.marks] == ["login", "every token revoked", "login"]
+    assert seen == story.timeline.times
+
+
+@pytest.mark.asyncio
+async def test_a_recorder_that_fails_is_not_silent(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A picture of half of it would be taken for the whole."""
+
+    def fail(_self: object) -> None:
+        raise LookupError
+
+    monkeypatch.setattr(_scenario._Stage, "_counts", fail)
+    with pytest.raises(LookupError):
+        await play(4, ignore)
+
+
+@pytest.mark.asyncio
+async def test_requests_in_flight_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beyond the bound, the next request is made when one is answered."""
+    monkeypatch.setattr(_scenario, "MOST_IN_FLIGHT", 3)
+    running, peak = 0, 0
+    send = Workload.send
+
+    async def counted(self: Workload, number: int) -> None:
+        nonlocal running, peak
+        running += 1
+        peak = max(peak, running)
+        await send(self, number)
+        running -= 1
+
+    monkeypatch.setattr(Workload, "send", counted)
+    story = await play(20, ignore)
+    assert (story.failed, story.statuses[200], peak) == (0, 20, 3)
+
+
+@pytest.mark.parametrize(("requests", "connections"), [(1, 1), (7, 1), (8, 2), (1000, 100), (100_000, 100)])
+def test_connections_are_bounded(requests: int, connections: int) -> None:
+    """At most a hundred, and fewer than there are requests."""
+    assert connections_for(requests) == connections
+
+
+def _failing(errors: Iterator[Exception | None]) -> object:
+    async def send(_self: Workload, _number: int) -> None:
+        error = next(errors, None)
+        if error is not None:
+            raise error
+
+    return send
+
+
+def test_failures_are_counted_named_and_exit_1(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Also where the server answered 200 and said something else than was asked for."""
+    monkeypatch.setattr(Workload, "send", _failing(iter([WrongAnswerError("x"), TimeoutError(), TimeoutError()])))
+    assert main(["demo", "--requests", "4"]) == 1
+    assert "failures  3 (2 TimeoutError, 1 WrongAnswerError)" in capsys.readouterr().out
+    monkeypatch.setattr(Workload, "send", _failing(iter([TimeoutError()])))
+    assert main(["demo", "--requests", "4", "--json"]) == 1
+    told = json.loads(capsys.readouterr().out)
+    assert (told["ok"], told["failed"], told["failures"]) == (3, 1, {"TimeoutError": 1})
+
+
+@pytest.mark.asyncio
+async def test_a_wrong_answer_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file that arrived changed is a failure, whatever the status."""
+    monkeypatch.setattr(Workload, "MIX", [(Kind.UPLOAD, Workload._upload)])
+    monkeypatch.setattr("exterview_auth._cli.demo._workload.io.BytesIO", lambda _content: b"changed on the way")
+    story = await play(1, ignore)
+    assert story.failures == {"WrongAnswerError": 1}
+
+
+@pytest.mark.parametrize("requests", [1, 8, 13, 1000])
+def test_the_mix_adds_up(requests: int) -> None:
+    """Every request is a query, a mutation or an upload."""
+    assert sum(mix_of(requests).values()) == requests
+
+
+def test_resumes_differ() -> None:
+    """But not endlessly: the sandbox keeps what it has not seen before."""
+    assert len({resume_of(number) for number in range(1000)}) == 40
+    assert resume_of(3).startswith(b"%PDF-")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no os.kill for SIGINT")
+def test_ctrl_c_in_mid_flight_leaves_nothing_behind(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """No task, no connection and no warning, which would be an error here."""
+    send = Workload.send
+
+    async def interrupting(self: Workload, number: int) -> None:
+        await send(self, number)
+        if number == 20:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(Workload, "send", interrupting)
+    assert main(["demo", "--requests", "400"]) == 130
+    assert capsys.readouterr().err.startswith("exterview-auth: interrupted")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT for one child")
+def test_ctrl_c_ends_it_cleanly() -> None:
+    """Exit code 130 and one sentence, no traceback, nothing about what was left open."""
+    command = [sys.executable, "-W", "error", *COMMAND[1:], "--requests", "100000"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline().startswith("Sending 100000 requests")
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=20)
+    assert (process.returncode, out) == (130, "")
+    assert err.startswith("exterview-auth: interrupted")
+    assert err.count("\n") == 1
+
+
+def test_an_output_that_takes_ascii_only_gets_ascii() -> None:
+    """Block characters would be an error there, or boxes."""
+    environ = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    done = subprocess.run([*COMMAND, "--requests", "2"], capture_output=True, env=environ, timeout=30, check=False)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert b"#" in done.stdout
+    assert b"\\u" not in done.stdout

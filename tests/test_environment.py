@@ -1,0 +1,177 @@
+"""The environment's variables become an owner's arguments, or an error that names the variable."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from exterview_auth import ConfigurationError, ExterviewAuth, InsecureTransportError, PasswordLogin, StaticLogin
+from exterview_auth._environment import arguments_from
+
+USER = {"EXTERVIEW_EMAIL": "user@example.com", "EXTERVIEW_PASSWORD": "pass word"}
+FULL = {"EXTERVIEW_API_KEY": "key", **USER}
+
+
+def arguments(*removed: str, **changed: str) -> dict[str, Any]:
+    """Arguments from a full environment with some variables *removed* or *changed*."""
+    environ = {name: value for name, value in {**FULL, **changed}.items() if name not in removed}
+    return arguments_from(environ, {})
+
+
+def test_key_and_user_are_enough() -> None:
+    """With the API key, e-mail and password the rest keeps its defaults."""
+    made = arguments()
+    assert set(made) == {"api_key", "login"}
+    assert made["api_key"] == "key"
+    assert isinstance(made["login"], PasswordLogin)
+    assert made["login"].identity == "user@example.com"
+
+
+def test_a_password_is_taken_as_it_is() -> None:
+    """Blanks around a password belong to it, those around anything else do not."""
+    login = arguments(EXTERVIEW_PASSWORD=" secret ", EXTERVIEW_EMAIL=" a@b ")["login"]
+    assert login._password == " secret "
+    assert login._email == "a@b"
+    assert arguments(EXTERVIEW_API_KEY=" key \n")["api_key"] == "key"
+
+
+def test_an_owner_is_made_from_the_process_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`from_env` reads ``os.environ`` unless told otherwise, and takes overrides."""
+    for name, value in FULL.items():
+        monkeypatch.setenv(name, value)
+    owner = ExterviewAuth.from_env(account="team", endpoint="sandbox")
+    assert owner.account == "team"
+    assert owner.endpoint.host == "sandbox-api.exterview.ai"
+    assert ExterviewAuth.from_env({**FULL, "EXTERVIEW_EMAIL": "other@example.com"}).account == "other@example.com"
+
+
+# -- what is missing -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("missing", "sentence"),
+    [
+        ("EXTERVIEW_API_KEY", "the API key is missing; set EXTERVIEW_API_KEY or EXTERVIEW_API_KEY_FILE"),
+        ("EXTERVIEW_PASSWORD", "EXTERVIEW_PASSWORD is missing; it belongs to EXTERVIEW_EMAIL"),
+        ("EXTERVIEW_EMAIL", "EXTERVIEW_EMAIL is missing; it belongs to EXTERVIEW_PASSWORD"),
+    ],
+)
+def test_a_missing_variable_is_named(missing: str, sentence: str) -> None:
+    """An absent and an empty variable are the same: an error that names what to set."""
+    for environ in ({name: FULL[name] for name in FULL if name != missing}, {**FULL, missing: ""}):
+        with pytest.raises(ConfigurationError) as caught:
+            arguments_from(environ, {})
+        assert str(caught.value) == sentence
+
+
+@pytest.mark.parametrize("blank", ["EXTERVIEW_API_KEY", "EXTERVIEW_EMAIL"])
+def test_a_blank_variable_is_missing(blank: str) -> None:
+    """Blanks alone are neither a key nor an e-mail."""
+    with pytest.raises(ConfigurationError, match=f"missing.*{'set' if 'KEY' in blank else 'belongs'}"):
+        arguments(**{blank: " "})
+
+
+def test_without_any_credentials_all_ways_are_named() -> None:
+    """Where there is neither user nor token, the error names each variable that would do."""
+    with pytest.raises(ConfigurationError, match="credentials are missing") as caught:
+        arguments(*USER)
+    assert all(name in str(caught.value) for name in (*USER, "EXTERVIEW_BEARER_TOKEN", "EXTERVIEW_BEARER_TOKEN_FILE"))
+
+
+def test_what_is_given_is_not_looked_for() -> None:
+    """Overrides outrank the environment, and what they give may be missing or wrong there."""
+    login = StaticLogin("abc")
+    given = {"login": login, "api_key": "own", "endpoint": "sandbox", "account": "team"}
+    assert arguments_from({"EXTERVIEW_ENDPOINT": "nonsense"}, given) == given
+
+
+# -- the endpoint --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("value", "name"), [("sandbox", "sandbox"), ("SANDBOX ", "sandbox"), ("Production", "production")]
+)
+def test_the_environment_is_named_in_any_case(value: str, name: str) -> None:
+    """``EXTERVIEW_ENVIRONMENT`` is one of two names."""
+    assert arguments(EXTERVIEW_ENVIRONMENT=value)["endpoint"] == name
+
+
+def test_an_endpoint_outranks_an_environment() -> None:
+    """``EXTERVIEW_ENDPOINT`` is the more exact one of the two."""
+    made = arguments(EXTERVIEW_ENDPOINT="http://localhost:8000/graphql", EXTERVIEW_ENVIRONMENT="production")
+    assert made["endpoint"] == "http://localhost:8000/graphql"
+    assert arguments(EXTERVIEW_ENDPOINT="  ", EXTERVIEW_ENVIRONMENT="sandbox")["endpoint"] == "sandbox"
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "kind"),
+    [
+        ("EXTERVIEW_ENVIRONMENT", "staging", ConfigurationError),
+        ("EXTERVIEW_ENVIRONMENT", "https://h.example/", ConfigurationError),
+        ("EXTERVIEW_ENDPOINT", "graphql", ConfigurationError),
+        ("EXTERVIEW_ENDPOINT", "http://h.example/", InsecureTransportError),
+        ("EXTERVIEW_API_KEY", "k ey", ConfigurationError),
+    ],
+)
+def test_a_wrong_variable_is_named(variable: str, value: str, kind: type[ConfigurationError]) -> None:
+    """The error's sentence begins with the variable, and its type stays."""
+    with pytest.raises(ConfigurationError, match=f"^{variable}") as caught:
+        arguments(**{variable: value})
+    assert type(caught.value) is kind
+
+
+def test_a_wrong_token_is_named_and_not_shown() -> None:
+    """A bearer token that no header can carry shows neither in the error nor in what it was raised from."""
+    with pytest.raises(ConfigurationError, match=r"^EXTERVIEW_BEARER_TOKEN: ") as caught:
+        arguments(*USER, EXTERVIEW_BEARER_TOKEN="s3cret token")
+    assert "s3cret" not in str(caught.value)
+    assert caught.value.__context__ is None
+
+
+# -- the user's token ----------------------------------------------------------------------------------------------------
+
+
+def test_email_and_password_outrank_a_token() -> None:
+    """Credentials renew themselves, a token does not: the first are taken where both are there."""
+    assert isinstance(arguments(EXTERVIEW_BEARER_TOKEN="abc")["login"], PasswordLogin)
+
+
+def test_a_token_is_taken_where_no_user_is_named(tmp_path: Path) -> None:
+    """``EXTERVIEW_BEARER_TOKEN`` outranks ``EXTERVIEW_BEARER_TOKEN_FILE``."""
+    file = tmp_path / "token"
+    file.write_text("abc\n")
+    fixed = arguments(*USER, EXTERVIEW_BEARER_TOKEN="abc", EXTERVIEW_BEARER_TOKEN_FILE=str(file))["login"]
+    assert repr(fixed) == "StaticLogin('***')"
+    from_file = arguments(*USER, EXTERVIEW_BEARER_TOKEN_FILE=f" {file} ")["login"]
+    assert isinstance(from_file, StaticLogin)
+    assert repr(from_file) == f"StaticLogin(file={str(file)!r})"
+
+
+# -- the key's file ------------------------------------------------------------------------------------------------------
+
+
+def test_a_keys_file_is_read_anew_each_time(tmp_path: Path) -> None:
+    """``EXTERVIEW_API_KEY_FILE`` becomes a callable, so that a rotated key is picked up; a final newline is no part of it."""
+    file = tmp_path / "key"
+    file.write_text("first\n")
+    api_key = arguments("EXTERVIEW_API_KEY", EXTERVIEW_API_KEY_FILE=str(file))["api_key"]
+    assert api_key() == "first"
+    file.write_text("second")
+    assert api_key() == "second"
+    assert arguments(EXTERVIEW_API_KEY_FILE=str(file))["api_key"] == "key"
+
+
+@pytest.mark.parametrize(
+    "content", [None, b"\xff\xfe", b"", b" \n", b"a b"], ids=["missing", "binary", "empty", "blank", "words"]
+)
+def test_a_keys_file_that_gives_no_key_is_named_at_once(tmp_path: Path, content: bytes | None) -> None:
+    """A file that is missing, empty or no text is an error when the owner is made, not at the first login."""
+    file = tmp_path / "key"
+    if content is not None:
+        file.write_bytes(content)
+    with pytest.raises(ConfigurationError, match=r"^EXTERVIEW_API_KEY_FILE: ") as caught:
+        arguments("EXTERVIEW_API_KEY", EXTERVIEW_API_KEY_FILE=str(file))
+    assert "a b" not in str(caught.value)
+    assert caught.value.__context__ is None

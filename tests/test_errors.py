@@ -1,0 +1,149 @@
+"""The error tree, and what an error carries on its way."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+import pickle
+
+import aiohttp
+import pytest
+
+from exterview_auth import errors
+from exterview_auth.errors import (
+    ApiError,
+    BadRequestError,
+    ClosedError,
+    ConfigurationError,
+    CredentialsRejectedError,
+    ExterviewAuthError,
+    ForbiddenError,
+    GraphQLError,
+    InsecureTransportError,
+    LoggedOutError,
+    LoginBudgetExceededError,
+    LoginError,
+    LoginUnavailableError,
+    ReentrantLoginError,
+    UnauthorizedError,
+)
+
+TREE: dict[type[Exception], type[Exception]] = {
+    ExterviewAuthError: aiohttp.ClientError,
+    ConfigurationError: ExterviewAuthError,
+    InsecureTransportError: ConfigurationError,
+    ReentrantLoginError: ConfigurationError,
+    LoginError: ExterviewAuthError,
+    CredentialsRejectedError: LoginError,
+    LoginUnavailableError: LoginError,
+    LoginBudgetExceededError: LoginError,
+    LoggedOutError: ExterviewAuthError,
+    ClosedError: ExterviewAuthError,
+    ApiError: ExterviewAuthError,
+    BadRequestError: ApiError,
+    UnauthorizedError: ApiError,
+    ForbiddenError: ApiError,
+    GraphQLError: ApiError,
+}
+GRAPHQL = GraphQLError("no", status=200, errors=[{"message": "no"}], data={"a": 1})
+CARRYING: list[ExterviewAuthError] = [
+    ConfigurationError("set it"),
+    CredentialsRejectedError("no", reason="user"),
+    LoginUnavailableError("later", retry_after=2.5),
+    LoginBudgetExceededError("stop", retry_after=7.0),
+    BadRequestError("bad", status=400),
+    GRAPHQL,
+]
+
+
+def named(error: object) -> str:
+    """The test's id."""
+    return type(error).__name__
+
+
+class AccountLockedError(CredentialsRejectedError):
+    """As an application would derive its own, with a constructor of its own."""
+
+    def __init__(self, *, until: str) -> None:
+        super().__init__(f"locked until {until}", reason="user")
+        self.until = until
+
+
+def test_the_error_tree_is_the_contracts() -> None:
+    """Each error has the one parent that the contract's tree gives it, and all are `aiohttp.ClientError`."""
+    assert {error: error.__base__ for error in TREE} == TREE
+    assert all(issubclass(error, aiohttp.ClientError) for error in TREE)
+
+
+def test_the_module_names_all_its_errors() -> None:
+    """``errors.__all__`` is sorted and lists every public error, each with a docstring."""
+    public = {name for name, value in vars(errors).items() if inspect.isclass(value) and value in TREE}
+    assert errors.__all__ == sorted(public)
+    assert public == {error.__name__ for error in TREE}
+    assert all(error.__doc__ for error in TREE)
+
+
+def test_the_tree_in_the_docstring_is_the_real_one() -> None:
+    """The drawing in the module's docstring names every class."""
+    assert all(error.__name__ in str(errors.__doc__) for error in TREE)
+
+
+def test_login_errors_have_a_sentence_of_their_own() -> None:
+    """A login callable may raise them without arguments; then nothing but the sentence is known."""
+    assert str(CredentialsRejectedError()) == "the credentials were rejected"
+    assert str(LoginUnavailableError()) == "the login endpoint is not available"
+    assert str(LoginBudgetExceededError()) == "logins do not help"
+    assert CredentialsRejectedError().reason is None
+    assert LoginUnavailableError().retry_after is None
+    assert LoginBudgetExceededError().retry_after is None
+
+
+def test_api_errors_carry_status_and_message() -> None:
+    """``status``, ``message``, ``errors`` and ``data`` are what the server said."""
+    error = ForbiddenError("no permission", status=403)
+    assert (str(error), error.message, error.status) == ("no permission", "no permission", 403)
+    assert (GRAPHQL.status, GRAPHQL.errors, GRAPHQL.data) == (200, [{"message": "no"}], {"a": 1})
+
+
+@pytest.mark.parametrize("error", CARRYING, ids=named)
+def test_an_error_survives_pickling_and_copying(error: ExterviewAuthError) -> None:
+    """Errors cross process borders and copies with type, sentence and fields."""
+    for twin in (pickle.loads(pickle.dumps(error)), copy.copy(error), copy.deepcopy(error)):
+        assert type(twin) is type(error)
+        assert twin.args == error.args
+        assert vars(twin) == vars(error)
+
+
+@pytest.mark.parametrize("error", [*CARRYING, AccountLockedError(until="noon")], ids=named)
+def test_each_caller_gets_an_own_equal_error(error: ExterviewAuthError) -> None:
+    """Rule 6: every waiter gets the same typed error and cause, also one that the application derived."""
+    cause = OSError("down")
+    error.__cause__ = cause
+    twin = error.for_another_caller()
+    assert twin is not error
+    assert type(twin) is type(error)
+    assert str(twin) == str(error)
+    assert vars(twin) == vars(error)
+    assert twin.__cause__ is cause
+    assert twin.__suppress_context__
+
+
+def test_one_callers_traceback_is_not_anothers() -> None:
+    """What one caller's stack adds to its error does not show in the next caller's."""
+    shared = LoginError("failed")
+    twins: list[LoginError] = []
+    for _ in range(2):
+        with pytest.raises(LoginError) as caught:
+            raise shared.for_another_caller()
+        twins.append(caught.value)
+    assert twins[0] is not twins[1]
+    assert shared.__traceback__ is None
+    assert twins[0].__traceback__ is not twins[1].__traceback__
+
+
+def test_one_callers_note_is_not_anothers() -> None:
+    """A note that one caller adds to its error does not show in the next caller's."""
+    shared = LoginError("failed")
+    shared.add_note("seen by all")
+    shared.for_another_caller().add_note("seen by one")
+    assert shared.for_another_caller().__notes__ == ["seen by all"]

@@ -1,0 +1,144 @@
+"""What `exterview_auth` exports, and what importing it costs."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import exterview_auth
+from exterview_auth import stores
+
+ROOT = Path(__file__).parents[1]
+EXPORTS = [
+    "PRODUCTION",
+    "SANDBOX",
+    "ApiError",
+    "AuthPool",
+    "AuthSession",
+    "BadRequestError",
+    "ClosedError",
+    "ConfigurationError",
+    "CredentialsRejectedError",
+    "ExterviewAuth",
+    "ExterviewAuthError",
+    "ForbiddenError",
+    "GraphQLError",
+    "InsecureTransportError",
+    "LoggedOutError",
+    "LoginBudgetExceededError",
+    "LoginContext",
+    "LoginError",
+    "LoginUnavailableError",
+    "MemoryStore",
+    "OAuth2Login",
+    "PasswordLogin",
+    "Reason",
+    "ReentrantLoginError",
+    "StaticLogin",
+    "Stats",
+    "Token",
+    "TokenStore",
+    "UnauthorizedError",
+    "graphql_unauthenticated",
+]
+STORES = ["MemoryStore", "TokenStore"]
+LOADED_ON_FIRST_USE = [
+    "authlib",
+    "cachetools",
+    "cryptography",
+    "exterview_auth._cli",
+    "exterview_auth.sandbox",
+    "filelock",
+    "graphql",
+    "httpx",
+    "opentelemetry",
+    "redis",
+    "requests",
+    "rich",
+    "structlog",
+    "tenacity",
+    "typer",
+]
+
+
+def fresh(program: str) -> list[str]:
+    """Which of the modules a new interpreter holds after *program*, at one of any depth."""
+    ask = f"import json, sys\nprint(json.dumps([name for name in {LOADED_ON_FIRST_USE!r} if name in sys.modules]))"
+    done = subprocess.run(
+        [sys.executable, "-c", f"{program}\n{ask}"], capture_output=True, text=True, check=True, cwd=ROOT
+    )
+    assert done.stderr == ""
+    loaded: list[str] = json.loads(done.stdout)
+    return loaded
+
+
+def test_the_exports_are_the_contracts() -> None:
+    """``__all__`` is exactly this: a name that comes or goes is a decision."""
+    assert exterview_auth.__all__ == EXPORTS
+    assert stores.__all__ == STORES
+
+
+@pytest.mark.parametrize("name", EXPORTS)
+def test_each_export_can_be_had(name: str) -> None:
+    """Every name is there, also what is loaded on first use, and the same each time."""
+    value = getattr(exterview_auth, name)
+    assert value is getattr(exterview_auth, name)
+    assert getattr(value, "__name__", name) == name
+
+
+@pytest.mark.parametrize("name", STORES)
+def test_each_store_can_be_had_from_its_package(name: str) -> None:
+    """``exterview_auth.stores`` and the top package give the same classes."""
+    assert getattr(stores, name) is getattr(exterview_auth, name)
+
+
+def test_dir_shows_every_export() -> None:
+    """Completion sees the names before they are loaded, once each and sorted."""
+    shown = dir(exterview_auth)
+    assert set(EXPORTS) <= set(shown)
+    assert shown == sorted(set(shown))
+
+
+@pytest.mark.parametrize("module", [exterview_auth, stores], ids=lambda module: module.__name__)
+def test_an_unknown_name_is_an_attribute_error(module: object) -> None:
+    """A misspelt name is what it is for any module, and names module and attribute."""
+    name = getattr(module, "__name__", "")
+    with pytest.raises(AttributeError, match=f"^module '{name}' has no attribute 'AuthPol'$"):
+        module.AuthPol  # type: ignore[attr-defined]  # noqa: B018 - the access is the test
+
+
+def test_the_endpoints_are_the_documented_ones() -> None:
+    """The two URLs of the API's documentation."""
+    assert exterview_auth.PRODUCTION == "https://api.exterview.ai/graphql"
+    assert exterview_auth.SANDBOX == "https://sandbox-api.exterview.ai/graphql"
+
+
+def test_importing_loads_nothing_that_is_needed_later() -> None:
+    """Neither the import nor `dir` loads authlib, the stores' libraries, the sandbox, the command or telemetry."""
+    assert fresh("import exterview_auth; dir(exterview_auth)") == []
+
+
+def test_an_owner_loads_nothing_that_is_needed_later() -> None:
+    """An owner with a password or token login is made without them as well."""
+    program = """
+from exterview_auth import ExterviewAuth, PasswordLogin, StaticLogin
+ExterviewAuth(PasswordLogin("user@example.com", "secret"), api_key="key")
+ExterviewAuth(StaticLogin("token"), api_key="key").stats()
+"""
+    assert fresh(program) == []
+
+
+@pytest.mark.parametrize("name", ["MemoryStore", "AuthPool"])
+def test_a_cache_loads_its_library_alone(name: str) -> None:
+    """What stands on cachetools loads cachetools and nothing else."""
+    assert fresh(f"from exterview_auth import {name}") == ["cachetools"]
+
+
+def test_a_star_import_gives_every_name() -> None:
+    """``from exterview_auth import *`` works, and gives what ``__all__`` says."""
+    program = f"from exterview_auth import *\nassert set({EXPORTS!r}) <= set(globals())"
+    assert "exterview_auth.sandbox" not in fresh(program)

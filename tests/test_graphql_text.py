@@ -1,0 +1,127 @@
+"""Whether a GraphQL request may write."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from graphql import OperationDefinitionNode, OperationType, parse
+from hypothesis import given
+from hypothesis import strategies as st
+
+from exterview_auth._graphql_text import may_write
+
+HARMLESS = ["A", "B", "interviews", "query_", "mutation2"]
+KEYWORDS = ["query", "mutation", "subscription", "fragment"]
+
+
+def asks(text: str, name: str | None = None) -> bool:
+    """`may_write` of a request body as the client sends it."""
+    body: dict[str, str] = {"query": text}
+    if name is not None:
+        body["operationName"] = name
+    return may_write(json.dumps(body))
+
+
+def documents(names: list[str]) -> st.SearchStrategy[str]:
+    """Valid documents whose names come from *names*, with everything in them that could mislead a reader of words."""
+    name = st.sampled_from(names)
+    field = st.one_of(
+        name,
+        st.builds('{}(text: "mutation {{ }}")'.format, name),
+        st.builds('{}(text: """ }} mutation \\""" X {{ """)'.format, name),
+        st.builds("{} {{ {} }}".format, name, name),
+        st.builds("{} # mutation }}\n".format, name),
+        st.builds("... on {} {{ {} }}".format, name, name),
+    )
+    body = st.builds(lambda fields: "{ " + " ".join(fields) + " }", st.lists(field, min_size=1, max_size=3))
+    variables = st.sampled_from(["", '($v: In = {a: [{b: 1}], c: "}"})', "($v: [Int!]!, $w: String)"])
+    kind = st.sampled_from(["query", "mutation", "subscription"])
+    operation = st.builds("{} {}{} {}".format, kind, name | st.just(""), variables, body)
+    fragment = st.builds("fragment {} on {} {}".format, name, name, body)
+    definitions = st.lists(operation | fragment | body, min_size=1, max_size=4)
+    return definitions.map("\n".join)
+
+
+def writes(text: str, name: str | None = None) -> bool:
+    """What graphql-core says."""
+    return any(
+        isinstance(node, OperationDefinitionNode)
+        and node.operation is OperationType.MUTATION
+        and (name is None or (node.name is not None and node.name.value == name))
+        for node in parse(text, no_location=True).definitions
+    )
+
+
+@given(documents(HARMLESS), st.none() | st.sampled_from(HARMLESS))
+def test_it_agrees_with_a_real_parser(text: str, name: str | None) -> None:
+    """Any valid document, with or without an operation's name, is judged as graphql-core judges it."""
+    assert asks(text, name) == writes(text, name)
+
+
+@given(documents([*HARMLESS, *KEYWORDS]), st.none() | st.sampled_from([*HARMLESS, *KEYWORDS]))
+def test_no_name_hides_a_mutation(text: str, name: str | None) -> None:
+    """Rule 15: keywords are legal names in GraphQL, and whatever things are called, a mutation is seen."""
+    assert asks(text, name) or not writes(text, name)
+
+
+@pytest.mark.parametrize(
+    "text", ["mutation query { a }", "mutation fragment { a }", "mutation subscription($a: Int) { a }"]
+)
+def test_a_mutation_named_like_another_kind_is_a_mutation(text: str) -> None:
+    """Rule 15: the kind of an operation is its first word, whatever its name is."""
+    assert asks(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["{ a }", "query { a }", "query Q { mutation }", "subscription { a }", "# mutation\n{ a }", "", '{ a(b: "mutation") }',
+     "query Q @live(if: true) { a }", "{ a { mutation { b } } }", "fragment F on T { mutation }"],
+)  # fmt: skip
+def test_what_only_reads_is_not_taken_for_a_mutation(text: str) -> None:
+    """A read is repeated after a refusal: the word inside names, strings, comments and selections is no mutation."""
+    assert not asks(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["mutation { a }", "mutation M { a }", "query Q { a } mutation M { b }", "mutation M @live { a }", "mutation{a}",
+     "fragment F on T { a }\nmutation { ...F }", "\ufeffmutation { a }", '"doc" mutation { a }', "{ a } mutation { b }",
+     'mutation($a: String = "}{") { a }', "# query\nmutation { a }", "mutation # {\n { a }"],
+)  # fmt: skip
+def test_a_mutation_is_seen_wherever_it_stands(text: str) -> None:
+    """Any definition of a mutation makes the request one that may write."""
+    assert asks(text)
+
+
+def test_the_operations_name_chooses() -> None:
+    """Of several operations only the one that the request names is run."""
+    both = "query Q { a } mutation M { b }"
+    assert asks(both, "M")
+    assert not asks(both, "Q")
+    assert asks(both)
+
+
+@pytest.mark.parametrize("name", [None, ""])
+def test_no_name_chooses_nothing(name: str | None) -> None:
+    """Null and empty text name no operation: servers run the only one there is."""
+    assert may_write(json.dumps({"query": "mutation M { a }", "operationName": name}))
+
+
+@pytest.mark.parametrize(
+    "body",
+    [None, "", "no JSON", "[]", '[{"query": "{ a }"}]', "5", "null", '"{ a }"', "{}", '{"query": null}', '{"query": 5}',
+     '{"query": ["{ a }"]}', "[" * 100_000, "--boundary\r\n\r\n{ a }"],
+    ids=lambda body: str(body)[:12],
+)  # fmt: skip
+def test_what_cannot_be_read_may_write(body: str | None) -> None:
+    """A missing, foreign, batched or damaged body is not sent twice."""
+    assert may_write(body)
+
+
+@given(st.text() | st.text('{}()"#\\ mutationquery\n'))
+def test_any_document_is_judged(text: str) -> None:
+    """Whatever the text is, the answer is a boolean, with and without an operation's name."""
+    assert asks(text) in {True, False}
+    assert asks(text, "A") in {True, False}
+    assert may_write(text) in {True, False}

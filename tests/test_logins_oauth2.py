@@ -1,0 +1,525 @@
+"""OAuth2Login: grants, rotation, client authentication, and what each refusal is called."""
+
+from __future__ import annotations
+
+import base64
+import copy
+import json
+import pickle
+import subprocess
+import sys
+import time
+import traceback
+import warnings
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+from urllib.parse import parse_qs, unquote_plus
+
+import pytest
+from aiohttp import ClientSession, web
+from aiohttp.test_utils import TestServer
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa, x25519
+from joserfc import jwk, jws
+from yarl import URL
+
+from exterview_auth._login_context import IdentifiedLogin, LoginContext
+from exterview_auth._token import MAX_LIFETIME, Token
+from exterview_auth.errors import (
+    ConfigurationError,
+    CredentialsRejectedError,
+    InsecureTransportError,
+    LoginError,
+    LoginUnavailableError,
+)
+from exterview_auth.logins import OAuth2Login
+
+SECRET = "s3cret: & more"
+PASSWORD = "correct horse"
+KEY = "key-0123456789"
+OLD, OLD_REFRESH = "old-token-0123", "old-refresh-0123"
+
+Reply = tuple[int, object]
+FINE: Reply = (200, {"access_token": "t-1", "token_type": "Bearer", "expires_in": 60})
+DEAD: Reply = (400, {"error": "invalid_grant"})
+
+
+class TokenEndpoint:
+    """A token endpoint that gives its replies in turn, the last one for ever, and remembers the requests."""
+
+    def __init__(self, replies: tuple[Reply, ...]) -> None:
+        self.replies = list(replies)
+        self.url = URL()
+        self.headers: list[dict[str, str]] = []
+        self.forms: list[dict[str, str]] = []
+
+    async def handle(self, request: web.Request) -> web.Response:
+        self.headers.append(dict(request.headers))
+        form = parse_qs((await request.read()).decode(), keep_blank_values=True, strict_parsing=True)
+        assert all(len(values) == 1 for values in form.values()), "RFC 6749, section 3.2: no parameter twice"
+        self.forms.append({name: values[0] for name, values in form.items()})
+        status, payload = self.replies.pop(0) if len(self.replies) > 1 else self.replies[0]
+        return web.json_response(payload, status=status, headers={"Retry-After": "4"} if status >= 400 else {})
+
+
+@asynccontextmanager
+async def serving(*replies: Reply) -> AsyncIterator[TokenEndpoint]:
+    endpoint = TokenEndpoint(replies)
+    app = web.Application()
+    app.router.add_post("/token", endpoint.handle)
+    async with TestServer(app) as server:
+        endpoint.url = server.make_url("/token")
+        yield endpoint
+
+
+async def log_in(login: OAuth2Login, previous: Token | None = None) -> Token:
+    async with ClientSession() as session:
+        api = URL("https://api.example/graphql")
+        return await login(LoginContext(session=lambda: session, endpoint=api, api_key=KEY, previous=previous))
+
+
+async def refusal(endpoint: TokenEndpoint, previous: Token | None = None, **options: Any) -> LoginError:
+    """The error of one login, whose chain shows no secret."""
+    with pytest.raises(LoginError) as caught:
+        await log_in(OAuth2Login(endpoint.url, "client", **options), previous)
+    error: BaseException | None = caught.value
+    while error is not None:
+        shown = "".join([str(error), repr(error), repr(error.args), *traceback.format_exception_only(error)])
+        assert not [secret for secret in (SECRET, PASSWORD, KEY, OLD, OLD_REFRESH) if secret in shown]
+        error = error.__cause__ or error.__context__
+    return caught.value
+
+
+def pem_of(key: Any, form: serialization.PrivateFormat = serialization.PrivateFormat.PKCS8) -> str:
+    text: bytes = key.private_bytes(serialization.Encoding.PEM, form, serialization.NoEncryption())
+    return text.decode()
+
+
+@pytest.mark.asyncio
+async def test_client_credentials_are_the_default_grant() -> None:
+    """Scope and further fields go along; the secret is in the header only, the API key nowhere."""
+    async with serving(FINE) as endpoint:
+        login = OAuth2Login(
+            endpoint.url, "client", SECRET, scope=["read", "write"], audience="https://api", empty_ok="x"
+        )
+        token = await log_in(login)
+    assert (token.value, token.expires_in, token.refresh_token) == ("t-1", 60.0, None)
+    assert endpoint.forms == [
+        {"grant_type": "client_credentials", "scope": "read write", "audience": "https://api", "empty_ok": "x"}
+    ]
+    [headers] = endpoint.headers
+    assert headers["Content-Type"] == "application/x-www-form-urlencoded"
+    assert headers["Accept"] == "application/json"
+    assert "x-api-key" not in {name.lower() for name in headers}
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(("client", "secret"), [("id", "plain"), ("a:b c", "p%s/:=+ é&"), ("ünï", "~._-*")])
+async def test_basic_encodes_id_and_secret_as_a_form_first(client: str, secret: str) -> None:
+    """RFC 6749, section 2.3.1: the colon that separates them stands alone, and every character survives."""
+    async with serving(FINE) as endpoint:
+        await log_in(OAuth2Login(endpoint.url, client, secret))
+    scheme, _, encoded = endpoint.headers[0]["Authorization"].partition(" ")
+    name, colon, rest = base64.b64decode(encoded).decode("ascii").partition(":")
+    assert (scheme, colon, unquote_plus(name), unquote_plus(rest)) == ("Basic", ":", client, secret)
+    assert ":" not in rest
+    assert "client_secret" not in endpoint.forms[0]
+    assert "client_id" not in endpoint.forms[0]
+
+
+@pytest.mark.asyncio
+async def test_post_puts_id_and_secret_into_the_body() -> None:
+    """And nothing into the header."""
+    async with serving(FINE) as endpoint:
+        await log_in(OAuth2Login(endpoint.url, "client", SECRET, token_endpoint_auth_method="client_secret_post"))
+    assert endpoint.forms[0] == {"grant_type": "client_credentials", "client_id": "client", "client_secret": SECRET}
+    assert "Authorization" not in endpoint.headers[0]
+
+
+@pytest.mark.asyncio
+async def test_a_client_without_a_secret_names_itself() -> None:
+    """RFC 6749, section 3.2.1: a public client sends its id."""
+    async with serving(FINE) as endpoint:
+        login = OAuth2Login(endpoint.url, "client", grant_type="password", username="ada", password=PASSWORD)
+        await log_in(login)
+    assert endpoint.forms[0] == {
+        "grant_type": "password", "client_id": "client", "username": "ada", "password": PASSWORD,
+    }  # fmt: skip
+    assert "Authorization" not in endpoint.headers[0]
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(
+    ("make", "form", "algorithm"),
+    [
+        (lambda: rsa.generate_private_key(65537, 2048), serialization.PrivateFormat.TraditionalOpenSSL, "RS256"),
+        (lambda: ec.generate_private_key(ec.SECP256R1()), serialization.PrivateFormat.TraditionalOpenSSL, "ES256"),
+        (lambda: ec.generate_private_key(ec.SECP384R1()), serialization.PrivateFormat.PKCS8, "ES384"),
+        (lambda: ec.generate_private_key(ec.SECP521R1()), serialization.PrivateFormat.PKCS8, "ES512"),
+        (ed25519.Ed25519PrivateKey.generate, serialization.PrivateFormat.PKCS8, "EdDSA"),
+    ],
+)
+async def test_private_key_jwt_is_signed_for_the_token_endpoint(
+    make: Callable[[], Any], form: serialization.PrivateFormat, algorithm: str
+) -> None:
+    """RFC 7523, section 3: issuer and subject are the client, the audience is the endpoint, the id is used once."""
+    key = make()
+    async with serving(FINE) as endpoint:
+        login = OAuth2Login(endpoint.url, "client", private_key=pem_of(key, form).encode(), key_id="k-1")
+        await log_in(login)
+        await log_in(login)
+    seen = set()
+    for request in endpoint.forms:
+        assert request.keys() == {"grant_type", "client_assertion_type", "client_assertion"}
+        assert request["client_assertion_type"] == "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+        header, claims = verified(request["client_assertion"], key.public_key(), algorithm)
+        assert (header["alg"], header["kid"]) == (algorithm, "k-1")
+        assert (claims["iss"], claims["sub"], claims["aud"]) == ("client", "client", str(endpoint.url))
+        assert 0 < claims["exp"] - time.time() <= 300
+        seen.add(claims["jti"])
+    assert len(seen) == 2
+
+
+def verified(assertion: str, public: Any, algorithm: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    pem = public.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+    kind: Any = {"R": jwk.RSAKey, "E": jwk.OKPKey if algorithm == "EdDSA" else jwk.ECKey}[algorithm[0]]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        checked = jws.deserialize_compact(assertion, kind.import_key(pem), algorithms=[algorithm])
+    return dict(checked.headers()), json.loads(checked.payload)
+
+
+@pytest.mark.asyncio
+async def test_extra_headers_are_sent() -> None:
+    """A gateway in front of the token endpoint may want them."""
+    async with serving(FINE) as endpoint:
+        await log_in(OAuth2Login(endpoint.url, "client", SECRET, headers={"X-Tenant": "acme"}))
+    assert endpoint.headers[0]["X-Tenant"] == "acme"
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"grant_type": "password", "username": "ada", "password": PASSWORD},
+        {"grant_type": "refresh_token", "refresh_token": "configured"},
+    ],
+)
+async def test_the_newest_refresh_token_goes_first(options: dict[str, Any]) -> None:
+    """Whatever the grant: the one that came with the token being replaced, and its successor is handed on."""
+    async with serving((200, {"access_token": "t-2", "refresh_token": "rotated"})) as endpoint:
+        token = await log_in(
+            OAuth2Login(endpoint.url, "client", SECRET, **options), Token(OLD, refresh_token=OLD_REFRESH)
+        )
+    assert endpoint.forms == [{"grant_type": "refresh_token", "refresh_token": OLD_REFRESH}]
+    assert (token.value, token.refresh_token) == ("t-2", "rotated")
+
+
+@pytest.mark.asyncio
+async def test_a_refresh_token_is_kept_until_a_new_one_comes() -> None:
+    """RFC 6749, section 6: the server may, but need not, issue a new one."""
+    async with serving(FINE) as endpoint:
+        login = OAuth2Login(
+            endpoint.url, "client", SECRET, grant_type="refresh_token", refresh_token="configured", scope="a"
+        )
+        token = await log_in(login)
+        assert token.refresh_token == "configured"
+        assert (await log_in(login, Token(OLD, refresh_token=OLD_REFRESH))).refresh_token == OLD_REFRESH
+    assert [form["refresh_token"] for form in endpoint.forms] == ["configured", OLD_REFRESH]
+    assert [form["scope"] for form in endpoint.forms] == ["a", "a"]
+
+
+@pytest.mark.asyncio
+async def test_a_renewal_asks_for_no_scope_of_its_own() -> None:
+    """RFC 6749, section 6: it is the scope of the first grant."""
+    async with serving(FINE) as endpoint:
+        await log_in(OAuth2Login(endpoint.url, "client", SECRET, scope="a"), Token(OLD, refresh_token=OLD_REFRESH))
+    assert "scope" not in endpoint.forms[0]
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("status", [200, 400, 401, 403, 500])
+@pytest.mark.parametrize(
+    ("options", "grant"),
+    [
+        ({}, "client_credentials"),
+        ({"grant_type": "password", "username": "ada", "password": PASSWORD}, "password"),
+    ],
+)
+async def test_a_refused_refresh_token_falls_back_to_the_full_grant(
+    status: int, options: dict[str, Any], grant: str
+) -> None:
+    """In the same login, and the refused refresh token is forgotten."""
+    async with serving((status, {"error": "invalid_grant"}), FINE) as endpoint:
+        token = await log_in(
+            OAuth2Login(endpoint.url, "client", SECRET, **options), Token(OLD, refresh_token=OLD_REFRESH)
+        )
+    assert [form["grant_type"] for form in endpoint.forms] == ["refresh_token", grant]
+    assert (token.value, token.refresh_token) == ("t-1", None)
+
+
+@pytest.mark.asyncio
+async def test_a_dead_rotated_refresh_token_tries_the_configured_one_then_the_password() -> None:
+    """Each once."""
+    async with serving(DEAD, DEAD, FINE) as endpoint:
+        login = OAuth2Login(
+            endpoint.url, "client", SECRET, grant_type="refresh_token", refresh_token="configured", username="ada", password=PASSWORD
+        )  # fmt: skip
+        token = await log_in(login, Token(OLD, refresh_token=OLD_REFRESH))
+    assert [form.get("refresh_token") for form in endpoint.forms] == [OLD_REFRESH, "configured", None]
+    assert endpoint.forms[2]["grant_type"] == "password"
+    assert token.value == "t-1"
+
+
+@pytest.mark.asyncio
+async def test_a_refresh_token_with_nothing_behind_it_is_a_rejection() -> None:
+    """The same token is not presented twice."""
+    async with serving(DEAD) as endpoint:
+        error = await refusal(
+            endpoint, Token(OLD, refresh_token="configured"), grant_type="refresh_token", refresh_token="configured"
+        )
+    assert isinstance(error, CredentialsRejectedError)
+    assert error.reason == "refresh_token"
+    assert len(endpoint.forms) == 1
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(
+    "reply",
+    [
+        (401, {}),
+        (401, {"error": "invalid_token"}),
+        (400, {"error": "unauthorized_client"}),
+        (400, {"error": "unsupported_grant_type"}),
+    ],
+)
+async def test_a_renewal_that_is_not_open_to_the_client_falls_back_too(reply: Reply) -> None:
+    """The login worked without it, so its refusal is not the login's."""
+    async with serving(reply, FINE) as endpoint:
+        token = await log_in(OAuth2Login(endpoint.url, "client", SECRET), Token(OLD, refresh_token=OLD_REFRESH))
+    assert token.value == "t-1"
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("reply", [(401, {"error": "invalid_client"}), (503, {}), (404, {})])
+async def test_what_says_nothing_about_the_refresh_token_does_not_fall_back(reply: Reply) -> None:
+    """A wrong client or a server in trouble is asked once."""
+    async with serving(reply) as endpoint:
+        await refusal(endpoint, Token(OLD, refresh_token=OLD_REFRESH), client_secret=SECRET)
+    assert len(endpoint.forms) == 1
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("status", [200, 400, 401, 403, 429, 503])
+@pytest.mark.parametrize(
+    ("error", "kind", "reason"),
+    [
+        ("invalid_grant", CredentialsRejectedError, "user"),
+        ("invalid_client", CredentialsRejectedError, "client"),
+        ("unauthorized_client", CredentialsRejectedError, "client"),
+        ("temporarily_unavailable", LoginUnavailableError, None),
+        ("server_error", LoginUnavailableError, None),
+        ("slow_down", LoginUnavailableError, None),
+        ("invalid_scope", LoginError, None),
+        ("unsupported_grant_type", LoginError, None),
+        ("invalid_request", LoginError, None),
+    ],
+)
+async def test_the_oauth_error_outranks_the_status(
+    status: int, error: str, kind: type[LoginError], reason: str | None
+) -> None:
+    """RFC 6749, section 5.2; providers send it with any status. The description is quoted without secrets."""
+    async with serving((status, {"error": error, "error_description": f"no {PASSWORD}"})) as endpoint:
+        failure = await refusal(
+            endpoint, client_secret=SECRET, grant_type="password", username="ada", password=PASSWORD
+        )
+    assert type(failure) is kind
+    assert getattr(failure, "reason", None) == reason
+    assert f"it answered {status}, '{error}: no ***'" in str(failure)
+    if kind is LoginUnavailableError and status >= 400:
+        assert failure.retry_after == 4.0  # type: ignore[attr-defined] # checked a line above
+    assert len(endpoint.forms) == 1
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(
+    ("status", "payload", "kind", "reason"),
+    [
+        (429, {}, LoginUnavailableError, None),
+        (500, {"error": "boom"}, LoginUnavailableError, None),
+        (503, [], LoginUnavailableError, None),
+        (400, {"error": "weird"}, CredentialsRejectedError, "client"),
+        (401, {}, CredentialsRejectedError, "client"),
+        (200, {"error": "weird"}, CredentialsRejectedError, "client"),
+        (200, {"error": "invalid_grant"}, CredentialsRejectedError, None),
+        (404, {"error": {}}, LoginError, None),
+        (200, [], LoginError, None),
+        (200, {}, LoginError, None),
+        (200, {"access_token": 7}, LoginError, None),
+        (200, {"access_token": ""}, LoginError, None),
+        (200, {"access_token": "a\nb"}, LoginError, None),
+        (200, {"access_token": "t", "token_type": "DPoP"}, LoginError, None),
+        (200, {"access_token": "t", "token_type": 7}, LoginError, None),
+    ],
+)
+async def test_without_a_known_error_the_status_decides(
+    status: int, payload: object, kind: type[LoginError], reason: str | None
+) -> None:
+    """And a success needs a bearer token in it."""
+    async with serving((status, payload)) as endpoint:
+        failure = await refusal(endpoint, client_secret=SECRET)
+    assert type(failure) is kind
+    assert getattr(failure, "reason", None) == reason
+
+
+@pytest.mark.asyncio
+async def test_a_bare_401_to_a_password_names_no_culprit() -> None:
+    """Client and user are both in the request."""
+    async with serving((401, {})) as endpoint:
+        failure = await refusal(
+            endpoint, client_secret=SECRET, grant_type="password", username="ada", password=PASSWORD
+        )
+    assert isinstance(failure, CredentialsRejectedError)
+    assert failure.reason is None
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("token_type", ["bearer", "Bearer", "BEARER", None])
+@pytest.mark.parametrize(
+    ("told", "seconds"),
+    [("60", 60.0), (60.5, 60.5), (0, None), (-1, None), ("x", None), (None, None), (1e300, MAX_LIFETIME)],
+)
+async def test_types_and_lifetimes_as_servers_write_them(
+    token_type: str | None, told: object, seconds: float | None
+) -> None:
+    """The type is told in any case or not at all; odd lifetimes are capped or ignored."""
+    async with serving(
+        (200, {"access_token": "Bearer t", "token_type": token_type, "expires_in": told, "refresh_token": 7})
+    ) as endpoint:
+        token = await log_in(OAuth2Login(endpoint.url, "client", SECRET))
+    assert (token.value, token.expires_in, token.refresh_token) == ("t", seconds, None)
+
+
+URL_OK = "https://login.example/token"
+
+
+@pytest.mark.parametrize(
+    ("options", "identity"),
+    [
+        ({}, "client"),
+        ({"username": "ada", "password": "p"}, "client"),
+        ({"grant_type": "password", "username": "ada", "password": "p"}, "client:ada"),
+        ({"grant_type": "refresh_token", "refresh_token": "r", "username": "ada", "password": "p"}, "client:ada"),
+    ],
+)
+def test_the_identity_is_client_and_user(options: dict[str, str], identity: str) -> None:
+    """The user where one logs in."""
+    login = OAuth2Login(URL_OK, "client", SECRET, **options)  # type: ignore[arg-type] # all of them text
+    assert isinstance(login, IdentifiedLogin)
+    assert login.identity == identity
+
+
+def test_two_refresh_tokens_of_one_client_are_two_accounts() -> None:
+    """A refresh token names no user: a shared store must not mix them up, and the name does not give the token away."""
+    one, two, again = (
+        OAuth2Login(URL_OK, "client", grant_type="refresh_token", refresh_token=text).identity
+        for text in ("r-1", "r-2", "r-1")
+    )
+    assert one == again != two
+    assert "r-1" not in one
+
+
+def test_nothing_prints_or_pickles_a_secret() -> None:
+    """Not the secret, the password, the refresh token, the key, headers or form fields."""
+    key = pem_of(ec.generate_private_key(ec.SECP256R1()))
+    logins = [
+        OAuth2Login(URL_OK + "?q=hush", "client", "hush", headers={"X": "hush"}, otp="hush"),
+        OAuth2Login(
+            URL_OK, "client", grant_type="refresh_token", refresh_token="hush", username="ada", password="hush"
+        ),
+        OAuth2Login(URL_OK, "client", private_key=key),
+    ]
+    for login in logins:
+        shown = repr(login) + str(login) + login.identity
+        assert "hush" not in shown
+        assert key[60:100] not in shown
+        for refused in (login, login._client):
+            with pytest.raises(TypeError, match="holds a secret"):
+                pickle.dumps(refused)
+        with pytest.raises(TypeError, match="holds a secret"):
+            copy.deepcopy(login)
+    assert repr(logins[2]) == "OAuth2Login('https://login.example', 'client', '***', grant_type='client_credentials')"
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        ({"client_id": ""}, "client_id"),
+        ({"client_secret": ""}, "client_secret"),
+        ({"client_secret": 7}, "client_secret"),
+        ({"grant_type": "authorization_code"}, "grant_type is one of"),
+        ({"grant_type": None}, "grant_type is one of"),
+        ({"grant_type": "password"}, "grant_type password needs"),
+        ({"grant_type": "password", "username": "ada"}, "grant_type password needs"),
+        ({"username": "ada"}, "username and password belong"),
+        ({"grant_type": "refresh_token"}, "grant_type refresh_token needs"),
+        ({"token_endpoint_auth_method": "tls_client_auth"}, "token_endpoint_auth_method is one of"),
+        ({"token_endpoint_auth_method": "client_secret_basic"}, "token_endpoint_auth_method client_secret_basic needs"),
+        ({"token_endpoint_auth_method": "client_secret_post"}, "token_endpoint_auth_method client_secret_post needs"),
+        ({"token_endpoint_auth_method": "private_key_jwt"}, "token_endpoint_auth_method private_key_jwt needs"),
+        ({"token_endpoint_auth_method": "none", "client_secret": "s"}, "token_endpoint_auth_method none has no use"),
+        ({"token_endpoint_auth_method": "none", "private_key": "k"}, "token_endpoint_auth_method none has no use"),
+        ({"private_key": "k", "client_secret": "s"}, "client_secret and private_key are two"),
+        ({"private_key": "no pem"}, "private_key is no"),
+        ({"private_key": 7}, "private_key is a key in PEM"),
+        ({"private_key": pem_of(x25519.X25519PrivateKey.generate())}, "private_key is no"),
+        ({"private_key": pem_of(rsa.generate_private_key(65537, 1024))}, "private_key is no"),
+        ({"private_key": pem_of(ec.generate_private_key(ec.SECP256K1()))}, "private_key is no"),
+        ({"scope": ""}, "scope"),
+        ({"scope": []}, "scope"),
+        ({"scope": 7}, "scope"),
+        ({"headers": {"a b": "c"}}, "headers"),
+        ({"headers": {"authorization": "x"}, "client_secret": "s"}, "headers sets Authorization"),
+        ({"token_endpiont": 7}, "token_endpiont is no option"),
+        ({"audience": ""}, "audience"),
+    ],
+)
+def test_a_wrong_use_is_one_sentence(options: dict[str, Any], named: str) -> None:
+    """It names the option, and nothing is chained."""
+    with pytest.raises(ConfigurationError, match=f"^{named}") as caught:
+        OAuth2Login(URL_OK, **{"client_id": "client", **options})
+    assert caught.value.__context__ is None
+
+
+def test_an_encrypted_key_is_refused() -> None:
+    """There is no passphrase to open it with."""
+    form = serialization.PrivateFormat.PKCS8, serialization.BestAvailableEncryption(b"x")
+    key = ec.generate_private_key(ec.SECP256R1()).private_bytes(serialization.Encoding.PEM, *form)
+    with pytest.raises(ConfigurationError, match=r"^private_key is no unencrypted PEM"):
+        OAuth2Login(URL_OK, "client", private_key=key)
+
+
+@pytest.mark.parametrize(
+    ("url", "kind"),
+    [
+        ("http://login.example/token", InsecureTransportError),
+        ("/token", ConfigurationError),
+        ("https://user:pass@login.example/token", ConfigurationError),
+    ],
+)
+def test_the_token_endpoint_is_held_to_the_rule_of_tls(url: str, kind: type[ConfigurationError]) -> None:
+    """Before anything is sent."""
+    with pytest.raises(kind, match=r"^token_endpoint"):
+        OAuth2Login(url, "client", SECRET)
+
+
+def test_authlib_loads_on_the_first_login_only() -> None:
+    """Neither the import nor the constructor loads it."""
+    program = (
+        "import sys; from exterview_auth.logins import OAuth2Login; OAuth2Login('https://a.example/t', 'c', 's');"
+        "print(sorted({name.partition('.')[0] for name in sys.modules} & {'authlib', 'joserfc', 'cryptography', 'requests', 'httpx'}))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

@@ -1,0 +1,452 @@
+"""PasswordLogin: what it sends, where it finds the token, and what each refusal is called."""
+
+from __future__ import annotations
+
+import copy
+import json
+import pickle
+import traceback
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from types import MappingProxyType
+from typing import Any
+
+import pytest
+from aiohttp import ClientSession, web
+from aiohttp.test_utils import TestServer
+from yarl import URL
+
+from exterview_auth._login_context import IdentifiedLogin, LoginContext
+from exterview_auth._secret import Secret
+from exterview_auth._token import MAX_LIFETIME, Token
+from exterview_auth.errors import ConfigurationError, CredentialsRejectedError, LoginError, LoginUnavailableError
+from exterview_auth.logins import PasswordLogin
+
+EMAIL = "ada@example.com"
+PASSWORD = "correct horse"
+KEY = "key-0123456789"
+DATE = "Thu, 01 Jan 2026 00:00:00 GMT"
+NOW = 1767225600  # the same instant
+
+Response = Callable[[], web.Response]
+
+
+class Endpoint:
+    """A login endpoint that answers every request alike and remembers them."""
+
+    def __init__(self, respond: Response) -> None:
+        self.respond = respond
+        self.url = URL()
+        self.requests: list[tuple[Mapping[str, str], Any]] = []
+
+    async def handle(self, request: web.Request) -> web.Response:
+        self.requests.append((request.headers.copy(), json.loads(await request.read())))
+        return self.respond()
+
+
+@asynccontextmanager
+async def serving(respond: Response) -> AsyncIterator[Endpoint]:
+    endpoint = Endpoint(respond)
+    app = web.Application()
+    app.router.add_post("/graphql", endpoint.handle)
+    async with TestServer(app) as server:
+        endpoint.url = server.make_url("/graphql")
+        yield endpoint
+
+
+def answering(payload: object, status: int = 200, **headers: str) -> Response:
+    return lambda: web.json_response(payload, status=status, headers={"Date": DATE, **headers})
+
+
+async def log_in(login: PasswordLogin, endpoint: Endpoint, previous: Token | None = None) -> Token:
+    async with ClientSession() as session:
+        return await login(LoginContext(session=lambda: session, endpoint=endpoint.url, api_key=KEY, previous=previous))
+
+
+async def token_from(payload: object, **options: Any) -> Token:
+    async with serving(answering(payload)) as endpoint:
+        return await log_in(PasswordLogin(EMAIL, PASSWORD, **options), endpoint)
+
+
+async def refusal(payload: object, status: int = 200, *, headers: Mapping[str, str] = {}, **options: Any) -> LoginError:
+    """The error of one login; it made exactly one request and shows no secret."""
+    async with serving(answering(payload, status, **headers)) as endpoint:
+        with pytest.raises(LoginError) as caught:
+            await log_in(PasswordLogin(EMAIL, PASSWORD, **options), endpoint, Token("old-token-0123"))
+        assert len(endpoint.requests) == 1
+    error: BaseException | None = caught.value
+    while error is not None:
+        shown = "".join([str(error), repr(error), repr(error.args), *traceback.format_exception_only(error)])
+        assert not [secret for secret in (PASSWORD, KEY, "old-token-0123") if secret in shown]
+        error = error.__cause__ or error.__context__
+    return caught.value
+
+
+@pytest.mark.asyncio
+async def test_the_request_is_the_documented_one() -> None:
+    """One POST of the default document with e-mail and password, the API key and JSON's content type."""
+    async with serving(answering({"data": {"login": {"token": "t-1", "expiresIn": 3600}}})) as endpoint:
+        token = await log_in(PasswordLogin(EMAIL, PASSWORD), endpoint)
+    assert (token.value, token.expires_in, token.refresh_token) == ("t-1", 3600.0, None)
+    [(headers, body)] = endpoint.requests
+    assert body == {
+        "query": "mutation Login($email: String!, $password: String!) {"
+        " login(email: $email, password: $password) { token expiresIn } }",
+        "variables": {"email": EMAIL, "password": PASSWORD},
+    }
+    assert headers["x-api-key"] == KEY
+    assert headers["Content-Type"] == "application/json"
+    assert "Authorization" not in headers
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {"input": {"email": "x", "password": "y"}},
+        MappingProxyType({"input": {"email": "x", "password": "y"}}),
+        lambda email, password: {"input": {"email": email[:0] + "x", "password": password[:0] + "y"}},
+        lambda email, password: MappingProxyType({"input": {"email": "x", "password": "y"}}),
+    ],
+)
+async def test_document_and_variables_are_the_callers(variables: Any) -> None:
+    """A mapping replaces the variables, a callable makes them from e-mail and password."""
+    async with serving(answering({"data": {"signIn": {"jwt": "t-1"}}})) as endpoint:
+        await log_in(PasswordLogin(EMAIL, PASSWORD, document="mutation { signIn }", variables=variables), endpoint)
+    [(_, body)] = endpoint.requests
+    assert body == {"query": "mutation { signIn }", "variables": {"input": {"email": "x", "password": "y"}}}
+
+
+@pytest.mark.asyncio
+async def test_a_callable_for_variables_gets_a_password_that_does_not_print_itself() -> None:
+    """A traceback or a log line of the callable shows '***'; the server gets the text."""
+    shown: list[str] = []
+
+    def variables(email: str, password: str) -> dict[str, str]:
+        shown.append(repr((email, password)))
+        return {"email": email, "password": password}
+
+    async with serving(answering({"data": {"login": {"token": "t"}}})) as endpoint:
+        await log_in(PasswordLogin(EMAIL, PASSWORD, variables=variables), endpoint)
+    assert shown == [repr((EMAIL, Secret("x")))]
+    assert endpoint.requests[0][1]["variables"]["password"] == PASSWORD
+
+
+@pytest.mark.asyncio
+async def test_later_changes_to_the_callers_mapping_change_nothing() -> None:
+    """The variables are those of the constructor's time."""
+    variables = {"input": {"email": EMAIL}}
+    login = PasswordLogin(EMAIL, PASSWORD, variables=variables)
+    variables["input"]["email"] = "mallory@example.com"
+    async with serving(answering({"data": {"login": {"token": "t"}}})) as endpoint:
+        await log_in(login, endpoint)
+    assert endpoint.requests[0][1]["variables"] == {"input": {"email": EMAIL}}
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(
+    ("data", "value"),
+    [
+        ({"login": {"token": "t"}}, "t"),
+        ({"login": {"accessToken": "t"}}, "t"),
+        ({"login": {"access_token": "t"}}, "t"),
+        ({"login": {"jwt": "t"}}, "t"),
+        ({"login": {"id_token": "t"}}, "t"),
+        ({"login": {"bearerToken": "t"}}, "t"),
+        ({"login": {"authToken": "t"}}, "t"),
+        ({"login": {"AccessToken": "Bearer t"}}, "t"),
+        ({"login": {"token": "bearer  t "}}, "t"),
+        ({"token": "t"}, "t"),
+        ({"login": {"idToken": "id", "accessToken": "t"}}, "t"),
+        ({"login": {"accessToken": "a", "token": "t"}}, "t"),
+        ({"deep": {"token": "no"}, "accessToken": "t"}, "t"),
+        ({"login": {"refreshToken": {"token": "r"}, "session": {"accessToken": {"token": "t"}}}}, "t"),
+        ({"login": {"token": None, "session": [{"jwt": "t"}]}}, "t"),
+        ({"login": {"token": "", "accessToken": "t"}}, "t"),
+        ({"login": {"token": 7, "jwt": "t"}}, "t"),
+    ],
+)
+async def test_the_token_is_found_under_the_usual_names(data: object, value: str) -> None:
+    """The shallowest wins, then the order of preference; a refresh token is never taken for it."""
+    assert (await token_from({"data": data})).value == value
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(
+    "path", ["signIn.session.key", "session.key", "key", "data.signIn.session.key", "signIn.all.1.key"]
+)
+async def test_token_field_names_where_the_token_is(path: str) -> None:
+    """A name, or a dotted path from the answer, its data, or any object below."""
+    data = {"signIn": {"token": "wrong", "session": {"key": "t"}, "all": [{"key": "no"}, {"key": "t"}]}}
+    assert (await token_from({"data": data}, token_field=path)).value == "t"
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(
+    ("data", "seconds"),
+    [
+        ({"token": "t", "expiresIn": 60}, 60),
+        ({"token": "t", "expires_in": "60"}, 60),
+        ({"token": "t", "expiresAt": NOW + 60}, 60),
+        ({"token": "t", "expires_at": (NOW + 60) * 1000}, 60),
+        ({"token": "t", "exp": str(NOW + 60)}, 60),
+        ({"token": "t", "expiresAt": "2026-01-01T00:01:00Z"}, 60),
+        ({"token": "t", "expiresAt": "2026-01-01T00:01:00"}, 60),
+        ({"token": "t", "expiresIn": "2026-01-01T01:01:00+01:00"}, 60),
+        ({"login": {"accessToken": {"token": "t"}, "expiresIn": 60}}, 60),
+        ({"login": {"accessToken": "t", "refreshToken": {"token": "r", "expiresIn": 9}}}, None),
+        ({"login": {"token": "t", "user": {"subscription": {"expiresAt": NOW + 60}}}}, None),
+        ({"token": "t", "expiresIn": None, "expiresAt": NOW + 60}, 60),
+        ({"token": "t", "expiresIn": 0}, None),
+        ({"token": "t", "expiresIn": -5}, None),
+        ({"token": "t", "expiresIn": True}, None),
+        ({"token": "t", "expiresIn": []}, None),
+        ({"token": "t", "expiresIn": "1h"}, None),
+        ({"token": "t", "expiresIn": float("nan")}, None),
+        ({"token": "t", "expiresIn": 1e18}, MAX_LIFETIME),
+        ({"token": "t", "expiresIn": 10**400}, MAX_LIFETIME),
+        ({"token": "t", "expiresAt": 10**400}, None),
+        ({"token": "t", "expiresAt": NOW - 60}, None),
+    ],
+)
+async def test_the_lifetime_is_read_beside_the_token_or_around_it(data: object, seconds: float | None) -> None:
+    """A lifetime, or an instant on the server's own clock; what says nothing is ignored, what says too much is capped."""
+    assert (await token_from({"data": data})).expires_in == seconds
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(
+    ("field", "value", "seconds"),
+    [
+        ("ttl", 60, 60),
+        ("ttl", NOW + 60, 60),
+        ("meta.until", "2026-01-01T00:01:00Z", 60),
+        ("meta.expiresAt", NOW + 60, 60),
+        ("absent", 60, None),
+    ],
+)
+async def test_expires_field_names_the_lifetime(field: str, value: object, seconds: float | None) -> None:
+    """Under a name that tells nothing a number from 2001 on is an instant."""
+    leaf = field.rpartition(".")[2]
+    data = {"login": {"token": "t", "meta": {leaf: value}}} if field != "absent" else {"login": {"token": "t"}}
+    assert (await token_from({"data": data}, expires_field=field)).expires_in == seconds
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(
+    ("data", "options"),
+    [
+        ({"token": "t", "refreshToken": "r"}, {}),
+        ({"token": "t", "refresh_token": "r"}, {}),
+        ({"login": {"accessToken": {"token": "t"}, "refreshToken": {"token": "r"}}}, {}),
+        ({"login": {"token": "t", "renew": {"with": "r"}}}, {"refresh_field": "renew.with"}),
+    ],
+)
+async def test_the_refresh_token_is_kept(data: object, options: dict[str, str]) -> None:
+    """It stands beside the token, around it, or where refresh_field says."""
+    assert (await token_from({"data": data}, **options)).refresh_token == "r"
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("value", [None, 7, "", {}])
+async def test_a_refresh_token_that_is_no_text_is_none(value: object) -> None:
+    """It is never fatal."""
+    data = {"token": "t", "refreshToken": value}
+    assert (await token_from({"data": data})).refresh_token is None
+    assert (await token_from({"data": data}, refresh_field="refreshToken")).refresh_token is None
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(
+    "code", ["UNAUTHENTICATED", "FORBIDDEN", "BAD_USER_INPUT", "INVALID_CREDENTIALS", "unauthenticated", 401]
+)
+@pytest.mark.parametrize("status", [200, 400, 401])
+async def test_a_code_of_refusal_is_a_rejection_of_the_user(code: object, status: int) -> None:
+    """Whatever the status: one request, no recursion."""
+    error = await refusal(
+        {"errors": [{"message": f"no, {PASSWORD}", "extensions": {"code": code}}], "data": None}, status
+    )
+    assert isinstance(error, CredentialsRejectedError)
+    assert error.reason == "user"
+    assert "refused the credentials" in str(error)
+    assert "'no, ***'" in str(error)
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(
+    ("status", "payload", "reason"),
+    [
+        (401, {"error": "Invalid API key"}, "api_key"),
+        (400, {"error": "x-api-key header is missing"}, "api_key"),
+        (401, {"error": "Invalid e-mail or password"}, "user"),
+        (401, {"message": "no such user"}, "user"),
+        (401, {"error": {"code": 1}}, None),
+        (401, None, None),
+        (400, {}, None),
+        (403, {"error": "no permission"}, "api_key"),
+        (403, {"error": "account is suspended"}, "user"),
+        (403, {"errors": [{"message": "no", "extensions": {"code": "FORBIDDEN"}}]}, "api_key"),
+        (200, {"errors": [{"message": "no", "extensions": {"code": "FORBIDDEN"}}]}, "user"),
+        (200, {"errors": [{"message": "bad apiKey", "extensions": {"code": "UNAUTHENTICATED"}}]}, "api_key"),
+        (200, {"errors": [{"message": "Invalid credentials"}]}, "user"),
+        (200, {"errors": ["nope"]}, None),
+        (200, {"errors": [{"message": 7, "extensions": {"code": "SOMETHING_ELSE"}}]}, None),
+        (401, {"errors": [{"message": "nope"}]}, None),
+        (403, {"errors": [{"message": "nope"}]}, "api_key"),
+    ],
+)
+async def test_the_reason_tells_a_wrong_key_from_a_wrong_user(status: int, payload: object, reason: str | None) -> None:
+    """Known from the code, the sentence, or (403) from what the API documents; else unknown."""
+    error = await refusal(payload, status)
+    assert isinstance(error, CredentialsRejectedError)
+    assert error.reason == reason
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(
+    "errors",
+    [
+        [{"message": "no", "extensions": {"code": "GRAPHQL_VALIDATION_FAILED"}}],
+        [{"message": "no", "extensions": {"code": "GRAPHQL_PARSE_FAILED"}}],
+        [{"message": "no", "extensions": {"classification": "ValidationError"}}],
+        [{"message": 'Cannot query field "login" on type "Mutation".', "locations": [{"line": 1, "column": 1}]}],
+        [{"message": 'Variable "$email" got invalid value', "extensions": {"code": "BAD_USER_INPUT"}}],
+        [{"message": "Das Feld gibt es nicht", "locations": [{"line": 1, "column": 1}]}],
+    ],
+)
+@pytest.mark.parametrize("status", [200, 400])
+async def test_a_document_that_does_not_fit_is_no_rejection(errors: object, status: int) -> None:
+    """The sentence says what to set."""
+    error = await refusal({"errors": errors}, status)
+    assert type(error) is LoginError
+    assert "document or variables do not fit the API; set document= and variables=" in str(error)
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("code", ["INTERNAL_SERVER_ERROR", "RATE_LIMITED", "TOO_MANY_REQUESTS", "503"])
+async def test_a_code_of_trouble_is_unavailable(code: str) -> None:
+    """With the Retry-After of the answer."""
+    error = await refusal({"errors": [{"message": "oops", "extensions": {"code": code}}]}, headers={"Retry-After": "3"})
+    assert isinstance(error, LoginUnavailableError)
+    assert error.retry_after == 3.0
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("message", ["Invalid password", "User not found", "incorrect email or password"])
+async def test_an_internal_error_that_speaks_of_wrong_credentials_is_a_rejection(message: str) -> None:
+    """Apollo's code for a plain Error; asking again and again would lock the account."""
+    error = await refusal({"errors": [{"message": message, "extensions": {"code": "INTERNAL_SERVER_ERROR"}}]})
+    assert isinstance(error, CredentialsRejectedError)
+    assert error.reason == "user"
+
+
+@pytest.mark.asyncio
+async def test_a_server_error_outranks_what_its_body_says() -> None:
+    """5xx is trouble of the server, whatever it makes of it."""
+    error = await refusal({"errors": [{"message": "no", "extensions": {"code": "UNAUTHENTICATED"}}]}, 502)
+    assert isinstance(error, LoginUnavailableError)
+
+
+@pytest.mark.asyncio
+async def test_a_token_beside_errors_is_a_token() -> None:
+    """Another field of the mutation may have failed."""
+    payload = {"data": {"login": {"token": "t", "user": None}}, "errors": [{"message": "no user", "path": ["user"]}]}
+    assert (await token_from(payload)).value == "t"
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(
+    "payload",
+    [{}, {"data": None}, {"data": {"login": None}}, {"data": {"login": {"refreshToken": "r"}}}, {"data": "t"}],
+)
+async def test_an_answer_without_a_token_says_where_it_looked(payload: object) -> None:
+    """And which option names the place."""
+    error = await refusal(payload)
+    assert type(error) is LoginError
+    assert "without a token in its data, under names like token" in str(error)
+    assert "set token_field=" in str(error)
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("path", ["login.key", "login.token.key", "list.7", "list.x", "list.0.key", "login"])
+async def test_a_token_field_that_leads_nowhere_is_named(path: str) -> None:
+    """Also where it leads to something that is no text."""
+    error = await refusal({"data": {"login": {"token": "t"}, "list": [1]}}, token_field=path)
+    assert f"without a token at {path};" in str(error)
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(
+    ("value", "why"), [("a\nb", "visible ASCII"), ("t\u00e4", "visible ASCII"), ("x" * 70_000, "too long")]
+)
+async def test_a_token_that_cannot_be_sent_is_a_login_error(value: str, why: str) -> None:
+    """Control characters and sizes are told, the value is not."""
+    error = await refusal({"data": {"login": {"token": value}}})
+    assert type(error) is LoginError
+    assert "a token that cannot be sent" in str(error)
+    assert why in str(error)
+    assert value not in str(error)
+
+
+@pytest.mark.asyncio
+async def test_an_answer_that_is_very_wide_or_deep_is_searched_in_part() -> None:
+    """The loop does not stand still for it; what is deep inside is not found."""
+    wide: object = [*({} for _ in range(100_000)), {"token": "t"}]
+    deep: object = {"token": "t"}
+    for _ in range(50):
+        deep = {"a": deep}
+    for data in (wide, deep):
+        assert type(await refusal({"data": data})) is LoginError
+
+
+def test_the_login_names_its_account_and_hides_its_password() -> None:
+    """The identity is the e-mail; nothing prints, pickles or copies the password."""
+    login = PasswordLogin(EMAIL, PASSWORD)
+    assert isinstance(login, IdentifiedLogin)
+    assert login.identity == EMAIL
+    assert repr(login) == f"PasswordLogin({EMAIL!r}, '***')"
+    assert PASSWORD not in str(login)
+    for copying in (pickle.dumps, copy.copy, copy.deepcopy):
+        with pytest.raises(TypeError, match="holds a secret"):
+            copying(login)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "options", "named"),
+    [
+        (("", "p"), {}, "email"),
+        ((None, "p"), {}, "email"),
+        ((EMAIL, ""), {}, "password"),
+        ((EMAIL, b"p"), {}, "password"),
+        ((EMAIL, "p"), {"document": " "}, "document"),
+        ((EMAIL, "p"), {"token_field": 7}, "token_field"),
+        ((EMAIL, "p"), {"expires_field": ""}, "expires_field"),
+        ((EMAIL, "p"), {"refresh_field": "a..b"}, "refresh_field"),
+        ((EMAIL, "p"), {"variables": "x"}, "variables"),
+        ((EMAIL, "p"), {"variables": {"a": object()}}, "variables"),
+        ((EMAIL, "p"), {"variables": {"a": float("nan")}}, "variables"),
+    ],
+)
+def test_a_wrong_use_is_one_sentence(arguments: tuple[Any, ...], options: dict[str, Any], named: str) -> None:
+    """It begins with the option's name and nothing is chained."""
+    with pytest.raises(ConfigurationError, match=f"^{named}") as caught:
+        PasswordLogin(*arguments, **options)
+    assert caught.value.__context__ is None
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("returned", [None, "x", {"password": object()}])
+async def test_a_callable_that_returns_nonsense_is_told(returned: Any) -> None:
+    """Nothing is sent."""
+    async with serving(answering({})) as endpoint:
+        with pytest.raises(ConfigurationError, match=r"^variables"):
+            await log_in(PasswordLogin(EMAIL, PASSWORD, variables=lambda email, password: returned), endpoint)
+    assert endpoint.requests == []
+
+
+@pytest.mark.asyncio
+async def test_other_secrets_among_the_variables_are_masked_too() -> None:
+    """A one-time code that the server repeats does not reach the log; the e-mail may."""
+    variables = {"email": EMAIL, "codes": ["135790"], "n": 1}
+    payload = {"errors": [{"message": f"bad 135790 for {EMAIL}"}]}
+    assert f"'bad *** for {EMAIL}'" in str(await refusal(payload, variables=variables))

@@ -1,0 +1,330 @@
+"""StaticLogin: fixed tokens, files and callables, re-read at each login."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import copy
+import functools
+import json
+import os
+import pickle
+import threading
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import ClientSession
+from yarl import URL
+
+from exterview_auth._login_context import LoginContext
+from exterview_auth._source import OneThread
+from exterview_auth._token import Token
+from exterview_auth.errors import ConfigurationError
+from exterview_auth.logins import StaticLogin
+from exterview_auth.logins import _static as static_module
+
+VALUE = "t-0123456789"
+
+
+def no_session() -> ClientSession:
+    raise AssertionError("a static login needs no network")
+
+
+async def log_in(login: StaticLogin, previous: Token | None = None) -> Token:
+    return await login(
+        LoginContext(session=no_session, endpoint=URL("https://api.example"), api_key="k", previous=previous)
+    )
+
+
+async def async_source() -> str:
+    await asyncio.sleep(0)
+    return VALUE
+
+
+class CallableObject:
+    async def __call__(self) -> Token:
+        return Token(VALUE)
+
+
+def blocking_source(prefix: str) -> str:
+    assert threading.current_thread() is not threading.main_thread()
+    return prefix + VALUE[2:]
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(
+    "source",
+    [
+        VALUE,
+        f"Bearer {VALUE}",
+        f"{VALUE}\n",
+        Token(VALUE),
+        lambda: VALUE,
+        lambda: VALUE + "\n",
+        lambda: Token(VALUE),
+        async_source,
+        functools.partial(lambda source: source(), async_source),
+        CallableObject(),
+        functools.partial(blocking_source, "t-"),
+        functools.partial(async_source),
+    ],
+)
+async def test_every_source_gives_its_token(source: Any) -> None:
+    """Text, a Token, and callables of either kind that return either; the refused value comes back as itself."""
+    login = StaticLogin(source)
+    token = await log_in(login)
+    assert token.value == VALUE
+    assert login.identity is None
+    previous = Token(VALUE)
+    assert await log_in(login, previous) is previous
+    assert await log_in(login, Token("another")) is not previous
+
+
+@pytest.mark.asyncio
+async def test_a_callable_is_asked_again_at_each_login() -> None:
+    """After a 401 the newer token is found."""
+    values = iter(["a", "a", "b"])
+    login = StaticLogin(lambda: next(values))
+    first = await log_in(login)
+    assert await log_in(login, first) is first
+    assert (await log_in(login, first)).value == "b"
+
+
+@pytest.mark.asyncio
+async def test_what_a_callable_raises_passes_through() -> None:
+    """Also StopIteration, which a thread pool's future could not carry."""
+
+    def source() -> str:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        await log_in(StaticLogin(source))
+    with pytest.raises(RuntimeError, match="StopIteration"):
+        await log_in(StaticLogin(functools.partial(next, iter([]))))
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("returned", [None, 7, b"x", {"token": VALUE}])
+async def test_a_callable_that_returns_no_token_is_told(returned: Any) -> None:
+    """By type; the value is not in the sentence."""
+    with pytest.raises(ConfigurationError, match=f"returned {type(returned).__name__}; let it return") as caught:
+        await log_in(StaticLogin(lambda: returned))
+    assert VALUE not in str(caught.value)
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("make", [Path, str])
+async def test_a_file_is_read_at_each_login(tmp_path: Path, make: Callable[[Path], Any]) -> None:
+    """It may end in a newline or begin with Bearer."""
+    path = tmp_path / "token"
+    login = StaticLogin(path) if make is Path else StaticLogin.from_file(make(path))
+    path.write_text("first\r\n")
+    first = await log_in(login)
+    assert first.value == "first"
+    assert await log_in(login, first) is first
+    path.write_text("Bearer second\n")
+    assert (await log_in(login, first)).value == "second"
+
+
+@pytest.mark.asyncio
+async def test_a_file_that_is_empty_or_missing_for_a_moment_keeps_the_old_value(tmp_path: Path) -> None:
+    """Rotation is not always atomic."""
+    path = tmp_path / "token"
+    login = StaticLogin(file=path)
+    path.write_text("first\n")
+    first = await log_in(login)
+    for spoil in (path.unlink, path.touch, lambda: path.write_bytes(b"\xff"), lambda: path.write_text("a b")):
+        spoil()
+        assert await log_in(login, first) is first
+        assert (await log_in(login)).value == "first"
+    path.write_text("second")
+    assert (await log_in(login, first)).value == "second"
+
+
+@pytest.mark.asyncio
+async def test_a_file_that_was_never_read_keeps_the_token_that_is_there(tmp_path: Path) -> None:
+    """One from a store, say."""
+    previous = Token("adopted")
+    assert await log_in(StaticLogin(tmp_path / "absent"), previous) is previous
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(("content", "why"), [(None, "FileNotFoundError"), ("", "it is empty"), (" \n", "it is empty")])
+async def test_a_file_without_a_token_at_first_is_named(tmp_path: Path, content: str | None, why: str) -> None:
+    """The sentence has the path and the reason."""
+    path = tmp_path / "token"
+    if content is not None:
+        path.write_text(content)
+    with pytest.raises(ConfigurationError) as caught:
+        await log_in(StaticLogin(path))
+    assert str(caught.value) == f"the bearer token's file {path} cannot be read ({why})"
+    assert caught.value.__context__ is None
+
+
+@pytest.mark.asyncio
+async def test_a_file_with_something_else_in_it_is_told_without_its_content(tmp_path: Path) -> None:
+    """A whole sentence is no token."""
+    path = tmp_path / "token"
+    path.write_text("not a token")
+    with pytest.raises(ConfigurationError) as caught:
+        await log_in(StaticLogin(path))
+    assert "not a token" not in str(caught.value)
+
+
+@pytest.mark.asyncio
+async def test_a_slow_source_does_not_hold_up_the_loop_nor_the_default_executor() -> None:
+    """While it blocks the loop goes on, and threads are to be had."""
+    go_on = threading.Event()
+
+    def source() -> str:
+        go_on.wait(5)
+        return VALUE
+
+    pending = asyncio.ensure_future(log_in(StaticLogin(source)))
+    await asyncio.sleep(0)
+    assert await asyncio.wait_for(asyncio.to_thread(lambda: 7), 1) == 7
+    assert not pending.done()
+    go_on.set()
+    assert (await pending).value == VALUE
+
+
+@pytest.mark.asyncio
+async def test_only_one_call_runs_at_a_time_also_after_a_cancellation() -> None:
+    """A source that hangs costs one thread, however often it is asked; the next reading is a fresh one."""
+    go_on = threading.Event()
+    running = peak = calls = 0
+
+    def source() -> str:
+        nonlocal running, peak, calls
+        running, calls = running + 1, calls + 1
+        peak = max(peak, running)
+        go_on.wait(5)
+        running -= 1
+        return f"t-{calls}"
+
+    login = StaticLogin(source)
+    for _ in range(3):
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(log_in(login), 0.02)
+    assert calls == 1
+    waiting = [asyncio.ensure_future(log_in(login)) for _ in range(3)]
+    await asyncio.sleep(0)
+    go_on.set()
+    assert sorted(token.value for token in await asyncio.gather(*waiting)) == ["t-2", "t-3", "t-4"]
+    assert peak == 1
+
+
+def test_a_loop_that_ends_while_the_source_hangs_leaves_nothing_behind() -> None:
+    """And another loop may use the login afterwards."""
+    go_on = threading.Event()
+
+    def source() -> str:
+        go_on.wait(5)
+        return VALUE
+
+    login = StaticLogin(source)
+
+    async def give_up() -> None:
+        tasks = [asyncio.ensure_future(log_in(login)) for _ in range(2)]
+        await asyncio.wait(tasks, timeout=0.02)
+
+    asyncio.run(give_up())
+    go_on.set()
+    assert asyncio.run(log_in(login)).value == VALUE
+
+
+@pytest.mark.asyncio
+async def test_a_call_that_runs_at_a_fork_does_not_block_the_child(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its thread does not exist there."""
+    go_on = threading.Event()
+    threads = OneThread()
+    pending = asyncio.ensure_future(threads.run(lambda: go_on.wait(5)))
+    await asyncio.sleep(0)
+    child = os.getpid() + 1
+    monkeypatch.setattr(os, "getpid", lambda: child)
+    assert await asyncio.wait_for(threads.run(lambda: 7), 1) == 7
+    go_on.set()
+    assert await pending
+
+
+@pytest.mark.asyncio
+async def test_a_thread_that_cannot_start_blocks_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The error comes out, and the next call runs."""
+    threads = OneThread()
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", fail_to_start)
+        with pytest.raises(RuntimeError, match="can't start"):
+            await threads.run(lambda: 7)
+    assert await threads.run(lambda: 7) == 7
+
+
+def fail_to_start(thread: threading.Thread) -> None:
+    raise RuntimeError("can't start new thread")
+
+
+@pytest.mark.asyncio
+async def test_the_life_of_a_fixed_token_goes_on_between_logins(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It counts from the constructor; at its end only the API can tell whether it serves."""
+    now = 1000.0
+    monkeypatch.setattr(static_module, "boot_time", lambda: now)
+    login = StaticLogin(Token(VALUE, expires_in=60, refresh_token="r"))
+    assert (await log_in(login)).expires_in == 60
+    now += 45
+    token = await log_in(login)
+    assert (token.expires_in, token.refresh_token) == (15, "r")
+    now += 45
+    assert (await log_in(login)).expires_in is None
+
+
+@pytest.mark.asyncio
+async def test_a_jwt_tells_its_own_lifetime() -> None:
+    """RFC 7519's exp and iat."""
+    claims = {"iat": int(time.time()), "exp": int(time.time()) + 600}
+    body = base64.urlsafe_b64encode(json.dumps(claims).encode()).decode().rstrip("=")
+    lifetime = (await log_in(StaticLogin(f"e30.{body}.c2ln"))).expires_in
+    assert lifetime is not None
+    assert 590 < lifetime <= 600
+
+
+def test_the_value_is_never_shown(tmp_path: Path) -> None:
+    """Neither printed nor pickled; a path is."""
+    path = tmp_path / "token"
+    shown = {
+        StaticLogin(VALUE): "StaticLogin('***')",
+        StaticLogin(Token(VALUE)): "StaticLogin('***')",
+        StaticLogin(functools.partial(blocking_source, VALUE)): "StaticLogin(<callable>)",
+        StaticLogin(path): f"StaticLogin(file={str(path)!r})",
+    }
+    for login, text in shown.items():
+        assert repr(login) == str(login) == text
+        for copying in (pickle.dumps, copy.copy, copy.deepcopy):
+            with pytest.raises(TypeError, match="holds a secret"):
+                copying(login)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "options"),
+    [
+        ((), {}),
+        ((VALUE,), {"file": "x"}),
+        ((7,), {}),
+        ((b"t",), {}),
+        ((), {"file": 7}),
+        ((), {"file": ""}),
+        (("",), {}),
+        (("a b",), {}),
+    ],
+)
+def test_a_wrong_use_is_one_sentence(arguments: tuple[Any, ...], options: dict[str, Any]) -> None:
+    """In the constructor, without the value."""
+    with pytest.raises(ConfigurationError) as caught:
+        StaticLogin(*arguments, **options)
+    assert VALUE not in str(caught.value)
+
+
+def source_types() -> list[Callable[[], str] | Callable[[], Awaitable[Token]]]:
+    """Both kinds of callables fit the annotation (mypy reads this)."""
+    return [lambda: VALUE, CallableObject()]

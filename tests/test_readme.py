@@ -1,0 +1,135 @@
+"""Every block of the README is run: the programs against the sandbox, the commands as they stand."""
+
+from __future__ import annotations
+
+import ast
+import asyncio
+import inspect
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sybil import Document
+from sybil.parsers.abstract.lexers import LexerCollection
+from sybil.parsers.markdown.lexers import FencedCodeBlockLexer
+
+from exterview_auth.sandbox import Sandbox
+
+ROOT = Path(__file__).parent.parent
+README = ROOT / "README.md"
+
+
+def blocks(language: str) -> list[str]:
+    """The README's blocks in *language*, in their order."""
+    lexer = LexerCollection([FencedCodeBlockLexer(language, mapping={"source": "source"})])
+    document = Document(README.read_text(encoding="utf-8"), str(README))
+    return [lexed.lexemes["source"] for lexed in lexer(document)]
+
+
+PROGRAM, *SNIPPETS = blocks("python")
+DEMO, TESTS, *COMMANDS = blocks("sh")
+
+
+def environment(sandbox: Sandbox) -> dict[str, str]:
+    """The variables that the sandbox's command prints."""
+    return {
+        **os.environ,
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "EXTERVIEW_ENDPOINT": sandbox.endpoint,
+        "EXTERVIEW_API_KEY": sandbox.api_key,
+        "EXTERVIEW_EMAIL": sandbox.email,
+        "EXTERVIEW_PASSWORD": sandbox.password,
+    }
+
+
+async def completed(*command: str, **options: Any) -> tuple[int | None, str, str]:
+    """Exit code, standard output and standard error."""
+    pipe = subprocess.PIPE
+    process = await asyncio.create_subprocess_exec(*command, stdout=pipe, stderr=pipe, **options)
+    out, error = await asyncio.wait_for(process.communicate(), 50)
+    return process.returncode, out.decode(), error.decode()
+
+
+@pytest.mark.asyncio
+async def test_the_shortest_program_runs_as_it_stands() -> None:
+    """The README: with the variables set, it prints what came back."""
+    async with Sandbox() as sandbox:
+        code, out, error = await completed(sys.executable, "-c", PROGRAM, env=environment(sandbox))
+        assert (code, error) == (0, "")
+        assert re.fullmatch(r"\d+ interviews\n", out)
+
+
+@pytest.mark.asyncio
+async def test_the_snippets_run_one_after_another() -> None:
+    """The README: they continue one another in one async function."""
+    namespace: dict[str, Any] = {}
+    for number, snippet in enumerate(SNIPPETS, 1):
+        code = compile(snippet, f"README.md snippet {number}", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+        result = eval(code, namespace)
+        if inspect.isawaitable(result):
+            await result
+    assert len(SNIPPETS) >= 8
+
+
+def test_the_two_commands_need_python_pip_and_git_alone() -> None:
+    """The README: each is one line, makes its own environment, and works where the system refuses global installs."""
+    for command in (DEMO, TESTS):
+        line = command.strip()
+        assert "\n" not in line
+        first, second, _ = line.split(" && ")
+        assert first == "python3 -m venv --without-pip .venv"
+        assert second.startswith("python3 -m pip --python .venv/bin/python install -q -e ")
+    assert DEMO.split(" && ")[2].strip() == ".venv/bin/exterview-auth demo"
+    assert TESTS.split(" && ")[2].strip() == ".venv/bin/python -m pytest"
+
+
+@pytest.mark.asyncio
+async def test_the_demo_prints_what_the_readme_shows() -> None:
+    """The README's picture: the same rows, the same summary, no failure."""
+    shown = blocks("text")[0]
+    code, out, error = await completed(sys.executable, "-m", "exterview_auth", *shlex.split(DEMO.split(" && ")[2])[1:])
+    assert (code, error) == (0, "")
+    labels = {line.split()[0] for line in shown.splitlines() if line[:1].isalpha()}
+    assert labels <= {line.split()[0] for line in out.splitlines() if line[:1].isalpha()}
+    for line in ("failures  0", "logins    2: 1 at the start, 1 after the revocation"):
+        assert line in shown
+        assert line in out
+
+
+@pytest.mark.asyncio
+async def test_the_other_commands_do_what_the_readme_says() -> None:
+    """The README: the sandbox prints variables to export, with which the check passes."""
+    serve, check = COMMANDS
+    async with Sandbox() as sandbox:
+        code, out, error = await completed("sh", "-c", check, env=environment(sandbox))
+        assert (code, error) == (0, "")
+        assert "Authorization: Bearer " in out
+    program, *arguments = shlex.split(serve)
+    command = Path(sys.executable).parent / program
+    process = await asyncio.create_subprocess_exec(
+        command, *arguments[:-1], "0", stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    assert process.stdout is not None
+    lines = [(await asyncio.wait_for(process.stdout.readline(), 30)).decode() for _ in range(4)]
+    assert [line.partition("=")[0] for line in lines] == [
+        "EXTERVIEW_ENDPOINT",
+        "EXTERVIEW_API_KEY",
+        "EXTERVIEW_EMAIL",
+        "EXTERVIEW_PASSWORD",
+    ]
+    process.terminate()
+    _, stderr = await asyncio.wait_for(process.communicate(), 30)
+    assert (process.returncode, stderr) == (0, b"")
+
+
+def test_ci_runs_the_readmes_own_commands() -> None:
+    """The two cannot drift: the script takes them from the README."""
+    script = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+    assert '"$(block 1)"' in script
+    assert '"$(block 2)"' in script
+    assert "install" not in script

@@ -1,0 +1,245 @@
+"""Endpoint, origins, credentials and numbers are checked before anything is sent."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from yarl import URL
+
+from exterview_auth import PRODUCTION, SANDBOX, ConfigurationError, ExterviewAuth, InsecureTransportError, StaticLogin
+from exterview_auth._settings import (
+    checked_account,
+    checked_api_key,
+    checked_origins,
+    checked_policy,
+    checked_url,
+    endpoint_url,
+    is_loopback,
+    origin_of,
+    positive,
+)
+
+
+class NamedLogin:
+    """A login that knows whom it logs in."""
+
+    def __init__(self, identity: str | None) -> None:
+        self.identity = identity
+
+
+def shown(value: object) -> str:
+    """The test's id."""
+    return str(value)[:5]
+
+
+# -- URLs ----------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("given_endpoint", "url"),
+    [
+        ("production", "https://api.exterview.ai/graphql"),
+        ("sandbox", "https://sandbox-api.exterview.ai/graphql"),
+        (PRODUCTION, "https://api.exterview.ai/graphql"),
+        (SANDBOX, "https://sandbox-api.exterview.ai/graphql"),
+        (URL("https://example.com/g"), "https://example.com/g"),
+        ("http://127.0.0.1:8080/graphql", "http://127.0.0.1:8080/graphql"),
+        ("http://127.9.9.9/", "http://127.9.9.9/"),
+        ("http://[::1]:80/", "http://[::1]:80/"),
+        ("http://localhost/", "http://localhost/"),
+        ("http://LOCALHOST/", "http://localhost/"),
+        ("http://api.localhost/", "http://api.localhost/"),
+        ("wss://example.com/g", "wss://example.com/g"),
+    ],
+)
+def test_an_endpoint_is_a_name_or_a_safe_url(given_endpoint: str | URL, url: str) -> None:
+    """The two names of the contract, HTTPS and loopback URLs are endpoints."""
+    assert endpoint_url(given_endpoint) == URL(url)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://api.exterview.ai/graphql",
+        "ws://example.com/",
+        "http://localhost.example.com/",
+        "http://127.0.0.1.example.com/",
+        "http://notlocalhost/",
+        "http://10.0.0.1/",
+        "http://0.0.0.0/",
+        "http://[::2]/",
+    ],
+)
+def test_plain_http_is_refused_but_for_loopback(url: str) -> None:
+    """Rule 11: a host that only looks like loopback is not, and the error says which URL it is about."""
+    with pytest.raises(InsecureTransportError, match=r"^endpoint (http|ws)://.* is not HTTPS"):
+        endpoint_url(url)
+
+
+@pytest.mark.parametrize(
+    "url", ["", "graphql", "/graphql", "//example.com/g", "ftp://example.com/", "https://", "https://h:99999/", "prod", 5, None, b"https://h/"]
+)  # fmt: skip
+def test_what_is_no_url_is_refused(url: Any) -> None:
+    """A relative, unreadable or foreign URL is a `ConfigurationError` that names the argument and no other error."""
+    with pytest.raises(ConfigurationError, match=r"^endpoint is ") as caught:
+        endpoint_url(url)
+    assert not isinstance(caught.value, InsecureTransportError)
+    assert isinstance(url, str) or f"not {type(url).__name__}" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "url", ["https://user@h.example/", "https://user:s3cret@h.example/", "https://:s3cret@h.example/"]
+)
+def test_credentials_in_a_url_are_refused_unseen(url: str) -> None:
+    """A user name or password in a URL is an error that quotes neither."""
+    with pytest.raises(ConfigurationError, match=r"^token_endpoint has a user name or password in it") as caught:
+        checked_url(url, "token_endpoint")
+    assert "s3cret" not in str(caught.value)
+
+
+@given(st.text(max_size=30) | st.text("htps:/@[]%.1", max_size=30))
+def test_any_text_is_an_endpoint_or_a_configuration_error(text: str) -> None:
+    """No text as endpoint raises anything else, and none that passes goes out without TLS to another machine."""
+    try:
+        url = endpoint_url(text)
+    except ConfigurationError:
+        return
+    assert url.scheme in {"https", "wss"} or is_loopback(url.host or "")
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("https://h.example/a", "https://h.example:443/b?c"),
+        ("https://H.example/", "https://h.example/"),
+        ("https://h.example./", "https://h.example/"),
+        ("wss://h.example/", "https://h.example/"),
+        ("ws://localhost/", "http://localhost:80/"),
+    ],
+)
+def test_one_origin_has_several_spellings(one: str, other: str) -> None:
+    """Path, default port, case, a final dot and the WebSocket's scheme make no other origin."""
+    assert origin_of(URL(one)) == origin_of(URL(other))
+
+
+@pytest.mark.parametrize(
+    "other", ["http://h.example/", "https://h.example:444/", "https://g.h.example/", "ftp://h.example/"]
+)
+def test_scheme_host_and_port_make_the_origin(other: str) -> None:
+    """Rule 10: another scheme, host or port is another origin."""
+    assert origin_of(URL(other)) != origin_of(URL("https://h.example/"))
+
+
+def test_origins_are_the_endpoints_and_the_further_ones() -> None:
+    """Credentials go to the endpoint's origin and to those that were named, each checked."""
+    endpoint = URL("https://h.example/graphql")
+    assert checked_origins(endpoint, ()) == {("https", "h.example", 443)}
+    assert checked_origins(endpoint, ["https://f.example:8443/x"]) == {
+        ("https", "h.example", 443),
+        ("https", "f.example", 8443),
+    }
+    with pytest.raises(InsecureTransportError, match=r"^origins http://f.example is not HTTPS"):
+        checked_origins(endpoint, ["http://f.example/"])
+
+
+@pytest.mark.parametrize("origins", ["https://h.example/", URL("https://h.example/")])
+def test_one_origin_without_its_list_is_refused(origins: Any) -> None:
+    """A bare URL would be taken letter by letter: the error says to use brackets."""
+    with pytest.raises(ConfigurationError, match="brackets"):
+        checked_origins(URL(PRODUCTION), origins)
+
+
+# -- credentials and accounts --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("key", ["", "a b", "key\n", "k\u00e9y", None, 5, b"key"])
+def test_a_key_that_no_header_can_carry_is_refused_unseen(key: Any) -> None:
+    """The API key is visible ASCII text; the error does not quote it."""
+    with pytest.raises(ConfigurationError, match=r"^api_key must be .*not empty$") as caught:
+        checked_api_key(key)
+    assert "key\n" not in str(caught.value)
+    assert checked_api_key("org-1") == "org-1"
+
+
+def test_the_account_is_the_given_name_or_the_logins_own() -> None:
+    """A given name outranks the login's identity, and without a store none is needed."""
+    assert checked_account("team", NamedLogin("user@example.com"), shared=True) == "team"
+    assert checked_account(None, NamedLogin("user@example.com"), shared=True) == "user@example.com"
+    assert checked_account(None, object(), shared=False) == ""
+    assert checked_account("team", object(), shared=True) == "team"
+
+
+@pytest.mark.parametrize("login", [object(), NamedLogin(None), NamedLogin("")], ids=["none", "null", "empty"])
+def test_a_shared_store_needs_an_account(login: object) -> None:
+    """Two nameless accounts must not share one token: a store with neither name nor identity is an error."""
+    with pytest.raises(ConfigurationError, match="account="):
+        checked_account(None, login, shared=True)
+
+
+@pytest.mark.parametrize("account", ["", 5, b"team", True])
+def test_an_account_is_text(account: Any) -> None:
+    """An empty name, or one that is no text, is a `ConfigurationError`."""
+    with pytest.raises(ConfigurationError, match=r"^account is the name"):
+        checked_account(account, object(), shared=False)
+
+
+# -- numbers -------------------------------------------------------------------------------------------------------------
+
+
+def test_numbers_become_the_policy() -> None:
+    """Timeout, window and budget are kept as numbers; a window of zero means never."""
+    policy = checked_policy(30, 0, [3, 10])
+    assert policy == (30.0, 0.0, (3, 10.0))
+    assert all(type(number) is float for number in (*policy[:2], policy.max_logins[1]))
+
+
+@pytest.mark.parametrize("value", [0, -1, math.nan, math.inf, "30", None, True, 10**400], ids=shown)
+def test_a_timeout_is_a_positive_number(value: Any) -> None:
+    """Anything else is a `ConfigurationError` that names the argument."""
+    with pytest.raises(ConfigurationError, match=r"^login_timeout is a positive number of seconds, not "):
+        positive(value, "login_timeout")
+
+
+@pytest.mark.parametrize("value", [-0.1, math.nan, math.inf, "30", None, True, 10**400], ids=shown)
+def test_a_window_is_zero_or_more(value: Any) -> None:
+    """Anything else is a `ConfigurationError` that names the argument."""
+    with pytest.raises(ConfigurationError, match=r"^refresh_ahead is a number of seconds"):
+        checked_policy(30.0, value, (5, 60.0))
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        (0, 60),
+        (5, 0),
+        (-1, 60),
+        (5, -1),
+        (5.0, 60),
+        (True, 60),
+        (5, True),
+        (5, math.inf),
+        (5,),
+        (5, 60, 1),
+        5,
+        None,
+        "56",
+    ],
+)
+def test_a_budget_is_a_count_and_seconds(value: Any) -> None:
+    """Anything else is a `ConfigurationError` that names the argument."""
+    with pytest.raises(ConfigurationError, match=r"^max_logins is a pair"):
+        checked_policy(30.0, 0.0, value)
+
+
+@pytest.mark.parametrize("budget", [(10**30, 60.0), (5, 10**400)], ids=["count", "window"])
+def test_an_owner_is_made_or_refused_whatever_the_budget(budget: tuple[int, float]) -> None:
+    """A number beyond all bounds is taken, or it is a `ConfigurationError`; nothing else reaches the application."""
+    try:
+        owner = ExterviewAuth(StaticLogin("token"), api_key="key", max_logins=budget)
+    except ConfigurationError:
+        return
+    assert owner.stats().logins == 0

@@ -1,0 +1,331 @@
+"""Owners that share a store: one login, adoption, and a store that is sick."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from keeping import ScriptedLogin, keeper
+from virtual import now, passing, settle, virtual_time
+
+from exterview_auth import LoginUnavailableError, MemoryStore, Token
+from exterview_auth._keeper import Keeper
+
+
+def sharing(login: Any, store: Any, **options: Any) -> Keeper:
+    """A keeper of the account ``a``."""
+    return keeper(login, store=store, account="a", **options)
+
+
+class SickStore:
+    """A store that is well until told otherwise: each method may raise, hang or answer nonsense."""
+
+    def __init__(self) -> None:
+        self.entries: dict[str, Any] = {}
+        self.faults: dict[str, Any] = {}
+        self.calls: list[str] = []
+
+    async def _fault(self, name: str) -> None:
+        self.calls.append(name)
+        fault = self.faults.get(name)
+        if isinstance(fault, BaseException):
+            raise fault
+        if fault == "hang":
+            await asyncio.sleep(1e6)
+
+    async def load(self, account: str) -> Any:
+        await self._fault("load")
+        return self.entries.get(account)
+
+    async def save(self, account: str, token: Token) -> None:
+        await self._fault("save")
+        self.entries[account] = token
+
+    async def delete(self, account: str) -> None:
+        await self._fault("delete")
+        self.entries.pop(account, None)
+
+    @contextlib.asynccontextmanager
+    async def lock(self, account: str) -> AsyncIterator[None]:
+        await self._fault("lock")
+        yield
+        await self._fault("unlock")
+
+
+@virtual_time
+async def test_two_owners_of_one_store_make_one_login() -> None:
+    """The contract's store section, lesson 4: at the start and after each revocation."""
+    login = ScriptedLogin(seconds=1)
+    store = MemoryStore(timer=now)
+    one, two = sharing(login, store), sharing(login, store)
+    for expected in ("T1", "T2", "T3"):
+        grants = await asyncio.gather(*(kept.obtain() for kept in (one, two) * 20))
+        assert {grant.token.value for grant in grants} == {expected}
+        for kept in (one, two):
+            assert kept.current is not None
+            kept.refuse(kept.current, waited=False)
+    assert login.count == 3
+    assert one.stats().adopted + two.stats().adopted == 3
+    await one.aclose()
+    await two.aclose()
+
+
+@virtual_time
+async def test_accounts_of_one_store_share_nothing() -> None:
+    """Lesson 5: two accounts without a token do not share one."""
+    login = ScriptedLogin(seconds=1)
+    store = MemoryStore(timer=now)
+    one, two = keeper(login, store=store, account="a"), keeper(login, store=store, account="b")
+    a, b = await asyncio.gather(one.obtain(), two.obtain())
+    assert a.token.value != b.token.value
+    assert login.running_peak == 2
+    await one.aclose()
+    await two.aclose()
+
+
+@virtual_time
+async def test_an_owner_that_starts_later_needs_no_login() -> None:
+    """Adoption: with what is left of the token's life."""
+    login = ScriptedLogin(expires_in=100)
+    store = MemoryStore(timer=now)
+    one = sharing(login, store, refresh_ahead=0)
+    await one.obtain()
+    await passing(60)
+    two = sharing(login, store, refresh_ahead=0)
+    assert (await two.obtain()).token.value == "T1"
+    assert two.fresh_until == pytest.approx(100, abs=1)
+    assert two.stats().logins == 0
+    await one.aclose()
+    await two.aclose()
+
+
+@virtual_time
+async def test_a_refused_token_is_not_adopted_again() -> None:
+    """Lesson 38, rule 3: neither the one just refused nor an older one; and an adopted token's refusal may cause a login."""
+    login = ScriptedLogin()
+    store = MemoryStore(timer=now)
+    kept = sharing(login, store)
+    first = await kept.obtain()
+    await store.save("a", Token("foreign"))
+    kept.refuse(first, waited=False)
+    adopted = await kept.obtain(first)
+    assert (adopted.token.value, adopted.from_login) == ("foreign", False)
+    await store.save("a", Token("T1"))
+    assert kept.refuse(adopted, waited=True)
+    assert (await kept.obtain(adopted)).token.value == "T2"
+    assert login.count == 2
+    await kept.aclose()
+
+
+@virtual_time
+async def test_an_expired_entry_is_not_adopted_but_its_refresh_token_is_used() -> None:
+    """Lesson 33: the refresh token in the store beats the one that the process knows."""
+    login = ScriptedLogin()
+    store = MemoryStore(timer=now)
+    await store.save("a", Token("old", expires_in=10, refresh_token="R1"))
+    await passing(20)
+    kept = sharing(login, store)
+    await kept.obtain()
+    previous = login.calls[0]
+    assert previous is not None
+    assert (previous.value, previous.refresh_token) == ("old", "R1")
+    await kept.aclose()
+
+
+@virtual_time
+async def test_logout_forgets_the_token_in_the_store() -> None:
+    """Lesson 18: a login that is being saved does not come back, and another owner finds nothing."""
+    login = ScriptedLogin()
+    store = MemoryStore(timer=now)
+    kept = sharing(login, store)
+    await kept.obtain()
+    await kept.logout()
+    assert await store.load("a") is None
+    assert (await kept.obtain()).token.value == "T2"
+    await kept.aclose()
+
+
+@virtual_time
+async def test_after_a_logout_that_the_store_did_not_hear_of_its_token_stays_out() -> None:
+    """Lesson 18: also one that this process has never seen."""
+    login, store = ScriptedLogin(), SickStore()
+    store.entries["a"] = Token("of-before")
+    kept = sharing(login, store)
+    store.faults["delete"] = OSError("read-only")
+    await kept.logout()
+    store.faults.clear()
+    await passing(60)
+    assert (await kept.obtain()).token.value == "T1"
+    assert store.entries["a"].value == "T1"
+    await kept.aclose()
+
+
+@virtual_time
+async def test_a_slow_first_read_does_not_undo_a_logout() -> None:
+    """Lesson 18: what the store answers after the logout is not installed."""
+    login = ScriptedLogin()
+    answer = asyncio.Event()
+
+    class SlowStore(SickStore):
+        async def load(self, account: str) -> Any:
+            found = await super().load(account)
+            if len(self.calls) < 3:
+                await answer.wait()
+            return found
+
+    store = SlowStore()
+    store.entries["a"] = Token("old-account")
+    kept = sharing(login, store)
+    waiting = asyncio.ensure_future(kept.obtain())
+    await settle()
+    leaving = asyncio.ensure_future(kept.logout())
+    await settle()
+    answer.set()
+    await leaving
+    with pytest.raises(Exception, match="logged out"):
+        await waiting
+    assert kept.current is None
+    assert (await kept.obtain()).token.value == "T1"
+    await kept.aclose()
+
+
+# Waiting for a lock is waiting for another's login (bounded by `login_timeout`, see below), not a sick store.
+CANCELLED = asyncio.CancelledError()
+SICK = [
+    *[(call, OSError("gone")) for call in ("load", "save", "delete", "lock", "unlock")],
+    *[(call, "hang") for call in ("load", "save", "delete", "unlock")],
+    *[(call, CANCELLED) for call in ("load", "save", "delete", "unlock")],
+]
+
+
+@pytest.mark.parametrize(("call", "fault"), SICK)
+def test_a_sick_store_costs_no_request(call: str, fault: Any) -> None:
+    """Rule 17: whatever fails or hangs, the process logs in for itself, in little time, and goes on."""
+
+    @virtual_time
+    async def run() -> None:
+        login, store = ScriptedLogin(), SickStore()
+        store.faults[call] = fault
+        kept = sharing(login, store)
+        first = await kept.obtain()
+        assert first.token.value == "T1"
+        kept.refuse(first, waited=False)
+        assert (await kept.obtain(first)).token.value == "T2"
+        assert now() <= 7
+        await kept.logout()
+        assert (await kept.obtain()).token.value == "T3"
+        assert kept.stats().store_failures >= 1
+        store.faults.clear()
+        await kept.aclose()
+
+    run()
+
+
+@virtual_time
+async def test_a_lock_that_nobody_gives_back_ends_in_a_typed_error() -> None:
+    """The stores' section: waiting for the lock is bounded by ``login_timeout``."""
+    login, store = ScriptedLogin(), SickStore()
+    store.faults["lock"] = "hang"
+    kept = sharing(login, store, login_timeout=10)
+    with pytest.raises(LoginUnavailableError):
+        await kept.obtain()
+    assert now() == pytest.approx(10)
+    await kept.aclose()
+
+
+@virtual_time
+async def test_a_failed_save_is_repeated_until_it_succeeds() -> None:
+    """Rule 17, lesson 36: within five seconds, and it is counted."""
+    login, store = ScriptedLogin(Token("T1", refresh_token="R1")), SickStore()
+    store.faults["save"] = OSError("full")
+    kept = sharing(login, store)
+    await kept.obtain()
+    assert "a" not in store.entries
+    await passing(1)
+    store.faults.clear()
+    await passing(4)
+    assert store.entries["a"].refresh_token == "R1"
+    assert kept.stats().save_failures >= 2
+    assert not kept.holds_open
+    await kept.aclose()
+
+
+@virtual_time
+async def test_a_save_that_is_overtaken_is_given_up() -> None:
+    """Rule 17: a token that another process stored since is not overwritten."""
+    login, store = ScriptedLogin(), SickStore()
+    store.faults["save"] = OSError("full")
+    kept = sharing(login, store)
+    await kept.obtain()
+    store.entries["a"] = Token("newer-of-another-process")
+    store.faults.clear()
+    await passing(10)
+    assert store.entries["a"].value.startswith("newer")
+    await kept.aclose()
+
+
+@virtual_time
+async def test_closing_tries_a_pending_save_once_more() -> None:
+    """Lesson 36: a rotated refresh token is not lost with the process."""
+    login, store = ScriptedLogin(), SickStore()
+    store.faults["save"] = OSError("full")
+    kept = sharing(login, store)
+    await kept.obtain()
+    store.faults.clear()
+    await kept.aclose()
+    assert store.entries["a"].value == "T1"
+
+
+@virtual_time
+async def test_logout_gives_a_pending_save_up() -> None:
+    """Lesson 18: a late save does not bring a logged out token back."""
+    login, store = ScriptedLogin(), SickStore()
+    store.faults["save"] = OSError("full")
+    kept = sharing(login, store)
+    await kept.obtain()
+    store.faults.clear()
+    await kept.logout()
+    await passing(30)
+    assert store.entries == {}
+    await kept.aclose()
+
+
+@virtual_time
+async def test_nonsense_in_the_store_is_a_miss() -> None:
+    """Rule 17: what is no token is not used."""
+    login, store = ScriptedLogin(), SickStore()
+    store.entries["a"] = {"token": "x"}
+    kept = sharing(login, store)
+    assert (await kept.obtain()).token.value == "T1"
+    await kept.aclose()
+
+
+@virtual_time
+async def test_the_token_is_saved_before_the_first_waiter_resumes() -> None:
+    """Lesson 28: and told to the hook once."""
+    order: list[str] = []
+    store = SickStore()
+
+    class Ordered(SickStore):
+        async def save(self, account: str, token: Token) -> None:
+            await asyncio.sleep(1)
+            order.append("saved")
+            await super().save(account, token)
+
+    store = Ordered()
+
+    async def on_token(_new: Token, _old: Token | None, _reason: object) -> None:
+        await asyncio.sleep(1)
+        order.append("told")
+
+    async def request() -> None:
+        await kept.obtain()
+        order.append("resumed")
+
+    kept = sharing(ScriptedLogin(), store, on_token=on_token)
+    await asyncio.gather(*(request() for _ in range(3)))
+    assert order == ["saved", "told", "resumed", "resumed", "resumed"]
+    await kept.aclose()

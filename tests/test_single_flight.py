@@ -1,0 +1,320 @@
+"""One piece of work, any number that wait for it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import time
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import pytest
+from virtual import now, settle, virtual_time
+
+from exterview_auth import ClosedError, ConfigurationError, CredentialsRejectedError, LoginError
+from exterview_auth._single_flight import Flight, SingleFlight
+
+Work = Callable[[Flight], Coroutine[Any, Any, None]]
+VARIABLE: contextvars.ContextVar[str] = contextvars.ContextVar("VARIABLE", default="nothing")
+
+
+def ending(*, gate: asyncio.Event | None = None, error: BaseException | None = None) -> Work:
+    """Work that waits for *gate*, and ends in *error*."""
+
+    async def work(flight: Flight) -> None:
+        if gate is not None:
+            await gate.wait()
+        if error is not None:
+            raise error
+
+    return work
+
+
+async def joined(flight: Flight, number: int = 1) -> list[asyncio.Task[None]]:
+    """So many tasks that wait for *flight*."""
+    tasks = [asyncio.ensure_future(flight.join()) for _ in range(number)]
+    await settle(1)
+    return tasks
+
+
+@virtual_time
+async def test_a_flight_exists_before_its_work_begins() -> None:
+    """Lesson 2: it is current as soon as it was asked for, before the first step of its work."""
+    begun: list[Flight] = []
+
+    async def work(flight: Flight) -> None:
+        begun.append(flight)
+
+    flights = SingleFlight()
+    flight = flights.begin(work)
+    assert flights.current is flight
+    assert (begun, flight.landed) == ([], False)
+    await flight.join()
+    assert begun == [flight]
+
+
+@virtual_time
+async def test_landing_wakes_all_and_leaves_no_flight() -> None:
+    """All who wait are served by one run, and whoever wakes finds the slot free."""
+    flights, gate = SingleFlight(), asyncio.Event()
+    flight = flights.begin(ending(gate=gate))
+    seen: list[Flight | None] = []
+
+    async def waiter() -> None:
+        await flight.join()
+        seen.append(flights.current)
+
+    waiters = [asyncio.ensure_future(waiter()) for _ in range(100)]
+    await settle()
+    assert flight.waiting == 100
+    gate.set()
+    await asyncio.gather(*waiters)
+    assert seen == [None] * 100
+    assert (flight.waiting, flight.landed, flight.error) == (0, True, None)
+    await flight.join()
+
+
+@virtual_time
+async def test_cancelling_waiters_changes_nothing_for_the_others() -> None:
+    """Rule 5: the first caller's cancellation neither ends the work nor loses its result."""
+    flights, gate = SingleFlight(), asyncio.Event()
+    flight = flights.begin(ending(gate=gate))
+    waiters = await joined(flight, 10)
+    for waiter in waiters[:9]:
+        waiter.cancel()
+    await settle()
+    assert (flight.waiting, flight.landed) == (1, False)
+    gate.set()
+    await waiters[9]
+    assert all(waiter.cancelled() for waiter in waiters[:9])
+
+
+@virtual_time
+async def test_a_waiter_cancelled_at_the_landing_is_cancelled_alone() -> None:
+    """A cancellation in the same step as the landing is the caller's own, and raises nothing in the others."""
+    flights = SingleFlight()
+    flight = flights.begin(ending(gate=asyncio.Event()))
+    first, second = await joined(flight, 2)
+    first.cancel()
+    flight.land(None)
+    await second
+    with pytest.raises(asyncio.CancelledError):
+        await first
+    await flight.cancel()
+
+
+def test_twenty_thousand_waiters_are_cancelled_in_no_time() -> None:
+    """Lesson 39: cancelling everybody at once blocks the loop for less than a second, and the work goes on."""
+
+    async def main() -> float:
+        flights, gate = SingleFlight(), asyncio.Event()
+        flight = flights.begin(ending(gate=gate))
+        waiters = await joined(flight, 20_000)
+        began = time.thread_time()
+        for waiter in waiters:
+            waiter.cancel()
+        await asyncio.wait(waiters)
+        took = time.thread_time() - began
+        assert flight.waiting == 0
+        gate.set()
+        await flight.join()
+        return took
+
+    assert asyncio.run(main()) < 1
+
+
+@virtual_time
+async def test_an_error_reaches_each_waiter_as_its_own() -> None:
+    """Rule 6: the same typed error with its cause, one instance for each, also for those who come late."""
+    cause = OSError("down")
+    error = CredentialsRejectedError("no", reason="user")
+    error.__cause__ = cause
+    flights = SingleFlight()
+    flight = flights.begin(ending(error=error))
+    waiters = await joined(flight, 3)
+    caught: list[Any] = await asyncio.gather(*waiters, flight.join(), return_exceptions=True)
+    assert [(type(each), str(each), each.reason, each.__cause__) for each in caught] == [
+        (type(error), "no", "user", cause)
+    ] * 4
+    assert len({id(each) for each in (*caught, error)}) == 5
+    assert flights.current is None
+
+
+@virtual_time
+async def test_any_other_error_becomes_a_login_error() -> None:
+    """Whatever the work ends in, the waiters hear of it, with the cause chained and its text not repeated."""
+    failure = ZeroDivisionError("s3cret")
+    with pytest.raises(LoginError, match=r"^the login ended in ZeroDivisionError$") as caught:
+        await SingleFlight().begin(ending(error=failure)).join()
+    assert caught.value.__cause__ is failure
+
+
+@virtual_time
+async def test_configuration_errors_keep_their_type() -> None:
+    """An error of the library's own goes through as it is."""
+    with pytest.raises(ConfigurationError, match=r"^set it$"):
+        await SingleFlight().begin(ending(error=ConfigurationError("set it"))).join()
+
+
+@virtual_time
+async def test_work_that_is_cancelled_wakes_its_waiters() -> None:
+    """Lesson 16: a cancelled login leaves nobody waiting, and the next request may begin another."""
+    flights = SingleFlight()
+    flight = flights.begin(ending(gate=asyncio.Event()))
+    [waiter] = await joined(flight)
+    await settle()
+    await flight.cancel()
+    with pytest.raises(LoginError, match="cancelled; the next request makes another"):
+        await waiter
+    assert flights.current is None
+    await flight.cancel()
+
+
+@virtual_time
+async def test_cancelling_waits_for_the_work_to_clean_up() -> None:
+    """Who cancels from outside goes on when the work has ended."""
+    ended: list[float] = []
+
+    async def work(flight: Flight) -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await asyncio.sleep(0.5)
+            ended.append(now())
+
+    flight = SingleFlight().begin(work)
+    await settle()
+    await flight.cancel()
+    assert ended == [0.5]
+
+
+@virtual_time
+async def test_work_that_is_cancelled_before_its_first_step_wakes_its_waiters() -> None:
+    """Every flight lands: also one whose task never got to run leaves nobody waiting, and the slot free."""
+    flights = SingleFlight()
+    flight = flights.begin(ending(gate=asyncio.Event()))
+    await flight.cancel()
+    await settle()
+    assert flights.current is None
+    assert flight.landed
+    with pytest.raises(LoginError):
+        await flight.join()
+
+
+@virtual_time
+async def test_a_dropped_flight_ends_its_waiters_and_not_the_next_flight() -> None:
+    """Rules 18 and 21: who waited gets the error at once, and the old work's end does not touch the new flight."""
+    flights, gate = SingleFlight(), asyncio.Event()
+    old = flights.begin(ending(gate=gate))
+    [waiter] = await joined(old)
+    assert flights.drop(ClosedError("closed")) is old
+    with pytest.raises(ClosedError):
+        await waiter
+    new = flights.begin(ending(gate=asyncio.Event()))
+    gate.set()
+    await settle()
+    assert flights.current is new
+    assert isinstance(old.error, ClosedError)
+    await new.cancel()
+
+
+@virtual_time
+async def test_a_flight_may_be_dropped_and_land_by_itself() -> None:
+    """Dropped without an error, it is not current, but still lands for those who wait; dropping nothing is fine."""
+    flights, gate = SingleFlight(), asyncio.Event()
+    assert flights.drop(ClosedError("closed")) is None
+    flight = flights.begin(ending(gate=gate))
+    [waiter] = await joined(flight)
+    assert flights.drop(None) is flight
+    assert (flights.current, flight.landed) == (None, False)
+    gate.set()
+    await waiter
+
+
+# -- inside and outside --------------------------------------------------------------------------------------------------
+
+
+@virtual_time
+async def test_work_knows_that_it_is_inside_its_flight() -> None:
+    """Rule 14: the work, what it awaits and tasks that it makes are inside while it runs; nobody else is."""
+    seen: list[bool] = []
+
+    async def look(flight: Flight) -> None:
+        seen.append(flight.contains_caller)
+
+    async def work(flight: Flight) -> None:
+        await look(flight)
+        await asyncio.create_task(look(flight))
+        await asyncio.to_thread(lambda: seen.append(flight.contains_caller))
+
+    flight = SingleFlight().begin(work)
+    assert not flight.contains_caller
+    await flight.join()
+    assert seen == [True, True, True]
+
+
+@virtual_time
+async def test_a_task_that_outlives_the_work_is_outside() -> None:
+    """Lesson 42: what the work left running is not inside any more, nor inside what it begins later."""
+    gate, seen, left = asyncio.Event(), list[bool](), list[asyncio.Task[None]]()
+
+    async def outlives(flight: Flight) -> None:
+        await gate.wait()
+        seen.append(flight.contains_caller)
+
+        async def look(later: Flight) -> None:
+            seen.extend([flight.contains_caller, later.contains_caller])
+
+        await SingleFlight().begin(look).join()
+
+    async def work(flight: Flight) -> None:
+        left.append(asyncio.create_task(outlives(flight)))
+
+    await SingleFlight().begin(work).join()
+    gate.set()
+    await asyncio.gather(*left)
+    assert seen == [False, False, True]
+
+
+@virtual_time
+async def test_work_inside_work_is_inside_both() -> None:
+    """One owner's login may use another owner: a circle of the two is seen from the inner one."""
+    seen: list[bool] = []
+
+    async def outer(flight: Flight) -> None:
+        async def inner(nested: Flight) -> None:
+            seen.extend([flight.contains_caller, nested.contains_caller])
+
+        await SingleFlight().begin(inner).join()
+
+    await SingleFlight().begin(outer).join()
+    assert seen == [True, True]
+
+
+@virtual_time
+async def test_work_may_cancel_itself() -> None:
+    """`cancel` from inside the work does not wait for itself."""
+
+    async def work(flight: Flight) -> None:
+        await flight.cancel()
+        await asyncio.sleep(100)
+
+    flight = SingleFlight().begin(work)
+    with pytest.raises(LoginError):
+        await flight.join()
+    assert now() == 0
+
+
+@virtual_time
+async def test_nothing_of_the_first_callers_context_shows() -> None:
+    """Lesson 43: the work runs in a context of its own."""
+    seen: list[str] = []
+
+    async def work(flight: Flight) -> None:
+        seen.append(VARIABLE.get())
+        VARIABLE.set("the login's")
+
+    VARIABLE.set("the first request's")
+    await SingleFlight().begin(work).join()
+    assert seen == ["nothing"]
+    assert VARIABLE.get() == "the first request's"

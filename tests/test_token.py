@@ -1,0 +1,248 @@
+"""What a token is, and how long it lives."""
+
+from __future__ import annotations
+
+import base64
+import copy
+import json
+import math
+import time
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from exterview_auth import ConfigurationError, Token
+from exterview_auth._clock import boot_time
+from exterview_auth._token import MAX_LIFETIME, MAX_TOKEN_LENGTH, jwt_lifetime, lifetime_seconds
+
+NOW = 1_700_000_000.0
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3),
+    max_leaves=5,
+)
+
+
+def jwt(**claims: Any) -> str:
+    """An unsigned JWT with *claims*."""
+    return raw_jwt(json.dumps(claims).encode())
+
+
+def raw_jwt(payload: bytes) -> str:
+    """Three parts, the middle one *payload*, without padding as in RFC 7515."""
+    middle = base64.urlsafe_b64encode(payload).rstrip(b"=").decode()
+    return f"eyJhbGciOiJub25lIn0.{middle}.c2ln"
+
+
+# -- the lifetime that a login names ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [
+        (3600, 3600.0),
+        (0.5, 0.5),
+        ("3600", 3600.0),
+        (" 60 ", 60.0),
+        (1e18, MAX_LIFETIME),
+        (10**400, MAX_LIFETIME),
+        ("1e999", MAX_LIFETIME),
+        (math.inf, MAX_LIFETIME),
+    ],
+)
+def test_odd_lifetimes_are_read_and_clamped(value: object, seconds: float) -> None:
+    """Lesson 27: numbers and numbers as text count, at most ten years of them."""
+    assert lifetime_seconds(value) == seconds
+
+
+@pytest.mark.parametrize(
+    "value", [None, True, False, 0, -1, -0.0, "0", math.nan, "nan", -math.inf, -(10**400), "", "soon", [], {}, b"60"]
+)
+def test_lifetimes_that_say_nothing_are_unknown(value: object) -> None:
+    """Lesson 27: null, zero, negative numbers, NaN, booleans and other text are ignored, never fatal."""
+    assert lifetime_seconds(value) is None
+
+
+@given(JSON | st.binary(max_size=4) | st.decimals())
+def test_any_lifetime_is_none_or_within_bounds(value: object) -> None:
+    """Whatever a server says, a lifetime is unknown, or positive and at most ten years."""
+    seconds = lifetime_seconds(value)
+    assert seconds is None or 0 < seconds <= MAX_LIFETIME
+
+
+# -- the lifetime that a JWT names ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("claims", "seconds"),
+    [
+        ({"iat": NOW, "exp": NOW + 600}, 600.0),
+        ({"iat": NOW - 500, "exp": NOW + 100}, 100.0),
+        ({"iat": NOW + 120, "exp": NOW + 720}, 600.0),
+        ({"iat": NOW - 7200, "exp": NOW - 3600}, 3600.0),
+        ({"iat": NOW - 600, "exp": NOW}, 600.0),
+        ({"exp": NOW + 60}, 60.0),
+        ({"exp": str(int(NOW) + 60), "iat": str(int(NOW))}, 60.0),
+        ({"exp": NOW - 60}, None),
+        ({"iat": NOW}, None),
+        ({"iat": NOW + 600, "exp": NOW + 60}, 60.0),
+        ({"iat": NOW, "exp": True}, None),
+        ({"iat": NOW, "exp": 10**400}, None),
+        ({"iat": NOW, "exp": "later"}, None),
+        ({"exp": NOW + 60, "iat": None}, 60.0),
+        ({"exp": 1e300, "iat": NOW}, MAX_LIFETIME),
+        ({}, None),
+    ],
+)
+def test_a_jwt_names_its_own_lifetime(claims: dict[str, Any], seconds: float | None) -> None:
+    """``exp - iat``, or ``exp - now`` where that is smaller and the clocks do not plainly disagree."""
+    assert jwt_lifetime(jwt(**claims), NOW) == seconds
+
+
+@pytest.mark.parametrize("more", range(6))
+def test_a_payload_of_any_length_is_read(more: int) -> None:
+    """RFC 7515: the padding that a JWT leaves out is put back, whatever the payload's length."""
+    assert jwt_lifetime(jwt(exp=NOW + 60, pad="x" * more), NOW) == 60
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["opaque", "a.b", "a.b.c.d", "..", "a.*.c", "a.\u00e9.c", raw_jwt(b"[1]"), raw_jwt(b"\xff\xfe"), raw_jwt(b"{")],
+)
+def test_what_is_no_jwt_names_no_lifetime(value: str) -> None:
+    """Opaque tokens, and damaged or odd payloads, are not an error."""
+    assert jwt_lifetime(value, NOW) is None
+
+
+def test_a_payload_nested_without_end_is_no_jwt() -> None:
+    """A payload that exhausts the JSON parser is an opaque token."""
+    assert jwt_lifetime(raw_jwt(b"[" * 40_000), NOW) is None
+
+
+def test_a_payload_longer_than_any_token_is_not_parsed() -> None:
+    """What could never be sent is not decoded either."""
+    assert jwt_lifetime(jwt(exp=NOW + 60, pad="x" * MAX_TOKEN_LENGTH), NOW) is None
+
+
+@given(
+    st.one_of(st.text(), st.builds(lambda claims: raw_jwt(json.dumps(claims).encode()), JSON), st.binary().map(raw_jwt))
+)
+def test_any_text_has_a_jwt_lifetime_within_bounds(value: str) -> None:
+    """Whatever a token's payload is, its lifetime is unknown, or positive and at most ten years."""
+    seconds = jwt_lifetime(value, NOW)
+    assert seconds is None or 0 < seconds <= MAX_LIFETIME
+
+
+# -- the token -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_token_is_what_it_was_made_from() -> None:
+    """Value, refresh token and lifetime are kept, and the end is an aware UTC time."""
+    token = Token("abc", expires_in=3600, refresh_token="r e f")
+    assert (token.value, token.refresh_token, token.expires_in) == ("abc", "r e f", 3600.0)
+    assert not token.counts_from_receipt
+    assert token.expires_at is not None
+    assert token.expires_at.tzinfo is UTC
+    assert abs(token.expires_at - datetime.now(UTC) - timedelta(hours=1)) < timedelta(seconds=5)
+
+
+def test_an_opaque_token_lives_until_a_401() -> None:
+    """Without ``expires_in`` an opaque token has no end."""
+    token = Token("abc")
+    assert (token.expires_in, token.expires_at, token.refresh_token) == (None, None, None)
+    assert token.counts_from_receipt
+
+
+def test_a_jwt_counts_from_its_receipt() -> None:
+    """Without ``expires_in`` a JWT's own lifetime counts, from the moment it was received."""
+    now = time.time()
+    token = Token(jwt(iat=now, exp=now + 600))
+    assert token.expires_in == pytest.approx(600, abs=5)
+    assert token.counts_from_receipt
+    assert Token(jwt(iat=now, exp=now + 600), expires_in=0).expires_in == pytest.approx(600, abs=5)
+
+
+def test_a_named_lifetime_outranks_the_jwts() -> None:
+    """``expires_in`` is what the login was told; the payload is not asked then."""
+    token = Token(jwt(iat=1, exp=2), expires_in=60)
+    assert token.expires_in == 60
+    assert not token.counts_from_receipt
+
+
+@pytest.mark.parametrize("value", ["", " ", "a b", "a\nb", "a\r\nX: y", "a\x00", "é", "Bearer abc", "bEARER abc"])
+def test_a_value_that_no_header_can_carry_is_refused(value: str) -> None:
+    """Control characters, spaces and the word Bearer are refused before anything is sent, without showing the value."""
+    advice = "without the word Bearer; take it off" if "abc" in value else "must be visible ASCII without spaces"
+    with pytest.raises(ConfigurationError, match=f"^a bearer token .*{advice}") as caught:
+        Token(value)
+    assert "abc" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("value", "refresh"), [(None, None), (b"abc", None), (5, None), ("abc", b"r"), ("abc", 5)])
+def test_what_is_not_text_is_refused(value: Any, refresh: Any) -> None:
+    """Value and refresh token are text, and the error names the wrong type."""
+    with pytest.raises(ConfigurationError, match=r"is text, not (NoneType|bytes|int)$"):
+        Token(value, refresh_token=refresh)
+
+
+def test_the_longest_token_is_taken_and_a_longer_one_refused() -> None:
+    """A token of 64 Ki characters can be sent; one more, and it is an error that does not quote it."""
+    assert len(Token("x" * MAX_TOKEN_LENGTH).value) == 65_536
+    with pytest.raises(ConfigurationError, match="65537 characters is too long") as caught:
+        Token("x" * (MAX_TOKEN_LENGTH + 1))
+    assert len(str(caught.value)) < 200
+
+
+def test_an_empty_refresh_token_is_none() -> None:
+    """A login that answers ``"refresh_token": ""`` gave none."""
+    assert Token("abc", refresh_token="").refresh_token is None
+
+
+@given(st.one_of(st.text(), st.text("abc."), JSON), JSON, st.none() | st.text() | JSON)
+def test_any_arguments_make_a_token_or_a_configuration_error(value: Any, expires_in: Any, refresh: Any) -> None:
+    """Whatever a login puts into a token, the only error is `ConfigurationError`, and a token that is made can be shown."""
+    try:
+        token = Token(value, expires_in=expires_in, refresh_token=refresh)
+    except ConfigurationError:
+        return
+    assert repr(token).startswith("Token('***'")
+    assert token.expires_at is None or token.expires_at > datetime.now(UTC) - timedelta(seconds=5)
+
+
+def test_the_repr_tells_what_is_no_secret() -> None:
+    """The repr shows the end of life and that there is a refresh token, and neither text."""
+    shown = repr(Token("abc", expires_in=60, refresh_token="xyz"))
+    assert shown.startswith("Token('***', expires_at=20")
+    assert shown.endswith("+00:00, refresh_token='***')")
+    assert "abc" not in shown
+    assert "xyz" not in shown
+    assert repr(Token("abc")) == "Token('***')"
+
+
+def test_a_token_is_its_own_copy() -> None:
+    """Tokens do not change, so copies are the token itself."""
+    token = Token("abc")
+    assert copy.copy(token) is token
+    assert copy.deepcopy([token])[0] is token
+
+
+def test_a_stored_token_has_what_is_left_of_its_life() -> None:
+    """`with_remaining` keeps the texts and sets the life from now; what is over is zero, not unknown."""
+    token = Token("abc", expires_in=3600, refresh_token="r")
+    twin = token.with_remaining(10)
+    assert (twin.value, twin.refresh_token, twin.expires_in) == ("abc", "r", 10.0)
+    assert twin.expires_at is not None
+    assert abs(twin.expires_at - datetime.now(UTC) - timedelta(seconds=10)) < timedelta(seconds=5)
+    assert token.with_remaining(-5).expires_in == 0.0
+    assert (token.with_remaining(None).expires_in, token.with_remaining(None).expires_at) == (None, None)
+    assert not Token(jwt(exp=time.time() + 60)).with_remaining(10).counts_from_receipt
+    assert token.expires_in == 3600
+
+
+def test_lifetimes_run_on_a_clock_that_goes_on_in_sleep() -> None:
+    """The clock is the system's boot time, which neither a set wall clock nor a suspended machine stops."""
+    before = time.clock_gettime(time.CLOCK_BOOTTIME)
+    assert before <= boot_time() <= time.clock_gettime(time.CLOCK_BOOTTIME)

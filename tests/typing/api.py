@@ -1,0 +1,274 @@
+"""
+The public API as an editor's user writes it. Only mypy reads this file (``--strict``, with ``warn_unused_ignores``).
+
+Each ``# type: ignore[code]`` marks a call that must not type-check: where it does, mypy reports the comment as unused.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+from yarl import URL
+
+import exterview_auth
+from exterview_auth import (
+    PRODUCTION,
+    SANDBOX,
+    ApiError,
+    AuthPool,
+    AuthSession,
+    CredentialsRejectedError,
+    ExterviewAuth,
+    ExterviewAuthError,
+    GraphQLError,
+    LoginContext,
+    LoginUnavailableError,
+    MemoryStore,
+    OAuth2Login,
+    PasswordLogin,
+    Reason,
+    StaticLogin,
+    Stats,
+    Token,
+    TokenStore,
+    graphql_unauthenticated,
+)
+
+# -- tokens and logins ---------------------------------------------------------------------------------------------------
+
+token = Token("abc", expires_in=3600, refresh_token=None)
+value: str = token.value
+end: datetime | None = token.expires_at
+refresh: str | None = token.refresh_token
+life: float | None = token.expires_in
+
+Token()  # type: ignore[call-arg]
+Token(b"abc")  # type: ignore[arg-type]
+Token("abc", 3600)  # type: ignore[call-arg]
+token.value = "other"  # type: ignore[misc]
+
+
+async def log_in(context: LoginContext) -> Token:
+    """A login as a function."""
+    url: URL = context.endpoint
+    key: str = context.api_key
+    previous: Token | None = context.previous
+    async with context.session.post(url, json={"key": key, "old": previous and previous.refresh_token}) as response:
+        answer = await response.json()
+    return Token(answer["token"], expires_in=answer.get("expires_in"))
+
+
+async def log_in_badly(context: LoginContext) -> str:
+    """A login that returns the token's text."""
+    return "abc"
+
+
+class LoginObject:
+    """A login as an object that knows whom it logs in."""
+
+    identity = "user@example.com"
+
+    async def __call__(self, context: LoginContext) -> Token:
+        return await log_in(context)
+
+
+def token_now() -> str:
+    """A source of tokens."""
+    return "abc"
+
+
+async def token_later() -> Token:
+    """An async source of tokens."""
+    return Token("abc")
+
+
+ExterviewAuth(log_in, api_key="key")
+ExterviewAuth(LoginObject(), api_key="key")
+ExterviewAuth(lambda context: log_in(context), api_key="key")  # noqa: PLW0108 - the form that users write
+ExterviewAuth(StaticLogin("abc"), api_key="key")
+ExterviewAuth(StaticLogin(token_now), api_key="key")
+ExterviewAuth(StaticLogin(token_later), api_key="key")
+ExterviewAuth(StaticLogin(lambda: "abc"), api_key="key")
+ExterviewAuth(StaticLogin(Path("/run/secrets/token")), api_key="key")
+ExterviewAuth(PasswordLogin("user@example.com", "password", token_field="jwt"), api_key="key")
+ExterviewAuth(
+    OAuth2Login("https://h.example/token", "client", "secret", grant_type="password", username="u", password="p"),
+    api_key="key",
+)
+
+ExterviewAuth(log_in)  # type: ignore[call-arg]
+ExterviewAuth(log_in_badly, api_key="key")  # type: ignore[arg-type]
+ExterviewAuth(lambda context: Token("abc"), api_key="key")  # type: ignore[arg-type,return-value]
+ExterviewAuth(log_in, "key")  # type: ignore[call-arg]
+ExterviewAuth(log_in, api_key=5)  # type: ignore[arg-type]
+PasswordLogin("user@example.com")  # type: ignore[call-arg]
+StaticLogin(5)  # type: ignore[arg-type]
+
+# -- the owner's options -------------------------------------------------------------------------------------------------
+
+
+def told(new: Token, old: Token | None, reason: Reason) -> None:
+    """A sync ``on_token``."""
+
+
+async def told_later(new: Token, old: Token | None, reason: str) -> None:
+    """An async ``on_token`` that takes the reason as text."""
+
+
+def told_badly(new: Token) -> None:
+    """Too few arguments."""
+
+
+async def key_later() -> str:
+    """An async source of the API key."""
+    return "key"
+
+
+class DictStore:
+    """A store of the application's own, by structure."""
+
+    def __init__(self) -> None:
+        self.tokens: dict[str, Token] = {}
+
+    async def load(self, account: str) -> Token | None:
+        return self.tokens.get(account)
+
+    async def save(self, account: str, token: Token) -> None:
+        self.tokens[account] = token
+
+    async def delete(self, account: str) -> None:
+        self.tokens.pop(account, None)
+
+    @asynccontextmanager
+    async def lock(self, account: str) -> AsyncIterator[None]:
+        yield
+
+
+class LocklessStore:
+    """No store: it has no lock."""
+
+    async def load(self, account: str) -> Token | None: ...
+    async def save(self, account: str, token: Token) -> None: ...
+    async def delete(self, account: str) -> None: ...
+
+
+own: TokenStore = DictStore()
+memory: TokenStore = MemoryStore(16)
+held: AbstractAsyncContextManager[object] = memory.lock("a")
+lockless: TokenStore = LocklessStore()  # type: ignore[assignment]
+
+auth = ExterviewAuth(
+    log_in,
+    api_key=key_later,
+    endpoint=URL(SANDBOX),
+    store=DictStore(),
+    account="team",
+    origins=["https://files.example/", URL(PRODUCTION)],
+    login_timeout=10,
+    refresh_ahead=60.0,
+    max_logins=(3, 30.0),
+    is_unauthorized=graphql_unauthenticated,
+    on_token=told,
+)
+ExterviewAuth(
+    log_in, api_key=lambda: "key", is_unauthorized=lambda response: response.status == 418, on_token=told_later
+)
+ExterviewAuth(log_in, api_key="key", on_token=told_badly)  # type: ignore[arg-type]
+ExterviewAuth(log_in, api_key="key", max_logins=5)  # type: ignore[arg-type]
+ExterviewAuth(log_in, api_key="key", store={})  # type: ignore[arg-type]
+ExterviewAuth(log_in, api_key="key", timeout=5)  # type: ignore[call-arg]
+ExterviewAuth.from_env({"EXTERVIEW_API_KEY": "key"}, login=log_in)
+
+# -- requests ------------------------------------------------------------------------------------------------------------
+
+
+async def requests() -> None:
+    """The middleware, the wrapper and each verb with aiohttp's own options."""
+    async with auth, aiohttp.ClientSession(middlewares=(auth,)) as http:
+        api = AuthSession(http, auth)
+        async with api.get(
+            "/x", params={"a": 1}, timeout=aiohttp.ClientTimeout(total=5), allow_redirects=False
+        ) as answer:
+            status: int = answer.status
+        response: aiohttp.ClientResponse = await api.post(
+            PRODUCTION, json={"query": "{ a }"}, headers={"X-Trace": str(status)}
+        )
+        await api.request("PURGE", URL("/x"), data=b"x", ssl=False, raise_for_status=True)
+        await api.put("/x", data=lambda: io.BytesIO(b"x"))
+        await api.patch("/x", data={"a": "b"})
+        await api.delete("/x", cookies={"a": "b"})
+        await api.head("/x")
+        await api.options("/x")
+        async with api.ws_connect("/x", heartbeat=5.0, protocols=("graphql-transport-ws",)) as socket:
+            await socket.send_str("ping")
+            message = await socket.receive()
+        await api.get("/x", timout=5)  # type: ignore[call-arg]
+        await api.post("/x", json={}, allow_redirects="no")  # type: ignore[arg-type]
+        await api.get()  # type: ignore[call-arg]
+        await api.ws_connect("/x", heartbeat="5")  # type: ignore[arg-type]
+        AuthSession(auth, http)  # type: ignore[arg-type]
+        print(response, message)
+
+
+async def graphql(api: AuthSession, variables: Mapping[str, Any]) -> dict[str, Any]:
+    """GraphQL, with variables, files and typed errors."""
+    await api.graphql("{ __typename }")
+    await api.graphql("query Q { a }", {"id": 1}, operation_name="Q")
+    try:
+        return await api.graphql("mutation { a }", variables, files={"variables.file": io.BytesIO(b"x")})
+    except GraphQLError as error:
+        errors: list[dict[str, Any]] = error.errors
+        return {"errors": errors, **(error.data or {})}
+    except ApiError as error:
+        return {"status": error.status + 0, "message": error.message.upper()}
+
+
+async def wrong_graphql(api: AuthSession) -> None:
+    """Calls that must not type-check."""
+    await api.graphql()  # type: ignore[call-arg]
+    await api.graphql("{ a }", [1])  # type: ignore[arg-type]
+    await api.graphql("{ a }", None, "Q")  # type: ignore[call-arg]
+    answer: str = await api.graphql("{ a }")  # type: ignore[assignment]
+    print(answer)
+
+
+async def owner(owner: ExterviewAuth) -> None:
+    """What an owner can be asked."""
+    usable: Token = await owner.token()
+    headers: dict[str, str] = await owner.headers()
+    owner.invalidate(usable)
+    owner.invalidate("abc")  # type: ignore[arg-type]
+    stats: Stats = owner.stats()
+    peak: int = stats.waiting_peak + stats.logins
+    stats.logins = 0  # type: ignore[misc]
+    await owner.logout()
+    await owner.aclose()
+    print(headers, peak)
+
+
+async def pool(names: Iterator[str]) -> None:
+    """A pool makes owners from names."""
+    async with AuthPool(lambda account: ExterviewAuth(log_in, api_key="key", account=account), maxsize=8) as owners:
+        one: ExterviewAuth = owners[next(names)]
+        print(one, len(owners), "a" in owners)
+        owners[5]  # type: ignore[index]
+    AuthPool(lambda account: account)  # type: ignore[arg-type,return-value]
+
+
+def errors(error: ExterviewAuthError) -> str | float | None:
+    """Every error is aiohttp's, and what it carries has a type."""
+    as_before: aiohttp.ClientError = error
+    if isinstance(error, CredentialsRejectedError):
+        return error.reason
+    if isinstance(error, LoginUnavailableError):
+        return error.retry_after
+    return str(as_before)
+
+
+exterview_auth.AuthPol  # type: ignore[attr-defined]  # noqa: B018 - the access must not type-check

@@ -1,0 +1,84 @@
+"""An event loop whose time passes only while nothing else can happen, for tests of what waits."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import gc
+import inspect
+import selectors
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+
+class _IdleSelector(selectors.DefaultSelector):
+    """Does not wait: moves the loop's time on instead."""
+
+    loop: VirtualLoop
+
+    def select(self, timeout: float | None = None) -> Any:
+        ready = super().select(0)
+        if ready or timeout == 0:
+            return ready
+        if timeout is None:
+            # Only another thread can still do something: give it a moment of real time.
+            ready = super().select(5.0)
+            if not ready:
+                raise RuntimeError("deadlock: nothing is ready and no timer is set")
+            return ready
+        self.loop.now += timeout
+        return ready
+
+
+class VirtualLoop(asyncio.SelectorEventLoop):
+    """``loop.now`` is its time, in seconds from zero."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        selector = _IdleSelector()
+        selector.loop = self
+        super().__init__(selector)
+
+    def time(self) -> float:
+        return self.now
+
+
+def now() -> float:
+    """The running loop's time: the clock to inject."""
+    return asyncio.get_running_loop().time()
+
+
+def virtual_time(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
+    """Run an async test on a loop of virtual time; no task may be left, and no lost exception."""
+
+    @functools.wraps(test)
+    def run(*args: Any, **kwargs: Any) -> None:
+        problems: list[dict[str, Any]] = []
+
+        async def main() -> None:
+            asyncio.get_running_loop().set_exception_handler(lambda _, context: problems.append(context))
+            await test(*args, **kwargs)
+            for _ in range(3):
+                await asyncio.sleep(0)
+            left = asyncio.all_tasks() - {asyncio.current_task()}
+            assert not left, f"left behind: {left}"
+
+        with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+            runner.run(main())
+        gc.collect()
+        assert not problems, problems
+
+    run.__signature__ = inspect.signature(test)  # type: ignore[attr-defined]  # pytest reads the fixtures from it
+    del run.__wrapped__  # and must not see a coroutine function
+    return run
+
+
+async def passing(seconds: float) -> None:
+    """Let virtual time pass."""
+    await asyncio.sleep(seconds)
+
+
+async def settle(turns: int = 20) -> None:
+    """Let everything run that is ready."""
+    for _ in range(turns):
+        await asyncio.sleep(0)
