@@ -13,7 +13,6 @@ from __future__ import annotations
 import inspect
 import logging
 import math
-from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
 from aiohttp import ClientHandlerType, ClientRequest, ClientResponse, hdrs
@@ -27,9 +26,7 @@ from ._grant import Grant
 from ._keeper import Keeper
 from ._origins import Origins
 from ._queueing import Crowd, OutdatedError, Ticket
-from ._refusal import UNAUTHORIZED, has_written, set_aside
-
-IsUnauthorized = Callable[[ClientResponse], "bool | Awaitable[bool]"]
+from ._refusal import UNAUTHORIZED, IsUnauthorized, has_written, set_aside
 
 _AUTHORIZATION = istr(hdrs.AUTHORIZATION)
 _X_API_KEY = istr("x-api-key")

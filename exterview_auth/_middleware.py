@@ -14,12 +14,13 @@ from yarl import URL
 from ._api_key import ApiKey, ApiKeySource
 from ._clock import boot_time
 from ._environment import arguments_from
-from ._exchange import Exchange, IsUnauthorized, Manner
+from ._exchange import Exchange, Manner
 from ._hook import OnToken
 from ._keeper import Keeper
 from ._login_call import LoginCall
 from ._login_context import Login
 from ._origins import Origins
+from ._refusal import IsUnauthorized
 from ._secret import refuse_pickling
 from ._settings import PRODUCTION, checked_account, checked_policy, endpoint_url
 from ._stats import Stats

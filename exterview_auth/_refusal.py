@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import json
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from aiohttp import ClientError, ClientRequest, ClientResponse, StreamReader, hdrs
 from aiohttp.base_protocol import BaseProtocol
 
 from ._graphql_text import may_write
+
+IsUnauthorized = Callable[[ClientResponse], "bool | Awaitable[bool]"]
 
 UNAUTHORIZED = 401
 KEPT_BODY = 65_536
@@ -29,6 +33,19 @@ async def graphql_unauthenticated(response: ClientResponse) -> bool:
     For ``is_unauthorized=``. The body stays readable, as text, JSON and stream.
     """
     return response.status == UNAUTHORIZED or await _refused_in_body(response)
+
+
+def or_unauthenticated(test: IsUnauthorized | None) -> IsUnauthorized:
+    """GraphQL's own 401, and what *test* says beside it."""
+    if test is None:
+        return graphql_unauthenticated
+
+    async def either(response: ClientResponse) -> bool:
+        verdict = test(response)
+        said = bool(await verdict if inspect.isawaitable(verdict) else verdict)
+        return said or await graphql_unauthenticated(response)
+
+    return either
 
 
 async def _refused_in_body(response: ClientResponse) -> bool:

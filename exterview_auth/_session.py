@@ -14,7 +14,7 @@ from yarl import URL
 from . import _body, _graphql
 from ._exchange import Manner
 from ._middleware import ExterviewAuth
-from ._refusal import graphql_unauthenticated
+from ._refusal import or_unauthenticated
 from .errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -120,7 +120,7 @@ class AuthSession:
         options: dict[str, Any] = {"json": body}
         if files:
             options = {"data": _graphql.multipart(body, files, self._session.json_serialize)}
-        manner = Manner(graphql_unauthenticated)
+        manner = Manner(or_unauthenticated(self._auth.manner.is_unauthorized))
         async with self._send(
             hdrs.METH_POST, self._auth.endpoint, {**options, "raise_for_status": False}, manner
         ) as response:

@@ -129,6 +129,23 @@ async def test_a_key_that_is_refused_is_an_unauthorized_error() -> None:
         assert caught.value.message == "Missing or invalid token"
 
 
+async def test_graphql_hears_the_owners_own_test_too() -> None:
+    """Rule 15: beside GraphQL's 401, what ``is_unauthorized`` knows, sync or async."""
+
+    async def teapot(_request: web.Request, _body: bytes) -> web.Response:
+        return web.Response(status=418)
+
+    async def by_status(response: aiohttp.ClientResponse) -> bool:
+        return response.status == 418
+
+    for test in (by_status, lambda response: response.status == 418):
+        async with scene(is_unauthorized=test) as at:
+            for refusal in (teapot, refusing()):
+                at.api.refusals["/graphql"] = refusal
+                at.api.revoke()
+                assert await at.client.graphql("{ a }") == {"__typename": "Query"}
+
+
 async def refused_then_fine(at: Scene, client: Any, done: Any = None, **options: Any) -> list[tuple[int, str]]:
     """What arrives of a request that meets GraphQL's 401 once."""
     await post(client, at.api.endpoint)

@@ -1,0 +1,50 @@
+"""Metrics for OpenTelemetry (extra ``otel``): an owner's counters as asynchronous instruments, read when they are exported."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Iterable
+from dataclasses import fields
+from typing import TYPE_CHECKING
+
+from ._middleware import ExterviewAuth
+from ._stats import Stats
+from .errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from opentelemetry.metrics import CallbackOptions, MeterProvider, Observation
+
+GAUGES = frozenset({"waiting", "waiting_peak"})
+"""The fields of `Stats` that go down too, or are no sum."""
+
+Reading = Callable[["CallbackOptions"], "Iterable[Observation]"]
+
+
+def observe(auth: ExterviewAuth, *, name: str | None = None, meter_provider: MeterProvider | None = None) -> None:
+    """
+    Export ``auth.stats()`` as ``exterview_auth.<field>``, with the attributes ``server.address`` and ``account``.
+
+    *name* is the ``account`` attribute (an account's own name may be an e-mail address and is not exported by itself). The
+    global meter provider is used where none is given. Nothing is added to a request, and *auth* is not kept alive. Raises
+    `ConfigurationError` where OpenTelemetry is not installed.
+
+    See the metrics API, "Asynchronous Counter": https://opentelemetry.io/docs/specs/otel/metrics/api/
+    """
+    try:
+        from opentelemetry.metrics import Observation, get_meter  # noqa: PLC0415 - an extra
+    except ImportError:
+        raise ConfigurationError("metrics need OpenTelemetry; install exterview-auth[otel]") from None
+    meter = get_meter("exterview_auth", meter_provider=meter_provider)
+    attributes = {"server.address": auth.endpoint.host or "", **({} if name is None else {"account": name})}
+    owner = weakref.ref(auth)
+
+    def reading(field: str) -> Reading:
+        def read(_options: CallbackOptions) -> Iterable[Observation]:
+            alive = owner()
+            return [] if alive is None else [Observation(getattr(alive.stats(), field), attributes)]
+
+        return read
+
+    for field in fields(Stats):
+        create = meter.create_observable_gauge if field.name in GAUGES else meter.create_observable_counter
+        create(f"exterview_auth.{field.name}", [reading(field.name)], unit="1")
