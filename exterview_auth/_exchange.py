@@ -54,10 +54,12 @@ class _Refusal(NamedTuple):
 class Exchange:
     """The middleware proper, on the hot path: no lock, no store, no task, no log call, and no clock that is not needed."""
 
-    __slots__ = ("_api_key", "_clock", "_crowd", "_keeper", "origins")
+    __slots__ = ("_api_key", "_bond", "_clock", "_crowd", "_held", "_keeper", "origins")
 
     def __init__(self, keeper: Keeper, origins: Origins, api_key: ApiKey, *, clock: Clock) -> None:
         self._keeper = keeper
+        self._held = keeper.held
+        self._bond = keeper.bond
         self._api_key = api_key
         self._clock = clock
         self._crowd = Crowd()
@@ -69,11 +71,11 @@ class Exchange:
         hop = origins.redirected and origins.is_hop(request.url)
         if request.url is not origins.last_url and not origins.own(request.url):
             return await self._pass_through(request, handler, manner, hop=hop)
-        keeper = self._keeper
-        grant, until = keeper.current, keeper.fresh_until
-        if grant is None or request.loop is not keeper.bond.loop or (until != math.inf and self._clock() >= until):
-            seen = keeper.issued
-            grant = await keeper.obtain()
+        held = self._held
+        grant, until = held.current, held.fresh_until
+        if grant is None or request.loop is not self._bond.loop or (until != math.inf and self._clock() >= until):
+            seen = held.issued
+            grant = await self._keeper.obtain()
         else:
             seen = grant.number
         response, grant = await self._send(request, handler, grant)
@@ -104,7 +106,7 @@ class Exchange:
         self, request: ClientRequest, handler: ClientHandlerType, grant: Grant
     ) -> tuple[ClientResponse, Grant]:
         while True:
-            ticket = Ticket(request, grant, self._keeper, self._sign)
+            ticket = Ticket(request, grant, self._held, self._sign)
             try:
                 return await handler(request), ticket.grant
             except OutdatedError:

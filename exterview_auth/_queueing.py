@@ -10,7 +10,7 @@ from aiohttp import ClientRequest, ClientResponse, ClientSession
 from aiohttp.connector import Connection
 
 from ._grant import Grant
-from ._keeper import Keeper
+from ._held import Held
 
 
 class OutdatedError(Exception):
@@ -24,20 +24,20 @@ class Ticket:
     ``grant`` is what the request is signed with when it is written.
     """
 
-    __slots__ = ("_keeper", "_request", "_sign", "grant")
+    __slots__ = ("_held", "_request", "_sign", "grant")
 
     def __init__(
-        self, request: ClientRequest, grant: Grant, keeper: Keeper, sign: Callable[[ClientRequest, Grant], None]
+        self, request: ClientRequest, grant: Grant, held: Held, sign: Callable[[ClientRequest, Grant], None]
     ) -> None:
         self._request = request
-        self._keeper = keeper
+        self._held = held
         self._sign = sign
         self.grant = grant
         request.send = self._send  # type: ignore[method-assign,assignment]  # for this instance alone, until it is written
 
     def _send(self, connection: Connection) -> Coroutine[Any, Any, ClientResponse]:
         self.withdraw()
-        current = self._keeper.usable
+        current = self._held.living
         if current is None:
             connection.release()
             raise OutdatedError

@@ -170,7 +170,7 @@ def test_leaving_at_every_await_of_a_login_ends_every_wait(how: str) -> None:
             anew = how == "logout" and not isinstance(outcome, BaseException) and outcome.token.value not in before
             assert anew or isinstance(outcome, LoggedOutError | ClosedError)
         else:
-            assert scene.keeper.current is None
+            assert scene.keeper.held.current is None
             assert scene.store.entries == ({} if how == "logout" else scene.store.entries)
         if how == "logout":
             assert (await scene.keeper.obtain()).token.value not in before
@@ -187,13 +187,13 @@ def test_leaving_is_complete_although_it_is_cancelled(how: str) -> None:
     async def scenario(step: int) -> bool:
         scene = Scene()
         await scene.keeper.obtain()
-        old = scene.keeper.current
+        old = scene.keeper.held.current
         leaving = asyncio.ensure_future(getattr(scene.keeper, how)())
         await asyncio.sleep(0)
         reached = await steps_until(leaving, step)
         leaving.cancel()
         await asyncio.wait([leaving])
-        assert scene.keeper.current is None
+        assert scene.keeper.held.current is None
         if how == "logout":
             assert (await scene.keeper.obtain()) is not old
             assert scene.login.count == 2

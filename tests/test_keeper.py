@@ -93,7 +93,7 @@ async def test_while_a_login_for_a_refused_token_runs_everybody_waits() -> None:
     old = await kept.obtain()
     login.gate = asyncio.Event()
     kept.refuse(old, waited=False)
-    assert kept.fresh_until == float("-inf")
+    assert kept.held.fresh_until == float("-inf")
     waiting = [asyncio.ensure_future(kept.obtain()) for _ in range(10)]
     await settle()
     assert not any(task.done() for task in waiting)
@@ -292,7 +292,7 @@ async def test_useless_logins_are_limited_and_the_limit_opens() -> None:
     kept = keeper(login, max_logins=(3, 60.0))
 
     async def refused_request() -> None:
-        seen = kept.issued
+        seen = kept.held.issued
         grant = await kept.obtain()
         again = False
         while kept.refuse(grant, waited=grant.number > seen, again=again):
@@ -430,7 +430,7 @@ async def test_logout_wins_over_a_login_in_flight() -> None:
     await kept.logout()
     with pytest.raises(LoggedOutError):
         await waiting
-    assert kept.current is None
+    assert kept.held.current is None
     assert (await kept.obtain()).token.value == "T2"
     assert login.issued == ["T2"]
     await kept.aclose()
@@ -545,8 +545,8 @@ async def test_a_fresh_token_that_died_before_its_waiters_woke_is_useless() -> N
     waiting = asyncio.ensure_future(kept.obtain())
     for _ in range(10):
         await passing(0.5)
-        if kept.current is not None and not kept.current.dead:
-            kept.refuse(kept.current, waited=False)  # somebody who did not wait
+        if kept.held.current is not None and not kept.held.current.dead:
+            kept.refuse(kept.held.current, waited=False)  # somebody who did not wait
         await passing(0.6)
     with pytest.raises(LoginBudgetExceededError):
         await waiting

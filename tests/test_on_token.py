@@ -105,7 +105,7 @@ async def test_it_may_log_out_or_close() -> None:
         kept = keeper(ScriptedLogin(), on_token=hook)
         with pytest.raises(Exception, match="while this request waited"):
             await asyncio.wait_for(kept.obtain(), 10)
-        assert kept.current is None
+        assert kept.held.current is None
         assert now() < 5
         await kept.aclose()
 

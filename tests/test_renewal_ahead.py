@@ -14,8 +14,8 @@ from exterview_auth._keeper import Keeper
 
 async def ask(kept: Keeper) -> str:
     """What a request does on the hot path, and in its absence on the slow one."""
-    grant = kept.current
-    if grant is None or now() >= kept.fresh_until:
+    grant = kept.held.current
+    if grant is None or now() >= kept.held.fresh_until:
         grant = await kept.obtain()
     grant.asked = grant.served = True
     return grant.token.value
@@ -65,13 +65,13 @@ async def test_jitter_is_drawn_once_per_token() -> None:
     login = ScriptedLogin(expires_in=1000)
     kept = keeper(login)
     await ask(kept)
-    assert kept.current is not None
-    drawn = kept.current.renew_at
+    assert kept.held.current is not None
+    drawn = kept.held.current.renew_at
     assert 750 <= drawn <= 800
     for _ in range(700):
         await passing(1)
         await ask(kept)
-    assert kept.current.renew_at == drawn
+    assert kept.held.current.renew_at == drawn
     assert login.count == 1
     await kept.aclose()
 
@@ -129,7 +129,7 @@ async def test_a_refusal_while_the_renewal_runs_joins_it() -> None:
     login.seconds = 5
     await passing(79)
     assert login.running == 1
-    grant = kept.current
+    grant = kept.held.current
     assert grant is not None
     kept.refuse(grant, waited=False)
     assert (await kept.obtain(grant)).token.value == "T2"
@@ -145,7 +145,7 @@ async def test_a_renewal_that_is_cancelled_leaves_nobody_waiting() -> None:
     await ask(kept)
     login.seconds = 50
     await passing(81)
-    grant = kept.current
+    grant = kept.held.current
     assert grant is not None
     kept.refuse(grant, waited=False)
     joined = asyncio.ensure_future(kept.obtain(grant))
@@ -188,7 +188,7 @@ async def test_expires_in_counts_from_the_moment_the_login_was_sent() -> None:
     login = ScriptedLogin(seconds=30, expires_in=100)
     kept = keeper(login, refresh_ahead=0, login_timeout=60)
     await ask(kept)
-    assert kept.fresh_until == pytest.approx(99)
+    assert kept.held.fresh_until == pytest.approx(99)
     await kept.aclose()
 
 
@@ -200,8 +200,8 @@ async def test_time_that_passed_in_a_suspended_machine_counts() -> None:
     kept = keeper(login, clock=lambda: now() + asleep)
     assert await ask(kept) == "T1"
     asleep = 7200.0
-    assert kept.current is not None
-    assert now() + asleep >= kept.fresh_until
+    assert kept.held.current is not None
+    assert now() + asleep >= kept.held.fresh_until
     assert (await kept.obtain()).token.value == "T2"
     await kept.aclose()
 

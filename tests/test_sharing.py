@@ -65,8 +65,8 @@ async def test_two_owners_of_one_store_make_one_login() -> None:
         grants = await asyncio.gather(*(kept.obtain() for kept in (one, two) * 20))
         assert {grant.token.value for grant in grants} == {expected}
         for kept in (one, two):
-            assert kept.current is not None
-            kept.refuse(kept.current, waited=False)
+            assert kept.held.current is not None
+            kept.refuse(kept.held.current, waited=False)
     assert login.count == 3
     assert one.stats().adopted + two.stats().adopted == 3
     await one.aclose()
@@ -96,7 +96,7 @@ async def test_an_owner_that_starts_later_needs_no_login() -> None:
     await passing(60)
     two = sharing(login, store, refresh_ahead=0)
     assert (await two.obtain()).token.value == "T1"
-    assert two.fresh_until == pytest.approx(100, abs=1)
+    assert two.held.fresh_until == pytest.approx(100, abs=1)
     assert two.stats().logins == 0
     await one.aclose()
     await two.aclose()
@@ -187,7 +187,7 @@ async def test_a_slow_first_read_does_not_undo_a_logout() -> None:
     await leaving
     with pytest.raises(Exception, match="logged out"):
         await waiting
-    assert kept.current is None
+    assert kept.held.current is None
     assert (await kept.obtain()).token.value == "T1"
     await kept.aclose()
 

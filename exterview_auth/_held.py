@@ -1,0 +1,58 @@
+"""The token in use: what requests are signed with, and until when without asking anybody."""
+
+from __future__ import annotations
+
+import math
+
+from ._clock import Clock
+from ._grant import Grant
+
+
+class Held:
+    """One account's current grant. Every change is one synchronous step."""
+
+    __slots__ = ("_clock", "current", "fresh_until", "issued")
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        # Invariant: requests are signed with `current` alone, and without asking anybody only before `fresh_until`,
+        # which lies in the past whenever `current` is missing or dead.
+        self.current: Grant | None = None
+        self.fresh_until = -math.inf
+        self.issued = 0
+
+    @property
+    def living(self) -> Grant | None:
+        """The grant unless it is dead; whether it is too old, only the API can tell."""
+        return None if self.current is None or self.current.dead else self.current
+
+    @property
+    def fresh(self) -> Grant | None:
+        """The grant if it is neither dead nor at its end."""
+        grant = self.living
+        return grant if grant is not None and self._clock() < grant.expires else None
+
+    def install(self, grant: Grant) -> None:
+        """Make *grant* the current one."""
+        self.issued += 1
+        grant.number = self.issued
+        self.current = grant
+        self.fresh_until = grant.expires
+
+    def kill(self) -> None:
+        """The current grant was refused."""
+        if self.current is not None:
+            self.current.dead = True
+        self.fresh_until = -math.inf
+
+    def revive(self) -> None:
+        """There is nothing newer than the current grant: it is sent again, and only the API can tell whether it serves."""
+        grant = self.current
+        if grant is not None:
+            if self.fresh is None:
+                grant.goes_on()
+            self.fresh_until = grant.expires
+
+    def forget(self) -> None:
+        """There is no token any more."""
+        self.current, self.fresh_until = None, -math.inf

@@ -1,0 +1,201 @@
+"""
+Gets the next token: one flight at a time, for who waits, ahead of expiry, and not any more after a logout.
+
+1. A new grant is current before it is saved and told; who waits resumes after both.
+2. A flight that is no longer current (logout, close, another loop) installs nothing and saves nothing.
+3. A text that was refused or logged out here is never adopted from the store again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Awaitable, Callable
+from functools import partial
+
+from ._clock import Clock
+from ._events import Reason, emit
+from ._grant import Grant
+from ._held import Held
+from ._hook import Hook, OnToken
+from ._login_limits import LoginLimits
+from ._login_runner import LoginRunner, Policy
+from ._renewal import RenewalTimer
+from ._saver import Saver
+from ._single_flight import Flight, SingleFlight
+from ._stats import Counters
+from ._store_guard import StoreGuard
+from ._supply import Supply
+from ._token import Token
+from .errors import CredentialsRejectedError, ExterviewAuthError, ReentrantLoginError
+from .stores import TokenStore
+
+
+class Renewer:
+    """What happens to one account in the background; `held` is what it leaves for requests."""
+
+    def __init__(
+        self,
+        login: Callable[[Token | None], Awaitable[Token]],
+        held: Held,
+        *,
+        policy: Policy,
+        limits: LoginLimits,
+        counters: Counters,
+        store: TokenStore | None,
+        account: str,
+        prepare: Callable[[], Awaitable[None]],
+        on_token: OnToken | None,
+        clock: Clock,
+        draw: random.Random,
+    ) -> None:
+        self._held = held
+        self._limits = limits
+        self._counters = counters
+        self._account = account
+        self._clock = clock
+        runner = LoginRunner(login, limits=limits, clock=clock, counters=counters, policy=policy)
+        self._guard = None if store is None else StoreGuard(store, account, clock, counters)
+        self._saver = None if self._guard is None else Saver(self._guard, clock, counters)
+        self._supply = Supply(runner, self._guard, prepare=prepare, policy=policy, clock=clock, draw=draw)
+        self._hook = Hook(on_token)
+        self._single = SingleFlight()
+        self._timer = RenewalTimer(self._renew_ahead, clock)
+        self._leaving: asyncio.Task[None] | None = None
+
+    # -- flights ----------------------------------------------------------------------------------------------------
+
+    @property
+    def current(self) -> Flight | None:
+        """The flight under way."""
+        return self._single.current
+
+    def flight(self) -> Flight:
+        """The flight to wait for, begun if there is none; raises what forbids it."""
+        flight = self._single.current
+        if flight is None:
+            self._limits.check()
+            return self._begin(_reason(self._held.current))
+        if flight.contains_caller:
+            raise ReentrantLoginError(
+                "a login asks for the token that it is to get; let it use context.session, not this owner's"
+            )
+        return flight
+
+    def _begin(self, reason: Reason) -> Flight:
+        return self._single.begin(partial(self._fly, reason=reason))
+
+    async def _fly(self, flight: Flight, reason: Reason) -> None:
+        old = self._held.current
+        try:
+            if self._leaving is not None:
+                await asyncio.wait([self._leaving])
+            async with self._supply.lock():
+                grant = await self._supply.next(old)
+                if flight is not self._single.current:
+                    return
+                if grant is old:
+                    flight.unchanged = True
+                    self._held.revive()
+                    return
+                await self._take(grant, old, reason)
+        except ExterviewAuthError as failure:
+            self._failed(flight, failure, reason)
+            raise
+        if grant.from_login:
+            await self._hook.tell(grant.token, None if old is None else old.token, reason)
+
+    async def _take(self, grant: Grant, old: Grant | None, reason: Reason) -> None:
+        self._held.install(grant)
+        self._timer.arm(grant)
+        if not grant.from_login:
+            self._counters.adopted += 1
+            emit(logging.INFO, "token.adopted", account=self._account, reason=str(reason))
+            return
+        self._counters.logins += 1
+        self._counters.refreshes_ahead += reason is Reason.AHEAD
+        emit(logging.INFO, "token.issued", account=self._account, reason=str(reason), expires_in=grant.token.expires_in)
+        if self._saver is not None:
+            await self._saver.save(grant, None if old is None else old.token.value)
+
+    # -- ahead of expiry --------------------------------------------------------------------------------------------
+
+    def _renew_ahead(self) -> None:
+        grant = self._held.living
+        if grant is None or self._single.current is not None:
+            return
+        if self._clock() < grant.renew_at:
+            self._timer.arm(grant)
+        elif grant.asked and not self._limits.rejected:
+            self._begin(Reason.AHEAD)
+
+    def _failed(self, flight: Flight, failure: ExterviewAuthError, reason: Reason) -> None:
+        grant = self._held.living
+        if reason is not Reason.AHEAD or flight is not self._single.current or grant is None:
+            return
+        emit(logging.WARNING, "renewal.failed", account=self._account, error=type(failure).__name__)
+        if not isinstance(failure, CredentialsRejectedError):
+            self._timer.arm_again(grant)
+
+    # -- leaving ----------------------------------------------------------------------------------------------------
+
+    def refused(self, token: Token) -> None:
+        """*token* is not taken from the store any more."""
+        self._supply.never_again(token)
+
+    def leave(self, error: ExterviewAuthError) -> Flight | None:
+        """Forget the token here, at once; who waits gets *error*. The flight that was under way is to be cancelled."""
+        if self._held.current is not None:
+            self._supply.never_again(self._held.current.token)
+        self._held.forget()
+        self._timer.disarm()
+        return self._single.drop(error)
+
+    async def forget(self, flight: Flight | None) -> None:
+        """End *flight* and forget the token in the store, also where the caller is cancelled."""
+        if self._saver is not None:
+            self._saver.abandon()
+        self._leaving = asyncio.ensure_future(self._clean_up(flight))
+        await asyncio.wait([self._leaving])
+
+    async def _clean_up(self, flight: Flight | None) -> None:
+        if flight is not None:
+            await flight.cancel()
+        if self._guard is not None:
+            self._supply.trusts_store = await self._guard.delete()
+
+    async def aclose(self, flight: Flight | None) -> None:
+        """End *flight* and all that was begun, after one last attempt at a save that is due."""
+        if flight is not None:
+            await flight.cancel()
+        if self._leaving is not None:
+            await asyncio.wait([self._leaving])
+        if self._saver is not None:
+            await self._saver.aclose()
+
+    def change_loop(self) -> None:
+        """Let go of what belongs to another loop or process, without touching it."""
+        self._single.drop(None)
+        self._leaving = None
+        self._timer.release()
+        if self._saver is not None:
+            self._saver.release()
+        if self._held.current is not None:
+            self._timer.arm(self._held.current)
+
+    @property
+    def due(self) -> bool:
+        """Whether a renewal will begin by itself."""
+        return self._timer.armed
+
+    @property
+    def busy(self) -> bool:
+        """Whether a login or a save is under way."""
+        return self._single.current is not None or (self._saver is not None and self._saver.busy)
+
+
+def _reason(grant: Grant | None) -> Reason:
+    if grant is None:
+        return Reason.FIRST
+    return Reason.REFUSED if grant.dead else Reason.EXPIRED
