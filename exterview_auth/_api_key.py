@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
-from ._secret import Secret
+from ._secret import Signature
 from ._settings import checked_api_key
 from ._source import Source
 from .errors import ConfigurationError, LoginError
@@ -19,14 +19,14 @@ class ApiKey:
 
     def __init__(self, key: ApiKeySource) -> None:
         self._source = Source(key) if callable(key) else None
-        self.value = Secret("" if callable(key) else checked_api_key(key))
+        self.value = Signature("" if callable(key) else checked_api_key(key))
 
     async def read(self) -> None:
         """Read the key, at a login and after a 401; raises `LoginError` where the callable fails or gives no key."""
         if self._source is None:
             return
         try:
-            self.value = Secret(checked_api_key(await self._source.read()))
+            self.value = Signature(checked_api_key(await self._source.read()))
         except ConfigurationError as failure:
             raise LoginError(f"the api_key callable gave no key: {failure}") from None
         except Exception as failure:

@@ -9,7 +9,8 @@ import tenacity
 from ._clock import Clock
 from .errors import LoginUnavailableError
 
-_exponential = tenacity.wait_exponential(multiplier=0.25, max=10) + tenacity.wait_random(0, 0.25)
+_exponential = tenacity.wait_exponential(multiplier=0.25, max=10)
+_jitter = tenacity.wait_random(0, 0.25)
 
 
 def until(deadline: float, clock: Clock) -> tenacity.AsyncRetrying:
@@ -27,5 +28,4 @@ def _wait(state: tenacity.RetryCallState) -> float:
     """Exponential, with jitter; where the endpoint said when to come back, not before that."""
     failure = state.outcome.exception() if state.outcome is not None else None
     asked = failure.retry_after if isinstance(failure, LoginUnavailableError) else None
-    backoff = float(_exponential(state))
-    return backoff if asked is None else max(0.0, asked) + min(backoff, 0.25)
+    return float(max(_exponential(state), asked or 0.0) + _jitter(state))

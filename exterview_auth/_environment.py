@@ -63,6 +63,8 @@ def _read(path: str) -> str:
 
 def _login(environ: Mapping[str, str]) -> Login:
     email, password = _variable(environ, EMAIL), environ.get(PASSWORD) or None
+    if password is not None and not password.strip():
+        raise ConfigurationError(f"{PASSWORD} is blank; set it to the password of {EMAIL}")
     if email is not None and password is not None:
         return PasswordLogin(email, password)
     if email is not None or password is not None:
@@ -72,7 +74,8 @@ def _login(environ: Mapping[str, str]) -> Login:
     if token is not None:
         return _naming(BEARER, lambda: StaticLogin(token))
     if path is not None:
-        return _naming(f"{BEARER}_FILE", lambda: StaticLogin(Path(path)))
+        _naming(f"{BEARER}_FILE", lambda: read_secret_file(path, "the bearer token"))
+        return StaticLogin(Path(path))
     raise ConfigurationError(
         f"the user's credentials are missing; set {EMAIL} and {PASSWORD}, or {BEARER}, or {BEARER}_FILE"
     )

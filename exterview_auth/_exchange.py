@@ -10,12 +10,13 @@ One request and its answer: sign, send, recognise a refusal, have the token rene
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import logging
 import math
 from typing import NamedTuple
 
-from aiohttp import ClientHandlerType, ClientRequest, ClientResponse, hdrs
+from aiohttp import ClientConnectionError, ClientHandlerType, ClientRequest, ClientResponse, hdrs
 from multidict import istr
 
 from ._api_key import ApiKey
@@ -27,19 +28,21 @@ from ._keeper import Keeper
 from ._origins import Origins
 from ._queueing import Crowd, OutdatedError, Ticket
 from ._refusal import UNAUTHORIZED, IsUnauthorized, has_written, set_aside
+from ._secret import Signature
 
 _AUTHORIZATION = istr(hdrs.AUTHORIZATION)
 _X_API_KEY = istr("x-api-key")
 _CONTENT_TYPE = istr(hdrs.CONTENT_TYPE)
-_REDIRECTS, _ERRORS = 300, 400
+_REDIRECTS = 300
+_ACCEPTING = frozenset(range(200, 500)) - {400, UNAUTHORIZED}
+"""Statuses of a server that has taken the token; 400 may come before it looks."""
 
 
 class Manner(NamedTuple):
-    """How one request differs from another: what counts as its refusal, what makes its body anew, whether hops follow."""
+    """How one request differs from another: what counts as its refusal, and what makes its body anew."""
 
     is_unauthorized: IsUnauthorized | None = None
     remake: BodyFactory | None = None
-    follows_redirects: bool = True
 
 
 class _Refusal(NamedTuple):
@@ -68,19 +71,19 @@ class Exchange:
     async def run(self, request: ClientRequest, handler: ClientHandlerType, manner: Manner) -> ClientResponse:
         """The answer to *request*, sent again where that helps."""
         origins = self.origins
-        hop = origins.redirected and origins.is_hop(request.url)
+        hop = origins.redirected and origins.is_hop(request)
         if request.url is not origins.last_url and not origins.own(request.url):
-            return await self._pass_through(request, handler, manner, hop=hop)
+            return await self._pass_through(request, handler, hop=hop)
         held = self._held
         grant, until = held.current, held.fresh_until
         if grant is None or request.loop is not self._bond.loop or (until != math.inf and self._clock() >= until):
             seen = held.issued
-            grant = await self._keeper.obtain()
+            grant = await self._obtain(request)
         else:
             seen = grant.number
         response, grant = await self._send(request, handler, grant)
         if response.status < _REDIRECTS and manner.is_unauthorized is None:
-            grant.served = True
+            grant.served = grant.serving = True
             return response
         if not await self._refused(request, response, grant, manner):
             return response
@@ -110,7 +113,7 @@ class Exchange:
             try:
                 return await handler(request), ticket.grant
             except OutdatedError:
-                grant = await self._keeper.obtain()
+                grant = await self._obtain(request)
                 self._sign(request, grant)
             finally:
                 ticket.withdraw()
@@ -139,16 +142,17 @@ class Exchange:
     async def _refused(self, request: ClientRequest, response: ClientResponse, grant: Grant, manner: Manner) -> bool:
         test = manner.is_unauthorized
         refused = response.status == UNAUTHORIZED if test is None else await _verdict(test, response)
-        if not refused and response.status < _ERRORS:
-            grant.served = True
-            self._note_redirect(request, response, manner)
+        if not refused and response.status in _ACCEPTING:
+            grant.served = grant.serving = True
+            self.origins.note_redirect(request, response)
         return refused
 
     async def _newer(self, request: ClientRequest, manner: Manner, refusal: _Refusal) -> Grant | None:
         """
         The grant to send *request* again with, its body whole and the refusal's connection given back.
 
-        ``None`` where the refusal is the caller's; *grant* itself where it is, but had to be given up with its connection.
+        ``None`` where the refusal is the caller's; the same grant where it is, but had to be given up with its connection, or
+        where the API key has changed.
         """
         keeper = self._keeper
         response, grant = refusal.response, refusal.grant
@@ -160,36 +164,43 @@ class Exchange:
         if await has_written(request, response):
             return None
         kept = await set_aside(request, response)
-        newer = await keeper.obtain(grant)
-        if newer is grant and kept:
+        newer = await self._obtain(request, grant)
+        if newer is grant and kept and self._api_key.value == request.headers[_X_API_KEY]:
             return None
         if manner.remake is not None:
             await replace(request, manner.remake)
+        request.update_expect_continue()
         return newer
 
-    # -- redirects --------------------------------------------------------------------------------------------------
+    async def _obtain(self, request: ClientRequest, refused: Grant | None = None) -> Grant:
+        grant = await self._keeper.obtain(refused)
+        if request.session.closed:
+            raise ClientConnectionError("the session was closed while this request waited for a token")
+        return grant
 
-    async def _pass_through(
-        self, request: ClientRequest, handler: ClientHandlerType, manner: Manner, *, hop: bool
-    ) -> ClientResponse:
+    async def _pass_through(self, request: ClientRequest, handler: ClientHandlerType, *, hop: bool) -> ClientResponse:
         if hop:
-            # The session's default headers and the caller's own come along with every hop.
-            request.headers.popall(_AUTHORIZATION, None)
-            request.headers.popall(_X_API_KEY, None)
+            # The session's default headers and the caller's own come along with every hop; another owner's are its own.
+            for name in (_AUTHORIZATION, _X_API_KEY):
+                if not isinstance(request.headers.get(name), Signature):
+                    request.headers.popall(name, None)
         response = await handler(request)
         if hop:
-            self._note_redirect(request, response, manner)
-        return response
-
-    def _note_redirect(self, request: ClientRequest, response: ClientResponse, manner: Manner) -> None:
-        if _REDIRECTS <= response.status < _ERRORS and manner.follows_redirects:
             self.origins.note_redirect(request, response)
+        return response
 
 
 async def _verdict(test: IsUnauthorized, response: ClientResponse) -> bool:
     try:
         verdict = test(response)
         return bool(await verdict if inspect.isawaitable(verdict) else verdict)
-    except Exception as failure:  # noqa: BLE001 - the application's own mistakes do not break its requests
+    except (Exception, asyncio.CancelledError) as failure:
+        if isinstance(failure, asyncio.CancelledError) and _is_being_cancelled():
+            raise
         emit(logging.ERROR, "is_unauthorized.failed", error=type(failure).__name__)
         return response.status == UNAUTHORIZED
+
+
+def _is_being_cancelled() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0

@@ -6,7 +6,7 @@ import math
 import random
 from typing import Self
 
-from ._secret import Secret
+from ._secret import Signature
 from ._token import Token
 
 RENEWAL_SHARE = 0.25
@@ -21,7 +21,8 @@ class Grant:
     """
     One login's token. Compared by identity: two logins that give the same text are two grants.
 
-    ``served`` says that the API accepted it once, ``asked`` that a request used it at all. A *dead* grant was refused and
+    ``served`` says that the API accepted it once, ``serving`` that it did so since it was last refused, ``asked`` that a
+    request used it at all, ``overdue`` that nobody did when its renewal was due. A *dead* grant was refused and
     is never sent again. A *useless* one was refused to a request that its login was made for; it may serve others.
     """
 
@@ -33,20 +34,22 @@ class Grant:
         "expires",
         "from_login",
         "number",
+        "overdue",
         "renew_at",
         "served",
+        "serving",
         "token",
         "useless",
     )
 
     def __init__(self, token: Token, *, from_login: bool) -> None:
         self.token = token
-        self.authorization = Secret(f"Bearer {token.value}")
+        self.authorization = Signature(f"Bearer {token.value}")
         # Invariant: grows from one installed grant to the next; zero before.
         self.number = 0
         self.from_login = from_login
         self.end = self.expires = self.renew_at = math.inf
-        self.asked = self.served = self.dead = self.useless = False
+        self.asked = self.served = self.serving = self.dead = self.useless = self.overdue = False
 
     def timed(self, *, began: float, received: float, window: float, draw: random.Random) -> Self:
         """

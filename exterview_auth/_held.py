@@ -39,6 +39,16 @@ class Held:
         self.current = grant
         self.fresh_until = grant.expires
 
+    def watch(self, grant: Grant) -> None:
+        """Have the next request ask for *grant*, although it is fresh: nobody did when its renewal was due."""
+        grant.overdue = True
+        self.fresh_until = -math.inf
+
+    def unwatch(self, grant: Grant) -> None:
+        """Somebody has asked."""
+        grant.overdue = False
+        self.fresh_until = grant.expires
+
     def kill(self) -> None:
         """The current grant was refused."""
         if self.current is not None:

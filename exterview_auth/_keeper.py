@@ -28,6 +28,8 @@ from ._token import Token
 from .errors import ClosedError, ExterviewAuthError, LoggedOutError
 from .stores import TokenStore
 
+CLOSED = "this ExterviewAuth is closed; make a new one"
+
 
 class Keeper:
     """
@@ -35,7 +37,7 @@ class Keeper:
 
     *login* gets the token that is being replaced and returns the next (that same object where there is nothing newer);
     *prepare* is awaited before each look for a token. *store* and *account* name the shared entry. *clock* and *draw* may
-    be injected.
+    be injected. *owner* gives what is to be kept alive while a login runs.
     """
 
     def __init__(
@@ -49,6 +51,7 @@ class Keeper:
         on_token: OnToken | None = None,
         clock: Clock = boot_time,
         draw: random.Random | None = None,
+        owner: Callable[[], object] = lambda: None,
     ) -> None:
         self._account = account
         self._limits = LoginLimits(policy.max_logins, clock)
@@ -67,6 +70,7 @@ class Keeper:
             on_token=on_token,
             clock=clock,
             draw=draw or random.Random(),  # noqa: S311 - jitter is no secret
+            owner=owner,
         )
         self._closed = self._retired = False
 
@@ -83,6 +87,7 @@ class Keeper:
             self._enter()
             grant = self.held.fresh
             if grant is not None and grant is not refused:
+                self._renewer.asked(grant)
                 return grant
             flight = self._renewer.flight()
             await self._wait_for(flight)
@@ -108,13 +113,21 @@ class Keeper:
             self._note_useless(grant)
         if fresh and again:
             return False
+        return self._may_replace(grant)
+
+    def _may_replace(self, grant: Grant) -> bool:
         if self._limits.exhausted:
             return not grant.served
+        if grant.serving and self._limits.nearly_exhausted:
+            # The last login is for a token that serves nobody any more: this may be one caller's own refusal again.
+            grant.serving = False
+            return False
         self._kill(grant)
         return True
 
     def invalidate(self, token: Token) -> None:
         """Mark *token* refused, if it is the current one."""
+        self.open()
         grant = self.held.current
         if grant is not None and token.value == grant.token.value:
             self._kill(grant)
@@ -150,12 +163,22 @@ class Keeper:
 
     async def aclose(self) -> None:
         """End all background work; who waits gets `ClosedError`, and so does every later use. Twice is fine."""
-        if self._closed:
-            return
         self._stay()
-        self._closed = True
-        error = ClosedError("the owner was closed while this request waited for a token")
-        await self._renewer.aclose(self._renewer.leave(error))
+        if not self._closed:
+            self._closed = True
+            error = ClosedError("the owner was closed while this request waited for a token")
+            self._renewer.close(self._renewer.leave(error))
+        await self._renewer.closed()
+
+    def open(self) -> None:
+        """Raise `ClosedError` if it is closed."""
+        if self._closed:
+            raise ClosedError(CLOSED)
+
+    def drop(self) -> None:
+        """Nobody holds the owner any more: let no timer be left for it."""
+        if self.bond.alive:
+            self._renewer.disarm()
 
     def retire(self) -> None:
         """Go on as before, but let a renewal that is due be no reason to warn when the owner is dropped."""
@@ -179,8 +202,7 @@ class Keeper:
     # -- inside -----------------------------------------------------------------------------------------------------
 
     def _enter(self) -> None:
-        if self._closed:
-            raise ClosedError("this ExterviewAuth is closed; make a new one")
+        self.open()
         self._stay()
 
     def _stay(self) -> None:

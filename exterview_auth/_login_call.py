@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import copy
 
 from aiohttp import (
     ClientError,
@@ -13,14 +13,19 @@ from aiohttp import (
     ClientSession,
     ClientTimeout,
     DummyCookieJar,
+    hdrs,
 )
+from aiohttp.http import HttpProcessingError
 from yarl import URL
 
 from ._api_key import ApiKey
 from ._login_context import Login, LoginContext
+from ._origins import REDIRECTS
+from ._rereadable import read_ahead
 from ._settings import origin_of, require_safe_transport
 from ._token import Token
 from .errors import CredentialsRejectedError, ExterviewAuthError, LoginError, LoginUnavailableError
+from .logins._answer import MAX_ANSWER
 from .logins._http_time import retry_after
 
 _REJECTIONS = frozenset({400, 401, 403})
@@ -44,7 +49,7 @@ class LoginCall:
     async def __call__(self, previous: Token | None) -> Token:
         """One attempt; what the login opened is closed when it ends."""
         context = LoginContext(
-            session=self._session_maker(), endpoint=self._endpoint, api_key=self._api_key.value, previous=previous
+            session=self._make_session, endpoint=self._endpoint, api_key=self._api_key.value, previous=previous
         )
         try:
             return await self._login(context)
@@ -53,50 +58,55 @@ class LoginCall:
                 raise
             error = _typed(failure)
         finally:
-            if self._session is None and context.opened_session is not None:
-                await context.opened_session.close()
+            if context.opened_session is not None:
+                await self._end(context.opened_session)
         raise error
 
-    def _session_maker(self) -> Callable[[], ClientSession]:
-        given = self._session
-        if given is not None:
-            return lambda: given
-        return self._make_session
-
     def _make_session(self) -> ClientSession:
-        return ClientSession(
-            middlewares=(_LoginGuard(),), timeout=ClientTimeout(total=self._timeout), cookie_jar=DummyCookieJar()
-        )
+        if self._session is None:
+            return ClientSession(
+                middlewares=(_guard,), timeout=ClientTimeout(total=self._timeout), cookie_jar=DummyCookieJar()
+            )
+        twin = copy.copy(self._session)
+        twin._middlewares = (*self._session._middlewares, _guard)  # noqa: SLF001 - aiohttp has no public one
+        return twin
+
+    async def _end(self, session: ClientSession) -> None:
+        if self._session is None:
+            await session.close()
+        else:
+            session.detach()
 
 
-class _LoginGuard:
-    """A client middleware: HTTPS or loopback, and no redirect off the origin (rule 22)."""
+async def _guard(request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
+    """A client middleware: HTTPS or loopback, no redirect off the origin, and no answer without an end (rule 22)."""
+    require_safe_transport(request.url, "the login's URL")
+    response = await handler(request)
+    location = response.headers.get(hdrs.LOCATION)
+    if location is not None and response.status in REDIRECTS:
+        _require_same_origin(request.url, location, response)
+    if await read_ahead(response, MAX_ANSWER) is None:
+        response.close()
+        raise LoginError(f"the login at {request.url.origin()} answered with more than {MAX_ANSWER} bytes")
+    return response
 
-    async def __call__(self, request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
-        require_safe_transport(request.url, "the login's URL")
-        response = await handler(request)
-        location = response.headers.get("Location")
-        if location is not None and 300 <= response.status < 400:  # noqa: PLR2004 - redirects
-            self._require_same_origin(request.url, location, response)
-        return response
 
-    @staticmethod
-    def _require_same_origin(url: URL, location: str, response: ClientResponse) -> None:
-        try:
-            stays = origin_of(url.join(URL(location))) == origin_of(url)
-        except ValueError:
-            stays = False
-        if not stays:
-            response.close()
-            raise LoginError(f"the login at {url.origin()} was redirected to another origin; give its final URL")
+def _require_same_origin(url: URL, location: str, response: ClientResponse) -> None:
+    try:
+        stays = origin_of(url.join(URL(location))) == origin_of(url)
+    except ValueError:
+        stays = False
+    if not stays:
+        response.close()
+        raise LoginError(f"the login at {url.origin()} was redirected to another origin; give its final URL")
 
 
 def _typed(failure: ClientError) -> LoginError:
     """What an aiohttp error of the application's own login means; one that holds the request's headers is not chained."""
     kind = type(failure).__name__
-    if not isinstance(failure, ClientResponseError):
+    if not isinstance(failure, ClientResponseError) or isinstance(failure.__cause__, HttpProcessingError):
         error: LoginError = LoginUnavailableError(f"the login could not be made ({kind})")
-        error.__cause__ = failure
+        error.__cause__ = None if isinstance(failure, ClientResponseError) else failure
         return error
     if failure.status in _REJECTIONS:
         return CredentialsRejectedError(f"the login answered {failure.status}")

@@ -44,12 +44,12 @@ class LoginLimits:
         # Invariant: the times of the newest `budget` useless logins, oldest first.
         self._useless: deque[float] = deque(maxlen=self.budget)
 
-    def check(self) -> None:
-        """Raise the error that stands in the way of a login now, if one does."""
+    def check(self, *, needed: bool = False) -> None:
+        """Raise the error that stands in the way of a login now, if one does; one *needed* anyway asks no budget."""
         now = self._clock()
         if self._rejection is not None and now < self._rejected_until:
             raise self._rejection.for_another_caller()
-        if self.exhausted:
+        if self.exhausted and not needed:
             left = self._useless[0] + self.window - now
             raise LoginBudgetExceededError(
                 f"{self.budget} logins within {self.window:g} s gave tokens that the API refused; the next is made in"
@@ -61,6 +61,13 @@ class LoginLimits:
     def exhausted(self) -> bool:
         """Whether the budget of useless logins is used up."""
         return len(self._useless) == self.budget and self._clock() < self._useless[0] + self.window
+
+    @property
+    def nearly_exhausted(self) -> bool:
+        """Whether at most one useless login is left, others having been made."""
+        now = self._clock()
+        recent = sum(now < made + self.window for made in self._useless)
+        return recent >= max(1, self.budget - 1)
 
     @property
     def rejected(self) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
+import weakref
 from collections.abc import Coroutine, Iterable, Mapping
 from functools import partial
 from typing import Any, NoReturn, Self
@@ -21,7 +22,7 @@ from ._login_call import LoginCall
 from ._login_context import Login
 from ._origins import Origins
 from ._refusal import IsUnauthorized
-from ._secret import refuse_pickling
+from ._secret import Secret, refuse_pickling
 from ._settings import PRODUCTION, checked_account, checked_policy, endpoint_url
 from ._stats import Stats
 from ._token import Token
@@ -73,6 +74,8 @@ class ExterviewAuth:
             raise ConfigurationError(f"login_session is an aiohttp.ClientSession, not {type(login_session).__name__}")
         _check_callables(login=login, is_unauthorized=is_unauthorized, on_token=on_token)
         self._endpoint = endpoint_url(endpoint)
+        if store is not None and not isinstance(store, TokenStore):
+            raise ConfigurationError(f"store has the methods load, save, delete and lock, not {type(store).__name__}")
         self._account = checked_account(account, login, shared=store is not None)
         self._api_key = ApiKey(api_key)
         policy = checked_policy(login_timeout, refresh_ahead, max_logins)
@@ -87,6 +90,7 @@ class ExterviewAuth:
             prepare=self._api_key.read,
             on_token=on_token,
             clock=boot_time,
+            owner=weakref.ref(self),
         )
         self._exchange = Exchange(self._keeper, Origins(self._endpoint, origins), self._api_key, clock=boot_time)
         self._manner = Manner(is_unauthorized)
@@ -121,7 +125,12 @@ class ExterviewAuth:
 
     def in_manner(self, manner: Manner) -> ClientMiddlewareType:
         """The middleware for requests with an own refusal test or body factory."""
-        return partial(self._exchange.run, manner=manner)
+        return partial(self._run, manner=manner)
+
+    def _run(
+        self, request: ClientRequest, handler: ClientHandlerType, manner: Manner
+    ) -> Coroutine[Any, Any, ClientResponse]:
+        return self._exchange.run(request, handler, manner)
 
     @property
     def manner(self) -> Manner:
@@ -144,7 +153,7 @@ class ExterviewAuth:
         """``Authorization`` and ``x-api-key`` for a request to the endpoint; their values print as ``'***'``."""
         grant = await self._keeper.obtain()
         grant.asked = True
-        return {"Authorization": grant.authorization, "x-api-key": self._api_key.value}
+        return {"Authorization": Secret(grant.authorization), "x-api-key": Secret(self._api_key.value)}
 
     def invalidate(self, token: Token) -> None:
         """Mark *token* refused: the next request logs in. Nothing happens unless it is the current one."""
@@ -175,6 +184,7 @@ class ExterviewAuth:
         self._keeper.retire()
 
     async def __aenter__(self) -> Self:
+        self._keeper.open()
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
@@ -182,8 +192,11 @@ class ExterviewAuth:
 
     def __del__(self, _warnings: Any = warnings) -> None:
         keeper = getattr(self, "_keeper", None)
-        if keeper is not None and keeper.holds_open:
+        if keeper is None:
+            return
+        if keeper.holds_open:
             _warnings.warn(f"unclosed {self!r}; call aclose() or use it in async with", ResourceWarning, source=self)
+        keeper.drop()
 
     def __repr__(self) -> str:
         account = f", account={self._account!r}" if self._account else ""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
-from weakref import WeakKeyDictionary
 
 from aiohttp import ClientRequest, ClientResponse, hdrs
 from yarl import URL
@@ -13,13 +12,17 @@ from ._settings import checked_origins, origin_of
 
 Origin = tuple[str, str, int | None]
 
+REDIRECTS = frozenset({301, 302, 303, 307, 308})
+"""The statuses that aiohttp follows."""
+MOST_PENDING = 4096
+"""Redirects that are remembered at once; the hop follows at once, unless the caller does not follow redirects."""
+
 
 class Origins:
     """
     The origins that credentials go to, and the redirects that lead away from them.
 
-    A client middleware runs once per redirect hop, in the same task as the hop before, and sees the redirect's answer:
-    the next request of that task to the place that it names is the hop.
+    A client middleware runs once per hop, and sees the redirect's answer: the next request of the same chain is the hop.
     """
 
     __slots__ = ("_leading_to", "_ours", "last_url", "redirected")
@@ -27,8 +30,9 @@ class Origins:
     def __init__(self, endpoint: URL, more: Iterable[str | URL]) -> None:
         self._ours = checked_origins(endpoint, more)
         self.last_url: URL | None = None
-        # Invariant: a task is in here from a redirect's answer until its next request; `redirected` unless it is empty.
-        self._leading_to: WeakKeyDictionary[asyncio.Task[object], Origin] = WeakKeyDictionary()
+        # Invariant: a chain is in here from a redirect's answer until its hop; `redirected` unless there is none. The chain
+        # is held, so that no other has its number.
+        self._leading_to: dict[int, tuple[object, Origin]] = {}
         self.redirected = False
 
     def own(self, url: URL) -> bool:
@@ -40,21 +44,32 @@ class Origins:
         self.last_url = url
         return True
 
-    def is_hop(self, url: URL) -> bool:
-        """Whether *url* is where the redirect that this task has just seen leads; asked once per request."""
-        task = asyncio.current_task()
-        led_to = None if task is None else self._leading_to.pop(task, None)
+    def is_hop(self, request: ClientRequest) -> bool:
+        """Whether *request* goes where its chain's redirect leads; asked once per request."""
+        _, led_to = self._leading_to.pop(id(_chain(request)), (None, None))
         self.redirected = bool(self._leading_to)
-        return led_to == origin_of(url)
+        return led_to == origin_of(request.url)
 
     def note_redirect(self, request: ClientRequest, response: ClientResponse) -> None:
-        """Remember where *response* leads, if anywhere."""
+        """Remember where *response* leads, if it is a redirect."""
         location = response.headers.get(hdrs.LOCATION) or response.headers.get(hdrs.URI)
-        task = asyncio.current_task()
-        if location is None or task is None:
+        if response.status not in REDIRECTS or location is None:
             return
         try:
-            self._leading_to[task] = origin_of(request.url.join(URL(location)))
+            led_to = origin_of(request.url.join(URL(location)))
         except ValueError:
             return  # aiohttp refuses to follow it
+        chain = _chain(request)
+        self._leading_to[id(chain)] = chain, led_to
         self.redirected = True
+        if len(self._leading_to) > MOST_PENDING:
+            del self._leading_to[next(iter(self._leading_to))]
+
+
+def _chain(request: ClientRequest) -> object:
+    """
+    What all hops of one call share and no other call has: its timeout.
+
+    aiohttp has no public name for the call; the task will not do, since a middleware may run each hop in one of its own.
+    """
+    return getattr(request, "_timer", None) or asyncio.current_task()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import Self
 from weakref import WeakValueDictionary
@@ -70,8 +71,9 @@ class AuthPool:
         self._closed = True
         owners = list(self._alive.values())
         self._kept.clear()
-        for owner in owners:
-            await owner.aclose()
+        outcomes = await asyncio.gather(*(owner.aclose() for owner in owners), return_exceptions=True)
+        for failure in filter(None, outcomes):
+            raise failure
 
     async def __aenter__(self) -> Self:
         return self

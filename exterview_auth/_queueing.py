@@ -36,7 +36,6 @@ class Ticket:
         request.send = self._send  # type: ignore[method-assign,assignment]  # for this instance alone, until it is written
 
     def _send(self, connection: Connection) -> Coroutine[Any, Any, ClientResponse]:
-        self.withdraw()
         current = self._held.living
         if current is None:
             connection.release()
@@ -44,10 +43,10 @@ class Ticket:
         if current is not self.grant:
             self.grant = current
             self._sign(self._request, current)
-        return self._request.send(connection)
+        return type(self._request).send(self._request, connection)
 
     def withdraw(self) -> None:
-        """Leave the request's ``send`` as aiohttp made it."""
+        """The request has its answer, or none: leave its ``send`` as aiohttp made it."""
         self._request.__dict__.pop("send", None)
 
 

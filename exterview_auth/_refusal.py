@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import inspect
 import json
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from aiohttp import ClientError, ClientRequest, ClientResponse, StreamReader, hdrs
-from aiohttp.base_protocol import BaseProtocol
+from aiohttp import ClientError, ClientRequest, ClientResponse, hdrs
 
 from ._graphql_text import may_write
+from ._rereadable import read_ahead
 
 IsUnauthorized = Callable[[ClientResponse], "bool | Awaitable[bool]"]
 
@@ -52,8 +53,8 @@ async def _refused_in_body(response: ClientResponse) -> bool:
     too_long = (response.content_length or 0) > LONGEST_GRAPHQL_ANSWER
     if response.status != 200 or response.content_type not in _GRAPHQL_TYPES or too_long:  # noqa: PLR2004 - OK
         return False
-    body = await _read_again_later(response)
-    if b"UNAUTHENTICATED" not in body:
+    body = await read_ahead(response, LONGEST_GRAPHQL_ANSWER)
+    if body is None or b"UNAUTHENTICATED" not in body:
         return False
     errors = _parsed(body).get("errors")
     return isinstance(errors, list) and any(_code(error) == "UNAUTHENTICATED" for error in errors)
@@ -75,36 +76,15 @@ async def set_aside(request: ClientRequest, response: ClientResponse) -> bool:
 
     A small body is read to its end, which keeps the connection usable; any other closes it.
     """
-    try:
-        async with asyncio.timeout(PATIENCE):
-            kept = await _read_small(response)
-    except (ClientError, TimeoutError, OSError):
-        kept = False
+    kept = False
+    if (response.content_length or 0) <= KEPT_BODY:
+        with contextlib.suppress(ClientError, TimeoutError, OSError):
+            async with asyncio.timeout(PATIENCE):
+                kept = await read_ahead(response, KEPT_BODY) is not None
     if not kept:
         response.close()
     await request.close()
     return kept
-
-
-async def _read_small(response: ClientResponse) -> bool:
-    if response.content_length is not None:
-        small = response.content_length <= KEPT_BODY
-        if small:
-            await response.read()
-        return small
-    seen = 0
-    while seen <= KEPT_BODY and not response.content.at_eof():
-        seen += len(await response.content.readany())
-    return False
-
-
-async def _read_again_later(response: ClientResponse) -> bytes:
-    body = await response.read()
-    loop = asyncio.get_running_loop()
-    response.content = StreamReader(BaseProtocol(loop), max(2**16, len(body)), loop=loop)
-    response.content.feed_data(body)
-    response.content.feed_eof()
-    return body
 
 
 async def _text_of(request: ClientRequest) -> str | None:

@@ -19,12 +19,13 @@ SHORTEST_PAUSE = 1.0
 class RenewalTimer:
     """Calls a weakly held method when a grant is due; the loop does not keep an owner alive that was dropped."""
 
-    __slots__ = ("__weakref__", "_clock", "_due", "_handle")
+    __slots__ = ("__weakref__", "_clock", "_due", "_handle", "_ticket")
 
     def __init__(self, due: Callable[[], None], clock: Clock) -> None:
         self._due: weakref.WeakMethod[Any] = weakref.WeakMethod(due)
         self._clock = clock
         self._handle: asyncio.TimerHandle | None = None
+        self._ticket: object = None
 
     @property
     def armed(self) -> bool:
@@ -51,20 +52,23 @@ class RenewalTimer:
 
     def release(self) -> None:
         """Let go of a handle that belongs to another loop, without touching it."""
-        self._handle = None
+        self._handle = self._ticket = None
 
     def _after(self, seconds: float) -> None:
         loop = asyncio.get_running_loop()
-        self._handle = loop.call_later(max(0.0, seconds), _go_off, weakref.ref(self), context=Context())
+        ticket = self._ticket = object()
+        self._handle = loop.call_later(max(0.0, seconds), _go_off, weakref.ref(self), ticket, context=Context())
 
-    def _expired(self) -> None:
+    def _expired(self, ticket: object) -> None:
+        if ticket is not self._ticket:
+            return  # of a loop that was left
         self._handle = None
         due = self._due()
         if due is not None:
             due()
 
 
-def _go_off(timer: weakref.ref[RenewalTimer]) -> None:
+def _go_off(timer: weakref.ref[RenewalTimer], ticket: object) -> None:
     target = timer()
     if target is not None:
-        target._expired()  # noqa: SLF001 - the other half of `_after`
+        target._expired(ticket)  # noqa: SLF001 - the other half of `_after`

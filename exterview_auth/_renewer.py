@@ -12,7 +12,6 @@ import asyncio
 import logging
 import random
 from collections.abc import Awaitable, Callable
-from functools import partial
 
 from ._clock import Clock
 from ._events import Reason, emit
@@ -49,7 +48,9 @@ class Renewer:
         on_token: OnToken | None,
         clock: Clock,
         draw: random.Random,
+        owner: Callable[[], object],
     ) -> None:
+        self._owner = owner
         self._held = held
         self._limits = limits
         self._counters = counters
@@ -63,6 +64,7 @@ class Renewer:
         self._single = SingleFlight()
         self._timer = RenewalTimer(self._renew_ahead, clock)
         self._leaving: asyncio.Task[None] | None = None
+        self._closing: asyncio.Task[None] | None = None
 
     # -- flights ----------------------------------------------------------------------------------------------------
 
@@ -75,7 +77,8 @@ class Renewer:
         """The flight to wait for, begun if there is none; raises what forbids it."""
         flight = self._single.current
         if flight is None:
-            self._limits.check()
+            grant = self._held.living
+            self._limits.check(needed=grant is not None and grant.served)
             return self._begin(_reason(self._held.current))
         if flight.contains_caller:
             raise ReentrantLoginError(
@@ -84,15 +87,17 @@ class Renewer:
         return flight
 
     def _begin(self, reason: Reason) -> Flight:
-        return self._single.begin(partial(self._fly, reason=reason))
+        # The owner lives as long as its login: a pool finds it again, and does not make a second one.
+        owner = self._owner()
+        return self._single.begin(lambda flight: self._fly(flight, owner, reason=reason))
 
-    async def _fly(self, flight: Flight, reason: Reason) -> None:
+    async def _fly(self, flight: Flight, _owner: object, *, reason: Reason) -> None:
         old = self._held.current
         try:
             if self._leaving is not None:
                 await asyncio.wait([self._leaving])
-            async with self._supply.lock():
-                grant = await self._supply.next(old)
+            async with self._supply.lock() as deadline:
+                grant = await self._supply.next(old, deadline)
                 if flight is not self._single.current:
                     return
                 if grant is old:
@@ -127,8 +132,17 @@ class Renewer:
             return
         if self._clock() < grant.renew_at:
             self._timer.arm(grant)
-        elif grant.asked and not self._limits.rejected:
+        elif not grant.asked:
+            self._held.watch(grant)
+        elif not self._limits.rejected:
             self._begin(Reason.AHEAD)
+
+    def asked(self, grant: Grant) -> None:
+        """Somebody asks for *grant*; where nobody had when its renewal was due, it begins now, and nobody waits for it."""
+        if grant.overdue:
+            self._held.unwatch(grant)
+            grant.asked = True
+            self._renew_ahead()
 
     def _failed(self, flight: Flight, failure: ExterviewAuthError, reason: Reason) -> None:
         grant = self._held.living
@@ -153,20 +167,30 @@ class Renewer:
         return self._single.drop(error)
 
     async def forget(self, flight: Flight | None) -> None:
-        """End *flight* and forget the token in the store, also where the caller is cancelled."""
+        """End *flight* and forget the token in the store, also where the caller is cancelled; one logout after another."""
         if self._saver is not None:
             self._saver.abandon()
-        self._leaving = asyncio.ensure_future(self._clean_up(flight))
+        self._leaving = asyncio.ensure_future(self._clean_up(flight, self._leaving))
         await asyncio.wait([self._leaving])
 
-    async def _clean_up(self, flight: Flight | None) -> None:
+    async def _clean_up(self, flight: Flight | None, earlier: asyncio.Task[None] | None) -> None:
+        if earlier is not None:
+            await asyncio.wait([earlier])
         if flight is not None:
             await flight.cancel()
         if self._guard is not None:
             self._supply.trusts_store = await self._guard.delete()
 
-    async def aclose(self, flight: Flight | None) -> None:
-        """End *flight* and all that was begun, after one last attempt at a save that is due."""
+    def close(self, flight: Flight | None) -> None:
+        """Begin to end *flight* and all else that was begun, with one last attempt at a save that is due."""
+        self._closing = asyncio.ensure_future(self._close(flight))
+
+    async def closed(self) -> None:
+        """Wait until all has ended that `close` ends."""
+        if self._closing is not None:
+            await asyncio.wait([self._closing])
+
+    async def _close(self, flight: Flight | None) -> None:
         if flight is not None:
             await flight.cancel()
         if self._leaving is not None:
@@ -174,10 +198,14 @@ class Renewer:
         if self._saver is not None:
             await self._saver.aclose()
 
+    def disarm(self) -> None:
+        """Let no renewal begin by itself."""
+        self._timer.disarm()
+
     def change_loop(self) -> None:
         """Let go of what belongs to another loop or process, without touching it."""
         self._single.drop(None)
-        self._leaving = None
+        self._leaving = self._closing = None
         self._timer.release()
         if self._saver is not None:
             self._saver.release()

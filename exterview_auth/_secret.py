@@ -31,6 +31,12 @@ class Secret(str):
         refuse_pickling(self)
 
 
+class Signature(Secret):
+    """A header's value that an owner has put there, which no other owner takes away."""
+
+    __slots__ = ()
+
+
 def refuse_pickling(secret: object) -> NoReturn:
     """Raise the ``TypeError`` that every holder of a secret gives to ``pickle``."""
     raise TypeError(f"{type(secret).__name__} holds a secret and is not pickled; make it anew where it is needed")

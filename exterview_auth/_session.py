@@ -133,8 +133,6 @@ class AuthSession:
         data = options.get("data")
         if _body.is_factory(data):
             return _RequestContextManager(self._send_made(method, target, options, data, manner))
-        if not options.get("allow_redirects", True):
-            manner = (manner or self._auth.manner)._replace(follows_redirects=False)
         self._name_json(target, options)
         options["middlewares"] = self._middlewares(options.get("middlewares"), manner)
         return self._session.request(method, target, **options)

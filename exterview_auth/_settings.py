@@ -73,7 +73,7 @@ def origin_of(url: URL) -> tuple[str, str, int | None]:
 
 def checked_origins(endpoint: URL, origins: Iterable[str | URL]) -> frozenset[tuple[str, str, int | None]]:
     """The origins that credentials go to: the endpoint's own and *origins*."""
-    if isinstance(origins, str | URL):
+    if isinstance(origins, str | URL) or not isinstance(origins, Iterable):
         raise ConfigurationError("origins is a list of URLs; put the one that you have into brackets")
     return frozenset([origin_of(endpoint), *(origin_of(checked_url(origin, "origins")) for origin in origins)])
 

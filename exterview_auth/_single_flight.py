@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine
 from contextvars import Context, ContextVar
+from itertools import islice
 from typing import Any
 
 from ._bounded import cancel_and_wait
@@ -63,6 +64,8 @@ class Flight:
         if self.landed:
             return
         self.landed, self.error = True, error
+        if any(future.get_loop().is_closed() for future in islice(self._waiters, 1)):
+            return  # so did their loop, and nobody wakes any more
         for future in self._waiters:
             if not future.done():
                 future.set_result(None)

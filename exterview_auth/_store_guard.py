@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from typing import TypeVar
 
@@ -28,7 +29,7 @@ class StoreGuard:
     One account in a store, as the keeper sees it.
 
     No method raises what the store raises: a store that fails, or takes longer than `CALL_TIMEOUT`, rests, and counts as
-    empty and unlocked until it is probed again. Only waiting for the lock is not bounded here; the login's timeout is.
+    empty and unlocked until it is probed again.
     """
 
     def __init__(self, store: TokenStore, account: str, clock: Clock, counters: Counters) -> None:
@@ -41,35 +42,36 @@ class StoreGuard:
 
     async def load(self) -> Token | None:
         """What the store holds, or ``None`` also where it is sick or holds something else."""
-        loaded = None if self._resting else await self._call(self._store.load(self._account), "load")
+        loaded = None if self._resting else await self._call(lambda: self._store.load(self._account), "load")
         return loaded if isinstance(loaded, Token) else None
 
     async def save(self, token: Token, *, probe: bool = False) -> bool:
         """Whether *token* is kept now; a resting store is not asked unless this is the *probe*."""
         if self._resting and not probe:
             return False
-        return await self._call(_done(self._store.save(self._account, token)), "save") is True
+        return await self._call(lambda: _done(self._store.save(self._account, token)), "save") is True
 
     async def delete(self) -> bool:
         """Forget the token; whether the store did."""
-        return await self._call(_done(self._store.delete(self._account)), "delete") is True
+        return await self._call(lambda: _done(self._store.delete(self._account)), "delete") is True
 
     @contextlib.asynccontextmanager
-    async def lock(self) -> AsyncIterator[None]:
-        """Hold the account's lock; without one where the store is sick."""
-        lock = await self._acquire()
+    async def lock(self, seconds: float) -> AsyncIterator[None]:
+        """Hold the account's lock; without one where the store is sick, or nobody gives it back within *seconds*."""
+        lock = await self._acquire(seconds)
         try:
             yield
         finally:
             if lock is not None:
-                await self._call(lock.__aexit__(None, None, None), "unlock")
+                await self._call(lambda: _done(lock.__aexit__(None, None, None)), "unlock")
 
-    async def _acquire(self) -> AbstractAsyncContextManager[object] | None:
+    async def _acquire(self, seconds: float) -> AbstractAsyncContextManager[object] | None:
         if self._resting:
             return None
         try:
             lock = self._store.lock(self._account)
-            await lock.__aenter__()
+            async with asyncio.timeout(seconds):
+                await lock.__aenter__()
         except Exception as failure:  # noqa: BLE001 - a store may raise anything; a login needs no lock
             self._failed("lock", failure)
             return None
@@ -79,9 +81,9 @@ class StoreGuard:
     def _resting(self) -> bool:
         return self._clock() < self._rests_until
 
-    async def _call(self, call: Awaitable[T], name: str) -> T | None:
+    async def _call(self, call: Callable[[], Awaitable[T]], name: str) -> T | None:
         try:
-            result = await bounded(call, CALL_TIMEOUT, finish=True)
+            result = await bounded(call(), CALL_TIMEOUT, finish=True)
         except Exception as failure:  # noqa: BLE001 - a store may raise anything; a request survives it
             self._failed(name, failure)
             return None

@@ -15,6 +15,8 @@ from ._store_guard import StoreGuard
 from ._token import Token
 from .errors import LoginUnavailableError
 
+LOCK_SHARE = 0.5
+"""The part of the login timeout that waiting for the shared lock may take."""
 REMEMBERED_TEXTS = 16
 """How many tokens that were refused are known by their text."""
 
@@ -47,25 +49,28 @@ class Supply:
         self._dead_texts.append(token.value)
 
     @contextlib.asynccontextmanager
-    async def lock(self) -> AsyncIterator[None]:
-        """Excludes the account's other owners while a grant is got and saved. Raises `LoginUnavailableError` in time."""
+    async def lock(self) -> AsyncIterator[float]:
+        """
+        Excludes the account's other owners while a grant is got and saved; gives the deadline for `next`.
+
+        A holder that does not give the lock back within its share of the login timeout does not stop this owner.
+        """
+        deadline = self._clock() + self._policy.login_timeout
         async with contextlib.AsyncExitStack() as stack:
             if self._store is not None:
-                async with self._in_time():
-                    await stack.enter_async_context(self._store.lock())
-            yield
+                await stack.enter_async_context(self._store.lock(self._policy.login_timeout * LOCK_SHARE))
+            yield deadline
 
-    async def next(self, old: Grant | None) -> Grant:
+    async def next(self, old: Grant | None, deadline: float) -> Grant:
         """
         A grant to follow *old*; *old* itself where the login has nothing newer.
 
-        Raises `LoginError`, within the login timeout.
+        Raises `LoginError`, by *deadline*.
         """
-        async with self._in_time():
+        async with self._in_time(deadline):
             await self._prepare()
             stored = await self._store.load() if self._store is not None and self.trusts_store else None
-            adopted = self._adopt(stored, old)
-            return adopted or await self._log_in(old, stored)
+            return self._adopt(stored, old) or await self._log_in(old, stored, deadline)
 
     def _adopt(self, stored: Token | None, old: Grant | None) -> Grant | None:
         if stored is None or stored.value in self._dead_texts or (old is not None and stored.value == old.token.value):
@@ -75,8 +80,8 @@ class Supply:
         newer = old is None or old.dead or grant.expires > old.expires
         return grant if newer and now < grant.expires else None
 
-    async def _log_in(self, old: Grant | None, stored: Token | None) -> Grant:
-        issued = await self._runner.run(_previous(old, stored), self._clock() + self._policy.login_timeout)
+    async def _log_in(self, old: Grant | None, stored: Token | None, deadline: float) -> Grant:
+        issued = await self._runner.run(_previous(old, stored), deadline)
         if old is not None and issued.token is old.token:
             return old
         self.trusts_store = True
@@ -87,15 +92,15 @@ class Supply:
         return grant.timed(began=began, received=received, window=self._policy.refresh_ahead, draw=self._draw)
 
     @contextlib.asynccontextmanager
-    async def _in_time(self) -> AsyncIterator[None]:
-        seconds = self._policy.login_timeout
+    async def _in_time(self, deadline: float) -> AsyncIterator[None]:
         try:
-            async with asyncio.timeout(seconds):
+            async with asyncio.timeout(deadline - self._clock()):
                 yield
         except TimeoutError:
             self._runner.timed_out()
         else:
             return
+        seconds = self._policy.login_timeout
         raise LoginUnavailableError(f"no login came to its end within {seconds:g} s; see whether its endpoint answers")
 
 

@@ -52,7 +52,7 @@ class ExterviewAuthError(ClientError):
     def for_another_caller(self) -> Self:
         """An equal error with the same cause: one shared instance would collect every caller's traceback."""
         # Not by the constructor: an application's own error may have another one.
-        twin = type(self).__new__(type(self), *self.args)
+        twin = Exception.__new__(type(self), *self.args)
         twin.args = self.args
         twin.__dict__.update(self.__dict__)
         if hasattr(self, "__notes__"):

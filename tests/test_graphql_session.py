@@ -226,6 +226,23 @@ async def test_the_test_leaves_the_body_readable() -> None:
             assert sum([len(chunk) async for chunk in response.content.iter_chunked(1000)]) > 300_000
 
 
+async def test_an_answer_beyond_the_limit_is_passed_on_as_it_comes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The fault table: a chunked answer without an end fills no memory, and its reader misses nothing."""
+    monkeypatch.setattr("exterview_auth._refusal.LONGEST_GRAPHQL_ANSWER", 100_000)
+
+    async def long(request: web.Request, _body: bytes) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Type": "application/json"})
+        await response.prepare(request)
+        for number in range(100):
+            await response.write(bytes([number]) * 5_000)
+        return response
+
+    async with scene(is_unauthorized=graphql_unauthenticated) as at:
+        at.api.answers["/graphql"] = long
+        async with at.client.post("") as response:
+            assert await response.read() == b"".join(bytes([number]) * 5_000 for number in range(100))
+
+
 async def test_an_answer_that_is_no_graphql_is_not_read() -> None:
     """The contract: a download keeps streaming."""
 

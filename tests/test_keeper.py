@@ -343,6 +343,71 @@ async def test_a_token_revoked_after_it_served_is_renewed_for_who_waited_for_it_
 
 
 @virtual_time
+async def test_a_token_that_served_is_replaced_at_its_end_whatever_the_budget() -> None:
+    """Rule 19: requests that the token serves never see `LoginBudgetExceededError`, also when it expires."""
+    login = ScriptedLogin(expires_in=50)
+    kept = keeper(login, max_logins=(1, 600.0), refresh_ahead=0)
+    grant = await kept.obtain()
+    kept.refuse(grant, waited=True, again=True)
+    grant.served = True
+    await passing(51)
+    assert (await kept.obtain()).token.value == "T2"
+    await kept.aclose()
+
+
+@virtual_time
+async def test_the_last_login_is_kept_for_a_token_that_serves_nobody_any_more() -> None:
+    """Rules 1 and 19: refusals between others' successes are one caller's own; two in a row are not."""
+    login = ScriptedLogin()
+    kept = keeper(login, max_logins=(2, 60.0))
+    grant = await kept.obtain()
+    grant.served = grant.serving = True
+    assert kept.refuse(grant, waited=False)
+    grant = await kept.obtain(grant)
+    assert not kept.refuse(grant, waited=True, again=True)
+    for _ in range(10):
+        grant.served = grant.serving = True
+        assert not kept.refuse(grant, waited=False)
+    assert kept.refuse(grant, waited=False)
+    assert (await kept.obtain(grant)).token.value == "T3"
+    await kept.aclose()
+
+
+@virtual_time
+async def test_a_retry_after_of_nothing_does_not_make_the_pauses_shorter() -> None:
+    """Rule 7: exponential backoff all the same."""
+    login = ScriptedLogin(*[LoginUnavailableError("busy", retry_after=0) for _ in range(1000)])
+    kept = keeper(login, login_timeout=20)
+    with pytest.raises(LoginUnavailableError):
+        await kept.obtain()
+    assert login.count <= 10
+    await kept.aclose()
+
+
+@virtual_time
+async def test_closing_again_waits_for_what_a_cancelled_close_began() -> None:
+    """Rule 21: no task is left behind, also where the first ``aclose()`` was cancelled."""
+
+    async def slow_to_die(_previous: Token | None) -> Token:
+        try:
+            await asyncio.sleep(1000)
+        except asyncio.CancelledError:
+            await asyncio.sleep(0.5)
+        return Token("late")
+
+    kept = keeper(slow_to_die)
+    waiting = asyncio.ensure_future(kept.obtain())
+    await settle()
+    first = asyncio.ensure_future(kept.aclose())
+    await settle()
+    first.cancel()
+    await kept.aclose()
+    assert now() == pytest.approx(0.5)
+    with pytest.raises(ClosedError):
+        await waiting
+
+
+@virtual_time
 async def test_network_failures_use_no_budget() -> None:
     """Lesson 13: the two counts do not touch each other."""
     login = ScriptedLogin(*[LoginUnavailableError("down") for _ in range(8)])

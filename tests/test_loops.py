@@ -78,6 +78,37 @@ def test_a_loop_that_is_stopped_with_a_login_in_flight_blocks_nobody() -> None:
     old.close()
 
 
+def test_a_loop_closed_with_a_login_in_flight_is_not_touched() -> None:
+    """Rule 20: nothing is raised where the old loop's tasks are released."""
+    login = counted(seconds=100)
+    auth = owner(login)
+    old = asyncio.new_event_loop()
+    task = old.create_task(auth.token())
+    old.run_until_complete(asyncio.sleep(0.01))
+    old.close()
+    login.seconds = 0
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # asyncio's own, of the task that the test destroys
+        task._log_destroy_pending = False  # type: ignore[attr-defined]  # the same
+        del task
+        gc.collect()
+    assert asyncio.run(auth.token()).value == "T2"
+    asyncio.run(auth.aclose())
+
+
+def test_a_timer_of_a_loop_that_was_left_begins_nothing() -> None:
+    """Rule 20: a loop that pauses, while the owner is used in another, and goes on."""
+    login = counted(expires_in=0.4)
+    auth = owner(login)
+    first = asyncio.new_event_loop()
+    first.run_until_complete(auth.token())
+    asyncio.run(auth.token())
+    first.run_until_complete(asyncio.sleep(0.5))
+    assert login.count == 1
+    first.run_until_complete(auth.aclose())
+    first.close()
+
+
 def test_a_second_loop_while_the_first_runs_is_refused() -> None:
     """Rule 20: one sentence that says what to do; the first loop goes on."""
     auth = owner()

@@ -419,18 +419,163 @@ async def test_a_login_is_not_redirected_off_its_origin() -> None:
 
 
 async def test_a_given_login_session_is_used_and_not_closed() -> None:
-    """The contract: ``login_session`` is the application's own."""
-    async with Api() as api, aiohttp.ClientSession() as own:
-        seen: list[object] = []
+    """The contract: ``login_session`` is the application's own; its connections serve, and rule 22 holds for it too."""
+    async with Api() as api, Api() as other, aiohttp.ClientSession(headers={"X-Own": "1"}) as own:
+
+        async def away(_request: web.Request, _body: bytes) -> web.Response:
+            return web.Response(status=307, headers={"Location": other.base})
 
         async def login(context: LoginContext) -> Token:
-            seen.append(context.session)
+            async with context.session.post(api.base + "/login", json={"password": "p"}) as response:
+                assert response.status == 401
             return Token(api.issue())
 
         async with ExterviewAuth(login, api_key=KEY, endpoint=api.endpoint, login_session=own) as auth:
             await auth.token()
-        assert seen == [own]
+            assert api.arrivals[-1].headers["X-Own"] == "1"
+            api.refusals["/login"] = away
+            auth.invalidate(await auth.token())
+            with pytest.raises(LoginError, match="another origin"):
+                await auth.token()
+        assert other.arrivals == []
         assert not own.closed
+
+
+async def test_an_answer_without_an_end_is_no_answer_to_a_login() -> None:
+    """Rule 22: 1 MiB is read, also by an application's own login."""
+    sent = 0
+
+    async def endless(request: web.Request, _body: bytes) -> web.StreamResponse:
+        nonlocal sent
+        response = web.StreamResponse()
+        await response.prepare(request)
+        try:
+            while sent < 100 * 2**20:
+                await response.write(b"x" * 2**16)
+                sent += 2**16
+        except ConnectionError:
+            pass
+        return response
+
+    async with Api() as api:
+        api.refusals["/login"] = endless
+
+        async def login(context: LoginContext) -> Token:
+            async with context.session.post(api.base + "/login") as response:
+                return Token((await response.json())["token"])
+
+        async with ExterviewAuth(login, api_key=KEY, endpoint=api.endpoint) as auth:
+            with pytest.raises(LoginError, match="more than 1048576 bytes"):
+                await auth.token()
+        assert sent < 50 * 2**20
+
+
+async def test_garbage_instead_of_http_is_no_rejection() -> None:
+    """The fault table: the endpoint is not available, and is asked again as soon as somebody asks."""
+
+    async def garbage(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"\x00\x01 what is this\r\n\r\n")
+        writer.close()
+
+    server = await asyncio.start_server(garbage, "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/login"
+
+    async def login(context: LoginContext) -> Token:
+        async with context.session.post(url) as response:
+            return Token(await response.text())
+
+    async with server, scene(login=login, login_timeout=0.2) as at:
+        for _ in range(2):
+            with pytest.raises(LoginUnavailableError):
+                await at.post()
+
+
+async def test_a_session_closed_while_its_requests_wait_ends_them() -> None:
+    """The fault table: with an `aiohttp.ClientConnectionError`, for the first sending and for a replay."""
+    for revoked in (False, True):
+        async with scene() as at:
+            if revoked:
+                await at.post()
+                at.api.revoke()
+            at.login.gate.clear()
+            waiting = asyncio.create_task(at.post())
+            await until(lambda: at.auth.stats().waiting == 1)
+            await at.http.close()
+            at.login.gate.set()
+            with pytest.raises(aiohttp.ClientConnectionError, match="closed while"):
+                await waiting
+
+
+async def test_a_chunked_refusal_is_kept_too() -> None:
+    """Rule 3, `StaticLogin`: a refused token is not sent again, whatever the framing of its 401."""
+
+    async def chunked(request: web.Request, _body: bytes) -> web.StreamResponse:
+        response = web.StreamResponse(status=401, headers={"Content-Type": "application/json"})
+        response.enable_chunked_encoding()
+        await response.prepare(request)
+        await response.write(b'{"error": ')
+        await response.write(b'"no"}')
+        return response
+
+    connector = aiohttp.TCPConnector(limit=1)
+    async with scene(login=StaticLogin("fixed"), session={"connector": connector}) as at:
+        at.api.refusals["/graphql"] = chunked
+        for number in range(1, 4):
+            assert await at.post() == (401, {"error": "no"})
+            assert len(at.api.arrivals) == number
+        assert len(at.api.connections) == 1
+
+
+async def test_a_rotated_key_serves_a_token_that_stays() -> None:
+    """The contract: a key read anew after a 401 is a reason to send again, although the token is the same."""
+    current = [KEY]
+    async with scene(login=StaticLogin("token-1"), api_key=lambda: current[0]) as at:
+        at.api.issue()
+        assert (await at.post())[0] == 200
+        current[0] = "rotated"
+        at.api.keys = {"rotated"}
+        results = await asyncio.gather(*(at.post() for _ in range(5)))
+        assert {status for status, _ in results} == {200}
+
+
+async def test_others_are_renewed_although_one_caller_is_always_refused() -> None:
+    """Rules 1 and 19: with the budget nearly used up by one caller, a real revocation is renewed after one 401."""
+
+    async def refuse(_request: web.Request, _body: bytes) -> web.Response:
+        return web.json_response({"error": "not for you"}, status=401)
+
+    async with scene() as at:
+        at.api.answers["/forbidden"] = refuse
+        for _ in range(12):
+            assert (await at.post())[0] == 200
+            assert (await at.post("/forbidden"))[0] == 401
+        assert at.login.count <= 5
+        assert (await at.post())[0] == 200
+        at.api.revoke()
+        assert [(await at.post())[0] for _ in range(3)] in ([200, 200, 200], [401, 200, 200])
+
+
+async def test_a_refusal_that_cancels_is_contained(caplog: pytest.LogCaptureFixture) -> None:
+    """The fault table: ``is_unauthorized`` that raises `CancelledError` is a broken hook; a real cancellation is one."""
+    hanging = asyncio.Event()
+
+    def cancels(_response: aiohttp.ClientResponse) -> bool:
+        raise asyncio.CancelledError
+
+    async def hangs(_response: aiohttp.ClientResponse) -> bool:
+        hanging.set()
+        await asyncio.sleep(60)
+        return False
+
+    async with scene(is_unauthorized=cancels) as at:
+        assert (await at.post())[0] == 200
+    assert "is_unauthorized.failed" in caplog.text
+    async with scene(is_unauthorized=hangs) as at:
+        task = asyncio.create_task(at.post())
+        await hanging.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
 
 
 async def test_a_rotated_api_key_is_picked_up() -> None:
@@ -476,6 +621,10 @@ async def test_after_aclose_every_use_raises() -> None:
         for use in (at.post, at.auth.token, at.auth.headers, at.auth.logout):
             with pytest.raises(ClosedError):
                 await use()
+        with pytest.raises(ClosedError):
+            at.auth.invalidate(Token("any"))
+        with pytest.raises(ClosedError):
+            await at.auth.__aenter__()
         assert "closed" in repr(at.auth)
 
 
@@ -522,6 +671,8 @@ async def test_is_unauthorized_replaces_the_test_and_its_mistakes_are_contained(
         ({"endpoint": "http://api.exterview.ai/graphql"}, "HTTPS"),
         ({"origins": "https://a/"}, "brackets"),
         ({"origins": ["http://a/"]}, "HTTPS"),
+        ({"origins": None}, "brackets"),
+        ({"store": object(), "account": "a"}, "store"),
         ({"login_timeout": 0}, "login_timeout"),
         ({"login_timeout": float("nan")}, "login_timeout"),
         ({"refresh_ahead": -1}, "refresh_ahead"),

@@ -100,6 +100,46 @@ async def test_closing_closes_all() -> None:
     assert "closed" in repr(pool)
 
 
+async def test_a_login_that_nobody_waits_for_any_more_keeps_its_owner() -> None:
+    """Rule 5: evicted with a login in flight whose waiter has gone, the account has one owner and one login."""
+    logins: list[str] = []
+
+    def slow(account: str) -> ExterviewAuth:
+        async def login(_context: LoginContext) -> Token:
+            logins.append(account)
+            await asyncio.sleep(0.05)
+            return Token(f"token-of-{account}")
+
+        return ExterviewAuth(login, api_key="key", endpoint="http://127.0.0.1:9/graphql", account=account)
+
+    async with AuthPool(slow, maxsize=1) as pool:
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.01):
+                await pool["a"].token()
+        pool["b"]
+        gc.collect()
+        assert (await pool["a"].token()).value == "token-of-a"
+        assert logins == ["a"]
+
+
+async def test_one_owner_that_cannot_be_closed_does_not_keep_the_others_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The contract: all are closed, and the failure is told."""
+    pool = AuthPool(factory)
+    first, second = pool["a"], pool["b"]
+
+    async def failing(self: ExterviewAuth) -> None:
+        await close(self)
+        if self is first:
+            raise RuntimeError("no")
+
+    close = ExterviewAuth.aclose
+    monkeypatch.setattr(ExterviewAuth, "aclose", failing)
+    with pytest.raises(RuntimeError, match="no"):
+        await pool.aclose()
+    with pytest.raises(ClosedError):
+        await second.token()
+
+
 @pytest.mark.parametrize("arguments", [{"factory": None}, {"maxsize": 0}, {"maxsize": "many"}, {"maxsize": True}])
 async def test_a_wrong_argument_is_one_sentence(arguments: dict[str, Any]) -> None:
     """Bad input: `ConfigurationError`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import aiohttp
@@ -10,6 +11,7 @@ from aiohttp import web
 from loopback import KEY, QUERY, Api, Login, Scene, post, scene
 
 from exterview_auth import AuthSession, ExterviewAuth
+from exterview_auth._origins import MOST_PENDING
 
 pytestmark = pytest.mark.asyncio
 
@@ -97,6 +99,48 @@ async def test_direct_requests_elsewhere_pass_untouched() -> None:
         assert at.login.count == 0
 
 
+async def hop_by_hop(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+    """A middleware that runs each hop in a task of its own, as a timeout may."""
+    return await asyncio.create_task(handler(request))  # type: ignore[arg-type]  # a coroutine, as aiohttp's is
+
+
+async def test_a_middleware_with_a_task_for_each_hop_changes_nothing() -> None:
+    """Rule 10: a hop is known by the call that it belongs to."""
+    async with scene(session={**DEFAULTS, "middlewares": (hop_by_hop,)}) as at, Api() as foreign:
+        at.api.answers["/away"] = leads_to(foreign.base + "/steal")
+        await at.post("/away", headers={"Authorization": "Bearer mine"})
+        assert credentials(foreign) == [(None, None)]
+
+
+@pytest.mark.parametrize("order", [1, -1])
+async def test_two_owners_sign_their_own_hops(order: int) -> None:
+    """Rule 10: a redirect from one owner's origin to another's is signed by the other, in any order of the two."""
+    async with Api() as api, Api() as other:
+        other.keys = {"other-key"}
+        api.answers["/away"] = leads_to(other.base + "/graphql")
+        async with (
+            ExterviewAuth(Login(api), api_key=KEY, endpoint=api.endpoint) as a,
+            ExterviewAuth(Login(other), api_key="other-key", endpoint=other.endpoint) as b,
+            aiohttp.ClientSession(middlewares=(a, b)[::order], **DEFAULTS) as http,
+        ):
+            assert (await post(http, api.base + "/away"))[0] == 200
+
+
+async def test_only_so_many_redirects_are_remembered() -> None:
+    """Nothing grows where redirects are not followed."""
+    async with scene() as at:
+        origins = at.auth._exchange.origins
+        at.api.answers["/away"] = leads_to("https://elsewhere.invalid/")
+        for _ in range(5):
+            async with at.client.get("/away", allow_redirects=False):
+                pass
+        assert len(origins._leading_to) == 5
+        origins._leading_to.update(dict.fromkeys(range(MOST_PENDING), (None, ("", "", None))))
+        async with at.client.get("/away", allow_redirects=False):
+            pass
+        assert len(origins._leading_to) <= MOST_PENDING + 5
+
+
 async def follow_by_hand(at: Scene, foreign: Api, **options: Any) -> None:
     """Ask for the redirect, and go there with credentials meant for it."""
     at.api.answers["/away"] = leads_to(foreign.base + "/there")
@@ -107,9 +151,10 @@ async def follow_by_hand(at: Scene, foreign: Api, **options: Any) -> None:
 
 async def test_a_redirect_that_is_not_followed_leaves_the_next_request_alone() -> None:
     """Rule 10: with ``allow_redirects=False``, going there by hand is a direct request."""
-    async with scene() as at, Api() as foreign:
+    async with scene() as at, Api() as foreign, aiohttp.ClientSession(middlewares=(at.auth,)) as plain:
         await follow_by_hand(at, foreign)
-        assert credentials(foreign) == [("Bearer theirs", "theirs")]
+        await follow_by_hand(at._replace(client=plain), foreign)  # type: ignore[arg-type]  # the same verbs
+        assert credentials(foreign) == [("Bearer theirs", "theirs")] * 2
 
 
 async def test_another_request_in_between_ends_the_redirect() -> None:
@@ -140,10 +185,12 @@ async def test_another_port_and_another_scheme_are_strangers() -> None:
 
 async def test_a_redirect_without_a_place_leads_nowhere() -> None:
     """Rule 10: a 3xx without ``Location`` comes back as it is."""
+    async with scene() as at, Api() as foreign:
 
-    async def nowhere(_request: web.Request, _body: bytes) -> web.Response:
-        return web.Response(status=304)
+        async def nowhere(_request: web.Request, _body: bytes) -> web.Response:
+            return web.Response(status=304, headers={"Location": foreign.base} if at.login.count else {})
 
-    async with scene() as at:
         at.api.answers["/graphql"] = nowhere
         assert (await at.post())[0] == 304
+        await post(at.client, foreign.endpoint, headers={"x-api-key": "theirs"})
+        assert credentials(foreign) == [(None, "theirs")]

@@ -106,6 +106,25 @@ async def test_an_owner_that_nobody_asks_stops_renewing() -> None:
 
 
 @virtual_time
+async def test_who_asks_first_inside_the_window_begins_the_renewal_and_waits_for_nothing() -> None:
+    """Rule 8: silence until after the renewal was due, then traffic: the old token serves until the new one is there."""
+    login = ScriptedLogin(seconds=2, expires_in=100)
+    kept = keeper(login)
+    await ask(kept)
+    await passing(85)  # renewed once, and asked by nobody since
+    assert login.count == 2
+    await passing(85)
+    assert login.count == 2
+    before = now()
+    assert await ask(kept) == "T2"
+    assert now() == before
+    await passing(3)
+    assert await ask(kept) == "T3"
+    assert kept.stats().refreshes_ahead == 2
+    await kept.aclose()
+
+
+@virtual_time
 async def test_after_a_rejection_nothing_is_renewed_until_somebody_asks() -> None:
     """Rule 8, lesson 35: the valid token serves on; the next login is made by the request that needs one."""
     login = ScriptedLogin(Token("T1", expires_in=100), CredentialsRejectedError("no"))

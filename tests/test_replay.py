@@ -15,6 +15,8 @@ import pytest
 from aiohttp import FormData, MultipartWriter, web
 from loopback import QUERY, Scene, post, scene, until
 
+from exterview_auth import LoginContext, Token
+
 BLOB = bytes(range(256)) * 1000
 MULTIPART = {"Content-Type": "multipart/form-data; boundary=x"}
 
@@ -164,6 +166,32 @@ async def test_a_body_that_can_be_sent_once_is_sent_once(kind: str) -> None:
         at.login.gate.set()
         assert (await following)[0] == 200
         assert [status for status, _ in at.api.since(mark)] == [401, 200]
+
+
+@pytest.mark.asyncio
+async def test_a_refusal_instead_of_100_continue_is_replayed() -> None:
+    """Rule 12: the body that was held back is sent with the new token."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while head := await reader.readuntil(b"\r\n\r\n"):
+            if b"Bearer good" not in head:
+                writer.write(b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 2\r\n\r\n{}")
+                continue
+            writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            bodies.append(await reader.readexactly(3))
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}")
+            break
+        writer.close()
+
+    async def login(context: LoginContext) -> Token:
+        return Token("stale" if context.previous is None else "good")
+
+    bodies: list[bytes] = []
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    endpoint = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/graphql"
+    async with server, scene(login=login, endpoint=endpoint) as at:
+        assert (await asyncio.wait_for(post(at.client, endpoint, data=b"abc", expect100=True), 10))[0] == 200
+        assert bodies == [b"abc"]
 
 
 @pytest.mark.asyncio

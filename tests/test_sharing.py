@@ -225,14 +225,78 @@ def test_a_sick_store_costs_no_request(call: str, fault: Any) -> None:
 
 
 @virtual_time
-async def test_a_lock_that_nobody_gives_back_ends_in_a_typed_error() -> None:
-    """The stores' section: waiting for the lock is bounded by ``login_timeout``."""
+async def test_a_lock_that_nobody_gives_back_stops_nobody() -> None:
+    """Rule 17, the stores' section: after half of ``login_timeout`` the process logs in for itself."""
     login, store = ScriptedLogin(), SickStore()
     store.faults["lock"] = "hang"
     kept = sharing(login, store, login_timeout=10)
+    assert (await kept.obtain()).token.value == "T1"
+    assert now() == pytest.approx(5)
+    assert kept.stats().store_failures == 1
+    await kept.aclose()
+
+
+@virtual_time
+async def test_waiting_for_the_lock_and_the_login_have_one_deadline() -> None:
+    """Rule 7: ``login_timeout`` is for all of it."""
+    login, store = ScriptedLogin(seconds=8), MemoryStore(timer=now)
+    one, two = sharing(login, store, login_timeout=10), sharing(login, store, login_timeout=10)
+    first = asyncio.ensure_future(one.obtain())
+    await settle()
     with pytest.raises(LoginUnavailableError):
-        await kept.obtain()
+        await two.obtain()
     assert now() == pytest.approx(10)
+    assert (await first).token.value == "T1"
+    await one.aclose()
+    await two.aclose()
+
+
+@virtual_time
+async def test_a_store_whose_methods_raise_at_once_costs_no_request() -> None:
+    """Rule 17: also where a method is not async at all."""
+
+    class Broken:
+        def load(self, _account: str) -> Any:
+            raise ConnectionError("load")
+
+        def save(self, _account: str, _token: Token) -> Any:
+            raise ConnectionError("save")
+
+        def delete(self, _account: str) -> Any:
+            raise ConnectionError("delete")
+
+        def lock(self, _account: str) -> Any:
+            raise ConnectionError("lock")
+
+    kept = sharing(ScriptedLogin(), Broken())
+    assert (await kept.obtain()).token.value == "T1"
+    await kept.logout()
+    assert (await kept.obtain()).token.value == "T2"
+    await kept.aclose()
+
+
+@virtual_time
+async def test_one_logout_after_another() -> None:
+    """Lesson 18: the first one's late deletion does not take the next login's token out of the store."""
+
+    async def slow_to_die(_previous: Token | None) -> Token:
+        try:
+            await asyncio.sleep(1000)
+        except asyncio.CancelledError:
+            await asyncio.sleep(0.8)
+        raise asyncio.CancelledError
+
+    store = SickStore()
+    kept = sharing(ScriptedLogin(slow_to_die, Token("T2")), store)
+    waiting = asyncio.ensure_future(kept.obtain())
+    await settle()
+    leaving = [asyncio.ensure_future(kept.logout()) for _ in range(2)]
+    await settle()
+    assert (await kept.obtain()).token.value == "T2"
+    await asyncio.gather(*leaving)
+    await asyncio.gather(waiting, return_exceptions=True)
+    await passing(5)
+    assert store.entries["a"].value == "T2"
     await kept.aclose()
 
 
