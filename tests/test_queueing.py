@@ -87,6 +87,24 @@ async def test_what_queues_when_the_login_fails_ends_with_its_error() -> None:
             assert len(api.arrivals) == mark
 
 
+async def test_a_middleware_of_ones_own_that_retries_sends_no_dead_token() -> None:
+    """Rule 4: whatever stands between us and the wire, each of its attempts is looked at."""
+
+    async def retry(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+        try:
+            return await handler(request)
+        except Exception:  # noqa: BLE001 - as careless as some are
+            return await handler(request)
+
+    async with scene(session=narrow(1), seconds=0.02) as at:
+        async with aiohttp.ClientSession(middlewares=(at.auth, retry), **narrow(1)) as http:
+            tasks, go_on = await queued(at._replace(client=http), 10)  # type: ignore[arg-type]  # the same verbs
+            mark = len(at.api.arrivals) - 1
+            go_on.set()
+            assert {status for status, _ in await asyncio.gather(*tasks)} == {200}
+        assert [status for status, _ in at.api.since(mark)].count(401) == 1
+
+
 async def test_a_queueing_request_that_is_cancelled_leaves_the_queue_to_the_others() -> None:
     """Rule 5: its place is given up, and the rest is answered."""
     async with scene(session=narrow(1), seconds=0.02) as at:

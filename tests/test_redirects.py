@@ -124,6 +124,7 @@ async def test_two_owners_sign_their_own_hops(order: int) -> None:
             aiohttp.ClientSession(middlewares=(a, b)[::order], **DEFAULTS) as http,
         ):
             assert (await post(http, api.base + "/away"))[0] == 200
+            assert [arrival.status for arrival in other.arrivals] == [200]
 
 
 async def test_only_so_many_redirects_are_remembered() -> None:
