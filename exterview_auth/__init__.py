@@ -33,6 +33,7 @@ from .logins import PasswordLogin, StaticLogin
 from .stores import TokenStore
 
 if TYPE_CHECKING:
+    __version__: str
     from ._pool import AuthPool
     from .logins import OAuth2Login
     from .stores import MemoryStore
@@ -77,6 +78,10 @@ if not TYPE_CHECKING:  # so that a misspelt name is an error to the type checker
 
     def __getattr__(name: str) -> Any:
         """What needs a library of its own is loaded on first use (PEP 562)."""
+        if name == "__version__":
+            from importlib.metadata import version  # noqa: PLC0415 - on first use
+
+            return version("exterview-auth")
         if name not in _ON_FIRST_USE:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         from importlib import import_module  # noqa: PLC0415 - on first use

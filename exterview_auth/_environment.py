@@ -24,6 +24,8 @@ ENDPOINT, ENVIRONMENT = "EXTERVIEW_ENDPOINT", "EXTERVIEW_ENVIRONMENT"
 
 def arguments_from(environ: Mapping[str, str], given: Mapping[str, Any]) -> dict[str, Any]:
     """Arguments for what *given* leaves open; raises `ConfigurationError` that names what is missing or wrong."""
+    if not isinstance(environ, Mapping):
+        raise ConfigurationError(f"environ is a mapping such as os.environ, not {type(environ).__name__}")
     arguments = dict(given)
     if "endpoint" not in given:
         arguments.update(_endpoint(environ))

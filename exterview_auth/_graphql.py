@@ -33,6 +33,8 @@ def operation(query: str, variables: Mapping[str, Any] | None, name: str | None)
         raise ConfigurationError("query is a GraphQL document as text, and not empty")
     if variables is not None and not isinstance(variables, Mapping):
         raise ConfigurationError(f"variables is a mapping, not {type(variables).__name__}")
+    if name is not None and not isinstance(name, str):
+        raise ConfigurationError(f"operation_name is text, not {type(name).__name__}")
     body: dict[str, Any] = {"query": query}
     if variables is not None:
         body["variables"] = dict(variables)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 
 from aiohttp import (
     ClientError,
@@ -52,7 +53,12 @@ class LoginCall:
             session=self._make_session, endpoint=self._endpoint, api_key=self._api_key.value, previous=previous
         )
         try:
-            return await self._login(context)
+            answer = self._login(context)
+            if not inspect.isawaitable(answer):
+                raise LoginError(
+                    f"the login returned {type(answer).__name__} at once; make it an async callable that returns a Token"
+                )
+            return await answer
         except ClientError as failure:
             if isinstance(failure, ExterviewAuthError):
                 raise

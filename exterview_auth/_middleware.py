@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import warnings
 import weakref
@@ -74,8 +75,8 @@ class ExterviewAuth:
             raise ConfigurationError(f"login_session is an aiohttp.ClientSession, not {type(login_session).__name__}")
         _check_callables(login=login, is_unauthorized=is_unauthorized, on_token=on_token)
         self._endpoint = endpoint_url(endpoint)
-        if store is not None and not isinstance(store, TokenStore):
-            raise ConfigurationError(f"store has the methods load, save, delete and lock, not {type(store).__name__}")
+        if store is not None and (isinstance(store, type) or not isinstance(store, TokenStore)):
+            raise ConfigurationError(f"store has the methods load, save, delete and lock, not {_named(store)}")
         self._account = checked_account(account, login, shared=store is not None)
         self._api_key = ApiKey(api_key)
         policy = checked_policy(login_timeout, refresh_ahead, max_logins)
@@ -105,6 +106,9 @@ class ExterviewAuth:
         ``EXTERVIEW_ENVIRONMENT``. *overrides* are arguments of the constructor. Raises `ConfigurationError` that names
         what is missing.
         """
+        unknown = sorted(set(overrides) - set(inspect.signature(cls).parameters))
+        if unknown:
+            raise ConfigurationError(f"ExterviewAuth has no argument {unknown[0]!r}; see help(ExterviewAuth)")
         return cls(**arguments_from(environ, overrides))
 
     # -- as a middleware --------------------------------------------------------------------------------------------
@@ -206,10 +210,14 @@ class ExterviewAuth:
         refuse_pickling(self)
 
 
+def _named(value: object) -> str:
+    return f"the class {value.__name__}; make one" if isinstance(value, type) else type(value).__name__
+
+
 def _check_callables(login: object, **hooks: object) -> None:
-    if not callable(login):
+    if not callable(login) or isinstance(login, type):
         raise ConfigurationError(
-            f"login is an async callable such as PasswordLogin(email, password), not {type(login).__name__}"
+            f"login is an async callable such as PasswordLogin(email, password), not {_named(login)}"
         )
     for name, hook in hooks.items():
         if hook is not None and not callable(hook):

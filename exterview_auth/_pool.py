@@ -35,7 +35,7 @@ class AuthPool:
     __slots__ = ("_alive", "_closed", "_factory", "_kept")
 
     def __init__(self, factory: Callable[[str], ExterviewAuth], *, maxsize: int = 1024) -> None:
-        if not callable(factory):
+        if not callable(factory) or isinstance(factory, ExterviewAuth):
             raise ConfigurationError("factory is a callable that makes an ExterviewAuth from an account's name")
         if isinstance(maxsize, bool) or not isinstance(maxsize, int) or maxsize < 1:
             raise ConfigurationError(f"maxsize is the number of accounts to keep, at least 1, not {maxsize!r}")

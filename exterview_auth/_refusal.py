@@ -50,8 +50,7 @@ def or_unauthenticated(test: IsUnauthorized | None) -> IsUnauthorized:
 
 
 async def _refused_in_body(response: ClientResponse) -> bool:
-    too_long = (response.content_length or 0) > LONGEST_GRAPHQL_ANSWER
-    if response.status != 200 or response.content_type not in _GRAPHQL_TYPES or too_long:  # noqa: PLR2004 - OK
+    if not _may_be_graphql(response):
         return False
     body = await read_ahead(response, LONGEST_GRAPHQL_ANSWER)
     if body is None or b"UNAUTHENTICATED" not in body:
@@ -60,11 +59,16 @@ async def _refused_in_body(response: ClientResponse) -> bool:
     return isinstance(errors, list) and any(_code(error) == "UNAUTHENTICATED" for error in errors)
 
 
+def _may_be_graphql(response: ClientResponse) -> bool:
+    short = (response.content_length or 0) <= LONGEST_GRAPHQL_ANSWER
+    return response.status == 200 and response.content_type in _GRAPHQL_TYPES and short  # noqa: PLR2004 - OK
+
+
 async def has_written(request: ClientRequest, response: ClientResponse) -> bool:
     """Whether a refusal of status 200 carries data of what may be a mutation: that is not sent twice (rule 15)."""
-    if response.status == UNAUTHORIZED or request.method == hdrs.METH_GET:
+    if not _may_be_graphql(response) or request.method == hdrs.METH_GET:
         return False
-    data = _parsed(await response.read()).get("data")
+    data = _parsed(await read_ahead(response, LONGEST_GRAPHQL_ANSWER) or b"").get("data")
     if not isinstance(data, dict) or all(value is None for value in data.values()):
         return False
     return may_write(await _text_of(request))

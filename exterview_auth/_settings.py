@@ -23,6 +23,7 @@ SANDBOX = "https://sandbox-api.exterview.ai/graphql"
 LONGEST = 10.0**9
 """The largest number that a limit in seconds, or a count, can have."""
 
+_EXAMPLES = {"token_endpoint": "https://login.example.com/oauth/token"}
 _NAMED = {"production": PRODUCTION, "sandbox": SANDBOX}
 _WITH_TLS = {"https": "https", "wss": "https", "http": "http", "ws": "http"}
 
@@ -31,10 +32,10 @@ def endpoint_url(endpoint: str | URL) -> URL:
     """*endpoint* (``"production"``, ``"sandbox"`` or a URL) as a URL that credentials may be sent to."""
     if not isinstance(endpoint, str | URL):
         raise ConfigurationError(f"endpoint is 'production', 'sandbox' or a URL, not {type(endpoint).__name__}")
-    return checked_url(_NAMED.get(str(endpoint), endpoint), "endpoint")
+    return checked_url(_NAMED.get(str(endpoint).lower(), endpoint), "endpoint", or_else=", 'production' or 'sandbox'")
 
 
-def checked_url(url: str | URL, what: str) -> URL:
+def checked_url(url: str | URL, what: str, *, or_else: str = "") -> URL:
     """*url*, absolute, without credentials in it, and HTTPS or loopback; errors name it as *what*."""
     try:
         parsed = URL(url)
@@ -42,7 +43,9 @@ def checked_url(url: str | URL, what: str) -> URL:
     except (TypeError, ValueError):
         usable = False
     if not usable:
-        raise ConfigurationError(f"{what} is not an absolute http(s) URL; give one like {PRODUCTION}")
+        raise ConfigurationError(
+            f"{what} is not an absolute http(s) URL{or_else}; give one like {_EXAMPLES.get(what, PRODUCTION)}"
+        )
     if parsed.user is not None or parsed.password is not None:
         raise ConfigurationError(f"{what} has a user name or password in it; take them out of the URL")
     require_safe_transport(parsed, what)
@@ -122,6 +125,8 @@ def checked_account(account: object, login: object, *, shared: bool) -> str:
     if account is not None and (not isinstance(account, str) or not account):
         raise ConfigurationError("account is the name of the account as text, and not empty")
     name = account or getattr(login, "identity", None)
+    if name is not None and not isinstance(name, str):
+        raise ConfigurationError(f"a login's identity names the account as text, not {type(name).__name__}")
     if not name and shared:
         raise ConfigurationError("a store needs to know whose token it holds; give account= a name for the account")
     return str(name or "")

@@ -175,3 +175,11 @@ def test_a_keys_file_that_gives_no_key_is_named_at_once(tmp_path: Path, content:
         arguments("EXTERVIEW_API_KEY", EXTERVIEW_API_KEY_FILE=str(file))
     assert "a b" not in str(caught.value)
     assert caught.value.__context__ is None
+
+
+def test_a_misspelt_override_and_a_missing_environment_are_named() -> None:
+    """Bad input: before anything else is looked for."""
+    with pytest.raises(ConfigurationError, match="no argument 'endpont'"):
+        ExterviewAuth.from_env({}, endpont="production")
+    with pytest.raises(ConfigurationError, match=r"os\.environ, not NoneType"):
+        ExterviewAuth.from_env(None)  # type: ignore[arg-type]  # a wrong use

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -142,3 +143,8 @@ def test_a_star_import_gives_every_name() -> None:
     """``from exterview_auth import *`` works, and gives what ``__all__`` says."""
     program = f"from exterview_auth import *\nassert set({EXPORTS!r}) <= set(globals())"
     assert "exterview_auth.sandbox" not in fresh(program)
+
+
+def test_the_version_is_the_distributions() -> None:
+    """One place says it."""
+    assert exterview_auth.__version__ == version("exterview-auth")

@@ -270,6 +270,7 @@ async def test_an_answer_that_is_no_graphql_is_not_read() -> None:
     [
         ({"query": ""}, "query"),
         ({"query": None}, "query"),
+        ({"query": "{ a }", "operation_name": 5}, "operation_name"),
         ({"query": "{ a }", "variables": [1]}, "variables"),
         ({"query": "{ a }", "files": {"file": b""}}, r"variables\.file"),
         ({"query": "{ a }", "files": {1: b""}}, r"variables\.file"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from typing import Any
 
@@ -22,6 +23,7 @@ from exterview_auth import (
     LoginContext,
     LoginError,
     LoginUnavailableError,
+    MemoryStore,
     ReentrantLoginError,
     StaticLogin,
     Token,
@@ -392,6 +394,13 @@ async def test_a_login_that_raises_for_status_is_understood(status: int, expecte
             assert "c2VjcmV0" not in f"{caught.value!r}{caught.value.__cause__!r}{caught.value.__context__!r}"
 
 
+async def test_a_login_that_is_not_async_is_told_so() -> None:
+    """Bad input: the sentence says what to make of it."""
+    async with scene(login=lambda _context: Token("token")) as at:
+        with pytest.raises(LoginError, match="returned Token at once; make it an async callable"):
+            await at.post()
+
+
 async def test_a_login_is_not_redirected_off_its_origin() -> None:
     """Rule 22: neither by the session that it is given, nor to plain HTTP."""
     async with Api() as api, Api() as other:
@@ -555,6 +564,25 @@ async def test_others_are_renewed_although_one_caller_is_always_refused() -> Non
         assert [(await at.post())[0] for _ in range(3)] in ([200, 200, 200], [401, 200, 200])
 
 
+async def test_a_refusal_of_ones_own_kind_with_an_endless_body_is_given_up_too() -> None:
+    """The fault table: what ``is_unauthorized`` knows need not be a 401, nor have an end."""
+
+    async def endless(request: web.Request, _body: bytes) -> web.StreamResponse:
+        response = web.StreamResponse(status=418, headers={"Content-Type": "application/json"})
+        await response.prepare(request)
+        with contextlib.suppress(ConnectionError, asyncio.CancelledError):
+            while True:
+                await response.write(b"x")
+                await asyncio.sleep(0.02)
+        return response
+
+    async with scene(is_unauthorized=lambda response: response.status == 418) as at:
+        await at.post()
+        at.api.refusals["/graphql"] = endless
+        at.api.revoke()
+        assert (await asyncio.wait_for(at.post(), 10))[0] == 200
+
+
 async def test_a_refusal_that_cancels_is_contained(caplog: pytest.LogCaptureFixture) -> None:
     """The fault table: ``is_unauthorized`` that raises `CancelledError` is a broken hook; a real cancellation is one."""
     hanging = asyncio.Event()
@@ -672,6 +700,9 @@ async def test_is_unauthorized_replaces_the_test_and_its_mistakes_are_contained(
         ({"origins": "https://a/"}, "brackets"),
         ({"origins": ["http://a/"]}, "HTTPS"),
         ({"origins": None}, "brackets"),
+        ({"login": StaticLogin}, "the class StaticLogin; make one"),
+        ({"store": MemoryStore, "account": "a"}, "the class MemoryStore; make one"),
+        ({"endpoint": "prod"}, "'production' or 'sandbox'"),
         ({"store": object(), "account": "a"}, "store"),
         ({"login_timeout": 0}, "login_timeout"),
         ({"login_timeout": float("nan")}, "login_timeout"),

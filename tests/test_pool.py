@@ -144,7 +144,9 @@ async def test_one_owner_that_cannot_be_closed_does_not_keep_the_others_open(mon
         await second.token()
 
 
-@pytest.mark.parametrize("arguments", [{"factory": None}, {"maxsize": 0}, {"maxsize": "many"}, {"maxsize": True}])
+@pytest.mark.parametrize(
+    "arguments", [{"factory": None}, {"factory": factory("a")}, {"maxsize": 0}, {"maxsize": "many"}, {"maxsize": True}]
+)
 async def test_a_wrong_argument_is_one_sentence(arguments: dict[str, Any]) -> None:
     """Bad input: `ConfigurationError`."""
     with pytest.raises(ConfigurationError):

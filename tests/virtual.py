@@ -42,6 +42,10 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     def time(self) -> float:
         return self.now
 
+    async def shutdown_default_executor(self, timeout: float | None = None) -> None:  # noqa: ASYNC109 - asyncio's own signature
+        """Threads are joined in real time: virtual seconds say nothing about them."""
+        await super().shutdown_default_executor()
+
 
 def now() -> float:
     """The running loop's time: the clock to inject."""
