@@ -114,8 +114,8 @@ def jwt_lifetime(value: str, now: float) -> float | None:
     ``exp - iat``, or ``exp - now`` where that is smaller: an old token from the environment. One that looks expired has
     either expired (the server will say so) or comes from a server whose clock plainly disagrees: ``exp - iat`` then.
     """
-    claims = _jwt_claims(value)
-    expires, issued = _instant(claims.get("exp")), _instant(claims.get("iat"))
+    claims = jwt_claims(value)
+    expires, issued = numeric_date(claims.get("exp")), numeric_date(claims.get("iat"))
     if expires is None:
         return None
     remaining = lifetime_seconds(expires - now)
@@ -125,7 +125,7 @@ def jwt_lifetime(value: str, now: float) -> float | None:
     return min(remaining, whole)
 
 
-def _instant(value: Any) -> float | None:
+def numeric_date(value: Any) -> float | None:
     """A NumericDate (RFC 7519, section 2) as seconds since the epoch."""
     try:
         return None if lifetime_seconds(value) is None else float(value)
@@ -133,7 +133,7 @@ def _instant(value: Any) -> float | None:
         return None
 
 
-def _jwt_claims(value: str) -> dict[str, Any]:
+def jwt_claims(value: str) -> dict[str, Any]:
     parts = value.split(".")
     if len(parts) != 3 or len(value) > MAX_TOKEN_LENGTH:  # noqa: PLR2004 - header, claims, signature
         return {}

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from importlib.metadata import PackageNotFoundError, version
 
 import pytest
 
@@ -47,10 +48,11 @@ def only_sentence(text: str) -> str:
         (["demo", "--nonsense"], "exterview-auth demo --help"),
         (["check", "--timeout", "0"], "--timeout"),
         (["check", "--timeout", "nan"], "--timeout"),
+        (["check", "--timeout", "1e30"], "--timeout is a positive number of seconds, at most 1000000000, not 1e+30"),
         (["token", "--timeout", "soon"], "--timeout"),
         (["token", "--json"], "no such option: --json"),
-        (["sandbox", "--port", "70000"], "70000"),
-        (["sandbox", "--port", "-1"], "-1"),
+        (["sandbox", "--port", "70000"], "--port is a number from 0 (any free port) to 65535, not 70000"),
+        (["sandbox", "--port", "-1"], "--port is a number from 0 (any free port) to 65535, not -1"),
         (["sandbox", "--port", "http"], "--port"),
     ],
 )
@@ -111,15 +113,31 @@ def test_a_wrong_environment_exits_2_and_names_the_variable(
     assert SECRET not in sentence
 
 
+@pytest.mark.parametrize("option", ["--help", "-h"])
 @pytest.mark.parametrize("command", [[], ["demo"], ["check"], ["token"], ["sandbox"]])
-def test_help_is_plain_and_exits_0(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_help_is_plain_and_exits_0(option: str, command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     """Every command has its help, without boxes and control codes."""
-    assert main([*command, "--help"]) == 0
+    assert main([*command, option]) == 0
     printed = capsys.readouterr()
     assert printed.out.startswith("Usage: exterview-auth")
     assert printed.out.isascii()
     assert "\x1b" not in printed.out
     assert printed.err == ""
+
+
+def test_the_version(capsys: pytest.CaptureFixture[str]) -> None:
+    """That of the installed package, alone on one line."""
+    assert main(["--version"]) == 0
+    assert capsys.readouterr() == (f"exterview-auth {version('exterview-auth')}\n", "")
+
+
+def test_a_copy_that_is_not_installed_has_no_version(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One sentence instead of a traceback."""
+    monkeypatch.setattr("exterview_auth._cli._app.version", _raising(PackageNotFoundError("exterview-auth")))
+    assert main(["--version"]) == 2
+    assert "not installed" in only_sentence(capsys.readouterr().err)
 
 
 @pytest.mark.parametrize("module", ["typer", "rich", "graphql"])

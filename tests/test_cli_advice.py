@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import inspect
+import json
+from datetime import UTC, datetime
 from pathlib import Path
 
 import aiohttp
@@ -10,7 +13,7 @@ import pytest
 from aiohttp.client_reqrep import ConnectionKey
 
 from exterview_auth import errors
-from exterview_auth._cli._account import credentials_of
+from exterview_auth._cli._account import credentials_of, expiry_of
 from exterview_auth._cli._advice import Credentials, Situation, advice
 from exterview_auth._cli._scrubber import Scrubber
 
@@ -60,6 +63,86 @@ def test_each_error_has_its_sentence(error: Exception, says: str) -> None:
     assert "\n" not in told.sentence
     assert told.hint
     assert told.exit_code == 1
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (errors.ApiError("the API answered 503", status=503), "the API answered 503"),
+        (errors.ApiError("Come back later.", status=503), 'the API answered 503 ("Come back later")'),
+        (
+            errors.ApiError("the API answered with text/html that is no JSON object", status=200),
+            "the API answered with text/html that is no JSON object",
+        ),
+        (
+            errors.BadRequestError("the API answered 400", status=400),
+            "the API answered 400: a header is missing or has the wrong format",
+        ),
+        (
+            errors.GraphQLError("the API answered with errors", status=200, errors=[], data=None),
+            "the API took the credentials and then failed with a GraphQL error",
+        ),
+    ],
+)
+def test_the_librarys_own_words_are_not_quoted(error: Exception, message: str) -> None:
+    """Only a server's are: the library's would say the same twice."""
+    assert advice(error, PASSWORD).message == message
+
+
+@pytest.mark.parametrize(
+    ("words", "header"),
+    [
+        ("'The x-api-key header is missing'", "x-api-key"),
+        ("'Missing required header: X-API-KEY'", "x-api-key"),
+        ("'an API key is required'", "x-api-key"),
+        ("'The Content-Type header is missing'", "Content-Type"),
+    ],
+)
+def test_a_header_that_a_login_lost_is_not_called_wrong(words: str, header: str) -> None:
+    """It was sent, so something on the way has dropped it."""
+    told = advice(errors.CredentialsRejectedError(f"refused: it answered 400, {words}", reason="api_key"), PASSWORD)
+    assert told.message == f"the login answered 400: the header {header} did not arrive"
+    assert "proxy" in told.hint
+    assert "not accepted" not in told.sentence
+
+
+@pytest.mark.parametrize("answer", ["401, 'The x-api-key is missing'", "400, 'Invalid API key'", "400"])
+def test_other_refusals_of_the_key_stay_what_they_are(answer: str) -> None:
+    """Only 400 and "missing" together speak of a header that did not arrive."""
+    told = advice(errors.CredentialsRejectedError(f"refused: it answered {answer}", reason="api_key"), PASSWORD)
+    assert "x-api-key is not accepted" in told.sentence
+
+
+def test_an_expired_token_is_said_to_be_one() -> None:
+    """Where the token is what was refused, and not the key."""
+    situation = Situation(Credentials.FIXED_TOKEN, Scrubber({}), datetime(2025, 1, 2, 3, 4, 5, tzinfo=UTC))
+    says = "the token itself says that it expired on 2025-01-02 03:04:05 UTC"
+    assert says in advice(errors.UnauthorizedError("Invalid bearer token", status=401), situation).message
+    assert says in advice(errors.UnauthorizedError("", status=401), situation).message
+    assert says in advice(errors.LoginBudgetExceededError(), situation).message
+    assert says not in advice(errors.UnauthorizedError("Invalid API key", status=401), situation).sentence
+
+
+def _jwt(claims: object) -> str:
+    return f"e30.{base64.urlsafe_b64encode(json.dumps(claims).encode()).decode().rstrip('=')}.c2ln"
+
+
+@pytest.mark.parametrize(
+    ("environ", "expected"),
+    [
+        ({"EXTERVIEW_BEARER_TOKEN": _jwt({"exp": 1735787045, "iat": 1735783445})}, 1735787045),
+        ({"EXTERVIEW_BEARER_TOKEN": f" Bearer {_jwt({'exp': 1735787045})} "}, 1735787045),
+        ({"EXTERVIEW_BEARER_TOKEN": _jwt({"exp": 4102444800})}, None),
+        ({"EXTERVIEW_BEARER_TOKEN": _jwt({"exp": "soon"})}, None),
+        ({"EXTERVIEW_BEARER_TOKEN": "opaque"}, None),
+        ({"EXTERVIEW_BEARER_TOKEN": _jwt({"exp": 1735787045}), "EXTERVIEW_EMAIL": "a@b.example"}, None),
+        ({}, None),
+    ],
+)
+def test_when_the_environments_token_expired(environ: dict[str, str], expected: int | None) -> None:
+    """By its own words, in UTC; not where it has not, does not say, or is not in use."""
+    expired = expiry_of(environ)
+    assert (None if expired is None else expired.timestamp()) == expected
 
 
 def test_a_configuration_error_is_wrong_use() -> None:

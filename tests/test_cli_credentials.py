@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import os
 import socket
@@ -203,6 +204,39 @@ def test_with_a_fixed_token_the_refused_header_is_named(
     told = sentence_of(capsys)
     assert f"the header {header} is not accepted" in told
     assert variable in told
+
+
+def test_an_expired_token_is_told_to_be_one(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The time is the token's own, in UTC; nothing else of it is printed."""
+    claims = base64.urlsafe_b64encode(b'{"exp": 1735787045, "sub": "somebody"}').decode().rstrip("=")
+    fixed_token(monkeypatch, f"e30.{claims}.c2ln")
+    assert main(["check"]) == 1
+    told = sentence_of(capsys)
+    assert "the token itself says that it expired on 2025-01-02 03:04:05 UTC; put a new token into" in told
+    assert claims not in told
+    assert "somebody" not in told
+
+
+def test_a_login_whose_key_got_lost(
+    server: Callable[[Answer], None],
+    sandbox: Sandbox,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """A proxy may have dropped it; the key is not said to be wrong."""
+
+    async def answer(_request: web.BaseRequest) -> web.StreamResponse:
+        return web.json_response({"error": "The x-api-key header is missing"}, status=400)
+
+    server(answer)
+    monkeypatch.setenv("EXTERVIEW_EMAIL", sandbox.email)
+    monkeypatch.setenv("EXTERVIEW_PASSWORD", sandbox.password)
+    assert main(["check"]) == 1
+    told = sentence_of(capsys)
+    assert "the header x-api-key did not arrive" in told
+    assert "proxy" in told
 
 
 def test_a_key_without_permission(

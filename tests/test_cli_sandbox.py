@@ -24,6 +24,14 @@ COMMAND = [sys.executable, "-m", "exterview_auth"]
 VARIABLES = ["EXTERVIEW_ENDPOINT", "EXTERVIEW_API_KEY", "EXTERVIEW_EMAIL", "EXTERVIEW_PASSWORD"]
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """SIGINT as it is by default, also where the runner was started with it ignored: children inherit that."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @contextmanager
 def running(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], dict[str, str]]]:
     """The process, and the environment that it printed."""
@@ -39,6 +47,7 @@ def running(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], dict[str, 
             process.kill()
 
 
+@pytest.mark.usefixtures("interruptible")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_check_passes_with_what_it_prints_and_a_signal_ends_it(
     number: signal.Signals, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

@@ -16,7 +16,8 @@ pytest.importorskip("graphql")
 
 from exterview_auth._cli import main
 from exterview_auth._cli.demo import _scenario
-from exterview_auth._cli.demo._scenario import connections_for, play
+from exterview_auth._cli.demo._bounds import connections_for
+from exterview_auth._cli.demo._scenario import play
 from exterview_auth._cli.demo._timeline import Timeline
 from exterview_auth._cli.demo._workload import Kind, Workload, WrongAnswerError, mix_of, resume_of
 
@@ -28,6 +29,14 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Less to wait for than people want to see."""
     monkeypatch.setattr(_scenario, "LOGIN_DELAY", 0.02)
     monkeypatch.setattr(_scenario, "LATENCY", 0.005)
+
+
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """SIGINT as it is by default, also where the runner was started with it ignored: children inherit that."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 def ignore(_timeline: Timeline) -> None:
@@ -44,11 +53,12 @@ def test_the_command_ends_with_a_picture_and_a_summary() -> None:
     assert "\r" not in done.stdout
     assert [line.split()[0] for line in lines if line[:1].isalpha()][1:] == [
         *("sent", "refused", "waiting", "replayed", "answered"),
-        *("requests", "in", "logins", "replays", "failures", "wall", "server"),
+        *("requests", "logins", "replays", "failures", "wall", "server"),
     ]
     assert "logins    2: 1 at the start, 1 after the revocation" in lines
     assert "failures  0" in lines
     assert max(map(len, lines)) <= 80
+    assert len(lines) <= 22
 
 
 def test_json_is_one_line_and_its_numbers_agree(capsys: pytest.CaptureFixture[str]) -> None:
@@ -125,9 +135,45 @@ async def test_requests_in_flight_are_bounded(monkeypatch: pytest.MonkeyPatch) -
 
 
 @pytest.mark.parametrize(("requests", "connections"), [(1, 1), (7, 1), (8, 2), (1000, 100), (100_000, 100)])
-def test_connections_are_bounded(requests: int, connections: int) -> None:
+def test_connections_are_bounded(requests: int, connections: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """At most a hundred, and fewer than there are requests."""
+    _limit_descriptors(monkeypatch, 4096)
     assert connections_for(requests) == connections
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such limit")
+@pytest.mark.parametrize(("limit", "connections"), [(10, 1), (41, 1), (64, 12), (128, 44), (256, 100), (-1, 100)])
+def test_connections_fit_the_descriptors(limit: int, connections: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two for each, as the server is in the same process; -1 stands for no limit."""
+    import resource  # noqa: PLC0415 - not on Windows
+
+    _limit_descriptors(monkeypatch, resource.RLIM_INFINITY if limit < 0 else limit)
+    assert connections_for(1000) == connections
+
+
+def test_where_descriptors_are_not_limited(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Windows does not have the module that knows."""
+    monkeypatch.setitem(sys.modules, "resource", None)
+    assert connections_for(1000) == 100
+
+
+def _limit_descriptors(monkeypatch: pytest.MonkeyPatch, soft: int) -> None:
+    if sys.platform != "win32":
+        monkeypatch.setattr("resource.getrlimit", lambda _which: (soft, soft))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such limit")
+@pytest.mark.parametrize("limit", [64, 128])
+def test_few_descriptors_are_enough(limit: int) -> None:
+    """The demo ends without a failure, and without a word about sockets."""
+    limited = f'ulimit -n {limit}; exec "$0" -m exterview_auth demo --requests 400 --json'
+    done = subprocess.run(
+        ["sh", "-c", limited, sys.executable], capture_output=True, text=True, timeout=50, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    told = json.loads(done.stdout)
+    assert (told["ok"], told["failed"]) == (400, 0)
+    assert told["connections"] == (limit - 40) // 2
 
 
 def _failing(errors: Iterator[Exception | None]) -> object:
@@ -174,6 +220,7 @@ def test_resumes_differ() -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no os.kill for SIGINT")
+@pytest.mark.usefixtures("interruptible")
 def test_ctrl_c_in_mid_flight_leaves_nothing_behind(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -191,14 +238,18 @@ def test_ctrl_c_in_mid_flight_leaves_nothing_behind(
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT for one child")
+@pytest.mark.usefixtures("interruptible")
 def test_ctrl_c_ends_it_cleanly() -> None:
     """Exit code 130 and one sentence, no traceback, also while modules are still being imported."""
     command = [*COMMAND, "--requests", "100000"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline().startswith("Sending 100000 requests")
-        process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=20)
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline().startswith("Sending 100000 requests")
+            process.send_signal(signal.SIGINT)
+            out, err = process.communicate(timeout=20)
+        finally:
+            process.kill()
     assert (process.returncode, out) == (130, "")
     assert err.startswith("exterview-auth: interrupted")
     assert err.count("\n") == 1

@@ -12,6 +12,7 @@ pytest.importorskip("rich")
 pytest.importorskip("graphql")
 
 from exterview_auth._cli._terminal import console
+from exterview_auth._cli.demo import _scenario
 from exterview_auth._cli.demo._scenario import Story
 from exterview_auth._cli.demo._screen import Screen
 from exterview_auth._cli.demo._summary import as_dict, summary
@@ -36,11 +37,12 @@ class Stream(io.StringIO):
 
 @pytest.fixture(autouse=True)
 def terminal(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A plain one, whatever the developer's is."""
+    """A plain one, whatever the developer's is, and descriptors enough."""
     for name in ("NO_COLOR", "FORCE_COLOR", "COLORTERM", "TTY_COMPATIBLE", "TTY_INTERACTIVE"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("TERM", "xterm-256color")
     monkeypatch.setenv("COLUMNS", "100")
+    monkeypatch.setattr("exterview_auth._cli.demo._bounds._affordable", lambda: 100)
 
 
 def timeline() -> Timeline:
@@ -125,6 +127,13 @@ def test_one_request_is_not_many() -> None:
     assert stream.getvalue().startswith("Sending 1 request at once")
 
 
+def test_what_is_not_sent_at_once_is_not_said_to_be() -> None:
+    """Beyond five thousand, the first line has both numbers."""
+    stream = Stream(is_terminal=False)
+    Screen(console(stream), 100_000, quiet=False).begin()
+    assert stream.getvalue() == "Sending 100000 requests, 5000 at once, to a sandbox on this machine ...\n"
+
+
 def story(**changes: object) -> Story:
     """A thousand requests that went well."""
     told = Story(1000, seconds=2.0, logins_before=1, logins=2, replays=600, waiting_peak=1000)
@@ -137,12 +146,11 @@ def story(**changes: object) -> Story:
 def test_the_summary() -> None:
     """Requests, logins, replays, failures, wall time, and the same by the server's count."""
     assert dict(summary(story())) == {
-        "requests": "1000: 500 queries, 250 mutations, 250 uploads",
-        "in flight": "1000 at once on 100 connections",
+        "requests": "1000: 500 queries, 250 mutations, 250 uploads; 100 connections",
         "logins": "2: 1 at the start, 1 after the revocation",
         "replays": "600, each after a 401 and with the new token",
         "failures": "0",
-        "wall time": "2.00 s, 500 requests a second",
+        "wall time": "2.00 s; the sandbox takes 50 ms for an answer and 300 ms for a login",
         "server": "1000 x 200, 600 x 401; 2 logins, at most 1 at a time",
     }
 
@@ -151,6 +159,18 @@ def test_the_summary_fits_a_terminal() -> None:
     """Whatever the numbers, no line is longer than 80 columns."""
     many = story(requests=100_000, seconds=199.99, replays=5000, statuses={200: 100_000, 401: 5000})
     assert max(len(text) + 10 for _, text in summary(many)) <= 80
+
+
+def test_the_summary_tells_the_sandboxs_real_pace(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The wall time is explained by what the sandbox was told to take."""
+    monkeypatch.setattr(_scenario, "LATENCY", 0.02)
+    monkeypatch.setattr(_scenario, "LOGIN_DELAY", 0.5)
+    assert dict(summary(story()))["wall time"].endswith("20 ms for an answer and 520 ms for a login")
+
+
+def test_no_replay_is_just_zero() -> None:
+    """There is no 401 that it came after."""
+    assert dict(summary(story(replays=0)))["replays"] == "0"
 
 
 def test_a_revocation_that_came_last() -> None:

@@ -472,6 +472,9 @@ async def test_the_page_explains_itself_and_holds_no_secret(sandbox: Sandbox, ht
         counters = await response.text()
     assert "Exterview sandbox" in page
     assert "NONCE" not in page
+    assert '<th scope="col">Status</th><th scope="col">Answers</th>' in page
+    assert "Most logins at once" in page
+    assert "@media (max-width: 600px)" in page
     for secret in (token, sandbox.api_key, sandbox.restricted_api_key, sandbox.password, sandbox.client_secret):
         assert secret not in page + counters
     assert '"requests":0' in counters

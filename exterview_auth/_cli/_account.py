@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from aiohttp import ClientSession, ClientTimeout
 
 from exterview_auth import AuthSession, ExterviewAuth
+from exterview_auth._settings import LONGEST
+from exterview_auth._token import numeric_date, jwt_claims
 from exterview_auth.errors import ConfigurationError
+from exterview_auth.logins._bearer import without_bearer
 
 from ._advice import Credentials
 from ._scrubber import Scrubber
@@ -32,11 +37,20 @@ def credentials_of(environ: Mapping[str, str]) -> Credentials:
     return Credentials.FIXED_TOKEN if has_token else Credentials.TOKEN_FILE
 
 
+def expiry_of(environ: Mapping[str, str]) -> datetime | None:
+    """When the token in ``EXTERVIEW_BEARER_TOKEN`` expired by its own words, or ``None`` if it did not or is not in use."""
+    if credentials_of(environ) is not Credentials.FIXED_TOKEN:
+        return None
+    token = without_bearer(environ["EXTERVIEW_BEARER_TOKEN"].strip())
+    expires = numeric_date(jwt_claims(token).get("exp"))  # `Token.expires_at` takes an expired one for a wrong clock's
+    return None if expires is None or expires > time.time() else datetime.fromtimestamp(expires, UTC)
+
+
 @asynccontextmanager
 async def opened_account(seconds: float, scrubber: Scrubber) -> AsyncIterator[Account]:
     """The environment's account; each token that it gets is told to *scrubber*, each wait takes *seconds* at most."""
-    if not 0 < seconds < float("inf"):
-        raise ConfigurationError(f"--timeout is a positive number of seconds, not {seconds:g}")
+    if not 0 < seconds <= LONGEST:
+        raise ConfigurationError(f"--timeout is a positive number of seconds, at most {LONGEST:.0f}, not {seconds:g}")
     auth = ExterviewAuth.from_env(
         os.environ, login_timeout=seconds, on_token=lambda new, _old, _reason: scrubber.hide(new.value)
     )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 from functools import singledispatch
 
@@ -35,10 +37,16 @@ class Credentials(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Situation:
-    """In which an error came up: the *credentials* in use, and a *scrubber* for what a server wrote."""
+    """
+    In which an error came up.
+
+    The *credentials* in use, a *scrubber* for what a server wrote, and when a token from the environment *expired* by
+    its own words.
+    """
 
     credentials: Credentials
     scrubber: Scrubber
+    expired: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +65,14 @@ class Advice:
 
 _KEY = "put a key that is in force into EXTERVIEW_API_KEY (keys are rotated every 90 days)"
 _ENDPOINT = "check EXTERVIEW_ENDPOINT or EXTERVIEW_ENVIRONMENT, the network and any proxy"
+
+_OWN_WORDS = "the API answered"
+"""How the library's sentence begins where the server had none."""
+_MISSING = re.compile(r"\b(?:missing|required)\b", re.IGNORECASE)
+_SENT_WITH_A_LOGIN = {
+    "x-api-key": re.compile(r"\bapi[\s_-]?key\b", re.IGNORECASE),
+    "Content-Type": re.compile(r"\bcontent-type\b", re.IGNORECASE),
+}
 
 
 @singledispatch
@@ -87,7 +103,8 @@ def _(error: UnauthorizedError, situation: Situation) -> Advice:
         return Advice(f"the API answered 401{_said(error, situation)}: the header x-api-key is not accepted", _KEY)
     what = "the header Authorization" if "token" in words and "key" not in words else "x-api-key or Authorization"
     return Advice(
-        f"the API answered 401{_said(error, situation)}: {what} is not accepted", _new_token(situation.credentials)
+        f"the API answered 401{_said(error, situation)}: {what} is not accepted{_expired(situation)}",
+        _new_token(situation.credentials),
     )
 
 
@@ -110,11 +127,20 @@ def _(error: GraphQLError, situation: Situation) -> Advice:
 @advice.register
 def _(error: ApiError, situation: Situation) -> Advice:
     hint = "try again later" if error.status >= 500 else _ENDPOINT  # noqa: PLR2004 - the server's own failures
-    return Advice(f"the API answered {error.status}{_said(error, situation)}", hint)
+    said = _said(error, situation)
+    words = _words(error, situation)
+    told_by_the_library = not said and words.startswith(_OWN_WORDS)
+    return Advice(words if told_by_the_library else f"the API answered {error.status}{said}", hint)
 
 
 @advice.register
 def _(error: CredentialsRejectedError, situation: Situation) -> Advice:
+    header = _lost_header(str(error))
+    if header:
+        return Advice(
+            f"the login answered 400: the header {header} did not arrive",
+            "it was sent, so look for a proxy that drops it, and check EXTERVIEW_ENDPOINT",
+        )
     if error.reason in {"api_key", "client"}:
         return Advice("the login was refused: the header x-api-key is not accepted", _KEY)
     if error.reason == "user":
@@ -136,7 +162,8 @@ def _(error: LoginUnavailableError, situation: Situation) -> Advice:
 @advice.register
 def _(_error: LoginBudgetExceededError, situation: Situation) -> Advice:
     return Advice(
-        "each new token is refused: the header Authorization is not accepted", _new_token(situation.credentials)
+        f"each new token is refused: the header Authorization is not accepted{_expired(situation)}",
+        _new_token(situation.credentials),
     )
 
 
@@ -176,8 +203,23 @@ def _(error: OSError, _situation: Situation) -> Advice:
 
 
 def _said(error: ApiError, situation: Situation) -> str:
+    """The server's words, if it had any: without them, the error has the library's own."""
     words = situation.scrubber.clean(error.message).rstrip(". ")
-    return f' ("{words}")' if words else ""
+    return f' ("{words}")' if words and not words.startswith(_OWN_WORDS) else ""
+
+
+def _lost_header(sentence: str) -> str | None:
+    """The header that a login's 400 calls missing, though it was sent."""
+    words = sentence.partition("answered 400")[2]
+    if not _MISSING.search(words):
+        return None
+    return next((name for name, pattern in _SENT_WITH_A_LOGIN.items() if pattern.search(words)), None)
+
+
+def _expired(situation: Situation) -> str:
+    if situation.expired is None:
+        return ""
+    return f", and the token itself says that it expired on {situation.expired:%Y-%m-%d %H:%M:%S} UTC"
 
 
 def _words(error: Exception, situation: Situation) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
 from typing import Annotated
 
 import typer
@@ -20,6 +21,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
 
 _UsageError: type[Exception] = typer.BadParameter.__bases__[0]  # typer has it, under no name of its own
@@ -46,6 +48,28 @@ def run(arguments: Sequence[str]) -> int:
     if code == ExitCode.INTERRUPTED:
         raise KeyboardInterrupt  # which typer has turned into this code
     return code
+
+
+def _print_version(wanted: bool) -> None:  # noqa: FBT001 - how typer calls it
+    if not wanted:
+        return
+    try:
+        print(f"exterview-auth {version('exterview-auth')}")
+    except PackageNotFoundError:
+        raise ConfigurationError(
+            "this copy is not installed and has no version; run: pip install exterview-auth"
+        ) from None
+    raise typer.Exit
+
+
+@app.callback()
+def common(
+    *,
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """What every command has in common."""
 
 
 @app.command()

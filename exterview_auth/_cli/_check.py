@@ -11,7 +11,7 @@ import aiohttp
 
 from exterview_auth import Token
 
-from ._account import Account, credentials_of, opened_account
+from ._account import Account, credentials_of, expiry_of, opened_account
 from ._advice import Advice, Credentials, Situation, advice
 from ._complain import complain
 from ._exit_code import ExitCode
@@ -34,7 +34,8 @@ def run_check(*, as_json: bool, timeout: float) -> ExitCode:
     """Check and tell; the exit code says how it went."""
     scrubber = Scrubber(os.environ)
     outcome = asyncio.run(_checked(timeout, scrubber))
-    told = advice(outcome.error, Situation(outcome.credentials, scrubber)) if outcome.error else None
+    situation = Situation(outcome.credentials, scrubber, expiry_of(os.environ))
+    told = advice(outcome.error, situation) if outcome.error else None
     if as_json:
         print(json.dumps(_as_json(outcome, told)))
     elif told is None:

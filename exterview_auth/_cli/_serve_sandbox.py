@@ -9,13 +9,18 @@ import signal
 import sys
 from collections.abc import Iterator
 
+from exterview_auth.errors import ConfigurationError
 from exterview_auth.sandbox import Sandbox
 
 from ._exit_code import ExitCode
 
+_HIGHEST_PORT = 65_535
+
 
 def run_sandbox(port: int) -> ExitCode:
     """Serve on *port* (0: any free one) until SIGINT or SIGTERM."""
+    if not 0 <= port <= _HIGHEST_PORT:
+        raise ConfigurationError(f"--port is a number from 0 (any free port) to {_HIGHEST_PORT}, not {port}")
     asyncio.run(_serve(port))
     return ExitCode.FINE
 

@@ -2,7 +2,7 @@
 The demo's plot: a cold start, a storm of requests, and every token revoked in mid-flight.
 
 Client and sandbox are in one process and talk over real sockets. At most `MOST_CONNECTIONS` are open, as with aiohttp's
-own default, and at most `MOST_IN_FLIGHT` requests are under way: beyond these, the next is made when one is answered.
+own default (fewer where descriptors are scarce), and at most `MOST_IN_FLIGHT` requests are under way: beyond these, the next is made when one is answered.
 """
 
 from __future__ import annotations
@@ -20,12 +20,11 @@ import aiohttp
 from exterview_auth import AuthSession, ExterviewAuth, PasswordLogin, StaticLogin
 from exterview_auth.sandbox import Sandbox, SandboxStats
 
+from ._bounds import MOST_IN_FLIGHT, connections_for
 from ._recorder import Recorder
 from ._timeline import Counts, Timeline
 from ._workload import Catalogue, Workload, WrongAnswerError, candidate_ids
 
-MOST_CONNECTIONS = 100
-MOST_IN_FLIGHT = 5_000
 LOGIN_DELAY = 0.25
 """Seconds that the sandbox takes for a login: long enough to see the others wait."""
 LATENCY = 0.05
@@ -57,11 +56,6 @@ class Story:
     def failed(self) -> int:
         """Requests whose caller got no good answer."""
         return self.failures.total()
-
-
-def connections_for(requests: int) -> int:
-    """A quarter of the requests have one, so that there are some left to send when the tokens are revoked."""
-    return max(1, min(MOST_CONNECTIONS, requests // 4))
 
 
 async def play(requests: int, on_look: Callable[[Timeline], None]) -> Story:

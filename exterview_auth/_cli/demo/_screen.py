@@ -12,6 +12,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from ._bounds import MOST_IN_FLIGHT
 from ._picture import ASCII, UNICODE, WIDTH, picture
 from ._timeline import Timeline
 
@@ -43,6 +44,8 @@ class Screen:
         plural = "" if self._requests == 1 else "s"
         self._console.print(
             f"Sending {self._requests} request{plural} at once to a sandbox of the API on this machine ..."
+            if self._requests <= MOST_IN_FLIGHT
+            else f"Sending {self._requests} requests, {MOST_IN_FLIGHT} at once, to a sandbox on this machine ..."
         )
 
     @contextmanager
@@ -64,7 +67,7 @@ class Screen:
 
     def end(self, timeline: Timeline, summary: Iterable[tuple[str, str]]) -> None:
         """The picture, and the *summary* as names and what they are."""
-        for line in ["", *self._picture(timeline), ""]:
+        for line in [*self._picture(timeline), ""]:
             self._console.print(line)
         for name, text in summary:
             self._console.print(Text.assemble((f"{name:<10}", "bold"), text))
@@ -76,7 +79,7 @@ class Screen:
             ProgressBar(total=self._requests, completed=counts.answered, width=40),
             f"{counts.answered} answered, {counts.waiting} waiting, {timeline.duration:.1f} s",
         )
-        return Group("", *self._picture(timeline), "", bar)
+        return Group(*self._picture(timeline), "", bar)
 
     def _picture(self, timeline: Timeline) -> list[Text]:
         return picture(timeline, width=min(WIDTH, self._console.width), glyphs=self._glyphs)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ._scenario import MOST_IN_FLIGHT, Story, connections_for
+from . import _scenario
+from ._bounds import connections_for
+from ._scenario import Story
 from ._workload import Kind, mix_of
 
 _PLURALS = {Kind.QUERY: "queries", Kind.MUTATION: "mutations", Kind.UPLOAD: "uploads"}
@@ -12,12 +14,12 @@ _PLURALS = {Kind.QUERY: "queries", Kind.MUTATION: "mutations", Kind.UPLOAD: "upl
 
 def summary(story: Story) -> Iterator[tuple[str, str]]:
     """Name and text of each line."""
-    yield "requests", f"{story.requests}: {_mix(story.requests)}"
-    yield "in flight", _in_flight(story.requests)
+    connections = _count(connections_for(story.requests), "connection")
+    yield "requests", f"{story.requests}: {_mix(story.requests)}; {connections}"
     yield "logins", _logins(story)
-    yield "replays", f"{story.replays}, each after a 401 and with the new token"
+    yield "replays", f"{story.replays}, each after a 401 and with the new token" if story.replays else "0"
     yield "failures", _failures(story)
-    yield "wall time", f"{story.seconds:.2f} s, {story.requests / story.seconds:.0f} requests a second"
+    yield "wall time", f"{story.seconds:.2f} s; {_pace()}"
     yield (
         "server",
         f"{_statuses(story)}; {_count(story.server_logins, 'login')}, at most {story.server_logins_peak} at a time",
@@ -52,8 +54,11 @@ def _mix(requests: int) -> str:
     return ", ".join(f"{count} {kind if count == 1 else _PLURALS[kind]}" for kind, count in kinds)
 
 
-def _in_flight(requests: int) -> str:
-    return f"{min(requests, MOST_IN_FLIGHT)} at once on {_count(connections_for(requests), 'connection')}"
+def _pace() -> str:
+    """What the wall time is made of: the sandbox's own slowness, which a login has twice."""
+    latency = _scenario.LATENCY
+    answer, login = (f"{seconds * 1000:.0f} ms" for seconds in (latency, latency + _scenario.LOGIN_DELAY))
+    return f"the sandbox takes {answer} for an answer and {login} for a login"
 
 
 def _logins(story: Story) -> str:
