@@ -9,9 +9,6 @@ from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
 
 import pytest
-
-pytest.importorskip("typer")
-
 import typer
 
 from exterview_auth._cli import main

@@ -12,10 +12,6 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from typing import Any, TypeVar
 
 import pytest
-
-pytest.importorskip("typer")
-pytest.importorskip("graphql")
-
 from aiohttp import web
 
 from exterview_auth._cli import main

@@ -15,9 +15,6 @@ from contextlib import contextmanager
 
 import pytest
 
-pytest.importorskip("typer")
-pytest.importorskip("graphql")
-
 from exterview_auth._cli import main
 
 COMMAND = [sys.executable, "-m", "exterview_auth"]

@@ -11,9 +11,6 @@ from collections.abc import Iterator
 
 import pytest
 
-pytest.importorskip("typer")
-pytest.importorskip("graphql")
-
 from exterview_auth._cli import main
 from exterview_auth._cli.demo import _scenario
 from exterview_auth._cli.demo._bounds import connections_for

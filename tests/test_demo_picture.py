@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-pytest.importorskip("rich")
-
 from exterview_auth._cli.demo._picture import ASCII, UNICODE, bar_lines, picture, tick_step
 from exterview_auth._cli.demo._timeline import Counts, Mark, Timeline
 

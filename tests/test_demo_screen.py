@@ -8,9 +8,6 @@ from collections import Counter
 
 import pytest
 
-pytest.importorskip("rich")
-pytest.importorskip("graphql")
-
 from exterview_auth._cli._terminal import console
 from exterview_auth._cli.demo import _scenario
 from exterview_auth._cli.demo._scenario import Story

@@ -13,7 +13,7 @@ from aiohttp import ClientSession, ClientTimeout
 
 from exterview_auth import AuthSession, ExterviewAuth
 from exterview_auth._settings import LONGEST
-from exterview_auth._token import numeric_date, jwt_claims
+from exterview_auth._token import jwt_claims, numeric_date
 from exterview_auth.errors import ConfigurationError
 from exterview_auth.logins._bearer import without_bearer
 
