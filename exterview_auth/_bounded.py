@@ -55,3 +55,9 @@ def _ignore_outcome(future: asyncio.Future[Any]) -> None:
 
 async def _as_coroutine(call: Awaitable[T]) -> T:
     return await call
+
+
+def is_being_cancelled() -> bool:
+    """Whether somebody has cancelled the running task: a ``CancelledError`` without that is the called code's own."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0

@@ -21,6 +21,7 @@ from multidict import istr
 
 from ._api_key import ApiKey
 from ._body import BodyFactory, can_be_sent_again, replace
+from ._bounded import is_being_cancelled
 from ._clock import Clock
 from ._events import emit
 from ._grant import Grant
@@ -133,7 +134,7 @@ class Exchange:
             grant = await self._newer(request, manner, refusal)
             if grant is None:
                 return refusal.response
-            self._keeper.counters.replays += grant is not refusal.grant
+            self._keeper.counters.replays += 1
             response, sent_with = await self._send(request, handler, grant)
             if not await self._refused(request, response, sent_with, manner) or grant is refusal.grant:
                 return response
@@ -195,12 +196,8 @@ async def _verdict(test: IsUnauthorized, response: ClientResponse) -> bool:
         verdict = test(response)
         return bool(await verdict if inspect.isawaitable(verdict) else verdict)
     except (Exception, asyncio.CancelledError) as failure:
-        if isinstance(failure, asyncio.CancelledError) and _is_being_cancelled():
+        if isinstance(failure, asyncio.CancelledError) and is_being_cancelled():
+            response.close()
             raise
         emit(logging.ERROR, "is_unauthorized.failed", error=type(failure).__name__)
         return response.status == UNAUTHORIZED
-
-
-def _is_being_cancelled() -> bool:
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0

@@ -116,6 +116,8 @@ class Keeper:
         return self._may_replace(grant)
 
     def _may_replace(self, grant: Grant) -> bool:
+        if grant.dead:
+            return True
         if self._limits.exhausted:
             return not grant.served
         if grant.serving and self._limits.nearly_exhausted:

@@ -73,6 +73,8 @@ class LoginCall:
             return ClientSession(
                 middlewares=(_guard,), timeout=ClientTimeout(total=self._timeout), cookie_jar=DummyCookieJar()
             )
+        if self._session.closed:
+            raise LoginError("login_session is closed; keep it open for as long as the owner is used")
         twin = copy.copy(self._session)
         twin._middlewares = (*self._session._middlewares, _guard)  # noqa: SLF001 - aiohttp has no public one
         return twin

@@ -14,7 +14,7 @@ Origin = tuple[str, str, int | None]
 
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 """The statuses that aiohttp follows."""
-MOST_PENDING = 4096
+MOST_PENDING = 65_536
 """Redirects that are remembered at once; the hop follows at once, unless the caller does not follow redirects."""
 
 

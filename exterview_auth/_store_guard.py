@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from typing import TypeVar
 
-from ._bounded import bounded
+from ._bounded import CancelledItselfError, bounded, is_being_cancelled
 from ._clock import Clock
 from ._events import emit
 from ._stats import Counters
@@ -38,7 +38,7 @@ class StoreGuard:
         self._clock = clock
         self._counters = counters
         self._failures = 0
-        self._rests_until = float("-inf")
+        self._rests_until = self._lock_rests_until = float("-inf")
 
     async def load(self) -> Token | None:
         """What the store holds, or ``None`` also where it is sick or holds something else."""
@@ -66,12 +66,23 @@ class StoreGuard:
                 await self._call(lambda: _done(lock.__aexit__(None, None, None)), "unlock")
 
     async def _acquire(self, seconds: float) -> AbstractAsyncContextManager[object] | None:
-        if self._resting:
+        if self._resting or self._clock() < self._lock_rests_until:
             return None
         try:
             lock = self._store.lock(self._account)
             async with asyncio.timeout(seconds):
                 await lock.__aenter__()
+        except TimeoutError:
+            # Its holder is stuck, not the store: what the holder saved can still be read.
+            self._counters.store_failures += 1
+            self._lock_rests_until = self._clock() + LONGEST_REST
+            emit(logging.WARNING, "store.lock_timeout", account=self._account, seconds=seconds)
+            return None
+        except asyncio.CancelledError:
+            if is_being_cancelled():
+                raise
+            self._failed("lock", CancelledItselfError())
+            return None
         except Exception as failure:  # noqa: BLE001 - a store may raise anything; a login needs no lock
             self._failed("lock", failure)
             return None

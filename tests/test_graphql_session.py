@@ -146,6 +146,25 @@ async def test_graphql_hears_the_owners_own_test_too() -> None:
                 assert await at.client.graphql("{ a }") == {"__typename": "Query"}
 
 
+async def test_a_test_of_ones_own_may_read_the_body() -> None:
+    """Rule 15: GraphQL's 401 is recognised all the same, and a mutation that has done something is not sent twice."""
+
+    async def reads(response: aiohttp.ClientResponse) -> bool:
+        return bool((await response.json()).get("errors"))
+
+    async def reads_in_vain(response: aiohttp.ClientResponse) -> bool:
+        await response.read()
+        return False
+
+    async with scene(is_unauthorized=reads_in_vain) as at:
+        at.api.refusals["/graphql"] = refusing()
+        await at.client.graphql("{ a }")
+        at.api.revoke()
+        assert await at.client.graphql("{ a }") == {"__typename": "Query"}
+    async with scene(is_unauthorized=reads) as at:
+        assert len(await refused_then_fine(at, at.client, done={"a": 1}, json={"query": "mutation { a }"})) == 1
+
+
 async def refused_then_fine(at: Scene, client: Any, done: Any = None, **options: Any) -> list[tuple[int, str]]:
     """What arrives of a request that meets GraphQL's 401 once."""
     await post(client, at.api.endpoint)

@@ -374,6 +374,22 @@ async def test_the_last_login_is_kept_for_a_token_that_serves_nobody_any_more() 
 
 
 @virtual_time
+async def test_a_late_success_of_a_dead_token_hides_no_refusal() -> None:
+    """Rule 1: with the budget nearly used up, who is refused while the login runs waits for it."""
+    login = ScriptedLogin()
+    kept = keeper(login, max_logins=(2, 60.0))
+    grant = await kept.obtain()
+    kept.refuse(grant, waited=True, again=True)
+    grant.served = grant.serving = True
+    assert not kept.refuse(grant, waited=False)
+    assert kept.refuse(grant, waited=False)
+    grant.serving = True
+    assert kept.refuse(grant, waited=False)
+    assert (await kept.obtain(grant)).token.value == "T2"
+    await kept.aclose()
+
+
+@virtual_time
 async def test_a_retry_after_of_nothing_does_not_make_the_pauses_shorter() -> None:
     """Rule 7: exponential backoff all the same."""
     login = ScriptedLogin(*[LoginUnavailableError("busy", retry_after=0) for _ in range(1000)])

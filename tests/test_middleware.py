@@ -583,6 +583,54 @@ async def test_a_refusal_of_ones_own_kind_with_an_endless_body_is_given_up_too()
         assert (await asyncio.wait_for(at.post(), 10))[0] == 200
 
 
+@pytest.mark.parametrize("where", ["refusal", "graphql", "hook"])
+async def test_who_is_interrupted_while_an_answer_is_looked_into_leaves_no_connection(where: str) -> None:
+    """Rules 5 and 9: cancelled from outside, with one connection, the next request has it."""
+
+    async def stalled(request: web.Request, _body: bytes) -> web.StreamResponse:
+        status = 401 if where == "refusal" else 200
+        response = web.StreamResponse(status=status, headers={"Content-Type": "application/json"})
+        response.content_length = 100
+        await response.prepare(request)
+        await response.write(b"{")
+        with contextlib.suppress(ConnectionError, asyncio.CancelledError):
+            await stop.wait()
+        return response
+
+    async def hangs(_response: aiohttp.ClientResponse) -> bool:
+        await stop.wait()
+        return False
+
+    stop = asyncio.Event()
+    options: dict[str, Any] = {"is_unauthorized": hangs} if where == "hook" else {}
+    async with scene(session={"connector": aiohttp.TCPConnector(limit=1)}, **options) as at:
+        await at.auth.token()
+        if where == "refusal":
+            at.api.revoke()
+        if where != "hook":
+            (at.api.refusals if where == "refusal" else at.api.answers)["/graphql"] = stalled
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.1):
+                await (at.client.graphql("{ a }") if where == "graphql" else at.post())
+        stop.set()
+        at.api.answers.clear()
+        at.api.refusals.clear()
+        assert (await asyncio.wait_for(at.post(), 5))[0] == 200
+
+
+async def test_a_closed_login_session_is_named() -> None:
+    """Bad input: one sentence, from the first login that needs it."""
+
+    async def login(context: LoginContext) -> Token:
+        return Token(str(context.session))
+
+    own = aiohttp.ClientSession()
+    await own.close()
+    async with scene(login=login, login_session=own) as at:
+        with pytest.raises(LoginError, match="login_session is closed"):
+            await at.post()
+
+
 async def test_a_refusal_that_cancels_is_contained(caplog: pytest.LogCaptureFixture) -> None:
     """The fault table: ``is_unauthorized`` that raises `CancelledError` is a broken hook; a real cancellation is one."""
     hanging = asyncio.Event()

@@ -237,6 +237,32 @@ async def test_a_lock_that_nobody_gives_back_stops_nobody() -> None:
 
 
 @virtual_time
+async def test_what_a_stuck_holder_saved_is_used_all_the_same() -> None:
+    """Lesson 29: whoever froze between its save and its unlocking costs a wait, once, and no login."""
+    login, store = ScriptedLogin(), SickStore()
+    store.entries["a"] = Token("theirs")
+    store.faults["lock"] = "hang"
+    kept = sharing(login, store, login_timeout=10)
+    assert (await kept.obtain()).token.value == "theirs"
+    assert now() == pytest.approx(5)
+    assert login.count == 0
+    kept.invalidate(Token("theirs"))
+    assert (await kept.obtain()).token.value == "T1"
+    assert now() == pytest.approx(5)
+    await kept.aclose()
+
+
+@virtual_time
+async def test_a_lock_that_cancels_itself_is_a_sick_store() -> None:
+    """Rule 17, the fault table: the process logs in for itself."""
+    login, store = ScriptedLogin(), SickStore()
+    store.faults["lock"] = asyncio.CancelledError()
+    kept = sharing(login, store)
+    assert (await kept.obtain()).token.value == "T1"
+    await kept.aclose()
+
+
+@virtual_time
 async def test_waiting_for_the_lock_and_the_login_have_one_deadline() -> None:
     """Rule 7: ``login_timeout`` is for all of it."""
     login, store = ScriptedLogin(seconds=8), MemoryStore(timer=now)
