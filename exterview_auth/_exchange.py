@@ -11,7 +11,6 @@ One request and its answer: sign, send, recognise a refusal, have the token rene
 from __future__ import annotations
 
 import asyncio
-import inspect
 import logging
 import math
 from typing import NamedTuple
@@ -28,7 +27,7 @@ from ._grant import Grant
 from ._keeper import Keeper
 from ._origins import Origins
 from ._queueing import Crowd, OutdatedError, Ticket
-from ._refusal import UNAUTHORIZED, IsUnauthorized, has_written, set_aside
+from ._refusal import UNAUTHORIZED, IsUnauthorized, has_written, says, set_aside
 from ._secret import Signature
 
 _AUTHORIZATION = istr(hdrs.AUTHORIZATION)
@@ -193,8 +192,7 @@ class Exchange:
 
 async def _verdict(test: IsUnauthorized, response: ClientResponse) -> bool:
     try:
-        verdict = test(response)
-        return bool(await verdict if inspect.isawaitable(verdict) else verdict)
+        return await says(test, response)
     except (Exception, asyncio.CancelledError) as failure:
         if isinstance(failure, asyncio.CancelledError) and is_being_cancelled():
             response.close()

@@ -28,8 +28,6 @@ from ._token import Token
 from .errors import ClosedError, ExterviewAuthError, LoggedOutError
 from .stores import TokenStore
 
-CLOSED = "this ExterviewAuth is closed; make a new one"
-
 
 class Keeper:
     """
@@ -175,7 +173,7 @@ class Keeper:
     def open(self) -> None:
         """Raise `ClosedError` if it is closed."""
         if self._closed:
-            raise ClosedError(CLOSED)
+            raise ClosedError("this ExterviewAuth is closed; make a new one")
 
     def drop(self) -> None:
         """Nobody holds the owner any more: let no timer be left for it."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import inspect
 
 from aiohttp import (
@@ -21,8 +20,9 @@ from yarl import URL
 
 from ._api_key import ApiKey
 from ._login_context import Login, LoginContext
-from ._origins import REDIRECTS
+from ._origins import REDIRECTS, origin_after
 from ._rereadable import read_ahead
+from ._session_twin import own_middlewares, twin_of
 from ._settings import origin_of, require_safe_transport
 from ._token import Token
 from .errors import CredentialsRejectedError, ExterviewAuthError, LoginError, LoginUnavailableError
@@ -75,9 +75,7 @@ class LoginCall:
             )
         if self._session.closed:
             raise LoginError("login_session is closed; keep it open for as long as the owner is used")
-        twin = copy.copy(self._session)
-        twin._middlewares = (*self._session._middlewares, _guard)  # noqa: SLF001 - aiohttp has no public one
-        return twin
+        return twin_of(self._session, (*own_middlewares(self._session), _guard))
 
     async def _end(self, session: ClientSession) -> None:
         if self._session is None:
@@ -100,11 +98,7 @@ async def _guard(request: ClientRequest, handler: ClientHandlerType) -> ClientRe
 
 
 def _require_same_origin(url: URL, location: str, response: ClientResponse) -> None:
-    try:
-        stays = origin_of(url.join(URL(location))) == origin_of(url)
-    except ValueError:
-        stays = False
-    if not stays:
+    if origin_after(url, location) != origin_of(url):
         response.close()
         raise LoginError(f"the login at {url.origin()} was redirected to another origin; give its final URL")
 

@@ -55,15 +55,22 @@ class Origins:
         location = response.headers.get(hdrs.LOCATION) or response.headers.get(hdrs.URI)
         if response.status not in REDIRECTS or location is None:
             return
-        try:
-            led_to = origin_of(request.url.join(URL(location)))
-        except ValueError:
+        led_to = origin_after(request.url, location)
+        if led_to is None:
             return  # aiohttp refuses to follow it
         chain = _chain(request)
         self._leading_to[id(chain)] = chain, led_to
         self.redirected = True
         if len(self._leading_to) > MOST_PENDING:
             del self._leading_to[next(iter(self._leading_to))]
+
+
+def origin_after(url: URL, location: str) -> Origin | None:
+    """The origin that a redirect from *url* to *location* leads to; ``None`` where that is no URL."""
+    try:
+        return origin_of(url.join(URL(location)))
+    except ValueError:
+        return None
 
 
 def _chain(request: ClientRequest) -> object:

@@ -42,11 +42,15 @@ def or_unauthenticated(test: IsUnauthorized | None) -> IsUnauthorized:
         return graphql_unauthenticated
 
     async def either(response: ClientResponse) -> bool:
-        verdict = test(response)
-        said = bool(await verdict if inspect.isawaitable(verdict) else verdict)
-        return said or await graphql_unauthenticated(response)
+        return await says(test, response) or await graphql_unauthenticated(response)
 
     return either
+
+
+async def says(test: IsUnauthorized, response: ClientResponse) -> bool:
+    """What *test*, sync or async, says of *response*; what it raises goes through."""
+    verdict = test(response)
+    return bool(await verdict if inspect.isawaitable(verdict) else verdict)
 
 
 async def _refused_in_body(response: ClientResponse) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +14,7 @@ from . import _body, _graphql
 from ._exchange import Manner
 from ._middleware import ExterviewAuth
 from ._refusal import or_unauthenticated
+from ._session_twin import own_middlewares, twin_of
 from .errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ class AuthSession:
     Raises `ConfigurationError` for arguments of the wrong kind.
     """
 
-    __slots__ = ("_auth", "_session")
+    __slots__ = ("_auth", "_own", "_session")
 
     def __init__(self, session: ClientSession, auth: ExterviewAuth) -> None:
         if not isinstance(session, ClientSession):
@@ -45,6 +45,7 @@ class AuthSession:
             raise ConfigurationError(f"auth is an ExterviewAuth, not {type(auth).__name__}")
         self._session = session
         self._auth = auth
+        self._own = own_middlewares(session)
 
     @property
     def auth(self) -> ExterviewAuth:
@@ -164,7 +165,7 @@ class AuthSession:
         self, given: Sequence[ClientMiddlewareType] | None, manner: Manner | None
     ) -> tuple[ClientMiddlewareType, ...]:
         """The request's or the session's own, and ours as the innermost."""
-        own = self._session._middlewares if given is None else given  # noqa: SLF001 - aiohttp has no public one
+        own = self._own if given is None else given
         innermost = self._auth if manner is None else self._auth.in_manner(manner)
         if not own:
             return (innermost,)
@@ -172,8 +173,7 @@ class AuthSession:
 
     async def _ws_connect(self, url: str | URL, **options: Any) -> ClientWebSocketResponse[bool]:
         """`ws_connect` takes no middlewares: a twin of the session, on the same connections, carries ours."""
-        twin = copy.copy(self._session)
-        twin._middlewares = self._middlewares(None, None)  # noqa: SLF001 - aiohttp has no public one
+        twin = twin_of(self._session, self._middlewares(None, None))
         try:
             socket: ClientWebSocketResponse[bool] = await twin.ws_connect(self._resolved(url), **options)
             return socket

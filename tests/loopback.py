@@ -142,6 +142,24 @@ async def scene(*, session: dict[str, Any] | None = None, seconds: float = 0.0, 
             yield Scene(api, login, auth, http, AuthSession(http, auth))
 
 
+async def teapot(_request: web.Request, _body: bytes) -> web.Response:
+    """A refusal of an API with a status of its own."""
+    return web.Response(status=418)
+
+
+def is_teapot(response: aiohttp.ClientResponse) -> bool:
+    """What knows it."""
+    return response.status == 418
+
+
+async def is_teapot_async(response: aiohttp.ClientResponse) -> bool:
+    """The same, awaited."""
+    return is_teapot(response)
+
+
+TEAPOT_TESTS = (is_teapot_async, is_teapot)
+
+
 async def post(client: Any, url: Any, **options: Any) -> tuple[int, Any]:
     """Status and JSON of a POST, of the smoke test's query where no body is given."""
     if not {"json", "data"} & set(options):

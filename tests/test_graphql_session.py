@@ -10,7 +10,7 @@ from typing import Any
 import aiohttp
 import pytest
 from aiohttp import web
-from loopback import Scene, post, scene
+from loopback import TEAPOT_TESTS, Scene, post, scene, teapot
 
 from exterview_auth import (
     ApiError,
@@ -131,14 +131,7 @@ async def test_a_key_that_is_refused_is_an_unauthorized_error() -> None:
 
 async def test_graphql_hears_the_owners_own_test_too() -> None:
     """Rule 15: beside GraphQL's 401, what ``is_unauthorized`` knows, sync or async."""
-
-    async def teapot(_request: web.Request, _body: bytes) -> web.Response:
-        return web.Response(status=418)
-
-    async def by_status(response: aiohttp.ClientResponse) -> bool:
-        return response.status == 418
-
-    for test in (by_status, lambda response: response.status == 418):
+    for test in TEAPOT_TESTS:
         async with scene(is_unauthorized=test) as at:
             for refusal in (teapot, refusing()):
                 at.api.refusals["/graphql"] = refusal

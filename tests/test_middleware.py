@@ -10,7 +10,7 @@ from typing import Any
 import aiohttp
 import pytest
 from aiohttp import web
-from loopback import KEY, QUERY, Api, Login, post, scene, until
+from loopback import KEY, QUERY, TEAPOT_TESTS, Api, Login, is_teapot, post, scene, teapot, until
 
 from exterview_auth import (
     AuthSession,
@@ -576,7 +576,7 @@ async def test_a_refusal_of_ones_own_kind_with_an_endless_body_is_given_up_too()
                 await asyncio.sleep(0.02)
         return response
 
-    async with scene(is_unauthorized=lambda response: response.status == 418) as at:
+    async with scene(is_unauthorized=is_teapot) as at:
         await at.post()
         at.api.refusals["/graphql"] = endless
         at.api.revoke()
@@ -708,14 +708,7 @@ async def test_is_unauthorized_replaces_the_test_and_its_mistakes_are_contained(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     """The contract: sync or async; one that raises is told to the log, and the status decides."""
-
-    async def teapot(_request: web.Request, _body: bytes) -> web.Response:
-        return web.Response(status=418)
-
-    async def by_status(response: aiohttp.ClientResponse) -> bool:
-        return response.status == 418
-
-    for test in (by_status, lambda response: response.status == 418):
+    for test in TEAPOT_TESTS:
         async with scene(is_unauthorized=test) as at:
             await at.post()
             at.api.refusals["/graphql"] = teapot

@@ -34,8 +34,9 @@ def run_check(*, as_json: bool, timeout: float) -> ExitCode:
     """Check and tell; the exit code says how it went."""
     scrubber = Scrubber(os.environ)
     outcome = asyncio.run(_checked(timeout, scrubber))
-    situation = Situation(outcome.credentials, scrubber, expiry_of(os.environ))
-    told = advice(outcome.error, situation) if outcome.error else None
+    told = None
+    if outcome.error:
+        told = advice(outcome.error, Situation(outcome.credentials, scrubber, expiry_of(os.environ)))
     if as_json:
         print(json.dumps(_as_json(outcome, told)))
     elif told is None:

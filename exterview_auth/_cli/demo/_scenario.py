@@ -2,7 +2,8 @@
 The demo's plot: a cold start, a storm of requests, and every token revoked in mid-flight.
 
 Client and sandbox are in one process and talk over real sockets. At most `MOST_CONNECTIONS` are open, as with aiohttp's
-own default (fewer where descriptors are scarce), and at most `MOST_IN_FLIGHT` requests are under way: beyond these, the next is made when one is answered.
+own default (fewer where descriptors are scarce), and at most `MOST_IN_FLIGHT` requests are under way: beyond these, the
+next is made when one is answered.
 """
 
 from __future__ import annotations
