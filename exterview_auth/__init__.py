@@ -27,6 +27,7 @@ from .errors import (
     LoginError,
     LoginUnavailableError,
     ReentrantLoginError,
+    StoreError,
     UnauthorizedError,
 )
 from .logins import PasswordLogin, StaticLogin
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     __version__: str
     from ._pool import AuthPool
     from .logins import OAuth2Login
-    from .stores import MemoryStore
+    from .stores import FileStore, MemoryStore, RedisStore
 
 __all__ = [
     "PRODUCTION",
@@ -50,6 +51,7 @@ __all__ = [
     "CredentialsRejectedError",
     "ExterviewAuth",
     "ExterviewAuthError",
+    "FileStore",
     "ForbiddenError",
     "GraphQLError",
     "InsecureTransportError",
@@ -62,16 +64,24 @@ __all__ = [
     "OAuth2Login",
     "PasswordLogin",
     "Reason",
+    "RedisStore",
     "ReentrantLoginError",
     "StaticLogin",
     "Stats",
+    "StoreError",
     "Token",
     "TokenStore",
     "UnauthorizedError",
     "graphql_unauthenticated",
 ]
 
-_ON_FIRST_USE = {"AuthPool": "._pool", "MemoryStore": ".stores", "OAuth2Login": ".logins"}
+_ON_FIRST_USE = {
+    "AuthPool": "._pool",
+    "FileStore": ".stores",
+    "MemoryStore": ".stores",
+    "OAuth2Login": ".logins",
+    "RedisStore": ".stores",
+}
 
 
 if not TYPE_CHECKING:  # so that a misspelt name is an error to the type checker

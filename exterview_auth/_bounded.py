@@ -8,6 +8,10 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 
+LATE = 0.1
+"""Seconds by which a timer fires late where this process stood still (stopped, suspended, busy)."""
+LATE_GRACE = 0.25
+"""Seconds that a call then has to take in the answer that may have come meanwhile."""
 CANCEL_GRACE = 1.0
 """Seconds that cancelled work has for its own cleaning up before it is left alone."""
 
@@ -20,13 +24,13 @@ async def bounded(call: Awaitable[T], seconds: float | None = None, *, finish: b
     """
     The result of *call*, run in a task of its own.
 
-    Raises ``TimeoutError`` after *seconds*, and ends at most `CANCEL_GRACE` after that or after its own cancellation,
-    also where *call* does not let itself be cancelled: it is left behind then, and what becomes of it is ignored.
-    With *finish*, a cancellation gives *call* that grace to come to its end first.
+    Raises ``TimeoutError`` after *seconds* (a process that stood still takes in first what came meanwhile), and ends at most
+    `CANCEL_GRACE` after that or after its own cancellation, also where *call* does not let itself be cancelled: it is left
+    behind then, and what becomes of it is ignored. With *finish*, a cancellation gives *call* that grace to come to its end first.
     """
     task = asyncio.ensure_future(_as_coroutine(call))
     try:
-        done, _ = await asyncio.wait([task], timeout=seconds)
+        done = await _done_in_time(task, seconds)
     except asyncio.CancelledError:
         if finish:
             await asyncio.wait([task], timeout=CANCEL_GRACE)
@@ -40,12 +44,21 @@ async def bounded(call: Awaitable[T], seconds: float | None = None, *, finish: b
     return task.result()
 
 
-async def cancel_and_wait(task: asyncio.Task[Any]) -> None:
-    """Cancel *task* and give it `CANCEL_GRACE` to end; what it raises is ignored, now and later."""
+async def _done_in_time(task: asyncio.Task[Any], seconds: float | None) -> bool:
+    clock = asyncio.get_running_loop().time
+    began = clock()
+    done, _ = await asyncio.wait([task], timeout=seconds)
+    if not done and seconds is not None and clock() - began > seconds + LATE:
+        done, _ = await asyncio.wait([task], timeout=LATE_GRACE)
+    return bool(done)
+
+
+async def cancel_and_wait(task: asyncio.Task[Any], seconds: float = CANCEL_GRACE) -> None:
+    """Cancel *task* and give it so many *seconds* to end; what it raises is ignored, now and later."""
     task.add_done_callback(_ignore_outcome)
     if not task.done():
         task.cancel()
-        await asyncio.wait([task], timeout=CANCEL_GRACE)
+        await asyncio.wait([task], timeout=seconds)
 
 
 def _ignore_outcome(future: asyncio.Future[Any]) -> None:

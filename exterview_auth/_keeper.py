@@ -87,7 +87,7 @@ class Keeper:
             if grant is not None and grant is not refused:
                 self._renewer.asked(grant)
                 return grant
-            flight = self._renewer.flight()
+            flight = self._renewer.flight(refused=refused is not None and grant is refused)
             await self._wait_for(flight)
             grant = self.held.current
             if grant is not None and (flight.unchanged if grant is refused else not grant.dead):

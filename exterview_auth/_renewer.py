@@ -24,7 +24,7 @@ from ._renewal import RenewalTimer
 from ._saver import Saver
 from ._single_flight import Flight, SingleFlight
 from ._stats import Counters
-from ._store_guard import StoreGuard
+from ._store_guard import StoreGuard, Visit
 from ._supply import Supply
 from ._token import Token
 from .errors import CredentialsRejectedError, ExterviewAuthError, ReentrantLoginError
@@ -58,8 +58,8 @@ class Renewer:
         self._clock = clock
         runner = LoginRunner(login, limits=limits, clock=clock, counters=counters, policy=policy)
         self._guard = None if store is None else StoreGuard(store, account, clock, counters)
-        self._saver = None if self._guard is None else Saver(self._guard, clock, counters)
-        self._supply = Supply(runner, self._guard, prepare=prepare, policy=policy, clock=clock, draw=draw)
+        self._supply = Supply(runner, limits=limits, prepare=prepare, policy=policy, clock=clock, draw=draw)
+        self._saver = None if self._guard is None else Saver(self._guard, clock, counters, self._supply.is_past)
         self._hook = Hook(on_token)
         self._single = SingleFlight()
         self._timer = RenewalTimer(self._renew_ahead, clock)
@@ -73,45 +73,56 @@ class Renewer:
         """The flight under way."""
         return self._single.current
 
-    def flight(self) -> Flight:
-        """The flight to wait for, begun if there is none; raises what forbids it."""
+    def flight(self, *, refused: bool = False) -> Flight:
+        """The flight to wait for, begun if there is none (*refused*: somebody cannot use the current grant); raises what forbids it."""
         flight = self._single.current
         if flight is None:
-            grant = self._held.living
-            self._limits.check(needed=grant is not None and grant.served)
-            return self._begin(_reason(self._held.current))
+            if self._guard is None or not self._supply.may_find():
+                grant = self._held.living
+                self._limits.check(needed=grant is not None and grant.served)
+            return self._begin(_reason(self._held.current), refused=refused)
         if flight.contains_caller:
             raise ReentrantLoginError(
                 "a login asks for the token that it is to get; let it use context.session, not this owner's"
             )
         return flight
 
-    def _begin(self, reason: Reason) -> Flight:
+    def _begin(self, reason: Reason, *, refused: bool = False) -> Flight:
         # The owner lives as long as its login: a pool finds it again, and does not make a second one.
         owner = self._owner()
-        return self._single.begin(lambda flight: self._fly(flight, owner, reason=reason))
+        return self._single.begin(lambda flight: self._fly(flight, owner, reason=reason, refused=refused))
 
-    async def _fly(self, flight: Flight, _owner: object, *, reason: Reason) -> None:
+    async def _fly(self, flight: Flight, _owner: object, *, reason: Reason, refused: bool) -> None:
         old = self._held.current
         try:
             if self._leaving is not None:
                 await asyncio.wait([self._leaving])
-            async with self._supply.lock() as deadline:
-                grant = await self._supply.next(old, deadline)
+            visit = None if self._guard is None else self._guard.visit()
+            async with self._supply.next(old, visit, refused=refused) as grant:
                 if flight is not self._single.current:
                     return
                 if grant is old:
                     flight.unchanged = True
                     self._held.revive()
                     return
-                await self._take(grant, old, reason)
+                await self._take(grant, old, reason, visit)
         except ExterviewAuthError as failure:
             self._failed(flight, failure, reason)
             raise
-        if grant.from_login:
+        if grant is self._held.current and grant.from_login:
             await self._hook.tell(grant.token, None if old is None else old.token, reason)
 
-    async def _take(self, grant: Grant, old: Grant | None, reason: Reason) -> None:
+    async def _take(self, grant: Grant, old: Grant | None, reason: Reason, visit: Visit | None) -> None:
+        self._install(grant, reason)
+        if old is not None and old.token.value != grant.token.value:
+            self._supply.never_again(old.token)
+        if grant.from_login and self._saver is not None and visit is not None:
+            newer = await self._saver.save(grant, visit)
+            followed = None if newer is None else self._supply.follow(newer)
+            if followed is not None and grant is self._held.current:
+                self._install(followed, reason)
+
+    def _install(self, grant: Grant, reason: Reason) -> None:
         self._held.install(grant)
         self._timer.arm(grant)
         if not grant.from_login:
@@ -121,8 +132,6 @@ class Renewer:
         self._counters.logins += 1
         self._counters.refreshes_ahead += reason is Reason.AHEAD
         emit(logging.INFO, "token.issued", account=self._account, reason=str(reason), expires_in=grant.token.expires_in)
-        if self._saver is not None:
-            await self._saver.save(grant, None if old is None else old.token.value)
 
     # -- ahead of expiry --------------------------------------------------------------------------------------------
 
@@ -179,7 +188,7 @@ class Renewer:
         if flight is not None:
             await flight.cancel()
         if self._guard is not None:
-            self._supply.trusts_store = await self._guard.delete()
+            self._supply.trusts_store = await self._guard.visit(probing=True).delete()
 
     def close(self, flight: Flight | None) -> None:
         """Begin to end *flight* and all else that was begun, with one last attempt at a save that is due."""
@@ -195,8 +204,9 @@ class Renewer:
             await flight.cancel()
         if self._leaving is not None:
             await asyncio.wait([self._leaving])
-        if self._saver is not None:
+        if self._saver is not None and self._guard is not None:
             await self._saver.aclose()
+            await self._guard.aclose()
 
     def disarm(self) -> None:
         """Let no renewal begin by itself."""
@@ -207,8 +217,9 @@ class Renewer:
         self._single.drop(None)
         self._leaving = self._closing = None
         self._timer.release()
-        if self._saver is not None:
+        if self._saver is not None and self._guard is not None:
             self._saver.release()
+            self._guard.release()
         if self._held.current is not None:
             self._timer.arm(self._held.current)
 

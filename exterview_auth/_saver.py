@@ -3,29 +3,34 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
-from contextvars import Context
+import random
+from collections.abc import Callable, Iterator
 from itertools import chain, repeat
 
-from ._bounded import cancel_and_wait
 from ._clock import Clock
 from ._grant import Grant
 from ._stats import Counters
-from ._store_guard import StoreGuard
+from ._store_guard import Saved, StoreGuard, Visit
+from ._token import Token
 
 PAUSES = (0.5, 1.0, 2.0, 4.0)
 """Seconds before a failed save is repeated; the last goes on."""
 
 
 class Saver:
-    """The newest grant's way into the store."""
+    """
+    The newest grant's way into the store.
 
-    __slots__ = ("_clock", "_counters", "_guard", "_pending", "_task")
+    *is_past* tells of a token's text whether its owner is done with it: such a one in the store overtakes nothing.
+    """
 
-    def __init__(self, guard: StoreGuard, clock: Clock, counters: Counters) -> None:
+    __slots__ = ("_clock", "_counters", "_guard", "_is_past", "_pending", "_task")
+
+    def __init__(self, guard: StoreGuard, clock: Clock, counters: Counters, is_past: Callable[[str], bool]) -> None:
         self._guard = guard
         self._clock = clock
         self._counters = counters
+        self._is_past = is_past
         # Invariant: the grant that is not saved yet, while its save is to be repeated.
         self._pending: Grant | None = None
         self._task: asyncio.Task[None] | None = None
@@ -35,14 +40,18 @@ class Saver:
         """Whether a save is still to be repeated."""
         return self._pending is not None
 
-    async def save(self, grant: Grant, replaced: str | None) -> None:
-        """Save *grant*; where that fails, go on trying in the background and return all the same."""
+    async def save(self, grant: Grant, visit: Visit) -> Token | None:
+        """
+        Save *grant*; where that fails, go on trying in the background and return all the same.
+
+        The token that stays in its place, where this process was paused and another has saved a newer one.
+        """
         self.abandon()
-        if not await self._attempt(grant):
+        saved = await self._attempt(grant, visit)
+        if not saved.settled:
             self._pending = grant
-            loop = asyncio.get_running_loop()
-            work = self._until_saved(grant, replaced)
-            self._task = loop.create_task(work, context=Context(), name="exterview_auth save")
+            self._task = self._guard.leave_behind(self._until_saved(grant), "save")
+        return saved.newer
 
     def abandon(self) -> None:
         """Forget the pending save: it is overtaken, or its loop has ended."""
@@ -59,28 +68,45 @@ class Saver:
         task, pending = self._task, self._pending
         self._task = self._pending = None
         if task is not None:
-            await cancel_and_wait(task)
+            task.cancel()
+            await asyncio.wait([task])
         if pending is not None:
-            await self._attempt(pending)
+            await self._attempt(pending, self._guard.visit(probing=True))
 
-    async def _until_saved(self, grant: Grant, replaced: str | None) -> None:
+    async def _until_saved(self, grant: Grant) -> None:
         for pause in _pauses():
             await asyncio.sleep(pause)
-            if await self._overtaken(grant, replaced) or await self._attempt(grant):
+            if await self._settled(grant):
                 break
         if self._pending is grant:
             self._task = self._pending = None
 
-    async def _overtaken(self, grant: Grant, replaced: str | None) -> bool:
-        stored = await self._guard.load()
-        return stored is not None and stored.value not in (replaced, grant.token.value)
+    async def _settled(self, grant: Grant) -> bool:
+        """Whether *grant* is saved now, or overtaken by another that is there instead."""
+        visit = self._guard.visit(probing=True)
+        if await self._overtaken(grant, visit):
+            return True
+        async with visit.turn(None) as turn:  # so that nobody saves between the look and the save
+            if visit.failed() or not await turn.take():
+                return False
+            if await self._overtaken(grant, visit):
+                return True
+            return not visit.failed() and (await self._attempt(grant, visit)).settled
 
-    async def _attempt(self, grant: Grant) -> bool:
-        saved = await self._guard.save(grant.remaining(self._clock()), probe=True)
-        if not saved:
+    async def _overtaken(self, grant: Grant, visit: Visit) -> bool:
+        stored = await visit.load()
+        if visit.failed():
+            self._counters.save_failures += 1
+        return stored is not None and stored.value != grant.token.value and not self._is_past(stored.value)
+
+    async def _attempt(self, grant: Grant, visit: Visit) -> Saved:
+        saved = await visit.save(grant.remaining(self._clock()))
+        if not saved.settled:
             self._counters.save_failures += 1
         return saved
 
 
 def _pauses() -> Iterator[float]:
-    return chain(PAUSES, repeat(PAUSES[-1]))
+    """With jitter: a fleet has lost its store at the same moment."""
+    for pause in chain(PAUSES, repeat(PAUSES[-1])):
+        yield pause * random.uniform(0.75, 1.0)  # noqa: S311 - jitter is no secret

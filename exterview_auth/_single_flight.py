@@ -15,11 +15,14 @@ from contextvars import Context, ContextVar
 from itertools import islice
 from typing import Any
 
-from ._bounded import cancel_and_wait
+from ._bounded import CANCEL_GRACE, cancel_and_wait
 from .errors import ExterviewAuthError, LoginError
 
 # The flights whose work the running code is part of, outermost first.
 _inside: ContextVar[tuple[Flight, ...]] = ContextVar("exterview_auth_inside")
+
+LONGEST_CANCELLING = 3 * CANCEL_GRACE
+"""Seconds; cancelled work first finishes its command to a store, then gives back its lock."""
 
 _CANCELLED = LoginError("the login was cancelled; the next request makes another")
 
@@ -78,7 +81,7 @@ class Flight:
         if self in _inside.get(()):
             task.cancel()
         else:
-            await cancel_and_wait(task)
+            await cancel_and_wait(task, LONGEST_CANCELLING)
 
     def launch(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Run *work* in a context of its own: nothing of the first caller's (trace span, variables) shows in it."""

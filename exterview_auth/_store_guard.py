@@ -1,120 +1,186 @@
-"""A store that may be sick: every call bounded, one warning per outage, rest and probe."""
+"""
+A store that may be sick, as the keeper sees it: every call bounded, and no failure that a request could meet.
+
+1. No method raises what the store raises: a store that fails, or is too slow, rests, and counts as empty and unlocked.
+2. One visit waits `PATIENCE` for the store, all its calls together; waiting for another's login is not waiting for the store.
+3. A store that rests is asked by a probing visit alone.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager
-from typing import TypeVar
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextvars import Context
+from typing import Any, NamedTuple, TypeVar
 
-from ._bounded import CancelledItselfError, bounded, is_being_cancelled
+from ._bounded import bounded
 from ._clock import Clock
 from ._events import emit
 from ._stats import Counters
+from ._store_health import LONGEST_REST, health_of
+from ._store_turn import Contender, contender_for
 from ._token import Token
 from .stores import TokenStore
+from .stores._turn import Turn
 
 T = TypeVar("T")
 
-CALL_TIMEOUT = 2.0
-"""Seconds that one call to the store may take."""
-FIRST_REST, LONGEST_REST = 1.0, 30.0
-"""Seconds that a store rests after a failure; doubles with each further one."""
+PATIENCE = 2.0
+"""Seconds that one visit waits for a sick store."""
+
+
+class Saved(NamedTuple):
+    """Whether a token is kept now; *newer* is the one that stays in its place, another's."""
+
+    kept: bool
+    newer: Token | None = None
+
+    @property
+    def settled(self) -> bool:
+        """Whether there is nothing left to do."""
+        return self.kept or self.newer is not None
 
 
 class StoreGuard:
-    """
-    One account in a store, as the keeper sees it.
-
-    No method raises what the store raises: a store that fails, or takes longer than `CALL_TIMEOUT`, rests, and counts as
-    empty and unlocked until it is probed again.
-    """
+    """One account in a store."""
 
     def __init__(self, store: TokenStore, account: str, clock: Clock, counters: Counters) -> None:
-        self._store = store
-        self._account = account
-        self._clock = clock
+        self.store = store
+        self.account = account
+        self.clock = clock
+        self._health = health_of(store)
         self._counters = counters
-        self._failures = 0
-        self._rests_until = self._lock_rests_until = float("-inf")
+        self._lock_rests_until = float("-inf")
+        self._left_behind: set[asyncio.Task[Any]] = set()
+
+    def visit(self, *, probing: bool = False) -> Visit:
+        """A row of calls that belong together."""
+        return Visit(self, probing=probing)
+
+    async def aclose(self) -> None:
+        """Wait for what was left to end by itself, a second at most."""
+        if self._left_behind:
+            await asyncio.wait(self._left_behind)
+
+    def release(self) -> None:
+        """Let go of tasks that belong to another loop or process."""
+        self._left_behind = set()
+
+    @property
+    def resting(self) -> bool:
+        """Whether the store is left alone."""
+        return self._health.resting(self.clock())
+
+    @property
+    def lock_rests(self) -> bool:
+        """Whether its lock is: nobody gave it back."""
+        return self.clock() < self._lock_rests_until
+
+    def failed(self, call: str, failure: Exception) -> None:
+        """Take note of a failure."""
+        self._counters.store_failures += 1
+        self._health.failed(call, failure, self.clock())
+
+    def succeeded(self, call: str) -> None:
+        """Take note of a success."""
+        self._health.succeeded(call)
+
+    def waited_in_vain(self, seconds: float) -> None:
+        """The lock's holder is stuck, not the store: what the holder saved can still be read."""
+        self._counters.store_failures += 1
+        self._lock_rests_until = self.clock() + LONGEST_REST
+        emit(logging.WARNING, "store.lock_timeout", account=self.account, seconds=seconds)
+
+    def leave_behind(self, work: Coroutine[Any, Any, T], name: str) -> asyncio.Task[T]:
+        """Begin *work*, which is bounded and raises nothing; it comes to its end also where nobody waits for it."""
+        loop = asyncio.get_running_loop()
+        task = loop.create_task(work, context=Context(), name=f"exterview_auth {name}")
+        self._left_behind.add(task)
+        task.add_done_callback(self._left_behind.discard)
+        return task
+
+
+class Visit:
+    """One row of calls to the store; see the rules above."""
+
+    def __init__(self, guard: StoreGuard, *, probing: bool) -> None:
+        self._guard = guard
+        self._store = guard.store
+        self._probing = probing
+        self.patience = PATIENCE
+        """Seconds that it still waits for the store."""
+        self._turn: Turn | None = None
+        self._failed = False
+
+    def failed(self) -> bool:
+        """Whether a call failed, or was not made because the store rests."""
+        return self._failed
 
     async def load(self) -> Token | None:
         """What the store holds, or ``None`` also where it is sick or holds something else."""
-        loaded = None if self._resting else await self._call(lambda: self._store.load(self._account), "load")
+        turn, account = self._turn, self._guard.account
+        loaded = await self.call("load", lambda: self._store.load(account) if turn is None else turn.load())
         return loaded if isinstance(loaded, Token) else None
 
-    async def save(self, token: Token, *, probe: bool = False) -> bool:
-        """Whether *token* is kept now; a resting store is not asked unless this is the *probe*."""
-        if self._resting and not probe:
-            return False
-        return await self._call(lambda: _done(self._store.save(self._account, token)), "save") is True
+    async def save(self, token: Token) -> Saved:
+        """Keep *token*, unless this process was paused and another saved a newer one."""
+        turn, account = self._turn, self._guard.account
+        answered = await self.call(
+            "save", lambda: _noted(self._store.save(account, token) if turn is None else turn.save(token))
+        )
+        if answered is None:
+            return Saved(kept=False)
+        newer = answered[0]
+        return Saved(kept=False, newer=newer) if isinstance(newer, Token) else Saved(kept=True)
 
     async def delete(self) -> bool:
         """Forget the token; whether the store did."""
-        return await self._call(lambda: _done(self._store.delete(self._account)), "delete") is True
+        return await self.call("delete", lambda: _noted(self._store.delete(self._guard.account))) is not None
 
     @contextlib.asynccontextmanager
-    async def lock(self, seconds: float) -> AsyncIterator[None]:
-        """Hold the account's lock; without one where the store is sick, or nobody gives it back within *seconds*."""
-        lock = await self._acquire(seconds)
+    async def turn(self, seconds: float | None) -> AsyncIterator[Contender]:
+        """A contender for the account's lock; after *seconds* in vain it goes without (``None``: it does not wait)."""
+        contender = contender_for(self._guard, self, seconds)
         try:
-            yield
+            yield contender
         finally:
-            if lock is not None:
-                await self._call(lambda: _done(lock.__aexit__(None, None, None)), "unlock")
+            await contender.leave()
 
-    async def _acquire(self, seconds: float) -> AbstractAsyncContextManager[object] | None:
-        if self._resting or self._clock() < self._lock_rests_until:
-            return None
-        try:
-            lock = self._store.lock(self._account)
-            async with asyncio.timeout(seconds):
-                await lock.__aenter__()
-        except TimeoutError:
-            # Its holder is stuck, not the store: what the holder saved can still be read.
-            self._counters.store_failures += 1
-            self._lock_rests_until = self._clock() + LONGEST_REST
-            emit(logging.WARNING, "store.lock_timeout", account=self._account, seconds=seconds)
-            return None
-        except asyncio.CancelledError:
-            if is_being_cancelled():
-                raise
-            self._failed("lock", CancelledItselfError())
-            return None
-        except Exception as failure:  # noqa: BLE001 - a store may raise anything; a login needs no lock
-            self._failed("lock", failure)
-            return None
-        return lock
+    def holds(self, turn: Turn | None) -> None:
+        """From now on, load and save under *turn*, which notices that it was overtaken."""
+        self._turn = turn
 
     @property
-    def _resting(self) -> bool:
-        return self._clock() < self._rests_until
+    def resting(self) -> bool:
+        """Whether the store is not to be asked now."""
+        return self._guard.resting and not self._probing
 
-    async def _call(self, call: Callable[[], Awaitable[T]], name: str) -> T | None:
-        try:
-            result = await bounded(call(), CALL_TIMEOUT, finish=True)
-        except Exception as failure:  # noqa: BLE001 - a store may raise anything; a request survives it
-            self._failed(name, failure)
+    async def call(self, name: str, make: Callable[[], Awaitable[T]]) -> T | None:
+        """What the store answers, in time; ``None`` where it does not."""
+        if self.resting:
+            self._failed = True
             return None
-        self._healed()
+        began = self._guard.clock()
+        try:
+            result = await bounded(make(), self.patience, finish=True)
+        except Exception as failure:  # noqa: BLE001 - a store may raise anything; a request survives it
+            self.fail(name, failure)
+            self.patience = max(0.0, self.patience - (self._guard.clock() - began))
+            return None
+        spent = self._guard.clock() - began
+        # An answer that took longer than was allowed waited for this process, which stood still.
+        self.patience -= spent if spent <= self.patience else 0.0
+        if not self._failed:
+            self._guard.succeeded(name)
         return result
 
-    def _failed(self, name: str, failure: Exception) -> None:
-        self._counters.store_failures += 1
-        rest = min(LONGEST_REST, FIRST_REST * 2.0 ** min(self._failures, 10))
-        self._failures += 1
-        self._rests_until = self._clock() + rest
-        if self._failures == 1:
-            emit(logging.WARNING, "store.unavailable", account=self._account, call=name, error=type(failure).__name__)
-
-    def _healed(self) -> None:
-        if self._failures:
-            emit(logging.INFO, "store.recovered", account=self._account)
-        self._failures, self._rests_until = 0, float("-inf")
+    def fail(self, name: str, failure: Exception) -> None:
+        """The store failed this visit."""
+        self._failed = True
+        self._guard.failed(name, failure)
 
 
-async def _done(call: Awaitable[object]) -> bool:
-    await call
-    return True
+async def _noted(call: Awaitable[T]) -> tuple[T]:
+    return (await call,)

@@ -12,6 +12,7 @@ Every error of this library, by whose fault it is.
         │   ├── CredentialsRejectedError   the credentials are to be changed (``.reason``)
         │   ├── LoginUnavailableError      the login endpoint is to be asked later (``.retry_after``)
         │   └── LoginBudgetExceededError   logins do not help (``.retry_after``)
+        ├── StoreError                     a shared store cannot be used now; no request ends in it
         ├── LoggedOutError                 ``logout()`` came while a request waited
         ├── ClosedError                    ``aclose()`` came before
         └── ApiError                       the API answered with an error (``.status``, ``.message``)
@@ -42,6 +43,7 @@ __all__ = [
     "LoginError",
     "LoginUnavailableError",
     "ReentrantLoginError",
+    "StoreError",
     "UnauthorizedError",
 ]
 
@@ -106,6 +108,14 @@ class LoginBudgetExceededError(LoginError):
     def __init__(self, message: str = "logins do not help", *, retry_after: float | None = None) -> None:
         super().__init__(message)
         self.retry_after = retry_after
+
+
+class StoreError(ExterviewAuthError):
+    """
+    A `FileStore` or `RedisStore` cannot be used now, and why.
+
+    Whoever calls a store's methods meets it; an owner logs in for itself instead.
+    """
 
 
 class LoggedOutError(ExterviewAuthError):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import time
 from typing import Any
 
 import pytest
@@ -135,3 +137,21 @@ async def test_a_task_that_is_done_is_not_waited_for() -> None:
     await cancel_and_wait(task)
     assert now() == 0
     assert not task.cancelled()
+
+
+@pytest.mark.asyncio
+async def test_a_process_that_stood_still_takes_in_what_came_meanwhile() -> None:
+    """A timer that fires late is no verdict: the answer was there in time, and the store is not to blame."""
+    near, far = socket.socketpair()
+    reader, writer = await asyncio.open_connection(sock=near)
+    answer = asyncio.ensure_future(bounded(reader.readexactly(5), 0.05))
+    await asyncio.sleep(0)
+    far.sendall(b"hello")
+    time.sleep(0.3)  # noqa: ASYNC251 - stands still
+    assert await answer == b"hello"
+    began = time.perf_counter()
+    with pytest.raises(TimeoutError):
+        await bounded(reader.read(1), 0.05)
+    assert time.perf_counter() - began < 5
+    writer.close()
+    far.close()

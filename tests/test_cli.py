@@ -42,6 +42,10 @@ def only_sentence(text: str) -> str:
         (["demo", "--requests", "0"], "--requests is a number from 1 to 100000, not 0"),
         (["demo", "--requests", "-5"], "not -5"),
         (["demo", "--requests", "100001"], "not 100001"),
+        (["demo", "--processes", "0"], "--processes is a number from 1 to 64, not 0"),
+        (["demo", "--processes", "65"], "--processes is a number from 1 to 64, not 65"),
+        (["demo", "--processes", "many"], "--processes"),
+        (["demo", "--store", "memory"], "--store is redis or file"),
         (["demo", "--nonsense"], "exterview-auth demo --help"),
         (["check", "--timeout", "0"], "--timeout"),
         (["check", "--timeout", "nan"], "--timeout"),
@@ -64,7 +68,14 @@ def test_a_wrong_command_line_exits_2_with_one_sentence(
 
 
 @pytest.mark.parametrize(
-    "arguments", [["check", SECRET], ["token", SECRET, "more"], ["check", f"--api-key={SECRET}"], ["demo", SECRET]]
+    "arguments",
+    [
+        ["check", SECRET],
+        ["token", SECRET, "more"],
+        ["check", f"--api-key={SECRET}"],
+        ["demo", SECRET],
+        ["demo", "--store", SECRET],
+    ],
 )
 def test_a_secret_on_the_command_line_is_not_repeated(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     """Arguments that do not belong there are not echoed: they may be credentials."""

@@ -12,8 +12,9 @@ from collections.abc import Iterator
 import pytest
 
 from exterview_auth._cli import main
-from exterview_auth._cli.demo import _scenario
-from exterview_auth._cli.demo._bounds import connections_for
+from exterview_auth._cli.demo import _bounds, _scenario
+from exterview_auth._cli.demo._bounds import connections_for, in_flight_for
+from exterview_auth._cli.demo._plan import Plan
 from exterview_auth._cli.demo._scenario import play
 from exterview_auth._cli.demo._timeline import Timeline
 from exterview_auth._cli.demo._workload import Kind, Workload, WrongAnswerError, mix_of, resume_of
@@ -80,22 +81,27 @@ def test_json_is_one_line_and_its_numbers_agree(capsys: pytest.CaptureFixture[st
 @pytest.mark.parametrize("requests", [1, 2, 7, 40])
 async def test_small_storms_are_revoked_in_mid_flight_too(requests: int) -> None:
     """As long as there are two requests, one of them meets the dead token."""
-    story = await play(requests, ignore)
+    story = await play(Plan(requests), ignore)
     assert story.failed == 0
-    assert story.logins == story.server_logins == (1 if requests == 1 else 2)
-    assert story.replays == story.statuses.get(401, 0)
-    assert story.statuses[200] == requests
-    assert (story.replays > 0) == (requests > 1)
+    assert story.client.logins == story.server.logins == (1 if requests == 1 else 2)
+    assert story.client.replays == story.server.statuses.get(401, 0)
+    assert story.server.statuses[200] == requests
+    assert (story.client.replays > 0) == (requests > 1)
 
 
 @pytest.mark.asyncio
 async def test_the_timeline_ends_with_the_totals() -> None:
     """What the picture shows adds up to what the summary says."""
     seen: list[float] = []
-    story = await play(40, lambda timeline: seen.append(timeline.duration))
+    story = await play(Plan(40), lambda timeline: seen.append(timeline.duration))
     last = story.timeline.last
-    assert (last.answered, last.waiting, last.refused, last.replayed) == (40, 0, story.replays, story.replays)
-    assert last.sent == 40 + story.replays
+    assert (last.answered, last.waiting, last.refused, last.replayed) == (
+        40,
+        0,
+        story.client.replays,
+        story.client.replays,
+    )
+    assert last.sent == 40 + story.client.replays
     assert [mark.label for mark in story.timeline.marks] == ["login", "every token revoked", "login"]
     assert seen == story.timeline.times
 
@@ -109,13 +115,13 @@ async def test_a_recorder_that_fails_is_not_silent(monkeypatch: pytest.MonkeyPat
 
     monkeypatch.setattr(_scenario._Stage, "_counts", fail)
     with pytest.raises(LookupError):
-        await play(4, ignore)
+        await play(Plan(4), ignore)
 
 
 @pytest.mark.asyncio
 async def test_requests_in_flight_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """Beyond the bound, the next request is made when one is answered."""
-    monkeypatch.setattr(_scenario, "MOST_IN_FLIGHT", 3)
+    monkeypatch.setattr(_bounds, "MOST_IN_FLIGHT", 3)
     running, peak = 0, 0
     send = Workload.send
 
@@ -127,8 +133,8 @@ async def test_requests_in_flight_are_bounded(monkeypatch: pytest.MonkeyPatch) -
         running -= 1
 
     monkeypatch.setattr(Workload, "send", counted)
-    story = await play(20, ignore)
-    assert (story.failed, story.statuses[200], peak) == (0, 20, 3)
+    story = await play(Plan(20), ignore)
+    assert (story.failed, story.server.statuses[200], peak) == (0, 20, 3)
 
 
 @pytest.mark.parametrize(("requests", "connections"), [(1, 1), (7, 1), (8, 2), (1000, 100), (100_000, 100)])
@@ -142,10 +148,25 @@ def test_connections_are_bounded(requests: int, connections: int, monkeypatch: p
 @pytest.mark.parametrize(("limit", "connections"), [(10, 1), (41, 1), (64, 12), (128, 44), (256, 100), (-1, 100)])
 def test_connections_fit_the_descriptors(limit: int, connections: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two for each, as the server is in the same process; -1 stands for no limit."""
-    import resource  # noqa: PLC0415 - not on Windows
-
-    _limit_descriptors(monkeypatch, resource.RLIM_INFINITY if limit < 0 else limit)
+    _limit_descriptors(monkeypatch, limit)
     assert connections_for(1000) == connections
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such limit")
+@pytest.mark.parametrize(
+    ("limit", "workers", "connections"), [(10, 2, 2), (64, 4, 8), (128, 4, 72), (256, 4, 100), (-1, 64, 100)]
+)
+def test_connections_of_workers_fit_the_descriptors(
+    limit: int, workers: int, connections: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One for each, the server's, beside those to talk to the workers; each worker has at least one connection."""
+    _limit_descriptors(monkeypatch, limit)
+    assert connections_for(1000, workers) == connections
+
+
+def test_a_fleet_has_as_many_requests_under_way_as_one_process() -> None:
+    """Each of its processes has its part of them."""
+    assert [in_flight_for(workers) for workers in (0, 1, 4, 64)] == [5000, 5000, 1250, 78]
 
 
 def test_where_descriptors_are_not_limited(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -155,8 +176,12 @@ def test_where_descriptors_are_not_limited(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def _limit_descriptors(monkeypatch: pytest.MonkeyPatch, soft: int) -> None:
+    """As many descriptors as *soft* says, -1 being no limit."""
     if sys.platform != "win32":
-        monkeypatch.setattr("resource.getrlimit", lambda _which: (soft, soft))
+        import resource  # noqa: PLC0415 - not on Windows
+
+        limit = resource.RLIM_INFINITY if soft < 0 else soft
+        monkeypatch.setattr("resource.getrlimit", lambda _which: (limit, limit))
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such limit")
@@ -200,8 +225,8 @@ async def test_a_wrong_answer_is_noticed(monkeypatch: pytest.MonkeyPatch) -> Non
     """A file that arrived changed is a failure, whatever the status."""
     monkeypatch.setattr(Workload, "MIX", [(Kind.UPLOAD, Workload._upload)])
     monkeypatch.setattr("exterview_auth._cli.demo._workload.io.BytesIO", lambda _content: b"changed on the way")
-    story = await play(1, ignore)
-    assert story.failures == {"WrongAnswerError": 1}
+    story = await play(Plan(1), ignore)
+    assert story.client.failures == {"WrongAnswerError": 1}
 
 
 @pytest.mark.parametrize("requests", [1, 8, 13, 1000])

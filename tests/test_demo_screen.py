@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import io
 import re
-from collections import Counter
+from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from exterview_auth._cli._terminal import console
 from exterview_auth._cli.demo import _scenario
-from exterview_auth._cli.demo._scenario import Story
+from exterview_auth._cli.demo._plan import Plan
 from exterview_auth._cli.demo._screen import Screen
+from exterview_auth._cli.demo._shared_store import StoreKind
+from exterview_auth._cli.demo._story import ServerCount, Story
 from exterview_auth._cli.demo._summary import as_dict, summary
+from exterview_auth._cli.demo._tally import Tally
 from exterview_auth._cli.demo._timeline import Counts, Timeline
 
 
@@ -39,7 +43,7 @@ def terminal(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("TERM", "xterm-256color")
     monkeypatch.setenv("COLUMNS", "100")
-    monkeypatch.setattr("exterview_auth._cli.demo._bounds._affordable", lambda: 100)
+    monkeypatch.setattr("exterview_auth._cli.demo._bounds._affordable", lambda _workers: 100)
 
 
 def timeline() -> Timeline:
@@ -53,7 +57,7 @@ def timeline() -> Timeline:
 
 def shown(stream: Stream, *, quiet: bool = False) -> str:
     """All that a demo writes to *stream*."""
-    screen = Screen(console(stream), 12, quiet=quiet, clock=iter(float(tick) for tick in range(100)).__next__)
+    screen = Screen(console(stream), Plan(12), quiet=quiet, clock=iter(float(tick) for tick in range(100)).__next__)
     screen.begin()
     with screen.live():
         screen.show(timeline())
@@ -73,7 +77,7 @@ def test_a_terminal_gets_live_progress_and_colours() -> None:
 def test_frames_are_not_drawn_more_often_than_they_can_be_seen() -> None:
     """The demo looks fifty times a second, the screen changes ten times (and shows its last frame once more at the end)."""
     stream = Stream(is_terminal=True)
-    screen = Screen(console(stream), 12, quiet=False, clock=iter([1.0, 1.0, 1.05, 1.2, 1.2]).__next__)
+    screen = Screen(console(stream), Plan(12), quiet=False, clock=iter([1.0, 1.0, 1.05, 1.2, 1.2]).__next__)
     with screen.live():
         for _ in range(3):
             screen.show(timeline())
@@ -120,24 +124,24 @@ def test_an_old_encoding_gets_ascii() -> None:
 def test_one_request_is_not_many() -> None:
     """The first line counts properly."""
     stream = Stream(is_terminal=False)
-    Screen(console(stream), 1, quiet=False).begin()
+    Screen(console(stream), Plan(1), quiet=False).begin()
     assert stream.getvalue().startswith("Sending 1 request at once")
 
 
 def test_what_is_not_sent_at_once_is_not_said_to_be() -> None:
     """Beyond five thousand, the first line has both numbers."""
     stream = Stream(is_terminal=False)
-    Screen(console(stream), 100_000, quiet=False).begin()
+    Screen(console(stream), Plan(100_000), quiet=False).begin()
     assert stream.getvalue() == "Sending 100000 requests, 5000 at once, to a sandbox on this machine ...\n"
 
 
-def story(**changes: object) -> Story:
+SERVED = ServerCount(logins=2, logins_peak=1, statuses={200: 1000, 401: 600})
+
+
+def story(plan: Plan = Plan(1000), server: ServerCount = SERVED, **changes: Any) -> Story:  # noqa: B008 - it is frozen
     """A thousand requests that went well."""
-    told = Story(1000, seconds=2.0, logins_before=1, logins=2, replays=600, waiting_peak=1000)
-    told.server_logins, told.server_logins_peak, told.statuses = 2, 1, {200: 1000, 401: 600}
-    for name, value in changes.items():
-        setattr(told, name, value)
-    return told
+    counted: dict[str, Any] = {"logins": 2, "replays": 600, "waiting_peak": 1000, **changes}
+    return Story(plan, timeline(), 2.0, Tally(answered=plan.requests, **counted), server, logins_before=1)
 
 
 def test_the_summary() -> None:
@@ -154,8 +158,10 @@ def test_the_summary() -> None:
 
 def test_the_summary_fits_a_terminal() -> None:
     """Whatever the numbers, no line is longer than 80 columns."""
-    many = story(requests=100_000, seconds=199.99, replays=5000, statuses={200: 100_000, 401: 5000})
-    assert max(len(text) + 10 for _, text in summary(many)) <= 80
+    served = ServerCount(logins=2, logins_peak=1, statuses={200: 100_000, 401: 5000})
+    for plan in (Plan(100_000), *(Plan(100_000, processes, kind) for processes in (1, 64) for kind in StoreKind)):
+        many = replace(story(plan, served, replays=5000, adopted=126), seconds=199.99)
+        assert max(len(text) + 10 for _, text in summary(many)) <= 80
 
 
 def test_the_summary_tells_the_sandboxs_real_pace(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -163,6 +169,28 @@ def test_the_summary_tells_the_sandboxs_real_pace(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(_scenario, "LATENCY", 0.02)
     monkeypatch.setattr(_scenario, "LOGIN_DELAY", 0.5)
     assert dict(summary(story()))["wall time"].endswith("20 ms for an answer and 520 ms for a login")
+
+
+def test_the_summary_of_a_fleet() -> None:
+    """Who sends and what they share, and the tokens that one process got and the others took."""
+    told = dict(summary(story(Plan(1000, 4, StoreKind.REDIS), adopted=6)))
+    assert list(told) == ["requests", "processes", "logins", "adopted", "replays", "failures", "wall time", "server"]
+    assert told["processes"] == "4, sharing one token by RedisStore on a redis-server of their own"
+    assert told["adopted"] == "6: taken from the store by the processes that did not log in"
+    alone = dict(summary(story(Plan(1000, 1, StoreKind.FILE))))
+    assert alone["processes"] == "1, keeping its token by FileStore in a directory of its own"
+    assert alone["adopted"] == "0"
+
+
+@pytest.mark.parametrize("requests", [1, 1000, 100_000])
+@pytest.mark.parametrize("processes", [1, 64])
+def test_the_first_line_of_a_fleet_fits_a_terminal(requests: int, processes: int) -> None:
+    """It says how many processes send, in at most 80 columns."""
+    stream = Stream(is_terminal=False)
+    Screen(console(stream), Plan(requests, processes, StoreKind.FILE), quiet=False).begin()
+    (line,) = stream.getvalue().splitlines()
+    assert f"from {processes} process{'es' if processes > 1 else ''} to a sandbox" in line
+    assert len(line) <= 80
 
 
 def test_no_replay_is_just_zero() -> None:
@@ -177,6 +205,6 @@ def test_a_revocation_that_came_last() -> None:
 
 def test_failures_are_named() -> None:
     """The most frequent kind first."""
-    told = story(failures=Counter({"TimeoutError": 1, "ServerDisconnectedError": 4}))
+    told = story(failures={"TimeoutError": 1, "ServerDisconnectedError": 4})
     assert dict(summary(told))["failures"] == "5 (4 ServerDisconnectedError, 1 TimeoutError)"
     assert (as_dict(told)["ok"], as_dict(told)["failed"]) == (995, 5)

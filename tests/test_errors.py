@@ -25,6 +25,7 @@ from exterview_auth.errors import (
     LoginError,
     LoginUnavailableError,
     ReentrantLoginError,
+    StoreError,
     UnauthorizedError,
 )
 
@@ -39,6 +40,7 @@ TREE: dict[type[Exception], type[Exception]] = {
     LoginBudgetExceededError: LoginError,
     LoggedOutError: ExterviewAuthError,
     ClosedError: ExterviewAuthError,
+    StoreError: ExterviewAuthError,
     ApiError: ExterviewAuthError,
     BadRequestError: ApiError,
     UnauthorizedError: ApiError,

@@ -26,6 +26,7 @@ EXPORTS = [
     "CredentialsRejectedError",
     "ExterviewAuth",
     "ExterviewAuthError",
+    "FileStore",
     "ForbiddenError",
     "GraphQLError",
     "InsecureTransportError",
@@ -38,15 +39,17 @@ EXPORTS = [
     "OAuth2Login",
     "PasswordLogin",
     "Reason",
+    "RedisStore",
     "ReentrantLoginError",
     "StaticLogin",
     "Stats",
+    "StoreError",
     "Token",
     "TokenStore",
     "UnauthorizedError",
     "graphql_unauthenticated",
 ]
-STORES = ["MemoryStore", "TokenStore"]
+STORES = ["FileStore", "MemoryStore", "RedisStore", "TokenStore"]
 LOADED_ON_FIRST_USE = [
     "authlib",
     "cachetools",

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from redis.asyncio import Redis
 from sybil import Document
 from sybil.parsers.abstract.lexers import LexerCollection
 from sybil.parsers.markdown.lexers import FencedCodeBlockLexer
@@ -35,11 +36,16 @@ PROGRAM, *SNIPPETS = blocks("python")
 DEMO, TESTS, *COMMANDS = blocks("sh")
 
 
+def search_path() -> str:
+    """Where the command is found first, as in an activated environment."""
+    return f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+
+
 def environment(sandbox: Sandbox) -> dict[str, str]:
     """The variables that the sandbox's command prints."""
     return {
         **os.environ,
-        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "PATH": search_path(),
         "EXTERVIEW_ENDPOINT": sandbox.endpoint,
         "EXTERVIEW_API_KEY": sandbox.api_key,
         "EXTERVIEW_EMAIL": sandbox.email,
@@ -64,16 +70,26 @@ async def test_the_shortest_program_runs_as_it_stands() -> None:
         assert re.fullmatch(r"\d+ interviews\n", out)
 
 
+REDIS = "redis://127.0.0.1:6379/0"
+
+
 @pytest.mark.asyncio
-async def test_the_snippets_run_one_after_another() -> None:
-    """The README: they continue one another in one async function."""
+async def test_the_snippets_run_one_after_another(
+    redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The README: they continue one another in one async function; where they name a Redis, it is a real one."""
+    monkeypatch.chdir(tmp_path)
     namespace: dict[str, Any] = {}
-    for number, snippet in enumerate(SNIPPETS, 1):
+    assert sum(REDIS in snippet for snippet in SNIPPETS) == 1
+    for number, snippet in enumerate((snippet.replace(REDIS, redis_url) for snippet in SNIPPETS), 1):
         code = compile(snippet, f"README.md snippet {number}", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
         result = eval(code, namespace)
         if inspect.isawaitable(result):
             await result
     assert len(SNIPPETS) >= 8
+    async with Redis.from_url(redis_url) as client:
+        assert len(await client.keys("exterview_auth:*:token")) == 1
+    assert [file.suffix for file in (tmp_path / "tokens").glob("*.token")] == [".token"]
 
 
 def test_the_two_commands_need_python_pip_and_git_alone() -> None:
@@ -104,7 +120,7 @@ async def test_the_demo_prints_what_the_readme_shows() -> None:
 @pytest.mark.asyncio
 async def test_the_other_commands_do_what_the_readme_says(tmp_path: Path) -> None:
     """The README: what the sandbox prints is exported, and with it the check passes; the header is printed alone."""
-    serve, check = COMMANDS
+    serve, _, check = COMMANDS
     on_any_port = serve.replace("--port 8023", "--port 0") + "\nkill $!"
     async with Sandbox() as sandbox:
         environ = environment(sandbox)
@@ -125,3 +141,12 @@ def test_ci_runs_the_readmes_own_commands() -> None:
     assert '"$(block 1)"' in script
     assert '"$(block 2)"' in script
     assert "install" not in script
+
+
+@pytest.mark.asyncio
+async def test_the_fleets_demo_does_what_the_readme_says() -> None:
+    """The README: several processes, one login at the start and one after the revocation."""
+    _, fleet, _ = COMMANDS
+    code, out, error = await completed("sh", "-c", fleet, env={**os.environ, "PATH": search_path()})
+    assert (code, error) == (0, "")
+    assert "2: 1 at the start, 1 after the revocation" in out

@@ -5,33 +5,65 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
+import functools
 import gc
 import json
+import math
 import pickle
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 import pytest_asyncio
+from cryptography.fernet import Fernet
 from loopback import until
 
-from exterview_auth import ConfigurationError, MemoryStore, Token, TokenStore
+from exterview_auth import ConfigurationError, FileStore, MemoryStore, RedisStore, Token, TokenStore
 
-Factory = Callable[[Path], AbstractAsyncContextManager[TokenStore]]
+KEY = Fernet.generate_key()
+
+
+class Place(NamedTuple):
+    """Where stores keep their tokens in one test."""
+
+    directory: Path
+    redis: str = ""
+
+
+Factory = Callable[..., AbstractAsyncContextManager[Any]]
 
 
 @contextlib.asynccontextmanager
-async def memory(_: Path) -> AsyncIterator[TokenStore]:
+async def memory(_: Place) -> AsyncIterator[MemoryStore]:
     """A `MemoryStore`."""
     yield MemoryStore()
 
 
-STORES: list[Factory] = [
-    memory,
-]
+def file(place: Place, **options: Any) -> FileStore:
+    """A `FileStore`."""
+    return FileStore(place.directory / "tokens", **options)
+
+
+def file_encrypted(place: Place, **options: Any) -> FileStore:
+    """One that encrypts."""
+    return file(place, encryption_key=KEY, **options)
+
+
+def redis(place: Place, **options: Any) -> RedisStore:
+    """A `RedisStore`."""
+    return RedisStore(place.redis, **options)
+
+
+def redis_encrypted(place: Place, **options: Any) -> RedisStore:
+    """One that encrypts."""
+    return redis(place, encryption_key=KEY, **options)
+
+
+SHARED: list[Callable[..., Any]] = [file, file_encrypted, redis, redis_encrypted]
+STORES: list[Factory] = [memory, *SHARED]
 ACCOUNTS = [
     "https://h.example|user@example.com",
     "a/b",
@@ -60,11 +92,47 @@ def content(token: Token | None) -> tuple[str, str | None] | None:
     return None if token is None else (token.value, token.refresh_token)
 
 
-@pytest_asyncio.fixture(params=STORES, ids=lambda factory: factory.__name__)
-async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[TokenStore]:
+def made_in_place(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[..., Any]:
+    """A factory whose place is a directory of the test's own, or the Redis of all tests."""
+    needs_redis = request.param.__name__.startswith("redis")
+    place = Place(tmp_path, request.getfixturevalue("redis_url") if needs_redis else "")
+    return functools.partial(request.param, place)
+
+
+@pytest.fixture(params=STORES, ids=lambda factory: factory.__name__)
+def any_store(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[..., Any]:
+    """How to make each store in turn."""
+    return made_in_place(request, tmp_path)
+
+
+@pytest.fixture(params=SHARED, ids=lambda factory: factory.__name__)
+def shared_store(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[..., Any]:
+    """How to make each that processes share."""
+    return made_in_place(request, tmp_path)
+
+
+@pytest_asyncio.fixture
+async def store(any_store: Factory) -> AsyncIterator[TokenStore]:
     """Each store in turn."""
-    async with request.param(tmp_path) as made:
+    async with any_store() as made:
         yield made
+
+
+class Two(NamedTuple):
+    """Two stores in the same place, as two processes have them."""
+
+    one: Any
+    other: Any
+
+
+LEASE = 0.4
+
+
+@pytest_asyncio.fixture
+async def two(shared_store: Factory) -> AsyncIterator[Two]:
+    """Each shared store in turn, twice, with a short lease."""
+    async with shared_store(lease=LEASE) as one, shared_store(lease=LEASE) as other:
+        yield Two(one, other)
 
 
 # -- every store ---------------------------------------------------------------------------------------------------------
@@ -243,6 +311,217 @@ async def test_cancelled_waiters_leave_the_lock_free_and_excluding(store: TokenS
     await until(lambda: inside == ["holder", "late"])
     late.cancel()
     await asyncio.wait([holder, late])
+
+
+# -- every store that processes share ------------------------------------------------------------------------------------
+
+
+async def served(two: Two, known: str, times: list[float]) -> str:
+    """What a contender at the other store finds once there is something else than *known*, and when it was woken."""
+    async with two.other.turn("a") as turn:
+        while not await turn.take():
+            await turn.news()
+            times.append(time.perf_counter())
+            found = await two.other.load("a")
+            if found is not None and found.value != known:
+                return str(found.value)
+    return "its turn"
+
+
+@pytest.mark.asyncio
+async def test_what_one_saves_the_other_finds(two: Two) -> None:
+    """A token, its refresh token, and what is left of its life; its deletion too."""
+    await two.one.save("a", Token("value", expires_in=3600, refresh_token="r"))
+    found = await two.other.load("a")
+    assert content(found) == ("value", "r")
+    assert 3590 < found.expires_in <= 3600
+    await two.other.delete("a")
+    assert await two.one.load("a") is None
+
+
+@pytest.mark.asyncio
+async def test_without_a_lock_the_last_one_to_save_wins(two: Two) -> None:
+    """The protocol: a save replaces what was there, whoever had saved it."""
+    for store, value in ((two.one, "1"), (two.other, "2"), (two.one, "3")):
+        assert await store.save("a", Token(value)) is None
+        assert content(await two.other.load("a")) == (value, None)
+
+
+@pytest.mark.asyncio
+async def test_a_lock_excludes_the_other_process(two: Two) -> None:
+    """At most one holds it; it is kept for longer than its lease, and free at its end."""
+    async with two.one.lock("a"), two.other.turn("a") as turn:
+        assert not await turn.take()
+        await asyncio.sleep(2 * LEASE)
+        assert not await turn.take()
+    async with asyncio.timeout(5), two.other.lock("a"), two.one.turn("a") as turn:
+        assert not await turn.take()
+
+
+@pytest.mark.asyncio
+async def test_who_waits_is_woken_by_a_save(two: Two) -> None:
+    """It learns of the new token at once, while the lock is still held, and not by a rare look."""
+    await two.one.save("a", Token("old"))
+    async with two.one.lock("a"):
+        times: list[float] = []
+        waiting = asyncio.ensure_future(served(two, "old", times))
+        await until(lambda: len(times) >= 1)
+        await asyncio.sleep(0.1)
+        saved = time.perf_counter()
+        await two.one.save("a", Token("new"))
+        assert await asyncio.wait_for(waiting, 5) == "new"
+        assert times[-1] - saved < 0.5
+
+
+@pytest.mark.asyncio
+async def test_who_waits_is_woken_where_nothing_was_saved(two: Two) -> None:
+    """A login that failed gives the lock back: the next one tries at once."""
+    await two.one.save("a", Token("old"))
+    async with two.one.lock("a"):
+        times: list[float] = []
+        waiting = asyncio.ensure_future(served(two, "old", times))
+        await until(lambda: len(times) >= 1)
+        await asyncio.sleep(0.1)
+        began = time.perf_counter()
+    assert await asyncio.wait_for(waiting, 5) == "its turn"
+    assert time.perf_counter() - began < 0.5
+
+
+@pytest.mark.asyncio
+async def test_a_save_between_the_attempt_and_the_listening_is_seen(two: Two) -> None:
+    """Whoever fails to take the lock looks once more before it waits: no change falls between."""
+    async with two.one.lock("a"), two.other.turn("a") as turn:
+        assert not await turn.take()
+        began = time.perf_counter()
+        await turn.news()
+        assert time.perf_counter() - began < 0.1
+
+
+@pytest.mark.asyncio
+async def test_many_wait_at_one_store_and_all_are_woken(two: Two) -> None:
+    """Owners of one process wait side by side; those of other accounts are not disturbed for ever."""
+    async with two.one.lock("a"), two.one.lock("b"):
+        calls: list[list[float]] = [[] for _ in range(20)]
+        waiting = [asyncio.ensure_future(served(two, "", times)) for times in calls]
+        await until(lambda: all(calls))
+        await two.one.save("a", Token("new"))
+        assert set(await asyncio.wait_for(asyncio.gather(*waiting), 10)) == {"new"}
+
+
+async def pause(turn: Any) -> None:
+    """The holder shows no sign of life any more, as a stopped process does not."""
+    turn._keeping.cancel()
+    await asyncio.wait([turn._keeping])
+
+
+@pytest.mark.parametrize("looked", [False, True])
+@pytest.mark.asyncio
+async def test_a_paused_holder_does_not_overwrite_a_newer_token(two: Two, *, looked: bool) -> None:
+    """Lesson 29: after its lease another has the lock; its late save changes nothing, and it is given the newer token."""
+    await two.one.save("a", Token("old"))
+    async with two.one.turn("a") as paused:
+        assert await paused.take()
+        if looked:
+            assert content(await paused.load()) == ("old", None)
+        await pause(paused)
+        async with asyncio.timeout(10), two.other.lock("a"):
+            await two.other.load("a")
+            assert await two.other.save("a", Token("newer", expires_in=60, refresh_token="r")) is None
+        # What somebody else in the paused process sees of it meanwhile is not the holder's look.
+        await two.one.load("a")
+        kept = await paused.save(Token("late"))
+        assert content(kept) == ("newer", "r")
+        assert kept is not None
+        assert kept.expires_in is not None
+        assert 50 < kept.expires_in <= 60
+        assert content(await two.one.load("a")) == ("newer", "r")
+
+
+@pytest.mark.asyncio
+async def test_a_save_under_the_protocols_lock_is_fenced_too(two: Two) -> None:
+    """The four methods alone give the same: load and save inside ``async with store.lock(...)``, and not beside it."""
+    async with two.one.lock("a"):
+        await two.one.load("a")
+        await pause(two.one._taken("a"))
+        async with asyncio.timeout(10), two.other.lock("a"):
+            assert await two.other.save("a", Token("newer")) is None
+        assert content(await two.one.save("a", Token("late"))) == ("newer", None)
+    assert await two.one.save("a", Token("later")) is None
+    assert content(await two.other.load("a")) == ("later", None)
+
+
+@pytest.mark.asyncio
+async def test_a_paused_holder_does_not_free_the_lock_of_the_next(two: Two) -> None:
+    """Lessons 30, 37: what is no longer its own it does not give back."""
+    async with two.one.turn("a") as paused:
+        assert await paused.take()
+        await pause(paused)
+        async with two.other.turn("a") as next_one:
+            await until_taken(next_one)
+            await paused.__aexit__(None, None, None)
+            async with two.one.turn("a") as late:
+                assert not await late.take()
+
+
+@pytest.mark.asyncio
+async def test_a_paused_holder_saves_where_nobody_else_has(two: Two) -> None:
+    """A rotated refresh token is not lost because its process slept; whoever has the turn now replaces it all the same."""
+    await two.one.save("a", Token("old"))
+    async with two.one.turn("a") as paused:
+        assert await paused.take()
+        await paused.load()
+        await pause(paused)
+        async with two.other.turn("a") as next_one:
+            await until_taken(next_one)
+            await two.other.load("a")
+            assert await paused.save(Token("late", refresh_token="rotated")) is None
+            assert content(await two.other.load("a")) == ("late", "rotated")
+            assert await two.other.save("a", Token("newest")) is None
+        assert content(await paused.save(Token("later"))) == ("newest", None)
+    assert content(await two.one.load("a")) == ("newest", None)
+
+
+@pytest.mark.asyncio
+async def test_a_holder_saves_more_than_once(two: Two) -> None:
+    """What it has saved itself is not another's."""
+    async with two.one.lock("a"):
+        await two.one.load("a")
+        for value in ("1", "2"):
+            assert await two.one.save("a", Token(value)) is None
+    assert content(await two.other.load("a")) == ("2", None)
+
+
+@pytest.mark.asyncio
+async def test_an_entry_that_vanished_is_no_newer_one(two: Two) -> None:
+    """A store that was emptied under the lock takes the holder's token."""
+    await two.one.save("a", Token("old"))
+    async with two.one.lock("a"):
+        await two.one.load("a")
+        await two.other.delete("a")
+        assert await two.one.save("a", Token("new")) is None
+    assert content(await two.other.load("a")) == ("new", None)
+
+
+async def until_taken(turn: Any) -> None:
+    """Wait for the turn."""
+    async with asyncio.timeout(10):
+        while not await turn.take():
+            await turn.news()
+
+
+@pytest.mark.parametrize("lease", [0, -1, "5", None, True, math.nan, math.inf, 1e9])
+def test_a_lease_is_a_number_of_seconds(tmp_path: Path, lease: Any) -> None:
+    """What no lease can be is a `ConfigurationError`, of either store."""
+    for make in (lambda: FileStore(tmp_path, lease=lease), lambda: RedisStore("redis://127.0.0.1:1/0", lease=lease)):
+        with pytest.raises(ConfigurationError, match=r"^lease is a number of seconds from 0\.1 to 3600"):
+            make()
+
+
+@pytest.mark.asyncio
+async def test_shared_stores_are_not_pickled(two: Two) -> None:
+    """They may hold keys."""
+    with pytest.raises(TypeError, match=r"Store holds a secret"):
+        pickle.dumps(two.one)
 
 
 # -- the store in memory -------------------------------------------------------------------------------------------------

@@ -75,17 +75,20 @@ def common(
 @app.command()
 def demo(
     requests: Annotated[int, typer.Option(help="How many, 1 to 100000.")] = 1000,
+    processes: Annotated[int, typer.Option(help="How many send them, 1 to 64.")] = 1,
+    store: Annotated[str | None, typer.Option(help="Where they share the token: redis or file.")] = None,
     as_json: Json = False,  # noqa: FBT002 - how typer declares a flag
 ) -> int:
     """
     See a storm of requests survive a revoked token.
 
     Sends them at once to the embedded sandbox, revokes every token in mid-flight, and shows what happened.
+    Several processes share one account: by a redis-server that is started for them, or by a directory.
     Exits with 1 where any request failed.
     """
     from .demo import run_demo  # noqa: PLC0415 - each command loads what it needs
 
-    return run_demo(requests, as_json=as_json)
+    return run_demo(requests, processes=processes, store=store, as_json=as_json)
 
 
 @app.command()

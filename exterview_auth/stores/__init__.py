@@ -7,17 +7,26 @@ from typing import TYPE_CHECKING, Any
 from ._protocol import TokenStore
 
 if TYPE_CHECKING:
+    from ._file import FileStore
     from ._memory import MemoryStore
+    from ._redis import RedisStore
 
-__all__ = ["MemoryStore", "TokenStore"]
+__all__ = ["FileStore", "MemoryStore", "RedisStore", "TokenStore"]
+
+_ON_FIRST_USE = {"FileStore": "._file", "MemoryStore": "._memory", "RedisStore": "._redis"}
 
 
 if not TYPE_CHECKING:  # so that a misspelt name is an error to the type checker
 
     def __getattr__(name: str) -> Any:
         """Each store is loaded with the library that it stands on, on first use (PEP 562)."""
-        if name != "MemoryStore":
+        if name not in _ON_FIRST_USE:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        from ._memory import MemoryStore  # noqa: PLC0415 - on first use
+        from importlib import import_module  # noqa: PLC0415 - on first use
 
-        return MemoryStore
+        try:
+            return getattr(import_module(_ON_FIRST_USE[name], __name__), name)
+        except ModuleNotFoundError as missing:
+            if missing.name != "redis":
+                raise
+        raise ImportError("RedisStore needs redis; run: pip install 'exterview-auth[redis]'")

@@ -20,8 +20,12 @@ class TokenStore(Protocol):
     async def load(self, account: str) -> Token | None:
         """The token as it was saved, its ``expires_in`` being what is left of its life; ``None`` where there is none."""
 
-    async def save(self, account: str, token: Token) -> None:
-        """Keep *token*, whose ``expires_in`` counts from now; it replaces what was there."""
+    async def save(self, account: str, token: Token) -> Token | None:
+        """
+        Keep *token*, whose ``expires_in`` counts from now; it replaces what was there.
+
+        A store that notices that the lock's holder was paused and overtaken may keep the newer token instead, and returns it.
+        """
 
     async def delete(self, account: str) -> None:
         """Forget the token; fine where there is none."""

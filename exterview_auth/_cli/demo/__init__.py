@@ -6,26 +6,26 @@ import asyncio
 import json
 import sys
 
-from exterview_auth.errors import ConfigurationError
-
 from .._exit_code import ExitCode
-from .._terminal import console
-from ._screen import Screen
-
-MOST_REQUESTS = 100_000
+from ._plan import checked_plan
 
 
-def run_demo(requests: int, *, as_json: bool) -> ExitCode:
+def run_demo(requests: int, *, processes: int = 1, store: str | None = None, as_json: bool = False) -> ExitCode:
     """Play the demo and tell; standard output gets the picture and the summary, or the one line of JSON."""
-    if not 1 <= requests <= MOST_REQUESTS:
-        raise ConfigurationError(f"--requests is a number from 1 to {MOST_REQUESTS}, not {requests}")
-    screen = Screen(console(sys.stderr if as_json else sys.stdout), requests, quiet=as_json)
+    plan = checked_plan(requests, processes, store)
+    from .._terminal import console  # noqa: PLC0415 - the fleet's processes load this package and show nothing
+    from ._screen import Screen  # noqa: PLC0415 - likewise
+
+    screen = Screen(console(sys.stderr if as_json else sys.stdout), plan, quiet=as_json)
     screen.begin()
     from ._scenario import play  # noqa: PLC0415 - the first line is out before the sandbox is loaded
     from ._summary import as_dict, summary  # noqa: PLC0415 - likewise
 
-    with screen.live():
-        story = asyncio.run(play(requests, screen.show))
+    try:
+        with screen.live():
+            story = asyncio.run(play(plan, screen.show))
+    except asyncio.CancelledError:
+        raise KeyboardInterrupt from None  # another signal has ended it
     if as_json:
         print(json.dumps(as_dict(story)), flush=True)
     else:

@@ -1,9 +1,9 @@
 """
 The demo's plot: a cold start, a storm of requests, and every token revoked in mid-flight.
 
-Client and sandbox are in one process and talk over real sockets. At most `MOST_CONNECTIONS` are open, as with aiohttp's
-own default (fewer where descriptors are scarce), and at most `MOST_IN_FLIGHT` requests are under way: beyond these, the
-next is made when one is answered.
+The sandbox is in this process, and whoever sends talks to it over real sockets. At most `MOST_CONNECTIONS` are open, as
+with aiohttp's own default (fewer where descriptors are scarce), and at most `MOST_IN_FLIGHT` requests are under way:
+beyond these, the next is made when one is answered.
 """
 
 from __future__ import annotations
@@ -12,19 +12,24 @@ import asyncio
 import math
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Protocol
 
 import aiohttp
 
-from exterview_auth import AuthSession, ExterviewAuth, PasswordLogin, StaticLogin
+from exterview_auth import AuthSession, ExterviewAuth, StaticLogin
 from exterview_auth.sandbox import Sandbox, SandboxStats
 
-from ._bounds import MOST_IN_FLIGHT, connections_for
+from ._assignment import Access, Assignment
+from ._fleet import opened_fleet
+from ._plan import Plan
 from ._recorder import Recorder
+from ._sender import Audience, Sender
+from ._story import ServerCount, Story
+from ._tally import Tally
 from ._timeline import Counts, Timeline
-from ._workload import Catalogue, Workload, WrongAnswerError, candidate_ids
+from ._workload import Catalogue, candidate_ids
 
 LOGIN_DELAY = 0.25
 """Seconds that the sandbox takes for a login: long enough to see the others wait."""
@@ -34,46 +39,29 @@ REVOKED_AT = 0.4
 """The share of answers after which every token is revoked."""
 
 
-@dataclass(slots=True)
-class Story:
-    """What happened."""
-
-    requests: int
-    timeline: Timeline = field(default_factory=Timeline)
-    seconds: float = 0.0
-    failures: Counter[str] = field(default_factory=Counter)
-    logins_before: int = 0
-    """Logins until the tokens were revoked."""
-    logins: int = 0
-    replays: int = 0
-    waiting_peak: int = 0
-    server_logins: int = 0
-    """The same by the server's count."""
-    server_logins_peak: int = 0
-    statuses: dict[int, int] = field(default_factory=dict)
-    """The server's answers by status, logins apart."""
+class _Cast(Protocol):
+    """Who sends: this process or a fleet."""
 
     @property
-    def failed(self) -> int:
-        """Requests whose caller got no good answer."""
-        return self.failures.total()
+    def answered(self) -> int: ...
+    async def send(self, audience: Audience) -> None: ...
+    def tally(self) -> Tally: ...
 
 
-async def play(requests: int, on_look: Callable[[Timeline], None]) -> Story:
-    """Play the demo with so many *requests*; *on_look* sees the timeline grow."""
+async def play(plan: Plan, on_look: Callable[[Timeline], None]) -> Story:
+    """Play the demo as *plan* has it; *on_look* sees the timeline grow."""
     async with Sandbox(login_delay=LOGIN_DELAY, latency=LATENCY) as sandbox:
-        catalogue = await _catalogue_of(sandbox)
-        auth = ExterviewAuth(
-            PasswordLogin(sandbox.email, sandbox.password),
-            api_key=sandbox.api_key,
-            endpoint=sandbox.endpoint,
-            on_token=lambda _new, _old, _reason: stage.recorder.mark("login"),
-        )
-        connector = aiohttp.TCPConnector(limit=connections_for(requests))
-        async with auth, aiohttp.ClientSession(connector=connector) as http:
-            stage = _Stage(sandbox, auth, Workload(AuthSession(http, auth), catalogue), requests, on_look)
+        assignment = await _assignment(plan, sandbox)
+        async with _opened_cast(plan, assignment) as cast:
+            stage = _Stage(sandbox, cast, plan, on_look)
             await stage.play()
             return stage.story()
+
+
+async def _assignment(plan: Plan, sandbox: Sandbox) -> Assignment:
+    """The whole of it."""
+    access = Access(sandbox.endpoint, sandbox.api_key, sandbox.email, sandbox.password)
+    return Assignment(access, await _catalogue_of(sandbox), plan.requests, plan.connections, plan.in_flight)
 
 
 async def _catalogue_of(sandbox: Sandbox) -> Catalogue:
@@ -84,73 +72,69 @@ async def _catalogue_of(sandbox: Sandbox) -> Catalogue:
     return Catalogue(sandbox.organization_id, sandbox.job_ids, found)
 
 
-class _Stage:
-    """One performance: the requests, the revocation, and who watches."""
+@asynccontextmanager
+async def _opened_cast(plan: Plan, assignment: Assignment) -> AsyncIterator[_Cast]:
+    if plan.store is None:
+        yield Sender(assignment)
+        return
+    async with opened_fleet(plan, plan.store, assignment) as fleet:
+        yield fleet
 
-    def __init__(
-        self,
-        sandbox: Sandbox,
-        auth: ExterviewAuth,
-        workload: Workload,
-        requests: int,
-        on_look: Callable[[Timeline], None],
-    ) -> None:
+
+class _Stage:
+    """One performance, and the audience of those who send: the revocation, and who watches."""
+
+    def __init__(self, sandbox: Sandbox, cast: _Cast, plan: Plan, on_look: Callable[[Timeline], None]) -> None:
         self._sandbox = sandbox
-        self._auth = auth
-        self._workload = workload
+        self._cast = cast
+        self._plan = plan
         self._before = sandbox.stats()
-        self._answered = 0
-        self._revoke_at = max(1, math.floor(requests * REVOKED_AT))
-        self._story = Story(requests)
-        self.recorder = Recorder(self._counts, time.monotonic, on_look=on_look)
+        self._revoke_at = max(1, math.floor(plan.requests * REVOKED_AT))
+        self._logins_before: int | None = None
+        self._seconds = 0.0
+        self._recorder = Recorder(self._counts, time.monotonic, on_look=on_look)
 
     async def play(self) -> None:
-        """Send every request and wait for every answer."""
-        numbers = iter(range(self._story.requests))
-        async with _running(self.recorder), asyncio.TaskGroup() as group:
-            for _ in range(min(self._story.requests, MOST_IN_FLIGHT)):
-                group.create_task(self._send_on(numbers))
-        self._story.seconds = self.recorder.elapsed
+        """Have every request sent and every answer waited for."""
+        async with _running(self._recorder):
+            await self._cast.send(self)
+        self._seconds = self._recorder.elapsed
+
+    def login_made(self) -> None:
+        """Mark it."""
+        self._recorder.mark("login")
+
+    def answers_came(self) -> None:
+        """Revoke every token, once there are answers enough."""
+        if self._logins_before is None and self._cast.answered >= self._revoke_at:
+            self._logins_before = self._cast.tally().logins
+            self._sandbox.revoke()
+            self._recorder.mark("every token revoked", guided=True)
 
     def story(self) -> Story:
         """What happened, by the client's and by the server's count."""
-        client, server, story = self._auth.stats(), self._sandbox.stats(), self._story
-        story.timeline = self.recorder.timeline
-        story.logins, story.replays, story.waiting_peak = client.logins, client.replays, client.waiting_peak
-        story.server_logins = server.logins - self._before.logins
-        story.server_logins_peak = server.logins_running_peak
-        story.statuses = _statuses_of_requests(self._before, server)
-        return story
-
-    async def _send_on(self, numbers: Iterator[int]) -> None:
-        """Send one request after the other, as long as there are any."""
-        for number in numbers:
-            with self._failure_counted():
-                await self._workload.send(number)
-            self._answered += 1
-            if self._answered == self._revoke_at:
-                self._revoke()
-
-    def _revoke(self) -> None:
-        self._story.logins_before = self._auth.stats().logins
-        self._sandbox.revoke()
-        self.recorder.mark("every token revoked", guided=True)
-
-    @contextmanager
-    def _failure_counted(self) -> Iterator[None]:
-        try:
-            yield
-        except (aiohttp.ClientError, OSError, WrongAnswerError) as error:  # OSError has TimeoutError in it
-            self._story.failures[type(error).__name__] += 1
+        server = self._sandbox.stats()
+        return Story(
+            plan=self._plan,
+            timeline=self._recorder.timeline,
+            seconds=self._seconds,
+            client=self._cast.tally(),
+            server=ServerCount(
+                logins=server.logins - self._before.logins,
+                logins_peak=server.logins_running_peak,
+                statuses=_statuses_of_requests(self._before, server),
+            ),
+            logins_before=self._logins_before or 0,
+        )
 
     def _counts(self) -> Counts:
-        client, statuses = self._auth.stats(), _statuses_of_requests(self._before, self._sandbox.stats())
+        client, statuses = self._cast.tally(), _statuses_of_requests(self._before, self._sandbox.stats())
         return Counts(
             sent=sum(statuses.values()),
             refused=statuses.get(401, 0),
             waiting=client.waiting,
             replayed=client.replays,
-            answered=self._answered,
+            answered=client.answered,
         )
 
 

@@ -14,6 +14,7 @@ from rich.text import Text
 
 from ._bounds import MOST_IN_FLIGHT
 from ._picture import ASCII, UNICODE, WIDTH, picture
+from ._plan import Plan
 from ._timeline import Timeline
 
 _SECONDS_BETWEEN_FRAMES = 0.1
@@ -27,10 +28,10 @@ class Screen:
     """
 
     def __init__(
-        self, console: Console, requests: int, *, quiet: bool, clock: Callable[[], float] = time.monotonic
+        self, console: Console, plan: Plan, *, quiet: bool, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._console = console
-        self._requests = requests
+        self._plan = plan
         self._quiet = quiet
         self._clock = clock
         self._next_frame = 0.0
@@ -39,14 +40,8 @@ class Screen:
 
     def begin(self) -> None:
         """The first line, before anything is loaded."""
-        if self._quiet:
-            return
-        plural = "" if self._requests == 1 else "s"
-        self._console.print(
-            f"Sending {self._requests} request{plural} at once to a sandbox of the API on this machine ..."
-            if self._requests <= MOST_IN_FLIGHT
-            else f"Sending {self._requests} requests, {MOST_IN_FLIGHT} at once, to a sandbox on this machine ..."
-        )
+        if not self._quiet:
+            self._console.print(f"Sending {_what(self._plan)} ...")
 
     @contextmanager
     def live(self) -> Iterator[None]:
@@ -76,10 +71,22 @@ class Screen:
         counts = timeline.last
         bar = Table.grid(padding=(0, 1))
         bar.add_row(
-            ProgressBar(total=self._requests, completed=counts.answered, width=40),
+            ProgressBar(total=self._plan.requests, completed=counts.answered, width=40),
             f"{counts.answered} answered, {counts.waiting} waiting, {timeline.duration:.1f} s",
         )
         return Group(*self._picture(timeline), "", bar)
 
     def _picture(self, timeline: Timeline) -> list[Text]:
         return picture(timeline, width=min(WIDTH, self._console.width), glyphs=self._glyphs)
+
+
+def _what(plan: Plan) -> str:
+    """What is sent where, in one line of a terminal."""
+    number = "1 request" if plan.requests == 1 else f"{plan.requests} requests"
+    senders = "1 process" if plan.processes == 1 else f"{plan.processes} processes"
+    all_at_once = plan.requests <= MOST_IN_FLIGHT
+    if plan.store is not None:
+        return f"{number}{' at once' if all_at_once else ''} from {senders} to a sandbox on this machine"
+    if all_at_once:
+        return f"{number} at once to a sandbox of the API on this machine"
+    return f"{number}, {MOST_IN_FLIGHT} at once, to a sandbox on this machine"

@@ -1,0 +1,159 @@
+"""How an owner waits for its turn to log in: at a store that tells news, or at one that has a lock alone."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import AbstractAsyncContextManager
+from typing import Any, Protocol, TypeVar
+
+from ._bounded import LATE, CancelledItselfError, is_being_cancelled
+from ._clock import Clock
+from .stores import TokenStore
+from .stores._turn import Turn, TurnStore
+
+T = TypeVar("T")
+
+LONGEST_LATE_WAIT = 2.0
+"""Seconds that are waited on after this process stood still."""
+
+
+class Guard(Protocol):
+    """What is known of the store and its lock."""
+
+    store: TokenStore
+    account: str
+    clock: Clock
+
+    @property
+    def lock_rests(self) -> bool:
+        """Whether the lock is left alone."""
+
+    def waited_in_vain(self, seconds: float) -> None:
+        """Nobody gave the lock back."""
+
+    def leave_behind(self, work: Coroutine[Any, Any, T], name: str) -> asyncio.Task[T]:
+        """Begin *work*, which comes to its end also where nobody waits for it."""
+
+
+class Visit(Protocol):
+    """The row of calls that the turn belongs to."""
+
+    patience: float
+    """Seconds that it still waits for the store."""
+
+    def failed(self) -> bool:
+        """Whether the store did."""
+
+    @property
+    def resting(self) -> bool:
+        """Whether the store is not to be asked."""
+
+    async def call(self, name: str, make: Callable[[], Awaitable[T]]) -> T | None:
+        """A bounded call."""
+
+    def fail(self, name: str, failure: Exception) -> None:
+        """The store failed."""
+
+    def holds(self, turn: Turn | None) -> None:
+        """Load and save under *turn*."""
+
+
+class Contender(Protocol):
+    """One owner's way to the account's lock. No method raises what the store raises."""
+
+    async def take(self) -> bool:
+        """Whether to log in now: it is this owner's turn, or the store has no lock to give."""
+
+    async def news(self) -> None:
+        """Return when it is worth looking at the store, and trying again."""
+
+    async def leave(self) -> None:
+        """Give back what was taken."""
+
+
+def contender_for(guard: Guard, visit: Visit, seconds: float | None) -> Contender:
+    """The best that the store can do: one whose lock is a turn tells news, and is not waited for at its lock."""
+    if isinstance(guard.store, TurnStore):
+        return _AtNews(guard, visit, seconds, guard.store.turn(guard.account))
+    return _AtLock(guard, visit, seconds)
+
+
+class _AtNews:
+    """Waits for what others save, and for the lock, whichever comes first."""
+
+    def __init__(self, guard: Guard, visit: Visit, seconds: float | None, turn: Turn) -> None:
+        self._guard = guard
+        self._visit = visit
+        self._turn = turn
+        self._seconds = seconds or 0.0
+        self._until = guard.clock() + self._seconds
+        self._in_vain = False
+
+    async def take(self) -> bool:
+        if self._in_vain or self._visit.resting or self._guard.lock_rests:
+            return True
+        taken = await self._visit.call("lock", self._turn.take)
+        if taken:
+            self._visit.holds(self._turn)
+        return taken is not False
+
+    async def news(self) -> None:
+        try:
+            async with asyncio.timeout(self._until - self._guard.clock()):
+                await self._turn.news()
+        except TimeoutError:
+            self._too_late()
+        except Exception as failure:  # noqa: BLE001 - a store may raise anything; a login needs no news
+            self._visit.fail("lock", failure)
+
+    def _too_late(self) -> None:
+        late = self._guard.clock() - self._until
+        if late > LATE:  # this process stood still, perhaps not the lock's holder
+            self._until += late + LONGEST_LATE_WAIT
+        else:
+            self._in_vain = True
+            self._guard.waited_in_vain(self._seconds)
+
+    async def leave(self) -> None:
+        """The lease ends by itself: nobody waits longer for this than the store is worth."""
+        self._visit.holds(None)
+        leaving = self._guard.leave_behind(self._turn.__aexit__(None, None, None), "unlock")
+        if not self._visit.failed() and not is_being_cancelled():
+            await asyncio.wait([leaving], timeout=self._visit.patience)
+
+
+class _AtLock:
+    """Waits in the lock itself."""
+
+    def __init__(self, guard: Guard, visit: Visit, seconds: float | None) -> None:
+        self._guard = guard
+        self._visit = visit
+        self._seconds = seconds
+        self._held: AbstractAsyncContextManager[object] | None = None
+
+    async def take(self) -> bool:
+        if self._seconds is None or self._visit.resting or self._guard.lock_rests:
+            return True
+        try:
+            lock = self._guard.store.lock(self._guard.account)
+            async with asyncio.timeout(self._seconds):
+                await lock.__aenter__()
+            self._held = lock
+        except TimeoutError:
+            self._guard.waited_in_vain(self._seconds)
+        except asyncio.CancelledError:
+            if is_being_cancelled():
+                raise
+            self._visit.fail("lock", CancelledItselfError())
+        except Exception as failure:  # noqa: BLE001 - a store may raise anything; a login needs no lock
+            self._visit.fail("lock", failure)
+        return True
+
+    async def news(self) -> None:
+        """There is nothing to wait for."""
+
+    async def leave(self) -> None:
+        held, self._held = self._held, None
+        if held is not None:
+            await self._visit.call("unlock", lambda: held.__aexit__(None, None, None))

@@ -1,0 +1,77 @@
+"""A contender for an account's lock on files: it looks again and again, in threads of the store's own."""
+
+from __future__ import annotations
+
+import asyncio
+from itertools import chain, repeat
+
+from .._token import Token
+from ._codec import digest
+from ._file_entries import FileEntries
+from ._file_lock import HostLock
+from ._private_directory import Signature
+
+PAUSES = (0.002, 0.003, 0.005, 0.008, 0.012, 0.02)
+"""Seconds between two looks at a file that is waited for; the last goes on."""
+LOOKS_PER_TRY = 5
+"""After so many looks the lock is tried again: its holder may have died or failed."""
+
+
+class FileTurn:
+    """The `SharedLock` of one contender for *name*."""
+
+    def __init__(self, entries: FileEntries, name: str, lease: float) -> None:
+        self.lease = lease
+        self._entries = entries
+        self._name = name
+        self._lock = HostLock(entries.directory, name, lease)
+        self._seen = b""
+        self._pauses = chain(PAUSES, repeat(PAUSES[-1]))
+        self._known: Signature | None = None
+
+    async def take(self) -> bool:
+        """Try once."""
+        taken: bool = await self._entries.in_thread(self._lock.take)
+        return taken
+
+    async def keep(self) -> bool:
+        """Show that the holder is alive."""
+        kept: bool = await self._entries.in_thread(self._lock.keep)
+        return kept
+
+    async def give_back(self) -> None:
+        """Let it go."""
+        await self._entries.in_thread(self._lock.give_back)
+
+    async def load(self) -> Token | None:
+        """The token, its entry remembered."""
+        token, self._seen = await self._entries.read(self._name)
+        return token
+
+    async def save(self, token: Token) -> Token | None:
+        """Keep *token*, on the disk when this returns; or the newer one that stays."""
+        kept, found = await self._entries.replace(self._name, token, self._may_replace)
+        if not kept:
+            return found.token
+        self._seen = found.digest
+        return None
+
+    async def listen(self) -> None:
+        """Remember the file as it is."""
+        self._known = await self._entries.in_thread(self._entries.signature, self._name)
+
+    async def changed(self) -> None:
+        """Look at the file until it is another, or it is time to try the lock again."""
+        for _ in range(LOOKS_PER_TRY):
+            await asyncio.sleep(next(self._pauses))
+            before = self._known
+            await self.listen()
+            if self._known != before:
+                return
+
+    async def hang_up(self) -> None:
+        """Nothing was opened."""
+
+    def _may_replace(self, present: bytes) -> bool:
+        """Nothing has happened since the holder looked, or its lock is still its own."""
+        return digest(present) == self._seen or self._lock.is_held()
