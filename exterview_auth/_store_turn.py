@@ -88,13 +88,14 @@ class _AtNews:
         self._turn = turn
         self._seconds = seconds or 0.0
         self._until = guard.clock() + self._seconds
-        self._in_vain = False
+        self._in_vain = self._taken = False
 
     async def take(self) -> bool:
         if self._in_vain or self._visit.resting or self._guard.lock_rests:
             return True
         taken = await self._visit.call("lock", self._turn.take)
         if taken:
+            self._taken = True
             self._visit.holds(self._turn)
         return taken is not False
 
@@ -116,10 +117,10 @@ class _AtNews:
             self._guard.waited_in_vain(self._seconds)
 
     async def leave(self) -> None:
-        """The lease ends by itself: nobody waits longer for this than the store is worth."""
+        """Whoever comes next in this process finds the lock free; but the lease ends by itself: a sick store is not waited for."""
         self._visit.holds(None)
         leaving = self._guard.leave_behind(self._turn.__aexit__(None, None, None), "unlock")
-        if not self._visit.failed() and not is_being_cancelled():
+        if self._taken and not self._visit.failed() and not is_being_cancelled():
             await asyncio.wait([leaving], timeout=self._visit.patience)
 
 
