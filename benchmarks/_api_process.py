@@ -13,9 +13,9 @@ from pathlib import Path
 from aiohttp import ClientSession
 from yarl import URL
 
-from exterview_auth import ExterviewAuth, LoginContext, Token
+from exterview_auth import ExterviewAuth, LoginContext, Token, TokenStore
 
-from ._server import API_KEY, FIXED_TOKEN
+from ._server import API_KEY, FIXED_TOKEN, Login
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 STATIC_HEADERS = {"Authorization": f"Bearer {FIXED_TOKEN}", "x-api-key": API_KEY}
@@ -37,8 +37,16 @@ class Arrival:
 class ServerLog:
     """What the server saw since the last log."""
 
-    logins: int
+    sessions: list[Login]
     arrivals: list[Arrival]
+    refused: int
+    revoked: float
+    """When a token was revoked the last time."""
+
+    @property
+    def logins(self) -> int:
+        """How many logins arrived."""
+        return len(self.sessions)
 
     @property
     def by_token(self) -> Counter[str]:
@@ -54,29 +62,52 @@ class ApiProcess:
         self.url = self.root / "graphql"
         self._controls = controls
 
-    async def revoke(self) -> None:
-        """Make the newest token a dead one."""
-        async with self._controls.post(self.root / "revoke") as response:
+    async def revoke(self, *, arrivals: int = 0) -> None:
+        """Make the newest token a dead one; with *arrivals*, when so many requests have arrived, which wait for it."""
+        async with self._controls.post(self.root / "revoke", params={"arrivals": str(arrivals)}) as response:
             response.raise_for_status()
+
+    async def hold(self) -> None:
+        """Never answer the next login."""
+        async with self._controls.post(self.root / "hold") as response:
+            response.raise_for_status()
+
+    async def held(self) -> str:
+        """The process whose login is held, once there is one."""
+        async with self._controls.get(self.root / "held") as response:
+            process: str = await response.json()
+        return process
 
     async def log(self) -> ServerLog:
         """What arrived since the last log."""
         async with self._controls.get(self.root / "log") as response:
             notes = await response.json()
-        return ServerLog(notes["logins"], [Arrival(*request) for request in notes["requests"]])
+        sessions = [Login(**login) for login in notes["logins"]]
+        arrivals = [Arrival(*request) for request in notes["requests"]]
+        return ServerLog(sessions, arrivals, notes["refused"], notes["revoked"])
 
     def auth(
-        self, *, login_seconds: float = 0.0, expires_in: float | None = 3600, gate: asyncio.Event | None = None
+        self,
+        *,
+        login_seconds: float = 0.0,
+        expires_in: float | None = 3600,
+        gate: asyncio.Event | None = None,
+        process: str = "",
+        store: TokenStore | None = None,
+        account: str | None = None,
     ) -> ExterviewAuth:
-        """An owner whose login takes *login_seconds* at the server, after *gate* has opened."""
+        """An owner whose login takes *login_seconds* at the server, after *gate* has opened; the server notes its *process*."""
 
         async def login(context: LoginContext) -> Token:
             if gate is not None:
                 await gate.wait()
-            async with context.session.post(self.root / "login", params={"seconds": str(login_seconds)}) as response:
+            params = {"seconds": str(login_seconds), "process": process}
+            async with context.session.post(self.root / "login", params=params) as response:
                 return Token((await response.json())["token"], expires_in=expires_in)
 
-        return ExterviewAuth(login, api_key=API_KEY, endpoint=self.url, login_timeout=DEADLINE)
+        return ExterviewAuth(
+            login, api_key=API_KEY, endpoint=self.url, login_timeout=DEADLINE, store=store, account=account
+        )
 
 
 @asynccontextmanager

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 CHECKOUT = Path(__file__).resolve().parent.parent
-SCENARIOS = ("storm", "overhead", "imports", "cancel")
+SCENARIOS = ("storm", "overhead", "imports", "cancel", "fleet", "simulation")
 
 
 def benchmarks(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -31,6 +31,14 @@ def figures(printed: str) -> Any:
     return json.loads(printed.splitlines()[-1])
 
 
+@pytest.fixture(params=["FileStore", "RedisStore"])
+def store(request: pytest.FixtureRequest) -> str:
+    name: str = request.param
+    if name == "RedisStore":
+        request.getfixturevalue("redis_binary")
+    return name
+
+
 def always(figure: dict[str, float]) -> float:
     assert figure["min"] == figure["max"]
     return figure["min"]
@@ -45,7 +53,7 @@ def test_each_scenario_prints_a_table_under_the_machine_line(printed: str) -> No
 
 
 def test_the_json_holds_every_scenario(figures: Any) -> None:
-    """The last line is JSON with the machine and all four scenarios."""
+    """The last line is JSON with the machine and all scenarios."""
     assert set(figures) == {"machine", *SCENARIOS}
 
 
@@ -85,6 +93,44 @@ def test_cancelling_all_who_wait_leaves_the_login_alone(figures: Any, scene: str
     assert always(found["left"]) == 0
     assert always(found["logins"]) == 1
     assert always(found["next_status"]) == 200
+
+
+@pytest.mark.parametrize("scene", ["token revoked", "cold"])
+def test_a_fleet_makes_one_login_and_loses_nothing(figures: Any, store: str, scene: str) -> None:
+    """In each round there is one login by all processes together, no failure, and each request is refused once at most."""
+    found = figures["fleet"]["storm"][f"{store}, {scene}"]
+    assert always(found["logins"]) == 1
+    assert always(found["failures"]) == 0
+    assert always(found["refused"]) == (60 if scene == "token revoked" else 0)
+
+
+def test_one_login_wakes_all_other_processes(figures: Any, store: str) -> None:
+    """Both processes that did not log in send again with the token of the one that did."""
+    assert always(figures["fleet"]["wake-up"][store]["woken"]) == 2
+
+
+def test_a_killed_login_is_made_by_another_process(figures: Any, store: str) -> None:
+    """One more login ends, and the requests of the processes that live are all answered."""
+    found = figures["fleet"]["kill"][store]
+    assert always(found["begun"]) == 2
+    assert always(found["ended"]) == 1
+    assert always(found["failures"]) == 0
+
+
+@pytest.mark.usefixtures("redis_binary")
+def test_a_revocation_costs_each_process_few_commands(figures: Any) -> None:
+    """At most six at Redis, whether the process logs in or waits, and none while the token serves."""
+    commands = figures["fleet"]["traffic"]["commands"]
+    assert 1 <= commands["per_revocation"]["min"] <= commands["per_revocation"]["max"] <= 6
+    assert commands["steady"] == 0
+
+
+def test_a_revocation_costs_one_save_and_a_request_no_look_at_a_file(figures: Any) -> None:
+    """One process saves the token, each looks for it, and none does while the token serves."""
+    traffic = figures["fleet"]["traffic"]
+    assert traffic["saves"]["mean"] == pytest.approx(1 / 3)
+    assert traffic["loads"]["per_revocation"]["min"] >= 1
+    assert traffic["loads"]["steady"] == traffic["saves"]["steady"] == traffic["calls"]["steady"] == 0
 
 
 def test_one_scenario_can_be_chosen() -> None:
