@@ -1,0 +1,435 @@
+"""`RedisStore` on every kind of client and server, each of them real; what it needs to be allowed; and what is no Redis."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import AbstractAsyncContextManager
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.parse import quote
+
+import pytest
+import redis
+from redis.asyncio import ConnectionPool, Redis, RedisCluster
+from redis_variants import (
+    COMMANDS,
+    LEASE,
+    PASSWORD,
+    admin,
+    cluster,
+    essentials,
+    eventually,
+    one_login_per_revocation,
+    watched,
+    with_tls,
+)
+
+from exterview_auth import ConfigurationError, RedisStore, Token
+from exterview_auth._cli._local_redis import HOST, LocalRedis
+from exterview_auth.errors import StoreError
+
+on_redis = pytest.mark.usefixtures("redis_binary")
+
+NAME = "application"
+"""What an application calls its own connections."""
+
+
+class Met(NamedTuple):
+    """A server, and what two processes hand to their stores."""
+
+    server: LocalRedis
+    one: Any
+    two: Any
+
+
+Meeting = Callable[[Path], AbstractAsyncContextManager[Met]]
+
+
+# -- an application's own client ----------------------------------------------------------------------------------------
+
+
+def own(**options: Any) -> Meeting:
+    """Two clients made with *options*."""
+
+    @contextlib.asynccontextmanager
+    async def meet(_directory: Path) -> AsyncIterator[Met]:
+        async with LocalRedis() as server, contextlib.AsyncExitStack() as stack:
+            made = [Redis.from_url(server.url, client_name=NAME, **options) for _ in range(2)]
+            yield Met(server, *[await stack.enter_async_context(client) for client in made])
+
+    return meet
+
+
+@contextlib.asynccontextmanager
+async def own_cluster(_directory: Path) -> AsyncIterator[Met]:
+    """Two clients of a cluster."""
+    async with (
+        cluster() as server,
+        RedisCluster.from_url(server.url, client_name=NAME) as one,
+        RedisCluster.from_url(server.url, client_name=NAME) as two,
+    ):
+        yield Met(server, one, two)
+
+
+@contextlib.asynccontextmanager
+async def own_sentinel(directory: Path) -> AsyncIterator[Met]:
+    """Two clients that ask a Sentinel for the master."""
+    async with watched(directory) as (master, sentinel):
+        made = [sentinel.master_for("mymaster", client_name=NAME) for _ in range(2)]
+        try:
+            yield Met(master, *made)
+        finally:
+            for client in made:
+                await client.aclose(close_connection_pool=True)  # the pool is the Sentinel's: a client leaves it open
+
+
+@contextlib.asynccontextmanager
+async def own_tls(directory: Path) -> AsyncIterator[Met]:
+    """Two clients on TLS."""
+    async with with_tls(directory) as certified:
+        options: dict[str, Any] = {
+            "host": HOST,
+            "port": certified.port,
+            "ssl": True,
+            "ssl_ca_certs": str(certified.authority),
+        }
+        async with Redis(client_name=NAME, **options) as one, Redis(client_name=NAME, **options) as two:
+            yield Met(certified.server, one, two)
+
+
+@contextlib.asynccontextmanager
+async def one_for_all(directory: Path) -> AsyncIterator[Met]:
+    """One client that both stores use."""
+    async with own()(directory) as met:
+        yield met._replace(two=met.one)
+
+
+OWN: dict[str, Meeting] = {
+    "plain": own(),
+    "decoding": own(decode_responses=True),
+    "RESP3": own(protocol=3),
+    "RESP3, decoding": own(protocol=3, decode_responses=True),
+    "RESP2": own(protocol=2),
+    "impatient": own(socket_timeout=0.2),
+    "one connection": own(single_connection_client=True),
+    "shared": one_for_all,
+    "cluster": own_cluster,
+    "sentinel": own_sentinel,
+    "TLS": own_tls,
+}
+
+
+@pytest.mark.asyncio
+@on_redis
+@pytest.mark.parametrize("meet", OWN.values(), ids=OWN)
+async def test_an_applications_own_client_is_taken_as_it_is_and_never_closed(meet: Meeting, tmp_path: Path) -> None:
+    """The stores' section: tokens, leases, news, the fence and one login, and the client's connections stay open."""
+    async with meet(tmp_path) as met, admin(met.server) as client:
+        one, two = RedisStore(met.one, lease=LEASE), RedisStore(met.two, lease=LEASE)
+        await essentials(one, two)
+        await one_login_per_revocation(one, two)
+        connections = await named(client)
+        assert connections
+        for store in (one, two):
+            await store.aclose()
+            await store.aclose()
+        assert await named(client) == connections
+        assert await met.one.ping()
+        assert repr(one) == "RedisStore('a client of the application')"
+
+
+async def named(client: Any) -> set[str]:
+    """The application's own connections, those that listen left out: they end with who waits."""
+    return {one["id"] for one in await client.client_list() if one["name"] == NAME and one["sub"] == "0"}
+
+
+# -- URLs ---------------------------------------------------------------------------------------------------------------
+
+
+@contextlib.asynccontextmanager
+async def plain_url(_directory: Path) -> AsyncIterator[Met]:
+    """``redis://``."""
+    async with LocalRedis() as server:
+        yield Met(server, server.url, server.url)
+
+
+@contextlib.asynccontextmanager
+async def socket_url(directory: Path) -> AsyncIterator[Met]:
+    """``unix://``."""
+    path = directory / "redis.sock"
+    async with LocalRedis("--unixsocket", str(path)) as server:
+        yield Met(server, f"unix://{path}?db=1", f"unix://{path}?db=1")
+
+
+@contextlib.asynccontextmanager
+async def tls_url(directory: Path) -> AsyncIterator[Met]:
+    """``rediss://``."""
+    async with with_tls(directory) as certified:
+        yield Met(certified.server, certified.url, certified.url)
+
+
+@contextlib.asynccontextmanager
+async def password_url(_directory: Path) -> AsyncIterator[Met]:
+    """A URL with the server's password."""
+    async with LocalRedis("--requirepass", PASSWORD) as server:
+        url = f"redis://:{PASSWORD}@{HOST}:{server.port}/2?protocol=3"
+        yield Met(server, url, url)
+
+
+URLS: dict[str, Meeting] = {"redis": plain_url, "unix": socket_url, "rediss": tls_url, "password": password_url}
+
+
+@pytest.mark.asyncio
+@on_redis
+@pytest.mark.parametrize("meet", URLS.values(), ids=URLS)
+async def test_every_kind_of_url_is_served_and_its_connections_are_closed(meet: Meeting, tmp_path: Path) -> None:
+    """The stores' section: what was opened for a URL is closed with the store, which can be used again afterwards."""
+    async with meet(tmp_path) as met:
+        async with RedisStore(met.one, lease=LEASE) as one, RedisStore(met.two, lease=LEASE) as two:
+            await essentials(one, two)
+            await one_login_per_revocation(one, two)
+            assert PASSWORD not in repr(one)
+        async with Redis.from_url(met.one) as client:
+            await only_itself(client)
+        await one.save("f", Token("again"))
+        async with one:
+            assert await one.load("f") is not None
+
+
+async def only_itself(client: Any) -> None:
+    """Wait until the server knows no connection but that of *client*."""
+
+    async def alone() -> bool:
+        return len(await client.client_list()) == 1
+
+    await eventually(alone)
+
+
+@pytest.mark.asyncio
+@on_redis
+async def test_a_certificate_that_nobody_vouches_for_is_refused(tmp_path: Path) -> None:
+    """``rediss://`` means TLS that is looked at: without the authority nothing is sent, and the sentence is clear."""
+    async with with_tls(tmp_path) as certified:
+        async with RedisStore(f"rediss://{HOST}:{certified.port}/0") as store:
+            with pytest.raises(StoreError, match=r"^Redis cannot be used: it cannot be reached$"):
+                await store.save("a", Token("value"))
+        async with admin(certified.server) as client:
+            assert await client.keys() == []
+
+
+# -- what it must be allowed to do --------------------------------------------------------------------------------------
+
+KEYS, CHANNELS = "~exterview_auth:*", "&exterview_auth:*"
+RULES = (KEYS, CHANNELS, *COMMANDS)
+TOLD = "Redis cannot be used: the user's ACL lacks a command, key or channel; see the README for those needed"
+
+
+async def allow(client: Any, user: str, rules: Iterable[str]) -> None:
+    """A *user* that may do what *rules* say, and no more."""
+    await client.execute_command("ACL", "SETUSER", user, "reset", "on", f">{PASSWORD}", *rules)
+
+
+@pytest.mark.asyncio
+@on_redis
+async def test_these_commands_keys_and_channels_are_enough() -> None:
+    """Issue 4: a user of Redis with them alone can do all that a store does, from a URL and in an application's client."""
+    async with LocalRedis() as server, admin(server) as client:
+        await allow(client, "app", RULES)
+        url = f"redis://app:{PASSWORD}@{HOST}:{server.port}/0"
+        async with RedisStore(url, lease=LEASE) as one, RedisStore(url, lease=LEASE) as two:
+            await essentials(one, two)
+            await one_login_per_revocation(one, two)
+        assert await client.execute_command("ACL", "LOG") == []
+        await client.flushall()
+        async with Redis.from_url(url) as its_own:
+            await essentials(RedisStore(its_own, lease=LEASE), RedisStore(its_own, lease=LEASE))
+
+
+# Who may load scripts does it for all.
+LOADING = "+script|load"
+
+
+@pytest.mark.asyncio
+@on_redis
+@pytest.mark.parametrize("missing", [[LOADING], [rule for rule in RULES if rule != LOADING]], ids=["load", "others"])
+async def test_each_of_them_is_needed(missing: list[str]) -> None:
+    """Issue 4: without any one of them something fails, Redis says that it was that, and the store that it is the ACL."""
+    async with LocalRedis() as server, admin(server) as client:
+        few = asyncio.Semaphore(3)  # a busy machine must not be taken for a refusal
+
+        async def tried(rule: str) -> None:
+            async with few:
+                await goes_without(rule, server, client)
+
+        for outcome in await asyncio.gather(*map(tried, missing), return_exceptions=True):
+            if isinstance(outcome, BaseException):
+                raise outcome
+
+
+async def goes_without(missing: str, server: LocalRedis, client: Any) -> None:
+    """The essentials do not work for a user without the one rule, all others granted."""
+    user = f"not{missing}"
+    await allow(client, user, (rule for rule in RULES if rule != missing))
+    url = f"redis://{HOST}:{server.port}/0?username={quote(user)}&password={PASSWORD}"
+    options: dict[str, Any] = {"lease": LEASE, "namespace": f"exterview_auth:{user}"}
+    async with RedisStore(url, **options) as one, RedisStore(url, **options) as two:
+        with pytest.raises((StoreError, AssertionError)):
+            await essentials(one, two)
+        async with one.turn("f") as turn:
+            calls = partial(one.load, "f"), partial(one.save, "f", Token("x")), partial(one.delete, "f"), turn.take
+            assert {await problem(call) for call in calls} <= {"", TOLD}, missing
+    log = [entry for entry in await client.execute_command("ACL", "LOG", 1000) if entry[b"username"] == user.encode()]
+    denied = {(entry[b"reason"].decode(), entry[b"object"].decode()) for entry in log}
+    kind = {KEYS: "key", CHANNELS: "channel"}.get(missing, "command")
+    assert {reason for reason, _ in denied} == {kind}, missing
+    assert kind != "command" or denied == {(kind, missing.removeprefix("+"))}
+
+
+async def problem(call: Callable[[], Awaitable[Any]]) -> str:
+    """What *call* complains of."""
+    try:
+        await call()
+    except StoreError as failure:
+        return str(failure)
+    return ""
+
+
+# -- what is no Redis ---------------------------------------------------------------------------------------------------
+
+NO_URLS = (
+    *("", "redis", "localhost:6379", "redis//h", "redis://[::1", "redis://h:port", "redis://h:99999"),
+    *("http://h", "https://h", "valkey://h", "redis+sentinel://h", "file:///tmp/x"),
+    *(f"redis://user:{PASSWORD}@h:port", f"http://user:{PASSWORD}@h", f"redis://user:{PASSWORD}/x@h"),
+    *(
+        f"redis://h?password={PASSWORD}&db=x",
+        "redis://h?socket_timeout=soon",
+        f"redis://:{PASSWORD}@h?unknown_option=1",
+    ),
+    *(f"rediss://:{PASSWORD}@h?ssl_cert_reqs=unheard-of", f"redis://user:12/{PASSWORD}@h"),
+)
+
+
+@pytest.mark.parametrize("url", NO_URLS)
+def test_a_url_that_cannot_serve_is_refused_at_once(url: str) -> None:
+    """Issue 4: one clear sentence at construction, and nothing of the URL in it."""
+    with pytest.raises(
+        ConfigurationError, match=r"^(RedisStore takes a URL such as|the URL of RedisStore has) "
+    ) as caught:
+        RedisStore(url)
+    assert_one_sentence(caught.value)
+
+
+@pytest.mark.parametrize(
+    "client",
+    [
+        *(None, 5, b"redis://h", ["redis://h"], object(), Redis, Redis.from_url, redis.Redis(), redis.Redis),
+        *(ConnectionPool.from_url(f"redis://:{PASSWORD}@h"), redis.RedisError(f"redis://:{PASSWORD}@h")),
+    ],
+    ids=lambda client: type(client).__name__,
+)
+def test_what_is_no_asyncio_client_is_refused_at_once(client: Any) -> None:
+    """Issue 4: a class, a pool, a client that would block the loop, and what is none at all."""
+    with pytest.raises(ConfigurationError, match=r"^RedisStore takes a (URL|client)") as caught:
+        RedisStore(client)
+    assert_one_sentence(caught.value)
+
+
+def assert_one_sentence(error: ConfigurationError) -> None:
+    """Short, alone, and without a secret."""
+    assert PASSWORD not in repr(error)
+    assert "\n" not in str(error)
+    assert len(str(error)) < 200
+    assert (error.__cause__, error.__context__) == (None, None)
+
+
+@pytest.mark.parametrize("namespace", ["", None, 5, b"x", "a{b", "a}b"])
+def test_a_namespace_is_text_that_a_cluster_can_hash_around(namespace: Any) -> None:
+    """All keys of an account lie in one slot of a cluster."""
+    with pytest.raises(ConfigurationError, match=r"^namespace is what the store's keys begin with"):
+        RedisStore("redis://h", namespace=namespace)
+
+
+@pytest.mark.parametrize("lease", [0, -1, 0.05, 1e6, float("nan"), float("inf"), "5", None, True])
+def test_a_lease_is_a_number_of_seconds(lease: Any) -> None:
+    """One that is over at once, or never, is refused."""
+    with pytest.raises(ConfigurationError, match=r"^lease is a number of seconds"):
+        RedisStore("redis://h", lease=lease)
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        (f"redis://user:{PASSWORD}@h:1/2", "redis://h:1"),
+        (f"rediss://:p@{PASSWORD}@h/0", "rediss://h"),
+        (f"redis://h/0?username=user&password={PASSWORD}", "redis://h"),
+        (f"unix://user:{PASSWORD}@/run/redis.sock?password={PASSWORD}", "unix:///run/redis.sock"),
+    ],
+)
+def test_a_store_shows_where_it_connects_to_and_no_credentials(url: str, shown: str) -> None:
+    """What stands in a log says which server, and no more."""
+    store = RedisStore(url)
+    assert repr(store) == str(store) == f"RedisStore({shown!r})"
+
+
+# -- without the libraries ----------------------------------------------------------------------------------------------
+
+WITHOUT = """
+import sys
+from importlib.abc import MetaPathFinder
+
+
+class Missing(MetaPathFinder):
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] == {missing!r}:
+            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
+
+
+sys.meta_path.insert(0, Missing())
+import exterview_auth
+{program}
+"""
+
+
+def without(missing: str, program: str) -> str:
+    """What *program* prints where *missing* is not installed."""
+    code = WITHOUT.format(missing=missing, program=program)
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=30)
+    return ran.stdout.strip()
+
+
+def test_without_redis_the_package_is_imported_and_the_store_names_the_extra() -> None:
+    """Contract, names: the extra is what the store needs, and only the store."""
+    program = """
+try:
+    from exterview_auth import RedisStore
+except ImportError as missing:
+    print(type(missing).__name__, missing)
+print(exterview_auth.MemoryStore())
+"""
+    told, memory = without("redis", program).splitlines()
+    assert told.startswith("ImportError RedisStore needs redis")
+    assert "pip install 'exterview-auth[redis]'" in told
+    assert memory.startswith("MemoryStore(")
+
+
+@pytest.mark.parametrize("store", ["RedisStore('redis://h'", "FileStore('.'"])
+def test_without_cryptography_an_encryption_key_names_the_extra(store: str) -> None:
+    """Contract, names: encryption at rest is an extra; a store without a key needs none."""
+    program = f"""
+import os, tempfile
+os.chdir(tempfile.mkdtemp())
+{store.partition("'")[0].removesuffix("(")} = exterview_auth.{store.partition("(")[0]}
+{store})
+try:
+    {store}, encryption_key="{"k" * 43}=")
+except exterview_auth.ConfigurationError as problem:
+    print(problem)
+"""
+    assert without("cryptography", program) == (
+        "encryption_key needs cryptography; run: pip install 'exterview-auth[crypto]'"
+    )
