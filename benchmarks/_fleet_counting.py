@@ -8,6 +8,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 from exterview_auth import FileStore, Token
+from exterview_auth.stores._codec import Found
 from exterview_auth.stores._turn import Turn
 
 T = TypeVar("T")
@@ -20,9 +21,9 @@ class CountedFileStore(FileStore):
         super().__init__(directory, lease=lease)
         self._counts = counts
 
-    async def load(self, account: str) -> Token | None:
-        """The token."""
-        return await self._counted("loads", super().load)(account)
+    async def look(self, account: str) -> Found:
+        """What is kept."""
+        return await self._counted("loads", super().look)(account)
 
     async def save(self, account: str, token: Token) -> Token | None:
         """Keep *token*."""
@@ -31,7 +32,7 @@ class CountedFileStore(FileStore):
     def turn(self, account: str) -> Turn:
         """A contender for the account's lock, whose loads and saves count."""
         turn = super().turn(account)
-        turn.load = self._counted("loads", turn.load)
+        turn.look = self._counted("loads", turn.look)
         turn.save = self._counted("saves", turn.save)
         return turn
 

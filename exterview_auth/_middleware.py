@@ -97,9 +97,9 @@ class ExterviewAuth:
         self._manner = Manner(is_unauthorized)
 
     @classmethod
-    def from_env(cls, environ: Mapping[str, str] = os.environ, **overrides: Any) -> Self:
+    def from_env(cls, environ: Mapping[str, str] | None = None, **overrides: Any) -> Self:
         """
-        An owner as the environment describes it.
+        An owner as *environ* describes it, by default the process's environment.
 
         ``EXTERVIEW_API_KEY`` (or ``EXTERVIEW_API_KEY_FILE``); ``EXTERVIEW_EMAIL`` and ``EXTERVIEW_PASSWORD``, else
         ``EXTERVIEW_BEARER_TOKEN`` (or ``EXTERVIEW_BEARER_TOKEN_FILE``); ``EXTERVIEW_ENDPOINT`` or
@@ -109,7 +109,7 @@ class ExterviewAuth:
         unknown = sorted(set(overrides) - set(inspect.signature(cls).parameters))
         if unknown:
             raise ConfigurationError(f"ExterviewAuth has no argument {unknown[0]!r}; see help(ExterviewAuth)")
-        return cls(**arguments_from(environ, overrides))
+        return cls(**arguments_from(os.environ if environ is None else environ, overrides))
 
     # -- as a middleware --------------------------------------------------------------------------------------------
 

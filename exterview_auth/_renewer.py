@@ -177,14 +177,14 @@ class Renewer:
 
     async def forget(self, flight: Flight | None) -> None:
         """End *flight* and forget the token in the store, also where the caller is cancelled; one logout after another."""
-        if self._saver is not None:
-            self._saver.abandon()
-        self._leaving = asyncio.ensure_future(self._clean_up(flight, self._leaving))
+        saving = None if self._saver is None else self._saver.abandon()
+        self._leaving = asyncio.ensure_future(self._clean_up(flight, self._leaving, saving))
         await asyncio.wait([self._leaving])
 
-    async def _clean_up(self, flight: Flight | None, earlier: asyncio.Task[None] | None) -> None:
-        if earlier is not None:
-            await asyncio.wait([earlier])
+    async def _clean_up(self, flight: Flight | None, *earlier: asyncio.Task[None] | None) -> None:
+        before = [task for task in earlier if task is not None]
+        if before:
+            await asyncio.wait(before)
         if flight is not None:
             await flight.cancel()
         if self._guard is not None:

@@ -24,7 +24,7 @@ class Saver:
     *is_past* tells of a token's text whether its owner is done with it: such a one in the store overtakes nothing.
     """
 
-    __slots__ = ("_clock", "_counters", "_guard", "_is_past", "_pending", "_task")
+    __slots__ = ("_clock", "_counters", "_guard", "_is_past", "_pending", "_since", "_task")
 
     def __init__(self, guard: StoreGuard, clock: Clock, counters: Counters, is_past: Callable[[str], bool]) -> None:
         self._guard = guard
@@ -34,6 +34,7 @@ class Saver:
         # Invariant: the grant that is not saved yet, while its save is to be repeated.
         self._pending: Grant | None = None
         self._task: asyncio.Task[None] | None = None
+        self._since = 0.0
 
     @property
     def busy(self) -> bool:
@@ -47,17 +48,20 @@ class Saver:
         The token that stays in its place, where this process was paused and another has saved a newer one.
         """
         self.abandon()
+        self._since = self._clock()
         saved = await self._attempt(grant, visit)
         if not saved.settled:
             self._pending = grant
             self._task = self._guard.leave_behind(self._until_saved(grant), "save")
         return saved.newer
 
-    def abandon(self) -> None:
-        """Forget the pending save: it is overtaken, or its loop has ended."""
+    def abandon(self) -> asyncio.Task[None] | None:
+        """Forget the pending save: it is overtaken, or its loop has ended; what is under way of it comes to its end."""
         task, self._task, self._pending = self._task, None, None
-        if task is not None and not task.done() and not task.get_loop().is_closed():
-            task.cancel()
+        if task is None or task.done() or task.get_loop().is_closed():
+            return None
+        task.cancel()
+        return task
 
     def release(self) -> None:
         """Let go of a task that belongs to another loop or process, without touching it."""
@@ -97,7 +101,10 @@ class Saver:
         stored = await visit.load()
         if visit.failed():
             self._counters.save_failures += 1
-        return stored is not None and stored.value != grant.token.value and not self._is_past(stored.value)
+        if stored is None or stored.value == grant.token.value or self._is_past(stored.value):
+            return False
+        # Another's token from before this login is one that this owner has never seen, and older.
+        return visit.age is None or visit.age < self._clock() - self._since
 
     async def _attempt(self, grant: Grant, visit: Visit) -> Saved:
         saved = await visit.save(grant.remaining(self._clock()))

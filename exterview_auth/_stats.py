@@ -30,7 +30,7 @@ class Stats:
     store_failures: int = 0
     """Calls to the store that failed or took too long."""
     save_failures: int = 0
-    """Of these, saves; each is repeated until it succeeds or is overtaken."""
+    """Saves that failed, or were not made because the store rests; each is repeated until it succeeds or is overtaken."""
 
 
 class Counters:

@@ -12,6 +12,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import AbstractAsyncContextManager
 from contextvars import Context
 from typing import Any, NamedTuple, TypeVar
 
@@ -23,7 +24,8 @@ from ._store_health import LONGEST_REST, health_of
 from ._store_turn import Contender, contender_for
 from ._token import Token
 from .stores import TokenStore
-from .stores._turn import Turn
+from .stores._codec import Found
+from .stores._turn import Turn, TurnStore
 
 T = TypeVar("T")
 
@@ -68,6 +70,10 @@ class StoreGuard:
         """Let go of tasks that belong to another loop or process."""
         self._left_behind = set()
 
+    def line(self) -> AbstractAsyncContextManager[None]:
+        """Where this process's calls to the store wait for one another, which is not waiting for the store."""
+        return self._health.line()
+
     @property
     def resting(self) -> bool:
         """Whether the store is left alone."""
@@ -111,6 +117,8 @@ class Visit:
         self._probing = probing
         self.patience = PATIENCE
         """Seconds that it still waits for the store."""
+        self.age: float | None = None
+        """Seconds since what was loaded last was saved, where the store tells."""
         self._turn: Turn | None = None
         self._failed = False
 
@@ -120,9 +128,16 @@ class Visit:
 
     async def load(self) -> Token | None:
         """What the store holds, or ``None`` also where it is sick or holds something else."""
-        turn, account = self._turn, self._guard.account
-        loaded = await self.call("load", lambda: self._store.load(account) if turn is None else turn.load())
-        return loaded if isinstance(loaded, Token) else None
+        found = await self.call("load", self._look)
+        token, self.age = (None, None) if found is None else (found.token, found.age)
+        return token if isinstance(token, Token) else None
+
+    async def _look(self) -> Found:
+        if self._turn is not None:
+            return await self._turn.look()
+        if isinstance(self._store, TurnStore):
+            return await self._store.look(self._guard.account)
+        return Found(await self._store.load(self._guard.account), b"")
 
     async def save(self, token: Token) -> Saved:
         """Keep *token*, unless this process was paused and another saved a newer one."""
@@ -159,6 +174,10 @@ class Visit:
 
     async def call(self, name: str, make: Callable[[], Awaitable[T]]) -> T | None:
         """What the store answers, in time; ``None`` where it does not."""
+        async with self._guard.line():
+            return await self._call(name, make)
+
+    async def _call(self, name: str, make: Callable[[], Awaitable[T]]) -> T | None:
         if self.resting:
             self._failed = True
             return None
@@ -172,7 +191,7 @@ class Visit:
         spent = self._guard.clock() - began
         # An answer that took longer than was allowed waited for this process, which stood still.
         self.patience -= spent if spent <= self.patience else 0.0
-        if not self._failed:
+        if not self._failed and result is not False:  # a lock that is another's says nothing
             self._guard.succeeded(name)
         return result
 

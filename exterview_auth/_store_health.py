@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import logging
+from contextlib import AbstractAsyncContextManager
 from weakref import WeakKeyDictionary
 
 from ._events import emit
 from .errors import StoreError
 from .stores import TokenStore
+from .stores._turn import TurnStore
 
 FIRST_REST, LONGEST_REST = 1.0, 30.0
 """Seconds that a store rests after a failure; doubles with each further one."""
@@ -19,13 +23,23 @@ _DEMANDS = {"load": 0, "lock": 1, "unlock": 1, "delete": 2, "save": 2}
 class StoreHealth:
     """What the owners of one store know of it together; *now* is in seconds of their clock."""
 
-    __slots__ = ("__weakref__", "_demand", "_failures", "_rests_until", "_store")
+    __slots__ = ("__weakref__", "_demand", "_failures", "_limit", "_lines", "_rests_until", "_store")
 
     def __init__(self, store: TokenStore) -> None:
-        self._store = type(store).__name__
+        # The repr of an application's store may say anything.
+        self._store = repr(store) if isinstance(store, TurnStore) else type(store).__name__
+        self._limit = store.calls_at_once if isinstance(store, TurnStore) else None
+        self._lines: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = WeakKeyDictionary()
         self._failures = 0
         self._demand = 0
         self._rests_until = float("-inf")
+
+    def line(self) -> AbstractAsyncContextManager[None]:
+        """Where the running loop's calls wait for one another, so that none waits in the store."""
+        if self._limit is None:
+            return contextlib.nullcontext()
+        loop = asyncio.get_running_loop()
+        return self._lines.setdefault(loop, asyncio.Semaphore(self._limit))
 
     def resting(self, now: float) -> bool:
         """Whether the store is left alone."""

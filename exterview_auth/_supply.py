@@ -94,11 +94,10 @@ class Supply:
             turn = await stack.enter_async_context(visit.turn(self._policy.login_timeout * LOCK_SHARE))
         while grant is None and not ours:
             ours = await turn.take()
-            if not ours:
-                await turn.news()
-            seen = await self._look(visit)
-            stored = stored if visit.failed() else seen
-            grant = self._adopt(stored, old, refused=refused)
+            if ours or await turn.news():
+                seen = await self._look(visit)
+                stored = stored if visit.failed() else seen
+                grant = self._adopt(stored, old, refused=refused)
         return grant, stored
 
     def _require_permission(self, old: Grant | None) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+import pydoc
 from pathlib import Path
 from typing import Any
 
@@ -181,5 +183,12 @@ def test_a_misspelt_override_and_a_missing_environment_are_named() -> None:
     """Bad input: before anything else is looked for."""
     with pytest.raises(ConfigurationError, match="no argument 'endpont'"):
         ExterviewAuth.from_env({}, endpont="production")
-    with pytest.raises(ConfigurationError, match=r"os\.environ, not NoneType"):
-        ExterviewAuth.from_env(None)  # type: ignore[arg-type]  # a wrong use
+    with pytest.raises(ConfigurationError, match=r"os\.environ, not str"):
+        ExterviewAuth.from_env("production")  # type: ignore[arg-type]  # a wrong use
+
+
+def test_help_does_not_show_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No secret in any output: the default is the process's environment, and not what it holds."""
+    monkeypatch.setenv("EXTERVIEW_PASSWORD", "s3cret")
+    assert "s3cret" not in str(inspect.signature(ExterviewAuth.from_env))
+    assert "s3cret" not in pydoc.render_doc(ExterviewAuth)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
+from contextvars import ContextVar
 from typing import Any
 
 import pytest
@@ -380,18 +381,20 @@ async def test_a_token_of_before_the_outage_overtakes_nothing() -> None:
 
 @virtual_time
 async def test_a_login_presents_its_own_refresh_token_rather_than_an_older_one_of_the_store() -> None:
-    """Lesson 33: one that was rotated here and could not be saved yet is the newest; the old one would end the family."""
+    """Lesson 33: one that was rotated here and did not reach the store is the newest; the old one would end the family."""
+
+    class Stuck(SickStore):
+        async def save(self, account: str, token: Token) -> None:
+            self.entries.setdefault(account, token.with_remaining(0))
+
     login = ScriptedLogin(*(Token(f"T{number}", refresh_token=f"R{number}", expires_in=10) for number in (1, 2, 3)))
-    store = SickStore()
-    kept = sharing(login, store, refresh_ahead=0)
+    kept = sharing(login, Stuck(), refresh_ahead=0)
     await kept.obtain()
-    store.faults["save"] = OSError("full")
     for _ in range(2):
         await passing(11)
         await kept.obtain()
     presented = [None if previous is None else previous.refresh_token for previous in login.calls]
     assert presented == [None, "R1", "R2"]
-    store.faults.clear()
     await kept.aclose()
 
 
@@ -405,6 +408,82 @@ async def test_closing_tries_a_pending_save_once_more() -> None:
     store.faults.clear()
     await kept.aclose()
     assert store.entries["a"].value == "T1"
+
+
+@virtual_time
+async def test_logout_deletes_after_a_save_that_is_under_way() -> None:
+    """Lesson 18: what was begun before the logout does not land after the deletion."""
+
+    class Slow(SickStore):
+        saves = 0
+
+        async def save(self, account: str, token: Token) -> None:
+            self.saves += 1
+            await asyncio.sleep(0.4)
+            await super().save(account, token)
+
+    store = Slow()
+    store.faults["save"] = OSError("full")
+    kept = sharing(ScriptedLogin(), store)
+    await kept.obtain()
+    store.faults.clear()
+    while store.saves < 2:
+        await passing(0.01)
+    await kept.logout()
+    await passing(10)
+    assert store.entries == {}
+    await kept.aclose()
+
+
+@pytest.mark.asyncio
+async def test_a_lock_is_entered_and_left_in_one_task() -> None:
+    """The protocol: an application's lock may belong to the task or context that has entered it."""
+    inside: ContextVar[str] = ContextVar("inside")
+    problems: list[BaseException] = []
+
+    class Bound(SickStore):
+        @contextlib.asynccontextmanager
+        async def lock(self, account: str) -> AsyncIterator[None]:
+            task, token = asyncio.current_task(), inside.set(account)
+            try:
+                yield
+            finally:
+                try:
+                    inside.reset(token)
+                    assert asyncio.current_task() is task
+                except (ValueError, AssertionError) as problem:
+                    problems.append(problem)
+
+    kept = keeper(ScriptedLogin(), store=Bound(), account="a")
+    for _ in range(3):
+        grant = await kept.obtain()
+        kept.refuse(grant, waited=False)
+    assert problems == []
+    assert kept.stats().store_failures == 0
+    await kept.aclose()
+
+
+@virtual_time
+async def test_a_lock_that_swallows_its_cancellation_is_left_when_it_comes() -> None:
+    """Rule 17: whoever gave up waiting does not hold it afterwards."""
+    held: list[str] = []
+
+    class Stubborn(SickStore):
+        @contextlib.asynccontextmanager
+        async def lock(self, account: str) -> AsyncIterator[None]:
+            for _ in range(2):
+                with contextlib.suppress(asyncio.CancelledError):
+                    await asyncio.sleep(10)
+            held.append("taken")
+            yield
+            held.append("left")
+
+    kept = sharing(ScriptedLogin(), Stubborn(), login_timeout=4)
+    assert (await kept.obtain()).token.value == "T1"
+    assert now() == pytest.approx(2)
+    await passing(30)
+    assert held in ([], ["taken", "left"])
+    await kept.aclose()
 
 
 @virtual_time

@@ -29,7 +29,7 @@ from benchmarks._simulated_redis import SimulatedRedis
 from benchmarks._virtual_time import run
 from exterview_auth import RedisStore, Token
 from exterview_auth.errors import StoreError
-from exterview_auth.stores._redis_entries import Keys
+from exterview_auth.stores._redis_keys import Keys
 from exterview_auth.stores._redis_scripts import LOAD, SAVE
 from exterview_auth.stores._turn import Turn
 
@@ -489,7 +489,7 @@ class Followed:
         if step.name == "turn save":
             return told(await turn.save(token(step.number)))
         if step.name == "turn load":
-            return told(await turn.load())
+            return told((await turn.look()).token)
         del self._turns[step.process, step.account]
         await turn.__aexit__(None, None, None)
         return "left"

@@ -14,6 +14,7 @@ from exterview_auth import CredentialsRejectedError, LoginBudgetExceededError, M
 from exterview_auth._stats import Counters
 from exterview_auth._store_guard import PATIENCE, StoreGuard
 from exterview_auth._store_health import StoreHealth, health_of
+from exterview_auth.stores._codec import Found
 from exterview_auth.stores._turn import Turn, TurnStore
 
 
@@ -21,6 +22,8 @@ class Bench(TurnStore):
     """A store with turns whose calls take `seconds`, and fail or hang as told."""
 
     lease = 3.0
+    calls_at_once = 4
+    age: float | None = None
 
     def __init__(self, *, seconds: float = 0.0) -> None:
         self.seconds = seconds
@@ -40,9 +43,9 @@ class Bench(TurnStore):
         if fault is not None:
             raise fault
 
-    async def load(self, _account: str = "a") -> Token | None:
+    async def look(self, _account: str = "a") -> Found:
         await self._do("load")
-        return self.entry
+        return Found(self.entry, b"", self.age)
 
     async def save(self, _account: Any, token: Token | None = None) -> Token | None:
         await self._do("save")
@@ -206,6 +209,67 @@ def test_each_call_may_fail(call: str, fault: Any, caplog: pytest.LogCaptureFixt
     assert told(caplog)[-1] == "store.recovered"
     assert "s3cret" not in caplog.text
     assert f"call='{call}'" in caplog.text
+
+
+@virtual_time
+async def test_a_crowd_of_owners_is_no_sick_store() -> None:
+    """Rule 1: calls that wait for those of the same process are not the store's delay; none is made beyond its means."""
+    store, under_way, peak = Bench(seconds=0.1), 0, 0
+    look = store.look
+
+    async def counted(account: str = "a") -> Found:
+        nonlocal under_way, peak
+        under_way += 1
+        peak = max(peak, under_way)
+        try:
+            return await look(account)
+        finally:
+            under_way -= 1
+
+    store.look = counted  # type: ignore[method-assign,assignment]  # the same, counted
+    store.entry = Token("theirs")
+    owners = [owner(store) for _ in range(200)]
+    grants = await asyncio.gather(*(kept.obtain() for kept in owners))
+    assert {grant.token.value for grant in grants} == {"theirs"}
+    assert peak == Bench.calls_at_once
+    assert now() == pytest.approx(200 / peak * 0.1)
+    assert sum(kept.stats().store_failures for kept in owners) == 0
+    for kept in owners:
+        await kept.aclose()
+
+
+@virtual_time
+async def test_a_crowd_at_a_sick_store_waits_once() -> None:
+    """The bound holds for whoever waits in line too: after the first failures nobody asks."""
+    store = Bench()
+    store.faults["load"] = "hang"
+    owners = [owner(store) for _ in range(200)]
+    await asyncio.gather(*(kept.obtain() for kept in owners))
+    assert now() <= PATIENCE + 0.01
+    assert store.calls.count("load") == Bench.calls_at_once
+    store.faults.clear()
+    for kept in owners:
+        await kept.aclose()
+
+
+@pytest.mark.parametrize(("age", "kept_value"), [(100.0, "T1"), (0.5, "another's"), (None, "another's")])
+def test_a_token_saved_before_the_login_overtakes_nothing(age: float | None, kept_value: str) -> None:
+    """Lesson 36: the store heals with a token that this owner has never seen; only a younger one is newer."""
+
+    @virtual_time
+    async def run() -> None:
+        store = Bench()
+        store.faults["load"] = store.faults["save"] = StoreError("down")
+        kept = owner(store)
+        await kept.obtain()
+        await passing(2)
+        store.faults.clear()
+        store.entry, store.age = Token("another's"), age
+        await passing(5)
+        assert store.entry.value == kept_value
+        await kept.aclose()
+
+    run()
 
 
 @pytest.mark.parametrize("fault", [StoreError("away"), "hang"])

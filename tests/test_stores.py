@@ -359,6 +359,25 @@ async def test_a_lock_excludes_the_other_process(two: Two) -> None:
 
 
 @pytest.mark.asyncio
+async def test_many_short_holders_in_a_row_are_not_one_frozen_holder(two: Two) -> None:
+    """Lesson 8: however long one waits behind others that come and go, the lock excludes."""
+    holders = overlaps = served = 0
+
+    async def hold(store: Any) -> None:
+        nonlocal holders, overlaps, served
+        for _ in range(8):
+            async with store.lock("a"):
+                holders += 1
+                overlaps += holders > 1
+                await asyncio.sleep(LEASE / 20)
+                holders -= 1
+                served += 1
+
+    await asyncio.wait_for(asyncio.gather(*(hold(store) for store in two for _ in range(8))), 40)
+    assert (overlaps, served) == (0, 128)
+
+
+@pytest.mark.asyncio
 async def test_who_waits_is_woken_by_a_save(two: Two) -> None:
     """It learns of the new token at once, while the lock is still held, and not by a rare look."""
     await two.one.save("a", Token("old"))
@@ -422,7 +441,7 @@ async def test_a_paused_holder_does_not_overwrite_a_newer_token(two: Two, *, loo
     async with two.one.turn("a") as paused:
         assert await paused.take()
         if looked:
-            assert content(await paused.load()) == ("old", None)
+            assert content((await paused.look()).token) == ("old", None)
         await pause(paused)
         async with asyncio.timeout(10), two.other.lock("a"):
             await two.other.load("a")
@@ -451,6 +470,36 @@ async def test_a_save_under_the_protocols_lock_is_fenced_too(two: Two) -> None:
 
 
 @pytest.mark.asyncio
+async def test_a_task_that_outlives_the_lock_is_not_under_it(two: Two) -> None:
+    """Lesson 42: what it saves later replaces what is there, as any save without a lock."""
+    go_on = asyncio.Event()
+
+    async def later() -> Any:
+        await go_on.wait()
+        return await two.one.save("a", Token("later"))
+
+    async with two.one.lock("a"):
+        await two.one.load("a")
+        task = asyncio.ensure_future(later())
+        await asyncio.sleep(0)
+    await two.other.save("a", Token("meanwhile"))
+    go_on.set()
+    assert await task is None
+    assert content(await two.other.load("a")) == ("later", None)
+
+
+@pytest.mark.asyncio
+async def test_a_store_is_closed_under_a_turn_and_used_again(two: Two) -> None:
+    """What a turn still has to give back opens a connection that the next closing ends."""
+    async with two.one.lock("a"):
+        await two.one.aclose()
+    await two.one.save("a", Token("x"))
+    await two.one.aclose()
+    async with asyncio.timeout(5), two.other.lock("a"):
+        assert content(await two.other.load("a")) == ("x", None)
+
+
+@pytest.mark.asyncio
 async def test_a_paused_holder_does_not_free_the_lock_of_the_next(two: Two) -> None:
     """Lessons 30, 37: what is no longer its own it does not give back."""
     async with two.one.turn("a") as paused:
@@ -469,7 +518,7 @@ async def test_a_paused_holder_saves_where_nobody_else_has(two: Two) -> None:
     await two.one.save("a", Token("old"))
     async with two.one.turn("a") as paused:
         assert await paused.take()
-        await paused.load()
+        await paused.look()
         await pause(paused)
         async with two.other.turn("a") as next_one:
             await until_taken(next_one)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import Any
 
 import pytest
 from virtual import now, passing, settle, virtual_time
 
 from exterview_auth import StoreError, Token
+from exterview_auth._bounded import LATE
+from exterview_auth.stores._codec import Found
 from exterview_auth.stores._turn import TICK, Turn
 
 
@@ -43,8 +46,8 @@ class Lock:
     async def give_back(self) -> None:
         await self._do("give_back")
 
-    async def load(self) -> Token | None:
-        return None
+    async def look(self) -> Found:
+        return Found(None, b"")
 
     async def save(self, token: Token) -> Token | None:
         return None
@@ -142,6 +145,37 @@ async def test_without_news_a_tick_ends_the_wait() -> None:
             ends.add(now() - began)
     assert all(TICK / 2 < end <= TICK for end in ends)
     assert len(ends) == 5
+
+
+@virtual_time
+async def test_ticks_look_and_try_by_turns() -> None:
+    """One command a tick: a message that was lost is found by a look, a holder that died by an attempt."""
+    lock = Lock(take=False)
+    told = []
+    async with Turn(lock) as turn:
+        await turn.take()
+        await turn.news()
+        for _ in range(4):
+            told.append((await turn.news(), lock.calls.count("take")))
+            await turn.take()
+    assert told == [(True, 1), (False, 1), (True, 2), (False, 2)]
+    assert lock.calls.count("take") == 3
+
+
+@pytest.mark.asyncio
+async def test_who_stood_still_looks_before_it_tries() -> None:
+    """Lessons 29 and 34: the holder may have stood still with it, and is about to save."""
+    lock = Lock(take=False)
+    async with Turn(lock) as turn:
+        await turn.take()
+        await turn.news()
+        for _ in range(3):
+            waiting = asyncio.ensure_future(turn.news())
+            await asyncio.sleep(0.01)
+            time.sleep(TICK + 2 * LATE)  # noqa: ASYNC251 - stands still
+            assert await waiting
+            assert not await turn.take()
+    assert lock.calls.count("take") == 1
 
 
 @pytest.mark.parametrize("fault", [StoreError("down"), RuntimeError("odd")])

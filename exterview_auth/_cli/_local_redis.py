@@ -161,5 +161,5 @@ async def _answers(port: int) -> bool:
 
 def _not_up() -> ConfigurationError:
     return ConfigurationError(
-        f"redis-server did not come up within {START_SECONDS:g} s; see whether it starts by hand, or use --store file"
+        "redis-server does not come up on this machine; see whether it starts by hand, or use --store file"
     )

@@ -24,9 +24,4 @@ if not TYPE_CHECKING:  # so that a misspelt name is an error to the type checker
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         from importlib import import_module  # noqa: PLC0415 - on first use
 
-        try:
-            return getattr(import_module(_ON_FIRST_USE[name], __name__), name)
-        except ModuleNotFoundError as missing:
-            if missing.name != "redis":
-                raise
-        raise ImportError("RedisStore needs redis; run: pip install 'exterview-auth[redis]'")
+        return getattr(import_module(_ON_FIRST_USE[name], __name__), name)

@@ -13,10 +13,11 @@ from ._cipher import Keys, Plain, cipher_for
 
 
 class Found(NamedTuple):
-    """A token, and what tells its entry from any other (empty for none)."""
+    """A token, what tells its entry from any other (empty for none), and the seconds since it was saved, if it says so."""
 
     token: Token | None
     digest: bytes
+    age: float | None = None
 
 
 class Codec:
@@ -47,16 +48,17 @@ class Codec:
             emit(logging.INFO, "store.unencrypted", store=self._store, hint="tokens are readable; see encryption_key")
         return self._cipher.close(_entry.to_payload(token))
 
-    def token(self, raw: bytes | None, now: float) -> Token | None:
+    def found(self, raw: bytes | None, now: float) -> Found:
         """The token in *raw* with what is left of its life at *now*, or ``None``."""
         if raw is None:
-            return None
+            return Found(None, b"")
         try:
             entry = _entry.read(raw)
-            return _entry.to_token(self._cipher.open(entry.payload), max(0.0, now - entry.saved_at))
+            age = max(0.0, now - entry.saved_at)
+            return Found(_entry.to_token(self._cipher.open(entry.payload), age), digest(raw), age)
         except _entry.UnreadableError as problem:
             self._tell(digest(raw), str(problem))
-            return None
+            return Found(None, digest(raw))
 
     def _tell(self, which: bytes, problem: str) -> None:
         if which != self._told_unreadable:

@@ -63,16 +63,17 @@ def to_token(payload: bytes, age: float) -> Token | None:
     try:
         fields = json.loads(payload)
         token = Token(fields["token"], refresh_token=fields.get("refresh_token"))
-        life = _life(fields["expires_in"])
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError, ConfigurationError):
-        token, life = None, None
+        left = _left(fields["expires_in"], age)
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError, ConfigurationError):
+        token, left = None, None
     if token is None:
         raise UnreadableError("it is damaged")
-    left = None if life is None else min(life, life - age)
     return None if left is not None and left <= 0 and token.refresh_token is None else token.with_remaining(left)
 
 
-def _life(seconds: Any) -> float | None:
-    if seconds is None or (isinstance(seconds, int | float) and seconds >= 0):
-        return seconds
-    raise ValueError("not a lifetime")
+def _left(life: Any, age: float) -> float | None:
+    if life is None:
+        return None
+    if not isinstance(life, int | float) or not life >= 0:
+        raise ValueError("not a lifetime")
+    return min(float(life), life - age)

@@ -6,8 +6,8 @@ import os
 
 from .._token import Token
 from ._cipher import Keys
-from ._codec import Codec, name_of
-from ._file_entries import FileEntries
+from ._codec import Codec, Found, name_of
+from ._file_entries import THREADS, FileEntries
 from ._file_turn import FileTurn
 from ._lease import LEASE, checked_lease
 from ._private_directory import PrivateDirectory
@@ -25,17 +25,19 @@ class FileStore(TurnStore):
     Raises `ConfigurationError` for what cannot work; its methods raise `StoreError`.
     """
 
+    calls_at_once = THREADS
+
     def __init__(
         self, directory: str | os.PathLike[str], *, encryption_key: Keys | None = None, lease: float = LEASE
     ) -> None:
         self._lease = checked_lease(lease)
         codec = Codec("FileStore", encryption_key)
-        self._entries = FileEntries(PrivateDirectory(directory), codec)
+        self._entries = FileEntries(PrivateDirectory(directory), codec, self._lease)
 
-    async def load(self, account: str) -> Token | None:
-        """The token with what is left of its life, or ``None``; what cannot be read is a miss, with a warning."""
+    async def look(self, account: str) -> Found:
+        """What is kept of the account."""
         turn = self._taken(account)
-        return await turn.load() if turn is not None else (await self._entries.read(name_of(account))).token
+        return await self._entries.read(name_of(account)) if turn is None else await turn.look()
 
     async def save(self, account: str, token: Token) -> Token | None:
         """

@@ -1,5 +1,5 @@
 """
-An account's lock among the processes of one host, by the kernel's own file lock (the library *filelock*).
+A lock among the processes of one host, by the kernel's own file lock (the library *filelock*).
 
 The kernel frees it when its holder dies. A holder that is alive touches the file; where one has not done so for a whole
 lease it is frozen, and who waits puts a new file in its place. The frozen one notices when it wakes.
@@ -17,32 +17,37 @@ from filelock import FileLock, Timeout
 from ._private_directory import FILE_MODE, PrivateDirectory, Signature
 
 PATIENCE = 0.8
-"""Seconds to wait for another's saving, which takes about a millisecond."""
+"""Seconds to wait for another's saving, which takes some milliseconds."""
+LONGEST_BLINK = 2.0
+"""Seconds between two looks at a holder: who has not looked for longer has been frozen itself, and begins anew."""
 
 
-def file_lock(directory: PrivateDirectory, name: str, **options: object) -> FileLock:
-    """The kernel's lock on a private file, never one that a dead process could leave."""
-    directory.ensure()
-    return FileLock(
-        directory.file(name),
-        mode=FILE_MODE,
-        thread_local=False,
-        fallback_to_soft=False,
-        **options,  # type: ignore[arg-type]  # filelock's own options
-    )
+class Watch:
+    """For how long a lock's file has been the same, by this process's own clock."""
+
+    def __init__(self) -> None:
+        self._signature: Signature | None = None
+        self._since = self._looked = 0.0
+
+    def seconds(self, signature: Signature | None, blink: float = LONGEST_BLINK) -> float:
+        """Since when *signature* is seen, without having looked away for longer than *blink*."""
+        now = time.monotonic()
+        if signature != self._signature or now - self._looked > blink:
+            self._signature, self._since = signature, now
+        self._looked = now
+        return now - self._since
 
 
 class HostLock:
-    """One contender for an account's lock. Every method blocks for a moment; they may run in different threads."""
+    """One contender for the lock called *path*. Every method blocks for a moment; they may run in different threads."""
 
-    def __init__(self, directory: PrivateDirectory, name: str, lease: float) -> None:
+    def __init__(self, directory: PrivateDirectory, path: str, lease: float, watch: Watch | None = None) -> None:
         self._directory = directory
-        self._path = f"{name}.lock"
-        self._saving = f"{name}.saving"
+        self._path = path
         self._lease = lease
+        self._watch = watch or Watch()
         self._lock: FileLock | None = None
         self._inode = 0
-        self._seen: tuple[Signature | None, float] = (None, 0.0)
         # Invariant: taking and giving back exclude each other, and nothing is taken once it was given up.
         self._order = threading.Lock()
         self._given_up = False
@@ -73,7 +78,7 @@ class HostLock:
                 self._lock = None
 
     def _try(self) -> bool:
-        lock = file_lock(self._directory, self._path, on_acquired=self._note)
+        lock = self._file_lock(self._path)
         try:
             lock.acquire(blocking=False)
         except Timeout:
@@ -81,18 +86,29 @@ class HostLock:
         self._lock = lock
         return True
 
+    def _file_lock(self, path: str) -> FileLock:
+        """The kernel's lock on a private file, never one that a dead process could leave."""
+        self._directory.ensure()
+        return FileLock(
+            self._directory.file(path),
+            timeout=PATIENCE,
+            mode=FILE_MODE,
+            thread_local=False,
+            fallback_to_soft=False,
+            on_acquired=self._note if path == self._path else None,
+        )
+
     def _note(self, handle: int) -> None:
+        """A new holder shows itself at once: many short ones in a row are not a frozen one."""
+        os.utime(handle)
         self._inode = os.fstat(handle).st_ino
 
     def _is_frozen(self) -> bool:
-        """Whether the holder has not shown itself for a lease, by this process's own watch; its lock is void then."""
+        """Whether the holder has not shown itself for a lease; its lock is void then."""
         signature = self._directory.signature(self._path)
-        now = time.monotonic()
-        if signature != self._seen[0]:
-            self._seen = (signature, now)
-        if signature is None or now - self._seen[1] <= self._lease:
+        if self._watch.seconds(signature) <= self._lease or signature is None:
             return False
-        with contextlib.suppress(Timeout), file_lock(self._directory, self._saving, timeout=PATIENCE):
+        with contextlib.suppress(Timeout), self._file_lock(f"{self._path}.breaking"):  # so that one alone does
             if self._directory.signature(self._path) == signature:
                 self._directory.remove(self._path)
         return True

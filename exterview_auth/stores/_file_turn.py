@@ -6,13 +6,15 @@ import asyncio
 from itertools import chain, repeat
 
 from .._token import Token
-from ._codec import digest
+from ._codec import Found, digest
 from ._file_entries import FileEntries
 from ._file_lock import HostLock
 from ._private_directory import Signature
 
 PAUSES = (0.002, 0.003, 0.005, 0.008, 0.012, 0.02)
 """Seconds between two looks at a file that is waited for; the last goes on."""
+SHARE = 0.002
+"""Seconds between two looks of all who wait in this process: a thousand of them do not look fifty times a second each."""
 LOOKS_PER_TRY = 5
 """After so many looks the lock is tried again: its holder may have died or failed."""
 
@@ -24,7 +26,7 @@ class FileTurn:
         self.lease = lease
         self._entries = entries
         self._name = name
-        self._lock = HostLock(entries.directory, name, lease)
+        self._lock = HostLock(entries.directory, f"{name}.lock", lease)
         self._seen = b""
         self._pauses = chain(PAUSES, repeat(PAUSES[-1]))
         self._known: Signature | None = None
@@ -43,10 +45,11 @@ class FileTurn:
         """Let it go."""
         await self._entries.in_thread(self._lock.give_back)
 
-    async def load(self) -> Token | None:
+    async def look(self) -> Found:
         """The token, its entry remembered."""
-        token, self._seen = await self._entries.read(self._name)
-        return token
+        found = await self._entries.read(self._name)
+        self._seen = found.digest
+        return found
 
     async def save(self, token: Token) -> Token | None:
         """Keep *token*, on the disk when this returns; or the newer one that stays."""
@@ -62,12 +65,16 @@ class FileTurn:
 
     async def changed(self) -> None:
         """Look at the file until it is another, or it is time to try the lock again."""
-        for _ in range(LOOKS_PER_TRY):
-            await asyncio.sleep(next(self._pauses))
-            before = self._known
-            await self.listen()
-            if self._known != before:
-                return
+        self._entries.waiting += 1
+        try:
+            for _ in range(LOOKS_PER_TRY):
+                await asyncio.sleep(max(next(self._pauses), self._entries.waiting * SHARE))
+                before = self._known
+                await self.listen()
+                if self._known != before:
+                    return
+        finally:
+            self._entries.waiting -= 1
 
     async def hang_up(self) -> None:
         """Nothing was opened."""

@@ -7,6 +7,7 @@ import errno
 import os
 import stat
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -63,11 +64,14 @@ class PrivateDirectory:
             if failure.errno != errno.ELOOP:
                 raise
             return b""
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            os.close(handle)
+            return b""
         with os.fdopen(handle, "rb") as file:
-            return file.read(LARGEST) if stat.S_ISREG(os.fstat(handle).st_mode) else b""
+            return file.read(LARGEST)
 
-    def replace(self, name: str, content: bytes) -> None:
-        """Put *content* in the place of the file, in one step and on the disk."""
+    def replace(self, name: str, content: bytes, *, only_if: Callable[[], bool]) -> None:
+        """Put *content* in the place of the file, in one step and on the disk, *only_if* that still holds at that moment."""
         handle, temporary = self._temporary(name)
         try:
             with os.fdopen(handle, "wb") as file:
@@ -75,6 +79,7 @@ class PrivateDirectory:
                 file.write(content)
                 file.flush()
                 os.fsync(handle)
+            _require(only_if)
             Path(temporary).replace(self.file(name))
         except BaseException:
             with contextlib.suppress(OSError):
@@ -118,7 +123,6 @@ class PrivateDirectory:
         if any(not is_ours(file.name) for file in self.path.iterdir()):
             raise ConfigurationError(
                 f"{self.path} is open to other users and holds other files; give FileStore a directory of its own"
-                " (or run chmod 700 on this one)"
             )
         self.path.chmod(DIRECTORY_MODE)
 
@@ -133,15 +137,27 @@ class PrivateDirectory:
             os.close(handle)
 
 
+def _require(condition: Callable[[], bool]) -> None:
+    if not condition():
+        raise TimeoutError("this process stood still, and another writes now")
+
+
+def _is_path(text: str) -> bool:
+    try:
+        return b"\0" not in os.fsencode(text)
+    except UnicodeEncodeError:
+        return False
+
+
 def is_ours(name: str) -> bool:
     """Whether a file of this *name* was made by a store."""
-    return name.endswith((".token", ".lock", ".saving", _UNFINISHED))
+    return name.endswith((".token", ".lock", ".saving", ".breaking", _UNFINISHED))
 
 
 def _absolute(directory: str | os.PathLike[str]) -> Path:
     """Once and for all: the process may change its working directory."""
     path = os.fspath(directory) if isinstance(directory, str | os.PathLike) else None
-    if not isinstance(path, str) or not path or "\0" in path:
+    if not isinstance(path, str) or not path or not _is_path(path):
         raise ConfigurationError(f"FileStore takes the path of a directory as text, not {directory!r}")
     try:
         return Path(path).expanduser().absolute()

@@ -7,11 +7,9 @@ from typing import Any
 from .._token import Token
 from ..errors import ConfigurationError
 from ._cipher import Keys as EncryptionKeys
-from ._codec import Codec
+from ._codec import Codec, Found
 from ._lease import LEASE, checked_lease
-from ._redis_client import Clients
-from ._redis_entries import Keys, RedisEntries
-from ._redis_turn import RedisTurn
+from ._redis_keys import Keys
 from ._turn import Turn, TurnStore
 
 
@@ -28,6 +26,8 @@ class RedisStore(TurnStore):
     its methods raise `StoreError`.
     """
 
+    calls_at_once = 32
+
     def __init__(
         self,
         url_or_client: Any,
@@ -36,17 +36,20 @@ class RedisStore(TurnStore):
         namespace: str = "exterview_auth",
         lease: float = LEASE,
     ) -> None:
-        if not isinstance(namespace, str) or not namespace or set("{}") & set(namespace):
+        try:
+            from ._redis_entries import RedisEntries  # noqa: PLC0415 - needs the extra, which its user may not have
+        except ModuleNotFoundError:
+            raise ConfigurationError("RedisStore needs redis; run: pip install 'exterview-auth[redis]'") from None
+        if not isinstance(namespace, str) or not namespace.isprintable() or set("{}") & set(namespace or "{"):
             raise ConfigurationError("namespace is what the store's keys begin with: text, not empty, without braces")
         self._namespace = namespace
         self._lease = checked_lease(lease)
-        codec = Codec("RedisStore", encryption_key)
-        self._entries = RedisEntries(Clients(url_or_client), codec)
+        self._entries = RedisEntries(url_or_client, Codec("RedisStore", encryption_key))
 
-    async def load(self, account: str) -> Token | None:
-        """The token with what is left of its life, or ``None``; what cannot be read is a miss, with a warning."""
+    async def look(self, account: str) -> Found:
+        """What is kept of the account."""
         turn = self._taken(account)
-        return await turn.load() if turn is not None else (await self._entries.read(self._keys(account))).token
+        return await self._entries.read(self._keys(account)) if turn is None else await turn.look()
 
     async def save(self, account: str, token: Token) -> Token | None:
         """
@@ -67,6 +70,8 @@ class RedisStore(TurnStore):
 
     def turn(self, account: str) -> Turn:
         """A contender for the account's lock, who also learns what others save."""
+        from ._redis_turn import RedisTurn  # noqa: PLC0415 - needs the extra
+
         return Turn(RedisTurn(self._entries, self._keys(account), self._lease))
 
     async def aclose(self) -> None:

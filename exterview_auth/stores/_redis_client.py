@@ -11,13 +11,12 @@ from urllib.parse import urlsplit
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
 
 from ..errors import ConfigurationError, StoreError
 from ._redis_failure import COMMAND_TIMEOUT
 from ._redis_news import News
 
-CONNECTIONS = 32
+CONNECTIONS = 64
 """At most, of one process and loop; who finds none waits for one."""
 _EXAMPLE = "redis://HOST:6379/0, rediss:// for TLS, unix:// for a socket"
 
@@ -102,22 +101,22 @@ def _checked_url(url: str) -> str:
     """*url*, if a connection could be made by it; none is opened."""
     try:
         parts = urlsplit(url)
-        if "@" in parts.path + parts.query + parts.fragment and parts.scheme != "unix":
-            raise ConfigurationError(
-                "the URL of RedisStore has an @ behind its host; percent-encode the password in it"
-            )
         pool = _pool(url)
         pool.connection_class(**pool.connection_kwargs)
-    except (ValueError, TypeError, RedisError):
-        pass
+    except Exception as failure:  # noqa: BLE001 - options of a URL are checked in many ways, and their errors may quote it
+        problem = f"the one given is none ({type(failure).__name__})"
     else:
-        return url
-    raise ConfigurationError(f"RedisStore takes a URL such as {_EXAMPLE}; the one given is none")
+        if "@" not in parts.path + parts.query + parts.fragment or parts.scheme == "unix":
+            return url
+        problem = "there is an @ behind its host: percent-encode the password in it"
+    raise ConfigurationError(f"RedisStore takes a URL such as {_EXAMPLE}; {problem}")
 
 
 def _checked_client(client: Any) -> Any:
     execute = getattr(client, "execute_command", None)
-    if not isinstance(client, type) and callable(execute):
+    if isinstance(client, type):
+        raise ConfigurationError(f"RedisStore takes a client, not the class {client.__name__}; make one")
+    if callable(execute) and hasattr(client, "eval"):
         if inspect.iscoroutinefunction(execute):
             return client
         raise ConfigurationError("RedisStore takes a client of redis.asyncio; this one would block the event loop")

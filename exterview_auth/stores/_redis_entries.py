@@ -3,39 +3,30 @@
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple, Self
+from typing import Any
 
 from .._token import Token
 from . import _redis_scripts as scripts
-from ._codec import Codec, Found, digest, name_of
+from ._codec import Codec, Found, digest
 from ._redis_client import Clients
-from ._redis_failure import answer, answer_again
-
-
-class Keys(NamedTuple):
-    """Where one account is kept: all in one slot of a cluster."""
-
-    entry: str
-    lock: str
-    news: str
-
-    @classmethod
-    def of(cls, namespace: str, account: str) -> Self:
-        """The keys and the channel of *account*, whose name does not show."""
-        return cls(*(f"{namespace}:{{{name_of(account)}}}:{kind}" for kind in ("token", "lock", "news")))
+from ._redis_failure import UndecodableError, answer, answer_again
+from ._redis_keys import Keys
 
 
 class RedisEntries:
-    """Reads and writes by *clients*. Methods that are awaited raise `StoreError`."""
+    """Reads and writes by *url_or_client*. Methods that are awaited raise `StoreError`."""
 
-    def __init__(self, clients: Clients, codec: Codec) -> None:
-        self.clients = clients
+    def __init__(self, url_or_client: Any, codec: Codec) -> None:
+        self.clients = Clients(url_or_client)
         self.codec = codec
 
     async def read(self, keys: Keys) -> Found:
         """The token with what is left of its life."""
-        raw, now = scripts.entry(await answer_again(lambda: self._eval(scripts.LOAD, keys)))
-        return Found(self.codec.token(raw, now), digest(raw))
+        try:
+            raw, now = scripts.entry(await answer_again(lambda: self._eval(scripts.LOAD, keys)))
+        except UndecodableError:
+            raw, now = b"", 0.0
+        return self.codec.found(raw, now)
 
     async def replace(self, keys: Keys, token: Token, *, mark: str = "", seen: bytes = b"") -> tuple[bool, Found]:
         """
@@ -46,7 +37,7 @@ class RedisEntries:
         payload = self.codec.payload(token)
         answered = await answer(self._eval(scripts.SAVE, keys, mark, seen, _milliseconds(token), payload))
         kept, raw, now = scripts.outcome(answered)
-        return kept, Found(token if kept else self.codec.token(raw, now), digest(raw))
+        return kept, Found(token, digest(raw)) if kept else self.codec.found(raw, now)
 
     async def remove(self, keys: Keys) -> None:
         """Forget the token."""

@@ -26,6 +26,7 @@ _SENTENCES: tuple[tuple[type[Exception], str], ...] = (
     (redis_errors.NoPermissionError, _RIGHTS),
     (redis_errors.ReadOnlyError, _REPLICA),
     (redis_errors.OutOfMemoryError, _MEMORY),
+    (redis_errors.InvalidResponse, "what answers there is no Redis; see the URL's host and port"),
     (redis_errors.BusyLoadingError, "it is still loading its data"),
     (redis_errors.MaxConnectionsError, "the client has no connection left"),
     (redis_errors.TimeoutError, "it does not answer in time"),
@@ -34,6 +35,7 @@ _SENTENCES: tuple[tuple[type[Exception], str], ...] = (
     (OSError, "it cannot be reached"),
 )
 _WORDS = (
+    ("DB index", "the URL names a database that it does not have"),
     ("max number of clients", "it has no connection left; see maxclients"),
     ("Authentication required", "it wants a password; put it into the URL"),
     ("OOM", _MEMORY),
@@ -43,6 +45,10 @@ _WORDS = (
     ("NOPERM", _RIGHTS),
     ("WRONGPASS", _PASSWORD),
 )
+
+
+class UndecodableError(StoreError):
+    """What is kept there was not written here."""
 
 
 async def answer_again(command: Callable[[], Awaitable[T]]) -> T:
@@ -62,8 +68,12 @@ async def answer(command: Awaitable[T], seconds: float = COMMAND_TIMEOUT) -> T:
         return await bounded(command, seconds, finish=True)
     except (redis_errors.RedisError, OSError, TimeoutError, CancelledItselfError) as failure:
         problem = _sentence(failure)
+    except UnicodeDecodeError:  # of a client that decodes answers
+        problem = ""
     except RuntimeError:
         problem = "its client belongs to another event loop"
+    if not problem:
+        raise UndecodableError("Redis cannot be used: its answer is no text")
     raise StoreError(f"Redis cannot be used: {problem}")
 
 

@@ -91,6 +91,8 @@ class Subscriber:
                     self._take_in(await self._pubsub.get_message(timeout=LONGEST_SILENCE))
         finally:
             self.ended = True
+            for confirmed in self._confirmed.values():
+                confirmed.set()
             for channel in list(self._ears):
                 self._tell(channel)
 

@@ -1,7 +1,7 @@
 """
 What happens in Redis in one step. Its own clock stamps an entry and tells its age, so that no host's clock matters.
 
-A key of another type holds an entry that cannot be read. Each script has the three names of `Keys` as its keys: a channel has none in Redis, but is named like them.
+A key of another type, or of a size that was not written here, holds an entry that cannot be read. Each script has the three names of `Keys` as its keys: a channel has none in Redis, but is named like them.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import Any
 _START = """
 local function get(key)
     local found = redis.pcall('GET', key)
+    if type(found) == 'string' and #found > 2097152 then return '' end
     if type(found) ~= 'table' or not found.err then return found end
     if string.find(found.err, 'WRONGTYPE') then return '' end
     return redis.call('GET', key)

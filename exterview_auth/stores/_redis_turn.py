@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import uuid
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from redis.asyncio.lock import Lock
 from redis.exceptions import LockError
 
+from .._events import emit
 from .._token import Token
-from ._redis_entries import Keys, RedisEntries
-from ._redis_failure import answer
+from ..errors import StoreError
+from ._codec import Found
+from ._redis_entries import RedisEntries
+from ._redis_failure import answer, answer_again
+from ._redis_keys import Keys
 from ._redis_news import Ear, Subscriber
 
 FREE = b"free"
@@ -27,7 +32,6 @@ class RedisTurn:
         self._entries = entries
         self._keys = keys
         self._mark = uuid.uuid4().hex
-        self._made: Lock | None = None
         self._seen = b""
         self._saved = False
         self._listening: tuple[Subscriber, Ear] | None = None
@@ -42,14 +46,15 @@ class RedisTurn:
 
     async def give_back(self) -> None:
         """Let it go if it is still this contender's, and wake who waits, unless a save has."""
-        released = await answer(_still_owned(self._lock().do_release(self._mark.encode())))
+        released = await answer_again(lambda: _still_owned(self._lock().do_release(self._mark.encode())))
         if released and not self._saved:
             await answer(self._entries.clients.here().client.publish(self._keys.news, FREE))
 
-    async def load(self) -> Token | None:
+    async def look(self) -> Found:
         """The token, its entry remembered."""
-        token, self._seen = await self._entries.read(self._keys)
-        return token
+        found = await self._entries.read(self._keys)
+        self._seen = found.digest
+        return found
 
     async def save(self, token: Token) -> Token | None:
         """Keep *token*, and wake who waits; or the newer one that stays."""
@@ -60,11 +65,14 @@ class RedisTurn:
         return None
 
     async def listen(self) -> None:
-        """Subscribe to the account's news; without them (a cluster's client before redis-py 8) there is only the tick."""
+        """Subscribe to the account's news; without them (an old cluster's client, no connection left) there is only the tick."""
         connected = self._entries.clients.here()
         if hasattr(connected.client, "pubsub"):
             subscriber = connected.news.subscriber()
-            self._listening = subscriber, await subscriber.listen(self._keys.news)
+            try:
+                self._listening = subscriber, await subscriber.listen(self._keys.news)
+            except StoreError as failure:
+                emit(logging.INFO, "store.no_news", problem=str(failure))
 
     async def changed(self) -> None:
         """Return when there is news."""
@@ -77,21 +85,33 @@ class RedisTurn:
             await listening[0].leave(listening[1])
 
     def _lock(self) -> Lock:
-        """redis-py's, on the running loop's client; made when it is first needed, as a client may not be had."""
-        if self._made is None:
-            client = self._entries.clients.here().client
-            self._made = _Lock(client, self._keys.lock, timeout=self.lease, blocking=False, thread_local=False)
-        return self._made
+        """redis-py's, on the client of now: the store may have been closed and used again meanwhile."""
+        client = self._entries.clients.here().client
+        lock = _Lock(client, self._keys.lock, timeout=self.lease, blocking=False, thread_local=False)
+        lock.local.token = self._mark.encode()
+        return lock
 
 
 class _Lock(Lock):
-    """redis-py's lock, but its scripts belong to its own client: the class would keep the first one for ever."""
+    """
+    redis-py's lock, its scripts sent as they are.
+
+    No right to load them is needed, nor a second command where Redis has forgotten them, and the class does not keep the
+    first client for ever.
+    """
 
     def register_scripts(self) -> None:
         """One script each, of this lock's client."""
         scripts: dict[str, Any] = vars(self)
-        scripts["lua_release"] = self.redis.register_script(self.LUA_RELEASE_SCRIPT)
-        scripts["lua_reacquire"] = self.redis.register_script(self.LUA_REACQUIRE_SCRIPT)
+        scripts["lua_release"] = _evaluated(self.LUA_RELEASE_SCRIPT)
+        scripts["lua_reacquire"] = _evaluated(self.LUA_REACQUIRE_SCRIPT)
+
+
+def _evaluated(script: str) -> Callable[..., Awaitable[Any]]:
+    async def run(*, keys: Sequence[str], args: Sequence[Any], client: Any) -> Any:
+        return await client.eval(script, len(keys), *keys, *args)
+
+    return run
 
 
 async def _still_owned(call: Awaitable[Any]) -> bool:

@@ -18,13 +18,14 @@ from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
 from contextvars import Context, ContextVar
 from types import TracebackType
-from typing import NoReturn, Protocol, Self
+from typing import ClassVar, NoReturn, Protocol, Self
 
-from .._bounded import bounded, cancel_and_wait
+from .._bounded import LATE, bounded, cancel_and_wait
 from .._events import emit
 from .._secret import refuse_pickling
 from .._token import Token
 from ..errors import StoreError
+from ._codec import Found
 
 TICK = 1.0
 """Seconds between two looks at most where there is no news: of a holder that died, or of a message that was lost."""
@@ -47,8 +48,8 @@ class SharedLock(Protocol):
     async def give_back(self) -> None:
         """Let the lock go if it is held."""
 
-    async def load(self) -> Token | None:
-        """The account's token, and remember what was seen."""
+    async def look(self) -> Found:
+        """What is kept of the account; remembered as what was seen."""
 
     async def save(self, token: Token) -> Token | None:
         """Keep *token*, if the lock is still held or nothing has changed since the last look; else the newer one."""
@@ -68,17 +69,20 @@ class Turn:
     One contender's way to an account's lock.
 
     ``take`` tries once, ``news`` waits until it is worth looking and trying again (`TICK` at most; the first one begins to
-    listen, and does not wait); ``load`` and ``save`` are for who has taken it. A turn is left by ``async with``, whether it
-    was taken or not.
+    listen, and does not wait); ``look`` and ``save`` are for who has taken it. A turn is left by ``async with`` or ``leave``,
+    whether it was taken or not.
     """
 
-    __slots__ = ("_keeping", "_listening", "_lock", "_maybe_held", "_worth_trying", "load", "save")
+    __slots__ = ("_keeping", "_listening", "_lock", "_maybe_held", "_ticks", "_worth_trying", "left", "look", "save")
 
     def __init__(self, lock: SharedLock) -> None:
         self._lock = lock
-        self.load = lock.load
+        self.look = lock.look
         self.save = lock.save
+        self.left = False
+        """Whether it is over: what is saved afterwards is not saved under it."""
         self._listening = False
+        self._ticks = 0
         self._worth_trying = True
         # Invariant: true from before the first command that could take the lock, so that it is given back in any case.
         self._maybe_held = False
@@ -95,16 +99,32 @@ class Turn:
             self._keeping = loop.create_task(self._keep(), context=Context(), name="exterview_auth lease")
         return taken
 
-    async def news(self) -> None:
-        """Return when the entry may have changed, or the lock may be free. Raises `StoreError`."""
+    async def news(self) -> bool:
+        """
+        Return when the entry may have changed, or the lock may be free; whether it is worth looking at the entry.
+
+        Raises `StoreError`.
+        """
         if not self._listening:
             self._listening = True
             await self._lock.listen()
-            return
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(TICK * random.uniform(0.6, 1.0)):  # noqa: S311 - so that a fleet does not tick as one
+            return True
+        clock = asyncio.get_running_loop().time
+        until = clock() + TICK * random.uniform(0.6, 1.0)  # noqa: S311 - so that a fleet does not tick as one
+        try:
+            async with asyncio.timeout_at(until):
                 await self._lock.changed()
+        except TimeoutError:
+            # Who stood still with the lock's holder does not rush in before it has saved.
+            return self._tick() if clock() < until + LATE else True
         self._worth_trying = True
+        return True
+
+    def _tick(self) -> bool:
+        """No news: look and try by turns, one command a tick."""
+        self._ticks += 1
+        self._worth_trying = self._ticks % 2 == 0
+        return not self._worth_trying
 
     async def __aenter__(self) -> Self:
         return self
@@ -113,7 +133,12 @@ class Turn:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         with contextlib.suppress(StoreError, TimeoutError):
-            await bounded(self._leave(), LEAVING, finish=True)
+            await self.leave()
+
+    async def leave(self) -> None:
+        """Give back what was taken, within `LEAVING` seconds. Raises `StoreError`, or ``TimeoutError``."""
+        self.left = True
+        await bounded(self._leave(), LEAVING, finish=True)
 
     async def _leave(self) -> None:
         if self._keeping is not None:
@@ -139,6 +164,17 @@ class Turn:
 class TurnStore(ABC):
     """A token store of several processes: its lock is a turn that is waited for."""
 
+    calls_at_once: ClassVar[int]
+    """As many it can carry out without one waiting for another."""
+
+    @abstractmethod
+    async def look(self, account: str) -> Found:
+        """What is kept of the account."""
+
+    async def load(self, account: str) -> Token | None:
+        """The token with what is left of its life, or ``None``; what cannot be read is a miss, with a warning."""
+        return (await self.look(account)).token
+
     @abstractmethod
     def turn(self, account: str) -> Turn:
         """A contender for the account's lock, who also learns what others save."""
@@ -161,7 +197,8 @@ class TurnStore(ABC):
 
     def _taken(self, account: str) -> Turn | None:
         """The turn under which the calling code runs, by ``async with store.lock(account)``."""
-        return _holding.get({}).get((id(self), account))
+        turn = _holding.get({}).get((id(self), account))
+        return None if turn is None or turn.left else turn  # a task that was begun under it may outlive it
 
     @abstractmethod
     async def aclose(self) -> None:

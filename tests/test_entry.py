@@ -1,0 +1,125 @@
+"""How a token is written down: it comes back as it was, and nothing that is found there breaks the reader."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from exterview_auth import ConfigurationError, Token
+from exterview_auth.stores import _entry
+from exterview_auth.stores._cipher import Plain
+from exterview_auth.stores._codec import Codec, digest, name_of
+
+VISIBLE = st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), min_size=1, max_size=50).filter(
+    lambda text: not text.lower().startswith("bearer ")
+)
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=10), inner, max_size=3),
+    max_leaves=5,
+)
+
+
+@given(VISIBLE, st.none() | st.text(min_size=1), st.none() | st.floats(1e-3, 1e12), st.floats(0, 1e12))
+def test_a_token_comes_back_with_what_is_left_of_its_life(
+    value: str, refresh: str | None, life: float | None, age: float
+) -> None:
+    """Texts as they were; the life less its age, and never more than it was; without any life, a refresh token alone stays."""
+    token = Token(value, refresh_token=refresh).with_remaining(life)
+    entry = _entry.read(_entry.write(1000.5, _entry.to_payload(token)))
+    assert entry.saved_at == 1000.5
+    found = _entry.to_token(entry.payload, age)
+    left = None if token.expires_in is None else token.expires_in - age
+    if left is not None and left <= 0 and not refresh:
+        assert found is None
+    else:
+        assert found is not None
+        assert (found.value, found.refresh_token) == (value, refresh)
+        assert found.expires_in == (None if left is None else pytest.approx(max(0.0, left)))
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_are_read_or_refused(raw: bytes) -> None:
+    """Rule 17, bad input: damaged, truncated, foreign: a sentence, and no other error."""
+    for found in (raw, b"exterview_auth/1 " + raw, b"exterview_auth/1 1.0 " + raw):
+        with contextlib.suppress(_entry.UnreadableError):
+            _entry.to_token(Plain().open(_entry.read(found).payload), 1.0)
+
+
+@given(JSON, JSON, JSON)
+def test_any_json_is_read_or_refused(token: object, refresh: object, life: object) -> None:
+    """Whatever stands in the fields, hundreds of digits too."""
+    payload = json.dumps({"token": token, "refresh_token": refresh, "expires_in": life}).encode()
+    try:
+        found = _entry.to_token(payload, 1.0)
+    except _entry.UnreadableError:
+        return
+    assert found is None or found.value == token
+
+
+@pytest.mark.parametrize("life", ["9" * 400, "-1", '"60"', "[]", "NaN", "-Infinity", "true_"])
+def test_a_life_that_is_none_is_damage(life: str) -> None:
+    """A number that no clock can count to is a damaged entry, not an error."""
+    with pytest.raises(_entry.UnreadableError, match=r"^it is damaged$"):
+        _entry.to_token(f'{{"token":"x","expires_in":{life}}}'.encode(), 0.0)
+
+
+def test_an_endless_life_is_the_longest() -> None:
+    """JSON's Infinity is a life of ten years, as for any token."""
+    found = _entry.to_token(b'{"token":"x","expires_in":Infinity}', 5.0)
+    assert found is not None
+    assert found.expires_in is not None
+    assert math.isfinite(found.expires_in)
+
+
+def test_a_future_version_is_named() -> None:
+    """Whatever follows it."""
+    for raw in (b"exterview_auth/2 1.0 {}", b"exterview_auth/11 x", b"exterview_auth/"):
+        with pytest.raises(_entry.UnreadableError, match="newer version"):
+            _entry.read(raw)
+
+
+def test_a_clock_that_went_back_adds_nothing() -> None:
+    """Lesson 34: an entry from the future has its whole life, and no more."""
+    codec = Codec("FileStore", None)
+    raw = _entry.write(2000.0, _entry.to_payload(Token("x", expires_in=60)))
+    for now, left in ((1000.0, 60), (2000.0, 60), (2015.0, 45)):
+        found = codec.found(raw, now).token
+        assert found is not None
+        assert found.expires_in == left
+    assert codec.found(raw, 2060.0).token is None
+
+
+def test_what_cannot_be_read_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
+    """One warning per entry, and nothing of it in the warning."""
+    codec = Codec("FileStore", None)
+    with caplog.at_level(logging.INFO, "exterview_auth"):
+        for _ in range(3):
+            assert codec.found(b"s3cret", 0.0).token is None
+        assert codec.found(b"another s3cret", 0.0).token is None
+        assert codec.found(None, 0.0) == (None, b"", None)
+    assert [record.levelname for record in caplog.records] == ["WARNING", "WARNING"]
+    assert "s3cret" not in caplog.text
+
+
+def test_names_and_digests_tell_apart() -> None:
+    """An account's name shows nothing of it, whatever characters it has; no entry has the digest of none."""
+    accounts = ["a", "A", "", "../a", "\ud800", "a\0", "x" * 10_000]
+    names = {name_of(account) for account in accounts}
+    assert len(names) == len(accounts)
+    assert all(name.isalnum() and len(name) == 40 for name in names)
+    assert digest(None) == b""
+    assert digest(b"") != b""
+
+
+@pytest.mark.parametrize("key", ["", "short", b"x" * 32, [], ["short"], 5, [None], object()])
+def test_a_key_that_is_none_is_refused(key: object) -> None:
+    """One sentence that says how to make one, and not what was given."""
+    with pytest.raises(ConfigurationError, match=r"^encryption_key is one or several Fernet keys.*generate_key"):
+        Codec("FileStore", key)  # type: ignore[arg-type]  # that is the test
