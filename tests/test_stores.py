@@ -22,6 +22,8 @@ from cryptography.fernet import Fernet
 from loopback import until
 
 from exterview_auth import ConfigurationError, FileStore, MemoryStore, RedisStore, Token, TokenStore
+from exterview_auth.stores._file_lock import Watch
+from exterview_auth.stores._private_directory import Signature
 
 KEY = Fernet.generate_key()
 
@@ -672,3 +674,14 @@ async def test_memorys_locks_go_with_their_last_holder() -> None:
             pass
     gc.collect()
     assert len(store._locks[asyncio.get_running_loop()]) == 0
+
+
+def test_who_looked_away_begins_to_watch_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lessons 29, 34: a holder is frozen only if it was seen to be; who was frozen itself has not seen it."""
+    now = 100.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    watch, one, other = Watch(), Signature(1, 1), Signature(1, 2)
+    told = []
+    for now, signature in ((100.0, one), (102.0, one), (105.0, one), (120.0, one), (121.0, one), (122.0, other)):  # noqa: B007 - the clock
+        told.append(watch.seconds(signature))
+    assert told == [0, 2, 5, 0, 1, 0]

@@ -18,8 +18,8 @@ from ._private_directory import FILE_MODE, PrivateDirectory, Signature
 
 PATIENCE = 0.8
 """Seconds to wait for another's saving, which takes some milliseconds."""
-LONGEST_BLINK = 2.0
-"""Seconds between two looks at a holder: who has not looked for longer has been frozen itself, and begins anew."""
+LONGEST_BLINK = 4.0
+"""Seconds between two looks at a holder (in a crowd it is every second tick): who was away for longer begins anew."""
 
 
 class Watch:
@@ -29,10 +29,10 @@ class Watch:
         self._signature: Signature | None = None
         self._since = self._looked = 0.0
 
-    def seconds(self, signature: Signature | None, blink: float = LONGEST_BLINK) -> float:
-        """Since when *signature* is seen, without having looked away for longer than *blink*."""
+    def seconds(self, signature: Signature | None) -> float:
+        """Since when *signature* is seen, without having looked away."""
         now = time.monotonic()
-        if signature != self._signature or now - self._looked > blink:
+        if signature != self._signature or now - self._looked > LONGEST_BLINK:
             self._signature, self._since = signature, now
         self._looked = now
         return now - self._since
