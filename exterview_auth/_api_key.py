@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 
+from ._bounded import is_being_cancelled
 from ._secret import Signature
 from ._settings import checked_api_key
 from ._source import Source
-from .errors import ConfigurationError, LoginError
+from .errors import ConfigurationError, LoginError, ReentrantLoginError
 
 ApiKeySource = str | Callable[[], "str | Awaitable[str]"]
 
@@ -27,7 +29,18 @@ class ApiKey:
             return
         try:
             self.value = Signature(checked_api_key(await self._source.read()))
+        except asyncio.CancelledError:
+            if is_being_cancelled():
+                raise
+            problem = "ended by cancelling itself"
+        except ReentrantLoginError:
+            problem = (
+                "asks for the token of its own owner, whose login waits for the key; let it read the key elsewhere"
+            )
         except ConfigurationError as failure:
             raise LoginError(f"the api_key callable gave no key: {failure}") from None
         except Exception as failure:
             raise LoginError(f"the api_key callable ended in {type(failure).__name__}") from failure
+        else:
+            return
+        raise LoginError(f"the api_key callable {problem}")

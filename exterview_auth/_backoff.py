@@ -9,6 +9,9 @@ import tenacity
 from ._clock import Clock
 from .errors import LoginUnavailableError
 
+LONGEST = 10.0**9
+"""Seconds that an endpoint may ask for; more is as good as never, and may be more than a float can hold."""
+
 _exponential = tenacity.wait_exponential(multiplier=0.25, max=10)
 _jitter = tenacity.wait_random(0, 0.25)
 
@@ -28,4 +31,4 @@ def _wait(state: tenacity.RetryCallState) -> float:
     """Exponential, with jitter; where the endpoint said when to come back, not before that."""
     failure = state.outcome.exception() if state.outcome is not None else None
     asked = failure.retry_after if isinstance(failure, LoginUnavailableError) else None
-    return float(max(_exponential(state), asked or 0.0) + _jitter(state))
+    return float(max(_exponential(state), min(asked or 0.0, LONGEST)) + _jitter(state))

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 from collections.abc import Callable
 from typing import Any, TypeGuard
 
 from aiohttp import ClientRequest, FormData, MultipartWriter, hdrs
 from aiohttp.payload import Payload
+
+from ._bounded import is_being_cancelled
+from .errors import ConfigurationError
 
 BodyFactory = Callable[[], Any]
 
@@ -20,9 +24,20 @@ def is_factory(data: object) -> TypeGuard[BodyFactory]:
 
 
 async def made_by(factory: BodyFactory) -> Any:
-    """A new body."""
-    body = factory()
-    return await body if inspect.isawaitable(body) else body
+    """A new body. Raises what *factory* raises, and `ConfigurationError` where it cancels itself."""
+    try:
+        body = factory()
+        return await body if inspect.isawaitable(body) else body
+    except asyncio.CancelledError:
+        if is_being_cancelled():
+            raise
+    raise ConfigurationError("the body factory ended by cancelling itself; let it return a body or raise an error")
+
+
+async def first_made_by(factory: BodyFactory, seconds: float | None) -> Any:
+    """The body of the first sending, in the time that the whole request has: aiohttp does not count yet."""
+    async with asyncio.timeout(seconds):
+        return await made_by(factory)
 
 
 def can_be_sent_again(request: ClientRequest) -> bool:

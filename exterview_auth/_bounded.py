@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Coroutine
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -20,28 +21,52 @@ class CancelledItselfError(Exception):
     """The called code ended in ``CancelledError``, although nobody cancelled it."""
 
 
-async def bounded(call: Awaitable[T], seconds: float | None = None, *, finish: bool = False) -> T:
+async def bounded(
+    call: Awaitable[T], seconds: float | None = None, *, finish: bool = False, grace: float = CANCEL_GRACE
+) -> T:
     """
     The result of *call*, run in a task of its own.
 
     Raises ``TimeoutError`` after *seconds* (a process that stood still takes in first what came meanwhile), and ends at most
-    `CANCEL_GRACE` after that or after its own cancellation, also where *call* does not let itself be cancelled: it is left
+    *grace* after that or after its own cancellation, also where *call* does not let itself be cancelled: it is left
     behind then, and what becomes of it is ignored. With *finish*, a cancellation gives *call* that grace to come to its end first.
     """
-    task = asyncio.ensure_future(_as_coroutine(call))
+    # A coroutine is the task's own, so that it ends with it also where it never began.
+    work: Coroutine[Any, Any, T] = call if asyncio.iscoroutine(call) else _as_coroutine(call)
+    task = asyncio.ensure_future(work)
     try:
         done = await _done_in_time(task, seconds)
     except asyncio.CancelledError:
-        if finish:
-            await asyncio.wait([task], timeout=CANCEL_GRACE)
-        await cancel_and_wait(task)
+        try:
+            if finish:
+                await asyncio.wait([task], timeout=grace)
+        finally:  # also where the caller is cancelled once more
+            await cancel_and_wait(task, grace)
         raise
     if not done:
-        await cancel_and_wait(task)
+        await cancel_and_wait(task, grace)
         raise TimeoutError
     if task.cancelled():
         raise CancelledItselfError
     return task.result()
+
+
+@contextlib.asynccontextmanager
+async def within(seconds: float) -> AsyncIterator[None]:
+    """``asyncio.timeout``, but a process that stood still first takes in what came meanwhile."""
+    loop = asyncio.get_running_loop()
+    until = loop.time() + seconds
+
+    def over() -> None:
+        late = loop.time() - until > LATE
+        limit.reschedule(loop.time() + (LATE_GRACE if late else 0.0))
+
+    async with asyncio.timeout(None) as limit:
+        timer = loop.call_at(until, over)
+        try:
+            yield
+        finally:
+            timer.cancel()
 
 
 async def _done_in_time(task: asyncio.Task[Any], seconds: float | None) -> bool:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-import random
-from typing import Self
+from typing import Protocol, Self
 
 from ._secret import Signature
 from ._token import Token
@@ -17,11 +16,18 @@ LONGEST_LEEWAY = 1.0
 """Seconds before its end at which a token is no longer sent: it would arrive dead."""
 
 
+class Draw(Protocol):
+    """Where jitter comes from: the module `random`, or a generator of one's own."""
+
+    def random(self) -> float:
+        """From 0 to 1."""
+
+
 class Grant:
     """
     One login's token. Compared by identity: two logins that give the same text are two grants.
 
-    ``served`` says that the API accepted it once, ``serving`` that it did so since it was last refused, ``asked`` that a
+    ``lasting`` says that it was not over when it was installed, ``served`` that the API accepted it once, ``serving`` that it did so since it was last refused, ``asked`` that a
     request used it at all, ``overdue`` that nobody did when its renewal was due. A *dead* grant was refused and
     is never sent again. A *useless* one was refused to a request that its login was made for; it may serve others.
     """
@@ -33,6 +39,7 @@ class Grant:
         "end",
         "expires",
         "from_login",
+        "lasting",
         "number",
         "overdue",
         "renew_at",
@@ -49,9 +56,9 @@ class Grant:
         self.number = 0
         self.from_login = from_login
         self.end = self.expires = self.renew_at = math.inf
-        self.asked = self.served = self.serving = self.dead = self.useless = self.overdue = False
+        self.asked = self.served = self.serving = self.dead = self.useless = self.overdue = self.lasting = False
 
-    def timed(self, *, began: float, received: float, window: float, draw: random.Random) -> Self:
+    def timed(self, *, began: float, received: float, window: float, draw: Draw) -> Self:
         """
         Set its end, and the beginning of its renewal, drawn once.
 

@@ -6,8 +6,11 @@ import json
 import re
 from collections.abc import Iterator
 
-# GraphQL specification, section 2.1: strings and comments may hold anything, so they are tokens of their own.
-_WORDS = re.compile(r'"""(?:\\"""|[\s\S])*?"""|"(?:\\.|[^"\\\n])*"|#[^\n\r]*|[{}()]|[_A-Za-z][_0-9A-Za-z]*')
+# GraphQL specification, section 2.1: strings and comments may hold anything, so they are tokens of their own. Nothing is
+# given back once it is read, and a quote alone begins a string that is not closed: each character is read once.
+_WORDS = re.compile(
+    r'"""(?:\\"""|(?!""")[\s\S])*+"""|"(?!"")(?:\\.|[^"\\\n])*+"|["{}()]|#[^\n\r]*|[_A-Za-z][_0-9A-Za-z]*'
+)
 _KINDS = frozenset({"query", "mutation", "subscription", "fragment"})
 
 
@@ -27,6 +30,8 @@ def _operations(text: str) -> Iterator[tuple[str, str]]:
     depth, kind = 0, ""
     for match in _WORDS.finditer(text):
         word = match[0]
+        if word == '"':
+            raise ValueError("a string that is not closed")
         if word in "{(":
             if depth == 0 and kind:
                 yield kind, ""

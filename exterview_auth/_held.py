@@ -36,6 +36,7 @@ class Held:
         """Make *grant* the current one."""
         self.issued += 1
         grant.number = self.issued
+        grant.lasting = self._clock() < grant.expires
         self.current = grant
         self.fresh_until = grant.expires
 

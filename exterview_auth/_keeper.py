@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable
 
 from ._clock import Clock, boot_time
 from ._events import emit
-from ._grant import Grant
+from ._grant import Draw, Grant
 from ._held import Held
 from ._hook import OnToken
 from ._login_limits import LoginLimits
@@ -34,8 +34,8 @@ class Keeper:
     Keeps one account's token, in `held`.
 
     *login* gets the token that is being replaced and returns the next (that same object where there is nothing newer);
-    *prepare* is awaited before each look for a token. *store* and *account* name the shared entry. *clock* and *draw* may
-    be injected. *owner* gives what is to be kept alive while a login runs.
+    *prepare* is awaited before each look for a token. *store* and *account* name the shared entry. *clock* and *draw* (by
+    default the module's: a fork draws anew) may be injected. *owner* gives what is to be kept alive while a login runs.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class Keeper:
         prepare: Callable[[], Awaitable[None]] | None = None,
         on_token: OnToken | None = None,
         clock: Clock = boot_time,
-        draw: random.Random | None = None,
+        draw: Draw = random,
         owner: Callable[[], object] = lambda: None,
     ) -> None:
         self._account = account
@@ -67,7 +67,7 @@ class Keeper:
             prepare=prepare or _nothing,
             on_token=on_token,
             clock=clock,
-            draw=draw or random.Random(),  # noqa: S311 - jitter is no secret
+            draw=draw,
             owner=owner,
         )
         self._closed = self._retired = False
@@ -81,6 +81,7 @@ class Keeper:
         Other than *refused*; *refused* itself where the login has nothing newer. Cancelling the caller changes nothing for
         others. Raises the login's error, or `LoggedOutError`, `ClosedError`, `ReentrantLoginError`.
         """
+        held_up = False
         while True:
             self._enter()
             grant = self.held.fresh
@@ -91,8 +92,10 @@ class Keeper:
             await self._wait_for(flight)
             grant = self.held.current
             if grant is not None and (flight.unchanged if grant is refused else not grant.dead):
-                return grant
-            if grant is not None and grant.dead and not grant.served:
+                if held_up or not grant.lasting or self.held.fresh is grant:
+                    return grant
+                held_up = True  # by the store or the hook, for longer than its token lives
+            elif grant is not None and grant.dead and not grant.served:
                 self._note_useless(grant)
 
     def refuse(self, grant: Grant, *, waited: bool, again: bool = False) -> bool:
@@ -185,10 +188,15 @@ class Keeper:
         self._retired = True
 
     @property
+    def busy(self) -> bool:
+        """Whether a login is under way, or a save is still to be repeated, be it on a loop that has ended."""
+        return self._renewer.busy
+
+    @property
     def holds_open(self) -> bool:
         """Whether background work is under way or due, on a loop that could still run it."""
         due = self._renewer.due and not self._retired
-        return (due or self._renewer.busy) and self.bond.alive
+        return (due or self.busy) and self.bond.alive
 
     @property
     def state(self) -> str:

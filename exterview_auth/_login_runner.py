@@ -49,16 +49,19 @@ class LoginRunner:
         self,
         login: Callable[[Token | None], Awaitable[Token]],
         *,
+        prepare: Callable[[], Awaitable[None]],
         limits: LoginLimits,
         clock: Clock,
         counters: Counters,
         policy: Policy,
     ) -> None:
         self._login = login
+        self._prepare = prepare
         self._limits = limits
         self._clock = clock
         self._counters = counters
         self._longest_pause = max(LONGEST_PAUSE, policy.login_timeout)
+        self._told: LoginUnavailableError | None = None
 
     async def run(self, previous: Token | None, deadline: float) -> Issued:
         """
@@ -67,6 +70,7 @@ class LoginRunner:
         An endpoint that is not available is asked again, with exponential backoff and jitter or after its
         ``Retry-After``. Raises `LoginError` (or what forbids the login altogether) as soon as it is clear that no token comes.
         """
+        self._told = None
         await self._keep_retry_after(deadline)
         from ._backoff import until  # noqa: PLC0415 - the first login pays for the retry library, not the import
 
@@ -74,10 +78,14 @@ class LoginRunner:
         self._limits.succeeded()
         return issued
 
-    def timed_out(self) -> None:
-        """An attempt was cut off by the login timeout."""
+    def timed_out(self, seconds: float) -> LoginUnavailableError:
+        """The error of a login that was cut off after so many *seconds*; what an attempt before has told is its cause."""
         self._counters.login_failures += 1
         emit(logging.WARNING, "login.failed", error="TimeoutError")
+        advice = "see whether its endpoint answers" if self._told is None else f"before that: {self._told}"
+        error = LoginUnavailableError(f"no login came to its end within {seconds:g} s; {advice}")
+        error.__cause__ = self._told
+        return error
 
     async def _keep_retry_after(self, deadline: float) -> None:
         wait = self._limits.wait
@@ -90,8 +98,9 @@ class LoginRunner:
         await asyncio.sleep(wait)
 
     async def _attempt(self, previous: Token | None) -> Issued:
-        sent = self._clock()
         try:
+            await self._prepare()
+            sent = self._clock()
             token = await self._typed(self._login(previous))
         except (LoginError, ReentrantLoginError, InsecureTransportError) as failure:
             self._note(failure)
@@ -120,6 +129,7 @@ class LoginRunner:
         if isinstance(failure, CredentialsRejectedError):
             self._limits.was_rejected(failure)
         elif isinstance(failure, LoginUnavailableError):
+            self._told = failure
             self._limits.was_unavailable(failure, self._longest_pause)
         emit(
             logging.WARNING,

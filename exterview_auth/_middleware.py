@@ -6,7 +6,7 @@ import inspect
 import os
 import warnings
 import weakref
-from collections.abc import Coroutine, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from functools import partial
 from typing import Any, NoReturn, Self
 
@@ -91,8 +91,9 @@ class ExterviewAuth:
             prepare=self._api_key.read,
             on_token=on_token,
             clock=boot_time,
-            owner=weakref.ref(self),
+            owner=partial(_at_work, weakref.ref(self)),
         )
+        self._keep: Callable[[ExterviewAuth], None] | None = None
         self._exchange = Exchange(self._keeper, Origins(self._endpoint, origins), self._api_key, clock=boot_time)
         self._manner = Manner(is_unauthorized)
 
@@ -183,9 +184,21 @@ class ExterviewAuth:
         """End all background work. Every later use raises `ClosedError`; closing twice is fine."""
         await self._keeper.aclose()
 
-    def retire(self) -> None:
-        """A pool says so when it no longer keeps this owner: it goes on for who uses it, and is dropped in silence."""
+    @property
+    def busy(self) -> bool:
+        """Whether a login is under way, or a save is still to be repeated."""
+        return self._keeper.busy
+
+    def retire(self, keep: Callable[[ExterviewAuth], None]) -> None:
+        """
+        A pool says so when it no longer keeps this owner: it goes on for who uses it, and is dropped in silence.
+
+        It is given to *keep* if it is `busy`, and whenever it becomes so.
+        """
+        self._keep = keep
         self._keeper.retire()
+        if self.busy:
+            keep(self)
 
     async def __aenter__(self) -> Self:
         self._keeper.open()
@@ -208,6 +221,14 @@ class ExterviewAuth:
 
     def __reduce_ex__(self, protocol: object) -> NoReturn:
         refuse_pickling(self)
+
+
+def _at_work(reference: weakref.ref[ExterviewAuth]) -> ExterviewAuth | None:
+    """The owner, whose login begins now; who wants to keep it is told."""
+    owner = reference()
+    if owner is not None and owner._keep is not None:  # noqa: SLF001 - the owner's own part, without a reference to it
+        owner._keep(owner)  # noqa: SLF001 - as above
+    return owner
 
 
 def _named(value: object) -> str:

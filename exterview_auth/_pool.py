@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections import OrderedDict
 from collections.abc import Callable
+from functools import partial
 from typing import Self
 from weakref import WeakValueDictionary
 
@@ -12,22 +14,41 @@ from cachetools import LRUCache
 from ._middleware import ExterviewAuth
 from .errors import ClosedError, ConfigurationError
 
+_LOOKS = 2
+"""More than one access adds, so that what has come to its end is let go of."""
+
 
 class _Owners(LRUCache[str, ExterviewAuth]):
-    """Strongly held owners."""
+    """Strongly held owners: the last ones asked for, and of the others those at work."""
+
+    def __init__(self, maxsize: int) -> None:
+        super().__init__(maxsize)
+        # Invariant: every dropped owner with a login or a save under way, each account once; others until the next looks.
+        self.at_work: OrderedDict[str, ExterviewAuth] = OrderedDict()
 
     def popitem(self) -> tuple[str, ExterviewAuth]:
         account, owner = super().popitem()
-        owner.retire()
+        owner.retire(partial(self._works, account))
         return account, owner
+
+    def _works(self, account: str, owner: ExterviewAuth) -> None:
+        if account not in self:
+            self.at_work[account] = owner
+
+    def look(self) -> None:
+        """Let go of those that have come to their end; a few at a time, in turn."""
+        for _ in range(min(_LOOKS, len(self.at_work))):
+            account, owner = self.at_work.popitem(last=False)
+            if owner.busy:
+                self.at_work[account] = owner
 
 
 class AuthPool:
     """
     ``pool[account]`` is the account's `ExterviewAuth`, made once by ``factory(account)``.
 
-    At most *maxsize* are kept; the least recently asked for goes first. One that somebody still uses is found again, so
-    that an account in use never has two owners. `aclose` closes all.
+    At most *maxsize* are kept; the least recently asked for goes first. One that somebody still uses, or whose token is not
+    saved yet, is found again, so that an account in use never has two owners. `aclose` closes all.
 
     Raises `ConfigurationError` for a wrong argument or a factory that makes something else, `ClosedError` after `aclose`.
     """
@@ -41,7 +62,7 @@ class AuthPool:
             raise ConfigurationError(f"maxsize is the number of accounts to keep, at least 1, not {maxsize!r}")
         self._factory = factory
         self._kept = _Owners(maxsize)
-        # Invariant: every owner that was made and still exists, kept or only in use.
+        # Invariant: every owner that was made and still exists, kept, at work or only in use.
         self._alive: WeakValueDictionary[str, ExterviewAuth] = WeakValueDictionary()
         self._closed = False
 
@@ -51,6 +72,8 @@ class AuthPool:
         owner = self._kept.get(account)
         if owner is None:
             owner = self._kept[account] = self._alive.get(account) or self._made(account)
+        if self._kept.at_work:
+            self._kept.look()
         return owner
 
     def _made(self, account: str) -> ExterviewAuth:
@@ -71,6 +94,7 @@ class AuthPool:
         self._closed = True
         owners = list(self._alive.values())
         self._kept.clear()
+        self._kept.at_work.clear()
         outcomes = await asyncio.gather(*(owner.aclose() for owner in owners), return_exceptions=True)
         for failure in filter(None, outcomes):
             raise failure

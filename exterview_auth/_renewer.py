@@ -10,12 +10,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
 from collections.abc import Awaitable, Callable
 
 from ._clock import Clock
 from ._events import Reason, emit
-from ._grant import Grant
+from ._grant import Draw, Grant
 from ._held import Held
 from ._hook import Hook, OnToken
 from ._login_limits import LoginLimits
@@ -47,7 +46,7 @@ class Renewer:
         prepare: Callable[[], Awaitable[None]],
         on_token: OnToken | None,
         clock: Clock,
-        draw: random.Random,
+        draw: Draw,
         owner: Callable[[], object],
     ) -> None:
         self._owner = owner
@@ -56,8 +55,8 @@ class Renewer:
         self._counters = counters
         self._account = account
         self._clock = clock
-        runner = LoginRunner(login, limits=limits, clock=clock, counters=counters, policy=policy)
-        self._guard = None if store is None else StoreGuard(store, account, clock, counters)
+        runner = LoginRunner(login, prepare=prepare, limits=limits, clock=clock, counters=counters, policy=policy)
+        self._guard = None if store is None else StoreGuard(store, account, clock, counters, policy.login_timeout)
         self._supply = Supply(runner, limits=limits, prepare=prepare, policy=policy, clock=clock, draw=draw)
         self._saver = None if self._guard is None else Saver(self._guard, clock, counters, self._supply.is_past)
         self._hook = Hook(on_token)
@@ -117,8 +116,9 @@ class Renewer:
         if old is not None and old.token.value != grant.token.value:
             self._supply.never_again(old.token)
         if grant.from_login and self._saver is not None and visit is not None:
+            asked = self._clock()
             newer = await self._saver.save(grant, visit)
-            followed = None if newer is None else self._supply.follow(newer)
+            followed = None if newer is None else self._supply.follow(newer, asked=asked)
             if followed is not None and grant is self._held.current:
                 self._install(followed, reason)
 

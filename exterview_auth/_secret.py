@@ -45,3 +45,12 @@ def refuse_pickling(secret: object) -> NoReturn:
 def is_header_safe(text: str) -> bool:
     """Whether *text* can stand in a header value as one word: visible ASCII, no space, no control character."""
     return bool(text) and _NOT_VISIBLE_ASCII.search(text) is None
+
+
+def is_encodable(text: str) -> bool:
+    """Whether *text* has a UTF-8 form."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

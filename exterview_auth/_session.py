@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from aiohttp import ClientResponse, ClientSession, ClientWebSocketResponse, hdrs
+from aiohttp import ClientResponse, ClientSession, ClientTimeout, ClientWebSocketResponse, hdrs
 from aiohttp.client import _RequestContextManager, _WSRequestContextManager
 from multidict import CIMultiDict
 from yarl import URL
@@ -141,9 +141,13 @@ class AuthSession:
     async def _send_made(
         self, method: str, url: URL, options: Any, factory: _body.BodyFactory, manner: Manner | None
     ) -> ClientResponse:
-        first = await _body.made_by(factory)
+        first = await _body.first_made_by(factory, self._total_of(options.get("timeout")))
         manner = (manner or self._auth.manner)._replace(remake=factory)
         return await self._send(method, url, {**options, "data": first}, manner)
+
+    def _total_of(self, timeout: object) -> float | None:
+        """What a request with this ``timeout=`` may take in all."""
+        return (timeout if isinstance(timeout, ClientTimeout) else self._session.timeout).total
 
     def _resolved(self, url: str | URL) -> URL:
         target = URL(url)

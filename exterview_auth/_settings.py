@@ -23,6 +23,9 @@ SANDBOX = "https://sandbox-api.exterview.ai/graphql"
 LONGEST = 10.0**9
 """The largest number that a limit in seconds, or a count, can have."""
 
+MAX_SECRET_FILE = 2**20
+"""Characters of a file with a credential; whatever is longer holds something else."""
+
 _EXAMPLES = {"token_endpoint": "https://login.example.com/oauth/token"}
 _NAMED = {"production": PRODUCTION, "sandbox": SANDBOX}
 _WITH_TLS = {"https": "https", "wss": "https", "http": "http", "ws": "http"}
@@ -40,7 +43,7 @@ def checked_url(url: str | URL, what: str, *, or_else: str = "") -> URL:
     try:
         parsed = URL(url)
         usable = parsed.absolute and parsed.scheme in _WITH_TLS and bool(parsed.host) and parsed.port is not None
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, IndexError):  # the last is yarl's, for a "//[]@"
         usable = False
     if not usable:
         raise ConfigurationError(
@@ -135,11 +138,12 @@ def checked_account(account: object, login: object, *, shared: bool) -> str:
 def read_secret_file(path: str | os.PathLike[str], what: str) -> str:
     """The stripped text of a credential's file; errors name *what* and the path, never the content."""
     try:
-        text = Path(path).read_text(encoding="utf-8").strip()
+        with Path(path).open(encoding="utf-8") as file:
+            text = file.read(MAX_SECRET_FILE + 1)
     except (OSError, ValueError) as failure:
         reason = type(failure).__name__
     else:
-        if text:
-            return text
-        reason = "it is empty"
+        if len(text) <= MAX_SECRET_FILE and text.strip():
+            return text.strip()
+        reason = "it is empty" if len(text) <= MAX_SECRET_FILE else "it is too long for a credential"
     raise ConfigurationError(f"{what}'s file {os.fspath(path)} cannot be read ({reason})")

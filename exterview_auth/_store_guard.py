@@ -2,7 +2,8 @@
 A store that may be sick, as the keeper sees it: every call bounded, and no failure that a request could meet.
 
 1. No method raises what the store raises: a store that fails, or is too slow, rests, and counts as empty and unlocked.
-2. One visit waits `PATIENCE` for the store, all its calls together; waiting for another's login is not waiting for the store.
+2. One visit waits `PATIENCE` for the store, or its share of a short login timeout, all its calls together; waiting for
+   another's login is not waiting for the store.
 3. A store that rests is asked by a probing visit alone.
 """
 
@@ -11,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager
 from contextvars import Context
@@ -30,7 +32,9 @@ from .stores._turn import Turn, TurnStore
 T = TypeVar("T")
 
 PATIENCE = 2.0
-"""Seconds that one visit waits for a sick store."""
+"""Seconds that one visit waits for a sick store at most."""
+SHARE = 0.25
+"""The part of the login timeout that it waits at most, and once more for a call that was given up to end: a login needs the rest."""
 
 
 class Saved(NamedTuple):
@@ -48,10 +52,13 @@ class Saved(NamedTuple):
 class StoreGuard:
     """One account in a store."""
 
-    def __init__(self, store: TokenStore, account: str, clock: Clock, counters: Counters) -> None:
+    def __init__(
+        self, store: TokenStore, account: str, clock: Clock, counters: Counters, login_timeout: float = math.inf
+    ) -> None:
         self.store = store
         self.account = account
         self.clock = clock
+        self.patience = min(PATIENCE, login_timeout * SHARE)
         self._health = health_of(store)
         self._counters = counters
         self._lock_rests_until = float("-inf")
@@ -115,7 +122,7 @@ class Visit:
         self._guard = guard
         self._store = guard.store
         self._probing = probing
-        self.patience = PATIENCE
+        self.patience = self._grace = guard.patience
         """Seconds that it still waits for the store."""
         self.age: float | None = None
         """Seconds since what was loaded last was saved, where the store tells."""
@@ -183,7 +190,7 @@ class Visit:
             return None
         began = self._guard.clock()
         try:
-            result = await bounded(make(), self.patience, finish=True)
+            result = await bounded(make(), self.patience, finish=True, grace=self._grace)
         except Exception as failure:  # noqa: BLE001 - a store may raise anything; a request survives it
             self.fail(name, failure)
             self.patience = max(0.0, self.patience - (self._guard.clock() - began))

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-import random
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 
+from ._bounded import within
 from ._clock import Clock
-from ._grant import Grant
+from ._grant import Draw, Grant
 from ._login_limits import LoginLimits
 from ._login_runner import LoginRunner, Policy
 from ._store_guard import Visit
 from ._token import Token
-from .errors import LoginError, LoginUnavailableError
+from .errors import LoginError
 
 LOCK_SHARE = 0.5
 """The part of the login timeout that waiting for the shared lock may take."""
@@ -35,12 +34,12 @@ class Supply:
         prepare: Callable[[], Awaitable[None]],
         policy: Policy,
         clock: Clock,
-        draw: random.Random,
+        draw: Draw,
     ) -> None:
         self._prepare = prepare
         self._runner = runner
         self._limits = limits
-        self._look_at = float("-inf")
+        self._look_at = self._asked = float("-inf")
         self._policy = policy
         self._clock = clock
         self._draw = draw
@@ -72,13 +71,15 @@ class Supply:
         deadline = self._clock() + self._policy.login_timeout
         async with contextlib.AsyncExitStack() as stack:
             async with self._in_time(deadline):
-                await self._prepare()
+                if visit is not None:
+                    await self._prepare()
                 found, stored = await self._from_store(old, visit, stack, refused=refused)
                 grant = found or await self._log_in(old, stored, deadline)
             yield grant
 
-    def follow(self, newer: Token) -> Grant | None:
+    def follow(self, newer: Token, *, asked: float) -> Grant | None:
         """The grant of a token that another saved while this process was paused, if it is of any use."""
+        self._asked = asked
         return self._adopt(newer, None, refused=False)
 
     async def _from_store(
@@ -108,15 +109,16 @@ class Supply:
             raise
 
     async def _look(self, visit: Visit) -> Token | None:
+        self._asked = self._clock()
         return await visit.load() if self.trusts_store else None
 
     def _adopt(self, stored: Token | None, old: Grant | None, *, refused: bool) -> Grant | None:
         if stored is None or self.is_past(stored.value) or (old is not None and stored.value == old.token.value):
             return None
-        now = self._clock()
-        grant = self._timed(Grant(stored, from_login=False), began=now, received=now)
+        # What is left of its life counts from the question: the machine may have slept since.
+        grant = self._timed(Grant(stored, from_login=False), began=self._asked, received=self._asked)
         newer = old is None or old.dead or refused or grant.expires > old.expires
-        return grant if newer and now < grant.expires else None
+        return grant if newer and self._clock() < grant.expires else None
 
     async def _log_in(self, old: Grant | None, stored: Token | None, deadline: float) -> Grant:
         issued = await self._runner.run(self._previous(old, stored), deadline)
@@ -139,11 +141,10 @@ class Supply:
     @contextlib.asynccontextmanager
     async def _in_time(self, deadline: float) -> AsyncIterator[None]:
         try:
-            async with asyncio.timeout(deadline - self._clock()):
+            async with within(deadline - self._clock()):
                 yield
         except TimeoutError:
-            self._runner.timed_out()
+            error = self._runner.timed_out(self._policy.login_timeout)
         else:
             return
-        seconds = self._policy.login_timeout
-        raise LoginUnavailableError(f"no login came to its end within {seconds:g} s; see whether its endpoint answers")
+        raise error

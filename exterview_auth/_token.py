@@ -10,7 +10,7 @@ import time
 from datetime import UTC, datetime
 from typing import Any, NoReturn, Self, final
 
-from ._secret import Secret, is_header_safe, refuse_pickling
+from ._secret import Secret, is_encodable, is_header_safe, refuse_pickling
 from .errors import ConfigurationError
 
 MAX_TOKEN_LENGTH = 65_536
@@ -29,14 +29,15 @@ class Token:
     was sent; zero, negative and unreadable values count as unknown. Where it is unknown, a JWT's own ``exp`` and ``iat``
     are used (RFC 7519, section 4.1), and an opaque token lives until a 401. *refresh_token* is handed to the next login.
 
-    Raises `ConfigurationError` for a value that cannot stand in a header. Never prints, formats or pickles its value.
+    Raises `ConfigurationError` for a value that cannot stand in a header, and for a refresh token that has no UTF-8 form.
+    Never prints, formats or pickles its value.
     """
 
     __slots__ = ("_expires_at", "_expires_in", "_from_receipt", "_refresh_token", "_value")
 
     def __init__(self, value: str, *, expires_in: float | None = None, refresh_token: str | None = None) -> None:
         self._value = _checked(value, "a bearer token")
-        self._refresh_token = None if not refresh_token else Secret(_text(refresh_token, "a refresh token"))
+        self._refresh_token = None if not refresh_token else _checked_refresh(refresh_token)
         lifetime = lifetime_seconds(expires_in)
         now = time.time()
         self._from_receipt = lifetime is None
@@ -148,6 +149,13 @@ def _text(value: object, what: str) -> str:
     if not isinstance(value, str):
         raise ConfigurationError(f"{what} is text, not {type(value).__name__}")
     return value
+
+
+def _checked_refresh(value: object) -> Secret:
+    text = _text(value, "a refresh token")
+    if not is_encodable(text):
+        raise ConfigurationError("a refresh token holds half a surrogate pair; it could not be presented")
+    return Secret(text)
 
 
 def _checked(value: object, what: str) -> Secret:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 
+import hypothesis_profiles  # noqa: F401 - says how much every property tries
 import pytest
 import pytest_asyncio
 import redis_server

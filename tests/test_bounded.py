@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import socket
 import time
+import warnings
 from typing import Any
 
 import pytest
-from virtual import now, settle, virtual_time
+from virtual import now, passing, settle, virtual_time
 
-from exterview_auth._bounded import CANCEL_GRACE, CancelledItselfError, bounded, cancel_and_wait
+from exterview_auth._bounded import CANCEL_GRACE, CancelledItselfError, bounded, cancel_and_wait, within
 
 
 class Stubborn:
@@ -153,5 +155,86 @@ async def test_a_process_that_stood_still_takes_in_what_came_meanwhile() -> None
     with pytest.raises(TimeoutError):
         await bounded(reader.read(1), 0.05)
     assert time.perf_counter() - began < 5
+    writer.close()
+    far.close()
+
+
+@pytest.mark.asyncio
+async def test_a_process_that_stood_still_does_not_wait_for_what_never_comes() -> None:
+    """The time to take in an answer is bounded too: nothing hangs."""
+    work = Stubborn(0)
+    answer = asyncio.ensure_future(bounded(work(), 0.05))
+    await asyncio.sleep(0)
+    time.sleep(0.3)  # noqa: ASYNC251 - stands still
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(answer, 5)
+    assert work.cancelled
+
+
+def test_a_call_that_never_began_leaves_no_warning() -> None:
+    """Rule 21: who is cancelled before the call's first step leaves no coroutine that was never awaited."""
+
+    async def main() -> None:
+        waiter = asyncio.ensure_future(bounded(result("nobody's")))
+        await asyncio.sleep(0)
+        waiter.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiter
+
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        asyncio.run(main())
+        gc.collect()
+    assert warned == []
+
+
+@pytest.mark.parametrize("turns", range(1, 6))
+@virtual_time
+async def test_who_is_cancelled_twice_leaves_nothing_running(turns: int) -> None:
+    """Lesson 30: the second cancellation cuts the grace short, and the call is cancelled all the same."""
+    call = asyncio.Event()
+    waiter = asyncio.ensure_future(bounded(call.wait(), 100.0, finish=True))
+    await settle()
+    waiter.cancel()
+    await settle(turns)
+    waiter.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiter
+    await passing(CANCEL_GRACE)
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+@virtual_time
+async def test_a_limit_cuts_off_what_takes_longer() -> None:
+    """Where nobody stood still, the time is the time."""
+    with pytest.raises(TimeoutError):
+        async with within(2.0):
+            await asyncio.sleep(10)
+    assert now() == 2.0
+    async with within(2.0):
+        await asyncio.sleep(1)
+    assert now() == 3.0
+
+
+@pytest.mark.asyncio
+async def test_a_limit_lets_a_process_that_stood_still_take_in_what_came_meanwhile() -> None:
+    """Rule 5: a token that arrived while the process was stopped is not thrown away with the time that it stood still."""
+    near, far = socket.socketpair()
+    reader, writer = await asyncio.open_connection(sock=near)
+
+    async def slowly() -> bytes:
+        line = await reader.readline()
+        for _ in range(5):  # the steps that an answer takes through a client
+            await asyncio.sleep(0)
+        return line
+
+    async def stand_still() -> None:
+        far.send(b"token\n")
+        time.sleep(0.3)  # noqa: ASYNC251 - stands still
+
+    standing = asyncio.ensure_future(stand_still())
+    async with within(0.1):
+        assert await slowly() == b"token\n"
+    await standing
     writer.close()
     far.close()

@@ -111,6 +111,7 @@ async def test_without_a_key_tokens_are_readable_and_that_is_told_once(
         (*_, last) = messages = told(caplog, "store.unencrypted")
         assert len(messages) == count
         assert "tokens are readable; see encryption_key" in last
+        assert f"store='{type(store).__name__}'" in last
     assert readable(await kept.everything()) == [b"s3cret"]
     assert "s3cret" not in caplog.text
 

@@ -70,6 +70,16 @@ def test_a_life_that_is_none_is_damage(life: str) -> None:
         _entry.to_token(f'{{"token":"x","expires_in":{life}}}'.encode(), 0.0)
 
 
+@pytest.mark.parametrize("refresh", ["\\ud800", "x\\udcff", "\\udc00\\ud800"])
+def test_a_refresh_token_that_no_login_could_present_is_damage(refresh: str) -> None:
+    """Half a surrogate pair has no UTF-8 form: the entry is a miss, and the fleet logs in anew; a whole pair is text."""
+    with pytest.raises(_entry.UnreadableError, match=r"^it is damaged$"):
+        _entry.to_token(f'{{"token":"x","expires_in":60,"refresh_token":"{refresh}"}}'.encode(), 0.0)
+    found = _entry.to_token(b'{"token":"x","expires_in":60,"refresh_token":"\\ud83d\\ude00"}', 0.0)
+    assert found is not None
+    assert found.refresh_token == "\U0001f600"
+
+
 def test_an_endless_life_is_the_longest() -> None:
     """JSON's Infinity is a life of ten years, as for any token."""
     found = _entry.to_token(b'{"token":"x","expires_in":Infinity}', 5.0)
@@ -108,6 +118,46 @@ def test_what_cannot_be_read_is_told_once(caplog: pytest.LogCaptureFixture) -> N
     assert "s3cret" not in caplog.text
 
 
+def test_what_is_found_tells_its_entry_and_its_age() -> None:
+    """A token, what tells its entry from any other, and for how long it has been there."""
+    codec = Codec("FileStore", None)
+    raw = _entry.write(1000.0, _entry.to_payload(Token("x", expires_in=60)))
+    found = codec.found(raw, 1015.0)
+    assert (found.digest, found.age) == (digest(raw), 15.0)
+    assert codec.found(raw, 900.0).age == 0.0
+    assert codec.found(b"damaged", 1015.0) == (None, digest(b"damaged"), None)
+
+
+def test_what_cannot_be_read_is_named_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    """Rule 17: the store and what is wrong."""
+    with caplog.at_level(logging.INFO, "exterview_auth"):
+        Codec("FileStore", None).found(b"exterview_auth/2 1.0 {}", 0.0)
+    problem = "an entry is left aside: a newer version of exterview_auth has written it"
+    assert caplog.messages == [f"store.unreadable store='FileStore' problem='{problem}'"]
+
+
+def test_readable_tokens_are_told_once_for_each_store(caplog: pytest.LogCaptureFixture) -> None:
+    """Encryption at rest: the event names the store and the option."""
+    codec = Codec("RedisStore", None)
+    with caplog.at_level(logging.INFO, "exterview_auth"):
+        for _ in range(3):
+            codec.payload(Token("x"))
+    hint = "tokens are readable; see encryption_key"
+    assert [(each.levelno, each.getMessage()) for each in caplog.records] == [
+        (logging.INFO, f"store.unencrypted store='RedisStore' hint='{hint}'")
+    ]
+
+
+def test_an_accounts_name_is_the_same_for_every_release() -> None:
+    """Two releases in one fleet share a token: where it is kept, and how it is told apart, is part of the format."""
+    assert name_of("a") == "ca978112ca1bbdcafac231b39a23dc4da786eff8"
+    assert digest(b"a") == b"86f7e437faa5a7fce15d1ddcb9eaeaea377667b8"
+    assert _entry.write(1.5, b"{}") == b"exterview_auth/1 1.500000 {}"
+    assert json.loads(_entry.to_payload(Token("x"))) == {"token": "x", "expires_in": None}
+    whole = Token("x", refresh_token="r", expires_in=60)
+    assert json.loads(_entry.to_payload(whole)) == {"token": "x", "expires_in": 60, "refresh_token": "r"}
+
+
 def test_names_and_digests_tell_apart() -> None:
     """An account's name shows nothing of it, whatever characters it has; no entry has the digest of none."""
     accounts = ["a", "A", "", "../a", "\ud800", "a\0", "x" * 10_000]
@@ -123,3 +173,13 @@ def test_a_key_that_is_none_is_refused(key: object) -> None:
     """One sentence that says how to make one, and not what was given."""
     with pytest.raises(ConfigurationError, match=r"^encryption_key is one or several Fernet keys.*generate_key"):
         Codec("FileStore", key)  # type: ignore[arg-type]  # that is the test
+
+
+@pytest.mark.parametrize(("age", "left"), [(9.0, 1.0), (9.5, 0.5), (9.999, 0.001)])
+def test_a_life_is_used_to_its_end(age: float, left: float) -> None:
+    """What has a moment left is a token, and what has none is not."""
+    payload = _entry.to_payload(Token("x", expires_in=10))
+    found = _entry.to_token(payload, age)
+    assert found is not None
+    assert found.expires_in == pytest.approx(left)
+    assert _entry.to_token(payload, 10.0) is None

@@ -11,8 +11,10 @@ import resource
 import shutil
 import stat
 import tempfile
+import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +36,11 @@ from redis_variants import (
 
 from exterview_auth import ConfigurationError, FileStore, Token
 from exterview_auth.errors import StoreError
+from exterview_auth.stores._codec import name_of
+from exterview_auth.stores._file_entries import LONGEST_WRITING, THREADS, FileEntries
+from exterview_auth.stores._file_lock import HostLock
+from exterview_auth.stores._file_turn import LOOKS_PER_TRY, PAUSES, SHARE, FileTurn
+from exterview_auth.stores._private_directory import PrivateDirectory
 
 NOBODY = 65534
 
@@ -554,3 +561,193 @@ def test_no_account_leaves_the_directory_or_shows_its_name(place: Path, director
         assert (len(stem), dot, kind in ("token", "lock", "saving")) == (40, ".", True)
         assert not set(stem) - set("0123456789abcdef")
     assert_private(directory)
+
+
+@pytest.mark.asyncio
+async def test_a_deletion_waits_for_who_saves(directory: Path) -> None:
+    """Nobody writes while another does: the deletion of a logout is not overtaken by a save that was under way."""
+    async with FileStore(directory, lease=60) as store:
+        await store.save(ACCOUNT, Token("T"))
+        saving = HostLock(store._entries.directory, f"{name_of(ACCOUNT)}.saving", 60)
+        assert saving.take()
+        with pytest.raises(StoreError, match=r"another process does not finish saving$"):
+            await store.delete(ACCOUNT)
+        assert await store.load(ACCOUNT) is not None
+        saving.give_back()
+        await store.delete(ACCOUNT)
+        assert await store.load(ACCOUNT) is None
+
+
+def contender(entries: FileEntries) -> FileTurn:
+    """One more who waits for the account."""
+    return FileTurn(entries, name_of(ACCOUNT), 60)
+
+
+@pytest.mark.asyncio
+async def test_who_waits_looks_at_the_file_and_returns_when_it_is_another(directory: Path) -> None:
+    """News of files: a new one, another one, none any more; without any, it is time to try the lock again."""
+    async with FileStore(directory) as store:
+        entries, name = store._entries, name_of(ACCOUNT)
+        turn = contender(entries)
+        await turn.listen()
+        assert turn._known is None
+        for change in (store.save(ACCOUNT, Token("1")), store.save(ACCOUNT, Token("2")), store.delete(ACCOUNT)):
+            before = turn._known
+            await change
+            await turn.changed()
+            assert turn._known == entries.signature(name) != before
+        known = turn._known
+        await turn.changed()
+        assert turn._known == known
+
+
+@pytest.mark.asyncio
+async def test_all_who_wait_in_a_process_are_counted_while_they_do(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A thousand look the less often: the pause grows with their number, and is short again when they have gone."""
+    pauses: list[float] = []
+    sleep = asyncio.sleep
+
+    async def counted(seconds: float) -> None:
+        pauses.append(seconds)
+        await sleep(0)
+
+    async with FileStore(directory) as store:
+        turns = [contender(store._entries) for _ in range(100)]
+        await asyncio.gather(*(turn.listen() for turn in turns))
+        monkeypatch.setattr(asyncio, "sleep", counted)
+        await asyncio.gather(*(turn.changed() for turn in turns))
+        assert max(pauses) == pytest.approx(100 * SHARE)
+        assert len(pauses) == 100 * LOOKS_PER_TRY
+        assert store._entries.waiting == 0
+        pauses.clear()
+        patient = contender(store._entries)
+        for _ in range(2):
+            await patient.changed()
+        assert pauses == [*PAUSES, *[PAUSES[-1]] * (2 * LOOKS_PER_TRY - len(PAUSES))]
+
+
+@pytest.mark.asyncio
+async def test_a_save_sweeps_nothing_that_may_still_be_written(directory: Path) -> None:
+    """An unfinished file of another process is left alone for a minute."""
+    async with FileStore(directory) as store:
+        unfinished = directory / ".x.token.abc.tmp"
+        unfinished.touch()
+        await store.save(ACCOUNT, Token("T"))
+        assert unfinished.exists()
+        os.utime(unfinished, (0, time.time() - LONGEST_WRITING - 5))
+        await store.save(ACCOUNT, Token("T"))
+        assert not unfinished.exists()
+
+
+@pytest.mark.asyncio
+async def test_an_errors_own_words_are_told(directory: Path) -> None:
+    """What the system says, else what the error says, else what it is."""
+    entries = FileStore(directory)._entries
+    for failure, problem in (
+        (OSError(28, "No space left"), "No space left"),
+        (TimeoutError("another saves"), "another saves"),
+        (TimeoutError(), "TimeoutError"),
+    ):
+
+        def fail(failure: OSError = failure) -> None:
+            raise failure
+
+        with pytest.raises(StoreError) as caught:
+            await entries.in_thread(fail)
+        assert str(caught.value) == f"the token's file in {directory} cannot be used: {problem}"
+    entries.close()
+
+
+def lock_at(directory: Path, lease: float = 60) -> HostLock:
+    """One contender for a lock of the directory."""
+    return HostLock(PrivateDirectory(directory), "a.lock", lease)
+
+
+def test_a_lock_may_be_taken_in_one_thread_and_given_back_in_another(directory: Path) -> None:
+    """The store has threads of its own, and any of them may come by."""
+    one, other = lock_at(directory), lock_at(directory)
+    with ThreadPoolExecutor(1) as first, ThreadPoolExecutor(1) as second:
+        assert first.submit(one.take).result()
+        assert not first.submit(other.take).result()
+        second.submit(one.give_back).result()
+        assert first.submit(other.take).result()
+        second.submit(other.give_back).result()
+
+
+def test_nothing_is_taken_once_it_was_given_up(directory: Path) -> None:
+    """Lesson 30: an attempt that was begun before and comes late holds nothing."""
+    lock = lock_at(directory)
+    lock.give_back()
+    assert not lock.take()
+    assert lock_at(directory).take()
+
+
+def test_a_holder_shows_itself_while_the_lock_is_its_own(directory: Path) -> None:
+    """A lease is kept by touching the file, and not any more once another has put a new one in its place."""
+    lock, directory_ = lock_at(directory), PrivateDirectory(directory)
+    assert not lock.keep()
+    assert lock.take()
+    os.utime(directory_.file("a.lock"), (0, 0))
+    assert lock.keep()
+    assert directory_.file("a.lock").stat().st_mtime > 0
+    directory_.remove("a.lock")
+    assert not lock.keep()
+    assert not lock.is_held()
+    lock.give_back()
+
+
+def test_who_breaks_a_frozen_holders_lock_waits_for_no_other_who_does(directory: Path) -> None:
+    """One alone does it; one that is frozen in the middle of it stops the others for less than a second at a time."""
+    holder, breaker = lock_at(directory), HostLock(PrivateDirectory(directory), "a.lock.breaking", 60)
+    assert holder.take()
+    assert breaker.take()
+    late = lock_at(directory, lease=0.05)
+    assert not late.take()
+    time.sleep(0.1)
+    assert not late.take()
+    breaker.give_back()
+    time.sleep(0.1)
+    assert late.take()
+    assert not holder.is_held()
+    late.give_back()
+    holder.give_back()
+
+
+@pytest.mark.asyncio
+async def test_files_are_touched_in_threads_of_the_stores_own(directory: Path) -> None:
+    """Lesson 40: eight at most, kept until the store is closed, and the process's own are left alone."""
+    entries = FileStore(directory)._entries
+    name = await entries.in_thread(lambda: threading.current_thread().name)
+    assert name.startswith("exterview_auth store")
+    threads = entries._executor()
+    assert entries._executor() is threads
+    assert threads._max_workers == THREADS == 8
+    going_on = threading.Event()
+    busy = asyncio.ensure_future(entries.in_thread(going_on.wait))
+    await asyncio.sleep(0)
+    entries.close()  # waits for none of them
+    assert entries._executor() is not threads
+    going_on.set()
+    await busy
+    entries.close()
+
+
+@pytest.mark.asyncio
+async def test_a_forked_child_leaves_its_parents_threads_alone(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rule 20: they are not there; closing ends none of them, and new ones are started."""
+    entries = FileStore(directory)._entries
+    parents = entries._executor()
+    other = os.getpid() + 1
+    with monkeypatch.context() as forked:
+        forked.setattr(os, "getpid", lambda: other)
+        assert entries._executor() is not parents
+    entries._threads = os.getpid(), parents
+    with monkeypatch.context() as forked:
+        forked.setattr(os, "getpid", lambda: other)
+        entries.close()
+    assert parents.submit(int).result() == 0
+    parents.shutdown()

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from exterview_auth import Token
 from exterview_auth._grant import Grant
+from exterview_auth._held import Held
 
 LIVES = st.floats(min_value=0.01, max_value=1e8)
 WINDOWS = st.floats(min_value=2, max_value=1e6)
@@ -136,3 +137,50 @@ def test_a_store_gets_what_is_left() -> None:
     assert timed.remaining(130).expires_in == 30
     assert timed.remaining(1000).expires_in == 0
     assert timed.remaining(130).value == "abc"
+
+
+def test_requests_are_signed_without_asking_only_while_a_living_grant_is_held() -> None:
+    """The invariant of what is held: where the grant is missing or dead, its freshness lies in the past."""
+    held = Held(lambda: 0.0)
+    assert (held.current, held.fresh_until) == (None, -math.inf)
+    one = grant(60)
+    held.install(one)
+    assert (held.current, held.fresh_until, one.number) == (one, one.expires, held.issued)
+    held.kill()
+    assert (one.dead, held.fresh_until) == (True, -math.inf)
+    held.install(grant(60))
+    held.forget()
+    assert (held.current, held.fresh_until) == (None, -math.inf)
+    held.kill()
+    held.revive()
+    assert (held.current, held.fresh_until) == (None, -math.inf)
+
+
+def test_a_grant_that_is_watched_is_asked_for_until_somebody_has() -> None:
+    """Watching has the next request ask although the grant is fresh; after that it is signed with as before."""
+    held, one = Held(lambda: 0.0), grant(60)
+    held.install(one)
+    held.watch(one)
+    assert (one.overdue, held.fresh_until, held.fresh) == (True, -math.inf, one)
+    held.unwatch(one)
+    assert (one.overdue, held.fresh_until) == (False, one.expires)
+
+
+def test_a_grant_that_is_revived_keeps_its_end_where_that_is_to_come() -> None:
+    """Nothing newer: a fresh grant goes on to its own end, a dead one to no end that a clock knows."""
+    held, one = Held(lambda: 0.0), grant(60)
+    held.install(one)
+    held.revive()
+    assert held.fresh_until == one.expires < math.inf
+    held.kill()
+    held.revive()
+    assert (one.dead, held.fresh_until) == (False, math.inf)
+
+
+def test_each_grant_has_a_greater_number_than_the_one_before() -> None:
+    """Who waited is told from who did not by them: a request knows the newest number that it has seen."""
+    held, grants = Held(lambda: 0.0), [grant(60) for _ in range(3)]
+    for one in grants:
+        held.install(one)
+        assert one.number == held.issued
+    assert 0 < grants[0].number < grants[1].number < grants[2].number

@@ -119,6 +119,28 @@ def test_what_cannot_be_read_may_write(body: str | None) -> None:
     assert may_write(body)
 
 
+@pytest.mark.parametrize(
+    "text",
+    ['{ a(b: "c) }', '{ a(b: "c\n") }', '{ a(b: "\\") }', '{ a(b: \'"\') }', '{ a(b: """c) }', '{ a(b: """c\\""") }',
+     '{ a(b: """c"") }', '"', '"""', '""""', '"""x"' + '\\"""x"' * 3],
+)  # fmt: skip
+def test_a_document_with_a_string_that_is_not_closed_may_write(text: str) -> None:
+    """What the rest of it asks for cannot be told, so it is not sent twice."""
+    assert asks(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ['{ a(b: "") }', '{ a(b: "\\"") }', '{ a(b: "\\\\") }', '{ a(b: """""") }', '{ a(b: """\\"""""") }', '{ a(b: """ " "" \\ """) }',
+     '{ a(b: """\n}mutation\n""") }', '{ a(b: ["", "", """"""]) }', '{ a # "\n }', '{ a(b: "#") }', '{ a(b: """"c""") }'],
+)  # fmt: skip
+def test_a_string_ends_where_the_grammar_says(text: str) -> None:
+    """Escapes, empty strings and quotes inside a block string: graphql-core reads the document, and so is it judged."""
+    assert not writes(text)
+    assert not asks(text)
+    assert asks(text + " mutation M { a }")
+
+
 @given(st.text() | st.text('{}()"#\\ mutationquery\n'))
 def test_any_document_is_judged(text: str) -> None:
     """Whatever the text is, the answer is a boolean, with and without an operation's name."""

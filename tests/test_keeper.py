@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import logging
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from virtual import now, passing, settle, virtual_time
 
 from exterview_auth import (
     ClosedError,
+    ConfigurationError,
     CredentialsRejectedError,
     LoggedOutError,
     LoginBudgetExceededError,
@@ -21,6 +23,7 @@ from exterview_auth import (
     Token,
 )
 from exterview_auth._keeper import Keeper
+from exterview_auth._supply import REMEMBERED_TEXTS
 
 
 async def gathered(kept: Keeper, number: int = 50) -> set[str]:
@@ -632,4 +635,203 @@ async def test_a_fresh_token_that_died_before_its_waiters_woke_is_useless() -> N
     with pytest.raises(LoginBudgetExceededError):
         await waiting
     assert login.count == 3
+    await kept.aclose()
+
+
+@virtual_time
+async def test_a_useless_login_is_counted_once() -> None:
+    """Rule 7: any number of its requests may be refused, it was one login."""
+    kept = keeper(ScriptedLogin(), max_logins=(3, 60.0))
+    grant = await kept.obtain()
+    for _ in range(5):
+        assert not kept.refuse(grant, waited=True, again=True)
+    assert kept.stats().useless_logins == 1
+    assert kept.stats().unauthorized == 5
+    await kept.aclose()
+
+
+@virtual_time
+async def test_what_happens_to_a_token_is_told_to_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    """Rule 18: issued and why, refused, logged out; each once, with its account and no secret."""
+    kept = keeper(ScriptedLogin(Token("s3cret-1", expires_in=60), Token("s3cret-2")), account="a")
+    with caplog.at_level(logging.INFO, "exterview_auth"):
+        grant = await kept.obtain()
+        for _ in range(3):
+            kept.refuse(grant, waited=False)
+        await kept.obtain(grant)
+        await kept.logout()
+    assert [(record.levelno, record.getMessage()) for record in caplog.records] == [
+        (logging.INFO, "token.issued account='a' reason='first' expires_in=60.0"),
+        (logging.INFO, "token.refused account='a'"),
+        (logging.INFO, "token.issued account='a' reason='refused'"),
+        (logging.INFO, "logged_out account='a'"),
+    ]
+    await kept.aclose()
+
+
+@virtual_time
+async def test_a_login_that_fails_is_told_to_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    """Rule 18: each attempt by its type alone, with what the endpoint asked for, and the one that was cut off."""
+    login = ScriptedLogin(LoginUnavailableError("s3cret", retry_after=2.0), OSError("s3cret"), KeyError("s3cret"))
+    kept = keeper(login, login_timeout=30)
+    with caplog.at_level(logging.INFO, "exterview_auth"):
+        with pytest.raises(LoginError):
+            await kept.obtain()
+        login.seconds = 100
+        for _ in range(2):
+            with pytest.raises(LoginUnavailableError):
+                await kept.obtain()
+    assert [(record.levelno, record.getMessage()) for record in caplog.records] == [
+        (logging.WARNING, "login.failed error='LoginUnavailableError' retry_after=2.0"),
+        (logging.WARNING, "login.failed error='LoginUnavailableError'"),
+        (logging.WARNING, "login.failed error='LoginError'"),
+        (logging.WARNING, "login.failed error='TimeoutError'"),
+        (logging.WARNING, "login.failed error='TimeoutError'"),
+    ]
+    assert kept.stats().login_failures == 5
+    await kept.aclose()
+
+
+@virtual_time
+async def test_a_short_retry_after_binds_the_next_flight_too() -> None:
+    """Rule 7: to the second, and where it leaves no time at all the error comes at once and says how long."""
+    login = ScriptedLogin(LoginUnavailableError("busy", retry_after=10.5))
+    kept = keeper(login, login_timeout=10)
+    with pytest.raises(LoginUnavailableError):
+        await kept.obtain()
+    await passing(0.5)
+    with pytest.raises(LoginUnavailableError, match=r"asked not to be called for another 10\.0 s$") as caught:
+        await kept.obtain()
+    assert (caught.value.retry_after, now()) == (10.0, 0.5)
+    await passing(9.5)
+    assert (await kept.obtain()).token.value == "T2"
+    assert login.times == [0.0, 10.5]
+    await kept.aclose()
+
+
+@virtual_time
+async def test_a_login_that_is_configured_wrongly_says_so() -> None:
+    """Rule 6: the sentence of the login's own `ConfigurationError` is the waiters'."""
+    cause = ConfigurationError("set it")
+    kept = keeper(ScriptedLogin(cause))
+    with pytest.raises(LoginError, match=r"^set it$") as caught:
+        await kept.obtain()
+    assert caught.value.__cause__ is cause
+    await kept.aclose()
+
+
+@virtual_time
+async def test_why_a_token_was_needed_is_told() -> None:
+    """``on_token``: the reason and the token before, for each kind of login."""
+    told: list[tuple[str, str | None, str]] = []
+    login = ScriptedLogin(expires_in=100)
+    kept = keeper(
+        login,
+        refresh_ahead=0,
+        on_token=lambda new, old, reason: told.append((new.value, None if old is None else old.value, str(reason))),
+    )
+    grant = await kept.obtain()
+    kept.refuse(grant, waited=False)
+    await kept.obtain(grant)
+    await passing(100)
+    await kept.obtain()
+    await kept.logout()
+    await kept.obtain()
+    assert told == [("T1", None, "first"), ("T2", "T1", "refused"), ("T3", "T2", "expired"), ("T4", None, "first")]
+    assert [None if previous is None else previous.value for previous in login.calls] == [None, "T1", "T2", None]
+    await kept.aclose()
+
+
+@virtual_time
+async def test_only_so_many_texts_are_remembered() -> None:
+    """An owner that lives for years does not grow with each of its tokens."""
+    kept = keeper(ScriptedLogin(), max_logins=(100, 60.0))
+    grant = await kept.obtain()
+    for _ in range(50):
+        kept.refuse(grant, waited=False)
+        grant = await kept.obtain(grant)
+    supply = kept._renewer._supply
+    assert supply.is_past("T50")
+    assert not supply.is_past("T1")
+    assert len(supply._past) == REMEMBERED_TEXTS
+    await kept.aclose()
+
+
+@virtual_time
+async def test_the_key_is_read_before_every_attempt() -> None:
+    """Contract, ``api_key``: one that was rotated while the login was repeated is picked up, and no old one is presented."""
+    key = ["old"]
+    presented: list[str] = []
+
+    async def read() -> None:
+        presented.append(key[0])
+
+    def unavailable(_: Token | None) -> Token:
+        key[0] = "new"
+        raise LoginUnavailableError("later")
+
+    owner = keeper(ScriptedLogin(unavailable), prepare=read)
+    await owner.obtain()
+    assert presented == ["old", "new"]
+    await owner.aclose()
+
+
+@virtual_time
+async def test_a_login_that_is_cut_off_says_what_was_told_before() -> None:
+    """Rule 6, its cause chained: the reason of the attempts before is not lost."""
+    reason = LoginUnavailableError("503 Service Unavailable")
+    owner = keeper(ScriptedLogin(reason, lambda _: asyncio.sleep(1e6)), login_timeout=5.0)
+    with pytest.raises(LoginUnavailableError, match=r"within 5 s; before that: 503 Service Unavailable") as caught:
+        await owner.obtain()
+    assert str(caught.value.__cause__) == str(reason)
+    await passing(60)
+    with pytest.raises(LoginUnavailableError, match="see whether its endpoint answers") as caught:
+        await keeper(ScriptedLogin(lambda _: asyncio.sleep(1e6)), login_timeout=5.0).obtain()
+    assert caught.value.__cause__ is None
+    await owner.aclose()
+
+
+@virtual_time
+async def test_a_token_that_went_over_while_its_hook_hung_is_not_sent() -> None:
+    """Rule 8: who waited for a hook longer than its token lives waits for the next one, once."""
+    hung = asyncio.Event()
+
+    async def hang(*_: object) -> None:
+        await hung.wait()
+
+    login = ScriptedLogin(expires_in=2)
+    owner = keeper(login, on_token=hang)
+    grant = await owner.obtain()
+    assert (grant.token.value, login.count) == ("T2", 2)
+    assert now() < grant.expires
+    await owner.aclose()
+
+
+@virtual_time
+async def test_a_token_that_was_over_when_it_came_is_tried_all_the_same() -> None:
+    """Lesson 27: an odd lifetime is never fatal, and no reason for a login more."""
+    login = ScriptedLogin(expires_in=1e-9)
+    owner = keeper(login)
+    assert (await owner.obtain()).token.value == "T1"
+    assert login.count == 1
+    await owner.aclose()
+
+
+@virtual_time
+async def test_a_login_that_is_cut_off_says_what_went_wrong_before() -> None:
+    """Rule 6: the last attempt's own error is the cause, and its sentence is told; without one, where to look."""
+    login = ScriptedLogin(LoginUnavailableError("it answered 503"))
+    login.gate = asyncio.Event()
+    login.gate.set()
+    kept = keeper(login, login_timeout=10)
+    waiting = asyncio.ensure_future(kept.obtain())
+    while not login.count:
+        await passing(0.01)
+    login.gate.clear()
+    with pytest.raises(LoginUnavailableError, match=r"within 10 s; before that: it answered 503$") as caught:
+        await waiting
+    assert str(caught.value.__cause__) == "it answered 503"
+    with pytest.raises(LoginUnavailableError, match=r"within 10 s; see whether its endpoint answers$") as caught:
+        await kept.obtain()
+    assert caught.value.__cause__ is None
     await kept.aclose()

@@ -103,7 +103,7 @@ def test_a_retry_after_is_waited_for(limits: LoginLimits, clock: Clock) -> None:
 
 
 @pytest.mark.parametrize(
-    ("asked", "wait"), [(1e9, 60.0), (math.inf, 60.0), (0, 0.0), (-5, 0.0), (None, 0.0), (math.nan, 0.0)]
+    ("asked", "wait"), [(1e9, 60.0), (math.inf, 60.0), (0.5, 0.5), (0, 0.0), (-5, 0.0), (None, 0.0), (math.nan, 0.0)]
 )
 def test_an_absurd_retry_after_is_capped_or_ignored(limits: LoginLimits, asked: float | None, wait: float) -> None:
     """Lesson 14: no answer of the endpoint closes the way for longer than the cap."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import ssl
 import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -38,10 +39,11 @@ from exterview_auth.errors import (
     ReentrantLoginError,
 )
 from exterview_auth.logins import OAuth2Login, PasswordLogin
-from exterview_auth.logins._answer import MAX_ANSWER, ask
+from exterview_auth.logins._answer import MAX_ANSWER, Answer, ask
+from exterview_auth.logins._graphql_refusal import graphql_refusal
 from exterview_auth.logins._http_time import retry_after, server_time
 from exterview_auth.logins._options import header_options, path_option, text_option
-from exterview_auth.logins._quoting import MAX_QUOTE, quoted
+from exterview_auth.logins._quoting import LONGEST_SENTENCE, MAX_QUOTE, quoted
 from exterview_auth.logins._unreachable import unreachable
 
 PASSWORD = "hunter2 & <wonder>"
@@ -270,6 +272,7 @@ async def test_an_endless_answer_is_read_up_to_one_mebibyte_and_cut_off(status: 
         (f"https://{KEY}.example/", "https://***.example;"),
         ("mailto:someone", "no usable address"),
         ("http://[bad", "no usable address"),
+        ("//[]@", "no usable address"),
     ],
 )
 @pytest.mark.asyncio
@@ -449,6 +452,83 @@ def test_a_quoted_sentence_masks_every_form_of_a_secret(text: str) -> None:
     assert "unter" not in quote.lower().replace("hunters", "")
     assert "wonder" not in quote.lower()
     assert len(quote) <= MAX_QUOTE
+
+
+@pytest.mark.parametrize(
+    ("text", "secrets", "told"),
+    [
+        ("no HUNTER2", ["hunter2"], "no ***"),
+        ("İİİ hunter2 İ", ["HUNTER2"], "İİİ *** İ"),
+        ("pa\u017f\u017fword", ["PASSWORD"], "***"),
+        ("STRAẞE straße", ["straße"], "*** ***"),
+        ("ΟΔΌΣ οδός", ["οδόσ"], "*** ***"),
+        ("abcdefgh", ["abcde", "defg"], "***h"),
+        ("xababay", ["aba"], "x***y"),
+        ("one two", ["one", "two", "one two"], "***"),
+        ("a***b", ["*"], "a***b"),
+        ("nothing", ["", "something else"], "nothing"),
+    ],
+)
+def test_every_letter_that_belongs_to_a_secret_is_masked(text: str, secrets: list[str], told: str) -> None:
+    """Whatever its case, wherever secrets overlap, and whatever letters stand before them; the rest stays as it is."""
+    assert quoted(text, secrets) == told
+
+
+def test_a_secret_as_long_as_a_sentence_can_be_is_masked_and_a_longer_one_costs_nothing() -> None:
+    """No text that is quoted has room for it."""
+    secret = "s" * LONGEST_SENTENCE
+    assert quoted(secret, [secret]) == "***"
+    assert quoted("s" * 50, [secret, "x" * 10_000_000]) == "s" * 50
+
+
+def test_masking_leaves_no_secret_behind_in_the_caches_of_re() -> None:
+    """A pattern is kept for as long as the process lives: none is made of a secret."""
+    re.compile("a pattern of the application")
+    quoted("wrong: s3cretw0rd", ["s3cretw0rd", "an0ther"])
+    kept = repr([value for name, value in vars(re).items() if "cache" in name])
+    assert "a pattern of the application" in kept
+    assert "s3cretw0rd" not in kept
+    assert "an0ther" not in kept
+
+
+def test_a_message_is_read_as_far_as_it_could_be_quoted() -> None:
+    """What stands behind ten thousand characters is no sentence: patterns would hold up the loop for nothing."""
+    answer = Answer(URL("https://api.example"), 200, {}, b"", SECRETS)
+
+    def judged(message: str) -> LoginError:
+        return graphql_refusal(answer, {}, [{"message": message, "extensions": {"code": "INTERNAL_SERVER_ERROR"}}])
+
+    words = " wrong password"
+    assert isinstance(judged("x" * (LONGEST_SENTENCE - len(words)) + words), CredentialsRejectedError)
+    assert isinstance(judged("x" * LONGEST_SENTENCE + words), LoginUnavailableError)
+
+
+@pytest.mark.parametrize("issued", ['"\\ud800x"', '"\\udcff"', '""'])
+@pytest.mark.asyncio
+async def test_a_refresh_token_that_cannot_be_presented_is_left_out(issued: str) -> None:
+    """Rule 7: the answer gave a token, and the next login is a full grant, not an error for ever."""
+    grants: list[object] = []
+
+    async def answer(request: web.Request) -> web.Response:
+        grants.append((await request.post())["grant_type"])
+        body = f'{{"access_token": "T{len(grants)}", "expires_in": 60, "refresh_token": {issued}}}'
+        return web.Response(text=body, content_type="application/json")
+
+    async with serving(answer) as url, ClientSession() as session:
+        login, token = OAuth2Login(url, "id", "secret", grant_type="password", username="u", password="p"), None
+        for number in (1, 2, 3):
+            context = LoginContext(session=lambda: session, endpoint=url, api_key=KEY, previous=token)
+            token = await login(context)
+            assert (token.value, token.refresh_token) == (f"T{number}", None)
+    assert grants == ["password"] * 3
+
+
+@pytest.mark.parametrize("refresh", ["\ud800", "x\udcff", "\udc00\ud800"])
+def test_a_token_refuses_a_refresh_token_that_has_no_utf8_form(refresh: str) -> None:
+    """An application's own login is told, without the text."""
+    with pytest.raises(ConfigurationError, match=r"^a refresh token holds half a surrogate pair; ") as caught:
+        Token("value", refresh_token=refresh)
+    assert refresh not in repr(caught.value)
 
 
 def test_a_quoted_sentence_is_one_printable_line() -> None:

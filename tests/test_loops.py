@@ -9,6 +9,7 @@ import pickle
 import threading
 import warnings
 
+import aiohttp
 import pytest
 
 from exterview_auth import ConfigurationError, ExterviewAuth, LoginContext, MemoryStore, Token
@@ -209,5 +210,21 @@ def test_an_owner_without_open_work_is_dropped_in_silence() -> None:
 
 def test_an_owner_is_not_pickled() -> None:
     """No secret in pickles."""
-    with pytest.raises(TypeError, match="secret"):
+    with pytest.raises(TypeError, match=r"^ExterviewAuth holds a secret"):
         pickle.dumps(owner())
+
+
+def test_a_request_takes_its_owner_to_the_loop_it_runs_in() -> None:
+    """Rule 20: also one that finds a fresh token, which it needs to ask nobody for."""
+    auth = ExterviewAuth(counted(expires_in=3600), api_key="k", endpoint="http://127.0.0.1:1/graphql")
+
+    async def request() -> None:
+        async with aiohttp.ClientSession(middlewares=(auth,)) as http:
+            with pytest.raises(aiohttp.ClientConnectionError):
+                await http.post(auth.endpoint)
+        assert auth._keeper.bond.loop is asyncio.get_running_loop()
+
+    for _ in range(3):
+        asyncio.run(request())
+    assert auth.stats().logins == 1
+    asyncio.run(auth.aclose())

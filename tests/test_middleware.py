@@ -27,7 +27,9 @@ from exterview_auth import (
     ReentrantLoginError,
     StaticLogin,
     Token,
+    graphql_unauthenticated,
 )
+from exterview_auth._login_runner import Policy
 
 pytestmark = pytest.mark.asyncio
 
@@ -645,7 +647,7 @@ async def test_a_refusal_that_cancels_is_contained(caplog: pytest.LogCaptureFixt
 
     async with scene(is_unauthorized=cancels) as at:
         assert (await at.post())[0] == 200
-    assert "is_unauthorized.failed" in caplog.text
+    assert "is_unauthorized.failed error='CancelledError'" in caplog.messages
     async with scene(is_unauthorized=hangs) as at:
         task = asyncio.create_task(at.post())
         await hanging.wait()
@@ -689,6 +691,38 @@ async def test_headers_and_token_serve_other_transports() -> None:
         assert (await at.auth.token()).value == "token-1"
 
 
+async def test_an_owner_shows_where_it_belongs_and_how_it_is() -> None:
+    """Its endpoint, its account where it has one, and one word; no secret."""
+    async with scene(account="me") as named, scene() as at:
+        assert repr(named.auth) == f"<ExterviewAuth {named.api.endpoint!r}, account='me', signed out>"
+        assert repr(at.auth) == f"<ExterviewAuth {at.api.endpoint!r}, signed out>"
+        at.login.gate.clear()
+        asking = asyncio.create_task(at.auth.token())
+        await asyncio.sleep(0)
+        assert repr(at.auth).endswith(", logging in>")
+        at.login.gate.set()
+        await asking
+        assert repr(at.auth).endswith(", signed in>")
+        await at.auth.aclose()
+        assert repr(at.auth).endswith(", closed>")
+
+
+async def test_the_defaults_are_the_contracts() -> None:
+    """30 s for a login, renewal 300 s ahead, five useless logins a minute."""
+    renewer = ExterviewAuth(StaticLogin("t"), api_key=KEY)._keeper._renewer
+    assert tuple(renewer._supply._policy) == (30.0, 300.0, (5, 60.0)) == tuple(Policy())
+
+
+async def test_whoever_takes_a_token_is_somebody_who_asks() -> None:
+    """Rule 8: an owner whose token is used by other transports goes on renewing ahead of expiry."""
+    async with scene() as at:
+        for use in (at.auth.token, at.auth.headers, at.post):
+            grant = await at.auth._keeper.obtain()
+            grant.asked = False
+            await use()
+            assert grant.asked is True
+
+
 async def test_after_aclose_every_use_raises() -> None:
     """Rule 21."""
     async with scene() as at:
@@ -724,7 +758,7 @@ async def test_is_unauthorized_replaces_the_test_and_its_mistakes_are_contained(
             await at.post()
             at.api.revoke()
             assert (await at.post())[0] == 200
-    assert "is_unauthorized.failed" in caplog.text
+    assert set(caplog.messages) == {"is_unauthorized.failed error='RuntimeError'"}
 
 
 @pytest.mark.parametrize(
@@ -756,6 +790,8 @@ async def test_is_unauthorized_replaces_the_test_and_its_mistakes_are_contained(
         ({"is_unauthorized": 1}, "is_unauthorized"),
         ({"account": ""}, "account"),
         ({"store": object()}, "store"),
+        ({"store": object(), "account": "a"}, "not object"),
+        ({"login": 7}, "not int"),
         ({"login_session": object()}, "login_session"),
     ],
 )
@@ -768,3 +804,80 @@ async def test_a_wrong_argument_is_one_sentence_before_anything_is_sent(
         ExterviewAuth(**given)
     assert "\n" not in str(caught.value)
     assert "secret" not in str(caught.value)
+
+
+async def test_a_request_that_waited_for_no_login_makes_none_useless() -> None:
+    """Rule 7: useless is a login whose own requests are refused; this one's token was taken, and revoked before it was used."""
+    async with scene() as at:
+        await at.auth.token()
+        at.api.revoke()
+        assert (await at.post())[0] == 200
+        assert at.auth.stats().useless_logins == 0
+        assert at.login.count == 2
+
+
+@pytest.mark.parametrize(
+    ("status", "served"), [(200, True), (204, True), (304, True), (404, True), (403, True), (400, False), (500, False)]
+)
+async def test_which_answers_say_that_a_token_serves(status: int, *, served: bool) -> None:
+    """Rule 19: those of a server that has looked at it."""
+
+    async def answered(_request: web.Request, _body: bytes) -> web.Response:
+        return web.Response(status=status)
+
+    async with scene() as at:
+        at.api.answers["/graphql"] = answered
+        await at.post()
+        grant = await at.auth._keeper.obtain()
+        assert (grant.served, grant.serving) == (served, served)
+
+
+async def test_a_refusal_of_ones_own_kind_says_that_a_token_does_not_serve() -> None:
+    """Rule 19: whatever its status is."""
+    async with scene(is_unauthorized=is_teapot) as at:
+        at.api.answers["/graphql"] = at.api.refusals["/graphql"] = teapot
+        grant = await at.auth._keeper.obtain()
+        assert (await at.post())[0] == 418
+        assert not grant.served
+
+
+async def test_a_refusal_that_breaks_off_is_replayed_all_the_same() -> None:
+    """Rule 9: its body is of no interest."""
+
+    async def breaks_off(request: web.Request, _body: bytes) -> web.StreamResponse:
+        response = web.StreamResponse(status=401, headers={"Content-Length": "100"})
+        await response.prepare(request)
+        await response.write(b"half")
+        assert request.transport is not None
+        request.transport.close()
+        return response
+
+    async with scene() as at:
+        await at.post()
+        at.api.refusals["/graphql"] = breaks_off
+        at.api.revoke()
+        assert (await at.post())[0] == 200
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        ["UNAUTHENTICATED"],
+        {"errors": ["UNAUTHENTICATED"]},
+        {"errors": "UNAUTHENTICATED"},
+        {"errors": [{"extensions": "UNAUTHENTICATED"}]},
+        {"errors": [{"extensions": {"code": "unauthenticated"}, "message": "UNAUTHENTICATED"}]},
+    ],
+)
+async def test_only_the_code_of_a_graphql_error_is_a_refusal(body: Any, caplog: pytest.LogCaptureFixture) -> None:
+    """Rule 15: the word elsewhere is not, and an answer of another shape is no error of ours."""
+
+    async def answered(_request: web.Request, _body: bytes) -> web.Response:
+        return web.json_response(body)
+
+    async with scene(is_unauthorized=graphql_unauthenticated) as at:
+        at.api.answers["/graphql"] = answered
+        async with at.client.post(at.api.endpoint, json={}) as response:
+            assert (response.status, await response.json()) == (200, body)
+        assert at.login.count == 1
+    assert caplog.messages == []

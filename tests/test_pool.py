@@ -6,9 +6,12 @@ import asyncio
 import contextlib
 import gc
 import warnings
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 import pytest
+from loopback import until
 
 from exterview_auth import (
     AuthPool,
@@ -16,6 +19,7 @@ from exterview_auth import (
     ConfigurationError,
     ExterviewAuth,
     LoginContext,
+    StoreError,
     Token,
 )
 
@@ -142,6 +146,149 @@ async def test_one_owner_that_cannot_be_closed_does_not_keep_the_others_open(mon
         await pool.aclose()
     with pytest.raises(ClosedError):
         await second.token()
+
+
+# -- while the store is away --------------------------------------------------------------------------------------------
+
+
+class Cupboard:
+    """A store that is away until it is told to come back."""
+
+    def __init__(self) -> None:
+        self.away = True
+        self.kept: dict[str, Token] = {}
+
+    def _ask(self) -> None:
+        if self.away:
+            raise StoreError("it is away")
+
+    async def load(self, account: str) -> Token | None:
+        self._ask()
+        return self.kept.get(account)
+
+    async def save(self, account: str, token: Token) -> None:
+        self._ask()
+        self.kept[account] = token
+
+    async def delete(self, account: str) -> None:
+        self._ask()
+        self.kept.pop(account, None)
+
+    def lock(self, _account: str) -> AbstractAsyncContextManager[object]:
+        return contextlib.nullcontext()
+
+
+def saving_in(store: Cupboard, logins: list[str]) -> Callable[[str], ExterviewAuth]:
+    """A factory of owners that save in *store*, and note their *logins*."""
+
+    def made(account: str) -> ExterviewAuth:
+        async def login(_context: LoginContext) -> Token:
+            logins.append(account)
+            return Token(f"token-of-{account}", expires_in=3600)
+
+        return ExterviewAuth(login, api_key="key", endpoint="http://127.0.0.1:9/graphql", store=store, account=account)
+
+    return made
+
+
+def saves() -> int:
+    """How many saves are still to be repeated."""
+    return sum(task.get_name() == "exterview_auth save" for task in asyncio.all_tasks())
+
+
+async def test_an_account_that_is_not_saved_yet_has_one_owner_one_login_and_one_save() -> None:
+    """The contract: never two for an account in use, however often it is dropped; and closing leaves no task behind."""
+    logins: list[str] = []
+    async with AuthPool(saving_in(Cupboard(), logins), maxsize=1) as pool:
+        for turn in range(60):
+            account = "abc"[turn % 3]
+            assert (await pool[account].token()).value == f"token-of-{account}"
+            gc.collect(0)
+        assert logins == ["a", "b", "c"]
+        assert saves() == 3
+        assert len(pool) == 1
+    assert saves() == 0
+
+
+async def test_closing_saves_what_dropped_owners_could_not() -> None:
+    """Rule 17: a rotated refresh token must not be lost; each gets its last attempt."""
+    store = Cupboard()
+    async with AuthPool(saving_in(store, []), maxsize=1) as pool:
+        for account in "abc":
+            await pool[account].token()
+        store.away = False
+    assert sorted(token.value for token in store.kept.values()) == ["token-of-a", "token-of-b", "token-of-c"]
+
+
+async def test_owners_dropped_while_the_store_is_away_go_in_silence() -> None:
+    """Rule 21: a `ResourceWarning` is for who dropped an owner; nobody could close those that the pool dropped."""
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always")
+        async with AuthPool(saving_in(Cupboard(), []), maxsize=1) as pool:
+            for account in "abcabc":
+                await pool[account].token()
+                gc.collect()
+        gc.collect()
+    assert [str(warning.message) for warning in seen] == []
+
+
+async def test_an_owner_that_logs_in_after_it_was_dropped_is_kept_until_its_token_is_saved() -> None:
+    """The contract: dropped while idle, used by who still held it, and then held by nobody: found again all the same."""
+    logins: list[str] = []
+    async with AuthPool(saving_in(Cupboard(), logins), maxsize=1) as pool:
+        for _ in range(5):
+            used = pool["a"]
+            pool["b"]
+            await used.token()
+            del used
+            gc.collect()
+        assert logins == ["a"]
+        assert saves() == 1
+
+
+async def test_what_is_saved_is_let_go_of() -> None:
+    """The contract: *maxsize* bounds the pool again once the store is back, after a few accesses and without further logins."""
+    store, logins = Cupboard(), list[str]()
+    accounts = [f"org{number}" for number in range(20)]
+    async with AuthPool(saving_in(store, logins), maxsize=1) as pool:
+        for account in accounts:
+            await pool[account].token()
+        assert all(account in pool for account in accounts)
+        store.away = False
+        await until(lambda: saves() == 0)
+        for _ in accounts:
+            await pool[accounts[-1]].token()
+        gc.collect()
+        assert [account for account in accounts if account in pool] == accounts[-1:]
+        assert logins == accounts
+        assert len(store.kept) == len(accounts)
+
+
+async def test_what_an_ended_loop_did_not_save_is_saved_by_the_next() -> None:
+    """Rules 17 and 20: a pool that goes on under a new ``asyncio.run`` still has the owner whose save was cut off."""
+    store = Cupboard()
+    pool = AuthPool(saving_in(store, []), maxsize=1)
+
+    async def use() -> None:
+        await pool["a"].token()
+        await pool["b"].token()
+
+    async def go_on() -> None:
+        store.away = False
+        for _ in range(3):
+            pool["b"]
+        gc.collect()
+        await pool.aclose()
+
+    def one_after_the_other() -> None:
+        asyncio.run(use())
+        asyncio.run(go_on())
+
+    await asyncio.to_thread(one_after_the_other)
+    assert sorted(token.value for token in store.kept.values()) == ["token-of-a", "token-of-b"]
+
+
+# -- wrong use ----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

@@ -131,3 +131,67 @@ async def test_any_limit_serves_everybody(connector: dict[str, Any]) -> None:
         assert at.login.count == 2
         refused = [status for status, _ in at.api.since(1)].count(401)
         assert refused <= (60 if connector == {"limit": 0} else 4)
+
+
+async def test_a_middleware_that_answers_by_itself_is_believed() -> None:
+    """Whatever stands between us and the wire: an answer that nothing was sent for is an answer."""
+    kept: list[aiohttp.ClientResponse] = []
+
+    async def cache(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+        if not kept:
+            kept.append(await handler(request))
+        return kept[0]
+
+    async with scene() as at, aiohttp.ClientSession(middlewares=(at.auth, cache), **narrow(1)) as http:
+        for _ in range(3):
+            async with http.post(at.api.endpoint, json={}) as response:
+                assert response.status == 200
+        assert len(at.api.arrivals) == 1
+
+
+async def test_requests_under_way_are_counted_and_uncounted_once() -> None:
+    """However they end: answered, refused, failed, cancelled; a crowd of half the connections may queue."""
+    going_on = asyncio.Event()
+
+    async def hold(_request: web.Request, _body: bytes) -> None:
+        await going_on.wait()
+
+    async with scene(session=narrow(4)) as at:
+        crowd = at.auth._exchange._crowd
+        at.api.answers["/held"] = at.api.refusals["/held"] = hold
+        await at.post()
+        at.api.revoke()
+        assert (await at.post())[0] == 200
+        tasks = [asyncio.create_task(at.post("/held")) for _ in range(3)]
+        await until(lambda: len(at.api.arrivals) == 6)
+        assert crowd.under_way == 3
+        tasks[2].cancel()
+        going_on.set()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        at.api.answers["/broken"] = cut
+        with pytest.raises(aiohttp.ClientError):
+            await at.post("/broken")
+        assert (crowd.under_way, crowd.room) == (0, 2)
+
+
+async def cut(request: web.Request, _body: bytes) -> None:
+    """The connection ends instead of an answer."""
+    assert request.transport is not None
+    request.transport.abort()
+
+
+async def test_a_request_keeps_nothing_of_the_queue() -> None:
+    """Once it has its answer, aiohttp sends it as it would without us."""
+    seen: list[aiohttp.ClientRequest] = []
+
+    async def look(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+        seen.append(request)
+        return await handler(request)
+
+    async with (
+        scene() as at,
+        aiohttp.ClientSession(middlewares=(at.auth, look), **narrow(1)) as http,
+        http.post(at.api.endpoint, json={}) as response,
+    ):
+        assert response.status == 200
+    assert "send" not in vars(seen[0])

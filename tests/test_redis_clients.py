@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
+import os
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
@@ -28,10 +30,16 @@ from redis_variants import (
     watched,
     with_tls,
 )
+from virtual import now, settle, virtual_time
 
 from exterview_auth import ConfigurationError, RedisStore, Token
 from exterview_auth._cli._local_redis import HOST, LocalRedis
 from exterview_auth.errors import StoreError
+from exterview_auth.stores import _redis_scripts as scripts
+from exterview_auth.stores._redis_client import CONNECTIONS, _inherited
+from exterview_auth.stores._redis_entries import _milliseconds
+from exterview_auth.stores._redis_failure import COMMAND_TIMEOUT, UndecodableError, answer, answer_again
+from exterview_auth.stores._redis_turn import FREE
 
 on_redis = pytest.mark.usefixtures("redis_binary")
 
@@ -112,6 +120,7 @@ async def one_for_all(directory: Path) -> AsyncIterator[Met]:
 OWN: dict[str, Meeting] = {
     "plain": own(),
     "decoding": own(decode_responses=True),
+    "decoding, with escapes": own(decode_responses=True, encoding_errors="surrogateescape"),
     "RESP3": own(protocol=3),
     "RESP3, decoding": own(protocol=3, decode_responses=True),
     "RESP2": own(protocol=2),
@@ -141,6 +150,36 @@ async def test_an_applications_own_client_is_taken_as_it_is_and_never_closed(mee
         assert await named(client) == connections
         assert await met.one.ping()
         assert repr(one) == "RedisStore('a client of the application')"
+
+
+DAMAGED = (b"\xff", b"exterview_auth/1 1.0 \xc3(", b"exterview_auth/1 \xed\xa0\x80 {}", b"\x00\xfe")
+
+
+@pytest.mark.asyncio
+@on_redis
+@pytest.mark.parametrize("errors", ["strict", "surrogateescape", "surrogatepass", "replace"])
+async def test_a_damaged_entry_is_a_miss_however_a_client_decodes(errors: str, redis_url: str) -> None:
+    """Fault table: bytes that are no text are neither an error of the store nor in the way of the next save."""
+    client = Redis.from_url(redis_url, decode_responses=True, encoding_errors=errors)
+    async with client as decoding, RedisStore(decoding, lease=LEASE) as store:
+        for damaged in DAMAGED:
+            await decoding.set(store._keys("f").entry, damaged)
+            assert await store.load("f") is None
+            async with store.turn("f") as turn:
+                assert await turn.take()
+                await turn.save(Token("new"))
+            found = await store.load("f")
+            assert found is not None
+            assert found.value == "new"
+
+
+def test_what_a_client_escapes_is_the_very_entry() -> None:
+    """Its digest tells Redis that nobody replaced it; text that stands for no bytes is an entry that cannot be read."""
+    for raw in (*DAMAGED, b"exterview_auth/1 1.0 {}", b""):
+        assert scripts.entry([raw.decode("utf-8", "surrogateescape"), "1.5"]) == (raw, 1.5)
+        assert scripts.outcome([0, raw.decode("utf-8", "surrogateescape"), b"1.5"]) == (False, raw, 1.5)
+    assert scripts.entry(["x\ud800", b"1.5"]) == (b"", 1.5)
+    assert scripts.entry([None, b"1.5"]) == (None, 1.5)
 
 
 async def named(client: Any) -> set[str]:
@@ -334,6 +373,181 @@ def test_what_is_no_asyncio_client_is_refused_at_once(client: Any) -> None:
     assert_one_sentence(caught.value)
 
 
+@pytest.mark.parametrize("missing", ["eval", "execute_command"])
+def test_half_a_client_is_none(missing: str) -> None:
+    """What runs commands and has no scripts, or the other way round, is no client of Redis."""
+
+    class Half:
+        async def execute_command(self) -> None: ...
+
+        async def eval(self) -> None: ...
+
+    delattr(Half, missing)
+    with pytest.raises(ConfigurationError, match=r"^RedisStore takes a URL .* or a redis\.asyncio client, not Half$"):
+        RedisStore(Half())
+
+
+@pytest.mark.asyncio
+async def test_a_forked_child_has_connections_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rule 20: those made from a URL are left to the parent, untouched; an application's client cannot be shared with it."""
+    store, used, unused = RedisStore("redis://h"), RedisStore(Redis(host="h")), RedisStore(Redis(host="h"))
+    parents = store._entries.clients.here()
+    assert store._entries.clients.here() is parents
+    used._entries.clients.here()
+    other = os.getpid() + 1
+    monkeypatch.setattr(os, "getpid", lambda: other)
+    child = store._entries.clients.here()
+    assert child.client is not parents.client
+    assert parents in [kept for each in _inherited for kept in each.values()]  # type: ignore[attr-defined]  # kept alive
+    assert store._entries.clients.here() is child
+    assert unused._entries.clients.here() is unused._entries.clients.here()
+    with pytest.raises(StoreError, match="its client was used before the fork; make one in each process"):
+        used._entries.clients.here()
+    await store.aclose()
+    assert store._entries.clients.here() is not child
+
+
+def test_a_connection_made_from_a_url_has_neither_bounds_nor_repetitions_of_its_own() -> None:
+    """A lock that was taken is not to be taken again; who waits for a connection waits as long as for a command."""
+    store = RedisStore("redis://h:6390/2")
+
+    async def pool() -> Any:
+        return store._entries.clients.here().client.connection_pool
+
+    made = asyncio.run(pool())
+    assert (made.max_connections, made.timeout) == (CONNECTIONS, COMMAND_TIMEOUT) == (64, 1)
+    connection = made.connection_class(**made.connection_kwargs)
+    assert (connection.host, connection.port, connection.db) == ("h", 6390, 2)
+    assert (connection.socket_timeout, connection.socket_connect_timeout) == (None, None)
+    assert connection.socket_keepalive is True
+    assert (connection.retry.get_retries(), connection.protocol, connection.driver_info) == (0, 2, None)
+
+
+def test_where_an_account_is_kept_is_the_same_for_every_release() -> None:
+    """Two releases in one fleet share tokens, locks and news; all of an account lies in one slot of a cluster."""
+    slot = "exterview_auth:{ca978112ca1bbdcafac231b39a23dc4da786eff8}"
+    assert RedisStore("redis://h")._keys("a") == (f"{slot}:token", f"{slot}:lock", f"{slot}:news")
+    assert RedisStore("redis://h", namespace="X")._keys("a").entry.startswith("X:{")
+    assert FREE == b"free"
+
+
+def test_a_life_is_counted_in_milliseconds() -> None:
+    """Never shorter than it is, none for what is over, and no end where there is none or a refresh token outlives it."""
+    lives = [Token("x", expires_in=1.0001), Token("x", expires_in=60), Token("x").with_remaining(0)]
+    assert [_milliseconds(token) for token in lives] == [1001, 60_000, 0]
+    assert _milliseconds(Token("x")) == _milliseconds(Token("x", refresh_token="r", expires_in=60)) == -1
+
+
+@pytest.mark.asyncio
+async def test_a_store_that_cannot_listen_says_so_and_waits_for_the_tick(caplog: pytest.LogCaptureFixture) -> None:
+    """News are for speed alone: without them a contender looks and tries once a second."""
+    with caplog.at_level(logging.INFO, "exterview_auth"):
+        async with RedisStore("redis://127.0.0.1:1") as store, store.turn("a") as turn:
+            assert await turn.news()
+    assert [(each.levelno, each.getMessage()) for each in caplog.records] == [
+        (logging.INFO, "store.no_news problem='Redis cannot be used: it cannot be reached'")
+    ]
+
+
+@pytest.mark.asyncio
+async def test_a_lock_ends_with_its_lease(redis_url: str) -> None:
+    """Lesson 29: whoever dies under the lock holds it for a lease; whoever lives begins it anew, while it is its own."""
+    async with RedisStore(redis_url, lease=60) as store, Redis.from_url(redis_url) as client:
+        key = store._keys("a").lock
+        async with store.turn("a") as turn:
+            assert await turn.take()
+            assert 59_000 < await client.pttl(key) <= 60_000
+            await client.pexpire(key, 5000)
+            assert await turn._lock.keep()
+            assert await client.pttl(key) > 59_000
+            await client.set(key, "another's")
+            assert not await turn._lock.keep()
+        assert await client.get(key) == b"another's"
+
+
+# -- one command ---------------------------------------------------------------------------------------------------------
+
+
+async def never() -> None:
+    """A command without an answer."""
+    await asyncio.Event().wait()
+
+
+@virtual_time
+async def test_a_command_has_a_second() -> None:
+    """Rule 17: neither a socket timeout of the client's nor its repetitions are waited for."""
+    with pytest.raises(StoreError, match=r"^Redis cannot be used: it does not answer in time$"):
+        await answer(never())
+    assert now() == COMMAND_TIMEOUT == 1
+    with pytest.raises(StoreError):
+        await answer_again(never)
+    assert now() == 2
+
+
+@virtual_time
+async def test_a_command_that_changes_nothing_is_asked_again() -> None:
+    """A connection that idled may have been cut without a word: the second attempt is on a new one."""
+    outcomes: list[Any] = [redis.ConnectionError("cut"), "there"]
+
+    async def command() -> Any:
+        outcome = outcomes.pop(0)
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+    assert await answer_again(command) == "there"
+
+
+@virtual_time
+async def test_a_command_that_was_begun_comes_to_its_end() -> None:
+    """Its caller's cancellation goes on a moment later: a connection that is cut off while it opens is lost."""
+    ended: list[float] = []
+
+    async def slow() -> None:
+        await asyncio.sleep(0.3)
+        ended.append(now())
+
+    caller = asyncio.ensure_future(answer(slow()))
+    await settle()
+    caller.cancel()
+    await asyncio.wait([caller])
+    assert caller.cancelled()
+    assert ended == [0.3]
+
+
+def undecodable() -> UnicodeDecodeError:
+    """What a client that decodes raises."""
+    return UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid start byte")
+
+
+@pytest.mark.parametrize(
+    ("failure", "kind", "sentence"),
+    [
+        (RuntimeError("s3cret"), StoreError, "its client belongs to another event loop"),
+        (undecodable(), UndecodableError, "its answer is no text"),
+        (redis.ResponseError("OOM s3cret"), StoreError, "it is out of memory; see maxmemory and maxmemory-policy"),
+        (redis.ResponseError("unheard of, s3cret"), StoreError, "ResponseError"),
+        (OSError("s3cret"), StoreError, "it cannot be reached"),
+        (asyncio.CancelledError(), StoreError, "CancelledItselfError"),
+    ],
+)
+def test_a_failure_is_one_sentence_of_our_own(failure: BaseException, kind: type[StoreError], sentence: str) -> None:
+    """The client's errors may quote what was sent: nothing of them shows, neither as a cause."""
+
+    @virtual_time
+    async def run() -> None:
+        async def command() -> None:
+            raise failure
+
+        with pytest.raises(StoreError) as caught:
+            await answer(command())
+        assert type(caught.value) is kind
+        assert str(caught.value) == f"Redis cannot be used: {sentence}"
+        assert (caught.value.__cause__, caught.value.__context__) == (None, None)
+
+    run()
+
+
 def assert_one_sentence(error: ConfigurationError) -> None:
     """Short, alone, and without a secret."""
     assert PASSWORD not in repr(error)
@@ -430,3 +644,35 @@ except exterview_auth.ConfigurationError as problem:
     assert without("cryptography", program) == (
         "encryption_key needs cryptography; run: pip install 'exterview-auth[crypto]'"
     )
+
+
+@pytest.mark.parametrize(
+    ("url", "problem"),
+    [
+        ("http://h", "the one given is none (ValueError)"),
+        (f"redis://h?unknown={PASSWORD}", "the one given is none (TypeError)"),
+        (f"redis://:12/{PASSWORD}@h", "there is an @ behind its host: percent-encode the password in it"),
+    ],
+)
+def test_what_is_wrong_with_a_url_is_said(url: str, problem: str) -> None:
+    """One sentence that says what to look for."""
+    with pytest.raises(ConfigurationError) as caught:
+        RedisStore(url)
+    assert problem in str(caught.value)
+
+
+def test_a_socket_may_have_any_name() -> None:
+    """In the path of a file an @ is no password's."""
+    assert repr(RedisStore("unix:///run/redis@1.sock")) == "RedisStore('unix:///run/redis@1.sock')"
+
+
+def test_loops_that_have_ended_are_forgotten() -> None:
+    """Rule 20: each `asyncio.run` has connections of its own, and none of those before is kept."""
+    clients = RedisStore("redis://h")._entries.clients
+
+    async def here() -> Any:
+        return clients.here()
+
+    made = [asyncio.run(here()) for _ in range(3)]
+    assert len({id(each) for each in made}) == 3
+    assert list(clients._by_loop.values()) == made[2:]

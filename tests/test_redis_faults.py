@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import logging
 import time
+import warnings
 from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
 from typing import Any, Self
 
 import pytest
 from loopback import until
+from redis import Redis as SyncRedis
 from redis.asyncio import Redis
 from redis_variants import (
     ACCOUNT,
@@ -29,6 +32,7 @@ from redis_variants import (
     survives,
     told,
 )
+from virtual import settle
 
 from exterview_auth import RedisStore, Token
 from exterview_auth._cli._local_redis import HOST, LocalRedis
@@ -185,6 +189,32 @@ async def test_it_dies_while_somebody_waits_for_the_lock(caplog: pytest.LogCaptu
 async def waits_for_the_lock(client: Any) -> None:
     """Return when somebody listens for the end of another's login."""
     await eventually(client.pubsub_channels)
+
+
+async def test_a_connection_that_listens_is_not_opened_twice() -> None:
+    """Rule 21: it ends while this process stands still and another account begins to wait; both go on, and none is lost."""
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always")
+        async with LocalRedis() as server, RedisStore(server.url) as store, admin(server) as client:
+
+            async def wait_for(account: str) -> None:
+                async with store.lock(account):
+                    """Held."""
+
+            async def listened_to() -> bool:
+                return bool(await client.pubsub_channels())
+
+            for turns in (1, 2):
+                async with store.lock("a"), store.lock("b"):
+                    first = asyncio.create_task(wait_for("a"))
+                    await eventually(listened_to)
+                    second = asyncio.create_task(wait_for("b"))
+                    await settle(turns)
+                    with SyncRedis.from_url(server.url) as standing_still:
+                        standing_still.execute_command("CLIENT", "KILL", "TYPE", "pubsub")
+                await asyncio.gather(first, second)
+        gc.collect()
+    assert [str(warning.message) for warning in seen] == []
 
 
 # -- it is slow ---------------------------------------------------------------------------------------------------------

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import json
+import logging
+import time
 
 import pytest
 from keeping import ScriptedLogin, keeper
@@ -250,3 +254,65 @@ async def test_many_idle_owners_make_no_login() -> None:
     assert login.count == before
     for kept in owners:
         await kept.aclose()
+
+
+@virtual_time
+async def test_a_timer_that_goes_off_for_a_refused_token_begins_nothing() -> None:
+    """Rule 8: nobody has asked since the refusal, and the next request makes the login."""
+    login = ScriptedLogin(expires_in=100)
+    kept = keeper(login)
+    await ask(kept)
+    assert kept.held.current is not None
+    kept.refuse(kept.held.current, waited=False)
+    await passing(200)
+    assert login.count == 1
+    assert await ask(kept) == "T2"
+    await kept.aclose()
+
+
+@virtual_time
+async def test_a_renewal_and_its_failure_are_told_to_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    """Rules 8 and 18: what failed in the background, for which account, and why the next token came."""
+    login = ScriptedLogin(Token("T1", expires_in=100), RuntimeError("s3cret"), Token("T3", expires_in=100))
+    kept = keeper(login, account="a")
+    with caplog.at_level(logging.INFO, "exterview_auth"):
+        while now() < 95:
+            await ask(kept)
+            await passing(1)
+    assert [(record.levelno, record.getMessage()) for record in caplog.records] == [
+        (logging.INFO, "token.issued account='a' reason='first' expires_in=100.0"),
+        (logging.WARNING, "login.failed error='LoginError'"),
+        (logging.WARNING, "renewal.failed account='a' error='LoginError'"),
+        (logging.INFO, "token.issued account='a' reason='ahead' expires_in=100.0"),
+    ]
+    await kept.aclose()
+
+
+def jwt_of(life: int) -> str:
+    """A token that says for how long it lives."""
+    issued = int(time.time())
+    payload = base64.urlsafe_b64encode(json.dumps({"iat": issued, "exp": issued + life}).encode()).rstrip(b"=").decode()
+    return f"eyJhbGciOiJub25lIn0.{payload}.c2ln"
+
+
+@virtual_time
+async def test_a_life_that_the_token_itself_tells_counts_from_its_receipt() -> None:
+    """The contract, `Token`: a JWT's own life begins when it is there, whenever its login was sent."""
+    kept = keeper(ScriptedLogin(lambda _previous: Token(jwt_of(100)), seconds=30), refresh_ahead=0, login_timeout=60)
+    await ask(kept)
+    assert kept.held.fresh_until == pytest.approx(129, abs=5)
+    await kept.aclose()
+
+
+@virtual_time
+async def test_a_failed_login_that_a_request_asked_for_is_no_renewal(caplog: pytest.LogCaptureFixture) -> None:
+    """Rule 8: nothing is tried again in the background after it, and the log does not say so."""
+    login = ScriptedLogin(Token("T1", expires_in=100), RuntimeError("down"))
+    kept = keeper(login, refresh_ahead=0)
+    await ask(kept)
+    await passing(101)
+    with pytest.raises(LoginError):
+        await ask(kept)
+    assert caplog.messages == ["login.failed error='LoginError'"]
+    assert not kept.holds_open
+    await kept.aclose()

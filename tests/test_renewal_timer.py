@@ -118,6 +118,17 @@ async def test_retries_end_with_the_life() -> None:
 
 
 @virtual_time
+async def test_no_attempt_begins_a_second_before_the_end() -> None:
+    """What would begin when the life is over is no renewal ahead any more."""
+    late, owner = Owner(), Owner()
+    late.timer.arm_again(grant(0, expires=SHORTEST_PAUSE))
+    assert not late.timer.armed
+    owner.timer.arm_again(grant(0, expires=SHORTEST_PAUSE + 0.01))
+    assert owner.timer.armed
+    owner.timer.disarm()
+
+
+@virtual_time
 async def test_a_dropped_owner_is_not_kept_alive() -> None:
     """The loop holds neither the owner nor its timer, and what goes off for nobody does nothing."""
     owner = Owner()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import AsyncIterator
 from contextvars import ContextVar
 from typing import Any
@@ -536,3 +537,184 @@ async def test_the_token_is_saved_before_the_first_waiter_resumes() -> None:
     await asyncio.gather(*(request() for _ in range(3)))
     assert order == ["saved", "told", "resumed", "resumed", "resumed"]
     await kept.aclose()
+
+
+@pytest.mark.parametrize("call", ["load", "lock", "save", "unlock"])
+def test_an_outage_names_the_call_of_a_store_that_has_a_lock_alone(call: str, caplog: pytest.LogCaptureFixture) -> None:
+    """Rule 17: the application's store by its type, as its repr may say anything, and what was asked of it."""
+
+    @virtual_time
+    async def run() -> None:
+        store = SickStore()
+        store.faults[call] = OSError("s3cret")
+        kept = sharing(ScriptedLogin(), store)
+        await kept.obtain()
+        store.faults.clear()
+        await passing(5)
+        await kept.aclose()
+
+    run()
+    assert caplog.messages == [f"store.unavailable store='SickStore' call={call!r} problem='OSError'"]
+
+
+@virtual_time
+async def test_an_adoption_is_told_to_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    """Rule 18: a token that another owner got, and why one was needed."""
+    store = MemoryStore(timer=now)
+    await store.save("a", Token("theirs"))
+    kept = sharing(ScriptedLogin(), store)
+    with caplog.at_level(logging.INFO, "exterview_auth"):
+        await kept.obtain()
+    assert [(each.levelno, each.getMessage()) for each in caplog.records] == [
+        (logging.INFO, "token.adopted account='a' reason='first'")
+    ]
+    await kept.aclose()
+
+
+def test_memory_holds_a_thousand_accounts_by_default() -> None:
+    """The contract, stores: bounded."""
+    assert repr(MemoryStore()) == "MemoryStore(maxsize=1024, accounts=0)"
+
+
+@virtual_time
+async def test_a_renewal_takes_no_token_that_ends_sooner() -> None:
+    """Rule 8: the one in use serves; only who cannot use it takes whatever else there is."""
+    login, store = ScriptedLogin(expires_in=100), MemoryStore(timer=now)
+    kept = sharing(login, store)
+    grant = await kept.obtain()
+    grant.asked = True
+    await passing(70)
+    await store.save("a", Token("short", expires_in=15))
+    await passing(10)
+    assert kept.held.current is not None
+    assert (kept.held.current.token.value, login.count) == ("T2", 2)
+    await store.save("a", Token("shorter", expires_in=12))
+    taken = await kept.obtain(kept.held.current)
+    assert (taken.token.value, taken.from_login, login.count) == ("shorter", False, 2)
+    await kept.aclose()
+
+
+@pytest.mark.parametrize("call", ["load", "save", "lock"])
+@pytest.mark.parametrize("timeout", [0.2, 1.0, 2.0, 30.0])
+def test_a_store_that_hangs_leaves_time_for_the_login(call: str, timeout: float) -> None:
+    """Rule 17, whatever the login timeout is: the store's share of it is small."""
+
+    @virtual_time
+    async def run() -> None:
+        login = ScriptedLogin(seconds=timeout / 4)
+        store = SickStore()
+        store.faults[call] = "hang"
+        owner = sharing(login, store, login_timeout=timeout)
+        grant = await owner.obtain()
+        assert (grant.token.value, login.count) == ("T1", 1)
+        assert owner.stats().store_failures > 0
+        await owner.aclose()
+
+    run()
+
+
+@virtual_time
+async def test_the_life_of_an_adopted_token_counts_from_the_question() -> None:
+    """Lesson 34: a machine that slept between the store's answer and its use does not send a token that is over."""
+    slept = 0.0
+
+    class Sleeping(SickStore):
+        async def load(self, account: str) -> Any:
+            nonlocal slept
+            answer = await super().load(account)
+            slept += 3600
+            return answer
+
+    login, store = ScriptedLogin(expires_in=600), Sleeping()
+    owner = sharing(login, store, clock=lambda: now() + slept)
+    store.entries["a"] = Token("of-before-the-sleep", expires_in=600)
+    store.entries.update(dict.fromkeys(list(store.entries), store.entries["a"]))
+    assert (await owner.obtain()).token.value == "T1"
+    assert login.count == 1
+    await owner.aclose()
+
+
+@virtual_time
+async def test_a_token_that_was_replaced_is_not_adopted_again() -> None:
+    """Lesson 38: nor one that was renewed ahead and never refused; an older process may have saved it late."""
+    login, store = ScriptedLogin(expires_in=100), SickStore()
+    kept = sharing(login, store)
+    first = await kept.obtain()
+    first.asked = True
+    await passing(90)
+    current = kept.held.current
+    assert current is not None
+    assert current.token.value == "T2"
+    store.entries["a"] = Token("T1", expires_in=1000)
+    kept.refuse(current, waited=False)
+    assert (await kept.obtain(current)).token.value == "T3"
+    await kept.aclose()
+
+
+@virtual_time
+async def test_a_token_at_its_end_is_not_adopted_as_a_new_one() -> None:
+    """What the store holds under the same text is the same token, whatever life the store gives it."""
+    login, store = ScriptedLogin(expires_in=100), SickStore()
+    kept = sharing(login, store, refresh_ahead=0)
+    await kept.obtain()
+    assert store.entries["a"].expires_in == 100
+    await passing(100)
+    assert (await kept.obtain()).token.value == "T2"
+    await kept.aclose()
+
+
+@virtual_time
+async def test_a_served_token_is_replaced_at_its_end_whatever_the_budget_with_a_store_too() -> None:
+    """Rule 19: requests that the token serves never see `LoginBudgetExceededError`."""
+    kept = sharing(ScriptedLogin(expires_in=50), SickStore(), max_logins=(1, 600.0), refresh_ahead=0)
+    grant = await kept.obtain()
+    kept.refuse(grant, waited=True, again=True)
+    grant.served = True
+    await passing(51)
+    assert (await kept.obtain()).token.value == "T2"
+    await kept.aclose()
+
+
+@virtual_time
+async def test_a_refresh_token_that_was_seen_is_presented_although_the_store_fails_since() -> None:
+    """Lesson 33: what the first look found is not lost with the second."""
+
+    class FailsUnderTheLock(SickStore):
+        async def load(self, account: str) -> Any:
+            if self.calls.count("load"):
+                self.faults["load"] = OSError("gone")
+            return await super().load(account)
+
+    login, store = ScriptedLogin(), FailsUnderTheLock()
+    store.entries["a"] = Token("old", refresh_token="R1").with_remaining(0)
+    kept = sharing(login, store)
+    await kept.obtain()
+    assert login.calls[0] is not None
+    assert login.calls[0].refresh_token == "R1"
+    await kept.aclose()
+
+
+@pytest.mark.parametrize(
+    ("stored", "presented"),
+    [
+        (Token("theirs", refresh_token="R2").with_remaining(0), "R2"),
+        (Token("theirs").with_remaining(0), "R1"),
+        (Token("T1", refresh_token="R2").with_remaining(0), "R1"),
+    ],
+)
+def test_which_refresh_token_is_presented(stored: Token, presented: str) -> None:
+    """Lesson 33: the store's, if it has one that is another token's than this owner's own."""
+
+    @virtual_time
+    async def run() -> None:
+        login, store = ScriptedLogin(Token("T1", refresh_token="R1", expires_in=100)), SickStore()
+        kept = sharing(login, store, refresh_ahead=0)
+        await kept.obtain()
+        store.entries["a"] = stored
+        await passing(100)
+        await kept.obtain()
+        assert login.calls[1] is not None
+        assert login.calls[1].refresh_token == presented
+        await kept.aclose()
+
+    run()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
 import time
 from collections.abc import Callable, Coroutine
@@ -12,7 +13,7 @@ import pytest
 from virtual import now, settle, virtual_time
 
 from exterview_auth import ClosedError, ConfigurationError, CredentialsRejectedError, LoginError
-from exterview_auth._single_flight import Flight, SingleFlight
+from exterview_auth._single_flight import LONGEST_CANCELLING, Flight, SingleFlight
 
 Work = Callable[[Flight], Coroutine[Any, Any, None]]
 VARIABLE: contextvars.ContextVar[str] = contextvars.ContextVar("VARIABLE", default="nothing")
@@ -186,6 +187,22 @@ async def test_cancelling_waits_for_the_work_to_clean_up() -> None:
     await settle()
     await flight.cancel()
     assert ended == [0.5]
+
+
+@virtual_time
+async def test_cancelling_does_not_wait_for_ever_for_work_that_goes_on() -> None:
+    """Rule 6, nothing hangs: who cancels goes on after three seconds at most."""
+
+    async def work(flight: Flight) -> None:
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+        await asyncio.sleep(100)
+
+    flight = SingleFlight().begin(work)
+    await settle()
+    await flight.cancel()
+    assert now() == LONGEST_CANCELLING == 3
+    await flight.join()
 
 
 @virtual_time

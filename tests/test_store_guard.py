@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextvars import ContextVar
+from itertools import islice
 from typing import Any
 
 import pytest
@@ -11,6 +13,7 @@ from keeping import ScriptedLogin, keeper
 from virtual import now, passing, virtual_time
 
 from exterview_auth import CredentialsRejectedError, LoginBudgetExceededError, MemoryStore, StoreError, Token
+from exterview_auth._saver import PAUSES, _pauses
 from exterview_auth._stats import Counters
 from exterview_auth._store_guard import PATIENCE, StoreGuard
 from exterview_auth._store_health import StoreHealth, health_of
@@ -419,3 +422,286 @@ def test_an_owner_that_may_not_log_in_adopts_what_another_got(latch: Any) -> Non
         await kept.aclose()
 
     run()
+
+
+def events(caplog: pytest.LogCaptureFixture) -> list[tuple[int, str]]:
+    """Level and text of the events of stores."""
+    return [(each.levelno, each.getMessage()) for each in caplog.records if each.getMessage().startswith("store.")]
+
+
+@pytest.mark.parametrize("fault", [StoreError("it is away"), OSError("s3cret")])
+def test_an_outage_says_what_is_wrong_and_where(fault: Exception, caplog: pytest.LogCaptureFixture) -> None:
+    """Rule 17: our own sentence or the error's type alone, the store and the call; and once that it is over."""
+
+    @virtual_time
+    async def run() -> None:
+        store = Bench()
+        store.faults["save"] = fault
+        kept = owner(store)
+        await kept.obtain()
+        await passing(3)
+        store.faults.clear()
+        await passing(10)
+        assert not kept._renewer.busy
+        await kept.aclose()
+
+    with caplog.at_level(logging.INFO, "exterview_auth"):
+        run()
+    problem = "it is away" if isinstance(fault, StoreError) else "OSError"
+    [(level, began), (_, ended)] = events(caplog)
+    assert level == logging.WARNING
+    assert began.startswith("store.unavailable store='<")
+    assert began.endswith(f" call='save' problem={problem!r}")
+    assert ended.startswith("store.recovered store='<")
+
+
+@virtual_time
+async def test_a_lock_that_nobody_gives_back_is_told_to_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    """Rule 17: whose lock it is, and how long it was waited for; counted each time."""
+    store = Bench()
+    store.takes = [False] * 100
+    kept = owner(store, login_timeout=10)
+    with caplog.at_level(logging.INFO, "exterview_auth"):
+        grant = await kept.obtain()
+        await passing(31)
+        kept.refuse(grant, waited=False)
+        await kept.obtain(grant)
+    assert events(caplog) == [(logging.WARNING, "store.lock_timeout account='a' seconds=5.0")] * 2
+    assert kept.stats().store_failures == 2
+    await kept.aclose()
+
+
+@virtual_time
+async def test_a_save_is_tried_again_although_the_store_rests() -> None:
+    """Lesson 36: after a long outage the token is saved within five seconds, not at the end of the store's rest."""
+    store = Bench()
+    kept = owner(store)
+    store.faults["save"] = StoreError("full")
+    await kept.obtain()
+    await passing(60)
+    failures = kept.stats().save_failures
+    assert failures >= 10
+    store.faults.clear()
+    await passing(5)
+    assert store.entry is not None
+    assert store.entry.value == "T1"
+    assert kept.stats().save_failures == failures
+    assert not kept._renewer.busy
+    await kept.aclose()
+
+
+@virtual_time
+async def test_a_save_that_is_overtaken_is_not_tried_any_more() -> None:
+    """Rule 17: until it succeeds or is overtaken; then nothing is left to do."""
+    store = Bench()
+    kept = owner(store)
+    store.faults["save"] = StoreError("full")
+    await kept.obtain()
+    store.entry = Token("another's")
+    await passing(5)
+    assert not kept._renewer.busy
+    store.calls.clear()
+    await passing(60)
+    assert store.calls == []
+    await kept.aclose()
+
+
+@virtual_time
+async def test_a_repeated_save_is_made_under_the_lock_alone() -> None:
+    """Nobody saves between the look and the save; while another holds the lock, the save waits for its next turn."""
+    store = Bench()
+    kept = owner(store)
+    store.faults["save"] = StoreError("full")
+    await kept.obtain()
+    await passing(0.1)
+    store.faults.clear()
+    store.calls.clear()
+    store.takes = [False, False]
+    await passing(1)
+    assert store.calls[:2] == ["load", "lock"]
+    assert "save" not in store.calls
+    await passing(10)
+    assert store.calls[-5:] == ["load", "lock", "load", "save", "unlock"]
+    await kept.aclose()
+
+
+def asleep_while_it_waits(*, saves_later: bool) -> Any:
+    """The token that an owner gets that slept for 100 s while it waited for its turn, when, and its logins."""
+    outcome: list[Any] = []
+
+    @virtual_time
+    async def run() -> None:
+        asleep = 0.0
+        store, login = Bench(), ScriptedLogin()
+        store.takes = [False] * 100
+        kept = owner(store, login, login_timeout=10, clock=lambda: now() + asleep)
+        waiting = asyncio.ensure_future(kept.obtain())
+        await passing(4.9)
+        asleep = 100.0
+        await passing(1.1)
+        if saves_later:
+            store.entry = Token("theirs")
+            store.news.set()
+        outcome.append(((await waiting).token.value, now(), login.count))
+        await kept.aclose()
+
+    run()
+    return outcome[0]
+
+
+def test_who_slept_while_it_waited_gives_the_lock_s_holder_time_to_save() -> None:
+    """Lesson 34: the holder may have slept too, and is about to save: two seconds more, then the login is made here."""
+    assert asleep_while_it_waits(saves_later=True) == ("theirs", pytest.approx(6.0, abs=0.2), 0)
+    assert asleep_while_it_waits(saves_later=False) == ("T1", pytest.approx(7.0, abs=0.2), 1)
+
+
+def test_a_save_is_repeated_after_growing_pauses_with_jitter() -> None:
+    """Lesson 36: half a second at first, four at last and for ever; a fleet has lost its store at the same moment."""
+    for _ in range(20):
+        pauses = list(islice(_pauses(), 50))
+        longest = [*PAUSES, *[PAUSES[-1]] * 46]
+        assert all(0.75 * most <= pause <= most for pause, most in zip(pauses, longest, strict=True))
+        assert len(set(pauses)) == 50
+    assert PAUSES == (0.5, 1.0, 2.0, 4.0)
+
+
+@virtual_time
+async def test_each_attempt_at_a_save_is_counted_once() -> None:
+    """Rule 17: `stats()` counts what failed, and what was not made because the store rests."""
+    store = Bench()
+    store.faults["load"] = store.faults["save"] = StoreError("down")
+    kept = owner(store)
+    await kept.obtain()
+    assert kept.stats().save_failures == 1
+    await passing(20)
+    assert kept.stats().save_failures == store.calls.count("load") > 5
+    store.faults.clear()
+    await kept.aclose()
+
+
+@virtual_time
+async def test_what_was_saved_before_a_late_login_overtakes_nothing() -> None:
+    """Lesson 36: its age is held against the login's, whatever the clock says."""
+    store = Bench()
+    kept = owner(store)
+    await passing(100)
+    store.faults["load"] = store.faults["save"] = StoreError("down")
+    await kept.obtain()
+    await passing(2)
+    store.faults.clear()
+    store.entry, store.age = Token("another's"), 50.0
+    await passing(10)
+    assert store.entry.value == "T1"
+    assert not kept._renewer.busy
+    await kept.aclose()
+
+
+def test_an_outage_of_reading_ends_with_reading() -> None:
+    """A store that can be read again has recovered, where nothing else has failed."""
+    health = StoreHealth(MemoryStore())
+    for call in ("load", "lock", "save"):
+        health.failed(call, StoreError("down"), 0.0)
+        assert health.resting(0.5)
+        health.succeeded(call)
+        assert not health.resting(0.5)
+
+
+@virtual_time
+async def test_a_visit_has_its_patience_for_all_its_calls_together() -> None:
+    """Rule 2 of the module: what a call took is gone, whenever it began and however it ended; an answer of a process that stood still is free."""
+    store, asleep = Bench(seconds=0.5), 0.0
+    guard = StoreGuard(store, "a", lambda: now() + asleep, Counters())
+    await passing(100)
+    visit = guard.visit(probing=True)
+    await visit.load()
+    assert visit.patience == pytest.approx(1.5)
+    store.faults["load"] = OSError("down")
+    await visit.load()
+    assert visit.patience == pytest.approx(1.0)
+    store.faults.clear()
+    waiting = asyncio.ensure_future(visit.load())
+    await passing(0.1)
+    asleep = 50.0
+    await waiting
+    assert visit.patience == pytest.approx(1.0)
+    store.faults["load"] = "hang"
+    await visit.load()
+    assert visit.patience == 0
+    assert await visit.load() is None
+    assert visit.patience == 0
+
+
+@virtual_time
+async def test_a_call_that_was_begun_comes_to_its_end_without_its_caller() -> None:
+    """Lesson 30: a token that is being saved when its flight is cancelled is saved."""
+    store = Bench(seconds=0.3)
+    saving = asyncio.ensure_future(StoreGuard(store, "a", now, Counters()).visit().save(Token("T")))
+    await passing(0.1)
+    saving.cancel()
+    await asyncio.wait([saving])
+    assert saving.cancelled()
+    assert store.entry is not None
+
+
+@virtual_time
+async def test_what_says_that_a_store_is_well_again() -> None:
+    """A lock that was taken does; one that is another's says nothing, and nor does a visit in which a call has failed."""
+    store, counters = Bench(), Counters()
+    guard = StoreGuard(store, "a", now, counters)
+    for _ in range(3):
+        guard.failed("lock", StoreError("down"))
+    assert counters.store_failures == 3
+    store.takes = [False, True]
+    for well in (False, True):
+        visit = guard.visit(probing=True)
+        assert await visit.call("lock", store.take) is well
+        assert guard.resting is not well
+    visit = guard.visit(probing=True)
+    store.faults["load"] = StoreError("down")
+    await visit.load()
+    store.faults.clear()
+    await visit.load()
+    assert guard.resting
+    await guard.visit(probing=True).load()
+    assert not guard.resting
+
+
+@virtual_time
+async def test_under_a_turn_the_turn_saves() -> None:
+    """Lesson 29: it alone notices that another has saved since; what it gives back is used."""
+    saved: list[tuple[Any, ...]] = []
+
+    class Fenced(Bench):
+        async def save(self, *arguments: Any) -> Token | None:
+            saved.append(arguments)
+            return await super().save(*arguments)
+
+    store = Fenced()
+    kept = owner(store)
+    await kept.obtain()
+    assert [len(arguments) for arguments in saved] == [1]
+    guard = StoreGuard(store, "a", now, Counters())
+    assert await guard.visit().save(Token("T2")) == (True, None)
+    store.newer = Token("newer")
+    assert await guard.visit().save(Token("T3")) == (False, store.newer)
+    assert [len(arguments) for arguments in saved] == [1, 2, 2]
+    await kept.aclose()
+
+
+@virtual_time
+async def test_nothing_of_a_callers_context_shows_in_a_store() -> None:
+    """Lesson 43: what goes on in the background (an unlocking, a save that is repeated) runs in a context of its own."""
+    variable: ContextVar[str] = ContextVar("variable", default="none")
+    seen: dict[str, str] = {}
+
+    class Looking(Bench):
+        async def _do(self, name: str) -> None:
+            seen[name] = variable.get()
+            await super()._do(name)
+
+    store = Looking()
+    guard = StoreGuard(store, "a", now, Counters())
+    variable.set("a request's")
+    async with guard.visit().turn(1.0) as turn:
+        assert await turn.take()
+    assert seen == {"lock": "a request's", "unlock": "none"}

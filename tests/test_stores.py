@@ -13,6 +13,8 @@ import pickle
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
+from contextvars import ContextVar
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,8 +22,11 @@ import pytest
 import pytest_asyncio
 from cryptography.fernet import Fernet
 from loopback import until
+from redis.asyncio import Redis
+from redis_variants import eventually
 
 from exterview_auth import ConfigurationError, FileStore, MemoryStore, RedisStore, Token, TokenStore
+from exterview_auth._cli._local_redis import LocalRedis
 from exterview_auth.stores._file_lock import Watch
 from exterview_auth.stores._private_directory import Signature
 
@@ -685,3 +690,82 @@ def test_who_looked_away_begins_to_watch_anew(monkeypatch: pytest.MonkeyPatch) -
     for now, signature in ((100.0, one), (102.0, one), (105.0, one), (120.0, one), (121.0, one), (122.0, other)):  # noqa: B007 - the clock
         told.append(watch.seconds(signature))
     assert told == [0, 2, 5, 0, 1, 0]
+
+
+@pytest.mark.asyncio
+async def test_a_paused_holder_saves_again_where_nobody_else_has(two: Two) -> None:
+    """What it saved itself is nothing newer: only another's token stays in its place."""
+    async with two.one.turn("a") as turn:
+        assert await turn.take()
+        assert await turn.save(Token("first")) is None
+        await pause(turn)
+        async with two.other.turn("a") as next_one:
+            await until_taken(next_one)
+            assert await turn.save(Token("second")) is None
+            assert content(await two.other.load("a")) == ("second", None)
+            assert content((await next_one.look()).token) == ("second", None)
+            assert await next_one.save(Token("third")) is None
+            assert content(await turn.save(Token("fourth"))) == ("third", None)
+
+
+@pytest.mark.asyncio
+async def test_one_connection_listens_for_all_who_wait(redis_url: str) -> None:
+    """And listens to no more than they wait for; it ends with the last of them."""
+    async with RedisStore(redis_url) as store, Redis.from_url(redis_url) as client:
+
+        async def listening(connections: int, channels: int) -> bool:
+            found = [one for one in await client.client_list() if one["sub"] != "0"]
+            return (len(found), len(await client.pubsub_channels())) == (connections, channels)
+
+        async with store.turn("a") as one, store.turn("a") as two:
+            async with store.turn("b") as other:
+                for turn in (one, two, other):
+                    assert await turn.news()
+                assert await listening(1, 2)
+            await eventually(partial(listening, 1, 1))
+            assert store._entries.clients.here().news.subscriber() is one._lock._listening[0]  # type: ignore[attr-defined]
+        await eventually(partial(listening, 0, 0))
+
+
+def test_a_file_store_shows_its_directory(tmp_path: Path) -> None:
+    """And whether it encrypts."""
+    place = tmp_path / "tokens"
+    assert repr(FileStore(place)) == f"FileStore({str(place)!r})"
+    assert repr(FileStore(place, encryption_key=KEY)) == f"FileStore({str(place)!r}, encrypted)"
+
+
+@pytest.mark.asyncio
+async def test_who_listens_ends_without_a_word_when_redis_does(
+    own_redis: LocalRedis, caplog: pytest.LogCaptureFixture
+) -> None:
+    """No lost exception, whoever waits is woken, and the next one listens anew."""
+    async with RedisStore(own_redis.url) as store:
+        async with store.turn("a") as turn:
+            assert await turn.news()
+            subscriber, ear = turn._lock._listening  # type: ignore[attr-defined]
+            await own_redis.restart()
+            await asyncio.wait_for(ear.heard(), 5)
+            assert subscriber.ended
+        async with store.turn("a") as turn:
+            assert await turn.news()
+            subscriber, _ = turn._lock._listening  # type: ignore[attr-defined]
+            assert not subscriber.ended
+        assert subscriber.ended
+    gc.collect()
+    assert caplog.messages == []
+
+
+@pytest.mark.asyncio
+async def test_nothing_of_a_callers_context_shows_where_redis_is_listened_to(redis_url: str) -> None:
+    """Lesson 43: the task that listens runs in a context of its own."""
+    variable: ContextVar[str] = ContextVar("variable", default="none")
+    seen: list[str] = []
+    variable.set("a request's")
+    async with RedisStore(redis_url) as store, Redis.from_url(redis_url) as client, store.turn("a") as turn:
+        await turn.news()
+        subscriber, _ = turn._lock._listening  # type: ignore[attr-defined]
+        subscriber._take_in = lambda _message: seen.append(variable.get())
+        for _ in range(2):  # what takes the first one in was chosen before
+            await client.publish(store._keys("a").news, "saved")
+        await until(lambda: bool(seen))
+    assert set(seen) == {"none"}

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
+from contextvars import ContextVar
 from typing import Any
 
 import pytest
@@ -250,3 +252,58 @@ def test_leaving_is_bounded_and_raises_nothing(fault: Any) -> None:
         assert lock.calls[-1] == "hang_up" or fault == "hang"
 
     run()
+
+
+@virtual_time
+async def test_nothing_of_the_callers_context_shows_in_its_lease() -> None:
+    """Lesson 43: the task that keeps it runs in a context of its own."""
+    variable: ContextVar[str] = ContextVar("variable", default="none")
+    seen: list[str] = []
+
+    class Looking(Lock):
+        async def keep(self) -> bool:
+            seen.append(variable.get())
+            return True
+
+    variable.set("a request's")
+    async with Turn(Looking()) as turn:
+        await turn.take()
+        await passing(1.5)
+    assert seen == ["none"]
+
+
+@virtual_time
+async def test_a_lease_that_cannot_be_kept_is_told_to_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    """Rule 18: what is wrong each time, and that it is lost."""
+    lock = Lock(keep=[StoreError("down"), True, False])
+    with caplog.at_level(logging.INFO, "exterview_auth"):
+        async with Turn(lock) as turn:
+            await turn.take()
+            await passing(10)
+    assert [each.levelno for each in caplog.records] == [logging.INFO, logging.INFO]
+    assert caplog.messages[0] == "store.lease_not_kept problem='down'"
+    assert caplog.messages[1].startswith("store.lease_lost hint=")
+
+
+@virtual_time
+async def test_a_turn_that_was_not_asked_for_gives_nothing_back() -> None:
+    """Rule 3: what was never taken is nobody's to give, and nothing was listened to."""
+    lock = Lock()
+    turn = Turn(lock)
+    before = turn.left
+    async with turn:
+        assert lock.calls == []
+    assert (before, turn.left, lock.calls) == (False, True, [])
+
+
+@virtual_time
+async def test_a_lease_that_is_kept_too_slowly_stops_nobody_from_hanging_up() -> None:
+    """Rule 3: a store that falls silent while the lease is kept does not keep a listener for ever."""
+    lock = Lock(keep="hang")
+    turn = Turn(lock)
+    await turn.take()
+    await turn.news()
+    await passing(lock.lease / 3 + 0.1)
+    assert lock.calls[-1] == "keep"
+    await turn.leave()
+    assert lock.calls[-2:] == ["give_back", "hang_up"]

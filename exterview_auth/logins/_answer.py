@@ -16,6 +16,7 @@ from typing import Any
 from aiohttp import ClientError, ClientResponse, ClientSession
 from yarl import URL
 
+from .._secret import is_encodable
 from .._settings import require_safe_transport
 from .._token import Token
 from ..errors import ConfigurationError, CredentialsRejectedError, ExterviewAuthError, LoginError, LoginUnavailableError
@@ -102,9 +103,10 @@ class Answer:
         return LoginError(f"the login endpoint {self.origin} answered with {what}; check its URL")
 
     def token(self, value: str, *, expires_in: float | None, refresh_token: str | None) -> Token:
-        """The token that was found in this answer."""
+        """The token that was found in this answer; a refresh token that could never be presented is left out."""
+        presentable = refresh_token if refresh_token and is_encodable(refresh_token) else None
         try:
-            return Token(without_bearer(value), expires_in=expires_in, refresh_token=refresh_token)
+            return Token(without_bearer(value), expires_in=expires_in, refresh_token=presentable)
         except ConfigurationError as error:
             why = str(error)
         raise LoginError(f"the login endpoint {self.origin} answered with a token that cannot be sent: {why}")
@@ -159,7 +161,7 @@ def _refuse_redirect(answer: Answer, url: URL) -> None:
         return
     try:
         target = str(url.join(URL(answer.headers.get("Location", ""))).origin())
-    except ValueError:
+    except (ValueError, IndexError):  # yarl's, for a "//[]@"
         target = "no usable address"
     raise LoginError(
         f"the login endpoint {answer.origin} redirects ({answer.status}) to {answer.quote(target)};"

@@ -7,6 +7,7 @@ from typing import Any
 
 from ..errors import LoginError
 from ._answer import Answer
+from ._quoting import LONGEST_SENTENCE
 
 _DOCUMENT = frozenset({
     "GRAPHQL_VALIDATION_FAILED", "GRAPHQL_PARSE_FAILED", "OPERATION_RESOLUTION_FAILURE", "PERSISTED_QUERY_NOT_FOUND",
@@ -39,13 +40,14 @@ _WRONG_DOCUMENT = re.compile(
 def graphql_refusal(answer: Answer, payload: dict[str, Any], errors: list[dict[str, Any]]) -> LoginError:
     """The error that *errors* amount to: a document that does not fit, wrong credentials, or a server to ask later."""
     message = next((error["message"] for error in errors if isinstance(error.get("message"), str)), "")
+    read = message[:LONGEST_SENTENCE]
     codes = {code for error in errors for code in _codes(error)}
-    if codes & _DOCUMENT or _WRONG_DOCUMENT.match(message) or _is_request_error(payload, errors, codes):
+    if codes & _DOCUMENT or _WRONG_DOCUMENT.match(read) or _is_request_error(payload, errors, codes):
         return answer.misfit(message, _ADVICE)
-    about = reason_in(message)
+    about = reason_in(read)
     if codes & _USER:
         return answer.rejected(message, reason=_by_status(answer, about) or "user")
-    if codes & _LATER and not _API_KEY.search(message) and not _WRONG_USER.search(message):
+    if codes & _LATER and not _API_KEY.search(read) and not _WRONG_USER.search(read):
         return answer.unavailable(message)
     if answer.fine:
         return answer.rejected(message, reason=about)
@@ -56,7 +58,7 @@ def status_refusal(answer: Answer, payload: dict[str, Any] | None) -> LoginError
     """What the status says, with the ``error`` or ``message`` of a body that is not GraphQL's."""
     members = payload or {}
     message = next((members[name] for name in ("error", "message") if isinstance(members.get(name), str)), "")
-    return answer.refused(message, reason=_by_status(answer, reason_in(message)))
+    return answer.refused(message, reason=_by_status(answer, reason_in(message[:LONGEST_SENTENCE])))
 
 
 def reason_in(message: str) -> str | None:

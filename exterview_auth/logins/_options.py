@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from .._secret import Secret
+from .._secret import Secret, is_encodable
 from ..errors import ConfigurationError
 
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
@@ -55,12 +55,3 @@ def header_options(headers: Mapping[str, str] | None) -> dict[str, Secret]:
         if not isinstance(value, str) or _NOT_IN_A_HEADER.search(value):
             raise ConfigurationError(f"headers: the value of {name} is no text that can stand in a header")
     return {name: Secret(value) for name, value in headers.items()}
-
-
-def is_encodable(text: str) -> bool:
-    """Whether *text* has a UTF-8 form."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True

@@ -90,7 +90,8 @@ def _pool(url: str) -> BlockingConnectionPool:
         # stood still is to take in what came meanwhile.
         socket_timeout=None,
         socket_connect_timeout=None,
-        retry=Retry(NoBackoff(), 0),
+        # Without errors to repeat after, it does not reconnect either, which who listens and who subscribes would do at once.
+        retry=Retry(NoBackoff(), 0, supported_errors=()),
         protocol=2,  # no handshake
         driver_info=None,
         **network,

@@ -61,5 +61,8 @@ def outcome(answered: Any) -> tuple[bool, bytes | None, float]:
 
 
 def _bytes(raw: Any) -> bytes | None:
-    """A client that decodes answers gives text."""
-    return raw.encode() if isinstance(raw, str) else raw
+    """A client that decodes answers gives text, perhaps with what is none escaped; text of no bytes is no entry."""
+    try:
+        return raw.encode("utf-8", "surrogateescape") if isinstance(raw, str) else raw
+    except UnicodeEncodeError:
+        return b""

@@ -20,7 +20,7 @@ from contextvars import Context, ContextVar
 from types import TracebackType
 from typing import ClassVar, NoReturn, Protocol, Self
 
-from .._bounded import LATE, bounded, cancel_and_wait
+from .._bounded import CANCEL_GRACE, LATE, bounded
 from .._events import emit
 from .._secret import refuse_pickling
 from .._token import Token
@@ -141,14 +141,18 @@ class Turn:
         await bounded(self._leave(), LEAVING, finish=True)
 
     async def _leave(self) -> None:
-        if self._keeping is not None:
-            await cancel_and_wait(self._keeping)
+        # A lease that is begun anew while the lock is given back finds that it is not held any more.
+        keeping = self._keeping
         try:
+            if keeping is not None:
+                keeping.cancel()
             if self._maybe_held:
                 await self._lock.give_back()
         finally:
             if self._listening:
                 await self._lock.hang_up()
+            if keeping is not None:
+                await asyncio.wait([keeping], timeout=CANCEL_GRACE)
 
     async def _keep(self) -> None:
         kept = True

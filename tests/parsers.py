@@ -1,0 +1,132 @@
+"""Every part that reads what others wrote: servers, stores, files, the environment."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+from cryptography.fernet import Fernet
+from multidict import CIMultiDict
+from yarl import URL
+
+from exterview_auth import ConfigurationError, LoginError, OAuth2Login, PasswordLogin, Token
+from exterview_auth import _environment as environment
+from exterview_auth._graphql_text import may_write
+from exterview_auth._refusal import _code, _parsed
+from exterview_auth._token import jwt_claims, jwt_lifetime
+from exterview_auth.logins import _oauth2_answer
+from exterview_auth.logins._answer import Answer
+from exterview_auth.logins._http_time import retry_after, server_time
+from exterview_auth.stores import _entry, _redis_scripts
+from exterview_auth.stores._codec import Codec, Found
+
+MARK = "m4rk3d-s3cr3t"
+KEY = Fernet.generate_key()
+PLAIN, ENCRYPTED = Codec("FileStore", None), Codec("FileStore", [KEY, Fernet.generate_key()])
+PASSWORD = PasswordLogin("ada@example.com", MARK)
+BY_PATH = PasswordLogin(
+    "ada@example.com", MARK, token_field="data.0.token", expires_field="data.exp", refresh_field="data.r"
+)
+OAUTH = OAuth2Login("https://login.example/token", "client", MARK)
+HEAD = b"exterview_auth/1 1.0 "
+
+
+def text_of(raw: bytes) -> str:
+    """*raw* as headers, files and variables come: any byte has a character."""
+    return raw.decode("utf-8", "surrogateescape")
+
+
+def answer(raw: bytes, status: int = 200, said: bytes = b"") -> Answer:
+    """A login endpoint's answer."""
+    headers = CIMultiDict({name: text_of(said) for name in ("Retry-After", "Date", "Content-Type")})
+    return Answer(URL("https://api.example"), status, headers, raw, (MARK,))
+
+
+def raw_jwt(raw: bytes) -> str:
+    """*raw* as the claims of a JWT."""
+    return f"e30.{base64.urlsafe_b64encode(raw).rstrip(b'=').decode()}.c2ln"
+
+
+def environ(raw: bytes) -> dict[str, str]:
+    """*raw* in each variable that is no path."""
+    names = (environment.API_KEY, environment.EMAIL, environment.PASSWORD, environment.BEARER, environment.ENVIRONMENT)
+    return dict.fromkeys(names, text_of(raw))
+
+
+def endpoint(raw: bytes) -> dict[str, str]:
+    """*raw* as the endpoint, everything else being right."""
+    return {environment.API_KEY: "key", environment.BEARER: "token", environment.ENDPOINT: text_of(raw)}
+
+
+def refusal(raw: bytes) -> list[object]:
+    """The codes of the errors in a GraphQL answer."""
+    errors = _parsed(raw).get("errors")
+    return [_code(error) for error in errors] if isinstance(errors, list) else []
+
+
+def read_oauth(raw: bytes, status: int = 200) -> Token:
+    """A token endpoint's answer."""
+    return _oauth2_answer.read_token(answer(raw, status), "password", "old", renewal=False)
+
+
+def in_redis(raw: bytes) -> Found:
+    """An entry as `RedisEntries.read` takes it."""
+    found, now = _redis_scripts.entry([raw, b"1.5"])
+    return PLAIN.found(found, now)
+
+
+class Parser(NamedTuple):
+    """One that reads what others wrote; *frames* show where it looks, ``@`` being what they wrote."""
+
+    read: Callable[[bytes], object]
+    refuses: tuple[type[Exception], ...]
+    frames: tuple[bytes, ...] = (b"@",)
+
+
+ANSWERED = (
+    b"@", b'{"data":{"x":{"token":"abc","expiresIn":@,"refreshToken":@}}}', b'{"data":@}', b'{"data":[{"token":@}],"exp":@}',
+    b'{"errors":[{"message":@,"extensions":{"code":@}}]}', b'{"access_token":"abc","expires_in":@,"refresh_token":@}',
+    b'{"error":@,"error_description":@,"message":@}',
+)  # fmt: skip
+KEPT = (b"@", HEAD + b"@", b"exterview_auth/1 @ {}", HEAD + b'{"token":"abc","expires_in":@,"refresh_token":@}')
+DATED = (b"@", b"Tue, 14 Nov @ 22:13:20 GMT", b"Tue, 14 Nov 2023 22:13:20 @")
+PARSERS = {
+    "password login": Parser(lambda raw: PASSWORD._read(answer(raw)), (LoginError,), ANSWERED),
+    "password login by path": Parser(lambda raw: BY_PATH._read(answer(raw)), (LoginError,), ANSWERED),
+    "password login refused": Parser(lambda raw: PASSWORD._read(answer(raw, 401)), (LoginError,), ANSWERED),
+    "token endpoint": Parser(read_oauth, (LoginError,), ANSWERED),
+    "token endpoint refused": Parser(lambda raw: read_oauth(raw, 400), (LoginError,), ANSWERED),
+    "headers of an answer": Parser(lambda raw: PASSWORD._read(answer(b"", 503, raw)), (LoginError,), DATED),
+    "Retry-After": Parser(lambda raw: retry_after({"Retry-After": text_of(raw), "Date": text_of(raw)}), (), DATED),
+    "Date": Parser(lambda raw: server_time({"Date": text_of(raw)}), (), DATED),
+    "claims of a JWT": Parser(lambda raw: Token(raw_jwt(raw)), (ConfigurationError,), (b"@", b'{"exp":@,"iat":@}')),
+    "a token": Parser(lambda raw: Token(text_of(raw)), (ConfigurationError,), (b"@", b"e30.@.c2ln")),
+    "no token": Parser(lambda raw: (jwt_claims(text_of(raw)), jwt_lifetime(text_of(raw), 0.0)), ()),
+    "an entry": Parser(lambda raw: PLAIN.found(raw, 1.5), (), KEPT),
+    "a payload": Parser(lambda raw: _entry.to_token(raw, 1.5), (_entry.UnreadableError,)),
+    "an entry, encrypted": Parser(lambda raw: ENCRYPTED.found(raw, 1.5), (), KEPT),
+    "an encrypted payload": Parser(
+        lambda raw: ENCRYPTED.found(HEAD + ENCRYPTED._cipher.close(raw), 1.5), (), (b"@", b'{"token":@,"expires_in":@}')
+    ),
+    "an entry in Redis": Parser(in_redis, (), KEPT),
+    "a GraphQL request": Parser(lambda raw: may_write(text_of(raw)), (), (b"@", b'{"query":@,"operationName":@}')),
+    "a GraphQL document": Parser(lambda raw: may_write(json.dumps({"query": text_of(raw)})), ()),
+    "a GraphQL refusal": Parser(refusal, (), ANSWERED),
+    "the environment": Parser(lambda raw: environment.arguments_from(environ(raw), {}), (ConfigurationError,)),
+    "the endpoint": Parser(lambda raw: environment.arguments_from(endpoint(raw), {}), (ConfigurationError,), (b"@", b"https://@")),
+}  # fmt: skip
+
+
+def read(parser: Parser, raw: bytes) -> object:
+    """What *parser* makes of *raw*, its own errors being a result."""
+    try:
+        return parser.read(raw)
+    except parser.refuses as error:
+        return error
+
+
+def filled(parser: Parser, raw: bytes) -> Iterator[bytes]:
+    """*raw* at each place where *parser* looks."""
+    return (frame.replace(b"@", raw) for frame in parser.frames)
