@@ -127,8 +127,8 @@ class SimulatedPubSub:
         self.link.deliver(self._server.subscribe, channel.encode(), self, after=opening)
 
     async def unsubscribe(self, channel: str) -> None:
-        """Ask no more: a fleet has one account, and closes its connection instead."""
-        raise NotImplementedError(channel)
+        """Ask no more."""
+        self.link.deliver(self._server.unsubscribe, self, channel.encode())
 
     async def get_message(self, timeout: float) -> Any:  # noqa: ASYNC109 - redis-py's own signature
         """The next message, or ``None`` if there was none for so long. Raises what ended the connection."""

@@ -100,10 +100,11 @@ class SimulatedRedis:
         confirmation = {"type": "subscribe", "channel": channel, "data": 1}
         listener.link.deliver(listener.hear, confirmation, after=self._busy_until - self._loop.time())
 
-    def unsubscribe(self, listener: Listener) -> None:
-        """A connection has ended."""
-        for listeners in self._listeners.values():
-            listeners.pop(listener, None)
+    def unsubscribe(self, listener: Listener, channel: bytes | None = None) -> None:
+        """A connection asks no more for *channel*, or has ended."""
+        for name, listeners in self._listeners.items():
+            if channel in (None, name):
+                listeners.pop(listener, None)
 
     def _publish(self, channel: bytes, data: bytes) -> int:
         message = {"type": "message", "channel": channel, "data": data}

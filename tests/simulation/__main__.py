@@ -1,0 +1,68 @@
+"""
+``python -m tests.simulation --seeds 100000``: many schedules, on all cores; ``--seed N`` one of them, with what happened.
+
+Exit code 1 where a rule was broken: the seed is printed, the shortest schedule that was found, and the command that repeats it.
+``python -m tests.simulation defects`` puts faults into copies of the package, and prints what finds each.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from . import _defects, _many, _told
+from ._plan import Plan, plan_of
+from ._run import run
+from ._shrink import shortest
+
+DESCRIPTION = "Deterministic simulation of exterview_auth: the rules of its contract over many schedules."
+SHOWN = 3
+"""Failing seeds that are made shorter and printed."""
+
+
+def main() -> int:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=DESCRIPTION)
+    parser.add_argument("what", nargs="?", choices=("seeds", "defects"), default="seeds")
+    parser.add_argument("--seeds", type=int, default=1000, metavar="N", help="how many (1000)")
+    parser.add_argument("--start", type=int, default=0, metavar="N", help="the first of them (0)")
+    parser.add_argument("--seed", type=int, metavar="N", help="one alone, with all that happened")
+    parser.add_argument("--only", metavar="N,N,...", help="with --seed: these of its actions alone")
+    parser.add_argument(
+        "--orderly", action="store_true", help="with --seed: what is ready runs in the order of its arrival"
+    )
+    parser.add_argument("--workers", type=int, default=_many.cores(), metavar="N", help="processes (one for each core)")
+    parser.add_argument("--stop", action="store_true", help="at the first seed that fails")
+    arguments = parser.parse_args()
+    if arguments.what == "defects":
+        return _defects.main(arguments.workers)
+    if arguments.seed is None:
+        return _seeds(arguments)
+    return _one(_part_of(plan_of(arguments.seed), arguments.only, orderly=arguments.orderly))
+
+
+def _part_of(plan: Plan, only: str | None, *, orderly: bool) -> Plan:
+    if only is not None:
+        numbers = {int(number) for number in only.split(",") if number}
+        plan = plan._replace(actions=tuple(action for action in plan.actions if action.number in numbers))
+    return plan._replace(setting=plan.setting._replace(policy="arrival")) if orderly else plan
+
+
+def _one(plan: Plan) -> int:
+    result = run(plan)
+    print(_told.schedule(plan, result))
+    return 1 if result.found else 0
+
+
+def _seeds(arguments: argparse.Namespace) -> int:
+    seeds = range(arguments.start, arguments.start + arguments.seeds)
+    progress = _many.Progress(len(seeds), _told.line)
+    total = _many.run_many(seeds, arguments.workers, progress, stop_at_first=arguments.stop)
+    print(_told.summary(total), flush=True)
+    for seed in sorted(total.broken)[:SHOWN]:
+        print(_told.failure(seed, total.broken[seed], shortest(plan_of(seed), total.broken[seed])), flush=True)
+    return 1 if total.broken else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,131 @@
+"""The faults that are put in, one line each: those of this field, and those that were found here."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+Change = tuple[str, str, str]
+
+
+class Defect(NamedTuple):
+    """A fault: in which file which text becomes which; *tests* state the rule where no schedule shows it."""
+
+    name: str
+    changes: tuple[Change, ...]
+    tests: tuple[str, ...] = ()
+
+
+def _one(name: str, file: str, old: str, new: str, *tests: str) -> Defect:
+    return Defect(name, ((file, old, new),), tests)
+
+
+DEFECTS = (
+    # -- one flight --------------------------------------------------------------------------------------------------
+    Defect(
+        "the flight is current only once its task runs",
+        (
+            ("_single_flight.py", "flight = self.current = Flight()", "flight = Flight()"),
+            (
+                "_single_flight.py",
+                "        error: ExterviewAuthError | None = _CANCELLED\n        try:",
+                "        self.current = flight\n        error: ExterviewAuthError | None = _CANCELLED\n        try:",
+            ),
+        ),
+    ),
+    _one(
+        "waiters await the login's task itself (no shield)",
+        "_single_flight.py",
+        "                await future\n",
+        "                await (self._task or future)\n",
+    ),
+    _one(
+        "a failed login leaves its flight current",
+        "_single_flight.py",
+        "        if self.current is flight:\n            self.current = None\n        flight.land(error)",
+        "        if self.current is flight and error is None:\n            self.current = None\n        flight.land(error)",
+    ),
+    _one(
+        "a flight lands without waking who waits",
+        "_single_flight.py",
+        "            if not future.done():\n                future.set_result(None)",
+        "            if error is None and not future.done():\n                future.set_result(None)",
+    ),
+    _one(
+        "one waiter is forgotten",
+        "_single_flight.py",
+        "        for future in self._waiters:\n",
+        "        for future in list(self._waiters)[:9]:\n",
+    ),
+    # -- what a refusal means ----------------------------------------------------------------------------------------
+    _one(
+        "any 401 counts against the current token",
+        "_keeper.py",
+        "        if grant is not self.held.current:\n            return True\n        fresh = waited",
+        "        fresh = waited",
+    ),
+    _one(
+        "a refusal is compared by the token's text",
+        "_keeper.py",
+        "        if grant is not self.held.current:\n            return True\n        fresh = waited",
+        "        if self.held.current is None or grant.token.value != self.held.current.token.value:\n            return True\n"
+        "        grant = self.held.current\n        fresh = waited",
+        "tests/test_keeper.py",
+        "tests/test_middleware.py",
+    ),
+    _one("a refused token stays fresh", "_held.py", "            self.current.dead = True\n        self.fresh_until = -math.inf", "            self.current.dead = True"),
+    _one("useless logins are not counted", "_keeper.py", "            self._limits.was_useless()", "            pass", "tests/test_keeper.py"),
+    _one(
+        "who is refused again with a fresh token has it replaced for all",
+        "_keeper.py",
+        "        if fresh and again:\n            return False\n",
+        "",
+        "tests/test_keeper.py",
+        "tests/test_middleware.py",
+    ),
+    # -- replay ------------------------------------------------------------------------------------------------------
+    _one(
+        "a refusal's connection is given back after the wait",
+        "_exchange.py",
+        "        kept = await set_aside(request, response)\n        newer = await self._obtain(request, grant)\n",
+        "        newer = await self._obtain(request, grant)\n        kept = await set_aside(request, response)\n",
+        "tests/test_replay.py",
+    ),
+    _one("a replay is sent with the old token", "_exchange.py", "            response, sent_with = await self._send(request, handler, grant)", "            response, sent_with = await self._send(request, handler, refusal.grant)"),
+    _one("a body factory is not asked again", "_exchange.py", "        if manner.remake is not None:\n            await replace(request, manner.remake)\n", ""),
+    _one("a body that was read is sent again", "_exchange.py", "        if manner.remake is None and not can_be_sent_again(request):\n            return None\n", ""),
+    _one("who queues for a connection keeps its old token", "_queueing.py", "        if current is not self.grant:", "        if current is self.grant:"),
+    _one("who queues for a connection goes out with a dead token", "_queueing.py", "        if current is None:\n            connection.release()\n            raise OutdatedError\n        if current", "        if current is not None and current"),
+    _one("credentials follow a redirect", "_origins.py", "        if origin_of(url) not in self._ours:\n            return False\n", ""),
+    # -- lifetimes ---------------------------------------------------------------------------------------------------
+    _one("the clock is read again where a login was sent", "_login_runner.py", "        return Issued(token, sent, self._clock())", "        return Issued(token, self._clock(), self._clock())", "tests/test_keeper.py"),
+    _one("a token is good until the server says no", "_held.py", "        return grant if grant is not None and self._clock() < grant.expires else None", "        return grant"),
+    _one("the window of renewal covers most of a short life", "_grant.py", "RENEWAL_SHARE = 0.25", "RENEWAL_SHARE = 0.95"),
+    _one("a token is used that went over while its waiters waited", "_keeper.py", "                if held_up or not grant.lasting or self.held.fresh is grant:\n                    return grant\n                held_up = True", "                return grant\n                held_up = True"),
+    # -- failing -----------------------------------------------------------------------------------------------------
+    _one("rejected credentials are presented again", "_login_limits.py", "        self._rejected_until = self._clock() + pause", "        self._rejected_until = self._clock()"),
+    _one("a Retry-After is forgotten with its flight", "_login_runner.py", "        if wait <= 0:\n", "        if wait <= 1e9:\n"),
+    _one("what a hook raises ends the flight", "_hook.py", "        except Exception as failure:  # noqa: BLE001 - the application's own mistakes do not break its requests\n            emit", "        except KeyError as failure:\n            emit"),
+    _one("what came while a process stood still is thrown away", "_bounded.py", "(LATE_GRACE if late else 0.0)", "0.0", "tests/test_bounded.py"),
+    _one("a call that never began leaves a warning", "_bounded.py", "call if asyncio.iscoroutine(call) else _as_coroutine(call)", "_as_coroutine(call)"),
+    # -- leaving -----------------------------------------------------------------------------------------------------
+    _one("a login that was under way survives the logout", "_renewer.py", "        return self._single.drop(error)\n", "        return None\n"),
+    _one("what a dropped flight gets is installed all the same", "_renewer.py", "                if flight is not self._single.current:\n                    return\n", "", "tests/test_keeper.py", "tests/test_sharing.py", "tests/test_cancellation.py"),
+    _one("a closed owner leaves its timer", "_renewer.py", "        self._held.forget()\n        self._timer.disarm()\n", "        self._held.forget()\n"),
+    _one("a closed owner leaves its login", "_renewer.py", "    async def _close(self, flight: Flight | None) -> None:\n        if flight is not None:\n            await flight.cancel()\n", "    async def _close(self, flight: Flight | None) -> None:\n"),
+    _one("the store keeps the token after a logout", "_renewer.py", "await self._guard.visit(probing=True).delete()", "True"),
+    _one("who is cancelled twice leaves its call running", "_bounded.py", "        try:\n            if finish:\n                await asyncio.wait([task], timeout=grace)\n        finally:  # also where the caller is cancelled once more\n            await cancel_and_wait(task, grace)\n", "        if finish:\n            await asyncio.wait([task], timeout=grace)\n        await cancel_and_wait(task, grace)\n", "tests/test_bounded.py"),
+    # -- stores ------------------------------------------------------------------------------------------------------
+    _one("a token that was refused here is adopted again", "_supply.py", "        if stored is None or self.is_past(stored.value) or", "        if stored is None or", "tests/test_sharing.py", "tests/test_keeper.py"),
+    _one("nobody looks again once it has the lock", "_supply.py", "            if ours or await turn.news():", "            if not ours and await turn.news():"),
+    _one("the store is never looked at", "_supply.py", "        return await visit.load() if self.trusts_store else None", "        return None"),
+    _one("the refresh token is read before the wait", "_supply.py", "        return own if own is not None and own.value == stored.value else stored", "        return own"),
+    _one("a store's failure ends the flight", "_store_guard.py", "        except Exception as failure:  # noqa: BLE001 - a store may raise anything; a request survives it\n            self.fail(name, failure)\n            self.patience", "        except KeyError as failure:\n            self.fail(name, failure)\n            self.patience"),
+    _one("a lease is not kept", "stores/_turn.py", "            await asyncio.sleep(self._lock.lease / 3)", "            await asyncio.sleep(1e6)"),
+    _one("a lock is not given back", "stores/_turn.py", "            if self._maybe_held:\n                await self._lock.give_back()", "            if not self._maybe_held:\n                await self._lock.give_back()"),
+    _one("a silent store is not hung up on", "stores/_turn.py", "            if keeping is not None:\n                keeping.cancel()\n            if self._maybe_held", "            if keeping is not None:\n                keeping.cancel()\n                await asyncio.wait([keeping])\n            if self._maybe_held", "tests/test_turn.py"),
+    _one("the life of an adopted token counts from its receipt", "_supply.py", "began=self._asked, received=self._asked)", "began=self._clock(), received=self._clock())", "tests/test_sharing.py"),
+    _one("a sick store leaves no time for the login", "_store_guard.py", "min(PATIENCE, login_timeout * SHARE)", "PATIENCE", "tests/test_sharing.py"),
+    _one("a late save is not fenced", "stores/_redis_turn.py", "mark=self._mark, seen=self._seen)", 'mark="", seen=b"")'),
+    _one("a lock is released by who does not own it", "stores/_redis_turn.py", "_still_owned(self._lock().do_release(self._mark.encode()))", "_still_owned(self._entries.clients.here().client.delete(self._keys.lock))", "tests/test_stores.py", "tests/test_redis_faults.py"),
+    _one("a failed save is not repeated", "_saver.py", "        if not saved.settled:\n            self._pending = grant\n", "        if saved.settled:\n            self._pending = grant\n", "tests/test_store_guard.py", "tests/test_sharing.py"),
+)  # fmt: skip

@@ -1,0 +1,207 @@
+"""An asyncio event loop of virtual time for several simulated processes, whose order of running is drawn from a seed."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import heapq
+import itertools
+from collections.abc import Callable, Coroutine, Iterator
+from contextvars import Context
+from typing import Any, TypeVar, TypeVarTuple, Unpack
+
+from benchmarks._simulated_network import Dice
+
+from ._schedule import Party, Policy, Ready
+
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
+
+WORLD = Party("world")
+LONGEST_RUN = 400_000
+"""Steps after which a run counts as one that does not end."""
+QUICKEST_THREAD, SLOWEST_THREAD = 0.0001, 0.003
+"""Seconds that a call in another thread takes."""
+
+
+class StandstillError(Exception):
+    """Nothing is ready, no timer is set, and the run has not ended; or it never will."""
+
+
+class _Call(asyncio.Handle):
+    """A callback that knows whose it is; *number* is that of the task whose step it is, if it is one."""
+
+    __slots__ = ("number", "party")
+
+    def __init__(self, party: Party, number: int | None, *rest: Any) -> None:
+        super().__init__(*rest)
+        self.party, self.number = party, number
+
+
+class _Timer(asyncio.TimerHandle):
+    __slots__ = ("number", "party")
+
+    def __init__(self, party: Party, *rest: Any) -> None:
+        super().__init__(*rest)
+        self.party, self.number = party, None
+
+
+class SimulatedTask(asyncio.Task[Any]):
+    """A task that knows its party and its number, in the order of making."""
+
+    def __init__(self, work: Coroutine[Any, Any, Any], *, loop: SimulatedLoop, **options: Any) -> None:
+        self.party, self.number = loop.party, next(loop.numbers)
+        super().__init__(work, loop=loop, **options)
+
+
+def _make_task(loop: SimulatedLoop, work: Coroutine[Any, Any, Any], **options: Any) -> SimulatedTask:
+    return SimulatedTask(work, loop=loop, **options)
+
+
+class SimulatedLoop(asyncio.BaseEventLoop):
+    """
+    ``now`` is its time, in seconds from zero; it passes only while nothing is ready. It has no sockets and no threads.
+
+    What a party's code begins is that party's too, and does not run while the party is frozen; its timers go off late then.
+    ``after_step`` is called after each callback.
+    """
+
+    _stopping: bool
+
+    def __init__(self, policy: Policy, dice: Dice) -> None:
+        super().__init__()
+        self.now = 0.0
+        self.steps = 0
+        self.party = WORLD
+        self.numbers = itertools.count()
+        self.after_step: Callable[[], None] = _nothing
+        self._dice = dice
+        self._ready_ones: Ready[_Call | _Timer] = Ready(policy, dice)
+        self._timers: list[tuple[float, int, _Timer]] = []
+        self._frozen: dict[Party, list[_Call | _Timer]] = {}
+        self.set_task_factory(_make_task)  # type: ignore[arg-type]  # it makes tasks for this kind of loop alone
+
+    def time(self) -> float:
+        """Virtual seconds."""
+        return self.now
+
+    # -- parties ----------------------------------------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def acting(self, party: Party) -> Iterator[None]:
+        """What is begun inside is *party*'s."""
+        before, self.party = self.party, party
+        try:
+            yield
+        finally:
+            self.party = before
+
+    def call_for(
+        self, party: Party, seconds: float, callback: Callable[..., object], *args: Any
+    ) -> asyncio.TimerHandle:
+        """Have *party* run *callback* so many *seconds* from now."""
+        with self.acting(party):
+            return self.call_at(self.now + seconds, callback, *args)
+
+    def freeze(self, party: Party) -> None:
+        """Let *party* stand still."""
+        party.frozen = True
+
+    def thaw(self, party: Party) -> None:
+        """Let it go on with all that became ready meanwhile."""
+        party.frozen = False
+        for handle in self._frozen.pop(party, ()):
+            self._line_up(handle)
+
+    # -- what asyncio asks of a loop --------------------------------------------------------------------------------
+
+    def call_soon(
+        self, callback: Callable[[Unpack[Ts]], object], *args: *Ts, context: Context | None = None
+    ) -> asyncio.Handle:
+        """Have *callback* run when its turn comes."""
+        task = getattr(callback, "__self__", None)
+        party, number = (task.party, task.number) if isinstance(task, SimulatedTask) else (self.party, None)
+        handle = _Call(party, number, callback, args, self, context)
+        self._line_up(handle)
+        return handle
+
+    def call_soon_threadsafe(
+        self, callback: Callable[[Unpack[Ts]], object], *args: *Ts, context: Context | None = None
+    ) -> asyncio.Handle:
+        """The same: there is one thread."""
+        return self.call_soon(callback, *args, context=context)
+
+    def call_later(
+        self, delay: float, callback: Callable[[Unpack[Ts]], object], *args: *Ts, context: Context | None = None
+    ) -> asyncio.TimerHandle:
+        """Have *callback* run after *delay* seconds."""
+        return self.call_at(self.now + delay, callback, *args, context=context)
+
+    def call_at(
+        self, when: float, callback: Callable[[Unpack[Ts]], object], *args: *Ts, context: Context | None = None
+    ) -> asyncio.TimerHandle:
+        """Have *callback* run at *when*."""
+        handle = _Timer(self.party, when, callback, args, self, context)
+        heapq.heappush(self._timers, (when, next(self.numbers), handle))
+        return handle
+
+    def run_in_executor(self, executor: Any, func: Callable[..., T], *args: Any) -> asyncio.Future[T]:  # type: ignore[override]  # asyncio's own is a coroutine in the stubs alone
+        """What *func* gives, some time later; as in a thread, it is carried out also where nobody waits for it."""
+        future: asyncio.Future[T] = self.create_future()
+        seconds = self._dice.between(QUICKEST_THREAD, SLOWEST_THREAD)
+        self.call_later(seconds, _carry_out, future, func, args)
+        return future
+
+    def pending(self, party: Party) -> list[asyncio.TimerHandle]:
+        """The timers of *party* that would still go off."""
+        return [handle for _, _, handle in self._timers if handle.party is party and not handle.cancelled()]
+
+    def _timer_handle_cancelled(self, handle: asyncio.TimerHandle) -> None:
+        """It is passed over when its time comes."""
+
+    def _line_up(self, handle: _Call | _Timer) -> None:
+        if handle.party.frozen:
+            self._frozen.setdefault(handle.party, []).append(handle)
+        else:
+            self._ready_ones.add(handle.party, handle.number, handle)
+
+    def _run_once(self) -> None:
+        while not self._ready_ones:
+            self._pass_time()
+        handle = self._ready_ones.take()
+        if handle.cancelled():
+            return
+        if handle.party.frozen:
+            self._line_up(handle)
+            return
+        self.party = handle.party
+        handle._run()
+        self.party = WORLD
+        self.steps += 1
+        if self.steps > LONGEST_RUN:
+            raise StandstillError(f"the run does not end: {self.steps} steps in {self.now:.1f} s")
+        self.after_step()
+
+    def _pass_time(self) -> None:
+        if not self._timers:
+            raise StandstillError("nothing is ready and no timer is set")
+        self.now = now = max(self.now, self._timers[0][0])
+        while self._timers and self._timers[0][0] <= now:
+            handle = heapq.heappop(self._timers)[2]
+            if not handle.cancelled():
+                self._line_up(handle)
+
+
+def _carry_out(future: asyncio.Future[T], func: Callable[..., T], args: tuple[Any, ...]) -> None:
+    try:
+        result = func(*args)
+    except Exception as failure:  # noqa: BLE001 - as a thread's future does
+        if not future.done():
+            future.set_exception(failure)
+    else:
+        if not future.done():
+            future.set_result(result)
+
+
+def _nothing() -> None:
+    """Nobody looks."""

@@ -1,0 +1,233 @@
+"""A network that is not there, under aiohttp's own client: connections with latencies, in which bytes keep their order."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Iterable
+from typing import Any, Protocol
+
+from aiohttp import BaseConnector, ClientConnectorError, ClientRequest, ClientTimeout
+from aiohttp.base_protocol import BaseProtocol
+from aiohttp.client_proto import ResponseHandler
+from aiohttp.connector import Connection
+from aiohttp.http import HttpRequestParser, RawRequestMessage
+from aiohttp.streams import StreamReader
+
+from benchmarks._simulated_network import Dice
+
+from ._loop import WORLD, SimulatedLoop
+from ._schedule import Party
+
+QUICKEST, SLOWEST = 0.0005, 0.03
+"""Seconds that a byte is on its way."""
+
+
+class Arrived:
+    """One request at its server, which answers with bytes of its choice."""
+
+    def __init__(self, message: RawRequestMessage, payload: StreamReader, wire: ServerEnd) -> None:
+        self.path = message.path
+        self.headers = message.headers
+        self.wire = wire
+        self._payload = payload
+
+    async def body(self) -> bytes:
+        """All of it; raises where the client breaks off."""
+        return await self._payload.read()
+
+
+Serve = Callable[[Arrived], Coroutine[Any, Any, None]]
+
+
+class ClientEnd(asyncio.Transport):
+    """The client's end of a connection."""
+
+    def __init__(self, wire: ServerEnd, protocol: ResponseHandler, party: Party, dice: Dice) -> None:
+        super().__init__({})
+        self.party = party
+        self._loop = wire.loop
+        self._wire = wire
+        self._protocol = protocol
+        self._dice = dice
+        self._arrives = 0.0
+        self._closing = self._paused = False
+        self.written: Callable[[bytes], None] = _nobody_looks
+        self._held: list[bytes] = []
+
+    # -- what the client does ---------------------------------------------------------------------------------------
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        """Bytes for the server."""
+        if not self._closing:
+            self.written(bytes(data))
+            self._deliver(self._wire.receive, bytes(data))
+
+    def writelines(self, list_of_data: Iterable[Any]) -> None:
+        """The same, in pieces."""
+        self.write(b"".join(list_of_data))
+
+    def close(self) -> None:
+        """End the connection."""
+        if not self._closing:
+            self._closing = True
+            self._deliver(self._wire.hung_up)
+            self._loop.call_soon(self._protocol.connection_lost, None)
+
+    abort = close
+
+    def is_closing(self) -> bool:
+        """Whether it has ended."""
+        return self._closing
+
+    def pause_reading(self) -> None:
+        """Hold back what arrives."""
+        self._paused = True
+
+    def resume_reading(self) -> None:
+        """Hold back no more."""
+        self._paused = False
+        held, self._held = self._held, []
+        for data in held:
+            self._loop.call_soon(self.receive, data)
+
+    def _deliver(self, receive: Callable[..., object], *what: Any) -> None:
+        self._arrives = max(self._arrives, self._loop.now + self._dice.between(QUICKEST, SLOWEST))
+        self._loop.call_for(WORLD, self._arrives - self._loop.now, receive, *what)
+
+    # -- what arrives -----------------------------------------------------------------------------------------------
+
+    def receive(self, data: bytes) -> None:
+        """Bytes of the server."""
+        if self._paused:
+            self._held.append(data)
+        elif not self._closing:
+            self._protocol.data_received(data)
+
+    def ended(self, reset: bool) -> None:  # noqa: FBT001 - a callback's argument
+        """The server has closed, or *reset*, the connection."""
+        if not self._closing:
+            self._closing = True
+            self._protocol.connection_lost(ConnectionResetError("reset by the simulated server") if reset else None)
+
+
+def _nobody_looks(_: object) -> None:
+    """As it says."""
+
+
+class ServerEnd:
+    """The server's end: finds the requests in what arrives, and has each served."""
+
+    def __init__(self, loop: SimulatedLoop, serve: Serve, dice: Dice) -> None:
+        self.loop = loop
+        self.client: ClientEnd
+        self._serve = serve
+        self._dice = dice
+        self._arrives = 0.0
+        protocol = BaseProtocol(loop)
+        protocol.transport = asyncio.Transport()  # a body is not waited for where there is none
+        self._parser = HttpRequestParser(protocol, loop, 2**20)
+        self._serving: set[asyncio.Task[None]] = set()
+        self._open = True
+
+    def receive(self, data: bytes) -> None:
+        """Bytes of the client."""
+        if not self._open:
+            return
+        messages, _, _ = self._parser.feed_data(data)
+        for message, payload in messages:
+            task = self.loop.create_task(self._serve(Arrived(message, payload, self)))
+            self._serving.add(task)
+            task.add_done_callback(self._serving.discard)
+
+    def hung_up(self) -> None:
+        """The client has gone."""
+        self._open = False
+        for task in self._serving:
+            task.cancel()
+
+    def send(self, data: bytes) -> None:
+        """Bytes for the client."""
+        self._deliver(self.client.receive, data)
+
+    def close(self, *, reset: bool = False) -> None:
+        """End the connection after what was sent."""
+        self._deliver(self.client.ended, reset)
+        self._open = False
+
+    def _deliver(self, receive: Callable[..., object], *what: Any) -> None:
+        if self._open:
+            self._arrives = max(self._arrives, self.loop.now + self._dice.between(QUICKEST, SLOWEST))
+            self.loop.call_for(self.client.party, self._arrives - self.loop.now, receive, *what)
+
+
+class Network:
+    """Servers by their host names. Connections to the hosts in ``refusing`` are refused."""
+
+    def __init__(self, loop: SimulatedLoop, dice: Dice) -> None:
+        self._loop = loop
+        self._dice = dice
+        self.servers: dict[str, Serve] = {}
+        self.refusing: set[str] = set()
+
+    async def open(
+        self, request: ClientRequest, factory: Callable[[], ResponseHandler], party: Party
+    ) -> ResponseHandler:
+        """A new connection of *party* for *request*."""
+        await asyncio.sleep(2 * self._dice.between(QUICKEST, SLOWEST))
+        host = request.url.host or ""
+        if host in self.refusing:
+            raise ClientConnectorError(request.connection_key, ConnectionRefusedError(111, "refused"))
+        wire = ServerEnd(self._loop, self.servers[host], Dice(self._dice.number()))
+        protocol = factory()
+        wire.client = ClientEnd(wire, protocol, party, Dice(self._dice.number()))
+        protocol.connection_made(wire.client)
+        return protocol
+
+
+class Onlooker(Protocol):
+    """Who sees the requests of a session."""
+
+    def leaving(self, request: ClientRequest) -> None:
+        """Its middlewares hand it on."""
+
+    def queued(self, request: ClientRequest) -> None:
+        """It has its connection, for which it had to wait."""
+
+    def written(self, head: bytes) -> None:
+        """Bytes are written."""
+
+
+class SimulatedConnector(BaseConnector):
+    """aiohttp's own connector over the simulated network; *onlooker* sees what leaves."""
+
+    def __init__(self, network: Network, party: Party, *, limit: int, onlooker: Onlooker) -> None:
+        super().__init__(limit=limit)
+        self._network = network
+        self._party = party
+        self._onlooker = onlooker
+
+    async def connect(self, req: ClientRequest, traces: list[Any], timeout: ClientTimeout) -> Connection:  # noqa: ASYNC109 - aiohttp's own signature
+        """A connection, after a look at what is to be sent."""
+        self._onlooker.leaving(req)
+        waits = self._available_connections(req.connection_key) <= 0
+        connection = await super().connect(req, traces, timeout)
+        if waits and "send" in vars(req):  # it is looked at by the owner too
+            self._onlooker.queued(req)
+        return connection
+
+    async def _create_connection(
+        self,
+        req: ClientRequest,
+        traces: list[Any],
+        timeout: ClientTimeout,  # noqa: ASYNC109 - aiohttp's own signature
+    ) -> ResponseHandler:
+        del traces, timeout
+        protocol = await self._network.open(req, self._factory, self._party)
+        assert isinstance(protocol.transport, ClientEnd)
+        protocol.transport.written = self._onlooker.written
+        return protocol
+
+    @property
+    def in_use(self) -> int:
+        """How many connections are taken."""
+        return len(self._acquired)

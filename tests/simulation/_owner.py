@@ -1,0 +1,177 @@
+"""One owner under observation: the library's own `ExterviewAuth`, and what it has been told."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Protocol
+from unittest import mock
+
+from exterview_auth import AuthSession, ExterviewAuth, LoginContext, OAuth2Login, PasswordLogin, Token, _middleware
+
+from ._answers import FOR_EVER
+from ._api import API, LOGIN, Issued, Platform
+from ._plan import Setting
+
+if TYPE_CHECKING:
+    from ._process import Process
+
+ENDPOINT = f"https://{API}/graphql"
+
+
+LONGEST_PAUSE = 60.0
+"""Seconds for which rejected credentials are remembered at most."""
+
+
+LANDING = 3.0
+"""Seconds that a flight may take to land after its login has failed: a lock is given back to a store that may be sick."""
+
+
+class LoginWatch(Protocol):
+    """Who wants to know about logins."""
+
+    def login_begins(self, owner: Owner) -> None:
+        """A login is called."""
+
+    def login_gave(self, owner: Owner, token: Token) -> None:
+        """It has given a token."""
+
+    def login_failed(self, owner: Owner, failure: BaseException) -> None:
+        """It has not."""
+
+
+class Owner:
+    """``auth`` and ``api`` are the library's; the rest is what an onlooker knows, in seconds of the loop where it is a time."""
+
+    def __init__(
+        self, number: int, account: str, *, process: Process, setting: Setting, platform: Platform, watch: LoginWatch
+    ) -> None:
+        self.number = number
+        self.process = process
+        self.account = account
+        self.watch = watch
+        self.platform = platform
+        self.max_logins = setting.max_logins
+        self.known_dead: dict[str, float] = {}
+        """Texts of tokens that were refused to it, and since when it knows."""
+        self.left: set[str] = set()
+        """Texts of tokens that it was logged out of."""
+        self.newest: Issued | None = None
+        """What its newest login gave, until it is logged out."""
+        self.begun = self.logins_running = self.succeeded = self.failed = 0
+        self.rejected_at = self.not_before = -math.inf
+        """By the process's clock."""
+        self.failed_at = -math.inf
+        self.flights: dict[str, float] = {}
+        """When the flight began that a token came from, by its text."""
+        self.logged_out_at = -math.inf
+        self.closed = False
+        self.login_began = 0.0
+        """On a clock that goes on in sleep."""
+        self.flight: object = None
+        self.flight_began = self.login_flight = 0.0
+        """When the flight under way began, and the one that the newest login belongs to."""
+        with mock.patch.object(_middleware, "boot_time", process.clock):
+            self.auth = ExterviewAuth(
+                WatchedLogin(self, _login_of(setting, account, platform)),
+                api_key=self._key if setting.rotates else platform.key,
+                endpoint=ENDPOINT,
+                store=process.store,
+                account=account,
+                login_timeout=setting.login_timeout,
+                refresh_ahead=setting.refresh_ahead,
+                max_logins=(setting.max_logins, 60.0),
+                on_token=_hook_of(setting.hook, lambda: self) if setting.hook else None,
+                login_session=process.login_session,
+            )
+        self.api = AuthSession(process.session, self.auth)
+
+    def may_not_log_in(self, since: float) -> bool:
+        """Whether a login has failed *since* then, or one that failed before still forbids the next."""
+        forbidden_until = max(self.not_before, self.rejected_at + LONGEST_PAUSE)
+        return self.failed_at >= since - LANDING or self.process.clock() < forbidden_until
+
+    async def _key(self) -> str:
+        await asyncio.sleep(0.001)
+        return self.platform.key
+
+    def __repr__(self) -> str:
+        return f"owner {self.number} of {self.account} in {self.process.party}"
+
+
+class WatchedLogin:
+    """A login, and who wants to know about it."""
+
+    def __init__(self, owner: Owner, login: Callable[[LoginContext], object]) -> None:
+        self._owner = owner
+        self._login = login
+        self.identity = owner.account
+
+    async def __call__(self, context: LoginContext) -> Token:
+        """The login's token."""
+        owner = self._owner
+        owner.begun += 1
+        owner.logins_running += 1
+        owner.watch.login_begins(owner)
+        try:
+            token: Token = await self._login(context)  # type: ignore[misc]  # all of them are awaitable
+        except BaseException as failure:
+            owner.watch.login_failed(owner, failure)
+            raise
+        else:
+            owner.watch.login_gave(owner, token)
+            return token
+        finally:
+            owner.logins_running -= 1
+
+
+def _login_of(setting: Setting, account: str, platform: Platform) -> Callable[[LoginContext], object]:
+    if setting.login == "password":
+        return PasswordLogin(account, "simulated password")
+    if setting.login == "oauth":
+        return OAuth2Login(
+            f"https://{LOGIN}/token", "client", grant_type="password", username=account, password="simulated password"
+        )
+
+    async def log_in(context: LoginContext) -> Token:
+        del context
+        trouble = platform.next_login_trouble()
+        await asyncio.sleep(setting.slowest_login)
+        return await _troubled(trouble, account, platform, setting.lifetime)
+
+    return log_in
+
+
+async def _troubled(trouble: str, account: str, platform: Platform, lifetime: float | None) -> Token:
+    """What an application's own login may do."""
+    if trouble in ("silence", "drips", "endless"):
+        await asyncio.sleep(FOR_EVER)
+    elif trouble in ("reset", "broken off", "refuses connections"):
+        raise ConnectionResetError("the simulated login breaks off")
+    elif trouble in ("status 400", "status 401"):
+        raise asyncio.CancelledError
+    elif trouble not in ("", "useless"):
+        raise ValueError("the simulated login is wrong")
+    issued = platform.issue(account)
+    if trouble:
+        issued.dead = 0.0
+    return Token(issued.text, expires_in=lifetime)
+
+
+def _hook_of(kind: str, whose: Callable[[], Owner]) -> Callable[[Token, Token | None, object], object]:
+    async def on_token(new: Token, old: Token | None, reason: object) -> None:
+        del new, old, reason
+        if kind == "raises":
+            raise RuntimeError("the simulated hook fails")
+        if kind == "hangs":
+            await asyncio.sleep(FOR_EVER)
+        if kind == "calls back":
+            await whose().auth.token()
+        if kind == "sends":
+            async with whose().api.post(ENDPOINT, json={"from": "the hook"}):
+                pass
+        if kind == "cancels itself":
+            raise asyncio.CancelledError
+
+    return on_token

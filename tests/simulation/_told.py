@@ -1,0 +1,68 @@
+"""What people read of a simulation."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+
+from ._callers import Call
+from ._many import Tally
+from ._plan import Plan, plan_of
+from ._run import Result, run
+
+
+def line(text: str) -> None:
+    """How far it is: on one line of a terminal, on many elsewhere."""
+    end = "" if sys.stderr.isatty() else "\n"
+    start = "\r\x1b[K" if sys.stderr.isatty() else ""
+    print(f"{start}{text}", end=end, file=sys.stderr, flush=True)
+
+
+def summary(total: Tally) -> str:
+    """What many seeds came to."""
+    rules = Counter(total.broken.values())
+    verdict = "every rule held" if not rules else f"{len(total.broken)} seeds broke a rule"
+    lines = [f"{total.seeds} seeds, {total.steps} steps, {total.seconds / 3600:.1f} h of simulated time: {verdict}"]
+    lines += [f"  {count:>9} {what}" for what, count in total.happened.most_common()]
+    for rule, count in rules.most_common():
+        seeds = [str(seed) for seed in sorted(total.broken) if total.broken[seed] == rule]
+        lines.append(f"  {count:>9} x {rule}: {' '.join(seeds[:10])}")
+    return "\n".join(lines)
+
+
+def failure(seed: int, rule: str, shortest: Plan) -> str:
+    """A failing seed: the rule, the shortest schedule, and the command that repeats it."""
+    only = ",".join(str(action.number) for action in shortest.actions)
+    orderly = " --orderly" if shortest.setting.policy != plan_of(seed).setting.policy else ""
+    return "\n".join(
+        (
+            f"\nseed {seed} breaks {rule!r}",
+            schedule(shortest, run(shortest)),
+            f"again: python -m tests.simulation --seed {seed} --only {only}{orderly}",
+        )
+    )
+
+
+def schedule(plan: Plan, result: Result) -> str:
+    """A run: its world, what happened, what became of it, and what was broken."""
+    world = ", ".join(f"{name} {value}" for name, value in plan.setting._asdict().items() if value not in ("", False))
+    lines = [f"  {world}"]
+    lines += [f"  {action.at:10.6f} {_told(plan, number)}" for number, action in enumerate(plan.actions)]
+    lines += [f"  {_ended(call)}" for call in result.calls]
+    lines += [f"  broken at {broken.at:.6f}: {broken.rule}: {broken.what}" for broken in result.found]
+    return "\n".join(lines if result.found else [*lines, "  every rule held"])
+
+
+def _told(plan: Plan, number: int) -> str:
+    action = plan.actions[number]
+    parts = [f"[{action.number}]", action.what, action.how, f"of owner {action.owner}"]
+    parts += [f"for {action.seconds:g} s"] if action.seconds else []
+    parts += [f"x {action.times}"] if action.times != 1 else []
+    parts += [f"cancelled after {action.cancel:.6f} s"] if action.cancel is not None else []
+    return " ".join(part for part in parts if part)
+
+
+def _ended(call: Call) -> str:
+    ended = "never" if call.ended is None else f"{call.ended:.6f}"
+    sent = " ".join(f"{sending.token}@{sending.at:.6f}" for sending in call.sendings)
+    return f"{call.began:10.6f}..{ended} {call!r} sent {sent or 'nothing'}"

@@ -1,0 +1,124 @@
+"""Whether a call ended as it may, and whether anything is left at the end."""
+
+from __future__ import annotations
+
+import asyncio
+
+from aiohttp import ClientError
+
+from exterview_auth import ClosedError, ConfigurationError, LoggedOutError, LoginBudgetExceededError, LoginError
+
+from ._callers import Call
+from ._loop import SimulatedLoop
+from ._owner import Owner
+from ._plan import Plan
+from ._process import Process
+from ._rules import Watch
+from ._stores import Shared
+
+ENDS = "6: every request ends, within its bound"
+ERRORS = "6: a caller gets the documented errors alone"
+ONE_REPLAY = "3: a request gets a 401 where a fresh token is refused too, and not before"
+ITS_OWN = "1: a request is answered with its own answer"
+LATE = 3.0
+"""Seconds that an end may come after its time: graces of what is cancelled, and aiohttp's whole seconds."""
+NOTHING_LEFT = "nothing is left"
+ADDS_UP = "stats() adds up"
+
+
+def judge(call: Call, watch: Watch, plan: Plan) -> None:
+    """Look at how *call* ended."""
+    process = call.owner.process
+    if process.dead:
+        return
+    bound = _bound(call) + process.paused - call.paused_before
+    if call.ended is None or call.ended - call.began > bound:
+        watch.broken(ENDS, f"{call!r} began at {call.began:.3f}, bound {bound:.1f} s, ended at {call.ended}")
+    elif call.failure is not None:
+        if not _may_fail(call, call.failure, plan):
+            watch.broken(ERRORS, f"{call!r}, {call.ended - call.began:.3f} s after its beginning")
+    elif call.what == "request":
+        _judge_answer(call, watch)
+
+
+def _bound(call: Call) -> float:
+    # Who asks for a token waits for a flight, and for another where the token died meanwhile.
+    return call.timeout + LATE if call.what == "request" else 3 * (call.timeout + 10.0)
+
+
+def _may_fail(call: Call, failure: BaseException, plan: Plan) -> bool:
+    if isinstance(failure, asyncio.CancelledError):
+        return call.cancelled
+    if isinstance(failure, ConfigurationError):
+        return False
+    if isinstance(failure, ClosedError | LoggedOutError):
+        return call.owner.logged_out_at >= call.began or call.owner.closed
+    if isinstance(failure, LoginError):
+        return _may_not_log_in(call, failure, plan)
+    if isinstance(failure, TimeoutError):
+        assert call.ended is not None
+        return call.ended - call.began >= call.timeout * 0.98
+    return isinstance(failure, ClientError) and call.trouble != ""
+
+
+def _may_not_log_in(call: Call, failure: LoginError, plan: Plan) -> bool:
+    owner = call.owner
+    if isinstance(failure, LoginBudgetExceededError):
+        return owner.auth.stats().useless_logins >= owner.max_logins
+    if not (call.excused or owner.process.paused):
+        return False  # nothing has failed since
+    return plan.having("login trouble", "pause", "suspend") or "cancelled" in str(failure)
+
+
+def _judge_answer(call: Call, watch: Watch) -> None:
+    if call.status == 401:
+        if not _may_be_refused(call):
+            watch.broken(ONE_REPLAY, f"{call!r}, refused with {[one and one.text for one in call.refused_with]}")
+    elif call.status == 200 and not call.trouble and call.answered != {"name": call.name}:
+        watch.broken(ITS_OWN, f"{call!r}: {call.answered}")
+    elif call.status != 200 and not call.trouble:
+        watch.broken(ERRORS, f"{call!r}")
+
+
+def _may_be_refused(call: Call) -> bool:
+    if call.body == "once" or call.trouble:
+        return True
+    useless = call.owner.auth.stats().useless_logins
+    return len({id(one) for one in call.refused_with}) > 1 or useless >= max(1, call.owner.max_logins - 1)
+
+
+def left_open(processes: list[Process], watch: Watch) -> None:
+    """Look at what is in use although nobody asks for anything."""
+    for process in processes:
+        if process.dead:
+            continue
+        for connector in (process.connector, process.login_connector):
+            if connector.in_use and not any(owner.auth._keeper.holds_open for owner in process.owners):
+                watch.broken(NOTHING_LEFT, f"{connector.in_use} connections of {process.party}")
+        for owner in process.owners:
+            _add_up(owner, watch)
+
+
+def _add_up(owner: Owner, watch: Watch) -> None:
+    stats = owner.auth.stats()
+    if stats.waiting:
+        watch.broken(ADDS_UP, f"{stats.waiting} wait although nobody asks, {owner}")
+    if stats.replays > stats.unauthorized:
+        watch.broken(ADDS_UP, f"more replays than refusals: {stats}, {owner}")
+    # What logins gave may be lost where it was not wanted any more, or came too late for a process that stood still.
+    all_kept = owner.logged_out_at < 0 and not owner.process.paused
+    if stats.logins > owner.succeeded or (all_kept and stats.logins != owner.succeeded):
+        watch.broken(ADDS_UP, f"{owner.succeeded} logins gave a token: {stats}, {owner}")
+
+
+def left_behind(loop: SimulatedLoop, processes: list[Process], shared: Shared, watch: Watch) -> None:
+    """Look at what is left after everything was closed."""
+    parties = {process.party for process in processes}
+    for task in asyncio.all_tasks(loop):
+        if getattr(task, "party", None) in parties:
+            watch.broken(NOTHING_LEFT, f"{task!r}")
+    for party in parties:
+        for timer in loop.pending(party):
+            watch.broken(NOTHING_LEFT, f"{timer!r}")
+    for leftover in shared.leftovers():
+        watch.broken(NOTHING_LEFT, leftover)
