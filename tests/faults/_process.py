@@ -1,0 +1,220 @@
+"""Processes that die, fork and sleep, and loops that end: real ones."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import re
+import signal
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
+from unittest import mock
+
+import aiohttp
+from loopback import QUERY, until
+
+import exterview_auth
+from exterview_auth import AuthSession, ClosedError, ConfigurationError, ExterviewAuth, FileStore
+
+from ._other_process import Beside, on_files, on_redis
+from ._raw_server import silence
+from ._row import Outcome, Row
+from ._site import Site, site
+from ._stage import Got, Met, Stage, crowd
+
+STORE, PROCESS = "store", "process"
+HOUR = 3600.0
+
+
+# -- another process ----------------------------------------------------------------------------------------------------
+
+
+async def lock_of_a_dead(at: Beside) -> Outcome:
+    """It was killed with the lock in its hands before anybody else came."""
+    await at.other_logs_in()
+    at.other.signal(signal.SIGKILL)
+    await at.other.ended()
+    return await at.outcome(await at.met_by())
+
+
+async def lock_of_a_paused(at: Beside) -> Outcome:
+    """It is stopped with the lock in its hands, and goes on later: what it saves then replaces nothing."""
+    order = await at.other_logs_in()
+    at.other.signal(signal.SIGSTOP)
+    met = await at.met_by()
+    at.other.signal(signal.SIGCONT)
+    at.realm.release_logins()
+    answers = (await order.answer)["answers"]
+    return await at.outcome(met, *(f"the paused one got {answers}",) * (answers != {"200": 5}))
+
+
+async def killed_in_login(at: Beside) -> Outcome:
+    """While callers of another process wait for its login."""
+    await at.other_logs_in()
+    waiting = asyncio.ensure_future(at.met_by())
+    await at.all_wait()
+    at.other.signal(signal.SIGKILL)
+    met = await waiting
+    await at.other.ended()
+    return await at.outcome(met)
+
+
+async def terminated_with_waiters(at: Beside) -> Outcome:
+    """Its own callers are told, in time for it to say so; the next process logs in at once."""
+    order = await at.other_logs_in(requests=20)
+    at.other.signal(signal.SIGTERM)
+    began = time.monotonic()
+    answers = (await order.answer)["answers"]
+    met = Met(_expanded(answers), time.monotonic() - began)
+    await at.other.ended()
+    return await at.outcome(met)
+
+
+def _expanded(answers: dict[str, int]) -> list[Got]:
+    """What each caller of the other process got."""
+    return [got for text, times in answers.items() for got in [_read(text)] * times]
+
+
+def _read(text: str) -> Got:
+    """A status, or an error of ours, as the other process has written it."""
+    if text.isdigit():
+        return int(text)
+    name, sentence = re.fullmatch(r"(\w+)\(['\"](.*)['\"],?\)", text).groups()  # type: ignore[union-attr]  # fails here
+    return getattr(exterview_auth, name)(sentence)  # type: ignore[no-any-return]  # an error
+
+
+async def forked(at: Beside) -> Outcome:
+    """Parent and child go on with the token that there was."""
+    first = await at.other.ask("send", requests=5)
+    assert first["answers"] == {"200": 5}
+    _, served = await at.other.fork(20)
+    child, parent = await served, await at.other.ask("send", requests=20)
+    return await at.outcome(Met(_expanded(child["answers"]) + _expanded(parent["answers"]), parent["seconds"]))
+
+
+# -- loops of this process ----------------------------------------------------------------------------------------------
+
+
+async def posts(auth: ExterviewAuth, requests: int = 5) -> Met:
+    """What callers on this loop get, over a session of their own."""
+
+    async def post(client: AuthSession) -> int:
+        async with client.post("/graphql", json=QUERY) as response:
+            await response.read()
+            return response.status
+
+    async with aiohttp.ClientSession() as http:
+        return await crowd([post(AuthSession(http, auth)) for _ in range(requests)])
+
+
+async def run_twice(stage: Stage) -> Outcome:
+    """One owner, two loops, one after the other."""
+    at = await site(stage)
+    runs = [await asyncio.to_thread(asyncio.run, posts(at.auth)) for _ in range(2)]
+    return await at.outcome(Met(runs[0].got + runs[1].got, max(met.seconds for met in runs)))
+
+
+async def second_loop(stage: Stage) -> Outcome:
+    """Another thread's, while the first still runs."""
+    at = await site(stage)
+    await at.warm()
+    return await at.outcome(await asyncio.to_thread(asyncio.run, posts(at.auth)))
+
+
+async def loop_closed(stage: Stage) -> Outcome:
+    """By ``asyncio.run``, and as rudely as can be; each time the next loop's callers are served."""
+    met, logins = Met([], 0.0), 0
+    for leave in (leave_early, close_rudely):
+        at = await site(stage)
+        at.server.login = silence
+        with what_is_destroyed_may_complain():
+            await asyncio.to_thread(leave, at)
+            at.server.login = at.server.issue
+            now = await at.met_by()
+            gc.collect()
+        met, logins = Met(met.got + now.got, max(met.seconds, now.seconds)), logins + at.login.count - 1
+    return (await at.outcome(met))._replace(logins=logins)
+
+
+@contextlib.contextmanager
+def what_is_destroyed_may_complain() -> Iterator[None]:
+    """Tasks and sockets of a loop that was closed with all in it: asyncio and aiohttp say so, each in its way."""
+    with mock.patch("sys.unraisablehook"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def leave_early(at: Site) -> None:
+    """The main coroutine returns while a login is under way."""
+
+    async def main() -> None:
+        waiting = asyncio.ensure_future(at.auth.token())
+        await until(lambda: at.login.count == 1)
+        waiting.cancel()
+
+    asyncio.run(main())
+
+
+def close_rudely(at: Site) -> None:
+    """Nothing is ended first."""
+
+    async def begun() -> None:
+        await until(lambda: at.login.count == 1)
+
+    loop = asyncio.new_event_loop()
+    task: Any = loop.create_task(at.auth.token())
+    loop.run_until_complete(begun())
+    loop.close()
+    task._log_destroy_pending = False
+
+
+# -- sleep --------------------------------------------------------------------------------------------------------------
+
+
+async def suspended(stage: Stage) -> Outcome:
+    """The token is over when the machine wakes: it is replaced before anything is sent, here and for who shares it."""
+    store = await stage.open(FileStore(stage.directory / "tokens"))
+    at = await site(stage, store=store)
+    at.server.expires_in = HOUR / 2
+    await at.warm()
+    server, sent = at.server, len(at.server.seen)
+    server.tokens.clear()
+    stage.clock.forward(HOUR)
+    with mock.patch("time.time", partial(later, time.time)):
+        met = await at.met_by()
+        outcome = await at.outcome(met, *("the dead token was sent",) * ("token-1" in server.seen[sent:]))
+    stored = await store.load(f"{server.origin}|{at.auth.account}")
+    return outcome._replace(saved=stored is not None and stored.value in server.tokens)
+
+
+def later(wall: Callable[[], float]) -> float:
+    """The wall clock after the sleep."""
+    return wall() + HOUR
+
+
+def _lock(fault: str, scenario: Any) -> tuple[Row, Row]:
+    """Who waits for a dead one waits for two leases at most."""
+    return (
+        Row(STORE, f"{fault}, file", on_files(scenario), saves=True),
+        Row(STORE, f"{fault}, Redis", on_redis(scenario), within=8.0, saves=True),
+    )
+
+
+ROWS = (
+    *_lock("lock held by a dead process", lock_of_a_dead),
+    *_lock("lock held by a paused process", lock_of_a_paused),
+    Row(PROCESS, "kill -9 in the middle of a login, file", on_files(killed_in_login), saves=True),
+    Row(PROCESS, "kill -9 in the middle of a login, Redis", on_redis(killed_in_login), within=8.0, saves=True),
+    Row(
+        PROCESS, "SIGTERM with waiters", on_files(terminated_with_waiters), ClosedError, "closed", logins=0, saves=True
+    ),
+    Row(PROCESS, "asyncio.run twice with one owner", run_twice),
+    Row(PROCESS, "fork after use", on_files(forked), logins=0, saves=True),
+    Row(PROCESS, "a second loop in another thread", second_loop, ConfigurationError, "one owner for each", logins=0),
+    Row(PROCESS, "loop closed with a login in flight", loop_closed, logins=2),
+    Row(PROCESS, "machine suspended for an hour", suspended, saves=True),
+)

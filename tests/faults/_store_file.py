@@ -1,0 +1,117 @@
+"""A directory of tokens that is sick: on the real file system, without root's powers."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from pathlib import Path
+
+from cryptography.fernet import Fernet
+from test_file_faults import damage, entry, from_the_future, full, read_only, truncate, unprivileged
+
+from exterview_auth import FileStore, Token
+
+from ._row import Outcome, Row
+from ._sharing import Sharing, outage, sharing
+from ._stage import Stage
+
+PLACE = "store"
+KEY, UNKNOWN_KEY = Fernet.generate_key().decode(), Fernet.generate_key().decode()
+Play = Callable[[Stage], Awaitable[Outcome]]
+
+
+@contextlib.contextmanager
+def place() -> Iterator[Path]:
+    """A directory that every user can reach, and this process's user owns, who is not root."""
+    path = Path(tempfile.mkdtemp(prefix="exterview-auth-test-"))
+    path.chmod(0o755)
+    try:
+        with unprivileged(path):
+            yield path
+    finally:
+        shutil.rmtree(path)
+
+
+def harmed(harm: Callable[[Path], contextlib.AbstractContextManager[object]], *, warm: bool = True) -> Play:
+    """A directory to which this happens."""
+
+    async def arrange(stage: Stage) -> tuple[Sharing, contextlib.AbstractContextManager[object]]:
+        stage.place = stage.open_now(place())
+        directory = stage.place / "tokens"
+        return await sharing(stage, FileStore(directory)), harm(directory)
+
+    return swept(outage(arrange, warm=warm))
+
+
+def swept(play: Play) -> Play:
+    """The same, and no unfinished file is left."""
+
+    async def look(stage: Stage) -> Outcome:
+        outcome = await play(stage)
+        unfinished = [path.name for path in stage.place.rglob("*.tmp")]
+        return outcome._replace(left=(*outcome.left, *unfinished))
+
+    return look
+
+
+def once(harm: Callable[[Path], object]) -> Callable[[Path], contextlib.AbstractContextManager[object]]:
+    """What happens and is not made good."""
+
+    @contextlib.contextmanager
+    def happens(directory: Path) -> Iterator[None]:
+        harm(directory)
+        yield
+
+    return happens
+
+
+def move_behind_a_link(directory: Path) -> None:
+    """It lies elsewhere from now on."""
+    elsewhere = directory.with_name("elsewhere")
+    directory.rename(elsewhere)
+    directory.symlink_to(elsewhere)
+
+
+def spoiled(spoil: Callable[[Path], None]) -> Play:
+    """The token's file is not what it should be."""
+    return harmed(once(lambda directory: spoil(entry(directory))))
+
+
+async def encrypted_otherwise(stage: Stage) -> Outcome:
+    """Somebody has saved with a key that these owners do not have."""
+    directory = stage.directory / "tokens"
+
+    @contextlib.asynccontextmanager
+    async def happens(at: Sharing) -> AsyncIterator[None]:
+        async with FileStore(directory, encryption_key=UNKNOWN_KEY) as other:
+            await other.save(at.account, Token("token-0", expires_in=3600, refresh_token="refresh-0"))
+        yield
+
+    async def arrange(stage: Stage) -> tuple[Sharing, contextlib.AbstractAsyncContextManager[None]]:
+        at = await sharing(stage, FileStore(directory, encryption_key=KEY))
+        return at, happens(at)
+
+    return await outage(arrange)(stage)
+
+
+def _outage(fault: str, play: Play) -> Row:
+    return Row(PLACE, f"{fault}, file", play, within=3.5, logins=2, saves=True, tells="store.unavailable")
+
+
+def _miss(fault: str, play: Play) -> Row:
+    return Row(PLACE, f"{fault}, file", play, within=3.5, saves=True, tells="store.unreadable")
+
+
+ROWS = (
+    Row(PLACE, "absent at the start, file", harmed(once(shutil.rmtree), warm=False), within=3.5, saves=True),
+    _outage("disk full", harmed(full)),
+    _outage("directory read-only", harmed(read_only)),
+    Row(PLACE, "directory removed, file", harmed(once(shutil.rmtree)), within=3.5, saves=True),
+    Row(PLACE, "directory a symlink, file", harmed(once(move_behind_a_link)), within=3.5, saves=True),
+    _miss("value damaged", spoiled(damage)),
+    _miss("value truncated", spoiled(truncate)),
+    _miss("value encrypted with an unknown key", encrypted_otherwise),
+    _miss("value from a future version", spoiled(from_the_future)),
+)
