@@ -1,0 +1,109 @@
+"""The owners of one process of the soak: one of the main account, a pool of the others, all in one store."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from dataclasses import asdict
+from pathlib import Path
+from weakref import WeakSet
+
+from exterview_auth import AuthPool, ExterviewAuth, PasswordLogin, RedisStore
+
+MAIN, ALL = "main", "*"
+ACCOUNTS = [f"account-{number:02}" for number in range(20)]
+POOLED = 12
+"""Fewer than there are accounts, so that owners are dropped and made again all the time."""
+LOGIN_TIMEOUT = 6.0
+_KEYS_IN_THREADS = set(ACCOUNTS[::2])
+
+
+class Owners:
+    """What the process sends with, and what it does to them now and then."""
+
+    def __init__(self, endpoint: str, store: RedisStore, key_file: Path) -> None:
+        self._endpoint, self._store, self._key_file = endpoint, store, key_file
+        self._counted = Counter[str]()
+        self.alive = WeakSet[ExterviewAuth]()
+        self.main, self.pool = self._owner(MAIN), self._new_pool()
+
+    def of(self, account: str) -> ExterviewAuth:
+        """The account's owner."""
+        return self.main if account == MAIN else self.pool[account]
+
+    def look(self) -> None:
+        """Ask the pool often enough, so that it has let go of all owners that were at work."""
+        for _ in ACCOUNTS:
+            self.of(ACCOUNTS[0])
+
+    @property
+    def waiting(self) -> int:
+        """How many requests wait for a token."""
+        return sum(owner.stats().waiting for owner in self.alive)
+
+    def counted(self) -> dict[str, int]:
+        """What the main account's owners have counted."""
+        return dict(self._counted + _stats(self.main))
+
+    async def aclose(self) -> None:
+        """End all."""
+        await self.main.aclose()
+        await self.pool.aclose()
+
+    # -- now and then -----------------------------------------------------------------------------------------------
+
+    async def logout(self, _: str) -> str:
+        """The main account forgets its token; the account that this happened to."""
+        await self.main.logout()
+        return MAIN
+
+    async def logout_in_pool(self, account: str) -> str:
+        """One of the others does."""
+        await self.pool[account].logout()
+        return account
+
+    async def owner_anew(self, _: str) -> str:
+        """The main account's owner is closed, and another one made."""
+        old, self.main = self.main, self._owner(MAIN)
+        await old.aclose()
+        self._counted += _stats(old)
+        return MAIN
+
+    async def pool_anew(self, _: str) -> str:
+        """All the others are closed, and made again as they are asked for."""
+        old, self.pool = self.pool, self._new_pool()
+        await old.aclose()
+        return ALL
+
+    @property
+    def acts(self) -> list[Callable[[str], Awaitable[str]]]:
+        """What happens to owners now and then."""
+        return [self.logout, self.logout_in_pool, self.owner_anew, self.pool_anew]
+
+    # -- inside -----------------------------------------------------------------------------------------------------
+
+    def _owner(self, account: str) -> ExterviewAuth:
+        owner = ExterviewAuth(
+            PasswordLogin(account, f"password of {account}"),
+            api_key=self._read_key if account in _KEYS_IN_THREADS else self._read_key_at_once,
+            endpoint=self._endpoint,
+            store=self._store,
+            login_timeout=LOGIN_TIMEOUT,
+        )
+        self.alive.add(owner)
+        return owner
+
+    def _new_pool(self) -> AuthPool:
+        return AuthPool(self._owner, maxsize=POOLED)
+
+    def _read_key(self) -> str:
+        return self._key_file.read_text()
+
+    async def _read_key_at_once(self) -> str:
+        return self._read_key()
+
+
+def _stats(owner: ExterviewAuth) -> Counter[str]:
+    counts = asdict(owner.stats())
+    del counts["waiting"], counts["waiting_peak"]
+    return Counter(counts)
