@@ -69,7 +69,7 @@ def origin_after(url: URL, location: str) -> Origin | None:
     """The origin that a redirect from *url* to *location* leads to; ``None`` where that is no URL."""
     try:
         return origin_of(url.join(URL(location)))
-    except ValueError:
+    except (ValueError, IndexError):  # the last is yarl's, for a "//[]@"
         return None
 
 

@@ -96,6 +96,8 @@ class Renewer:
         try:
             if self._leaving is not None:
                 await asyncio.wait([self._leaving])
+                if flight is not self._single.current:
+                    return  # so did another logout meanwhile
             visit = None if self._guard is None else self._guard.visit()
             async with self._supply.next(old, visit, refused=refused) as grant:
                 if flight is not self._single.current:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
 import logging
 from typing import Any
@@ -834,4 +835,19 @@ async def test_a_login_that_is_cut_off_says_what_went_wrong_before() -> None:
     with pytest.raises(LoginUnavailableError, match=r"within 10 s; see whether its endpoint answers$") as caught:
         await kept.obtain()
     assert caught.value.__cause__ is None
+    await kept.aclose()
+
+
+@virtual_time
+async def test_every_login_is_counted() -> None:
+    """`stats()`: those that gave a token, and those that gave none."""
+    kept = keeper(ScriptedLogin(Token("T1"), KeyError(), Token("T3"), Token("T4")))
+    for expected in (1, 2, 3):
+        while kept.held.living is None:
+            with contextlib.suppress(LoginError):
+                await kept.obtain()
+        assert kept.stats().logins == expected
+        assert kept.held.current is not None
+        kept.refuse(kept.held.current, waited=False)
+    assert kept.stats().login_failures == 1
     await kept.aclose()

@@ -9,9 +9,10 @@ import aiohttp
 import pytest
 from aiohttp import web
 from loopback import KEY, QUERY, Api, Login, Scene, post, scene
+from yarl import URL
 
 from exterview_auth import AuthSession, ExterviewAuth
-from exterview_auth._origins import MOST_PENDING
+from exterview_auth._origins import MOST_PENDING, origin_after
 
 pytestmark = pytest.mark.asyncio
 
@@ -195,3 +196,14 @@ async def test_a_redirect_without_a_place_leads_nowhere() -> None:
         assert (await at.post())[0] == 304
         await post(at.client, foreign.endpoint, headers={"x-api-key": "theirs"})
         assert credentials(foreign) == [(None, "theirs")]
+
+
+@pytest.mark.parametrize("location", ["//[]@", "http://[", "https://example.com:port/"])
+async def test_a_location_that_is_no_url_leads_nowhere(location: str) -> None:
+    """Rule 10: a server's nonsense is aiohttp's to complain about, and no error of ours."""
+    async with scene() as here:
+        here.api.answers["/led"] = leads_to(location)
+        with pytest.raises((aiohttp.ClientError, ValueError, IndexError)):
+            await here.post("/led")
+        assert (await here.post())[0] == 200
+    assert origin_after(URL("https://example.com"), location) is None

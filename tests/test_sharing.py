@@ -13,7 +13,7 @@ import pytest
 from keeping import ScriptedLogin, keeper
 from virtual import now, passing, settle, virtual_time
 
-from exterview_auth import LoginUnavailableError, MemoryStore, Token
+from exterview_auth import LoggedOutError, LoginUnavailableError, MemoryStore, Token
 from exterview_auth._keeper import Keeper
 
 
@@ -718,3 +718,28 @@ def test_which_refresh_token_is_presented(stored: Token, presented: str) -> None
         await kept.aclose()
 
     run()
+
+
+@virtual_time
+async def test_who_was_logged_out_while_it_waited_for_a_logout_makes_no_login() -> None:
+    """Lesson 18: a flight that waits for one logout to reach the store, and meets the next, asks nobody for a token."""
+    gate = asyncio.Event()
+
+    class Slow(SickStore):
+        async def delete(self, account: str) -> None:
+            await gate.wait()
+
+    login = ScriptedLogin()
+    owner = sharing(login, Slow())
+    first = asyncio.ensure_future(owner.logout())
+    await settle()
+    waiter = asyncio.ensure_future(owner.obtain())
+    await settle()
+    second = asyncio.ensure_future(owner.logout())
+    await settle()
+    with pytest.raises(LoggedOutError):
+        await waiter
+    gate.set()
+    await asyncio.gather(first, second)
+    assert login.count == 0
+    await owner.aclose()

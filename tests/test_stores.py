@@ -769,3 +769,16 @@ async def test_nothing_of_a_callers_context_shows_where_redis_is_listened_to(red
             await client.publish(store._keys("a").news, "saved")
         await until(lambda: bool(seen))
     assert set(seen) == {"none"}
+
+
+@pytest.mark.asyncio
+async def test_who_loads_under_the_protocols_lock_saves_where_nobody_else_has(two: Two) -> None:
+    """A pause that nobody has used costs nothing: what was loaded under the lock is still what is there."""
+    await two.one.save("a", Token("old"))
+    async with two.one.lock("a"):
+        assert content(await two.one.load("a")) == ("old", None)
+        await pause(two.one._taken("a"))
+        async with two.other.turn("a") as next_one:
+            await until_taken(next_one)
+            assert await two.one.save("a", Token("new")) is None
+            assert content(await two.other.load("a")) == ("new", None)

@@ -56,7 +56,7 @@ class Owner:
         self.known_dead: dict[str, float] = {}
         """Texts of tokens that were refused to it, and since when it knows."""
         self.left: set[str] = set()
-        """Texts of tokens that it was logged out of."""
+        """Texts of tokens that it was logged out of, or told to take for refused."""
         self.newest: Issued | None = None
         """What its newest login gave, until it is logged out."""
         self.begun = self.logins_running = self.succeeded = self.failed = 0

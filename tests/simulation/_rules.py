@@ -146,7 +146,7 @@ class Watch:
         margin = 0.0 if life is None else min(self._setting.refresh_ahead, life / 4) + min(1.0, life / 50)
         good = token.good(self._loop.now) and self._loop.now + margin + INEXACT < token.ours and not token.refused
         rotated = self._platform.rotated > -math.inf
-        return good and not rotated and token.text not in owner.known_dead and token.text not in owner.left
+        return good and not rotated and token.text not in owner.left
 
     def login_gave(self, owner: Owner, token: Token) -> None:
         """A login has given a token."""
@@ -198,8 +198,8 @@ class Watch:
             self.broken(IN_TIME, f"{text} with {call}, {late:.3f} s too late")
 
     def _held_up(self, owner: Owner) -> bool:
-        """Whether time may have passed that a life does not count: in a hung hook of a machine that slept, or a slow save."""
-        return self._plan.having("store trouble") or (self._setting.hook == "hangs" and owner.process.slept > 0)
+        """Whether time may have passed that a life does not count: in the hook of a machine that slept, or a slow save."""
+        return self._plan.having("store trouble") or (self._setting.hook != "" and owner.process.slept > 0)
 
     def queued(self, request: ClientRequest) -> None:
         """A request had to wait for its connection: it is looked at again when it is written."""

@@ -161,6 +161,7 @@ class World:
         grant = owner.auth._keeper.held.current
         if grant is not None and not owner.closed:
             owner.auth.invalidate(grant.token)
+            owner.left.add(str.__str__(grant.token.value))
 
     def log_out(self, _: Action, owner: Owner) -> None:
         """The owner forgets its token, and so does the store."""
