@@ -102,7 +102,9 @@ def test_a_failing_seed_prints_the_shortest_schedule_and_the_command(monkeypatch
         (("--seeds", "30", "--workers", "1"), 0, "every rule held"),
         (("--seed", "3"), 0, "every rule held"),
         (("--seed", "3", "--only", "0", "--orderly"), 0, "policy arrival"),
-        (("--seeds", "many"), 2, "invalid int value"),
+        (("--seeds", "many"), 2, "a number of at least 1, not 'many'"),
+        (("--seeds", "0"), 2, "a number of at least 1, not '0'"),
+        (("--seed", "3", "--only", "0;1"), 2, "numbers of actions such as 0,3,5, not '0;1'"),
     ],
 )
 def test_the_command(arguments: tuple[str, ...], code: int, says: str) -> None:

@@ -22,29 +22,51 @@ SHOWN = 3
 
 def main() -> int:
     """The command line."""
+    arguments = _parser().parse_args()
+    try:
+        if arguments.what == "defects":
+            return _defects.main(arguments.workers)
+        if arguments.seed is None:
+            return _seeds(arguments)
+        return _one(_part_of(plan_of(arguments.seed), arguments.only, orderly=arguments.orderly))
+    except KeyboardInterrupt:
+        print("\nstopped", file=sys.stderr)
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=DESCRIPTION)
     parser.add_argument("what", nargs="?", choices=("seeds", "defects"), default="seeds")
-    parser.add_argument("--seeds", type=int, default=1000, metavar="N", help="how many (1000)")
+    parser.add_argument("--seeds", type=_at_least_one, default=1000, metavar="N", help="how many (1000)")
     parser.add_argument("--start", type=int, default=0, metavar="N", help="the first of them (0)")
     parser.add_argument("--seed", type=int, metavar="N", help="one alone, with all that happened")
-    parser.add_argument("--only", metavar="N,N,...", help="with --seed: these of its actions alone")
+    parser.add_argument("--only", type=_numbers, metavar="N,N,...", help="with --seed: these of its actions alone")
     parser.add_argument(
         "--orderly", action="store_true", help="with --seed: what is ready runs in the order of its arrival"
     )
-    parser.add_argument("--workers", type=int, default=_many.cores(), metavar="N", help="processes (one for each core)")
+    parser.add_argument(
+        "--workers", type=_at_least_one, default=_many.cores(), metavar="N", help="processes (one for each core)"
+    )
     parser.add_argument("--stop", action="store_true", help="at the first seed that fails")
-    arguments = parser.parse_args()
-    if arguments.what == "defects":
-        return _defects.main(arguments.workers)
-    if arguments.seed is None:
-        return _seeds(arguments)
-    return _one(_part_of(plan_of(arguments.seed), arguments.only, orderly=arguments.orderly))
+    return parser
 
 
-def _part_of(plan: Plan, only: str | None, *, orderly: bool) -> Plan:
+def _at_least_one(text: str) -> int:
+    number = int(text) if text.isdecimal() else 0
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"a number of at least 1, not {text!r}")
+    return number
+
+
+def _numbers(text: str) -> set[int]:
+    if not all(part.isdecimal() for part in text.split(",")):
+        raise argparse.ArgumentTypeError(f"numbers of actions such as 0,3,5, not {text!r}")
+    return {int(part) for part in text.split(",")}
+
+
+def _part_of(plan: Plan, only: set[int] | None, *, orderly: bool) -> Plan:
     if only is not None:
-        numbers = {int(number) for number in only.split(",") if number}
-        plan = plan._replace(actions=tuple(action for action in plan.actions if action.number in numbers))
+        plan = plan._replace(actions=tuple(action for action in plan.actions if action.number in only))
     return plan._replace(setting=plan.setting._replace(policy="arrival")) if orderly else plan
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import multiprocessing
 import os
+import signal
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -81,6 +82,7 @@ def _portions(seeds: Iterable[int]) -> Iterator[list[int]]:
 
 def _get_ready() -> None:
     """Garbage is collected after each run; what is loaded for all of them is not looked through again and again."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the one who runs them ends them
     tally([0])
     gc.collect()
     gc.freeze()
