@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from contextvars import ContextVar
@@ -14,7 +15,7 @@ from virtual import now, passing, settle, virtual_time
 from exterview_auth import StoreError, Token
 from exterview_auth._bounded import LATE
 from exterview_auth.stores._codec import Found
-from exterview_auth.stores._turn import TICK, Turn
+from exterview_auth.stores._turn import LEAVING, TICK, Turn
 
 
 class Lock:
@@ -299,11 +300,23 @@ async def test_a_turn_that_was_not_asked_for_gives_nothing_back() -> None:
 @virtual_time
 async def test_a_lease_that_is_kept_too_slowly_stops_nobody_from_hanging_up() -> None:
     """Rule 3: a store that falls silent while the lease is kept does not keep a listener for ever."""
-    lock = Lock(keep="hang")
+
+    class Silent(Lock):
+        async def keep(self) -> bool:
+            self.calls.append("keep")
+            try:
+                await asyncio.sleep(1e6)
+            finally:
+                await asyncio.sleep(2 * LEAVING)  # lets its command come to an end
+            return True
+
+    lock = Silent()
     turn = Turn(lock)
     await turn.take()
     await turn.news()
     await passing(lock.lease / 3 + 0.1)
     assert lock.calls[-1] == "keep"
-    await turn.leave()
+    with contextlib.suppress(TimeoutError):
+        await turn.leave()
+    await passing(3 * LEAVING)
     assert lock.calls[-2:] == ["give_back", "hang_up"]

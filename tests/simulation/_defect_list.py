@@ -106,7 +106,7 @@ DEFECTS = (
     _one("a Retry-After is forgotten with its flight", "_login_runner.py", "        if wait <= 0:\n", "        if wait <= 1e9:\n"),
     _one("what a hook raises ends the flight", "_hook.py", "        except Exception as failure:  # noqa: BLE001 - the application's own mistakes do not break its requests\n            emit", "        except KeyError as failure:\n            emit"),
     _one("what came while a process stood still is thrown away", "_bounded.py", "(LATE_GRACE if late else 0.0)", "0.0", "tests/test_bounded.py"),
-    _one("a call that never began leaves a warning", "_bounded.py", "call if asyncio.iscoroutine(call) else _as_coroutine(call)", "_as_coroutine(call)"),
+    _one("a call that never began leaves a warning", "_bounded.py", "call if asyncio.iscoroutine(call) else _as_coroutine(call)", "_as_coroutine(call)", "tests/test_bounded.py"),
     # -- leaving -----------------------------------------------------------------------------------------------------
     _one("a login that was under way survives the logout", "_renewer.py", "        return self._single.drop(error)\n", "        return None\n"),
     _one("what a dropped flight gets is installed all the same", "_renewer.py", "                if flight is not self._single.current:\n                    return\n", "", "tests/test_keeper.py", "tests/test_sharing.py", "tests/test_cancellation.py"),
@@ -118,7 +118,7 @@ DEFECTS = (
     _one("a token that was refused here is adopted again", "_supply.py", "        if stored is None or self.is_past(stored.value) or", "        if stored is None or", "tests/test_sharing.py", "tests/test_keeper.py"),
     _one("nobody looks again once it has the lock", "_supply.py", "            if ours or await turn.news():", "            if not ours and await turn.news():"),
     _one("the store is never looked at", "_supply.py", "        return await visit.load() if self.trusts_store else None", "        return None"),
-    _one("the refresh token is read before the wait", "_supply.py", "        return own if own is not None and own.value == stored.value else stored", "        return own"),
+    _one("the refresh token is read before the wait", "_supply.py", "        return own if own is not None and own.value == stored.value else stored", "        return own", "tests/test_sharing.py", "tests/test_stores.py"),
     _one("a store's failure ends the flight", "_store_guard.py", "        except Exception as failure:  # noqa: BLE001 - a store may raise anything; a request survives it\n            self.fail(name, failure)\n            self.patience", "        except KeyError as failure:\n            self.fail(name, failure)\n            self.patience"),
     _one("a lease is not kept", "stores/_turn.py", "            await asyncio.sleep(self._lock.lease / 3)", "            await asyncio.sleep(1e6)"),
     _one("a lock is not given back", "stores/_turn.py", "            if self._maybe_held:\n                await self._lock.give_back()", "            if not self._maybe_held:\n                await self._lock.give_back()"),

@@ -100,6 +100,6 @@ def main(workers: int) -> int:
             missed += not finding.found_by
             after = "" if finding.seeds is None else f"{finding.seeds} seeds"
             found = finding.found_by or "NOT FOUND"
-            print(f"{finding.defect.name:<58} {after:>11} {finding.seconds:6.1f} s  {found}", flush=True)
+            print(f"{finding.defect.name:<64} {after:>11} {finding.seconds:6.1f} s  {found}", flush=True)
     print(f"{len(DEFECTS)} defects, {missed} not found")
     return 1 if missed else 0

@@ -2,4 +2,7 @@
 
 from __future__ import annotations
 
-ONCE_FAILED: dict[int, str] = {}
+ONCE_FAILED = {
+    114: "a token went over while the hook held its waiters up, and was sent all the same",
+    103718: "a flight that was dropped while it waited for a logout to end logged in for nobody",
+}

@@ -67,6 +67,8 @@ class Owner:
         """When the flight began that a token came from, by its text."""
         self.logged_out_at = -math.inf
         self.closed = False
+        self.slept_in_flight = False
+        """Whether its machine slept while it was getting a token."""
         self.login_began = 0.0
         """On a clock that goes on in sleep."""
         self.flight: object = None

@@ -198,8 +198,8 @@ class Watch:
             self.broken(IN_TIME, f"{text} with {call}, {late:.3f} s too late")
 
     def _held_up(self, owner: Owner) -> bool:
-        """Whether time may have passed that a life does not count: in the hook of a machine that slept, or a slow save."""
-        return self._plan.having("store trouble") or (self._setting.hook != "" and owner.process.slept > 0)
+        """Whether time may have passed that a life does not count: between a login and who waits for it, or in a slow save."""
+        return self._plan.having("store trouble") or owner.slept_in_flight
 
     def queued(self, request: ClientRequest) -> None:
         """A request had to wait for its connection: it is looked at again when it is written."""

@@ -230,6 +230,8 @@ class World:
         if len(self.processes) > 1 or self.plan.setting.store == "file":
             self.pause(action._replace(seconds=min(action.seconds, 30.0)), owner)
             return
+        for other in owner.process.owners:
+            other.slept_in_flight |= other.flight is not None
         owner.process.slept += action.seconds
         self.slept += action.seconds
         self.platform.age(action.seconds)
