@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable
 
-from ._bounded import is_being_cancelled
+from ._bounded import CancelledItselfError, bounded
 from ._secret import Signature
 from ._settings import checked_api_key
 from ._source import Source
@@ -28,10 +27,8 @@ class ApiKey:
         if self._source is None:
             return
         try:
-            self.value = Signature(checked_api_key(await self._source.read()))
-        except asyncio.CancelledError:
-            if is_being_cancelled():
-                raise
+            self.value = Signature(checked_api_key(await bounded(self._source.read())))
+        except CancelledItselfError:
             problem = "ended by cancelling itself"
         except ReentrantLoginError:
             problem = (

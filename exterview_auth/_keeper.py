@@ -183,9 +183,9 @@ class Keeper:
         if self.bond.alive:
             self._renewer.disarm()
 
-    def retire(self) -> None:
-        """Go on as before, but let a renewal that is due be no reason to warn when the owner is dropped."""
-        self._retired = True
+    def retire(self, *, retired: bool = True) -> None:
+        """Whether a renewal that is due is no reason to warn when the owner is dropped."""
+        self._retired = retired
 
     @property
     def busy(self) -> bool:

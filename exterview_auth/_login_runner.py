@@ -63,6 +63,10 @@ class LoginRunner:
         self._longest_pause = max(LONGEST_PAUSE, policy.login_timeout)
         self._told: LoginUnavailableError | None = None
 
+    def begin(self) -> None:
+        """What attempts have told before this flight is no reason of its failure."""
+        self._told = None
+
     async def run(self, previous: Token | None, deadline: float) -> Issued:
         """
         A token to follow *previous*, before *deadline*.
@@ -70,7 +74,6 @@ class LoginRunner:
         An endpoint that is not available is asked again, with exponential backoff and jitter or after its
         ``Retry-After``. Raises `LoginError` (or what forbids the login altogether) as soon as it is clear that no token comes.
         """
-        self._told = None
         await self._keep_retry_after(deadline)
         from ._backoff import until  # noqa: PLC0415 - the first login pays for the retry library, not the import
 

@@ -189,15 +189,15 @@ class ExterviewAuth:
         """Whether a login is under way, or a save is still to be repeated."""
         return self._keeper.busy
 
-    def retire(self, keep: Callable[[ExterviewAuth], None]) -> None:
+    def retire(self, keep: Callable[[ExterviewAuth], None] | None) -> None:
         """
         A pool says so when it no longer keeps this owner: it goes on for who uses it, and is dropped in silence.
 
-        It is given to *keep* if it is `busy`, and whenever it becomes so.
+        It is given to *keep* if it is `busy`, and whenever it becomes so. ``None``: it is kept again.
         """
         self._keep = keep
-        self._keeper.retire()
-        if self.busy:
+        self._keeper.retire(retired=keep is not None)
+        if keep is not None and self.busy:
             keep(self)
 
     async def __aenter__(self) -> Self:

@@ -71,9 +71,15 @@ class AuthPool:
             raise ClosedError("this AuthPool is closed; make a new one")
         owner = self._kept.get(account)
         if owner is None:
-            owner = self._kept[account] = self._alive.get(account) or self._made(account)
+            owner = self._kept[account] = self._found(account) or self._made(account)
         if self._kept.at_work:
             self._kept.look()
+        return owner
+
+    def _found(self, account: str) -> ExterviewAuth | None:
+        owner = self._alive.get(account)
+        if owner is not None:
+            owner.retire(None)
         return owner
 
     def _made(self, account: str) -> ExterviewAuth:

@@ -220,8 +220,8 @@ class Renewer:
         self._leaving = self._closing = None
         self._timer.release()
         if self._saver is not None and self._guard is not None:
-            self._saver.release()
             self._guard.release()
+            self._saver.change_loop()
         if self._held.current is not None:
             self._timer.arm(self._held.current)
 

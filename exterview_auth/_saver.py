@@ -58,14 +58,16 @@ class Saver:
     def abandon(self) -> asyncio.Task[None] | None:
         """Forget the pending save: it is overtaken, or its loop has ended; what is under way of it comes to its end."""
         task, self._task, self._pending = self._task, None, None
-        if task is None or task.done() or task.get_loop().is_closed():
+        if task is None or task.done():
             return None
         task.cancel()
         return task
 
-    def release(self) -> None:
-        """Let go of a task that belongs to another loop or process, without touching it."""
+    def change_loop(self) -> None:
+        """Let go of a task that belongs to another loop or process, without touching it, and go on in this one."""
         self._task = None
+        if self._pending is not None:
+            self._task = self._guard.leave_behind(self._until_saved(self._pending), "save")
 
     async def aclose(self) -> None:
         """End the background work, after one last attempt."""

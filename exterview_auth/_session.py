@@ -141,13 +141,15 @@ class AuthSession:
     async def _send_made(
         self, method: str, url: URL, options: Any, factory: _body.BodyFactory, manner: Manner | None
     ) -> ClientResponse:
-        first = await _body.first_made_by(factory, self._total_of(options.get("timeout")))
+        first = await _body.first_made_by(factory, self._total_of(options.get("timeout", self._session.timeout)))
         manner = (manner or self._auth.manner)._replace(remake=factory)
         return await self._send(method, url, {**options, "data": first}, manner)
 
-    def _total_of(self, timeout: object) -> float | None:
-        """What a request with this ``timeout=`` may take in all."""
-        return (timeout if isinstance(timeout, ClientTimeout) else self._session.timeout).total
+    @staticmethod
+    def _total_of(timeout: ClientTimeout | float | None) -> float | None:
+        """What a request with this ``timeout=`` may take in all; as for aiohttp, nothing and zero are no limit."""
+        total = timeout.total if isinstance(timeout, ClientTimeout) else timeout
+        return total if total is not None and total > 0 else None
 
     def _resolved(self, url: str | URL) -> URL:
         target = URL(url)

@@ -18,7 +18,7 @@ from contextlib import AbstractAsyncContextManager
 from contextvars import Context
 from typing import Any, NamedTuple, TypeVar
 
-from ._bounded import bounded
+from ._bounded import CANCEL_GRACE, bounded
 from ._clock import Clock
 from ._events import emit
 from ._stats import Counters
@@ -122,7 +122,7 @@ class Visit:
         self._guard = guard
         self._store = guard.store
         self._probing = probing
-        self.patience = self._grace = guard.patience
+        self.patience = guard.patience
         """Seconds that it still waits for the store."""
         self.age: float | None = None
         """Seconds since what was loaded last was saved, where the store tells."""
@@ -190,7 +190,7 @@ class Visit:
             return None
         began = self._guard.clock()
         try:
-            result = await bounded(make(), self.patience, finish=True, grace=self._grace)
+            result = await bounded(make(), self.patience, finish=True, grace=min(CANCEL_GRACE, self._guard.patience))
         except Exception as failure:  # noqa: BLE001 - a store may raise anything; a request survives it
             self.fail(name, failure)
             self.patience = max(0.0, self.patience - (self._guard.clock() - began))

@@ -91,10 +91,10 @@ class _AtNews:
         self._turn = turn
         self._seconds = seconds or 0.0
         self._until = guard.clock() + self._seconds
-        self._in_vain = self._taken = False
+        self._taken = False
 
     async def take(self) -> bool:
-        if self._in_vain or self._visit.resting or self._guard.lock_rests:
+        if self._visit.resting or self._guard.lock_rests:
             return True
         taken = await self._visit.call("lock", self._turn.take)
         if taken:
@@ -117,7 +117,6 @@ class _AtNews:
         if late > LATE:  # this process stood still, perhaps not the lock's holder
             self._until += late + LONGEST_LATE_WAIT
         else:
-            self._in_vain = True
             self._guard.waited_in_vain(self._seconds)
 
     async def leave(self) -> None:

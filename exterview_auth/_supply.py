@@ -69,6 +69,7 @@ class Supply:
         made and the store has nothing newer.
         """
         deadline = self._clock() + self._policy.login_timeout
+        self._runner.begin()
         async with contextlib.AsyncExitStack() as stack:
             async with self._in_time(deadline):
                 if visit is not None:

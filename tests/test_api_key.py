@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import threading
 from collections.abc import Callable
@@ -193,3 +194,32 @@ def test_a_source_works_under_a_new_loop() -> None:
 
     asyncio.run(abandoned())
     assert asyncio.run(source.read()) is True
+
+
+@pytest.mark.asyncio
+async def test_a_source_that_swallows_its_cancellation_holds_nobody_up() -> None:
+    """Rule 6: nothing hangs; what does not let itself be cancelled is left behind."""
+    release = asyncio.Event()
+
+    async def stubborn() -> str:
+        while not release.is_set():
+            with contextlib.suppress(asyncio.CancelledError):
+                await release.wait()
+        return "too late"
+
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.05):
+            await ApiKey(stubborn).read()
+    release.set()
+    await asyncio.sleep(0)
+
+
+@pytest.mark.asyncio
+async def test_a_source_that_cancels_itself_is_named() -> None:
+    """One clear sentence, and the caller is not cancelled."""
+
+    async def cancels() -> str:
+        raise asyncio.CancelledError
+
+    with pytest.raises(LoginError, match=r"^the api_key callable ended by cancelling itself$"):
+        await ApiKey(cancels).read()

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import functools
 import io
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import aiohttp
+import loopback
 import pytest
-from aiohttp import BytesPayload, FormData, JsonPayload, MultipartWriter, StringPayload, web
+from aiohttp import BytesPayload, ClientTimeout, FormData, JsonPayload, MultipartWriter, StringPayload, web
 from multidict import MultiDict
 
 from exterview_auth import _body
@@ -178,3 +181,45 @@ def test_forms_and_typed_payloads_keep_their_kind(data: object) -> None:
 async def test_a_multipart_body_keeps_its_kind() -> None:
     """Rule 13: a multipart writer has a boundary in its content type."""
     assert not _body.is_json(MultipartWriter())
+
+
+async def never() -> bytes:
+    """A factory that hangs."""
+    await asyncio.Event().wait()
+    return b""
+
+
+async def in_a_moment() -> bytes:
+    """One that takes its time."""
+    await asyncio.sleep(0.01)
+    return b"{}"
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(
+    ("session", "request_"),
+    [
+        ({"timeout": ClientTimeout(total=0.05)}, {}),
+        ({}, {"timeout": ClientTimeout(total=0.05)}),
+        ({}, {"timeout": 0.05}),
+        ({"timeout": ClientTimeout(total=None)}, {"timeout": ClientTimeout(total=0.05)}),
+    ],
+)
+async def test_the_first_body_is_made_within_the_requests_time(
+    session: dict[str, Any], request_: dict[str, Any]
+) -> None:
+    """Rule 6: every request ends within its own timeout, however that was given."""
+    async with loopback.scene(session=session) as here:
+        with pytest.raises(TimeoutError):
+            await here.post(data=never, **request_)
+        assert here.api.arrivals == []
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("limit", [ClientTimeout(total=0), ClientTimeout(total=None), ClientTimeout(), None])
+async def test_no_limit_is_no_limit_for_the_first_body_either(limit: Any) -> None:
+    """Zero and ``None`` mean as long as it takes, as for aiohttp."""
+    async with loopback.scene(session={"timeout": ClientTimeout(total=0.001)}) as here:
+        with contextlib.suppress(TimeoutError):  # the login's own request has the session's
+            await here.auth.token()
+        assert (await here.post(data=in_a_moment, timeout=limit))[0] == 200

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import contextvars
+import gc
 import logging
+import weakref
 from typing import Any
 
 import pytest
 from keeping import ScriptedLogin, keeper
-from virtual import now, passing, settle, virtual_time
+from virtual import VirtualLoop, now, passing, settle, virtual_time
 
 from exterview_auth import (
     ClosedError,
@@ -809,6 +811,67 @@ async def test_a_token_that_went_over_while_its_hook_hung_is_not_sent() -> None:
 
 
 @virtual_time
+async def test_who_is_held_up_twice_sends_the_second_token() -> None:
+    """Rule 6: where the hook takes longer than any token lives, nobody waits for ever; only the API can tell."""
+
+    async def slow(*_: object) -> None:
+        await asyncio.sleep(4)
+
+    login = ScriptedLogin(expires_in=2)
+    owner = keeper(login, on_token=slow)
+    async with asyncio.timeout(60):
+        assert (await owner.obtain()).token.value == "T2"
+    assert (login.count, now()) == (2, 8)
+    await owner.aclose()
+
+
+@virtual_time
+async def test_a_token_that_was_refused_before_its_flight_landed_is_not_given_back() -> None:
+    """Rule 7: who was refused with it while the hook ran is told of the budget, and does not send it again."""
+
+    async def slow(*_: object) -> None:
+        await asyncio.sleep(1)
+
+    kept = keeper(ScriptedLogin(), max_logins=(2, 600.0), on_token=slow)
+    first = await kept.obtain()
+    assert kept.refuse(first, waited=True)
+    waiting = asyncio.ensure_future(kept.obtain(first))
+    await settle()
+    second = kept.held.fresh
+    assert second is not None
+    assert kept.refuse(second, waited=True)  # signed again while it queued for a connection
+    with pytest.raises(LoginBudgetExceededError):
+        await kept.obtain(second)
+    assert not second.dead
+    assert await waiting is second
+    await kept.aclose()
+
+
+@virtual_time
+async def test_an_owner_lives_as_long_as_its_login() -> None:
+    """A pool finds it again while its login runs, and lets it go afterwards."""
+
+    class Owner:
+        """Whoever has the keeper."""
+
+    login, made = ScriptedLogin(), Owner()
+    login.gate = asyncio.Event()
+    known = weakref.ref(made)
+    kept = keeper(login, owner=known)
+    waiting = asyncio.ensure_future(kept.obtain())
+    await settle()
+    del made
+    gc.collect()
+    assert known() is not None
+    login.gate.set()
+    await waiting
+    await settle()
+    gc.collect()
+    assert known() is None
+    await kept.aclose()
+
+
+@virtual_time
 async def test_a_token_that_was_over_when_it_came_is_tried_all_the_same() -> None:
     """Lesson 27: an odd lifetime is never fatal, and no reason for a login more."""
     login = ScriptedLogin(expires_in=1e-9)
@@ -838,6 +901,15 @@ async def test_a_login_that_is_cut_off_says_what_went_wrong_before() -> None:
     await kept.aclose()
 
 
+def test_an_owner_whose_loop_has_ended_holds_nothing_open() -> None:
+    """Rule 21: a renewal that no loop can make any more is nothing to close."""
+    kept = keeper(ScriptedLogin(expires_in=100))
+    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+        runner.run(kept.obtain())
+        assert kept.holds_open
+    assert not kept.holds_open
+
+
 @virtual_time
 async def test_every_login_is_counted() -> None:
     """`stats()`: those that gave a token, and those that gave none."""
@@ -851,3 +923,23 @@ async def test_every_login_is_counted() -> None:
         kept.refuse(kept.held.current, waited=False)
     assert kept.stats().login_failures == 1
     await kept.aclose()
+
+
+@virtual_time
+async def test_what_an_earlier_flight_was_told_is_no_cause_of_this_one() -> None:
+    """Rule 6: the chained cause is this login's, not one of an hour ago."""
+    hang = False
+
+    async def prepare() -> None:
+        if hang:
+            await asyncio.sleep(1e6)
+
+    login = ScriptedLogin(LoginUnavailableError("an hour ago"), Token("T1", expires_in=60))
+    owner = keeper(login, prepare=prepare, login_timeout=10.0, refresh_ahead=0.0)
+    await owner.obtain()
+    await passing(3600)
+    hang = True
+    with pytest.raises(LoginUnavailableError, match="see whether its endpoint answers") as caught:
+        await owner.obtain()
+    assert caught.value.__cause__ is None
+    await owner.aclose()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 import ssl
 import traceback
@@ -452,6 +453,41 @@ def test_a_quoted_sentence_masks_every_form_of_a_secret(text: str) -> None:
     assert "unter" not in quote.lower().replace("hunters", "")
     assert "wonder" not in quote.lower()
     assert len(quote) <= MAX_QUOTE
+
+
+@pytest.mark.parametrize(
+    ("secret", "form"),
+    [
+        ("ab/cd+ef==", "ab\\/cd+ef=="),
+        ("ab/cd+ef==", "ab/cd%2Bef%3D%3D"),
+        ("p@ss!w(o)rd*1", "p%40ss!w(o)rd*1"),
+        ("p@ss w&rd/1", "p@ss%20w&rd/1"),
+        ("p<ss&w>rd", "p\\u003css\\u0026w\\u003erd"),
+        ("p's\"word", "p&#39;s&#34;word"),
+        ("p's&word", "p's&amp;word"),
+    ],
+)
+def test_a_secret_is_masked_as_other_languages_encode_it(secret: str, form: str) -> None:
+    """Rule 22: PHP's JSON, Python's and JavaScript's URLs, Go's JSON, Jinja's HTML."""
+    assert quoted(f"rejected: {form}.", [secret]) == "rejected: ***."
+
+
+@pytest.mark.parametrize(
+    ("secret", "form"),
+    [
+        ("p@ss*w~rd", "p%40ss*w%7Erd"),
+        ("p&ssword", "p&amp;amp;ssword"),
+        ('p"ss\\word', json.dumps(json.dumps('p"ss\\word'))),
+        ("p@ss/word", "p%2540ss%252Fword"),
+        ("straße-geheim", "STRASSE-GEHEIM"),
+        ("caf\u00e9-geheim", "cafe\u0301-geheim"),
+        ("geheimnis", "geheim\u200bnis"),
+    ],
+)
+def test_what_is_a_secret_once_it_is_decoded_is_not_quoted(secret: str, form: str) -> None:
+    """Rule 22: escaped twice, in capitals, in pieces: then nothing is quoted at all, which a harmless sentence is."""
+    assert quoted(f"rejected: {form}", [secret]) == ""
+    assert quoted(f"rejected: {form}", ["something else"]) != ""
 
 
 @pytest.mark.parametrize(

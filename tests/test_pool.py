@@ -305,3 +305,14 @@ async def test_a_factory_that_makes_something_else_is_told_so() -> None:
     pool = AuthPool(lambda account: account)  # type: ignore[arg-type,return-value]  # a wrong use
     with pytest.raises(ConfigurationError, match="factory made str"):
         pool["a"]
+
+
+async def test_an_owner_that_the_pool_keeps_again_is_an_owner_like_any_other() -> None:
+    """Rule 21: it was dropped in silence once, and is not for good; who loses it without closing it is told."""
+    pool = AuthPool(factory, maxsize=1)
+    owner = pool["a"]
+    pool["b"]
+    assert pool["a"] is owner
+    await owner.token()
+    assert owner._keeper.holds_open
+    await pool.aclose()

@@ -407,6 +407,22 @@ async def test_a_forked_child_has_connections_of_its_own(monkeypatch: pytest.Mon
     assert store._entries.clients.here() is not child
 
 
+@pytest.mark.asyncio
+async def test_a_forked_child_that_closes_first_leaves_all_to_the_parent(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rule 20: closing is no use; the parent's connection is kept alive, and its client still cannot be shared."""
+    store, used = RedisStore("redis://h"), RedisStore(Redis(host="h"))
+    parents = store._entries.clients.here()
+    used._entries.clients.here()
+    other = os.getpid() + 1
+    monkeypatch.setattr(os, "getpid", lambda: other)
+    await store.aclose()
+    await used.aclose()
+    assert parents in [kept for each in _inherited for kept in each.values()]  # type: ignore[attr-defined]  # kept alive
+    assert store._entries.clients.here().client is not parents.client
+    with pytest.raises(StoreError, match="its client was used before the fork"):
+        used._entries.clients.here()
+
+
 def test_a_connection_made_from_a_url_has_neither_bounds_nor_repetitions_of_its_own() -> None:
     """A lock that was taken is not to be taken again; who waits for a connection waits as long as for a command."""
     store = RedisStore("redis://h:6390/2")

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import time
 from collections.abc import AsyncIterator
 from contextvars import ContextVar
 from typing import Any
 
 import pytest
 from keeping import ScriptedLogin, keeper
-from virtual import now, passing, settle, virtual_time
+from virtual import VirtualLoop, now, passing, settle, virtual_time
 
 from exterview_auth import LoggedOutError, LoginUnavailableError, MemoryStore, Token
 from exterview_auth._keeper import Keeper
@@ -652,6 +653,17 @@ async def test_a_token_that_was_replaced_is_not_adopted_again() -> None:
 
 
 @virtual_time
+async def test_the_logins_deadline_counts_from_its_own_beginning() -> None:
+    """Rule 6: a key that never comes ends the wait after the login timeout, however long the process has run."""
+    kept = sharing(ScriptedLogin(), SickStore(), prepare=asyncio.Event().wait, login_timeout=5)
+    await passing(100)
+    with pytest.raises(LoginUnavailableError):
+        await kept.obtain()
+    assert now() == 105
+    await kept.aclose()
+
+
+@virtual_time
 async def test_a_token_at_its_end_is_not_adopted_as_a_new_one() -> None:
     """What the store holds under the same text is the same token, whatever life the store gives it."""
     login, store = ScriptedLogin(expires_in=100), SickStore()
@@ -743,3 +755,90 @@ async def test_who_was_logged_out_while_it_waited_for_a_logout_makes_no_login() 
     await asyncio.gather(first, second)
     assert login.count == 0
     await owner.aclose()
+
+
+def test_a_save_that_was_pending_when_its_loop_ended_goes_on_in_the_next() -> None:
+    """Rules 17 and 20: a rotated refresh token is not lost between two `asyncio.run`."""
+    login, store = ScriptedLogin(Token("T1", expires_in=3600, refresh_token="R1")), SickStore()
+    store.faults["save"] = OSError("down")
+    owners = []
+
+    async def first() -> None:
+        owners.append(sharing(login, store, clock=time.monotonic))
+        assert (await owners[0].obtain()).token.value == "T1"
+        assert owners[0].busy
+
+    async def second() -> None:
+        store.faults.clear()
+        await owners[0].obtain()
+        await passing(10)
+        assert not owners[0].busy
+        assert [token.refresh_token for token in store.entries.values()] == ["R1"]
+        await owners[0].aclose()
+
+    for run in (first, second):
+        with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+            runner.run(run())
+    assert login.count == 1
+
+
+@virtual_time
+async def test_the_key_is_read_before_the_store_is_looked_at() -> None:
+    """Contract, ``api_key``: after a 401 it is read anew also where another owner has already got the next token."""
+    order: list[str] = []
+
+    class Looking(SickStore):
+        async def load(self, account: str) -> Any:
+            order.append("look")
+            return await super().load(account)
+
+    async def prepare() -> None:
+        order.append("key")
+
+    store = Looking()
+    store.entries["a"] = Token("another's", expires_in=3600)
+    owner = sharing(ScriptedLogin(), store, prepare=prepare)
+    assert (await owner.obtain()).token.value == "another's"
+    assert order == ["key", "look"]
+    await owner.aclose()
+
+
+@virtual_time
+async def test_a_store_that_missed_a_logout_is_trusted_again_after_the_next_login() -> None:
+    """Rule 17: an outage costs the sharing for as long as it lasts, and not for good."""
+    login, store = ScriptedLogin(), SickStore()
+    store.faults["delete"] = OSError("down")
+    owner = sharing(login, store)
+    await owner.obtain()
+    await owner.logout()
+    store.faults.clear()
+    await passing(60)
+    grant = await owner.obtain()
+    assert (grant.token.value, login.count) == ("T2", 2)
+    store.entries["a"] = Token("another's", expires_in=3600)
+    owner.refuse(grant, waited=False)
+    assert (await owner.obtain(grant)).token.value == "another's"
+    await owner.aclose()
+
+
+def test_a_renewal_is_due_on_the_next_loop_too() -> None:
+    """Rules 8 and 20: the timer of a loop that has ended is set again on the one after it."""
+    login = ScriptedLogin(expires_in=600)
+    owners: list[Keeper] = []
+
+    async def first() -> None:
+        owners.append(sharing(login, SickStore()))
+        (await owners[0].obtain()).asked = True
+
+    async def second() -> None:
+        owner = owners[0]
+        owner.open()
+        await owner.obtain()
+        await passing(600)
+        assert login.count == 2
+        assert owner.stats().refreshes_ahead == 1
+        await owner.aclose()
+
+    for run in (first, second):
+        with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+            runner.run(run())

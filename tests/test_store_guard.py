@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from contextvars import ContextVar
 from itertools import islice
@@ -290,6 +291,49 @@ def test_a_lock_that_cannot_be_given_back_holds_nobody_up(fault: Any) -> None:
         await kept.aclose()
 
     run()
+
+
+@virtual_time
+async def test_who_has_not_taken_the_turn_does_not_wait_until_it_is_left() -> None:
+    """Whoever adopts what the holder saved goes on at once: nobody in this process needs a lock that was not taken."""
+
+    class Slow(Bench):
+        async def hang_up(self) -> None:
+            await asyncio.sleep(0.7)
+
+    store = Slow()
+    store.takes = [False]
+    kept = owner(store)
+    waiting = asyncio.ensure_future(kept.obtain())
+    await passing(0.3)
+    store.entry = Token("theirs")
+    store.news.set()
+    assert (await waiting).token.value == "theirs"
+    assert now() == pytest.approx(0.3)
+    await kept.aclose()
+
+
+@virtual_time
+async def test_a_store_that_does_not_let_itself_be_cancelled_gets_its_share_once_more() -> None:
+    """Rule 17, whatever the login timeout is: its call is left behind after a quarter of it, and a quarter to end."""
+
+    class Stubborn(Bench):
+        stuck = True
+
+        async def look(self, account: str = "a") -> Found:
+            if self.stuck:
+                with contextlib.suppress(asyncio.CancelledError):
+                    await asyncio.sleep(1e6)
+                await asyncio.sleep(50)
+            return await super().look(account)
+
+    store = Stubborn()
+    kept = owner(store, login_timeout=1.0)
+    assert (await kept.obtain()).token.value == "T1"
+    assert now() == pytest.approx(0.5)
+    store.stuck = False
+    await passing(60)
+    await kept.aclose()
 
 
 @virtual_time

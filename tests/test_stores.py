@@ -782,3 +782,15 @@ async def test_who_loads_under_the_protocols_lock_saves_where_nobody_else_has(tw
             await until_taken(next_one)
             assert await two.one.save("a", Token("new")) is None
             assert content(await two.other.load("a")) == ("new", None)
+
+
+@pytest.mark.asyncio
+async def test_under_two_locks_both_are_held(two: Two) -> None:
+    """Lesson 29: what is saved under an outer lock is fenced inside an inner one too, and after it."""
+    async with two.one.lock("a"):
+        outer = two.one._taken("a")
+        async with two.one.lock("b"):
+            assert two.one._taken("a") is outer is not None
+            assert two.one._taken("b") is not None
+        assert (two.one._taken("a"), two.one._taken("b")) == (outer, None)
+    assert two.one._taken("a") is None

@@ -4,26 +4,64 @@ from __future__ import annotations
 
 import html
 import json
+import re
+import unicodedata
 from collections.abc import Iterable, Iterator
 from itertools import groupby
 from operator import itemgetter
-from urllib.parse import quote, quote_plus
+from urllib.parse import quote, quote_plus, unquote_plus
 
 MAX_QUOTE = 200
 LONGEST_SENTENCE = 10_000
 """Characters; what is longer is no sentence, and no sentence holds a secret that is longer."""
 
 _MASK = "***"
+_WORTH_A_SEARCH = 4
+"""Characters of a secret: a shorter one is in many a word by chance."""
+_DEEPEST = 3
+"""How often a text may have been escaped."""
+_ESCAPE = re.compile(r"\\(?:u([0-9a-fA-F]{4})|x([0-9a-fA-F]{2})|(.))")
+_LEFT_IN_URLS = ("", "/", "!'()*~-_.", ";,/?:@&=+$!'()*~-_.#")
+"""What encoders leave as it is: none of it, Python's default, and JavaScript's two."""
+_ESCAPED_IN_JSON = {ord(letter): f"\\u{ord(letter):04x}" for letter in "<>&'"}
+"""By encoders whose JSON may stand in a page."""
 
 
 def quoted(text: object, secrets: Iterable[str]) -> str:
-    """At most `MAX_QUOTE` printable characters of *text*, every form of *secrets* masked; empty where it is no sentence."""
+    """
+    At most `MAX_QUOTE` printable characters of *text*, every form of *secrets* masked.
+
+    Empty where it is no sentence, or where a secret shows once escapes are undone.
+    """
+    secrets = list(secrets)
     if not isinstance(text, str) or len(text) > LONGEST_SENTENCE:
         return ""
     forms = _forms_within(text, secrets)
     # Masked before anything is cut or taken out, so that no part of a secret is left; and after it for the same reason.
     clean = _masked(_printable(_masked(text, forms)), forms)
+    if _shows(clean, [secret for secret in secrets if len(secret) >= _WORTH_A_SEARCH]):
+        return ""
     return clean if len(clean) <= MAX_QUOTE else clean[: MAX_QUOTE - 1].rstrip() + "…"
+
+
+def _shows(text: str, secrets: list[str]) -> bool:
+    """Whether one of *secrets* comes to light when escapes are undone, however often they were made."""
+    for _ in range(_DEEPEST):
+        text = html.unescape(unquote_plus(_ESCAPE.sub(_letter, text)))
+        plain = _plain(text)
+        if any(_plain(secret) in plain for secret in secrets):
+            return True
+    return False
+
+
+def _letter(escape: re.Match[str]) -> str:
+    return chr(int(escape[1] or escape[2], 16)) if escape[3] is None else escape[3]
+
+
+def _plain(text: str) -> str:
+    """*text* without what looks the same: cases, ways to compose a letter, and what separates or cannot be seen."""
+    visible = (letter for letter in unicodedata.normalize("NFC", text).casefold() if letter.isprintable())
+    return "".join("".join(visible).split())
 
 
 def _printable(text: str) -> str:
@@ -63,9 +101,15 @@ def _forms(secret: str) -> Iterator[str]:
     """The forms in which servers repeat what they were sent."""
     yield secret
     yield _printable(secret)
-    yield quote(secret, safe="", errors="replace")
-    yield quote_plus(secret, errors="replace")
-    yield json.dumps(secret)[1:-1]
-    yield json.dumps(secret, ensure_ascii=False)[1:-1]
-    yield html.escape(secret)
     yield repr(secret)[1:-1]
+    yield quote_plus(secret, errors="replace")
+    for unescaped in _LEFT_IN_URLS:
+        yield quote(secret, safe=unescaped, errors="replace")
+    for text in (json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1]):
+        yield text
+        yield text.replace("/", "\\/")
+        yield text.translate(_ESCAPED_IN_JSON)
+    escaped = html.escape(secret)
+    yield escaped
+    yield escaped.replace("&#x27;", "&#39;").replace("&quot;", "&#34;")
+    yield html.escape(secret, quote=False)

@@ -70,8 +70,11 @@ class Clients:
 
     async def aclose(self) -> None:
         """Close what was made from the URL for the running loop; an application's own client is left alone."""
+        if self._pid != os.getpid():
+            _inherited.append(self._by_loop)
+            return
         connected = self._by_loop.pop(asyncio.get_running_loop(), None)
-        if connected is not None and self._url is not None and self._pid == os.getpid():
+        if connected is not None and self._url is not None:
             await connected.client.aclose()
 
 
