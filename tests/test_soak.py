@@ -191,8 +191,8 @@ def judged(measure: str, early: float, late: float) -> Course:
     ("measure", "early", "late", "flat"),
     [
         ("memory", 60 * MEBIBYTE, 61 * MEBIBYTE, True),
-        ("memory", 60 * MEBIBYTE, 61.3 * MEBIBYTE, False),
-        ("memory", 500 * MEBIBYTE, 502.1 * MEBIBYTE, False),
+        ("memory", 50 * MEBIBYTE, 52.6 * MEBIBYTE, False),
+        ("memory", 500 * MEBIBYTE, 503.1 * MEBIBYTE, False),
         ("objects", 60_000, 95_000, False),
         ("tasks", 90, 130, True),
         ("tasks", 90, 140, False),
@@ -225,8 +225,8 @@ def resting(**gauges: int) -> list[dict[str, Any]]:
 
 
 def test_one_task_more_at_rest_is_noticed() -> None:
-    """Figures at rest are compared to the piece, objects and blocks to two per cent."""
-    rests = [resting(tasks=82, objects=100, blocks=100), resting(tasks=83, objects=102, blocks=103)]
+    """Figures at rest are compared to the piece, objects and blocks to one per cent."""
+    rests = [resting(tasks=82, objects=1000, blocks=1000), resting(tasks=83, objects=1010, blocks=1011)]
     found = Found(rests=rests, redis_clients=[0, 0])
     found.left["tasks"] = 1
     same = {held.measure: held.same for held in compared(found)}
