@@ -6,9 +6,12 @@ import os
 import shutil
 import socket
 import subprocess
+import tempfile
+from pathlib import Path
 from typing import NoReturn
 
 import pytest
+from filelock import FileLock
 
 from exterview_auth._cli._local_redis import HOST, redis_server_path
 
@@ -17,6 +20,7 @@ MISSING = "these tests need redis-server, which is not on this machine; install 
 INSTALL = ("env", "DEBIAN_FRONTEND=noninteractive", "RUNLEVEL=1", "SYSTEMD_OFFLINE=1", "apt-get", "-qq")
 STEPS = (("update",), ("install", "-y", "--no-install-recommends", "redis-server"))
 INSTALL_SECONDS = 300.0
+ONE_AT_A_TIME = Path(tempfile.gettempdir()) / "exterview_auth-tests-install.lock"
 
 
 def redis_binary() -> str:
@@ -35,8 +39,15 @@ def _missing() -> NoReturn:
 
 def install_if_missing() -> str:
     """Install redis-server where it is missing and this user may; what apt-get printed, if that failed."""
+    if redis_server_path() is not None or shutil.which("apt-get") is None:
+        return ""
+    with FileLock(ONE_AT_A_TIME):  # tests run in several processes, and apt-get in one
+        return _install()
+
+
+def _install() -> str:
     prefix = _allowed_by()
-    if redis_server_path() is not None or shutil.which("apt-get") is None or prefix is None:
+    if redis_server_path() is not None or prefix is None:
         return ""
     for step in STEPS:
         code, printed = _run((*prefix, *INSTALL, *step))

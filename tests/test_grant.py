@@ -156,6 +156,21 @@ def test_requests_are_signed_without_asking_only_while_a_living_grant_is_held() 
     assert (held.current, held.fresh_until) == (None, -math.inf)
 
 
+def test_at_its_end_a_grant_is_not_fresh_any_more() -> None:
+    """Rule 1: whoever asks at the very moment from which requests are not signed without asking waits for the next one."""
+    times = [0.0]
+    held = Held(lambda: times[-1])
+    one = grant(60)
+    held.install(one)
+    times.append(one.expires - 0.01)
+    assert (held.fresh, held.living) == (one, one)
+    times.append(one.expires)
+    assert (held.fresh, held.living) == (None, one)
+    times.append(0.0)
+    held.kill()
+    assert (held.fresh, held.living) == (None, None)
+
+
 def test_a_grant_that_is_watched_is_asked_for_until_somebody_has() -> None:
     """Watching has the next request ask although the grant is fresh; after that it is signed with as before."""
     held, one = Held(lambda: 0.0), grant(60)

@@ -176,3 +176,17 @@ def test_a_rejection_outranks_the_budget(limits: LoginLimits) -> None:
         limits.was_useless()
     with pytest.raises(CredentialsRejectedError):
         limits.check()
+
+
+def test_one_useless_login_is_left_only_after_another(clock: Clock) -> None:
+    """Rule 19: the last login is kept back where others were useless, within the window; a budget of one has no others."""
+    for budget, made in ((1, 1), (2, 1), (3, 2)):
+        limits = LoginLimits((budget, 10.0), clock)
+        for _ in range(made):
+            assert not limits.nearly_exhausted
+            limits.was_useless()
+        assert limits.nearly_exhausted
+        clock.now += 9.9
+        assert limits.nearly_exhausted
+        clock.now = round(clock.now + 0.1)
+        assert not limits.nearly_exhausted

@@ -101,7 +101,7 @@ def test_the_two_commands_need_python_pip_and_git_alone() -> None:
         assert first == "python3 -m venv --without-pip .venv"
         assert second.startswith("python3 -m pip --python .venv/bin/python install -q -e ")
     assert DEMO.split(" && ")[2].strip() == ".venv/bin/exterview-auth demo"
-    assert TESTS.split(" && ")[2].strip() == ".venv/bin/python -m pytest"
+    assert TESTS.split(" && ")[2].strip() == ".venv/bin/python -m pytest -n auto"
 
 
 @pytest.mark.asyncio

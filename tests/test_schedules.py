@@ -104,6 +104,9 @@ def test_a_failing_seed_prints_the_shortest_schedule_and_the_command(monkeypatch
         (("--seed", "3", "--only", "0", "--orderly"), 0, "policy arrival"),
         (("--seeds", "many"), 2, "a number of at least 1, not 'many'"),
         (("--seeds", "0"), 2, "a number of at least 1, not '0'"),
+        (("--only", "1"), 2, "name it with --seed"),
+        (("--seed", "5", "--stop"), 2, "leave it out with --seed"),
+        (("--seed", "5", "--only", "999"), 2, "--only names others"),
         (("--seed", "3", "--only", "0;1"), 2, "numbers of actions such as 0,3,5, not '0;1'"),
     ],
 )

@@ -22,7 +22,7 @@ SHOWN = 3
 
 def main() -> int:
     """The command line."""
-    arguments = _parser().parse_args()
+    arguments = _checked(_parser())
     try:
         if arguments.what == "defects":
             return _defects.main(arguments.workers)
@@ -49,6 +49,18 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--stop", action="store_true", help="at the first seed that fails")
     return parser
+
+
+def _checked(parser: argparse.ArgumentParser) -> argparse.Namespace:
+    arguments = parser.parse_args()
+    if arguments.seed is None and (arguments.only or arguments.orderly):
+        parser.error("--only and --orderly are about one seed; name it with --seed")
+    if arguments.seed is not None and arguments.stop:
+        parser.error("--stop is for many seeds; leave it out with --seed")
+    there = {action.number for action in plan_of(arguments.seed).actions} if arguments.only else set()
+    if arguments.only and not arguments.only <= there:
+        parser.error(f"seed {arguments.seed} has the actions 0 to {len(there) - 1}; --only names others")
+    return arguments
 
 
 def _at_least_one(text: str) -> int:
