@@ -87,7 +87,7 @@ def readable(everything: dict[bytes, bytes]) -> list[bytes]:
 
 @pytest.mark.asyncio
 async def test_with_a_key_nothing_readable_is_kept(kept: Kept, caplog: pytest.LogCaptureFixture) -> None:
-    """Issue 4: neither token nor refresh token, nor whose they are and for which origin, under the lock too."""
+    """Neither token nor refresh token, nor whose they are and for which origin, under the lock too."""
     async with kept.store(OLD) as store:
         async with store.lock(KEY):
             await store.save(KEY, TOKEN)
@@ -102,7 +102,7 @@ async def test_with_a_key_nothing_readable_is_kept(kept: Kept, caplog: pytest.Lo
 async def test_without_a_key_tokens_are_readable_and_that_is_told_once(
     kept: Kept, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Issue 4: one event per store says it; whose tokens they are does not show even so."""
+    """One event per store says it; whose tokens they are does not show even so."""
     for count in (1, 2):
         async with kept.store() as store:
             for account in (KEY, "another"):
@@ -155,7 +155,7 @@ async def test_a_key_is_text_or_bytes_and_may_be_one_of_several(form: Callable[[
 
 @pytest.mark.asyncio
 async def test_keys_rotate_without_a_login(kept: Kept, caplog: pytest.LogCaptureFixture) -> None:
-    """Issue 4: what the old key wrote is read beside the new one, what is saved next needs the new one alone."""
+    """What the old key wrote is read beside the new one, what is saved next needs the new one alone."""
     async with kept.store(OLD) as old, kept.store([NEW, OLD]) as both, fleet(old) as scene:
         token = await scene.owners[0].token()
         async with fleet(both, endpoint=scene.api.endpoint, login=scene.login) as second:
@@ -207,7 +207,7 @@ async def test_what_another_key_wrote_is_a_miss_and_is_replaced(
     ids=lambda key: type(key).__name__,
 )
 def test_what_is_no_key_is_refused_at_once(store: Any, key: Any, tmp_path: Path) -> None:
-    """Issue 4: one clear sentence at construction that shows nothing of the key, and says how to make one."""
+    """One clear sentence at construction that shows nothing of the key, and says how to make one."""
     where = "redis://h" if store is RedisStore else tmp_path
     with pytest.raises(
         ConfigurationError, match=r"^encryption_key is one or several Fernet keys, newest first"

@@ -368,7 +368,7 @@ async def test_what_a_killed_writer_left_is_swept(directory: Path) -> None:
 @pytest.mark.asyncio
 @pytest.mark.parametrize("umask", [0, 0o022, 0o077, 0o777], ids=oct)
 async def test_files_are_private_whatever_the_umask(umask: int, directory: Path) -> None:
-    """Issue 4: 0600 in 0700, for the locks too, and nobody is kept out of his own."""
+    """0600 in 0700, for the locks too, and nobody is kept out of his own."""
     before = os.umask(umask)
     try:
         async with FileStore(directory) as store, fleet(store) as scene:
@@ -384,7 +384,7 @@ async def test_files_are_private_whatever_the_umask(umask: int, directory: Path)
 @pytest.mark.parametrize("wide", [0o755, 0o777, 0o750, 0o701], ids=oct)
 @pytest.mark.parametrize("ours", [False, True], ids=["empty", "ours"])
 def test_a_directory_of_its_own_is_made_private(wide: int, *, ours: bool, directory: Path) -> None:
-    """Issue 4: an existing directory with nothing but a store's files in it is tightened."""
+    """An existing directory with nothing but a store's files in it is tightened."""
     directory.mkdir()
     if ours:
         asyncio.run(saved(directory))
@@ -407,7 +407,7 @@ def snapshot(place: Path) -> dict[str, tuple[str, int]]:
 
 
 def test_a_directory_with_other_files_is_left_alone(place: Path) -> None:
-    """Issue 4: somebody's home is not made private, nor filled with tokens; nothing in it is touched."""
+    """Somebody's home is not made private, nor filled with tokens; nothing in it is touched."""
     home = place / "home"
     home.mkdir()
     (home / "notes.txt").touch(0o644)
@@ -489,7 +489,7 @@ UNFIT = [
 
 @pytest.mark.parametrize("make", UNFIT, ids=lambda make: make.__name__)
 def test_a_directory_that_cannot_serve_is_refused_at_once(make: Callable[[Path], Path], directory: Path) -> None:
-    """Issue 4: one clear sentence at construction that names the directory."""
+    """One clear sentence at construction that names the directory."""
     unfit = make(directory)
     with pytest.raises(ConfigurationError, match=r"give (it|FileStore) a directory of its own") as caught:
         FileStore(unfit)
@@ -498,7 +498,7 @@ def test_a_directory_that_cannot_serve_is_refused_at_once(make: Callable[[Path],
 
 
 def test_a_directory_of_another_user_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Issue 4: who owns the directory reads what is in it."""
+    """Who owns the directory reads what is in it."""
     tmp_path.chmod(0o700)
     if os.geteuid() == 0:
         os.chown(tmp_path, NOBODY, NOBODY)
@@ -514,7 +514,7 @@ def test_a_directory_of_another_user_is_refused(tmp_path: Path, monkeypatch: pyt
 
 @pytest.mark.parametrize("directory", ["", None, 5, b"", b"bytes", ["x"], object(), "a\0b", "~nobody-of-this-name/x"])
 def test_what_is_no_path_is_refused(directory: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Issue 4: one clear sentence, and no directory is made."""
+    """One clear sentence, and no directory is made."""
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ConfigurationError, match="FileStore") as caught:
         FileStore(directory)
@@ -551,7 +551,7 @@ NAMES = [
 
 
 def test_no_account_leaves_the_directory_or_shows_its_name(place: Path, directory: Path) -> None:
-    """Issue 4: whatever its name, an account's files lie side by side, and nothing else appears anywhere."""
+    """Whatever its name, an account's files lie side by side, and nothing else appears anywhere."""
     asyncio.run(saved(directory, *NAMES))
     names = [path.name for path in directory.iterdir()]
     assert sorted(place.rglob("*")) == sorted([directory, *(directory / name for name in names)])

@@ -281,7 +281,7 @@ async def test_the_stores_refresh_token_beats_the_configured_one(barracks: Barra
 async def test_one_process_of_the_fleet_renews_ahead_of_expiry(
     barracks: Barracks, redis_url: str, tmp_path: Path
 ) -> None:
-    """Issue 4, rule 8: a short life under steady load is renewed once per life, not once per process, and nobody waits."""
+    """Rule 8: a short life under steady load is renewed once per life, not once per process, and nobody waits."""
     places = (str(tmp_path / "tokens"), redis_url)  # two fleets at a time: a life takes as long as it takes
     await asyncio.gather(*(assert_renewed_once_per_life(barracks, place) for place in places))
 
@@ -465,7 +465,7 @@ async def test_a_stall_is_no_failure_of_the_store(place: str) -> None:
 
 
 async def test_a_token_that_serves_is_not_looked_up(barracks: Barracks, place: str) -> None:
-    """Issue 4's numbers: in steady state no command reaches Redis, no file is touched, no thread is asked."""
+    """In steady state no command reaches Redis, no file is touched, no thread is asked."""
     async with fleet_at(barracks, place) as (fleet, _):
         workers = await fleet.join(2)
         assert await sent(workers, EACH) == {"200": 2 * EACH}

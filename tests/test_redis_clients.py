@@ -276,7 +276,7 @@ async def allow(client: Any, user: str, rules: Iterable[str]) -> None:
 @pytest.mark.asyncio
 @on_redis
 async def test_these_commands_keys_and_channels_are_enough() -> None:
-    """Issue 4: a user of Redis with them alone can do all that a store does, from a URL and in an application's client."""
+    """A user of Redis with them alone can do all that a store does, from a URL and in an application's client."""
     async with LocalRedis() as server, admin(server) as client:
         await allow(client, "app", RULES)
         url = f"redis://app:{PASSWORD}@{HOST}:{server.port}/0"
@@ -292,7 +292,7 @@ async def test_these_commands_keys_and_channels_are_enough() -> None:
 @pytest.mark.asyncio
 @on_redis
 async def test_each_of_them_is_needed() -> None:
-    """Issue 4: without any one of them something fails, Redis says that it was that, and the store that it is the ACL."""
+    """Without any one of them something fails, Redis says that it was that, and the store that it is the ACL."""
     async with LocalRedis() as server, admin(server) as client:
         few = asyncio.Semaphore(3)  # a busy machine must not be taken for a refusal
 
@@ -350,7 +350,7 @@ NO_URLS = (
 
 @pytest.mark.parametrize("url", NO_URLS)
 def test_a_url_that_cannot_serve_is_refused_at_once(url: str) -> None:
-    """Issue 4: one clear sentence at construction, and nothing of the URL in it."""
+    """One clear sentence at construction, and nothing of the URL in it."""
     with pytest.raises(
         ConfigurationError, match=r"^(RedisStore takes a URL such as|the URL of RedisStore has) "
     ) as caught:
@@ -367,7 +367,7 @@ def test_a_url_that_cannot_serve_is_refused_at_once(url: str) -> None:
     ids=lambda client: type(client).__name__,
 )
 def test_what_is_no_asyncio_client_is_refused_at_once(client: Any) -> None:
-    """Issue 4: a class, a pool, a client that would block the loop, and what is none at all."""
+    """A class, a pool, a client that would block the loop, and what is none at all."""
     with pytest.raises(ConfigurationError, match=r"^RedisStore takes a (URL|client)") as caught:
         RedisStore(client)
     assert_one_sentence(caught.value)

@@ -250,14 +250,14 @@ async def test_it_answers_in_two_seconds(caplog: pytest.LogCaptureFixture) -> No
 
 
 async def test_slow_answers_do_not_add_up() -> None:
-    """Issue 4: each command in its time, but all together in no more than a request waits for a sick store."""
+    """Each command in its time, but all together in no more than a request waits for a sick store."""
     async with LocalRedis() as server, Wire(server) as wire, two_owners(wire.url) as scene:
         wire.delay = 0.7
         assert await scene.storm() < LONGEST_WAIT + MARGIN
 
 
 async def test_only_a_probe_waits_for_a_silent_store() -> None:
-    """Issue 4: two seconds once, and again at the next probe at most, however many revocations there are."""
+    """Two seconds once, and again at the next probe at most, however many revocations there are."""
     async with LocalRedis() as server, two_owners(server.url, max_logins=(1000, 1.0)) as scene:
         await scene.storm()
         server.pause()

@@ -9,53 +9,23 @@ import re
 import time
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Mapping
-from typing import Any, NamedTuple, Protocol
-
-from redis.exceptions import ResponseError
+from typing import NamedTuple
 
 from benchmarks._simulated_client import SimulatedClient
-from benchmarks._simulated_keyspace import Arguments, Keyspace
-from benchmarks._simulated_network import Dice, Link
-from benchmarks._simulated_redis import SimulatedRedis, resolve
+from benchmarks._simulated_network import Dice
 from exterview_auth import FileStore, MemoryStore, RedisStore, Token, TokenStore
 
 from ._loop import WORLD, SimulatedLoop
 from ._schedule import Party
+from ._troubled_redis import SLOW, Kept, PartyLink, TroubledRedis
 
 KEPT = re.compile(rb"token-(\d+)-of-([a-z]+)")
 """A token's text in whatever a store keeps."""
-SLOW = 2.0
-"""Seconds that a slow store takes for each answer."""
-_WRITES = (b"SET", b"EVAL", b"EVALSHA")
-
-Kept = Callable[[bytes, bytes], None]
 Clock = Callable[[], float]
 
 
-class Shared(Protocol):
-    """What several processes share."""
-
-    def store_for(self, party: Party) -> TokenStore | None:
-        """One process's store."""
-
-    def trouble(self, how: str, seconds: float) -> None:
-        """Something goes wrong for so long."""
-
-    def sleep(self, seconds: float) -> None:
-        """The run's one machine slept: clocks elsewhere went on."""
-
-    def holds(self, text: bytes) -> bool:
-        """Whether a token is kept."""
-
-    def kill(self, party: Party) -> None:
-        """A process has died."""
-
-    def leftovers(self) -> list[str]:
-        """What is not given back."""
-
-
 class Nothing:
-    """No store."""
+    """No store, and what all kinds of it have."""
 
     def store_for(self, party: Party) -> TokenStore | None:
         """None."""
@@ -203,61 +173,10 @@ class InFiles(Nothing):
         return self._stores.setdefault(party, FileStore(self._directory))
 
 
-class _PartyLink(Link):
-    """A way to Redis on which a frozen process's bytes go on, but nothing reaches it."""
-
-    __slots__ = ("party",)
-
-    def __init__(self, dice: Dice, party: Party) -> None:
-        super().__init__(dice)
-        self.party = party
-
-    def deliver(self, receive: Callable[..., object], *what: Any, after: float = 0.0) -> None:
-        """Have *receive* called, by whoever gets it."""
-        loop = asyncio.get_running_loop()
-        assert isinstance(loop, SimulatedLoop)
-        whose = WORLD if isinstance(getattr(receive, "__self__", None), SimulatedRedis) else self.party
-        with loop.acting(whose):
-            super().deliver(receive, *what, after=after)
-
-
-class _WatchedKeyspace(Keyspace):
-    """Tells what is kept."""
-
-    kept: Kept
-
-    def put(self, key: bytes, value: bytes, milliseconds: int | None = None) -> None:
-        """Keep, and tell."""
-        before = self.get(key)
-        super().put(key, value, milliseconds)
-        self.kept(value, before or b"")
-
-
-class _TroubledRedis(SimulatedRedis):
-    """A Redis that can be slow, silent, full and damaged too."""
-
-    def __init__(self, dice: Dice, kept: Kept) -> None:
-        super().__init__(dice)
-        self.keyspace = self._keyspace = _WatchedKeyspace(self._clock, self._publish)
-        self.keyspace.kept = kept
-        self.how = ""
-
-    def receive(self, name: bytes, arguments: Arguments, link: Link, waiting: asyncio.Future[Any]) -> None:
-        """Serve a command, or not."""
-        if self.how == "silent":
-            return
-        if self.how == "full" and name in _WRITES:
-            link.deliver(resolve, waiting, ResponseError("OOM command not allowed when used memory > 'maxmemory'."))
-        elif self.how == "slow":
-            self._loop.call_later(SLOW, super().receive, name, arguments, link, waiting)
-        else:
-            super().receive(name, arguments, link, waiting)
-
-
 class _Member(NamedTuple):
     """One process's way to Redis."""
 
-    link: _PartyLink
+    link: PartyLink
     client: SimulatedClient
     store: RedisStore
 
@@ -268,14 +187,14 @@ class InRedis(Nothing):
     def __init__(self, loop: SimulatedLoop, dice: Dice, kept: Kept) -> None:
         self._loop = loop
         self._dice = dice
-        self.redis = _TroubledRedis(Dice(dice.number()), kept)
+        self.redis = TroubledRedis(Dice(dice.number()), kept)
         self._members: dict[Party, _Member] = {}
         self._disturbed = False
 
     def store_for(self, party: Party) -> TokenStore | None:
         """One for each process."""
         if party not in self._members:
-            link = _PartyLink(Dice(self._dice.number()), party)
+            link = PartyLink(Dice(self._dice.number()), party)
             client = SimulatedClient(self.redis, link)
             self._members[party] = _Member(link, client, RedisStore(client))
         return self._members[party].store

@@ -14,7 +14,7 @@ from ._owner import Owner
 from ._plan import Plan
 from ._process import Process
 from ._rules import Watch
-from ._stores import Shared
+from ._stores import Nothing
 
 ENDS = "6: every request ends, within its bound"
 ERRORS = "6: a caller gets the documented errors alone"
@@ -111,7 +111,7 @@ def _add_up(owner: Owner, watch: Watch) -> None:
         watch.broken(ADDS_UP, f"{owner.succeeded} logins gave a token: {stats}, {owner}")
 
 
-def left_behind(loop: SimulatedLoop, processes: list[Process], shared: Shared, watch: Watch) -> None:
+def left_behind(loop: SimulatedLoop, processes: list[Process], shared: Nothing, watch: Watch) -> None:
     """Look at what is left after everything was closed."""
     parties = {process.party for process in processes}
     for task in asyncio.all_tasks(loop):

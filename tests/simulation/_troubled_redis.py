@@ -1,0 +1,73 @@
+"""The simulated Redis with further troubles, and a way to it that tells processes apart."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+from redis.exceptions import ResponseError
+
+from benchmarks._simulated_keyspace import Arguments, Keyspace
+from benchmarks._simulated_network import Dice, Link
+from benchmarks._simulated_redis import SimulatedRedis, resolve
+
+from ._loop import WORLD, SimulatedLoop
+from ._schedule import Party
+
+SLOW = 2.0
+"""Seconds that a slow store takes for each answer."""
+_WRITES = (b"SET", b"EVAL", b"EVALSHA")
+
+Kept = Callable[[bytes, bytes], None]
+
+
+class PartyLink(Link):
+    """A way to Redis on which a frozen process's bytes go on, but nothing reaches it."""
+
+    __slots__ = ("party",)
+
+    def __init__(self, dice: Dice, party: Party) -> None:
+        super().__init__(dice)
+        self.party = party
+
+    def deliver(self, receive: Callable[..., object], *what: Any, after: float = 0.0) -> None:
+        """Have *receive* called, by whoever gets it."""
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, SimulatedLoop)
+        whose = WORLD if isinstance(getattr(receive, "__self__", None), SimulatedRedis) else self.party
+        with loop.acting(whose):
+            super().deliver(receive, *what, after=after)
+
+
+class _WatchedKeyspace(Keyspace):
+    """Tells what is kept."""
+
+    kept: Kept
+
+    def put(self, key: bytes, value: bytes, milliseconds: int | None = None) -> None:
+        """Keep, and tell."""
+        before = self.get(key)
+        super().put(key, value, milliseconds)
+        self.kept(value, before or b"")
+
+
+class TroubledRedis(SimulatedRedis):
+    """A Redis that can be slow, silent, full and damaged too."""
+
+    def __init__(self, dice: Dice, kept: Kept) -> None:
+        super().__init__(dice)
+        self.keyspace = self._keyspace = _WatchedKeyspace(self._clock, self._publish)
+        self.keyspace.kept = kept
+        self.how = ""
+
+    def receive(self, name: bytes, arguments: Arguments, link: Link, waiting: asyncio.Future[Any]) -> None:
+        """Serve a command, or not."""
+        if self.how == "silent":
+            return
+        if self.how == "full" and name in _WRITES:
+            link.deliver(resolve, waiting, ResponseError("OOM command not allowed when used memory > 'maxmemory'."))
+        elif self.how == "slow":
+            self._loop.call_later(SLOW, super().receive, name, arguments, link, waiting)
+        else:
+            super().receive(name, arguments, link, waiting)

@@ -1,0 +1,286 @@
+"""The world of a plan: who is there, what happens to them, and the end."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from benchmarks._simulated_network import Dice
+
+from ._api import Platform
+from ._callers import Call, carry_out
+from ._loop import WORLD, SimulatedLoop
+from ._network import Network
+from ._owner import Owner
+from ._plan import Action, Plan
+from ._process import Process
+from ._rules import LOGOUT_REACHES_THE_STORE, Watch
+from ._schedule import Party
+from ._stores import InFiles, InMemory, InRedis, Nothing, Plain
+from ._verdict import judge, left_behind, left_open
+
+ACCOUNTS = ("anna", "berta")
+STEP = 1.0
+"""Seconds between two looks at whether all has come to rest."""
+LONGEST = 400.0
+"""Seconds after which everything must have."""
+BURIAL = 8.0
+"""Seconds in which what was cancelled ends: its graces and timeouts."""
+
+
+class World:
+    """Everything that is simulated in one run."""
+
+    def __init__(self, plan: Plan, loop: SimulatedLoop, directory: str) -> None:
+        dice = Dice(plan.seed, -1)
+        self.plan = plan
+        self.loop = loop
+        self.network = Network(loop, Dice(dice.number()))
+        self.platform = Platform(loop, self.network, plan.setting, Dice(dice.number()))
+        self.watch = self.platform.inspector = Watch(plan, loop, self.platform)
+        self.calls: list[Call] = []
+        self.tasks: set[asyncio.Task[None]] = set()
+        self.slept = 0.0
+        self.begun: set[int] = set()
+        self.shared = self._make_store(plan.setting.store, dice, directory)
+        self.processes = [self._make_process(number, dice) for number in range(plan.setting.processes)]
+        loop.after_step = self.watch.look
+
+    def _make_store(self, kind: str, dice: Dice, directory: str) -> Nothing:
+        seed = dice.number()
+        if kind == "memory":
+            return InMemory(self._clock)
+        if kind == "plain":
+            return Plain(self._clock, Dice(seed))
+        if kind == "redis":
+            return InRedis(self.loop, Dice(seed), self.watch.kept)
+        return InFiles(directory) if kind == "file" else Nothing()
+
+    def _clock(self) -> float:
+        return self.loop.now + self.slept
+
+    def _make_process(self, number: int, dice: Dice) -> Process:
+        party, chances = Party(f"process {number}"), Dice(dice.number())
+        with self.loop.acting(party):
+            process = Process(
+                party,
+                self.loop,
+                self.plan.setting,
+                network=self.network,
+                store=self.shared.store_for(party),
+                platform=self.platform,
+                dice=chances,
+                onlooker=self.watch,
+            )
+            for position in range(self.plan.setting.owners):
+                self._make_owner(number * self.plan.setting.owners + position, process)
+        return process
+
+    def _make_owner(self, number: int, process: Process) -> Owner:
+        account = ACCOUNTS[number % self.plan.setting.accounts]
+        owner = Owner(
+            number, account, process=process, setting=self.plan.setting, platform=self.platform, watch=self.watch
+        )
+        process.owners.append(owner)
+        self.watch.owners.append(owner)
+        return owner
+
+    def owner(self, number: int) -> Owner:
+        """The newest with this number."""
+        return [owner for owner in self.watch.owners if owner.number == number][-1]
+
+    # -- actions ----------------------------------------------------------------------------------------------------
+
+    def schedule(self) -> None:
+        """Have all actions happen at their time."""
+        for action in self.plan.actions:
+            self.loop.call_for(WORLD, action.at, self._begin, action)
+
+    def _begin(self, action: Action) -> None:
+        party = WORLD if action.what in OUTSIDE else self.owner(action.owner).process.party
+        self.loop.call_for(party, 0.0, self._act, action)
+
+    def _act(self, action: Action) -> None:
+        self.begun.add(action.number)
+        owner = self.owner(action.owner)
+        if not owner.process.dead:
+            _ACTIONS[action.what](self, action, owner)
+
+    def ask(self, action: Action, owner: Owner) -> None:
+        """Requests, or questions for the token, some of which are cancelled."""
+        for position in range(action.times):
+            call = Call(f"{action.number}-{position}", owner, action, self.loop)
+            self.calls.append(call)
+            self.watch.calls[call.name] = call
+            if call.trouble:
+                self.platform.troubles[call.name] = deque([call.trouble])
+            task = self._start(carry_out(call, self.loop))
+            if action.cancel is not None:
+                timer = self.loop.call_later(action.cancel * (position + 1), _cancel, task, call)
+                task.add_done_callback(lambda _, timer=timer: timer.cancel())  # type: ignore[misc]  # bound in the loop
+
+    def _start(self, work: Any) -> asyncio.Task[None]:
+        task: asyncio.Task[None] = self.loop.create_task(work, name=self.loop.party.name)
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
+        return task
+
+    def revoke(self, _: Action, __: Owner) -> None:
+        """The platform ends all tokens."""
+        self.platform.revoke()
+
+    def rotate(self, _: Action, __: Owner) -> None:
+        """The organization gets another API key."""
+        self.platform.rotate()
+
+    def invalidate(self, _: Action, owner: Owner) -> None:
+        """The application knows that the token is refused."""
+        grant = owner.auth._keeper.held.current
+        if grant is not None and not owner.closed:
+            owner.auth.invalidate(grant.token)
+            owner.left.add(str.__str__(grant.token.value))
+
+    def log_out(self, _: Action, owner: Owner) -> None:
+        """The owner forgets its token, and so does the store."""
+        self._start(self._log_out(owner))
+
+    async def _log_out(self, owner: Owner) -> None:
+        if not owner.closed:
+            texts = self._leave(owner)
+            await owner.auth.logout()
+            if self.watch.calm and any(self.shared.holds(text.encode()) for text in texts):
+                self.watch.broken(LOGOUT_REACHES_THE_STORE, f"{texts} by {owner}")
+
+    def close(self, _: Action, owner: Owner) -> None:
+        """The owner is closed, and another takes its place."""
+        self._start(self._close(owner))
+
+    async def _close(self, owner: Owner) -> None:
+        if not owner.closed:
+            self._leave(owner)
+            owner.closed = True
+            self._make_owner(owner.number, owner.process)
+            await owner.auth.aclose()
+
+    def _leave(self, owner: Owner) -> list[str]:
+        grant = owner.auth._keeper.held.current
+        texts = [] if grant is None else [str.__str__(grant.token.value)]
+        owner.left.update(texts)
+        for other in self.watch.owners:
+            if other.account == owner.account:
+                other.newest = None if other is owner or self.plan.setting.store != "none" else other.newest
+        owner.logged_out_at = self.loop.now
+        owner.rejected_at = -math.inf
+        return texts
+
+    def login_trouble(self, action: Action, _: Owner) -> None:
+        """The next logins go wrong."""
+        self.platform.login_troubles.extend([action.how] * action.times)
+        if action.times > 100:
+            self.loop.call_for(WORLD, action.seconds, self.platform.login_troubles.clear)
+
+    def store_trouble(self, action: Action, _: Owner) -> None:
+        """The store goes wrong."""
+        self.shared.trouble(action.how, action.seconds)
+
+    def pause(self, action: Action, owner: Owner) -> None:
+        """A process stands still."""
+        process = owner.process
+        if not process.party.frozen:
+            process.paused += action.seconds
+            self.loop.freeze(process.party)
+            self.loop.call_for(WORLD, action.seconds, self._wake, process)
+
+    def _wake(self, process: Process) -> None:
+        if not process.dead:
+            self.loop.thaw(process.party)
+
+    def kill(self, _: Action, owner: Owner) -> None:
+        """A process is never heard of again."""
+        process = owner.process
+        process.dead = True
+        self.loop.freeze(process.party)
+        self.shared.kill(process.party)
+
+    def suspend(self, action: Action, owner: Owner) -> None:
+        """The one machine sleeps; where there are more, one of them stands still."""
+        if len(self.processes) > 1 or self.plan.setting.store == "file":
+            self.pause(action._replace(seconds=min(action.seconds, 30.0)), owner)
+            return
+        for other in owner.process.owners:
+            other.slept_in_flight |= other.flight is not None
+        owner.process.slept += action.seconds
+        self.slept += action.seconds
+        self.platform.age(action.seconds)
+        self.shared.sleep(action.seconds)
+
+    def counts(self) -> dict[str, int]:
+        """What happened, in numbers that show whether a run visits what it is made for."""
+        stats = [owner.auth.stats() for owner in self.watch.owners]
+        return {
+            "logins begun": sum(owner.begun for owner in self.watch.owners),
+            "logins that gave a token": sum(owner.succeeded for owner in self.watch.owners),
+            "tokens adopted": sum(one.adopted for one in stats),
+            "tokens renewed ahead": sum(one.refreshes_ahead for one in stats),
+            "requests replayed": sum(one.replays for one in stats),
+            "requests sent": sum(len(call.sendings) for call in self.calls),
+            "store failures": sum(one.store_failures for one in stats),
+        }
+
+    # -- the end ----------------------------------------------------------------------------------------------------
+
+    async def live(self) -> None:
+        """Have everything happen, look at each call's end, and at what is left."""
+        self.schedule()
+        while self.loop.now < LONGEST and not self._at_rest():  # noqa: ASYNC110 - nobody tells when all have come to rest
+            await asyncio.sleep(STEP)
+        for call in self.calls:
+            judge(call, self.watch, self.plan)
+        await asyncio.sleep(STEP)
+        left_open(self.processes, self.watch)
+        for process in self.processes:
+            await self._bury(process)
+        await asyncio.sleep(BURIAL)
+        left_behind(self.loop, [process for process in self.processes if not process.dead], self.shared, self.watch)
+
+    def _at_rest(self) -> bool:
+        if any(call.ended is None and not call.owner.process.dead for call in self.calls):
+            return False
+        return all(action.number in self.begun or self.owner(action.owner).process.dead for action in self.plan.actions)
+
+    async def _bury(self, process: Process) -> None:
+        self.loop.thaw(process.party)
+        for owner in process.owners:
+            owner.closed = True
+        with self.loop.acting(process.party):
+            closing = self.loop.create_task(process.aclose())
+        for task in list(self.tasks):
+            if process.dead and task.get_name() == process.party.name:
+                task.cancel()
+        await closing
+
+
+def _cancel(task: asyncio.Task[None], call: Call) -> None:
+    if not task.done():
+        call.cancelled = True
+        task.cancel()
+
+
+OUTSIDE = ("revoke", "rotate", "login trouble", "store trouble", "pause", "kill", "suspend")
+_ACTIONS: dict[str, Callable[[World, Action, Owner], None]] = {
+    "request": World.ask,
+    "ask": World.ask,
+    "revoke": World.revoke,
+    "rotate": World.rotate,
+    "invalidate": World.invalidate,
+    "log out": World.log_out,
+    "close": World.close,
+    "login trouble": World.login_trouble,
+    "store trouble": World.store_trouble,
+    "pause": World.pause,
+    "kill": World.kill,
+    "suspend": World.suspend,
+}
