@@ -10,7 +10,7 @@ from typing import Any
 from ._soak_course import Found
 from ._soak_owners import POOLED
 
-_ROUGHLY, _SHARE = ("objects", "blocks"), 0.01
+_ROUGHLY, _SHARE = ("objects", "blocks"), 0.02
 """By how much objects and allocated blocks may grow: tables of a fixed size are not all full after the first fifth."""
 _NOT_COMPARED = ("memory",)
 """What the allocator keeps for later says nothing of what is in use; the blocks do."""

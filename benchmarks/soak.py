@@ -105,7 +105,7 @@ def _flatness(verdict: Verdict) -> Table:
     rows = [_course_row(one) for one in sorted(verdict.courses, key=lambda one: (one.measure, one.process))]
     return Table(
         "Under load, each second: the median after the warm-up (second fifth), at the end (last fifth), and the slope.\n"
-        "  Flat: grows by less than 5 % and 3 MB (memory; blocks at rest 1 %), 30 or 50 % (the rest, which follow the traffic; see below).",
+        "  Flat: grows by less than 5 % and 3 MB (memory; blocks at rest 2 %), 30 or 50 % (the rest, which follow the traffic; see below).",
         ("measure, process", "after warm-up", "at the end", "per hour", "verdict"),
         rows,
     )

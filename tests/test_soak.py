@@ -225,8 +225,8 @@ def resting(**gauges: int) -> list[dict[str, Any]]:
 
 
 def test_one_task_more_at_rest_is_noticed() -> None:
-    """Figures at rest are compared to the piece, objects and blocks to one per cent."""
-    rests = [resting(tasks=82, objects=1000, blocks=1000), resting(tasks=83, objects=1010, blocks=1011)]
+    """Figures at rest are compared to the piece, objects and blocks to two per cent."""
+    rests = [resting(tasks=82, objects=100, blocks=100), resting(tasks=83, objects=102, blocks=103)]
     found = Found(rests=rests, redis_clients=[0, 0])
     found.left["tasks"] = 1
     same = {held.measure: held.same for held in compared(found)}
