@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
-
 from ._clock import Clock
 from .errors import CredentialsRejectedError, LoginBudgetExceededError, LoginUnavailableError
 
@@ -42,7 +40,7 @@ class LoginLimits:
         self._rejections = 0
         self._rejected_until = self._unavailable_until = float("-inf")
         # Invariant: the times of the newest `budget` useless logins, oldest first.
-        self._useless: deque[float] = deque(maxlen=self.budget)
+        self._useless: tuple[float, ...] = ()
 
     def check(self, *, needed: bool = False) -> None:
         """Raise the error that stands in the way of a login now, if one does; one *needed* anyway asks no budget."""
@@ -98,7 +96,7 @@ class LoginLimits:
 
     def was_useless(self) -> None:
         """A login's token was refused to a request that the login was made for."""
-        self._useless.append(self._clock())
+        self._useless = (*self._useless, self._clock())[-self.budget :]
 
     def forget(self) -> None:
         """After a logout a rejection is not held against the next login; ``Retry-After`` and the budget are."""

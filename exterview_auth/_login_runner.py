@@ -45,6 +45,8 @@ class Issued(NamedTuple):
 class LoginRunner:
     """Runs a login until it gives a token, fails for good, or has no time left."""
 
+    __slots__ = ("_clock", "_counters", "_limits", "_login", "_longest_pause", "_prepare", "_told")
+
     def __init__(
         self,
         login: Callable[[Token | None], Awaitable[Token]],

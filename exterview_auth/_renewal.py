@@ -17,12 +17,12 @@ SHORTEST_PAUSE = 1.0
 
 
 class RenewalTimer:
-    """Calls a weakly held method when a grant is due; the loop does not keep an owner alive that was dropped."""
+    """Calls *due* with the weakly held *owner* when a grant is due; the loop keeps none alive that was dropped."""
 
-    __slots__ = ("__weakref__", "_clock", "_due", "_handle", "_ticket")
+    __slots__ = ("__weakref__", "_clock", "_due", "_handle", "_owner", "_ticket")
 
-    def __init__(self, due: Callable[[], None], clock: Clock) -> None:
-        self._due: weakref.WeakMethod[Any] = weakref.WeakMethod(due)
+    def __init__(self, owner: object, due: Callable[[Any], None], clock: Clock) -> None:
+        self._owner, self._due = weakref.ref(owner), due
         self._clock = clock
         self._handle: asyncio.TimerHandle | None = None
         self._ticket: object = None
@@ -63,9 +63,9 @@ class RenewalTimer:
         if ticket is not self._ticket:
             return  # of a loop that was left
         self._handle = None
-        due = self._due()
-        if due is not None:
-            due()
+        owner = self._owner()
+        if owner is not None:
+            self._due(owner)
 
 
 def _go_off(timer: weakref.ref[RenewalTimer], ticket: object) -> None:

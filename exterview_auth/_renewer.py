@@ -33,6 +33,24 @@ from .stores import TokenStore
 class Renewer:
     """What happens to one account in the background; `held` is what it leaves for requests."""
 
+    __slots__ = (
+        "__weakref__",
+        "_account",
+        "_clock",
+        "_closing",
+        "_counters",
+        "_guard",
+        "_held",
+        "_hook",
+        "_leaving",
+        "_limits",
+        "_owner",
+        "_saver",
+        "_single",
+        "_supply",
+        "_timer",
+    )
+
     def __init__(
         self,
         login: Callable[[Token | None], Awaitable[Token]],
@@ -61,7 +79,7 @@ class Renewer:
         self._saver = None if self._guard is None else Saver(self._guard, clock, counters, self._supply.is_past)
         self._hook = Hook(on_token)
         self._single = SingleFlight()
-        self._timer = RenewalTimer(self._renew_ahead, clock)
+        self._timer = RenewalTimer(self, Renewer._renew_ahead, clock)
         self._leaving: asyncio.Task[None] | None = None
         self._closing: asyncio.Task[None] | None = None
 

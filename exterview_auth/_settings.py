@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import os
 from collections.abc import Iterable
+from functools import lru_cache
 from pathlib import Path
 from typing import TypeGuard
 
@@ -81,7 +82,13 @@ def checked_origins(endpoint: URL, origins: Iterable[str | URL]) -> frozenset[tu
     """The origins that credentials go to: the endpoint's own and *origins*."""
     if isinstance(origins, str | URL) or not isinstance(origins, Iterable):
         raise ConfigurationError("origins is a list of URLs; put the one that you have into brackets")
-    return frozenset([origin_of(endpoint), *(origin_of(checked_url(origin, "origins")) for origin in origins)])
+    return _together(origin_of(endpoint), *(origin_of(checked_url(origin, "origins")) for origin in origins))
+
+
+@lru_cache
+def _together(*origins: tuple[str, str, int | None]) -> frozenset[tuple[str, str, int | None]]:
+    """One set for the ten thousand owners of one endpoint."""
+    return frozenset(origins)
 
 
 def checked_api_key(key: object) -> str:

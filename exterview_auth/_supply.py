@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 from ._bounded import within
@@ -26,6 +25,19 @@ LOOK_AGAIN = 1.0
 class Supply:
     """One account's tokens to come."""
 
+    __slots__ = (
+        "_asked",
+        "_clock",
+        "_draw",
+        "_limits",
+        "_look_at",
+        "_past",
+        "_policy",
+        "_prepare",
+        "_runner",
+        "trusts_store",
+    )
+
     def __init__(
         self,
         runner: LoginRunner,
@@ -43,13 +55,13 @@ class Supply:
         self._policy = policy
         self._clock = clock
         self._draw = draw
-        self._past: deque[str] = deque(maxlen=REMEMBERED_TEXTS)
+        self._past: tuple[str, ...] = ()
         self.trusts_store = True
         """False after a logout that the store did not hear of, until the next token of our own."""
 
     def never_again(self, token: Token) -> None:
         """*token* was refused, replaced or logged out: it is not taken from the store any more."""
-        self._past.append(token.value)
+        self._past = (*self._past, token.value)[-REMEMBERED_TEXTS:]
 
     def is_past(self, text: str) -> bool:
         """Whether this owner has had the token and is done with it: what the store holds is older than its own."""

@@ -23,7 +23,7 @@ class Owner:
     def __init__(self) -> None:
         self.times: list[float] = []
         self.seen: list[str] = []
-        self.timer = RenewalTimer(self.due, now)
+        self.timer = RenewalTimer(self, Owner.due, now)
 
     def due(self) -> None:
         self.times.append(now())
@@ -189,4 +189,4 @@ def test_a_handle_of_another_loop_is_let_go_untouched() -> None:
 def test_arming_needs_a_loop() -> None:
     """Outside any loop there is nothing to go off in."""
     with pytest.raises(RuntimeError, match="no running event loop"):
-        RenewalTimer(Owner().due, lambda: 0.0).arm(grant(1))
+        RenewalTimer(Owner(), Owner.due, now).arm(grant(1))
