@@ -5,23 +5,18 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 
 Clock = Callable[[], float]
 
-if hasattr(time, "CLOCK_BOOTTIME"):
+boot_time: Clock
+"""Seconds, without a call of Python's own around the system's: requests read it."""
 
-    def boot_time() -> float:
-        """Seconds on Linux's ``CLOCK_BOOTTIME``, see ``clock_gettime(2)``."""
-        return time.clock_gettime(time.CLOCK_BOOTTIME)
-
-elif sys.platform == "darwin":  # pragma: no cover - another operating system
-
-    def boot_time() -> float:
-        """Seconds on macOS' ``CLOCK_MONOTONIC``, which goes on in sleep (``time.monotonic`` there does not)."""
-        return time.clock_gettime(time.CLOCK_MONOTONIC)
-
-else:  # pragma: no cover - another operating system
-
-    def boot_time() -> float:
-        """Seconds on the monotonic clock (on Windows it goes on in sleep)."""
-        return time.monotonic()
+if hasattr(time, "CLOCK_BOOTTIME"):  # Linux, see clock_gettime(2)
+    boot_time = partial(time.clock_gettime, time.CLOCK_BOOTTIME)
+elif (
+    sys.platform == "darwin"
+):  # pragma: no cover - another operating system, where time.monotonic stands still in sleep
+    boot_time = partial(time.clock_gettime, time.CLOCK_MONOTONIC)
+else:  # pragma: no cover - another operating system (on Windows it goes on in sleep)
+    boot_time = time.monotonic

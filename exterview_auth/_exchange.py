@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import math
 from typing import NamedTuple
 
 from aiohttp import ClientConnectionError, ClientHandlerType, ClientRequest, ClientResponse, hdrs
@@ -45,75 +44,116 @@ class Manner(NamedTuple):
     remake: BodyFactory | None = None
 
 
-class _Refusal(NamedTuple):
-    """A refused sending: with a grant that the request had waited for, and of a request that had been refused before."""
+BY_STATUS = Manner()
+"""The usual one: status 401 is a refusal, and the body can be sent again or not."""
+
+
+class _Sending(NamedTuple):
+    """An answer, and the grant that the request went out with in the end."""
 
     response: ClientResponse
     grant: Grant
-    waited: bool
-    again: bool = False
 
 
 class Exchange:
-    """The middleware proper, on the hot path: no lock, no store, no task, no log call, and no clock that is not needed."""
+    """
+    The middleware proper.
 
-    __slots__ = ("_api_key", "_bond", "_clock", "_crowd", "_held", "_keeper", "origins")
+    A call is the hot path, of few steps: no lock, no store, no task, no log call, and no clock that is not needed. What is not
+    as usual goes the long way round, `_run`.
+    """
 
-    def __init__(self, keeper: Keeper, origins: Origins, api_key: ApiKey, *, clock: Clock) -> None:
+    __slots__ = ("_api_key", "_bond", "_clock", "_crowd", "_held", "_keeper", "_manner", "_origins")
+
+    def __init__(self, keeper: Keeper, origins: Origins, api_key: ApiKey, manner: Manner, *, clock: Clock) -> None:
         self._keeper = keeper
         self._held = keeper.held
         self._bond = keeper.bond
         self._api_key = api_key
+        self._manner = manner
         self._clock = clock
         self._crowd = Crowd()
-        self.origins = origins
+        self._origins = origins
 
-    async def run(self, request: ClientRequest, handler: ClientHandlerType, manner: Manner) -> ClientResponse:
-        """The answer to *request*, sent again where that helps."""
-        origins = self.origins
-        hop = origins.redirected and origins.is_hop(request)
-        if request.url is not origins.last_url and not origins.own(request.url):
-            return await self._pass_through(request, handler, hop=hop)
-        held = self._held
-        grant, until = held.current, held.fresh_until
-        if grant is None or request.loop is not self._bond.loop or (until != math.inf and self._clock() >= until):
-            seen = held.issued
-            grant = await self._obtain(request)
-        else:
-            seen = grant.number
-        response, grant = await self._send(request, handler, grant)
-        if response.status < _REDIRECTS and manner.is_unauthorized is None:
+    async def __call__(self, request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
+        """Send *request*, with credentials if it goes to one of the origins; the answer to its last sending."""
+        held, crowd = self._held, self._crowd
+        grant, until = held.express, held.express_until
+        if (
+            grant is None
+            or request.session is not crowd.session
+            or (under_way := crowd.under_way) >= crowd.room
+            or (request.url is not self._origins.last_url and not self._origins.own(request.url))
+            or (until is not None and self._clock() >= until)
+        ):
+            return await self._run(request, handler, self._manner)
+        self._sign(request, grant)
+        crowd.under_way = under_way + 1
+        try:
+            response = await handler(request)
+        finally:
+            crowd.under_way -= 1
+        if response.status < _REDIRECTS:
             grant.served = grant.serving = True
             return response
-        if not await self._refused(request, response, grant, manner):
-            return response
-        return await self._replay(request, handler, manner, _Refusal(response, grant, waited=grant.number > seen))
+        sending = _Sending(response, grant)
+        return await self._settle(request, handler, BY_STATUS, sending, grant.number)
 
-    async def _send(
-        self, request: ClientRequest, handler: ClientHandlerType, grant: Grant
-    ) -> tuple[ClientResponse, Grant]:
-        """The answer, and the grant that the request went out with in the end."""
-        self._sign(request, grant)
+    async def _run(
+        self, request: ClientRequest, handler: ClientHandlerType, manner: Manner, seen: int | None = None
+    ) -> ClientResponse:
+        hop = self._origins.redirected and self._origins.is_hop(request)
+        if not self._origins.own(request.url):
+            return await self._pass_through(request, handler, hop=hop)
+        if seen is None:
+            seen = self._held.issued
+        grant = self._held.ready
+        if grant is None or request.loop is not self._bond.loop:
+            if self._held.fresh is None:
+                with self._keeper.seat() as landing:
+                    await landing
+            grant = await self._keeper.obtain()
+            _require_open(request)
+        if self._manner is BY_STATUS and not self._origins.redirected:
+            self._held.open_express()
+        sending = await self._send(request, handler, grant)
+        return await self._settle(request, handler, manner, sending, seen)
+
+    async def _settle(
+        self, request: ClientRequest, handler: ClientHandlerType, manner: Manner, sending: _Sending, seen: int
+    ) -> ClientResponse:
+        """The answer to *request*, which began when *seen* grants had been issued; sent again where that helps."""
+        again = repeated = False
+        while await self._refused(request, sending, manner) and not repeated:
+            grant = await self._newer(
+                request, manner, sending, waited=again or sending.grant.number > seen, again=again
+            )
+            if grant is None:
+                break
+            again, repeated = True, grant is sending.grant
+            self._keeper.counters.replays += 1
+            sending = await self._send(request, handler, grant)
+        return sending.response
+
+    async def _send(self, request: ClientRequest, handler: ClientHandlerType, grant: Grant) -> _Sending:
         crowd = self._crowd
+        self._sign(request, grant)
         crowd.under_way += 1
         try:
-            if request.session is crowd.session and crowd.under_way <= crowd.room:
-                return await handler(request), grant
-            if not crowd.may_queue(request.session):
-                return await handler(request), grant
-            return await self._queue(request, handler, grant)
+            if crowd.may_queue(request.session):
+                return await self._queue(request, handler, grant)
+            return _Sending(await handler(request), grant)
         finally:
             crowd.under_way -= 1
 
-    async def _queue(
-        self, request: ClientRequest, handler: ClientHandlerType, grant: Grant
-    ) -> tuple[ClientResponse, Grant]:
+    async def _queue(self, request: ClientRequest, handler: ClientHandlerType, grant: Grant) -> _Sending:
         while True:
             ticket = Ticket(request, grant, self._held, self._sign)
             try:
-                return await handler(request), ticket.grant
+                return _Sending(await handler(request), ticket.grant)
             except OutdatedError:
-                grant = await self._obtain(request)
+                grant = await self._keeper.obtain()
+                _require_open(request)
                 self._sign(request, grant)
             finally:
                 ticket.withdraw()
@@ -126,28 +166,17 @@ class Exchange:
             headers[_CONTENT_TYPE] = "application/json"
         grant.asked = True
 
-    async def _replay(
-        self, request: ClientRequest, handler: ClientHandlerType, manner: Manner, refusal: _Refusal
-    ) -> ClientResponse:
-        while True:
-            grant = await self._newer(request, manner, refusal)
-            if grant is None:
-                return refusal.response
-            self._keeper.counters.replays += 1
-            response, sent_with = await self._send(request, handler, grant)
-            if not await self._refused(request, response, sent_with, manner) or grant is refusal.grant:
-                return response
-            refusal = _Refusal(response, sent_with, waited=True, again=True)
-
-    async def _refused(self, request: ClientRequest, response: ClientResponse, grant: Grant, manner: Manner) -> bool:
-        test = manner.is_unauthorized
+    async def _refused(self, request: ClientRequest, sending: _Sending, manner: Manner) -> bool:
+        test, (response, grant) = manner.is_unauthorized, sending
         refused = response.status == UNAUTHORIZED if test is None else await _verdict(test, response)
         if not refused and response.status in _ACCEPTING:
             grant.served = grant.serving = True
-            self.origins.note_redirect(request, response)
+            self._note_redirect(request, response)
         return refused
 
-    async def _newer(self, request: ClientRequest, manner: Manner, refusal: _Refusal) -> Grant | None:
+    async def _newer(
+        self, request: ClientRequest, manner: Manner, refused: _Sending, *, waited: bool, again: bool
+    ) -> Grant | None:
         """
         The grant to send *request* again with, its body whole and the refusal's connection given back.
 
@@ -155,8 +184,8 @@ class Exchange:
         where the API key has changed.
         """
         keeper = self._keeper
-        response, grant = refusal.response, refusal.grant
-        if keeper.inside_login or not keeper.refuse(grant, waited=refusal.waited, again=refusal.again):
+        response, grant = refused
+        if keeper.inside_login or not keeper.refuse(grant, waited=waited, again=again):
             return None
         keeper.renew_soon()
         if manner.remake is None and not can_be_sent_again(request):
@@ -164,19 +193,14 @@ class Exchange:
         if await has_written(request, response):
             return None
         kept = await set_aside(request, response)
-        newer = await self._obtain(request, grant)
+        newer = await keeper.obtain(grant)
+        _require_open(request)
         if newer is grant and kept and self._api_key.value == request.headers[_X_API_KEY]:
             return None
         if manner.remake is not None:
             await replace(request, manner.remake)
         request.update_expect_continue()
         return newer
-
-    async def _obtain(self, request: ClientRequest, refused: Grant | None = None) -> Grant:
-        grant = await self._keeper.obtain(refused)
-        if request.session.closed:
-            raise ClientConnectionError("the session was closed while this request waited for a token")
-        return grant
 
     async def _pass_through(self, request: ClientRequest, handler: ClientHandlerType, *, hop: bool) -> ClientResponse:
         if hop:
@@ -186,8 +210,23 @@ class Exchange:
                     request.headers.popall(name, None)
         response = await handler(request)
         if hop:
-            self.origins.note_redirect(request, response)
+            self._note_redirect(request, response)
         return response
+
+    def _note_redirect(self, request: ClientRequest, response: ClientResponse) -> None:
+        self._origins.note_redirect(request, response)
+        if self._origins.redirected:
+            self._held.express = None
+
+
+def _require_open(request: ClientRequest) -> None:
+    if request.session.closed:
+        raise closed_meanwhile()
+
+
+def closed_meanwhile() -> ClientConnectionError:
+    """The session's owner has closed it; aiohttp would say so by an assertion."""
+    return ClientConnectionError("the session was closed while this request waited for a token")
 
 
 async def _verdict(test: IsUnauthorized, response: ClientResponse) -> bool:

@@ -11,7 +11,7 @@ from ._grant import Grant
 class Held:
     """One account's current grant. Every change is one synchronous step."""
 
-    __slots__ = ("_clock", "current", "fresh_until", "issued")
+    __slots__ = ("_clock", "current", "express", "express_until", "fresh_until", "issued")
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -20,11 +20,24 @@ class Held:
         self.current: Grant | None = None
         self.fresh_until = -math.inf
         self.issued = 0
+        # Invariant: `express` is missing, or `current` and `ready` until `express_until`; who opens it answers for all else.
+        self.express: Grant | None = None
+        self.express_until: float | None = None
 
     @property
     def living(self) -> Grant | None:
         """The grant unless it is dead; whether it is too old, only the API can tell."""
         return None if self.current is None or self.current.dead else self.current
+
+    @property
+    def ready(self) -> Grant | None:
+        """The grant, where a request may be signed with it without asking anybody."""
+        return self.current if self._clock() < self.fresh_until else None
+
+    def open_express(self) -> None:
+        """Let requests be signed with the current grant and ask nothing but the time, until there is a change."""
+        self.express = grant = self.ready
+        self.express_until = None if grant is None or grant.expires == math.inf else grant.expires
 
     @property
     def fresh(self) -> Grant | None:
@@ -39,11 +52,13 @@ class Held:
         grant.lasting = self._clock() < grant.expires
         self.current = grant
         self.fresh_until = grant.expires
+        self.express = None
 
     def watch(self, grant: Grant) -> None:
         """Have the next request ask for *grant*, although it is fresh: nobody did when its renewal was due."""
         grant.overdue = True
         self.fresh_until = -math.inf
+        self.express = None
 
     def unwatch(self, grant: Grant) -> None:
         """Somebody has asked."""
@@ -55,6 +70,7 @@ class Held:
         if self.current is not None:
             self.current.dead = True
         self.fresh_until = -math.inf
+        self.express = None
 
     def revive(self) -> None:
         """There is nothing newer than the current grant: it is sent again, and only the API can tell whether it serves."""
@@ -66,4 +82,5 @@ class Held:
 
     def forget(self) -> None:
         """There is no token any more."""
-        self.current, self.fresh_until = None, -math.inf
+        self.current = self.express = None
+        self.fresh_until = -math.inf

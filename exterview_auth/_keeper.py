@@ -22,7 +22,7 @@ from ._login_limits import LoginLimits
 from ._login_runner import DEFAULTS, Policy
 from ._loop_bond import LoopBond
 from ._renewer import Renewer
-from ._single_flight import Flight
+from ._single_flight import Seat
 from ._stats import Counters, Stats
 from ._token import Token
 from .errors import ClosedError, ExterviewAuthError, LoggedOutError
@@ -37,6 +37,8 @@ class Keeper:
     *prepare* is awaited before each look for a token. *store* and *account* name the shared entry. *clock* and *draw* (by
     default the module's: a fork draws anew) may be injected. *owner* gives what is to be kept alive while a login runs.
     """
+
+    __slots__ = ("_account", "_closed", "_limits", "_renewer", "_retired", "bond", "counters", "held")
 
     def __init__(
         self,
@@ -88,15 +90,27 @@ class Keeper:
             if grant is not None and grant is not refused:
                 self._renewer.asked(grant)
                 return grant
-            flight = self._renewer.flight(refused=refused is not None and grant is refused)
-            await self._wait_for(flight)
+            seat = self.seat(refused)
+            with seat as landing:
+                await landing
             grant = self.held.current
-            if grant is not None and (flight.unchanged if grant is refused else not grant.dead):
+            if grant is not None and (seat.flight.unchanged if grant is refused else not grant.dead):
                 if held_up or not grant.lasting or self.held.fresh is grant:
                     return grant
                 held_up = True  # by the store or the hook, for longer than its token lives
             elif grant is not None and grant.dead and not grant.served:
                 self._note_useless(grant)
+
+    def seat(self, refused: Grant | None = None, *, until: float | None = None) -> Seat:
+        """
+        A seat in the flight for a grant, which is begun if there is none; `obtain` says, after it, whether there is one now.
+
+        Also where there is one, *refused*, that is of no use to the caller. Raises what forbids a login.
+        """
+        self._enter()
+        flight = self._renewer.flight(refused=refused is not None and self.held.fresh is refused)
+        self.counters.waiting_peak = max(self.counters.waiting_peak, flight.waiting + 1)
+        return Seat(flight, until)
 
     def refuse(self, grant: Grant, *, waited: bool, again: bool = False) -> bool:
         """
@@ -216,10 +230,6 @@ class Keeper:
     def _stay(self) -> None:
         if not self.bond.entered():
             self._renewer.change_loop()
-
-    async def _wait_for(self, flight: Flight) -> None:
-        self.counters.waiting_peak = max(self.counters.waiting_peak, flight.waiting + 1)
-        await flight.join()
 
     def _kill(self, grant: Grant) -> None:
         if not grant.dead:

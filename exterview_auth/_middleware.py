@@ -6,17 +6,17 @@ import inspect
 import os
 import warnings
 import weakref
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any, NoReturn, Self
 
-from aiohttp import ClientHandlerType, ClientMiddlewareType, ClientRequest, ClientResponse, ClientSession
+from aiohttp import ClientMiddlewareType, ClientSession
 from yarl import URL
 
 from ._api_key import ApiKey, ApiKeySource
 from ._clock import boot_time
 from ._environment import arguments_from
-from ._exchange import Exchange, Manner
+from ._exchange import BY_STATUS, Exchange, Manner
 from ._hook import OnToken
 from ._keeper import Keeper
 from ._login_call import LoginCall
@@ -25,13 +25,14 @@ from ._origins import Origins
 from ._refusal import IsUnauthorized
 from ._secret import Secret, refuse_pickling
 from ._settings import PRODUCTION, checked_account, checked_policy, endpoint_url
+from ._single_flight import Seat
 from ._stats import Stats
 from ._token import Token
 from .errors import ConfigurationError
 from .stores import TokenStore
 
 
-class ExterviewAuth:
+class ExterviewAuth(Exchange):
     """
     The owner of one account's token, and an aiohttp client middleware.
 
@@ -54,6 +55,8 @@ class ExterviewAuth:
 
     Raises `ConfigurationError` for every argument that cannot be right, before anything is sent.
     """
+
+    __slots__ = ("__weakref__", "_account", "_endpoint", "_keep")
 
     def __init__(
         self,
@@ -78,24 +81,24 @@ class ExterviewAuth:
         if store is not None and (isinstance(store, type) or not isinstance(store, TokenStore)):
             raise ConfigurationError(f"store has the methods load, save, delete and lock, not {_named(store)}")
         self._account = checked_account(account, login, shared=store is not None)
-        self._api_key = ApiKey(api_key)
+        key = ApiKey(api_key)
         policy = checked_policy(login_timeout, refresh_ahead, max_logins)
         call = LoginCall(
-            login, api_key=self._api_key, endpoint=self._endpoint, session=login_session, timeout=policy.login_timeout
+            login, api_key=key, endpoint=self._endpoint, session=login_session, timeout=policy.login_timeout
         )
-        self._keeper = Keeper(
+        keeper = Keeper(
             call,
             policy=policy,
             store=store,
             account=f"{self._endpoint.origin()}|{self._account}",
-            prepare=self._api_key.read,
+            prepare=key.read,
             on_token=on_token,
             clock=boot_time,
-            owner=partial(_at_work, weakref.ref(self)),
+            owner=_AtWork(self),
         )
         self._keep: Callable[[ExterviewAuth], None] | None = None
-        self._exchange = Exchange(self._keeper, Origins(self._endpoint, origins), self._api_key, clock=boot_time)
-        self._manner = Manner(is_unauthorized)
+        manner = BY_STATUS if is_unauthorized is None else Manner(is_unauthorized)
+        super().__init__(keeper, Origins(self._endpoint, origins), key, manner, clock=boot_time)
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None, **overrides: Any) -> Self:
@@ -112,11 +115,7 @@ class ExterviewAuth:
             raise ConfigurationError(f"ExterviewAuth has no argument {unknown[0]!r}; see help(ExterviewAuth)")
         return cls(**arguments_from(os.environ if environ is None else environ, overrides))
 
-    # -- as a middleware --------------------------------------------------------------------------------------------
-
-    def __call__(self, request: ClientRequest, handler: ClientHandlerType) -> Coroutine[Any, Any, ClientResponse]:
-        """Send *request*, with credentials if it goes to one of the origins; the answer to its last sending."""
-        return self._exchange.run(request, handler, self._manner)
+    # -- what it is for --------------------------------------------------------------------------------------------
 
     @property
     def endpoint(self) -> URL:
@@ -128,14 +127,9 @@ class ExterviewAuth:
         """The account's name, or the login's own identity, or nothing."""
         return self._account
 
-    def in_manner(self, manner: Manner) -> ClientMiddlewareType:
-        """The middleware for requests with an own refusal test or body factory."""
-        return partial(self._run, manner=manner)
-
-    def _run(
-        self, request: ClientRequest, handler: ClientHandlerType, manner: Manner
-    ) -> Coroutine[Any, Any, ClientResponse]:
-        return self._exchange.run(request, handler, manner)
+    def in_manner(self, manner: Manner, seen: int | None = None) -> ClientMiddlewareType:
+        """The middleware for requests with an own refusal test or body factory, or that began when *seen* were `issued`."""
+        return partial(self._run, manner=manner, seen=seen)
 
     @property
     def manner(self) -> Manner:
@@ -144,7 +138,21 @@ class ExterviewAuth:
 
     def owns(self, url: URL) -> bool:
         """Whether credentials go to *url*."""
-        return self._exchange.origins.own(url)
+        return self._origins.own(url)
+
+    @property
+    def waits(self) -> bool:
+        """Whether a request would have to wait for a token now."""
+        return self._held.express is None and self._held.fresh is None
+
+    @property
+    def issued(self) -> int:
+        """How many tokens there have been."""
+        return self._held.issued
+
+    def seat(self, until: float | None) -> Seat:
+        """A seat for one who waits for a token; see `Keeper.seat`."""
+        return self._keeper.seat(until=until)
 
     # -- for other transports ---------------------------------------------------------------------------------------
 
@@ -223,12 +231,16 @@ class ExterviewAuth:
         refuse_pickling(self)
 
 
-def _at_work(reference: weakref.ref[ExterviewAuth]) -> ExterviewAuth | None:
-    """The owner, whose login begins now; who wants to keep it is told."""
-    owner = reference()
-    if owner is not None and owner._keep is not None:  # noqa: SLF001 - the owner's own part, without a reference to it
-        owner._keep(owner)  # noqa: SLF001 - as above
-    return owner
+class _AtWork(weakref.ref["ExterviewAuth"]):
+    """The owner, if there is one, as asked for when its login begins; who wants to keep it is told."""
+
+    __slots__ = ()
+
+    def __call__(self) -> ExterviewAuth | None:
+        owner = super().__call__()
+        if owner is not None and owner._keep is not None:  # noqa: SLF001 - the owner's own part, without a reference to it
+            owner._keep(owner)  # noqa: SLF001 - as above
+        return owner
 
 
 def _named(value: object) -> str:

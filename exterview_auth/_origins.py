@@ -25,23 +25,26 @@ class Origins:
     A client middleware runs once per hop, and sees the redirect's answer: the next request of the same chain is the hop.
     """
 
-    __slots__ = ("_leading_to", "_ours", "last_url", "redirected")
+    __slots__ = ("_last", "_leading_to", "_ours", "last_url", "redirected")
 
     def __init__(self, endpoint: URL, more: Iterable[str | URL]) -> None:
         self._ours = checked_origins(endpoint, more)
+        # Invariant: credentials may go to `last_url`; `_last` is its scheme, host and port as they are written.
         self.last_url: URL | None = None
+        self._last: tuple[str, str | None, int | None] | None = None
         # Invariant: a chain is in here from a redirect's answer until its hop; `redirected` unless there is none. The chain
         # is held, so that no other has its number.
         self._leading_to: dict[int, tuple[object, Origin]] = {}
         self.redirected = False
 
     def own(self, url: URL) -> bool:
-        """Whether credentials may go to *url*. The answer for the newest URL object is remembered."""
+        """Whether credentials may go to *url*. The answer for the newest URL is remembered."""
         if url is self.last_url:
             return True
-        if origin_of(url) not in self._ours:
+        written = url.scheme, url.raw_host, url.port
+        if written != self._last and origin_of(url) not in self._ours:
             return False
-        self.last_url = url
+        self.last_url, self._last = url, written
         return True
 
     def is_hop(self, request: ClientRequest) -> bool:
@@ -52,8 +55,10 @@ class Origins:
 
     def note_redirect(self, request: ClientRequest, response: ClientResponse) -> None:
         """Remember where *response* leads, if it is a redirect."""
+        if response.status not in REDIRECTS:
+            return
         location = response.headers.get(hdrs.LOCATION) or response.headers.get(hdrs.URI)
-        if response.status not in REDIRECTS or location is None:
+        if location is None:
             return
         led_to = origin_after(request.url, location)
         if led_to is None:

@@ -59,7 +59,7 @@ class Crowd:
         # Invariant: requests whose answer has not begun, of all sessions; each is counted and uncounted once.
         self.under_way = 0
         self.session: ClientSession | None = None
-        self.room = math.inf
+        self.room: float = math.inf
 
     def may_queue(self, session: ClientSession) -> bool:
         """Whether a request of *session* that is under way may have to queue; looks at its connector's limits first."""
@@ -72,4 +72,4 @@ def _room_of(session: ClientSession) -> float:
     """Half of the connector's limit: answers that are still being read, and other users, need connections too."""
     connector = session.connector
     limits = (connector.limit, connector.limit_per_host) if connector is not None else ()
-    return min((limit / 2 for limit in limits if limit), default=math.inf)
+    return min((limit // 2 for limit in limits if limit), default=math.inf)

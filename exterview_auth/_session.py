@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +13,7 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from . import _body, _graphql
-from ._exchange import Manner
+from ._exchange import Manner, closed_meanwhile
 from ._middleware import ExterviewAuth
 from ._refusal import or_unauthenticated
 from ._session_twin import own_middlewares, twin_of
@@ -130,20 +132,54 @@ class AuthSession:
     # -- inside -----------------------------------------------------------------------------------------------------
 
     def _send(self, method: str, url: str | URL, options: Any, manner: Manner | None = None) -> _RequestContextManager:
-        target = self._resolved(url)
-        data = options.get("data")
-        if _body.is_factory(data):
-            return _RequestContextManager(self._send_made(method, target, options, data, manner))
-        self._name_json(target, options)
-        options["middlewares"] = self._middlewares(options.get("middlewares"), manner)
+        target, data = self._resolved(url), options.get("data")
+        if data is not None:
+            if _body.is_factory(data):
+                return _RequestContextManager(self._send_made(method, target, options, data, manner))
+            self._name_json(target, options, data)
+        chain = self._middlewares(options.pop("middlewares", None), manner)
+        if len(chain) == 1 and self._auth.waits and self._may_wait(target):
+            return _RequestContextManager(self._send_later(method, target, options, manner))
+        options["middlewares"] = chain
         return self._session.request(method, target, **options)
+
+    def _may_wait(self, url: URL) -> bool:
+        """Whether *url* gets a token, and nobody looks at its request meanwhile."""
+        return not (self._session.closed or self._session.trace_configs) and self._owns(url)
+
+    async def _send_later(self, method: str, url: URL, options: Any, manner: Manner | None) -> ClientResponse:
+        """Waiting takes a third of the memory before aiohttp makes the request; it is part of the request's time all the same."""
+        until, seen = self._until(options), self._auth.issued
+        with self._auth.seat(until) as landing:
+            await landing
+        if self._session.closed:
+            raise closed_meanwhile()
+        if until is not None:
+            options["timeout"] = _ending(until, self._timeout_of(options))
+        options["middlewares"] = (self._auth.in_manner(manner or self._auth.manner, seen),)
+        return await self._session.request(method, url, **options)
+
+    def _until(self, options: Any) -> float | None:
+        """The loop's time at which the request is to end, on the full second where it is far away, as for aiohttp."""
+        timeout = self._timeout_of(options)
+        total = self._total_of(timeout)
+        if total is None:
+            return None
+        until = asyncio.get_running_loop().time() + total
+        far = timeout.ceil_threshold if isinstance(timeout, ClientTimeout) else ClientTimeout().ceil_threshold
+        return math.ceil(until) if total >= far else until
 
     async def _send_made(
         self, method: str, url: URL, options: Any, factory: _body.BodyFactory, manner: Manner | None
     ) -> ClientResponse:
-        first = await _body.first_made_by(factory, self._total_of(options.get("timeout", self._session.timeout)))
+        first = await _body.first_made_by(factory, self._total_of(self._timeout_of(options)))
         manner = (manner or self._auth.manner)._replace(remake=factory)
         return await self._send(method, url, {**options, "data": first}, manner)
+
+    def _timeout_of(self, options: Any) -> ClientTimeout | float | None:
+        timeout: ClientTimeout | float | None = options.get("timeout", self._session.timeout)
+        # aiohttp's own default says by an object of its own that nothing was given.
+        return timeout if isinstance(timeout, ClientTimeout | float | int | None) else self._session.timeout
 
     @staticmethod
     def _total_of(timeout: ClientTimeout | float | None) -> float | None:
@@ -157,10 +193,12 @@ class AuthSession:
             return target
         return self._auth.endpoint.join(target)
 
-    def _name_json(self, url: URL, options: Any) -> None:
-        data = options.get("data")
+    def _owns(self, url: URL) -> bool:
+        return self._auth.owns(self._session._build_url(url))  # noqa: SLF001 - as above
+
+    def _name_json(self, url: URL, options: Any, data: object) -> None:
         # Without a body, or with `json=`, the middleware and aiohttp name it.
-        if data is None or not _body.is_json(data) or not self._auth.owns(self._session._build_url(url)):  # noqa: SLF001 - as above
+        if not _body.is_json(data) or not self._owns(url):
             return
         headers = CIMultiDict(options.get("headers") or {})
         if hdrs.CONTENT_TYPE not in headers and hdrs.CONTENT_TYPE not in self._session.headers:
@@ -171,8 +209,8 @@ class AuthSession:
         self, given: Sequence[ClientMiddlewareType] | None, manner: Manner | None
     ) -> tuple[ClientMiddlewareType, ...]:
         """The request's or the session's own, and ours as the innermost."""
-        own = self._own if given is None else given
         innermost = self._auth if manner is None else self._auth.in_manner(manner)
+        own = self._own if given is None else given
         if not own:
             return (innermost,)
         return (*(middleware for middleware in own if middleware is not self._auth), innermost)
@@ -188,3 +226,17 @@ class AuthSession:
 
     def __repr__(self) -> str:
         return f"AuthSession({self._session!r}, {self._auth!r})"
+
+
+def _ending(until: float, timeout: ClientTimeout | float | None) -> ClientTimeout:
+    """*timeout*, but ending at the loop's time *until*; if that is over, at once (zero would be never)."""
+    left = max(until - asyncio.get_running_loop().time(), 1e-9)
+    if not isinstance(timeout, ClientTimeout):
+        return ClientTimeout(total=left)
+    return ClientTimeout(
+        total=left,
+        connect=timeout.connect,
+        sock_read=timeout.sock_read,
+        sock_connect=timeout.sock_connect,
+        ceil_threshold=timeout.ceil_threshold,
+    )

@@ -12,7 +12,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine
 from contextvars import Context, ContextVar
-from itertools import islice
 from typing import Any
 
 from ._bounded import CANCEL_GRACE, cancel_and_wait
@@ -27,51 +26,106 @@ LONGEST_CANCELLING = 3 * CANCEL_GRACE
 _CANCELLED = LoginError("the login was cancelled; the next request makes another")
 
 
+class _Row:
+    """Those who wait for a flight until the same time: they share its timer."""
+
+    __slots__ = ("_timer", "seats")
+
+    def __init__(self, until: float | None, loop: asyncio.AbstractEventLoop) -> None:
+        self.seats: set[asyncio.Future[bool]] = set()
+        self._timer = None if until is None else loop.call_at(until, self._time_is_over, context=Context())
+
+    def wake(self, *, landed: bool) -> None:
+        for seat in self.seats:
+            if not seat.done():
+                seat.set_result(landed)
+
+    def close(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _time_is_over(self) -> None:
+        self.wake(landed=False)
+
+
+class Seat:
+    """
+    One who waits for *flight*: ``with seat as landing: await landing``, which costs thousands who wait no coroutine more.
+
+    At its end it raises the caller's own copy of the flight's error, or ``TimeoutError`` if its time came first.
+    """
+
+    __slots__ = ("_landing", "_until", "flight")
+
+    def __init__(self, flight: Flight, until: float | None) -> None:
+        self.flight = flight
+        self._until = until
+
+    def __enter__(self) -> asyncio.Future[bool]:
+        self._landing = self.flight.take(self._until)
+        return self._landing
+
+    def __exit__(self, failed: type[BaseException] | None, *_: object) -> None:
+        self.flight.leave(self._landing, self._until)
+        if failed is not None:
+            return
+        if not self._landing.result():
+            raise TimeoutError
+        if self.flight.error is not None:
+            raise self.flight.error.for_another_caller()
+
+
 class Flight:
     """One run of the work, and those who wait for it."""
 
-    __slots__ = ("_task", "_waiters", "error", "landed", "unchanged")
+    __slots__ = ("_loop", "_rows", "_task", "error", "landed", "unchanged", "waiting")
 
     def __init__(self) -> None:
-        # Invariant: a future is in here exactly while its waiter is suspended; only `land` resolves one.
-        self._waiters: set[asyncio.Future[None]] = set()
+        # Invariant: a future is in a row exactly while its waiter is suspended, and counted in `waiting`; a row with none is
+        # taken away. Only the landing and the row's time resolve one.
+        self._rows: dict[float | None, _Row] = {}
+        self.waiting = 0
+        self._loop = asyncio.get_running_loop()
         self._task: asyncio.Task[None] | None = None
         self.landed = False
         self.error: ExterviewAuthError | None = None
         self.unchanged = False
 
     @property
-    def waiting(self) -> int:
-        """How many wait for it now."""
-        return len(self._waiters)
-
-    @property
     def contains_caller(self) -> bool:
         """Whether the calling code is part of this flight's unfinished work (a task that outlives it is not)."""
         return not self.landed and self in _inside.get(())
 
-    async def join(self) -> None:
-        """Wait for the landing; raises the caller's own copy of the flight's error."""
-        if not self.landed:
-            future = asyncio.get_running_loop().create_future()
-            self._waiters.add(future)
-            try:
-                await future
-            finally:
-                self._waiters.discard(future)
-        if self.error is not None:
-            raise self.error.for_another_caller()
+    def take(self, until: float | None) -> asyncio.Future[bool]:
+        """A future that becomes true at the landing, and false where the loop's time *until* comes first."""
+        seat: asyncio.Future[bool] = self._loop.create_future()
+        if self.landed:
+            seat.set_result(True)
+        row = self._rows.get(until)
+        if row is None:
+            row = self._rows[until] = _Row(until, self._loop)
+        row.seats.add(seat)
+        self.waiting += 1
+        return seat
+
+    def leave(self, seat: asyncio.Future[bool], until: float | None) -> None:
+        """Whoever took *seat* waits no longer."""
+        row = self._rows[until]
+        row.seats.remove(seat)
+        self.waiting -= 1
+        if not row.seats:
+            row.close()
+            del self._rows[until]
 
     def land(self, error: ExterviewAuthError | None) -> None:
         """End the wait of all; a second landing changes nothing."""
         if self.landed:
             return
         self.landed, self.error = True, error
-        if any(future.get_loop().is_closed() for future in islice(self._waiters, 1)):
-            return  # so did their loop, and nobody wakes any more
-        for future in self._waiters:
-            if not future.done():
-                future.set_result(None)
+        if self._loop.is_closed():
+            return  # nobody wakes any more
+        for row in self._rows.values():
+            row.wake(landed=True)
 
     async def cancel(self) -> None:
         """Cancel the work and give it a moment to clean up; called from inside the work, it is not waited for."""
@@ -88,8 +142,7 @@ class Flight:
         context = Context()
         outer = (flight for flight in _inside.get(()) if not flight.landed)
         context.run(_inside.set, (*outer, self))
-        loop = asyncio.get_running_loop()
-        self._task = task = loop.create_task(work, context=context, name="exterview_auth login")
+        self._task = task = self._loop.create_task(work, context=context, name="exterview_auth login")
         return task
 
 

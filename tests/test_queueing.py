@@ -157,7 +157,7 @@ async def test_requests_under_way_are_counted_and_uncounted_once() -> None:
         await going_on.wait()
 
     async with scene(session=narrow(4)) as at:
-        crowd = at.auth._exchange._crowd
+        crowd = at.auth._crowd
         at.api.answers["/held"] = at.api.refusals["/held"] = hold
         await at.post()
         at.api.revoke()

@@ -131,7 +131,7 @@ async def test_two_owners_sign_their_own_hops(order: int) -> None:
 async def test_only_so_many_redirects_are_remembered() -> None:
     """Nothing grows where redirects are not followed."""
     async with scene() as at:
-        origins = at.auth._exchange.origins
+        origins = at.auth._origins
         at.api.answers["/away"] = leads_to("https://elsewhere.invalid/")
         for _ in range(5):
             async with at.client.get("/away", allow_redirects=False):

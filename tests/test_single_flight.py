@@ -13,7 +13,7 @@ import pytest
 from virtual import now, settle, virtual_time
 
 from exterview_auth import ClosedError, ConfigurationError, CredentialsRejectedError, LoginError
-from exterview_auth._single_flight import LONGEST_CANCELLING, Flight, SingleFlight
+from exterview_auth._single_flight import LONGEST_CANCELLING, Flight, Seat, SingleFlight
 
 Work = Callable[[Flight], Coroutine[Any, Any, None]]
 VARIABLE: contextvars.ContextVar[str] = contextvars.ContextVar("VARIABLE", default="nothing")
@@ -31,9 +31,15 @@ def ending(*, gate: asyncio.Event | None = None, error: BaseException | None = N
     return work
 
 
+async def join(flight: Flight) -> None:
+    """Wait for *flight* as a caller does."""
+    with Seat(flight, None) as landing:
+        await landing
+
+
 async def joined(flight: Flight, number: int = 1) -> list[asyncio.Task[None]]:
     """So many tasks that wait for *flight*."""
-    tasks = [asyncio.ensure_future(flight.join()) for _ in range(number)]
+    tasks = [asyncio.ensure_future(join(flight)) for _ in range(number)]
     await settle(1)
     return tasks
 
@@ -50,7 +56,7 @@ async def test_a_flight_exists_before_its_work_begins() -> None:
     flight = flights.begin(work)
     assert flights.current is flight
     assert (begun, flight.landed) == ([], False)
-    await flight.join()
+    await join(flight)
     assert begun == [flight]
 
 
@@ -62,7 +68,7 @@ async def test_landing_wakes_all_and_leaves_no_flight() -> None:
     seen: list[Flight | None] = []
 
     async def waiter() -> None:
-        await flight.join()
+        await join(flight)
         seen.append(flights.current)
 
     waiters = [asyncio.ensure_future(waiter()) for _ in range(100)]
@@ -72,7 +78,7 @@ async def test_landing_wakes_all_and_leaves_no_flight() -> None:
     await asyncio.gather(*waiters)
     assert seen == [None] * 100
     assert (flight.waiting, flight.landed, flight.error) == (0, True, None)
-    await flight.join()
+    await join(flight)
 
 
 @virtual_time
@@ -118,7 +124,7 @@ def test_twenty_thousand_waiters_are_cancelled_in_no_time() -> None:
         took = time.thread_time() - began
         assert flight.waiting == 0
         gate.set()
-        await flight.join()
+        await join(flight)
         return took
 
     assert asyncio.run(main()) < 1
@@ -133,7 +139,7 @@ async def test_an_error_reaches_each_waiter_as_its_own() -> None:
     flights = SingleFlight()
     flight = flights.begin(ending(error=error))
     waiters = await joined(flight, 3)
-    caught: list[Any] = await asyncio.gather(*waiters, flight.join(), return_exceptions=True)
+    caught: list[Any] = await asyncio.gather(*waiters, join(flight), return_exceptions=True)
     assert [(type(each), str(each), each.reason, each.__cause__) for each in caught] == [
         (type(error), "no", "user", cause)
     ] * 4
@@ -146,7 +152,7 @@ async def test_any_other_error_becomes_a_login_error() -> None:
     """Whatever the work ends in, the waiters hear of it, with the cause chained and its text not repeated."""
     failure = ZeroDivisionError("s3cret")
     with pytest.raises(LoginError, match=r"^the login ended in ZeroDivisionError$") as caught:
-        await SingleFlight().begin(ending(error=failure)).join()
+        await join(SingleFlight().begin(ending(error=failure)))
     assert caught.value.__cause__ is failure
 
 
@@ -154,7 +160,7 @@ async def test_any_other_error_becomes_a_login_error() -> None:
 async def test_configuration_errors_keep_their_type() -> None:
     """An error of the library's own goes through as it is."""
     with pytest.raises(ConfigurationError, match=r"^set it$"):
-        await SingleFlight().begin(ending(error=ConfigurationError("set it"))).join()
+        await join(SingleFlight().begin(ending(error=ConfigurationError("set it"))))
 
 
 @virtual_time
@@ -202,7 +208,7 @@ async def test_cancelling_does_not_wait_for_ever_for_work_that_goes_on() -> None
     await settle()
     await flight.cancel()
     assert now() == LONGEST_CANCELLING == 3
-    await flight.join()
+    await join(flight)
 
 
 @virtual_time
@@ -215,7 +221,7 @@ async def test_work_that_is_cancelled_before_its_first_step_wakes_its_waiters() 
     assert flights.current is None
     assert flight.landed
     with pytest.raises(LoginError):
-        await flight.join()
+        await join(flight)
 
 
 @virtual_time
@@ -266,7 +272,7 @@ async def test_work_knows_that_it_is_inside_its_flight() -> None:
 
     flight = SingleFlight().begin(work)
     assert not flight.contains_caller
-    await flight.join()
+    await join(flight)
     assert seen == [True, True, True]
 
 
@@ -282,12 +288,12 @@ async def test_a_task_that_outlives_the_work_is_outside() -> None:
         async def look(later: Flight) -> None:
             seen.extend([flight.contains_caller, later.contains_caller])
 
-        await SingleFlight().begin(look).join()
+        await join(SingleFlight().begin(look))
 
     async def work(flight: Flight) -> None:
         left.append(asyncio.create_task(outlives(flight)))
 
-    await SingleFlight().begin(work).join()
+    await join(SingleFlight().begin(work))
     gate.set()
     await asyncio.gather(*left)
     assert seen == [False, False, True]
@@ -302,9 +308,9 @@ async def test_work_inside_work_is_inside_both() -> None:
         async def inner(nested: Flight) -> None:
             seen.extend([flight.contains_caller, nested.contains_caller])
 
-        await SingleFlight().begin(inner).join()
+        await join(SingleFlight().begin(inner))
 
-    await SingleFlight().begin(outer).join()
+    await join(SingleFlight().begin(outer))
     assert seen == [True, True]
 
 
@@ -318,7 +324,7 @@ async def test_work_may_cancel_itself() -> None:
 
     flight = SingleFlight().begin(work)
     with pytest.raises(LoginError):
-        await flight.join()
+        await join(flight)
     assert now() == 0
 
 
@@ -332,6 +338,6 @@ async def test_nothing_of_the_first_callers_context_shows() -> None:
         VARIABLE.set("the login's")
 
     VARIABLE.set("the first request's")
-    await SingleFlight().begin(work).join()
+    await join(SingleFlight().begin(work))
     assert seen == ["nothing"]
     assert VARIABLE.get() == "the first request's"

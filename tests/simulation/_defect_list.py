@@ -35,8 +35,8 @@ DEFECTS = (
     _one(
         "waiters await the login's task itself (no shield)",
         "_single_flight.py",
-        "                await future\n",
-        "                await (self._task or future)\n",
+        "        return self._landing\n",
+        "        return self.flight._task or self._landing\n",
     ),
     _one(
         "a failed login leaves its flight current",
@@ -47,14 +47,14 @@ DEFECTS = (
     _one(
         "a flight lands without waking who waits",
         "_single_flight.py",
-        "            if not future.done():\n                future.set_result(None)",
-        "            if error is None and not future.done():\n                future.set_result(None)",
+        "            if not seat.done():\n                seat.set_result(landed)",
+        "            if not landed and not seat.done():\n                seat.set_result(landed)",
     ),
     _one(
         "one waiter is forgotten",
         "_single_flight.py",
-        "        for future in self._waiters:\n",
-        "        for future in list(self._waiters)[:9]:\n",
+        "        for seat in self.seats:\n",
+        "        for seat in list(self.seats)[:9]:\n",
     ),
     # -- what a refusal means ----------------------------------------------------------------------------------------
     _one(
@@ -86,16 +86,16 @@ DEFECTS = (
     _one(
         "a refusal's connection is given back after the wait",
         "_exchange.py",
-        "        kept = await set_aside(request, response)\n        newer = await self._obtain(request, grant)\n",
-        "        newer = await self._obtain(request, grant)\n        kept = await set_aside(request, response)\n",
+        "        kept = await set_aside(request, response)\n        newer = await keeper.obtain(grant)\n",
+        "        newer = await keeper.obtain(grant)\n        kept = await set_aside(request, response)\n",
         "tests/test_replay.py",
     ),
-    _one("a replay is sent with the old token", "_exchange.py", "            response, sent_with = await self._send(request, handler, grant)", "            response, sent_with = await self._send(request, handler, refusal.grant)"),
+    _one("a replay is sent with the old token", "_exchange.py", "            again, repeated = True, grant is sending.grant\n", "            again, repeated = True, grant is sending.grant\n            grant = sending.grant\n"),
     _one("a body factory is not asked again", "_exchange.py", "        if manner.remake is not None:\n            await replace(request, manner.remake)\n", ""),
     _one("a body that was read is sent again", "_exchange.py", "        if manner.remake is None and not can_be_sent_again(request):\n            return None\n", ""),
     _one("who queues for a connection keeps its old token", "_queueing.py", "        if current is not self.grant:", "        if current is self.grant:"),
     _one("who queues for a connection goes out with a dead token", "_queueing.py", "        if current is None:\n            connection.release()\n            raise OutdatedError\n        if current", "        if current is not None and current"),
-    _one("credentials follow a redirect", "_origins.py", "        if origin_of(url) not in self._ours:\n            return False\n", ""),
+    _one("credentials follow a redirect", "_origins.py", "        if written != self._last and origin_of(url) not in self._ours:\n            return False\n", ""),
     # -- lifetimes ---------------------------------------------------------------------------------------------------
     _one("the clock is read again where a login was sent", "_login_runner.py", "        return Issued(token, sent, self._clock())", "        return Issued(token, self._clock(), self._clock())", "tests/test_keeper.py"),
     _one("a token is good until the server says no", "_held.py", "        return grant if grant is not None and self._clock() < grant.expires else None", "        return grant"),
