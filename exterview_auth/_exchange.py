@@ -82,11 +82,14 @@ class Exchange:
         if (
             grant is None
             or request.session is not crowd.session
-            or (under_way := crowd.under_way) >= crowd.room
             or (request.url is not self._origins.last_url and not self._origins.own(request.url))
             or (until is not None and self._clock() >= until)
         ):
             return await self._run(request, handler, self._manner)
+        if (under_way := crowd.under_way) >= crowd.room:
+            return await self._settle(
+                request, handler, BY_STATUS, await self._send(request, handler, grant), grant.number
+            )
         self._sign(request, grant)
         crowd.under_way = under_way + 1
         try:
@@ -96,8 +99,7 @@ class Exchange:
         if response.status < _REDIRECTS:
             grant.served = grant.serving = True
             return response
-        sending = _Sending(response, grant)
-        return await self._settle(request, handler, BY_STATUS, sending, grant.number)
+        return await self._settle(request, handler, BY_STATUS, _Sending(response, grant), grant.number)
 
     async def _run(
         self, request: ClientRequest, handler: ClientHandlerType, manner: Manner, seen: int | None = None
@@ -137,26 +139,23 @@ class Exchange:
 
     async def _send(self, request: ClientRequest, handler: ClientHandlerType, grant: Grant) -> _Sending:
         crowd = self._crowd
-        self._sign(request, grant)
         crowd.under_way += 1
         try:
-            if crowd.may_queue(request.session):
-                return await self._queue(request, handler, grant)
-            return _Sending(await handler(request), grant)
-        finally:
-            crowd.under_way -= 1
-
-    async def _queue(self, request: ClientRequest, handler: ClientHandlerType, grant: Grant) -> _Sending:
-        while True:
-            ticket = Ticket(request, grant, self._held, self._sign)
-            try:
-                return _Sending(await handler(request), ticket.grant)
-            except OutdatedError:
+            while True:
+                self._sign(request, grant)
+                if not crowd.may_queue(request.session):
+                    return _Sending(await handler(request), grant)
+                ticket = Ticket(request, grant, self._held, self._sign)
+                try:
+                    return _Sending(await handler(request), ticket.grant)
+                except OutdatedError:
+                    pass  # and let go of its traceback, before thousands wait
+                finally:
+                    ticket.withdraw()
                 grant = await self._keeper.obtain()
                 _require_open(request)
-                self._sign(request, grant)
-            finally:
-                ticket.withdraw()
+        finally:
+            crowd.under_way -= 1
 
     def _sign(self, request: ClientRequest, grant: Grant) -> None:
         headers = request.headers

@@ -19,7 +19,7 @@ class OutdatedError(Exception):
 
 class Ticket:
     """
-    One request that may have to queue. Its ``send``, which aiohttp calls once there is a connection, comes by here first.
+    One request that may have to queue. It stands for its ``send``, which aiohttp calls once there is a connection.
 
     ``grant`` is what the request is signed with when it is written.
     """
@@ -33,9 +33,9 @@ class Ticket:
         self._held = held
         self._sign = sign
         self.grant = grant
-        request.send = self._send  # type: ignore[method-assign,assignment]  # for this instance alone, until it is written
+        request.send = self  # type: ignore[method-assign,assignment]  # for this instance alone, until it is written
 
-    def _send(self, connection: Connection) -> Coroutine[Any, Any, ClientResponse]:
+    def __call__(self, connection: Connection) -> Coroutine[Any, Any, ClientResponse]:
         current = self._held.living
         if current is None:
             connection.release()

@@ -38,7 +38,7 @@ class AuthSession:
     Raises `ConfigurationError` for arguments of the wrong kind.
     """
 
-    __slots__ = ("_auth", "_own", "_session")
+    __slots__ = ("_auth", "_own", "_session", "_usual")
 
     def __init__(self, session: ClientSession, auth: ExterviewAuth) -> None:
         if not isinstance(session, ClientSession):
@@ -48,6 +48,7 @@ class AuthSession:
         self._session = session
         self._auth = auth
         self._own = own_middlewares(session)
+        self._usual = self._middlewares(None, None)
 
     @property
     def auth(self) -> ExterviewAuth:
@@ -132,12 +133,16 @@ class AuthSession:
     # -- inside -----------------------------------------------------------------------------------------------------
 
     def _send(self, method: str, url: str | URL, options: Any, manner: Manner | None = None) -> _RequestContextManager:
-        target, data = self._resolved(url), options.get("data")
+        target, data = URL(url), options.get("data")
+        if not target.absolute:
+            target = self._resolved(target)
         if data is not None:
             if _body.is_factory(data):
                 return _RequestContextManager(self._send_made(method, target, options, data, manner))
             self._name_json(target, options, data)
-        chain = self._middlewares(options.pop("middlewares", None), manner)
+        chain = self._usual
+        if manner is not None or "middlewares" in options:
+            chain = self._middlewares(options.pop("middlewares", None), manner)
         if len(chain) == 1 and self._auth.waits and self._may_wait(target):
             return _RequestContextManager(self._send_later(method, target, options, manner))
         options["middlewares"] = chain
@@ -187,11 +192,10 @@ class AuthSession:
         total = timeout.total if isinstance(timeout, ClientTimeout) else timeout
         return total if total is not None and total > 0 else None
 
-    def _resolved(self, url: str | URL) -> URL:
-        target = URL(url)
-        if target.absolute or self._session._base_url is not None:  # noqa: SLF001 - aiohttp has no public one
-            return target
-        return self._auth.endpoint.join(target)
+    def _resolved(self, url: URL) -> URL:
+        if url.absolute or self._session._base_url is not None:  # noqa: SLF001 - aiohttp has no public one
+            return url
+        return self._auth.endpoint.join(url)
 
     def _owns(self, url: URL) -> bool:
         return self._auth.owns(self._session._build_url(url))  # noqa: SLF001 - as above
@@ -219,7 +223,7 @@ class AuthSession:
         """`ws_connect` takes no middlewares: a twin of the session, on the same connections, carries ours."""
         twin = twin_of(self._session, self._middlewares(None, None))
         try:
-            socket: ClientWebSocketResponse[bool] = await twin.ws_connect(self._resolved(url), **options)
+            socket: ClientWebSocketResponse[bool] = await twin.ws_connect(self._resolved(URL(url)), **options)
             return socket
         finally:
             twin.detach()

@@ -3,15 +3,16 @@ Single flight: one piece of work, any number that wait for it.
 
 1. A flight exists from the moment `SingleFlight.begin` is called, before its task has run: nobody begins a second.
 2. It belongs to nobody: cancelling a waiter, the first one too, changes nothing for the others.
-3. Every flight lands, however its work ends, and landing wakes all who wait, in one pass.
+3. Every flight lands, however its work ends, and landing wakes all who wait, first come first served, a few at a time.
 4. A flight that was dropped (logout, close, another event loop) still lands for its own waiters, but is not current.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from contextvars import Context, ContextVar
+from itertools import islice
 from typing import Any
 
 from ._bounded import CANCEL_GRACE, cancel_and_wait
@@ -23,6 +24,9 @@ _inside: ContextVar[tuple[Flight, ...]] = ContextVar("exterview_auth_inside")
 LONGEST_CANCELLING = 3 * CANCEL_GRACE
 """Seconds; cancelled work first finishes its command to a store, then gives back its lock."""
 
+PORTION = 8
+"""How many wake in one turn of the loop. Were it all, thousands would be sent before the first answer is read."""
+
 _CANCELLED = LoginError("the login was cancelled; the next request makes another")
 
 
@@ -32,20 +36,17 @@ class _Row:
     __slots__ = ("_timer", "seats")
 
     def __init__(self, until: float | None, loop: asyncio.AbstractEventLoop) -> None:
-        self.seats: set[asyncio.Future[bool]] = set()
+        self.seats: dict[asyncio.Future[bool], None] = {}
         self._timer = None if until is None else loop.call_at(until, self._time_is_over, context=Context())
-
-    def wake(self, *, landed: bool) -> None:
-        for seat in self.seats:
-            if not seat.done():
-                seat.set_result(landed)
 
     def close(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
 
     def _time_is_over(self) -> None:
-        self.wake(landed=False)
+        for seat in self.seats:
+            if not seat.done():
+                seat.set_result(False)
 
 
 class Seat:
@@ -104,14 +105,14 @@ class Flight:
         row = self._rows.get(until)
         if row is None:
             row = self._rows[until] = _Row(until, self._loop)
-        row.seats.add(seat)
+        row.seats[seat] = None
         self.waiting += 1
         return seat
 
     def leave(self, seat: asyncio.Future[bool], until: float | None) -> None:
         """Whoever took *seat* waits no longer."""
         row = self._rows[until]
-        row.seats.remove(seat)
+        del row.seats[seat]
         self.waiting -= 1
         if not row.seats:
             row.close()
@@ -124,8 +125,15 @@ class Flight:
         self.landed, self.error = True, error
         if self._loop.is_closed():
             return  # nobody wakes any more
-        for row in self._rows.values():
-            row.wake(landed=True)
+        self._wake(iter([seat for row in self._rows.values() for seat in row.seats]))
+
+    def _wake(self, seats: Iterator[asyncio.Future[bool]]) -> None:
+        portion = list(islice(seats, PORTION))
+        for seat in portion:
+            if not seat.done():
+                seat.set_result(True)
+        if portion:
+            self._loop.call_soon(self._wake, seats)
 
     async def cancel(self) -> None:
         """Cancel the work and give it a moment to clean up; called from inside the work, it is not waited for."""

@@ -47,14 +47,14 @@ DEFECTS = (
     _one(
         "a flight lands without waking who waits",
         "_single_flight.py",
-        "            if not seat.done():\n                seat.set_result(landed)",
-        "            if not landed and not seat.done():\n                seat.set_result(landed)",
+        "        self._wake(iter(",
+        "        error is not None or self._wake(iter(",
     ),
     _one(
         "one waiter is forgotten",
         "_single_flight.py",
-        "        for seat in self.seats:\n",
-        "        for seat in list(self.seats)[:9]:\n",
+        "        if portion:\n            self._loop.call_soon(self._wake, seats)\n",
+        "",
     ),
     # -- what a refusal means ----------------------------------------------------------------------------------------
     _one(
