@@ -30,13 +30,12 @@ from .errors import (
     StoreError,
     UnauthorizedError,
 )
-from .logins import PasswordLogin, StaticLogin
 from .stores import TokenStore
 
 if TYPE_CHECKING:
     __version__: str
     from ._pool import AuthPool
-    from .logins import OAuth2Login
+    from .logins import OAuth2Login, PasswordLogin, StaticLogin
     from .stores import FileStore, MemoryStore, RedisStore
 
 __all__ = [
@@ -80,14 +79,16 @@ _ON_FIRST_USE = {
     "FileStore": ".stores",
     "MemoryStore": ".stores",
     "OAuth2Login": ".logins",
+    "PasswordLogin": ".logins",
     "RedisStore": ".stores",
+    "StaticLogin": ".logins",
 }
 
 
 if not TYPE_CHECKING:  # so that a misspelt name is an error to the type checker
 
     def __getattr__(name: str) -> Any:
-        """What needs a library of its own is loaded on first use (PEP 562)."""
+        """What not every program needs is loaded on first use (PEP 562)."""
         if name == "__version__":
             from importlib.metadata import version  # noqa: PLC0415 - on first use
 

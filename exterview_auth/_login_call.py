@@ -21,13 +21,11 @@ from yarl import URL
 from ._api_key import ApiKey
 from ._login_context import Login, LoginContext
 from ._origins import REDIRECTS, origin_after
-from ._rereadable import read_ahead
+from ._rereadable import MAX_ANSWER, read_ahead
 from ._session_twin import own_middlewares, twin_of
 from ._settings import origin_of, require_safe_transport
 from ._token import Token
 from .errors import CredentialsRejectedError, ExterviewAuthError, LoginError, LoginUnavailableError
-from .logins._answer import MAX_ANSWER
-from .logins._http_time import retry_after
 
 _REJECTIONS = frozenset({400, 401, 403})
 _TOO_MANY, _SERVER_ERRORS = 429, 500
@@ -112,6 +110,8 @@ def _typed(failure: ClientError) -> LoginError:
         return error
     if failure.status in _REJECTIONS:
         return CredentialsRejectedError(f"the login answered {failure.status}")
+    from .logins._http_time import retry_after  # noqa: PLC0415 - on first use
+
     if failure.status == _TOO_MANY or failure.status >= _SERVER_ERRORS:
         return LoginUnavailableError(f"the login answered {failure.status}", retry_after=retry_after(failure.headers))
     return LoginError(f"the login answered {failure.status} ({kind})")

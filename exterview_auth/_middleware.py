@@ -15,7 +15,6 @@ from yarl import URL
 
 from ._api_key import ApiKey, ApiKeySource
 from ._clock import boot_time
-from ._environment import arguments_from
 from ._exchange import BY_STATUS, Exchange, Manner
 from ._hook import OnToken
 from ._keeper import Keeper
@@ -113,6 +112,8 @@ class ExterviewAuth(Exchange):
         unknown = sorted(set(overrides) - set(inspect.signature(cls).parameters))
         if unknown:
             raise ConfigurationError(f"ExterviewAuth has no argument {unknown[0]!r}; see help(ExterviewAuth)")
+        from ._environment import arguments_from  # noqa: PLC0415 - on first use
+
         return cls(**arguments_from(os.environ if environ is None else environ, overrides))
 
     # -- what it is for --------------------------------------------------------------------------------------------

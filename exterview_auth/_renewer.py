@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
 
 from ._clock import Clock
 from ._events import Reason, emit
@@ -20,14 +21,16 @@ from ._hook import Hook, OnToken
 from ._login_limits import LoginLimits
 from ._login_runner import LoginRunner, Policy
 from ._renewal import RenewalTimer
-from ._saver import Saver
 from ._single_flight import Flight, SingleFlight
 from ._stats import Counters
-from ._store_guard import StoreGuard, Visit
 from ._supply import Supply
 from ._token import Token
 from .errors import CredentialsRejectedError, ExterviewAuthError, ReentrantLoginError
 from .stores import TokenStore
+
+if TYPE_CHECKING:
+    from ._saver import Saver
+    from ._store_guard import StoreGuard, Visit
 
 
 class Renewer:
@@ -74,9 +77,15 @@ class Renewer:
         self._account = account
         self._clock = clock
         runner = LoginRunner(login, prepare=prepare, limits=limits, clock=clock, counters=counters, policy=policy)
-        self._guard = None if store is None else StoreGuard(store, account, clock, counters, policy.login_timeout)
         self._supply = Supply(runner, limits=limits, prepare=prepare, policy=policy, clock=clock, draw=draw)
-        self._saver = None if self._guard is None else Saver(self._guard, clock, counters, self._supply.is_past)
+        self._guard: StoreGuard | None = None
+        self._saver: Saver | None = None
+        if store is not None:
+            from ._saver import Saver  # noqa: PLC0415 - most owners share with nobody
+            from ._store_guard import StoreGuard  # noqa: PLC0415 - as above
+
+            self._guard = StoreGuard(store, account, clock, counters, policy.login_timeout)
+            self._saver = Saver(self._guard, clock, counters, self._supply.is_past)
         self._hook = Hook(on_token)
         self._single = SingleFlight()
         self._timer = RenewalTimer(self, Renewer._renew_ahead, clock)

@@ -8,6 +8,9 @@ import warnings
 from aiohttp import ClientResponse, StreamReader
 from aiohttp.base_protocol import BaseProtocol
 
+MAX_ANSWER = 2**20
+"""Bytes of a login's answer that are read."""
+
 
 async def read_ahead(response: ClientResponse, limit: int) -> bytes | None:
     """

@@ -12,7 +12,7 @@ from aiohttp.client import _RequestContextManager, _WSRequestContextManager
 from multidict import CIMultiDict
 from yarl import URL
 
-from . import _body, _graphql
+from . import _body
 from ._exchange import Manner, closed_meanwhile
 from ._middleware import ExterviewAuth
 from ._refusal import or_unauthenticated
@@ -120,6 +120,8 @@ class AuthSession:
         Raises `BadRequestError`, `UnauthorizedError`, `ForbiddenError` (400, 401, 403), `ApiError` (any other answer that is
         no GraphQL), `GraphQLError` (``errors``, with partial ``data``), and what any request raises.
         """
+        from . import _graphql  # noqa: PLC0415 - on first use
+
         body = _graphql.operation(query, variables, operation_name)
         options: dict[str, Any] = {"json": body}
         if files:

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import TYPE_CHECKING
 
 from ._bounded import within
 from ._clock import Clock
 from ._grant import Draw, Grant
 from ._login_limits import LoginLimits
 from ._login_runner import LoginRunner, Policy
-from ._store_guard import Visit
 from ._token import Token
 from .errors import LoginError
+
+if TYPE_CHECKING:
+    from ._store_guard import Visit
 
 LOCK_SHARE = 0.5
 """The part of the login timeout that waiting for the shared lock may take."""

@@ -30,6 +30,7 @@ from cryptography.x509.oid import NameOID
 from yarl import URL
 
 from exterview_auth._login_context import LoginContext
+from exterview_auth._rereadable import MAX_ANSWER
 from exterview_auth._token import Token
 from exterview_auth.errors import (
     ConfigurationError,
@@ -40,7 +41,7 @@ from exterview_auth.errors import (
     ReentrantLoginError,
 )
 from exterview_auth.logins import OAuth2Login, PasswordLogin
-from exterview_auth.logins._answer import MAX_ANSWER, Answer, ask
+from exterview_auth.logins._answer import Answer, ask
 from exterview_auth.logins._graphql_refusal import graphql_refusal
 from exterview_auth.logins._http_time import retry_after, server_time
 from exterview_auth.logins._options import header_options, path_option, text_option

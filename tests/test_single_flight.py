@@ -5,15 +5,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import contextvars
+import sys
 import time
 from collections.abc import Callable, Coroutine
 from typing import Any
 
 import pytest
-from virtual import now, settle, virtual_time
+from virtual import VirtualLoop, now, settle, virtual_time
 
 from exterview_auth import ClosedError, ConfigurationError, CredentialsRejectedError, LoginError
-from exterview_auth._single_flight import LONGEST_CANCELLING, Flight, Seat, SingleFlight
+from exterview_auth._single_flight import LONGEST_CANCELLING, PORTION, Flight, Seat, SingleFlight
 
 Work = Callable[[Flight], Coroutine[Any, Any, None]]
 VARIABLE: contextvars.ContextVar[str] = contextvars.ContextVar("VARIABLE", default="nothing")
@@ -341,3 +342,267 @@ async def test_nothing_of_the_first_callers_context_shows() -> None:
     await join(SingleFlight().begin(work))
     assert seen == ["nothing"]
     assert VARIABLE.get() == "the first request's"
+
+
+# -- who waits until when ------------------------------------------------------------------------------------------------
+
+
+def timers() -> int:
+    """How many timers the running loop has that were not cancelled."""
+    scheduled = asyncio.get_running_loop()._scheduled  # type: ignore[attr-defined]  # asyncio has no public one
+    return sum(not handle.cancelled() for handle in scheduled)
+
+
+async def outcome(flight: Flight, until: float | None) -> str:
+    """How waiting for *flight* ended."""
+    try:
+        with Seat(flight, until) as landing:
+            await landing
+    except (TimeoutError, LoginError) as error:
+        return type(error).__name__
+    return "landed"
+
+
+def outcomes(flight: Flight, *untils: float | None) -> list[asyncio.Task[str]]:
+    """A task that waits for *flight* for each of *untils*."""
+    return [asyncio.ensure_future(outcome(flight, until)) for until in untils]
+
+
+@virtual_time
+async def test_each_waits_until_its_own_time() -> None:
+    """Rule 5: whose time comes first gets TimeoutError then, and the others and the work go on."""
+    flight = SingleFlight().begin(ending(gate=(gate := asyncio.Event())))
+    soon, later, never = outcomes(flight, 5.0, 20.0, None)
+    assert (await soon, now()) == ("TimeoutError", 5)
+    assert (flight.waiting, later.done(), never.done()) == (2, False, False)
+    assert (await later, now()) == ("TimeoutError", 20)
+    await asyncio.sleep(10_000)
+    assert not never.done()
+    gate.set()
+    assert await never == "landed"
+    assert (flight.waiting, timers()) == (0, 0)
+
+
+@virtual_time
+async def test_those_with_the_same_deadline_share_one_timer() -> None:
+    """Thousands that end on the same second cost one timer; without a deadline there is none."""
+    flight = SingleFlight().begin(ending(gate=(gate := asyncio.Event())))
+    tasks = outcomes(flight, *[None] * 50)
+    await settle()
+    assert timers() == 0
+    tasks += outcomes(flight, *[300.0] * 50)
+    await settle()
+    assert timers() == 1
+    tasks += outcomes(flight, *[float(second) for second in range(301, 311)])
+    await settle()
+    assert (timers(), flight.waiting) == (11, 110)
+    gate.set()
+    assert set(await asyncio.gather(*tasks)) == {"landed"}
+    assert timers() == 0
+
+
+@virtual_time
+async def test_one_that_leaves_takes_no_timer_from_the_others() -> None:
+    """The timer of a deadline is there for the last who waits until then, and goes with it."""
+    flight = SingleFlight().begin(ending(gate=asyncio.Event()))
+    first, second = outcomes(flight, 5.0, 5.0)
+    await settle()
+    first.cancel()
+    await settle()
+    assert (timers(), flight.waiting) == (1, 1)
+    assert (await second, now()) == ("TimeoutError", 5)
+    [third] = outcomes(flight, 9.0)
+    await settle()
+    third.cancel()
+    await settle()
+    assert (timers(), flight.waiting) == (0, 0)
+    await flight.cancel()
+
+
+@virtual_time
+async def test_who_comes_again_until_the_same_time_is_timed_too() -> None:
+    """A deadline that nobody waits for any more begins with a new timer."""
+    flight = SingleFlight().begin(ending(gate=asyncio.Event()))
+    [first] = outcomes(flight, 5.0)
+    await settle()
+    first.cancel()
+    await settle()
+    [again] = outcomes(flight, 5.0)
+    assert (await again, now()) == ("TimeoutError", 5)
+    await flight.cancel()
+
+
+@virtual_time
+async def test_a_deadline_that_is_over_ends_at_once() -> None:
+    """Who comes too late does not wait; a flight that has landed serves it all the same."""
+    flight = SingleFlight().begin(ending(gate=(gate := asyncio.Event())))
+    await asyncio.sleep(10)
+    assert (await outcome(flight, 9.0), now()) == ("TimeoutError", 10)
+    gate.set()
+    await join(flight)
+    assert (await outcome(flight, 9.0), flight.waiting) == ("landed", 0)
+
+
+@virtual_time
+async def test_an_error_and_a_deadline_each_reach_whom_they_reach_first() -> None:
+    """Rule 6: TimeoutError before the failure, the failure's own type after it, whatever the deadline."""
+    flight = SingleFlight().begin(ending(gate=(gate := asyncio.Event()), error=LoginError("no")))
+    soon, later = outcomes(flight, 5.0, 20.0)
+    await asyncio.sleep(10)
+    gate.set()
+    assert (await soon, await later, now()) == ("TimeoutError", "LoginError", 10)
+
+
+# -- landing -------------------------------------------------------------------------------------------------------------
+
+
+class Turns:
+    """Counts the loop's turns from now on, until ``stop``."""
+
+    def __init__(self) -> None:
+        self.number, self._stopped = 0, False
+        asyncio.get_running_loop().call_soon(self._next)
+
+    def _next(self) -> None:
+        self.number += 1
+        if not self._stopped:
+            asyncio.get_running_loop().call_soon(self._next)
+
+    def stop(self) -> None:
+        self._stopped = True
+
+
+async def woken(*untils: float | None) -> list[tuple[int, int]]:
+    """The waiters of a flight in the order in which they resumed, each with its turn of the loop."""
+    flight = SingleFlight().begin(ending(gate=(gate := asyncio.Event())))
+    seen: list[tuple[int, int]] = []
+
+    async def waiter(number: int, until: float | None) -> None:
+        with Seat(flight, until) as landing:
+            await landing
+        seen.append((number, turns.number))
+
+    tasks = [asyncio.ensure_future(waiter(number, until)) for number, until in enumerate(untils)]
+    await settle()
+    turns = Turns()
+    gate.set()
+    await asyncio.gather(*tasks)
+    turns.stop()
+    return seen
+
+
+@virtual_time
+async def test_a_few_wake_in_each_turn_of_the_loop() -> None:
+    """Answers are read between the sendings: no turn wakes more than a portion, and none is left out."""
+    seen = await woken(*[None] * (5 * PORTION + 3))
+    turns = [turn for _, turn in seen]
+    first = turns[0]
+    assert [turns.count(first + nth) for nth in range(6)] == [PORTION] * 5 + [3]
+
+
+@virtual_time
+async def test_landing_serves_who_came_first_first() -> None:
+    """First come, first served, where all wait until the same time."""
+    assert [number for number, _ in await woken(*[50.0] * (4 * PORTION))] == list(range(4 * PORTION))
+
+
+@virtual_time
+async def test_a_deadline_is_no_way_past_the_others() -> None:
+    """First come, first served, whoever waits until when."""
+    seen = await woken(*[(50.0, 60.0, None)[number % 3] for number in range(4 * PORTION)])
+    assert [number for number, _ in seen] == list(range(4 * PORTION))
+
+
+@virtual_time
+async def test_who_comes_after_the_landing_does_not_queue_behind_those_who_still_wake() -> None:
+    """A flight that has landed keeps nobody waiting."""
+    flight = SingleFlight().begin(ending(gate=asyncio.Event()))
+    tasks = await joined(flight, 10 * PORTION)
+    flight.land(None)
+    await join(flight)
+    assert sum(task.done() for task in tasks) < len(tasks)
+    await asyncio.gather(*tasks)
+    assert flight.waiting == 0
+    await flight.cancel()
+
+
+@virtual_time
+async def test_those_who_leave_while_others_wake_hold_nobody_up() -> None:
+    """Rule 5: cancelled in the middle of the waking, whole portions of them, and the rest is served."""
+    flight = SingleFlight().begin(ending(gate=asyncio.Event()))
+    tasks = await joined(flight, 6 * PORTION)
+    flight.land(None)
+    for task in tasks[PORTION : 4 * PORTION]:
+        task.cancel()
+    results = await asyncio.gather(*tasks, return_exceptions=True)
+    assert [result is None for result in results] == [True] * PORTION + [False] * 3 * PORTION + [True] * 2 * PORTION
+    assert flight.waiting == 0
+    await flight.cancel()
+
+
+@virtual_time
+async def test_a_deadline_that_comes_while_others_wake_ends_whose_turn_has_not_come() -> None:
+    """Each ends once, by its turn or by its time, and nobody is lost."""
+    flight = SingleFlight().begin(ending(gate=asyncio.Event()))
+    tasks = outcomes(flight, *[5.0, None] * (3 * PORTION))
+    await settle()
+    flight.land(None)
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, VirtualLoop)
+    loop.now = 6.0
+    results = await asyncio.gather(*tasks)
+    assert set(results[1::2]) == {"landed"}
+    assert set(results[::2]) == {"landed", "TimeoutError"}
+    assert (flight.waiting, timers()) == (0, 0)
+    await flight.cancel()
+
+
+@virtual_time
+async def test_a_second_landing_changes_nothing() -> None:
+    """The first end counts, for those who still wake too."""
+    flight = SingleFlight().begin(ending(gate=asyncio.Event()))
+    tasks = outcomes(flight, *[None] * 3 * PORTION)
+    await settle()
+    flight.land(None)
+    flight.land(LoginError("too late"))
+    assert set(await asyncio.gather(*tasks)) == {"landed"}
+    assert flight.error is None
+    await flight.cancel()
+
+
+# -- many ----------------------------------------------------------------------------------------------------------------
+
+
+def calls_for(number: int) -> int:
+    """How many calls it takes for so many to wait until times of their own and to leave again, one by one."""
+    calls = 0
+
+    def count(_frame: object, event: str, _argument: object) -> None:
+        nonlocal calls
+        calls += event in {"call", "c_call"}
+
+    async def main() -> None:
+        flight = SingleFlight().begin(ending(gate=asyncio.Event()))
+        sys.setprofile(count)
+        try:
+            seats = [(flight.take(1000.0 + nth), 1000.0 + nth) for nth in range(number)]
+            assert flight.waiting == number
+            for seat, until in seats:
+                flight.leave(seat, until)
+        finally:
+            sys.setprofile(None)
+        assert flight.waiting == 0
+        await flight.cancel()
+
+    asyncio.run(main())
+    return calls
+
+
+def test_the_work_for_one_more_does_not_grow_with_how_many_wait() -> None:
+    """Lesson 39: ten times as many with deadlines of their own take ten times the steps, not a hundred times."""
+    assert calls_for(10_000) < 2 * 10 * calls_for(1_000)
+
+
+def test_how_many_wait_is_a_plain_number() -> None:
+    """Asked for each request that begins to wait: it is kept, not counted anew."""
+    assert "waiting" in Flight.__slots__

@@ -16,6 +16,7 @@ from typing import Any
 from aiohttp import ClientError, ClientResponse, ClientSession
 from yarl import URL
 
+from .._rereadable import MAX_ANSWER
 from .._secret import is_encodable
 from .._settings import require_safe_transport
 from .._token import Token
@@ -24,9 +25,6 @@ from ._bearer import without_bearer
 from ._http_time import retry_after, server_time
 from ._quoting import quoted
 from ._unreachable import unreachable
-
-MAX_ANSWER = 2**20
-"""Bytes of an answer that are read."""
 
 _ASK_LATER = frozenset({408, 425, 429})
 _REJECTED = frozenset({400, 401, 403})
