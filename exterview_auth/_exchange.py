@@ -28,6 +28,7 @@ from ._origins import Origins
 from ._queueing import Crowd, OutdatedError, Ticket
 from ._refusal import UNAUTHORIZED, IsUnauthorized, has_written, says, set_aside
 from ._secret import Signature
+from ._single_flight import Seat
 
 _AUTHORIZATION = istr(hdrs.AUTHORIZATION)
 _X_API_KEY = istr("x-api-key")
@@ -102,19 +103,27 @@ class Exchange:
         return await self._settle(request, handler, BY_STATUS, _Sending(response, grant), grant.number)
 
     async def _run(
-        self, request: ClientRequest, handler: ClientHandlerType, manner: Manner, seen: int | None = None
+        self,
+        request: ClientRequest,
+        handler: ClientHandlerType,
+        manner: Manner,
+        seen: int | None = None,
+        seat: Seat | None = None,
     ) -> ClientResponse:
         hop = self._origins.redirected and self._origins.is_hop(request)
         if not self._origins.own(request.url):
             return await self._pass_through(request, handler, hop=hop)
+        if hop:
+            self._origins.has_led(request)
         if seen is None:
             seen = self._held.issued
         grant = self._held.ready
         if grant is None or request.loop is not self._bond.loop:
-            if self._held.fresh is None:
-                with self._keeper.seat() as landing:
+            if seat is None and self._held.fresh is None:
+                seat = self._keeper.seat()
+                with seat as landing:
                     await landing
-            grant = await self._keeper.obtain()
+            grant = await self._keeper.obtain(seat=seat)
             _require_open(request)
         if self._manner is BY_STATUS and not self._origins.redirected:
             self._held.open_express()
@@ -209,13 +218,14 @@ class Exchange:
                     request.headers.popall(name, None)
         response = await handler(request)
         if hop:
+            self._origins.has_led(request)
             self._note_redirect(request, response)
         return response
 
     def _note_redirect(self, request: ClientRequest, response: ClientResponse) -> None:
         self._origins.note_redirect(request, response)
         if self._origins.redirected:
-            self._held.express = None
+            self._held.close_express()
 
 
 def _require_open(request: ClientRequest) -> None:

@@ -39,6 +39,10 @@ class Held:
         self.express = grant = self.ready
         self.express_until = None if grant is None or grant.expires == math.inf else grant.expires
 
+    def close_express(self) -> None:
+        """Let the next request look at everything."""
+        self.express = None
+
     @property
     def fresh(self) -> Grant | None:
         """The grant if it is neither dead nor at its end."""

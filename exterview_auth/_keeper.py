@@ -76,25 +76,27 @@ class Keeper:
 
     # -- what requests ask ------------------------------------------------------------------------------------------
 
-    async def obtain(self, refused: Grant | None = None) -> Grant:
+    async def obtain(self, refused: Grant | None = None, *, seat: Seat | None = None) -> Grant:
         """
-        A grant to send with, made if there is none.
+        A grant to send with, made if there is none; the caller may have waited in *seat* already.
 
         Other than *refused*; *refused* itself where the login has nothing newer. Cancelling the caller changes nothing for
         others. Raises the login's error, or `LoggedOutError`, `ClosedError`, `ReentrantLoginError`.
         """
         held_up = False
         while True:
-            self._enter()
-            grant = self.held.fresh
-            if grant is not None and grant is not refused:
-                self._renewer.asked(grant)
-                return grant
-            seat = self.seat(refused)
-            with seat as landing:
-                await landing
+            if seat is None:
+                self._enter()
+                grant = self.held.fresh
+                if grant is not None and grant is not refused:
+                    self._renewer.asked(grant)
+                    return grant
+                seat = self.seat(refused)
+                with seat as landing:
+                    await landing
+            flight, seat = seat.flight, None
             grant = self.held.current
-            if grant is not None and (seat.flight.unchanged if grant is refused else not grant.dead):
+            if grant is not None and (flight.unchanged if grant is refused else not grant.dead):
                 if held_up or not grant.lasting or self.held.fresh is grant:
                     return grant
                 held_up = True  # by the store or the hook, for longer than its token lives

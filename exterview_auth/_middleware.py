@@ -128,9 +128,13 @@ class ExterviewAuth(Exchange):
         """The account's name, or the login's own identity, or nothing."""
         return self._account
 
-    def in_manner(self, manner: Manner, seen: int | None = None) -> ClientMiddlewareType:
-        """The middleware for requests with an own refusal test or body factory, or that began when *seen* were `issued`."""
-        return partial(self._run, manner=manner, seen=seen)
+    def in_manner(self, manner: Manner, seen: int | None = None, seat: Seat | None = None) -> ClientMiddlewareType:
+        """
+        The middleware for requests with an own refusal test or body factory.
+
+        Or that began when *seen* were `issued`, and have waited in *seat*.
+        """
+        return partial(self._run, manner=manner, seen=seen, seat=seat)
 
     @property
     def manner(self) -> Manner:

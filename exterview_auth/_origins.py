@@ -48,10 +48,14 @@ class Origins:
         return True
 
     def is_hop(self, request: ClientRequest) -> bool:
-        """Whether *request* goes where its chain's redirect leads; asked once per request."""
-        _, led_to = self._leading_to.pop(id(_chain(request)), (None, None))
-        self.redirected = bool(self._leading_to)
+        """Whether *request* goes where its chain's redirect leads; aiohttp may send it once more, if its connection drops."""
+        _, led_to = self._leading_to.get(id(_chain(request)), (None, None))
         return led_to == origin_of(request.url)
+
+    def has_led(self, request: ClientRequest) -> None:
+        """The redirect has led *request* where it is: what its chain sends next is no hop."""
+        self._leading_to.pop(id(_chain(request)), None)
+        self.redirected = bool(self._leading_to)
 
     def note_redirect(self, request: ClientRequest, response: ClientResponse) -> None:
         """Remember where *response* leads, if it is a redirect."""

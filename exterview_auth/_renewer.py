@@ -244,6 +244,7 @@ class Renewer:
     def change_loop(self) -> None:
         """Let go of what belongs to another loop or process, without touching it."""
         self._single.drop(None)
+        self._held.close_express()
         self._leaving = self._closing = None
         self._timer.release()
         if self._saver is not None and self._guard is not None:

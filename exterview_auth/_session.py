@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
-import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from aiohttp import ClientResponse, ClientSession, ClientTimeout, ClientWebSocketResponse, hdrs
+from aiohttp import ClientResponse, ClientSession, ClientWebSocketResponse, hdrs
 from aiohttp.client import _RequestContextManager, _WSRequestContextManager
 from multidict import CIMultiDict
 from yarl import URL
@@ -17,6 +15,7 @@ from ._exchange import Manner, closed_meanwhile
 from ._middleware import ExterviewAuth
 from ._refusal import or_unauthenticated
 from ._session_twin import own_middlewares, twin_of
+from ._waiting_first import can_wait, end_of, ending, hold_fast, total_of
 from .errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -145,54 +144,34 @@ class AuthSession:
         chain = self._usual
         if manner is not None or "middlewares" in options:
             chain = self._middlewares(options.pop("middlewares", None), manner)
-        if len(chain) == 1 and self._auth.waits and self._may_wait(target):
-            return _RequestContextManager(self._send_later(method, target, options, manner))
+        if self._auth.waits and len(chain) == 1 and can_wait(self._session, options) and self._owns(target):
+            return _RequestContextManager(self._send_later(method, target, options, manner or self._auth.manner))
         options["middlewares"] = chain
         return self._session.request(method, target, **options)
 
-    def _may_wait(self, url: URL) -> bool:
-        """Whether *url* gets a token, and nobody looks at its request meanwhile."""
-        return not (self._session.closed or self._session.trace_configs) and self._owns(url)
-
-    async def _send_later(self, method: str, url: URL, options: Any, manner: Manner | None) -> ClientResponse:
+    async def _send_later(self, method: str, url: URL, options: Any, manner: Manner) -> ClientResponse:
         """Waiting takes a third of the memory before aiohttp makes the request; it is part of the request's time all the same."""
-        until, seen = self._until(options), self._auth.issued
-        with self._auth.seat(until) as landing:
-            await landing
-        if self._session.closed:
-            raise closed_meanwhile()
-        if until is not None:
-            options["timeout"] = _ending(until, self._timeout_of(options))
-        options["middlewares"] = (self._auth.in_manner(manner or self._auth.manner, seen),)
+        seat, seen = None, self._auth.issued
+        if self._auth.waits and not self._session.closed:
+            hold_fast(self._session, options)
+            end = end_of(options.get("timeout", self._session.timeout))
+            seat = self._auth.seat(end)
+            with seat as landing:
+                await landing
+            if self._session.closed:
+                raise closed_meanwhile()
+            if end is not None:
+                options["timeout"] = ending(end, options.get("timeout", self._session.timeout))
+            self._name_json(url, options, options.get("data"))
+        options["middlewares"] = (self._auth.in_manner(manner, seen, seat),)
         return await self._session.request(method, url, **options)
-
-    def _until(self, options: Any) -> float | None:
-        """The loop's time at which the request is to end, on the full second where it is far away, as for aiohttp."""
-        timeout = self._timeout_of(options)
-        total = self._total_of(timeout)
-        if total is None:
-            return None
-        until = asyncio.get_running_loop().time() + total
-        far = timeout.ceil_threshold if isinstance(timeout, ClientTimeout) else ClientTimeout().ceil_threshold
-        return math.ceil(until) if total >= far else until
 
     async def _send_made(
         self, method: str, url: URL, options: Any, factory: _body.BodyFactory, manner: Manner | None
     ) -> ClientResponse:
-        first = await _body.first_made_by(factory, self._total_of(self._timeout_of(options)))
+        first = await _body.first_made_by(factory, total_of(options.get("timeout", self._session.timeout)))
         manner = (manner or self._auth.manner)._replace(remake=factory)
         return await self._send(method, url, {**options, "data": first}, manner)
-
-    def _timeout_of(self, options: Any) -> ClientTimeout | float | None:
-        timeout: ClientTimeout | float | None = options.get("timeout", self._session.timeout)
-        # aiohttp's own default says by an object of its own that nothing was given.
-        return timeout if isinstance(timeout, ClientTimeout | float | int | None) else self._session.timeout
-
-    @staticmethod
-    def _total_of(timeout: ClientTimeout | float | None) -> float | None:
-        """What a request with this ``timeout=`` may take in all; as for aiohttp, nothing and zero are no limit."""
-        total = timeout.total if isinstance(timeout, ClientTimeout) else timeout
-        return total if total is not None and total > 0 else None
 
     def _resolved(self, url: URL) -> URL:
         if url.absolute or self._session._base_url is not None:  # noqa: SLF001 - aiohttp has no public one
@@ -204,7 +183,7 @@ class AuthSession:
 
     def _name_json(self, url: URL, options: Any, data: object) -> None:
         # Without a body, or with `json=`, the middleware and aiohttp name it.
-        if not _body.is_json(data) or not self._owns(url):
+        if data is None or not _body.is_json(data) or not self._owns(url):
             return
         headers = CIMultiDict(options.get("headers") or {})
         if hdrs.CONTENT_TYPE not in headers and hdrs.CONTENT_TYPE not in self._session.headers:
@@ -232,17 +211,3 @@ class AuthSession:
 
     def __repr__(self) -> str:
         return f"AuthSession({self._session!r}, {self._auth!r})"
-
-
-def _ending(until: float, timeout: ClientTimeout | float | None) -> ClientTimeout:
-    """*timeout*, but ending at the loop's time *until*; if that is over, at once (zero would be never)."""
-    left = max(until - asyncio.get_running_loop().time(), 1e-9)
-    if not isinstance(timeout, ClientTimeout):
-        return ClientTimeout(total=left)
-    return ClientTimeout(
-        total=left,
-        connect=timeout.connect,
-        sock_read=timeout.sock_read,
-        sock_connect=timeout.sock_connect,
-        ceil_threshold=timeout.ceil_threshold,
-    )

@@ -3,7 +3,7 @@ Single flight: one piece of work, any number that wait for it.
 
 1. A flight exists from the moment `SingleFlight.begin` is called, before its task has run: nobody begins a second.
 2. It belongs to nobody: cancelling a waiter, the first one too, changes nothing for the others.
-3. Every flight lands, however its work ends, and landing wakes all who wait, first come first served, a few at a time.
+3. Every flight lands, however its work ends, and landing wakes all who wait, a few at a time.
 4. A flight that was dropped (logout, close, another event loop) still lands for its own waiters, but is not current.
 """
 
