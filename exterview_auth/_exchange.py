@@ -14,8 +14,7 @@ import asyncio
 import logging
 from typing import NamedTuple
 
-from aiohttp import ClientConnectionError, ClientHandlerType, ClientRequest, ClientResponse, hdrs
-from multidict import istr
+from aiohttp import ClientConnectionError, ClientHandlerType, ClientRequest, ClientResponse
 
 from ._api_key import ApiKey
 from ._body import BodyFactory, can_be_sent_again, replace
@@ -25,14 +24,12 @@ from ._events import emit
 from ._grant import Grant
 from ._keeper import Keeper
 from ._origins import Origins
-from ._queueing import Crowd, OutdatedError, Ticket
+from ._queueing import OutdatedError, UnderWay
 from ._refusal import UNAUTHORIZED, IsUnauthorized, has_written, says, set_aside
 from ._secret import Signature
+from ._signing import AUTHORIZATION, X_API_KEY, sign
 from ._single_flight import Seat
 
-_AUTHORIZATION = istr(hdrs.AUTHORIZATION)
-_X_API_KEY = istr("x-api-key")
-_CONTENT_TYPE = istr(hdrs.CONTENT_TYPE)
 _REDIRECTS = 300
 _ACCEPTING = frozenset(range(200, 500)) - {400, UNAUTHORIZED}
 """Statuses of a server that has taken the token; 400 may come before it looks."""
@@ -64,7 +61,7 @@ class Exchange:
     as usual goes the long way round, `_run`.
     """
 
-    __slots__ = ("_api_key", "_bond", "_clock", "_crowd", "_held", "_keeper", "_manner", "_origins")
+    __slots__ = ("_api_key", "_bond", "_clock", "_held", "_keeper", "_manner", "_origins", "_under_way")
 
     def __init__(self, keeper: Keeper, origins: Origins, api_key: ApiKey, manner: Manner, *, clock: Clock) -> None:
         self._keeper = keeper
@@ -73,30 +70,33 @@ class Exchange:
         self._api_key = api_key
         self._manner = manner
         self._clock = clock
-        self._crowd = Crowd()
         self._origins = origins
+        self._under_way = keeper.held.watcher = UnderWay(api_key)
 
     async def __call__(self, request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
         """Send *request*, with credentials if it goes to one of the origins; the answer to its last sending."""
-        held, crowd = self._held, self._crowd
+        held, tickets = self._held, self._under_way.tickets
         grant, until = held.express, held.express_until
         if (
             grant is None
-            or request.session is not crowd.session
+            or request.loop is not self._bond.loop
             or (request.url is not self._origins.last_url and not self._origins.own(request.url))
             or (until is not None and self._clock() >= until)
         ):
             return await self._run(request, handler, self._manner)
-        if (under_way := crowd.under_way) >= crowd.room:
-            return await self._settle(
-                request, handler, BY_STATUS, await self._send(request, handler, grant), grant.number
-            )
-        self._sign(request, grant)
-        crowd.under_way = under_way + 1
+        sign(request, grant, self._api_key)
+        tickets[request] = response = None
         try:
             response = await handler(request)
+        except OutdatedError:
+            pass
         finally:
-            crowd.under_way -= 1
+            ticket = tickets.pop(request, None)
+            if ticket is not None:
+                ticket.withdraw()
+                grant = ticket.grant
+        if response is None:
+            return await self._run(request, handler, BY_STATUS, grant.number)
         if response.status < _REDIRECTS:
             grant.served = grant.serving = True
             return response
@@ -110,11 +110,8 @@ class Exchange:
         seen: int | None = None,
         seat: Seat | None = None,
     ) -> ClientResponse:
-        hop = self._origins.redirected and self._origins.is_hop(request)
         if not self._origins.own(request.url):
-            return await self._pass_through(request, handler, hop=hop)
-        if hop:
-            self._origins.has_led(request)
+            return await self._pass_through(request, handler)
         if seen is None:
             seen = self._held.issued
         grant = self._held.ready
@@ -125,7 +122,7 @@ class Exchange:
                     await landing
             grant = await self._keeper.obtain(seat=seat)
             _require_open(request)
-        if self._manner is BY_STATUS and not self._origins.redirected:
+        if self._manner is BY_STATUS:
             self._held.open_express()
         sending = await self._send(request, handler, grant)
         return await self._settle(request, handler, manner, sending, seen)
@@ -147,39 +144,30 @@ class Exchange:
         return sending.response
 
     async def _send(self, request: ClientRequest, handler: ClientHandlerType, grant: Grant) -> _Sending:
-        crowd = self._crowd
-        crowd.under_way += 1
-        try:
-            while True:
-                self._sign(request, grant)
-                if not crowd.may_queue(request.session):
-                    return _Sending(await handler(request), grant)
-                ticket = Ticket(request, grant, self._held, self._sign)
-                try:
-                    return _Sending(await handler(request), ticket.grant)
-                except OutdatedError:
-                    pass  # and let go of its traceback, before thousands wait
-                finally:
+        tickets = self._under_way.tickets
+        while True:
+            sign(request, grant, self._api_key)
+            tickets[request] = response = None
+            try:
+                response = await handler(request)
+            except OutdatedError:
+                pass  # and let go of its traceback, before thousands wait
+            finally:
+                ticket = tickets.pop(request, None)
+                if ticket is not None:
                     ticket.withdraw()
-                grant = await self._keeper.obtain()
-                _require_open(request)
-        finally:
-            crowd.under_way -= 1
-
-    def _sign(self, request: ClientRequest, grant: Grant) -> None:
-        headers = request.headers
-        headers[_AUTHORIZATION] = grant.authorization
-        headers[_X_API_KEY] = self._api_key.value
-        if _CONTENT_TYPE not in headers:
-            headers[_CONTENT_TYPE] = "application/json"
-        grant.asked = True
+                    grant = ticket.grant
+            if response is not None:
+                return _Sending(response, grant)
+            grant = await self._keeper.obtain()
+            _require_open(request)
 
     async def _refused(self, request: ClientRequest, sending: _Sending, manner: Manner) -> bool:
         test, (response, grant) = manner.is_unauthorized, sending
         refused = response.status == UNAUTHORIZED if test is None else await _verdict(test, response)
         if not refused and response.status in _ACCEPTING:
             grant.served = grant.serving = True
-            self._note_redirect(request, response)
+            self._origins.note_redirect(request, response)
         return refused
 
     async def _newer(
@@ -203,29 +191,25 @@ class Exchange:
         kept = await set_aside(request, response)
         newer = await keeper.obtain(grant)
         _require_open(request)
-        if newer is grant and kept and self._api_key.value == request.headers[_X_API_KEY]:
+        if newer is grant and kept and self._api_key.value == request.headers[X_API_KEY]:
             return None
         if manner.remake is not None:
             await replace(request, manner.remake)
         request.update_expect_continue()
         return newer
 
-    async def _pass_through(self, request: ClientRequest, handler: ClientHandlerType, *, hop: bool) -> ClientResponse:
+    async def _pass_through(self, request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
+        hop = self._origins.is_hop(request)
         if hop:
             # The session's default headers and the caller's own come along with every hop; another owner's are its own.
-            for name in (_AUTHORIZATION, _X_API_KEY):
+            for name in (AUTHORIZATION, X_API_KEY):
                 if not isinstance(request.headers.get(name), Signature):
                     request.headers.popall(name, None)
         response = await handler(request)
         if hop:
             self._origins.has_led(request)
-            self._note_redirect(request, response)
+            self._origins.note_redirect(request, response)
         return response
-
-    def _note_redirect(self, request: ClientRequest, response: ClientResponse) -> None:
-        self._origins.note_redirect(request, response)
-        if self._origins.redirected:
-            self._held.close_express()
 
 
 def _require_open(request: ClientRequest) -> None:

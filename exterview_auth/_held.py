@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import math
+from typing import Protocol
 
 from ._clock import Clock
 from ._grant import Grant
 
 
+class Watcher(Protocol):
+    """Who has to know that requests are not to be sent any more as they are signed."""
+
+    def changes(self, held: Held, grant: Grant) -> None:
+        """*grant* is about to be replaced, dead or forgotten."""
+
+
 class Held:
     """One account's current grant. Every change is one synchronous step."""
 
-    __slots__ = ("_clock", "current", "express", "express_until", "fresh_until", "issued")
+    __slots__ = ("_clock", "current", "express", "express_until", "fresh_until", "issued", "watcher")
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -20,6 +28,7 @@ class Held:
         self.current: Grant | None = None
         self.fresh_until = -math.inf
         self.issued = 0
+        self.watcher: Watcher | None = None
         # Invariant: `express` is missing, or `current` and `ready` until `express_until`; who opens it answers for all else.
         self.express: Grant | None = None
         self.express_until: float | None = None
@@ -51,12 +60,12 @@ class Held:
 
     def install(self, grant: Grant) -> None:
         """Make *grant* the current one."""
+        self._leave()
         self.issued += 1
         grant.number = self.issued
         grant.lasting = self._clock() < grant.expires
         self.current = grant
         self.fresh_until = grant.expires
-        self.express = None
 
     def watch(self, grant: Grant) -> None:
         """Have the next request ask for *grant*, although it is fresh: nobody did when its renewal was due."""
@@ -71,10 +80,10 @@ class Held:
 
     def kill(self) -> None:
         """The current grant was refused."""
+        self._leave()
         if self.current is not None:
             self.current.dead = True
         self.fresh_until = -math.inf
-        self.express = None
 
     def revive(self) -> None:
         """There is nothing newer than the current grant: it is sent again, and only the API can tell whether it serves."""
@@ -86,5 +95,10 @@ class Held:
 
     def forget(self) -> None:
         """There is no token any more."""
-        self.current = self.express = None
-        self.fresh_until = -math.inf
+        self._leave()
+        self.current, self.fresh_until = None, -math.inf
+
+    def _leave(self) -> None:
+        self.close_express()
+        if self.current is not None and self.watcher is not None:
+            self.watcher.changes(self, self.current)

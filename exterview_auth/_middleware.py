@@ -55,8 +55,6 @@ class ExterviewAuth(Exchange):
     Raises `ConfigurationError` for every argument that cannot be right, before anything is sent.
     """
 
-    __slots__ = ("__weakref__", "_account", "_endpoint", "_keep")
-
     def __init__(
         self,
         login: Login,

@@ -25,17 +25,16 @@ class Origins:
     A client middleware runs once per hop, and sees the redirect's answer: the next request of the same chain is the hop.
     """
 
-    __slots__ = ("_last", "_leading_to", "_ours", "last_url", "redirected")
+    __slots__ = ("_last", "_leading_to", "_ours", "last_url")
 
     def __init__(self, endpoint: URL, more: Iterable[str | URL]) -> None:
         self._ours = checked_origins(endpoint, more)
         # Invariant: credentials may go to `last_url`; `_last` is its scheme, host and port as they are written.
         self.last_url: URL | None = None
         self._last: tuple[str, str | None, int | None] | None = None
-        # Invariant: a chain is in here from a redirect's answer until its hop; `redirected` unless there is none. The chain
-        # is held, so that no other has its number.
+        # Invariant: a chain is in here from the answer that leads it to a stranger until its hop is answered. The chain is
+        # held, so that no other has its number.
         self._leading_to: dict[int, tuple[object, Origin]] = {}
-        self.redirected = False
 
     def own(self, url: URL) -> bool:
         """Whether credentials may go to *url*. The answer for the newest URL is remembered."""
@@ -55,21 +54,19 @@ class Origins:
     def has_led(self, request: ClientRequest) -> None:
         """The redirect has led *request* where it is: what its chain sends next is no hop."""
         self._leading_to.pop(id(_chain(request)), None)
-        self.redirected = bool(self._leading_to)
 
     def note_redirect(self, request: ClientRequest, response: ClientResponse) -> None:
-        """Remember where *response* leads, if it is a redirect."""
+        """Remember where *response* leads, if it is a redirect to a stranger."""
         if response.status not in REDIRECTS:
             return
         location = response.headers.get(hdrs.LOCATION) or response.headers.get(hdrs.URI)
         if location is None:
             return
         led_to = origin_after(request.url, location)
-        if led_to is None:
-            return  # aiohttp refuses to follow it
+        if led_to is None or led_to in self._ours:
+            return  # aiohttp refuses to follow it, or it is signed as any of ours
         chain = _chain(request)
         self._leading_to[id(chain)] = chain, led_to
-        self.redirected = True
         if len(self._leading_to) > MOST_PENDING:
             del self._leading_to[next(iter(self._leading_to))]
 

@@ -1,16 +1,16 @@
-"""Requests that queue for a connection: signed again, or sent back to wait, when their turn comes with an old token."""
+"""Requests that queue for a connection: signed again, or sent back to wait, when their turn comes after the token has changed."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from typing import Any
 
-from aiohttp import ClientRequest, ClientResponse, ClientSession
+from aiohttp import ClientRequest, ClientResponse
 from aiohttp.connector import Connection
 
 from ._grant import Grant
 from ._held import Held
+from ._signing import Key, sign
 
 
 class OutdatedError(Exception):
@@ -19,19 +19,19 @@ class OutdatedError(Exception):
 
 class Ticket:
     """
-    One request that may have to queue. It stands for its ``send``, which aiohttp calls once there is a connection.
+    A request whose token has changed before its answer.
+
+    It stands for the request's ``send``, which aiohttp calls once there is a connection; where that was before, for nothing.
 
     ``grant`` is what the request is signed with when it is written.
     """
 
-    __slots__ = ("_held", "_request", "_sign", "grant")
+    __slots__ = ("_held", "_key", "_request", "grant")
 
-    def __init__(
-        self, request: ClientRequest, grant: Grant, held: Held, sign: Callable[[ClientRequest, Grant], None]
-    ) -> None:
+    def __init__(self, request: ClientRequest, grant: Grant, held: Held, key: Key) -> None:
         self._request = request
         self._held = held
-        self._sign = sign
+        self._key = key
         self.grant = grant
         request.send = self  # type: ignore[method-assign,assignment]  # for this instance alone, until it is written
 
@@ -42,7 +42,7 @@ class Ticket:
             raise OutdatedError
         if current is not self.grant:
             self.grant = current
-            self._sign(self._request, current)
+            sign(self._request, current, self._key)
         return type(self._request).send(self._request, connection)
 
     def withdraw(self) -> None:
@@ -50,26 +50,18 @@ class Ticket:
         self._request.__dict__.pop("send", None)
 
 
-class Crowd:
-    """How many requests are under way, and from how many on the next of ``session`` may have to queue."""
+class UnderWay:
+    """Requests that are signed and have no answer yet."""
 
-    __slots__ = ("room", "session", "under_way")
+    __slots__ = ("_key", "tickets")
 
-    def __init__(self) -> None:
-        # Invariant: requests whose answer has not begun, of all sessions; each is counted and uncounted once.
-        self.under_way = 0
-        self.session: ClientSession | None = None
-        self.room: float = math.inf
+    def __init__(self, key: Key) -> None:
+        self._key = key
+        # Invariant: a request is in here exactly while its handler runs. Without a ticket it is signed with the current grant.
+        self.tickets: dict[ClientRequest, Ticket | None] = {}
 
-    def may_queue(self, session: ClientSession) -> bool:
-        """Whether a request of *session* that is under way may have to queue; looks at its connector's limits first."""
-        if session is not self.session:
-            self.session, self.room = session, _room_of(session)
-        return self.under_way > self.room
-
-
-def _room_of(session: ClientSession) -> float:
-    """Half of the connector's limit: answers that are still being read, and other users, need connections too."""
-    connector = session.connector
-    limits = (connector.limit, connector.limit_per_host) if connector is not None else ()
-    return min((limit // 2 for limit in limits if limit), default=math.inf)
+    def changes(self, held: Held, grant: Grant) -> None:
+        """Whoever is not written yet is to look again then."""
+        for request, ticket in self.tickets.items():
+            if ticket is None:
+                self.tickets[request] = Ticket(request, grant, held, self._key)

@@ -134,9 +134,11 @@ class AuthSession:
     # -- inside -----------------------------------------------------------------------------------------------------
 
     def _send(self, method: str, url: str | URL, options: Any, manner: Manner | None = None) -> _RequestContextManager:
-        target, data = URL(url), options.get("data")
-        if not target.absolute:
-            target = self._resolved(target)
+        try:
+            target = self._resolved(URL(url))
+        except (ValueError, IndexError):  # the last is yarl's, for a "//[]@"
+            return self._session.request(method, url, **options)  # which says what is wrong with it
+        data = options.get("data")
         if data is not None:
             if _body.is_factory(data):
                 return _RequestContextManager(self._send_made(method, target, options, data, manner))

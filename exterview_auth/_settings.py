@@ -75,7 +75,16 @@ def is_loopback(host: str) -> bool:
 def origin_of(url: URL) -> tuple[str, str, int | None]:
     """Scheme, host and port (RFC 6454, section 4); a WebSocket belongs to the origin of its handshake."""
     scheme = _WITH_TLS.get(url.scheme, url.scheme)
-    return scheme, (url.host or "").lower().rstrip("."), url.port
+    host = (url.host or "").lower().rstrip(".")
+    return scheme, _canonical(host) if ":" in host else host, url.port
+
+
+def _canonical(address: str) -> str:
+    """An IPv6 address in its one form (RFC 5952); a URL that was taken as it is written may have it in another."""
+    try:
+        return ipaddress.ip_address(address).compressed
+    except ValueError:
+        return address
 
 
 def checked_origins(endpoint: URL, origins: Iterable[str | URL]) -> frozenset[tuple[str, str, int | None]]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import math
 from collections.abc import Mapping
+from functools import cache
 from types import NoneType
 from typing import Any, TypeGuard
 
@@ -28,7 +30,7 @@ def can_wait(session: ClientSession, options: Mapping[str, Any]) -> bool:
         return False
     if options.get("json") is not None and options.get("data") is not None:
         return False
-    if not _is_timeout(options.get("timeout")):
+    if not _is_timeout(options.get("timeout")) or not options.keys() <= _known_options():
         return False
     return all(isinstance(value, _UNCHANGING) or name in {"json", "headers"} for name, value in options.items())
 
@@ -68,6 +70,11 @@ def ending(end: float, timeout: Timeout) -> ClientTimeout:
         sock_connect=rest.sock_connect,
         ceil_threshold=math.inf,
     )
+
+
+@cache
+def _known_options() -> frozenset[str]:
+    return frozenset(inspect.signature(ClientSession._request).parameters)  # noqa: SLF001 - the public verbs take any
 
 
 def _is_timeout(value: object) -> TypeGuard[Timeout]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import Any
 
 import aiohttp
@@ -149,29 +150,49 @@ async def test_a_middleware_that_answers_by_itself_is_believed() -> None:
         assert len(at.api.arrivals) == 1
 
 
-async def test_requests_under_way_are_counted_and_uncounted_once() -> None:
-    """However they end: answered, refused, failed, cancelled; a crowd of half the connections may queue."""
+async def test_a_request_is_known_exactly_while_it_is_under_way() -> None:
+    """However it ends: answered, refused, failed, cancelled; nothing of it is left."""
     going_on = asyncio.Event()
 
     async def hold(_request: web.Request, _body: bytes) -> None:
         await going_on.wait()
 
     async with scene(session=narrow(4)) as at:
-        crowd = at.auth._crowd
+        under_way = at.auth._under_way.tickets
         at.api.answers["/held"] = at.api.refusals["/held"] = hold
         await at.post()
         at.api.revoke()
         assert (await at.post())[0] == 200
         tasks = [asyncio.create_task(at.post("/held")) for _ in range(3)]
         await until(lambda: len(at.api.arrivals) == 6)
-        assert crowd.under_way == 3
+        assert len(under_way) == 3
         tasks[2].cancel()
         going_on.set()
         await asyncio.gather(*tasks, return_exceptions=True)
         at.api.answers["/broken"] = cut
         with pytest.raises(aiohttp.ClientError):
             await at.post("/broken")
-        assert (crowd.under_way, crowd.room) == (0, 2)
+        assert under_way == {}
+
+
+async def test_what_queues_behind_answers_that_are_being_read_is_not_sent_with_a_dead_token() -> None:
+    """Rules 4 and 21: whatever takes the connections, a request that queues looks at the token when it is written."""
+
+    async def long(_request: web.Request, _body: bytes) -> web.Response:
+        return web.Response(body=bytes(4_000_000))
+
+    async with scene(session=narrow(2)) as at, contextlib.AsyncExitStack() as unread:
+        at.api.answers["/long"] = long
+        for _ in range(2):
+            await unread.enter_async_context(at.client.post("/long", json={}))
+        dead = await at.auth.token()
+        task = asyncio.create_task(at.post())
+        await until(lambda: len(at.auth._under_way.tickets) == 1)
+        at.auth.invalidate(dead)
+        mark = len(at.api.arrivals)
+        await unread.aclose()
+        assert (await task)[0] == 200
+        assert [token for _, token in at.api.since(mark)] == ["token-2"]
 
 
 async def cut(request: web.Request, _body: bytes) -> None:

@@ -507,13 +507,6 @@ async def test_landing_serves_who_came_first_first() -> None:
 
 
 @virtual_time
-async def test_a_deadline_is_no_way_past_the_others() -> None:
-    """First come, first served, whoever waits until when."""
-    seen = await woken(*[(50.0, 60.0, None)[number % 3] for number in range(4 * PORTION)])
-    assert [number for number, _ in seen] == list(range(4 * PORTION))
-
-
-@virtual_time
 async def test_who_comes_after_the_landing_does_not_queue_behind_those_who_still_wake() -> None:
     """A flight that has landed keeps nobody waiting."""
     flight = SingleFlight().begin(ending(gate=asyncio.Event()))
