@@ -1,9 +1,9 @@
 """
-``python -m benchmarks [storm] [overhead] [imports] [cancel] [fleet] [simulation] [--quick] [--json] [--plot FILE]``.
+``python -m benchmarks [SCENARIO ...] [--quick] [--json] [--plot FILE]``: what the library costs, on this machine.
 
-Figures for this machine; those of the simulation are the same on every one. The soak,
-``python -m benchmarks soak [--seconds N] [--seed N]``, is not among those that run by default, and ends with exit code 1
-where an answer was wrong or something grew.
+Without a name all of `SCENARIOS` run, in less than ten minutes. By name alone: ``simulation`` (the same figures on every
+machine), and ``soak [--seconds N] [--seed N]``, which ends with exit code 1 where an answer was wrong or something grew.
+The README's picture of a storm is drawn by ``python -m benchmarks.storm_chart FILE``.
 """
 
 from __future__ import annotations
@@ -14,25 +14,45 @@ import sys
 from collections.abc import Callable
 from functools import partial
 
-from . import _simulated_drawing, cancel, fleet, imports, overhead, simulation, soak, storm
+from . import (
+    _simulated_drawing,
+    accounts,
+    ahead,
+    cancel,
+    fleet,
+    imports,
+    memory,
+    overhead,
+    peers,
+    simulation,
+    soak,
+    storm,
+)
 from ._machine import machine
 from ._report import Report
 
 SCENARIOS = {
-    "storm": storm.report,
     "overhead": overhead.report,
-    "imports": imports.report,
+    "storm": storm.report,
+    "ahead": ahead.report,
+    "accounts": accounts.report,
+    "memory": memory.report,
     "cancel": cancel.report,
+    "imports": imports.report,
     "fleet": fleet.report,
-    "simulation": simulation.report,
+    "peers": peers.report,
 }
 """All that run by default."""
+BY_NAME = ("simulation", "soak")
+"""And those that do not."""
 
 
 def main() -> None:
     """Run the scenarios that were asked for, all by default, and print a table or two for each."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="What exterview_auth costs, measured.")
-    parser.add_argument("scenario", nargs="*", help=f"any of: {', '.join(SCENARIOS)}; all by default; or soak")
+    parser.add_argument(
+        "scenario", nargs="*", help=f"any of: {', '.join(SCENARIOS)}; all by default; or {', '.join(BY_NAME)}"
+    )
     parser.add_argument("--quick", action="store_true", help="tiny sizes, in seconds: counts hold, times mean little")
     parser.add_argument("--json", action="store_true", help="one line of JSON at the end")
     parser.add_argument("--plot", metavar="FILE", help="draw the simulation, as SVG or PNG (needs the extra bench)")
@@ -41,6 +61,7 @@ def main() -> None:
     arguments = parser.parse_args()
     scenarios: dict[str, Callable[..., Report]] = {
         **SCENARIOS,
+        "simulation": simulation.report,
         "soak": partial(soak.report, seconds=arguments.seconds, seed=arguments.seed),
     }
     unknown = set(arguments.scenario) - set(scenarios)

@@ -150,7 +150,7 @@ def _row(name: str, figures: dict[str, Spread]) -> list[str]:
 
 def report(*, quick: bool) -> Report:
     """How long the event loop does nothing else, and whether the login goes on."""
-    count, rounds = (200, 2) if quick else (20_000, 5)
+    count, rounds = (200, 2) if quick else (20_000, 3)
     found = asyncio.run(_measured(count, rounds))
     figures = {name: {key: Spread.of(one[key] for one in all_) for key in all_[0]} for name, all_ in found.items()}
     table = Table(

@@ -29,7 +29,7 @@ class Size:
     steady_requests: int
 
 
-FULL = Size(8, 200, 10, 12, 3, LEASE, 10, 1000)
+FULL = Size(8, 200, 6, 10, 2, LEASE, 6, 1000)
 QUICK = Size(3, 20, 2, 1, 1, 0.5, 1, 100)
 
 

@@ -81,7 +81,7 @@ def _figures(found: dict[str, list[dict[str, Any]]], name: str) -> dict[str, Spr
 
 def report(*, quick: bool) -> Report:
     """Times of the import, and the modules that it loads."""
-    rounds = 2 if quick else 30
+    rounds = 2 if quick else 20
     found = _measured(rounds)
     figures = {name: _figures(found, name) for name in found}
     with_auth, alone = found["aiohttp, exterview_auth"][0]["modules"], set(found[BASE][0]["modules"])

@@ -145,7 +145,7 @@ def report(*, quick: bool) -> Report:
     blocks = (
         [Block(1, 20, 2), Block(64, 128, 2)]
         if quick
-        else [Block(1, 50, 300), Block(64, 192, 300), Block(512, 1024, 60)]
+        else [Block(1, 50, 200), Block(64, 192, 120), Block(512, 1024, 20)]
     )
     results = asyncio.run(_through_sessions(blocks))
     alone = middleware_alone.report(quick=quick)

@@ -1,5 +1,5 @@
 """
-A thousand requests in flight with a token that is dead, and a thousand with none.
+Thousands of requests in flight with a token that is dead, and thousands with none.
 
 Requests are counted where they arrive (the server's log), where they are written (aiohttp's trace) and where they begin
 (handed to the session): a request may be signed and queue for a connection before the first refusal comes.
@@ -8,11 +8,13 @@ Requests are counted where they arrive (the server's log), where they are writte
 from __future__ import annotations
 
 import asyncio
+import gc
 import math
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from types import SimpleNamespace
 
 from aiohttp import (
@@ -25,23 +27,29 @@ from aiohttp import (
     TraceConfig,
     TraceRequestHeadersSentParams,
 )
+from aiohttp.client import _RequestContextManager
+
+from exterview_auth import AuthSession, ExterviewAuth
 
 from ._api_process import DEADLINE, QUERY, STATIC_HEADERS, ApiProcess, ServerLog, api_process
 from ._baselines import sends_twice
 from ._report import Report, Spread, Table, plain, progress
 from ._server import FIXED_TOKEN, NUMBER
 
-LOGIN_SECONDS = 0.2
+LOGIN_SECONDS = 0.1
 
 
 @dataclass(frozen=True)
 class Size:
-    """How many requests are in flight at once, how many begin at the first answer, and how often all is repeated."""
+    """How many requests are in flight at once, how many begin at the first answer, on how many connections, and how often."""
 
     at_once: int
     later: int
     limit: int
     rounds: int
+
+    def __str__(self) -> str:
+        return f"{self.at_once} at once, {f'{self.limit} connections' if self.limit else 'any number of connections'}"
 
 
 @dataclass
@@ -92,15 +100,19 @@ class Run:
         }
 
 
-async def _requests(session: ClientSession, api: ApiProcess, watch: Watch, size: Size) -> Run:
+Ask = Callable[..., _RequestContextManager]
+
+
+async def _requests(post: Ask, api: ApiProcess, watch: Watch, size: Size) -> Run:
     begun = [0.0] * (size.at_once + size.later)
 
     async def ask(number: int) -> int:
         begun[number] = time.monotonic()
-        async with session.post(api.url, json=QUERY, headers={NUMBER: str(number)}) as response:
+        async with post(api.url, json=QUERY, headers={NUMBER: str(number)}) as response:
             await response.read()
             return response.status
 
+    gc.collect()
     began = time.perf_counter()
     async with asyncio.timeout(DEADLINE):
         tasks = [asyncio.create_task(ask(number)) for number in range(size.at_once)]
@@ -113,104 +125,136 @@ async def _requests(session: ClientSession, api: ApiProcess, watch: Watch, size:
     return Run(time.perf_counter() - began, failures, begun, watch)
 
 
-async def _storm(api: ApiProcess, size: Size, limit: int, *middlewares: ClientMiddlewareType) -> Run:
+async def _storm(api: ApiProcess, size: Size, *middlewares: ClientMiddlewareType, static: bool = False) -> Run:
     watch = Watch()
-    headers = None if middlewares and middlewares[0] is not sends_twice else STATIC_HEADERS
     async with ClientSession(
-        connector=TCPConnector(limit=limit),
+        connector=TCPConnector(limit=size.limit),
         middlewares=(*middlewares, watch),
-        headers=headers,
+        headers=STATIC_HEADERS if static else None,
         trace_configs=[watch.trace()],
     ) as session:
-        return await _requests(session, api, watch, size)
+        return await _requests(session.post, api, watch, size)
 
 
-async def _dead_token(api: ApiProcess, size: Size, limit: int) -> dict[str, float]:
+async def _wrapped(api: ApiProcess, size: Size, auth: ExterviewAuth) -> Run:
+    """Through an `AuthSession`, without a watch: nobody looks at its requests, so that they may wait before they are made."""
+    watch = Watch()
+    async with ClientSession(connector=TCPConnector(limit=size.limit)) as session:
+        return await _requests(AuthSession(session, auth).post, api, watch, size)
+
+
+async def _dead_token(api: ApiProcess, size: Size) -> dict[str, float]:
     async with api.auth(login_seconds=LOGIN_SECONDS) as auth:
         token = (await auth.token()).value
         await api.revoke()
         await api.log()
-        run = await _storm(api, size, limit, auth)
+        run = await _storm(api, size, auth)
         log = await api.log()
     return {"logins": log.logins, "failures": run.failures, **run.dead(log, token), "seconds": run.seconds}
 
 
-async def _cold(api: ApiProcess, size: Size, limit: int) -> dict[str, float]:
+async def _dead_wrapped(api: ApiProcess, size: Size) -> dict[str, float]:
+    async with api.auth(login_seconds=LOGIN_SECONDS) as auth:
+        await auth.token()
+        await api.revoke()
+        await api.log()
+        run = await _wrapped(api, size, auth)
+        log = await api.log()
+    return {"logins": log.logins, "failures": run.failures, "refused": log.refused, "seconds": run.seconds}
+
+
+async def _cold(api: ApiProcess, size: Size, *, wrapped: bool = False) -> dict[str, float]:
     await api.revoke()
     await api.log()
     async with api.auth(login_seconds=LOGIN_SECONDS) as auth:
-        run = await _storm(api, size, limit, auth)
+        run = await (_wrapped(api, size, auth) if wrapped else _storm(api, size, auth))
         log = await api.log()
         fresh = log.by_token[(await auth.token()).value]
     refused = len(log.arrivals) - fresh
     return {"logins": log.logins, "failures": run.failures, "refused": refused, "seconds": run.seconds}
 
 
-async def _static(api: ApiProcess, size: Size, limit: int) -> dict[str, float]:
-    run = await _storm(api, size, limit)
+async def _static(api: ApiProcess, size: Size) -> dict[str, float]:
+    run = await _storm(api, size, static=True)
     log = await api.log()
     assert log.by_token[FIXED_TOKEN] == size.at_once + size.later
     return {"logins": log.logins, "failures": run.failures, "seconds": run.seconds}
 
 
-async def _static_twice(api: ApiProcess, size: Size, limit: int) -> dict[str, float]:
-    run = await _storm(api, size, limit, sends_twice)
+async def _static_twice(api: ApiProcess, size: Size) -> dict[str, float]:
+    run = await _storm(api, size, sends_twice, static=True)
     return {"logins": (await api.log()).logins, "failures": run.failures, "seconds": run.seconds}
 
 
-SCENES = {
-    "dead token": _dead_token,
-    "cold start": _cold,
-    "static headers": _static,
-    "static, sent twice": _static_twice,
+STATIC, TWICE = "static headers", "static, sent twice"
+SCENES: dict[str, Callable[[ApiProcess, Size], Awaitable[dict[str, float]]]] = {
+    STATIC: _static,
+    f"{STATIC} again": _static,
+    TWICE: _static_twice,
+    "dead token, ExterviewAuth": _dead_token,
+    "dead token, AuthSession": _dead_wrapped,
+    "cold start, ExterviewAuth": _cold,
+    "cold start, AuthSession": partial(_cold, wrapped=True),
 }
 
 Rounds = list[dict[str, float]]
 
 
-async def _measured(size: Size) -> dict[tuple[str, int], Rounds]:
-    found: dict[tuple[str, int], Rounds] = {(scene, limit): [] for scene in SCENES for limit in (0, size.limit)}
-    async with api_process() as api:
-        await _static(api, size, 0)
-        for number in range(size.rounds):
-            progress(number + 1, size.rounds, "round")
-            for scene, limit in random.sample(list(found), len(found)):
-                found[scene, limit].append(await SCENES[scene](api, size, limit))
+async def _measured(api: ApiProcess, size: Size) -> dict[str, Rounds]:
+    found: dict[str, Rounds] = {scene: [] for scene in SCENES}
+    await _static(api, size)
+    for number in range(size.rounds):
+        progress(number + 1, size.rounds, f"{size}, round")
+        for scene in random.sample(list(found), len(found)):
+            found[scene].append(await SCENES[scene](api, size))
     return found
 
 
-def _figures(found: dict[tuple[str, int], Rounds], scene: str, limit: int) -> dict[str, Spread]:
-    rounds = found[scene, limit]
+def _figures(found: dict[str, Rounds], scene: str) -> dict[str, Spread]:
+    rounds = found[scene]
     figures = {name: Spread.of(one[name] for one in rounds) for name in rounds[0]}
-    for name, base in (("to_static", "static headers"), ("to_static_twice", "static, sent twice")):
-        pairs = zip(rounds, found[base, limit], strict=True)
+    for name, base in (("to_static", STATIC), ("to_static_twice", TWICE)):
+        pairs = zip(rounds, found[base], strict=True)
         delay = LOGIN_SECONDS if "refused" in rounds[0] else 0
         figures[name] = Spread.of(one["seconds"] / (other["seconds"] + delay) for one, other in pairs)
     return figures
-
-
-def _row(name: str, limit: int, figures: dict[str, Spread]) -> list[str]:
-    counts = [figures[count].count() if count in figures else "-" for count in COUNTS]
-    ratios = [f"{figures[ratio]:.2f}" if "refused" in figures else "-" for ratio in ("to_static", "to_static_twice")]
-    return [f"{name}, limit {limit}", *counts, f"{figures['seconds']:.2f}", *ratios]
 
 
 COUNTS = ("logins", "failures", "refused", "arrived_late", "written_late", "begun_late")
 COLUMNS = ("", *(count.replace("_", " ") for count in COUNTS), "seconds", "to static + login", "to sent twice + login")
 
 
-def report(*, quick: bool) -> Report:
-    """One login, nothing lost, and how long it takes."""
-    size = Size(60, 10, 5, 2) if quick else Size(1000, 100, 100, 10)
-    found = asyncio.run(_measured(size))
-    figures = {key: _figures(found, *key) for key in found}
-    table = Table(
-        f"storm: {size.at_once} requests at once, {size.later} more at the first answer; the login takes {LOGIN_SECONDS} s;"
+def _row(name: str, figures: dict[str, Spread]) -> list[str]:
+    counts = [figures[count].count() if count in figures else "-" for count in COUNTS]
+    ratios = [f"{figures['to_static']:.2f}", f"{figures['to_static_twice']:.2f}" if "refused" in figures else "-"]
+    return [name, *counts, f"{figures['seconds']:.2f}", *(ratios if name != STATIC else ("-", "-"))]
+
+
+def _table(size: Size, figures: dict[str, dict[str, Spread]]) -> Table:
+    return Table(
+        f"storm: {size}, {size.later} more requests at the first answer; the login takes {LOGIN_SECONDS} s;"
         f" {size.rounds} rounds in random order.\n"
         "  refused: arrived with the dead token; of these arrived, written, begun (handed to the session) late:"
         " after the client saw the first refusal.\n"
         "  Times relative to the same requests with static headers, and to these sent twice, each plus the login.",
         COLUMNS,
-        [_row(*key, figures[key]) for key in figures],
+        [_row(name, one) for name, one in figures.items()],
     )
-    return Report([table], {f"{scene}, limit {limit}": plain(figures[scene, limit]) for scene, limit in figures})
+
+
+async def _all(sizes: list[Size]) -> dict[Size, dict[str, dict[str, Spread]]]:
+    async with api_process() as api:
+        found = {size: await _measured(api, size) for size in sizes}
+    return {size: {scene: _figures(rounds, scene) for scene in rounds} for size, rounds in found.items()}
+
+
+def report(*, quick: bool) -> Report:
+    """One login, nothing lost, and how long it takes."""
+    sizes = (
+        [Size(60, 10, 0, 2), Size(60, 10, 5, 2)]
+        if quick
+        else [Size(1000, 100, 0, 5), Size(1000, 100, 100, 5), Size(3000, 0, 100, 7), Size(5000, 0, 100, 3)]
+    )
+    found = asyncio.run(_all(sizes))
+    data = {str(size): {scene: plain(one) for scene, one in scenes.items()} for size, scenes in found.items()}
+    return Report([_table(size, scenes) for size, scenes in found.items()], data)
