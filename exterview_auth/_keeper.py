@@ -85,7 +85,7 @@ class Keeper:
         """
         held_up = False
         while True:
-            if seat is None:
+            if seat is None or seat.spent:
                 self._enter()
                 grant = self.held.fresh
                 if grant is not None and grant is not refused:
@@ -94,9 +94,9 @@ class Keeper:
                 seat = self.seat(refused)
                 with seat as landing:
                     await landing
-            flight, seat = seat.flight, None
+            seat.spent = True
             grant = self.held.current
-            if grant is not None and (flight.unchanged if grant is refused else not grant.dead):
+            if grant is not None and (seat.flight.unchanged if grant is refused else not grant.dead):
                 if held_up or not grant.lasting or self.held.fresh is grant:
                     return grant
                 held_up = True  # by the store or the hook, for longer than its token lives

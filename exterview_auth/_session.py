@@ -171,9 +171,13 @@ class AuthSession:
     async def _send_made(
         self, method: str, url: URL, options: Any, factory: _body.BodyFactory, manner: Manner | None
     ) -> ClientResponse:
-        first = await _body.first_made_by(factory, total_of(options.get("timeout", self._session.timeout)))
+        timeout = options.get("timeout", self._session.timeout)
+        end = end_of(timeout)
+        made = {"data": await _body.first_made_by(factory, total_of(timeout))}
+        if end is not None:
+            made["timeout"] = ending(end, timeout)
         manner = (manner or self._auth.manner)._replace(remake=factory)
-        return await self._send(method, url, {**options, "data": first}, manner)
+        return await self._send(method, url, {**options, **made}, manner)
 
     def _resolved(self, url: URL) -> URL:
         if url.absolute or self._session._base_url is not None:  # noqa: SLF001 - aiohttp has no public one

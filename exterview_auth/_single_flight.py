@@ -3,7 +3,7 @@ Single flight: one piece of work, any number that wait for it.
 
 1. A flight exists from the moment `SingleFlight.begin` is called, before its task has run: nobody begins a second.
 2. It belongs to nobody: cancelling a waiter, the first one too, changes nothing for the others.
-3. Every flight lands, however its work ends, and landing wakes all who wait, a few at a time.
+3. Every flight lands, however its work ends, and landing wakes all who wait: at once with an error, else a few at a time.
 4. A flight that was dropped (logout, close, another event loop) still lands for its own waiters, but is not current.
 """
 
@@ -25,7 +25,7 @@ LONGEST_CANCELLING = 3 * CANCEL_GRACE
 """Seconds; cancelled work first finishes its command to a store, then gives back its lock."""
 
 PORTION = 8
-"""How many wake in one turn of the loop. Were it all, thousands would be sent before the first answer is read."""
+"""How many go on in one turn of the loop. Were it all, thousands would be sent before the first answer is read."""
 
 _CANCELLED = LoginError("the login was cancelled; the next request makes another")
 
@@ -56,11 +56,13 @@ class Seat:
     At its end it raises the caller's own copy of the flight's error, or ``TimeoutError`` if its time came first.
     """
 
-    __slots__ = ("_landing", "_until", "flight")
+    __slots__ = ("_landing", "_until", "flight", "spent")
 
     def __init__(self, flight: Flight, until: float | None) -> None:
         self.flight = flight
         self._until = until
+        self.spent = False
+        """Whether what its waiter found has been looked at."""
 
     def __enter__(self) -> asyncio.Future[bool]:
         self._landing = self.flight.take(self._until)
@@ -125,15 +127,16 @@ class Flight:
         self.landed, self.error = True, error
         if self._loop.is_closed():
             return  # nobody wakes any more
-        self._wake(iter([seat for row in self._rows.values() for seat in row.seats]))
+        seats = [seat for row in self._rows.values() for seat in row.seats]
+        self._wake(iter(seats), PORTION if error is None else len(seats))
 
-    def _wake(self, seats: Iterator[asyncio.Future[bool]]) -> None:
-        portion = list(islice(seats, PORTION))
+    def _wake(self, seats: Iterator[asyncio.Future[bool]], number: int) -> None:
+        portion = list(islice(seats, number))
         for seat in portion:
             if not seat.done():
                 seat.set_result(True)
         if portion:
-            self._loop.call_soon(self._wake, seats)
+            self._loop.call_soon(self._wake, seats, number)
 
     async def cancel(self) -> None:
         """Cancel the work and give it a moment to clean up; called from inside the work, it is not waited for."""

@@ -549,3 +549,28 @@ def test_a_second_loop_does_not_use_the_lane_of_one_that_runs() -> None:
     asyncio.run(first())
     assert len(errors) == 2
     assert "one owner for each loop" in str(errors[0])
+
+
+def test_a_loop_that_lost_its_owner_does_not_use_its_lane() -> None:
+    """Rule 20: another loop, which runs still, has taken the owner over meanwhile; nothing is sent."""
+    first, second = asyncio.new_event_loop(), asyncio.new_event_loop()
+    thread = threading.Thread(target=second.run_forever)
+    thread.start()
+    with served() as api, contextlib.closing(first):
+        auth = ExterviewAuth(Login(api), api_key=KEY, endpoint=api.endpoint)
+
+        async def opened() -> aiohttp.ClientSession:
+            http = aiohttp.ClientSession(middlewares=(auth,))
+            assert (await post(http, api.endpoint))[0] == 200
+            return http
+
+        http = first.run_until_complete(opened())
+        asyncio.run_coroutine_threadsafe(auth.token(), second).result(10)
+        with pytest.raises(ConfigurationError, match="in use by another event loop"):
+            first.run_until_complete(post(http, api.endpoint))
+        assert len(api.arrivals) == 1
+        first.run_until_complete(http.close())
+        asyncio.run_coroutine_threadsafe(auth.aclose(), second).result(10)
+        second.call_soon_threadsafe(second.stop)
+        thread.join()
+        second.close()

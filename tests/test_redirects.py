@@ -54,6 +54,27 @@ async def test_a_redirect_off_the_origin_takes_no_credentials_along(plain: bool,
                 assert login.count == 1
 
 
+async def test_a_hop_that_aiohttp_sends_once_more_takes_none_along_either() -> None:
+    """Rule 10: where the stranger drops the connection, aiohttp repeats the hop, and it is one still."""
+    async with scene(session=DEFAULTS) as at, Api() as foreign:
+        at.api.answers["/away"] = leads_to(foreign.base + "/steal", 302)
+        foreign.refusals["/steal"] = drop_the_first(foreign)
+        async with at.client.get("/away") as response:
+            assert response.status == 401
+        assert credentials(foreign) == [(None, None)] * 2
+
+
+def drop_the_first(api: Api) -> Any:
+    """Ends the connection of the first request instead of an answer."""
+
+    async def answer(request: web.Request, _body: bytes) -> None:
+        if len(api.arrivals) == 1:
+            assert request.transport is not None
+            request.transport.abort()
+
+    return answer
+
+
 async def test_credentials_of_the_caller_do_not_follow_either() -> None:
     """Rule 10: a bearer and a key given for one request stay on our origin."""
     async with scene() as at, Api() as foreign:

@@ -243,3 +243,9 @@ def test_an_owner_is_made_or_refused_whatever_the_budget(budget: tuple[int, floa
     except ConfigurationError:
         return
     assert owner.stats().logins == 0
+
+
+@pytest.mark.parametrize("written", ["[::ffff:127.0.0.1]", "[0:0:0:0:0:FFFF:7f00:1]", "[::ffff:7f00:1]"])
+def test_an_address_has_one_origin_however_it_is_written(written: str) -> None:
+    """A redirect's target may be taken as it is written, and is the same stranger (RFC 5952)."""
+    assert origin_of(URL(f"https://{written}:8/", encoded=True)) == ("https", "::ffff:7f00:1", 8)

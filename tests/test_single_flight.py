@@ -507,6 +507,17 @@ async def test_landing_serves_who_came_first_first() -> None:
 
 
 @virtual_time
+async def test_an_error_wakes_all_at_once() -> None:
+    """Rule 6: nobody sends anything after it, and nobody's own timeout is to come before it."""
+    flight = SingleFlight().begin(ending(gate=asyncio.Event()))
+    tasks = await joined(flight, 5 * PORTION)
+    flight.land(LoginError("refused"))
+    await settle(1)
+    assert all(isinstance(task.exception(), LoginError) for task in tasks)
+    await flight.cancel()
+
+
+@virtual_time
 async def test_who_comes_after_the_landing_does_not_queue_behind_those_who_still_wake() -> None:
     """A flight that has landed keeps nobody waiting."""
     flight = SingleFlight().begin(ending(gate=asyncio.Event()))

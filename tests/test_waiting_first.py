@@ -548,6 +548,23 @@ async def test_the_sessions_base_url_comes_first() -> None:
 
 
 @leaping
+async def test_what_a_body_factory_takes_is_time_of_the_request() -> None:
+    """Rule 5: with half of the time gone for the body, the answer has the other half."""
+
+    async def make() -> bytes:
+        leap(0.6)
+        return b"{}"
+
+    async with held_up() as at:
+        at.login.gate.set()
+        task = asyncio.create_task(post(at.client, at.api.base + "/held", data=make, timeout=ClientTimeout(total=1)))
+        await until(lambda: len(at.api.arrivals) == 1)
+        leap(0.5)
+        with pytest.raises(TimeoutError):
+            await task
+
+
+@leaping
 async def test_a_body_factory_makes_a_body_for_each_sending() -> None:
     """Rule 12: one before the wait, another for the replay, each whole."""
     numbers = itertools.count(1)

@@ -47,13 +47,13 @@ DEFECTS = (
     _one(
         "a flight lands without waking who waits",
         "_single_flight.py",
-        "        self._wake(iter(",
-        "        error is not None or self._wake(iter(",
+        "        self._wake(iter(seats), PORTION if error is None else len(seats))\n",
+        "        self._wake(iter(seats if error is None else ()), PORTION)\n",
     ),
     _one(
         "one waiter is forgotten",
         "_single_flight.py",
-        "        if portion:\n            self._loop.call_soon(self._wake, seats)\n",
+        "        if portion:\n            self._loop.call_soon(self._wake, seats, number)\n",
         "",
     ),
     # -- what a refusal means ----------------------------------------------------------------------------------------
