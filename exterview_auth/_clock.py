@@ -14,9 +14,7 @@ boot_time: Clock
 
 if hasattr(time, "CLOCK_BOOTTIME"):  # Linux, see clock_gettime(2)
     boot_time = partial(time.clock_gettime, time.CLOCK_BOOTTIME)
-elif (
-    sys.platform == "darwin"
-):  # pragma: no cover - another operating system, where time.monotonic stands still in sleep
+elif sys.platform == "darwin":  # pragma: no cover - where time.monotonic stands still in sleep
     boot_time = partial(time.clock_gettime, time.CLOCK_MONOTONIC)
-else:  # pragma: no cover - another operating system (on Windows it goes on in sleep)
+else:  # pragma: no cover - on Windows it goes on in sleep
     boot_time = time.monotonic

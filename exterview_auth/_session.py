@@ -156,14 +156,13 @@ class AuthSession:
         seat, seen = None, self._auth.issued
         if self._auth.waits and not self._session.closed:
             hold_fast(self._session, options)
-            end = end_of(options.get("timeout", self._session.timeout))
-            seat = self._auth.seat(end)
+            seat = self._auth.seat(end_of(options.get("timeout", self._session.timeout)))
             with seat as landing:
                 await landing
             if self._session.closed:
                 raise closed_meanwhile()
-            if end is not None:
-                options["timeout"] = ending(end, options.get("timeout", self._session.timeout))
+            if seat.until is not None:
+                options["timeout"] = ending(seat.until, options.get("timeout", self._session.timeout))
             self._name_json(url, options, options.get("data"))
         options["middlewares"] = (self._auth.in_manner(manner, seen, seat),)
         return await self._session.request(method, url, **options)

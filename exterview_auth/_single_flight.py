@@ -33,9 +33,10 @@ _CANCELLED = LoginError("the login was cancelled; the next request makes another
 class _Row:
     """Those who wait for a flight until the same time: they share its timer."""
 
-    __slots__ = ("_timer", "seats")
+    __slots__ = ("_timer", "seats", "until")
 
     def __init__(self, until: float | None, loop: asyncio.AbstractEventLoop) -> None:
+        self.until = until
         self.seats: dict[asyncio.Future[bool], None] = {}
         self._timer = None if until is None else loop.call_at(until, self._time_is_over, context=Context())
 
@@ -56,20 +57,20 @@ class Seat:
     At its end it raises the caller's own copy of the flight's error, or ``TimeoutError`` if its time came first.
     """
 
-    __slots__ = ("_landing", "_until", "flight", "spent")
+    __slots__ = ("_landing", "flight", "spent", "until")
 
     def __init__(self, flight: Flight, until: float | None) -> None:
         self.flight = flight
-        self._until = until
+        self.until = flight.same_time(until)
         self.spent = False
         """Whether what its waiter found has been looked at."""
 
     def __enter__(self) -> asyncio.Future[bool]:
-        self._landing = self.flight.take(self._until)
+        self._landing = self.flight.take(self.until)
         return self._landing
 
     def __exit__(self, failed: type[BaseException] | None, *_: object) -> None:
-        self.flight.leave(self._landing, self._until)
+        self.flight.leave(self._landing, self.until)
         if failed is not None:
             return
         if not self._landing.result():
@@ -98,6 +99,11 @@ class Flight:
     def contains_caller(self) -> bool:
         """Whether the calling code is part of this flight's unfinished work (a task that outlives it is not)."""
         return not self.landed and self in _inside.get(())
+
+    def same_time(self, until: float | None) -> float | None:
+        """*until*, as the number that those share who wait until then."""
+        row = self._rows.get(until)
+        return until if row is None else row.until
 
     def take(self, until: float | None) -> asyncio.Future[bool]:
         """A future that becomes true at the landing, and false where the loop's time *until* comes first."""

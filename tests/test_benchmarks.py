@@ -76,7 +76,7 @@ def test_what_is_not_written_at_the_first_refusal_never_carries_the_dead_token(
     figures: Any, size: str, most: int
 ) -> None:
     """Requests begun or written after the client saw a refusal wait for the login; of the others each is refused once at most."""
-    found = figures["storm"][size]["dead token, ExterviewAuth"]
+    found = figures["storm"][size]["dead token, watched"]
     assert always(found["begun_late"]) == always(found["written_late"]) == 0
     assert 1 <= found["refused"]["min"] <= found["refused"]["max"] <= most
     assert 1 <= figures["storm"][size]["dead token, AuthSession"]["refused"]["max"] <= most
