@@ -8,33 +8,27 @@ Requests are counted where they arrive (the server's log), where they are writte
 from __future__ import annotations
 
 import asyncio
-import gc
-import math
 import random
 import time
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from functools import partial
-from types import SimpleNamespace
 
 from aiohttp import (
-    ClientHandlerType,
     ClientMiddlewareType,
-    ClientRequest,
-    ClientResponse,
     ClientSession,
     TCPConnector,
-    TraceConfig,
-    TraceRequestHeadersSentParams,
 )
 from aiohttp.client import _RequestContextManager
 
 from exterview_auth import AuthSession, ExterviewAuth
 
-from ._api_process import DEADLINE, QUERY, STATIC_HEADERS, ApiProcess, ServerLog, api_process
+from ._api_process import DEADLINE, QUERY, STATIC_HEADERS, ApiProcess, api_process
 from ._baselines import sends_twice
+from ._collector import collections
 from ._report import Report, Spread, Table, plain, progress
 from ._server import FIXED_TOKEN, NUMBER
+from ._storm_watch import Run, Watch
 
 LOGIN_SECONDS = 0.1
 
@@ -52,54 +46,6 @@ class Size:
         return f"{self.at_once} at once, {f'{self.limit} connections' if self.limit else 'any number of connections'}"
 
 
-@dataclass
-class Watch:
-    """The innermost middleware: it sees each answer before the library does; and a trace of what is written when."""
-
-    first_answer: asyncio.Event = field(default_factory=asyncio.Event)
-    first_refusal: float = math.inf
-    written: list[tuple[str, float]] = field(default_factory=list)
-
-    async def __call__(self, request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
-        """Send *request*, and note the time of the first refusal."""
-        response = await handler(request)
-        if response.status == 401 and self.first_refusal == math.inf:
-            self.first_refusal = time.monotonic()
-        self.first_answer.set()
-        return response
-
-    def trace(self) -> TraceConfig:
-        """Notes each request's credentials and time as its headers are written."""
-
-        async def note(_: ClientSession, __: SimpleNamespace, sent: TraceRequestHeadersSentParams) -> None:
-            self.written.append((str(sent.headers["Authorization"]).removeprefix("Bearer "), time.monotonic()))
-
-        config = TraceConfig()
-        config.on_request_headers_sent.append(note)
-        return config
-
-
-@dataclass(frozen=True)
-class Run:
-    """One storm: the client's notes of it."""
-
-    seconds: float
-    failures: int
-    begun: Sequence[float]
-    watch: Watch
-
-    def dead(self, log: ServerLog, token: str) -> dict[str, int]:
-        """Requests with the dead *token*: all, and those that arrived, were written, began after the first refusal."""
-        refusal = self.watch.first_refusal
-        arrivals = [arrival for arrival in log.arrivals if arrival.token == token]
-        return {
-            "refused": len(arrivals),
-            "arrived_late": sum(arrival.time > refusal for arrival in arrivals),
-            "written_late": sum(sent == token and when > refusal for sent, when in self.watch.written),
-            "begun_late": sum(self.begun[int(arrival.number)] > refusal for arrival in arrivals),
-        }
-
-
 Ask = Callable[..., _RequestContextManager]
 
 
@@ -112,17 +58,18 @@ async def _requests(post: Ask, api: ApiProcess, watch: Watch, size: Size) -> Run
             await response.read()
             return response.status
 
-    gc.collect()
-    began = time.perf_counter()
-    async with asyncio.timeout(DEADLINE):
-        tasks = [asyncio.create_task(ask(number)) for number in range(size.at_once)]
-        answer = asyncio.create_task(watch.first_answer.wait())
-        await asyncio.wait([answer, *tasks], return_when=asyncio.FIRST_COMPLETED)
-        answer.cancel()
-        tasks += [asyncio.create_task(ask(size.at_once + number)) for number in range(size.later)]
-        answers = await asyncio.gather(*tasks, return_exceptions=True)
+    with collections() as collected:
+        async with asyncio.timeout(DEADLINE):
+            began = time.perf_counter()
+            tasks = [asyncio.create_task(ask(number)) for number in range(size.at_once)]
+            answer = asyncio.create_task(watch.first_answer.wait())
+            await asyncio.wait([answer, *tasks], return_when=asyncio.FIRST_COMPLETED)
+            answer.cancel()
+            tasks += [asyncio.create_task(ask(size.at_once + number)) for number in range(size.later)]
+            answers = await asyncio.gather(*tasks, return_exceptions=True)
+            seconds = time.perf_counter() - began
     failures = sum(answer != 200 for answer in answers)
-    return Run(time.perf_counter() - began, failures, begun, watch)
+    return Run({"failures": failures, "seconds": seconds, "collector": collected.seconds}, begun, watch)
 
 
 async def _storm(
@@ -151,7 +98,7 @@ async def _dead(api: ApiProcess, size: Size, *, wrapped: bool = False, watched: 
         run = await (_wrapped(api, size, auth) if wrapped else _storm(api, size, auth, watched=watched))
         log = await api.log()
     late = run.dead(log, token) if watched else {"refused": log.refused}
-    return {"logins": log.logins, "failures": run.failures, **late, "seconds": run.seconds}
+    return {"logins": log.logins, **run.figures, **late}
 
 
 async def _cold(api: ApiProcess, size: Size, *, wrapped: bool = False) -> dict[str, float]:
@@ -162,19 +109,19 @@ async def _cold(api: ApiProcess, size: Size, *, wrapped: bool = False) -> dict[s
         log = await api.log()
         fresh = log.by_token[(await auth.token()).value]
     refused = len(log.arrivals) - fresh
-    return {"logins": log.logins, "failures": run.failures, "refused": refused, "seconds": run.seconds}
+    return {"logins": log.logins, **run.figures, "refused": refused}
 
 
 async def _static(api: ApiProcess, size: Size) -> dict[str, float]:
     run = await _storm(api, size, static=True)
     log = await api.log()
     assert log.by_token[FIXED_TOKEN] == size.at_once + size.later
-    return {"logins": log.logins, "failures": run.failures, "seconds": run.seconds}
+    return {"logins": log.logins, **run.figures}
 
 
 async def _static_twice(api: ApiProcess, size: Size) -> dict[str, float]:
     run = await _storm(api, size, sends_twice, static=True)
-    return {"logins": (await api.log()).logins, "failures": run.failures, "seconds": run.seconds}
+    return {"logins": (await api.log()).logins, **run.figures}
 
 
 STATIC, TWICE, WATCHED = "static headers", "static, sent twice", "dead token, watched"
@@ -213,13 +160,26 @@ def _figures(found: dict[str, Rounds], scene: str) -> dict[str, Spread]:
 
 
 COUNTS = ("logins", "failures", "refused", "arrived_late", "written_late", "begun_late")
-COLUMNS = ("", *(count.replace("_", " ") for count in COUNTS), "seconds", "to static + login", "to sent twice + login")
+COLUMNS = (
+    "",
+    *(count.replace("_", " ") for count in COUNTS),
+    "seconds",
+    "of it gc",
+    "to static + login",
+    "to sent twice + login",
+)
 
 
 def _row(name: str, figures: dict[str, Spread]) -> list[str]:
     counts = [figures[count].count() if count in figures else "-" for count in COUNTS]
     ratios = [f"{figures['to_static']:.2f}", f"{figures['to_static_twice']:.2f}" if "refused" in figures else "-"]
-    return [name, *counts, f"{figures['seconds']:.2f}", *(ratios if name != STATIC else ("-", "-"))]
+    return [
+        name,
+        *counts,
+        f"{figures['seconds']:.2f}",
+        f"{figures['collector'].median:.2f}",
+        *(ratios if name != STATIC else ("-", "-")),
+    ]
 
 
 def _table(size: Size, figures: dict[str, dict[str, Spread]]) -> Table:

@@ -146,7 +146,10 @@ class ExterviewAuth(Exchange):
     @property
     def waits(self) -> bool:
         """Whether a request would have to wait for a token now."""
-        return self._held.express is None and self._held.fresh is None
+        held = self._held
+        if held.express is None:
+            return held.fresh is None
+        return held.express_until is not None and self._clock() >= held.express_until
 
     @property
     def issued(self) -> int:

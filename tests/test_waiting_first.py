@@ -802,6 +802,22 @@ async def test_a_token_that_is_refused_before_anybody_resumes_is_useless(plain: 
         assert (at.login.count, at.api.arrivals) == (3, [])
 
 
+@leaping
+async def test_who_finds_the_token_over_waits_before_the_request_is_made_too() -> None:
+    """As with no token: the expired one is not asked for by thousands of requests that aiohttp has made."""
+    requests = noting()
+    async with scene(refresh_ahead=0, session={"request_class": requests}) as at:
+        at.login.expires_in = 0.2
+        assert (await at.post())[0] == 200
+        await until(lambda: at.auth.waits)
+        at.login.gate.clear()
+        made = requests.made
+        tasks = await begun(at, 5)
+        assert requests.made == made
+        at.login.gate.set()
+        assert {status for status, _ in await asyncio.gather(*tasks)} == {200}
+
+
 @pytest.mark.parametrize("plain", [True, False])
 @leaping
 async def test_a_hook_slower_than_the_tokens_life_costs_one_login_more(plain: bool) -> None:  # noqa: FBT001 - a parameter
