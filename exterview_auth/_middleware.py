@@ -23,7 +23,7 @@ from ._login_context import Login
 from ._origins import Origins
 from ._refusal import IsUnauthorized
 from ._secret import Secret, refuse_pickling
-from ._settings import PRODUCTION, checked_account, checked_policy, endpoint_url
+from ._settings import PRODUCTION, check_callables, checked_account, checked_policy, endpoint_url, named
 from ._single_flight import Seat
 from ._stats import Stats
 from ._token import Token
@@ -73,10 +73,10 @@ class ExterviewAuth(Exchange):
     ) -> None:
         if login_session is not None and not isinstance(login_session, ClientSession):
             raise ConfigurationError(f"login_session is an aiohttp.ClientSession, not {type(login_session).__name__}")
-        _check_callables(login=login, is_unauthorized=is_unauthorized, on_token=on_token)
+        check_callables(login=login, is_unauthorized=is_unauthorized, on_token=on_token)
         self._endpoint = endpoint_url(endpoint)
         if store is not None and (isinstance(store, type) or not isinstance(store, TokenStore)):
-            raise ConfigurationError(f"store has the methods load, save, delete and lock, not {_named(store)}")
+            raise ConfigurationError(f"store has the methods load, save, delete and lock, not {named(store)}")
         self._account = checked_account(account, login, shared=store is not None)
         key = ApiKey(api_key)
         policy = checked_policy(login_timeout, refresh_ahead, max_logins)
@@ -247,17 +247,3 @@ class _AtWork(weakref.ref["ExterviewAuth"]):
         if owner is not None and owner._keep is not None:  # noqa: SLF001 - the owner's own part, without a reference to it
             owner._keep(owner)  # noqa: SLF001 - as above
         return owner
-
-
-def _named(value: object) -> str:
-    return f"the class {value.__name__}; make one" if isinstance(value, type) else type(value).__name__
-
-
-def _check_callables(login: object, **hooks: object) -> None:
-    if not callable(login) or isinstance(login, type):
-        raise ConfigurationError(
-            f"login is an async callable such as PasswordLogin(email, password), not {_named(login)}"
-        )
-    for name, hook in hooks.items():
-        if hook is not None and not callable(hook):
-            raise ConfigurationError(f"{name} is a callable, not {type(hook).__name__}")

@@ -163,3 +163,19 @@ def read_secret_file(path: str | os.PathLike[str], what: str) -> str:
             return text.strip()
         reason = "it is empty" if len(text) <= MAX_SECRET_FILE else "it is too long for a credential"
     raise ConfigurationError(f"{what}'s file {os.fspath(path)} cannot be read ({reason})")
+
+
+def named(value: object) -> str:
+    """What *value* is, for the error about an argument of the wrong kind."""
+    return f"the class {value.__name__}; make one" if isinstance(value, type) else type(value).__name__
+
+
+def check_callables(login: object, **hooks: object) -> None:
+    """Raise `ConfigurationError` where *login*, or one of the *hooks* that are given, cannot be called."""
+    if not callable(login) or isinstance(login, type):
+        raise ConfigurationError(
+            f"login is an async callable such as PasswordLogin(email, password), not {named(login)}"
+        )
+    for name, hook in hooks.items():
+        if hook is not None and not callable(hook):
+            raise ConfigurationError(f"{name} is a callable, not {type(hook).__name__}")
