@@ -834,6 +834,16 @@ async def test_a_hook_slower_than_the_tokens_life_costs_one_login_more(plain: bo
         assert ({status for status, _ in results}, at.login.count) == ({200}, 2)
 
 
+@leaping
+async def test_a_url_that_is_none_is_aiohttps_to_refuse() -> None:
+    """As from a plain session: when the request is awaited, by an error of aiohttp's, and it costs no login."""
+    async with scene() as at:
+        request = at.client.get("http://[::1")
+        with pytest.raises(aiohttp.InvalidURL):
+            await request
+        assert at.login.count == 0
+
+
 # -- many ---------------------------------------------------------------------------------------------------------------
 
 
