@@ -11,38 +11,18 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
+from importlib import import_module
 
-from . import (
-    _simulated_drawing,
-    accounts,
-    ahead,
-    cancel,
-    fleet,
-    imports,
-    memory,
-    overhead,
-    peers,
-    simulation,
-    soak,
-    storm,
-)
+from . import _simulated_drawing, peers
 from ._machine import machine
 from ._report import Report
 
-SCENARIOS = {
-    "overhead": overhead.report,
-    "storm": storm.report,
-    "ahead": ahead.report,
-    "accounts": accounts.report,
-    "memory": memory.report,
-    "cancel": cancel.report,
-    "imports": imports.report,
-    "fleet": fleet.report,
-    "peers": peers.report,
-}
-"""All that run by default."""
+Scenario = Callable[..., Report]
+
+SCENARIOS = ("overhead", "storm", "ahead", "accounts", "memory", "cancel", "imports", "fleet", "peers")
+"""Modules; all that run by default."""
 BY_NAME = ("simulation", "soak")
 """And those that do not."""
 
@@ -59,23 +39,21 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, help="how long the soak goes on (60 by default)")
     parser.add_argument("--seed", type=int, help="what the soak's disturbances are drawn from (1 by default)")
     arguments = parser.parse_args()
-    scenarios: dict[str, Callable[..., Report]] = {
-        **SCENARIOS,
-        "simulation": simulation.report,
-        "soak": partial(soak.report, seconds=arguments.seconds, seed=arguments.seed),
-    }
-    unknown = set(arguments.scenario) - set(scenarios)
+    unknown = set(arguments.scenario) - {*SCENARIOS, *BY_NAME}
     if unknown:
         parser.error(f"no such scenario: {', '.join(sorted(unknown))}")
-    names = arguments.scenario or list(SCENARIOS)
+    names = arguments.scenario or SCENARIOS
     if arguments.plot and "simulation" not in names:
         parser.error("--plot draws the scenario simulation; name it too")
     if (arguments.seconds, arguments.seed) != (None, None) and "soak" not in names:
         parser.error("--seconds and --seed are the soak's; name it too")
+    scenarios = _loaded(names)
+    if "soak" in scenarios:
+        scenarios["soak"] = partial(scenarios["soak"], seconds=arguments.seconds, seed=arguments.seed)
     figure = _simulated_drawing.canvas() if arguments.plot else None
     here = machine()
     print("  ".join(f"{name} {value}" for name, value in here.items()))
-    reports = {name: _run(name, scenarios[name], quick=arguments.quick) for name in names}
+    reports = {name: _run(name, scenario, quick=arguments.quick) for name, scenario in scenarios.items()}
     if figure is not None:
         _simulated_drawing.draw(figure, reports["simulation"].data, arguments.plot)
     if arguments.json:
@@ -84,7 +62,17 @@ def main() -> None:
         sys.exit(1)
 
 
-def _run(name: str, scenario: Callable[..., Report], *, quick: bool) -> Report:
+def _loaded(names: Sequence[str]) -> dict[str, Scenario]:
+    """The scenarios; what one of them needs and is not installed is told before the first begins."""
+    if "peers" in names:
+        peers.require()
+    try:
+        return {name: import_module(f"{__package__}.{name}").report for name in names}
+    except ModuleNotFoundError as error:
+        raise SystemExit(f"The benchmarks need {error.name}, of the extra dev: pip install -e '.[dev]'") from None
+
+
+def _run(name: str, scenario: Scenario, *, quick: bool) -> Report:
     print(f"{name} ...", file=sys.stderr, flush=True)
     report = scenario(quick=quick)
     print(report.text(), flush=True)

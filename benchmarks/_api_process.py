@@ -111,12 +111,12 @@ class ApiProcess:
 
 
 @asynccontextmanager
-async def api_process() -> AsyncIterator[ApiProcess]:
-    """Start the server, and end it afterwards."""
+async def server_process(module: str) -> AsyncIterator[int]:
+    """Start *module*, which prints its port and ends when its standard input does; the port."""
     server = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
-        "benchmarks._server",
+        module,
         cwd=CHECKOUT,
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
@@ -124,8 +124,14 @@ async def api_process() -> AsyncIterator[ApiProcess]:
     assert server.stdin is not None
     assert server.stdout is not None
     try:
-        async with ClientSession() as controls:
-            yield ApiProcess(int(await server.stdout.readline()), controls)
+        yield int(await server.stdout.readline())
     finally:
         server.stdin.close()
         await server.wait()
+
+
+@asynccontextmanager
+async def api_process() -> AsyncIterator[ApiProcess]:
+    """Start the API, and end it afterwards."""
+    async with server_process("benchmarks._server") as port, ClientSession() as controls:
+        yield ApiProcess(port, controls)

@@ -1,4 +1,8 @@
-"""The steps that any correct middleware takes beside two header sets, added one by one: what each of them costs at least."""
+"""
+The steps that any correct middleware takes beside two header sets, added one by one: what each of them costs at least.
+
+Each is written out as a whole: a call of a common part would cost more than most of the steps.
+"""
 
 from __future__ import annotations
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import random
 import time
 from collections.abc import AsyncIterator, Callable
@@ -19,6 +18,7 @@ from ._api_process import DEADLINE, QUERY, ApiProcess, api_process
 from ._baselines import Parked, Shielded
 from ._collector import collections
 from ._report import Report, Spread, Table, plain, progress
+from ._stalls import note_stalls
 
 Ask = Callable[[], _RequestContextManager]
 
@@ -83,16 +83,6 @@ async def _answered(ask: Ask) -> int:
         return response.status
 
 
-async def _longest_stall(stalls: list[float]) -> None:
-    """Notes how long the loop was away, each time that it comes round."""
-    last = time.perf_counter()
-    for _ in itertools.count():
-        await asyncio.sleep(0)
-        now = time.perf_counter()
-        stalls.append(now - last)
-        last = now
-
-
 async def _cancelled(scene: Scene, count: int) -> dict[str, float]:
     tasks = [asyncio.create_task(_answered(scene.ask)) for _ in range(count)]
     for _ in range(20):
@@ -100,7 +90,7 @@ async def _cancelled(scene: Scene, count: int) -> dict[str, float]:
     waiting = scene.auth.stats().waiting if scene.auth else count
     stalls: list[float] = []
     with collections() as collected:
-        ticker = asyncio.create_task(_longest_stall(stalls))
+        ticker = asyncio.create_task(note_stalls(stalls))
         await asyncio.sleep(0)
         began, cpu = time.perf_counter(), time.process_time()
         for task in tasks:

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import redis  # noqa: F401 - for the processes, which would miss it too late
+
 from exterview_auth.stores._lease import LEASE
 
 from . import _fleet_kill, _fleet_storm, _fleet_traffic, _fleet_wakeup

@@ -71,7 +71,7 @@ class Held:
         """Have the next request ask for *grant*, although it is fresh: nobody did when its renewal was due."""
         grant.overdue = True
         self.fresh_until = -math.inf
-        self.express = None
+        self.close_express()
 
     def unwatch(self, grant: Grant) -> None:
         """Somebody has asked."""

@@ -174,3 +174,18 @@ async def until(condition: Callable[[], bool], seconds: float = 10.0) -> None:
     async with asyncio.timeout(seconds):
         while not condition():  # noqa: ASYNC110 - the condition is a server's or a counter, not ours to signal
             await asyncio.sleep(0.002)
+
+
+async def nobody_is_sent_with_a_dead_token(at: Scene) -> None:
+    """Rule 4: while the login for a refused token runs, 20 new requests wait; all are sent with the next one."""
+    at.api.revoke()
+    at.login.gate.clear()
+    first = asyncio.create_task(at.post())
+    await until(lambda: at.login.count == 2)
+    mark = len(at.api.arrivals)
+    rest = [asyncio.create_task(at.post()) for _ in range(20)]
+    await until(lambda: at.auth.stats().waiting == 21)
+    assert len(at.api.arrivals) == mark
+    at.login.gate.set()
+    assert {status for status, _ in await asyncio.gather(first, *rest)} == {200}
+    assert {token for _, token in at.api.since(mark)} == {"token-2"}

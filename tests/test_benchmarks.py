@@ -151,6 +151,15 @@ def test_one_scenario_can_be_chosen() -> None:
     assert "{" not in done.stdout
 
 
+def test_what_is_not_installed_is_told_before_anything_runs() -> None:
+    """One sentence that says what to do; the scenarios before it are not run for nothing."""
+    program = "import runpy, sys; sys.modules['redis'] = None; runpy.run_module('benchmarks', run_name='__main__')"
+    command = [sys.executable, "-c", program, "cancel", "fleet", "--quick"]
+    done = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, timeout=120, check=False)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == "The benchmarks need redis, of the extra dev: pip install -e '.[dev]'\n"
+
+
 def test_an_unknown_scenario_is_named() -> None:
     """A mistyped scenario ends in an error that repeats it."""
     done = benchmarks("strom")

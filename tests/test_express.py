@@ -11,7 +11,18 @@ from typing import Any
 import aiohttp
 import pytest
 from aiohttp import web
-from loopback import KEY, TEAPOT_TESTS, Api, Login, Scene, post, scene, teapot, until
+from loopback import (
+    KEY,
+    TEAPOT_TESTS,
+    Api,
+    Login,
+    Scene,
+    nobody_is_sent_with_a_dead_token,
+    post,
+    scene,
+    teapot,
+    until,
+)
 from yarl import URL
 
 from exterview_auth import AuthSession, ClosedError, ConfigurationError, ExterviewAuth, LoginUnavailableError, Token
@@ -202,17 +213,7 @@ async def test_a_closed_owner_sends_nothing() -> None:
 async def test_after_a_refusal_nobody_is_sent_with_the_dead_token() -> None:
     """Rule 4: while the login for it runs, new requests wait."""
     async with express() as at:
-        at.api.revoke()
-        at.login.gate.clear()
-        first = asyncio.create_task(at.post())
-        await until(lambda: at.login.count == 2)
-        mark = len(at.api.arrivals)
-        rest = [asyncio.create_task(at.post()) for _ in range(20)]
-        await until(lambda: at.auth.stats().waiting == 21)
-        assert len(at.api.arrivals) == mark
-        at.login.gate.set()
-        assert {status for status, _ in await asyncio.gather(first, *rest)} == {200}
-        assert {token for _, token in at.api.since(mark)} == {"token-2"}
+        await nobody_is_sent_with_a_dead_token(at)
 
 
 @pytest.mark.asyncio

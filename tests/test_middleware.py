@@ -10,7 +10,19 @@ from typing import Any
 import aiohttp
 import pytest
 from aiohttp import web
-from loopback import KEY, QUERY, TEAPOT_TESTS, Api, Login, is_teapot, post, scene, teapot, until
+from loopback import (
+    KEY,
+    QUERY,
+    TEAPOT_TESTS,
+    Api,
+    Login,
+    is_teapot,
+    nobody_is_sent_with_a_dead_token,
+    post,
+    scene,
+    teapot,
+    until,
+)
 
 from exterview_auth import (
     AuthSession,
@@ -90,17 +102,7 @@ async def test_nothing_is_sent_with_a_token_known_to_be_dead() -> None:
     """Rule 4: requests that come while the login runs wait for it."""
     async with scene() as at:
         await at.post()
-        at.api.revoke()
-        at.login.gate.clear()
-        first = asyncio.create_task(at.post())
-        await until(lambda: at.login.count == 2)
-        mark = len(at.api.arrivals)
-        rest = [asyncio.create_task(at.post()) for _ in range(20)]
-        await until(lambda: at.auth.stats().waiting == 21)
-        assert len(at.api.arrivals) == mark
-        at.login.gate.set()
-        assert {status for status, _ in await asyncio.gather(first, *rest)} == {200}
-        assert {token for _, token in at.api.since(mark)} == {"token-2"}
+        await nobody_is_sent_with_a_dead_token(at)
 
 
 async def test_a_fresh_token_that_is_refused_too_is_the_callers_401() -> None:

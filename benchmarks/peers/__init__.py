@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
+
 from .._report import Report
+
+_NEEDED = ("aiobotocore", "aiohttp_oauth2_client", "azure", "google", "gql", "httpx", "httpx_auth", "singleflight_auth")
+
+
+def require() -> None:
+    """Raise `SystemExit` with one sentence where a peer is not installed; none is imported for that."""
+    for name in _NEEDED:
+        if find_spec(name) is None:
+            raise _missing(name)
 
 
 def report(*, quick: bool) -> Report:
@@ -10,7 +21,9 @@ def report(*, quick: bool) -> Report:
     try:
         from . import _scenario  # noqa: PLC0415 - the extra may not be installed
     except ModuleNotFoundError as error:
-        raise SystemExit(
-            f"The scenario peers needs {error.name}, of the extra peers: pip install -e '.[peers]'"
-        ) from None
+        raise _missing(error.name) from None
     return _scenario.report(quick=quick)
+
+
+def _missing(name: str | None) -> SystemExit:
+    return SystemExit(f"The scenario peers needs {name}, of the extra peers: pip install -e '.[peers]'")

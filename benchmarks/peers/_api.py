@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from aiohttp import ClientSession, ClientTimeout, TCPConnector
 
-from .._api_process import CHECKOUT, DEADLINE, QUERY
+from .._api_process import DEADLINE, QUERY, server_process
 from ._server import API_KEY, CLIENT_ID, CLIENT_SECRET, FIXED_TOKEN
 
 __all__ = [
@@ -102,19 +100,6 @@ def unlimited() -> TCPConnector:
 @asynccontextmanager
 async def api_process(*, login_timeout: float) -> AsyncIterator[Api]:
     """Start the server, and end it afterwards."""
-    server = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "benchmarks.peers._server",
-        cwd=CHECKOUT,
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-    )
-    assert server.stdin is not None
-    assert server.stdout is not None
-    try:
-        async with ClientSession(timeout=ClientTimeout(total=DEADLINE)) as controls:
-            yield Api(f"http://127.0.0.1:{int(await server.stdout.readline())}", controls, login_timeout)
-    finally:
-        server.stdin.close()
-        await server.wait()
+    timeout = ClientTimeout(total=DEADLINE)
+    async with server_process("benchmarks.peers._server") as port, ClientSession(timeout=timeout) as controls:
+        yield Api(f"http://127.0.0.1:{port}", controls, login_timeout)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
+from .._stalls import note_stalls
 from ._api import Api, Log
 from ._peer import Client, Outcome, Peer, all_at_once, outcome
 
@@ -100,7 +100,7 @@ async def cancelled_leader(api: Api, peer: Peer, size: Size) -> End:
     async with peer.opened(api) as client:
         await _tokenless(api, client, seconds=size.login)
         stalls = [0.0]
-        ticker = asyncio.create_task(_stalls(stalls))
+        ticker = asyncio.create_task(note_stalls(stalls))
         leader, began = asyncio.ensure_future(client.send("graphql")), asyncio.ensure_future(api.login_began())
         await asyncio.wait([leader, began], return_when=asyncio.FIRST_COMPLETED)
         others = asyncio.create_task(all_at_once(client, 19))
@@ -112,16 +112,6 @@ async def cancelled_leader(api: Api, peer: Peer, size: Size) -> End:
         ends = await others
         await asyncio.gather(leader, began, ticker, return_exceptions=True)
         return _end(await api.log(), ends, stall=max(stalls))
-
-
-async def _stalls(stalls: list[float]) -> None:
-    """Notes how long the loop was away, each time that it comes round."""
-    last = time.perf_counter()
-    for _ in itertools.count():
-        await asyncio.sleep(0)
-        now = time.perf_counter()
-        stalls.append(now - last)
-        last = now
 
 
 async def short_life(api: Api, peer: Peer, size: Size) -> End:
