@@ -19,6 +19,7 @@ from collections import Counter
 from collections.abc import Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
+from importlib import import_module
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -31,6 +32,10 @@ from . import _soak_gauges
 from ._soak_owners import ACCOUNTS, MAIN, Owners
 from ._soak_process import serve_orders
 from ._soak_requests import KINDS, PATIENCE, ask_for, send
+
+for _name in ("_backoff", "_graphql", "_saver", "_store_guard", "logins._http_time", "logins._oauth2"):
+    # Otherwise loaded on first use: after the first look at what there is at rest, as if it had grown.
+    import_module(f"exterview_auth.{_name}")
 
 CALLERS = 80
 CONNECTIONS = 60
