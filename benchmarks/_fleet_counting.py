@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from exterview_auth import FileStore, Token
 from exterview_auth.stores._codec import Found
-from exterview_auth.stores._turn import Turn
+from exterview_auth.stores._lock import Turn
 
 T = TypeVar("T")
 

@@ -10,8 +10,8 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from exterview_auth import RedisStore, Token
-from exterview_auth._grant import Grant
-from exterview_auth._keeper import Keeper
+from exterview_auth._core.grant import Grant
+from exterview_auth._core.keeper import Keeper
 
 from ._simulated_api import SimulatedApi
 from ._simulated_client import SimulatedClient

@@ -33,7 +33,14 @@ from ._soak_owners import ACCOUNTS, MAIN, Owners
 from ._soak_process import serve_orders
 from ._soak_requests import KINDS, PATIENCE, ask_for, send
 
-for _name in ("_backoff", "_graphql", "_saver", "_store_guard", "logins._http_time", "logins._oauth2"):
+for _name in (
+    "_core.backoff",
+    "_aiohttp.graphql",
+    "_core.saving",
+    "stores._access",
+    "logins._http_dates",
+    "logins._oauth2",
+):
     # Otherwise loaded on first use: after the first look at what there is at rest, as if it had grown.
     import_module(f"exterview_auth.{_name}")
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from ._aiohttp.refusal import graphql_unauthenticated
+from ._auth import ExterviewAuth
+from ._endpoint import PRODUCTION, SANDBOX
 from ._events import Reason
-from ._login_context import LoginContext
-from ._middleware import ExterviewAuth
-from ._refusal import graphql_unauthenticated
 from ._session import AuthSession
-from ._settings import PRODUCTION, SANDBOX
 from ._stats import Stats
 from ._token import Token
 from .errors import (
@@ -30,6 +29,7 @@ from .errors import (
     StoreError,
     UnauthorizedError,
 )
+from .logins._context import LoginContext
 from .stores import TokenStore
 
 if TYPE_CHECKING:

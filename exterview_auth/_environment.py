@@ -6,10 +6,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from ._login_context import Login
-from ._settings import checked_api_key, endpoint_url, read_secret_file
+from ._endpoint import endpoint_url
+from ._options import checked_api_key, read_secret_file
 from .errors import ConfigurationError
 from .logins import PasswordLogin, StaticLogin
+from .logins._context import Login
 
 API_KEY, EMAIL, PASSWORD, BEARER = (
     "EXTERVIEW_API_KEY",

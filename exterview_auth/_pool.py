@@ -11,7 +11,7 @@ from weakref import WeakValueDictionary
 
 from cachetools import LRUCache
 
-from ._middleware import ExterviewAuth
+from ._auth import ExterviewAuth
 from .errors import ClosedError, ConfigurationError
 
 _LOOKS = 2

@@ -10,12 +10,12 @@ from aiohttp.client import _RequestContextManager, _WSRequestContextManager
 from multidict import CIMultiDict
 from yarl import URL
 
-from . import _body
-from ._exchange import Manner, closed_meanwhile
-from ._middleware import ExterviewAuth
-from ._refusal import or_unauthenticated
-from ._session_twin import own_middlewares, twin_of
-from ._waiting_first import can_wait, end_of, ending, hold_fast, total_of
+from ._aiohttp import bodies as _body
+from ._aiohttp.early_wait import can_wait, end_of, ending, hold_fast, total_of
+from ._aiohttp.internals import own_middlewares, twin_of
+from ._aiohttp.middleware import Manner, closed_meanwhile
+from ._aiohttp.refusal import or_unauthenticated
+from ._auth import ExterviewAuth
 from .errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -119,7 +119,7 @@ class AuthSession:
         Raises `BadRequestError`, `UnauthorizedError`, `ForbiddenError` (400, 401, 403), `ApiError` (any other answer that is
         no GraphQL), `GraphQLError` (``errors``, with partial ``data``), and what any request raises.
         """
-        from . import _graphql  # noqa: PLC0415 - on first use
+        from ._aiohttp import graphql as _graphql  # noqa: PLC0415 - on first use
 
         body = _graphql.operation(query, variables, operation_name)
         options: dict[str, Any] = {"json": body}

@@ -19,6 +19,8 @@ MAX_TOKEN_LENGTH = 65_536
 MAX_LIFETIME = 10 * 365 * 86_400.0
 """Seconds; a longer lifetime means the same."""
 
+_PREFIX = "bearer "
+
 
 @final
 class Token:
@@ -93,6 +95,11 @@ class Token:
 
     def __deepcopy__(self, memo: object) -> Self:
         return self
+
+
+def without_bearer(text: str) -> str:
+    """*text* without a leading ``Bearer`` (RFC 6750, section 2.1), which the header gets anyway."""
+    return text[len(_PREFIX) :].strip() if text[: len(_PREFIX)].lower() == _PREFIX else text
 
 
 def lifetime_seconds(value: Any) -> float | None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import fields
 from typing import TYPE_CHECKING
 
-from ._middleware import ExterviewAuth
+from ._auth import ExterviewAuth
 from ._stats import Stats
 from .errors import ConfigurationError
 

@@ -10,8 +10,8 @@ from typing import Any
 import virtual
 
 from exterview_auth import Token
-from exterview_auth._keeper import Keeper
-from exterview_auth._login_runner import Policy
+from exterview_auth._core.keeper import Keeper
+from exterview_auth._options import Policy
 
 Outcome = Token | BaseException | Callable[[Token | None], Any]
 

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from hypothesis import strategies as st
 
 from exterview_auth import Token
-from exterview_auth._grant import Grant
+from exterview_auth._core.grant import Grant
 
 TEN_YEARS = 10 * 365 * 86_400.0
 

@@ -13,14 +13,15 @@ from yarl import URL
 
 from exterview_auth import ConfigurationError, LoginError, OAuth2Login, PasswordLogin, Token
 from exterview_auth import _environment as environment
-from exterview_auth._graphql_text import may_write
-from exterview_auth._refusal import _code, _parsed
+from exterview_auth._aiohttp.graphql_text import may_write
+from exterview_auth._aiohttp.refusal import _code, _parsed
 from exterview_auth._token import jwt_claims, jwt_lifetime
-from exterview_auth.logins import _oauth2_answer
-from exterview_auth.logins._answer import Answer
-from exterview_auth.logins._http_time import retry_after, server_time
-from exterview_auth.stores import _entry, _redis_scripts
+from exterview_auth.logins import _oauth2_response as _oauth2_answer
+from exterview_auth.logins._http_dates import retry_after, server_time
+from exterview_auth.logins._request import Answer
+from exterview_auth.stores import _entry
 from exterview_auth.stores._codec import Codec, Found
+from exterview_auth.stores._redis import scripts as _redis_scripts
 
 MARK = "m4rk3d-s3cr3t"
 KEY = Fernet.generate_key()

@@ -27,7 +27,7 @@ from redis.asyncio.sentinel import MasterNotFoundError, Sentinel
 from exterview_auth import AuthSession, ExterviewAuth, Token
 from exterview_auth._cli._local_redis import HOST, LocalRedis
 from exterview_auth.stores._codec import Found
-from exterview_auth.stores._turn import TICK
+from exterview_auth.stores._lock import TICK
 
 ACCOUNT = "user@example.com"
 PASSWORD = "s3cret-password"

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from exterview_auth import ConfigurationError, LoginError
-from exterview_auth._api_key import ApiKey
-from exterview_auth._source import Source
+from exterview_auth._calls import Source
+from exterview_auth._core.api_key import ApiKey
 
 
 @pytest.mark.asyncio

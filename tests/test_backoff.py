@@ -8,8 +8,8 @@ import pytest
 from virtual import now, virtual_time
 
 from exterview_auth import LoginUnavailableError, Token
-from exterview_auth._keeper import Keeper
-from exterview_auth._login_limits import LONGEST_PAUSE
+from exterview_auth._core.keeper import Keeper
+from exterview_auth._core.limits import LONGEST_PAUSE
 
 
 @pytest.mark.parametrize("asked", [10**400, 10**5000, 1e308, math.inf], ids=["long", "longer", "large", "endless"])

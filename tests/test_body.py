@@ -15,7 +15,7 @@ import pytest
 from aiohttp import BytesPayload, ClientTimeout, FormData, JsonPayload, MultipartWriter, StringPayload, web
 from multidict import MultiDict
 
-from exterview_auth import _body
+from exterview_auth._aiohttp import bodies as _body
 
 
 class Seen:

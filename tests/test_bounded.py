@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from virtual import now, passing, settle, virtual_time
 
-from exterview_auth._bounded import CANCEL_GRACE, CancelledItselfError, bounded, cancel_and_wait, within
+from exterview_auth._calls import CANCEL_GRACE, CancelledItselfError, bounded, cancel_and_wait, within
 
 
 class Stubborn:

@@ -12,8 +12,8 @@ from keeping import ScriptedLogin, keeper
 from virtual import now, virtual_time
 
 from exterview_auth import ClosedError, ExterviewAuthError, LoggedOutError, Token
-from exterview_auth._grant import Grant
-from exterview_auth._keeper import Keeper
+from exterview_auth._core.grant import Grant
+from exterview_auth._core.keeper import Keeper
 
 FAR = 400
 

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from exterview_auth import ConfigurationError, Token
 from exterview_auth.stores import _entry
-from exterview_auth.stores._cipher import Plain
 from exterview_auth.stores._codec import Codec, digest, name_of
+from exterview_auth.stores._encryption import Plain
 
 VISIBLE = st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), min_size=1, max_size=50).filter(
     lambda text: not text.lower().startswith("bearer ")

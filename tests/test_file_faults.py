@@ -37,10 +37,10 @@ from redis_variants import (
 from exterview_auth import ConfigurationError, FileStore, Token
 from exterview_auth.errors import StoreError
 from exterview_auth.stores._codec import name_of
-from exterview_auth.stores._file_entries import LONGEST_WRITING, THREADS, FileEntries
-from exterview_auth.stores._file_lock import HostLock
-from exterview_auth.stores._file_turn import LOOKS_PER_TRY, PAUSES, SHARE, FileTurn
-from exterview_auth.stores._private_directory import PrivateDirectory
+from exterview_auth.stores._file.directory import PrivateDirectory
+from exterview_auth.stores._file.entries import LONGEST_WRITING, THREADS, FileEntries
+from exterview_auth.stores._file.lock import HostLock
+from exterview_auth.stores._file.turn import LOOKS_PER_TRY, PAUSES, SHARE, FileTurn
 
 NOBODY = 65534
 

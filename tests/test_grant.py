@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exterview_auth import Token
-from exterview_auth._grant import Grant
-from exterview_auth._held import Held
+from exterview_auth._core.grant import Grant
+from exterview_auth._core.state import Held
 
 LIVES = st.floats(min_value=0.01, max_value=1e8)
 WINDOWS = st.floats(min_value=2, max_value=1e6)

@@ -23,7 +23,7 @@ from exterview_auth import (
     GraphQLError,
     UnauthorizedError,
 )
-from exterview_auth._graphql import data_of, multipart, operation
+from exterview_auth._aiohttp.graphql import data_of, multipart, operation
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=8),

@@ -240,7 +240,7 @@ async def test_the_test_leaves_the_body_readable() -> None:
 
 async def test_an_answer_beyond_the_limit_is_passed_on_as_it_comes(monkeypatch: pytest.MonkeyPatch) -> None:
     """The fault table: a chunked answer without an end fills no memory, and its reader misses nothing."""
-    monkeypatch.setattr("exterview_auth._refusal.LONGEST_GRAPHQL_ANSWER", 100_000)
+    monkeypatch.setattr("exterview_auth._aiohttp.refusal.LONGEST_GRAPHQL_ANSWER", 100_000)
 
     async def long(request: web.Request, _body: bytes) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Type": "application/json"})

@@ -9,7 +9,7 @@ from graphql import OperationDefinitionNode, OperationType, parse
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exterview_auth._graphql_text import may_write
+from exterview_auth._aiohttp.graphql_text import may_write
 
 HARMLESS = ["A", "B", "interviews", "query_", "mutation2"]
 KEYWORDS = ["query", "mutation", "subscription", "fragment"]

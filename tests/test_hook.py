@@ -10,7 +10,7 @@ import pytest
 from virtual import now, settle, virtual_time
 
 from exterview_auth import Reason, Token
-from exterview_auth._hook import TIMEOUT, TIMEOUT_ONCE_HUNG, Hook
+from exterview_auth._core.on_token import TIMEOUT, TIMEOUT_ONCE_HUNG, Hook
 
 NEW, OLD = Token("new-s3cret"), Token("old-s3cret")
 

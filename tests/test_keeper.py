@@ -25,8 +25,8 @@ from exterview_auth import (
     ReentrantLoginError,
     Token,
 )
-from exterview_auth._keeper import Keeper
-from exterview_auth._supply import REMEMBERED_TEXTS
+from exterview_auth._core.acquisition import REMEMBERED_TEXTS
+from exterview_auth._core.keeper import Keeper
 
 
 async def gathered(kept: Keeper, number: int = 50) -> set[str]:

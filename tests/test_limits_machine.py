@@ -16,11 +16,12 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from exterview_auth import CredentialsRejectedError, LoginBudgetExceededError, LoginError, LoginUnavailableError
-from exterview_auth._backoff import LONGEST, until
-from exterview_auth._login_limits import LoginLimits
-from exterview_auth._login_runner import LoginRunner, Policy
+from exterview_auth._core.backoff import LONGEST, until
+from exterview_auth._core.limits import LoginLimits
+from exterview_auth._core.login import LoginRunner
+from exterview_auth._options import Policy
 from exterview_auth._stats import Counters
-from exterview_auth.logins._http_time import retry_after
+from exterview_auth.logins._http_dates import retry_after
 
 pytestmark = pytest.mark.timeout(hypothesis_profiles.TIMEOUT)
 

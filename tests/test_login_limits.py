@@ -7,7 +7,7 @@ import math
 import pytest
 
 from exterview_auth import CredentialsRejectedError, LoginBudgetExceededError, LoginUnavailableError
-from exterview_auth._login_limits import FIRST_REJECTION_PAUSE, LONGEST_PAUSE, LoginLimits
+from exterview_auth._core.limits import FIRST_REJECTION_PAUSE, LONGEST_PAUSE, LoginLimits
 
 NO = CredentialsRejectedError("wrong password", reason="user")
 

@@ -29,8 +29,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from yarl import URL
 
-from exterview_auth._login_context import LoginContext
-from exterview_auth._rereadable import MAX_ANSWER
+from exterview_auth._options import header_options, path_option, text_option
 from exterview_auth._token import Token
 from exterview_auth.errors import (
     ConfigurationError,
@@ -41,11 +40,11 @@ from exterview_auth.errors import (
     ReentrantLoginError,
 )
 from exterview_auth.logins import OAuth2Login, PasswordLogin
-from exterview_auth.logins._answer import Answer, ask
-from exterview_auth.logins._graphql_refusal import graphql_refusal
-from exterview_auth.logins._http_time import retry_after, server_time
-from exterview_auth.logins._options import header_options, path_option, text_option
-from exterview_auth.logins._quoting import LONGEST_SENTENCE, MAX_QUOTE, quoted
+from exterview_auth.logins._context import MAX_ANSWER, LoginContext
+from exterview_auth.logins._graphql_errors import graphql_refusal
+from exterview_auth.logins._http_dates import retry_after, server_time
+from exterview_auth.logins._redaction import LONGEST_SENTENCE, MAX_QUOTE, quoted
+from exterview_auth.logins._request import Answer, ask
 from exterview_auth.logins._unreachable import unreachable
 
 PASSWORD = "hunter2 & <wonder>"

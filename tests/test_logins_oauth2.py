@@ -24,7 +24,6 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa, x25519
 from joserfc import jwk, jws
 from yarl import URL
 
-from exterview_auth._login_context import IdentifiedLogin, LoginContext
 from exterview_auth._token import MAX_LIFETIME, Token
 from exterview_auth.errors import (
     ConfigurationError,
@@ -34,6 +33,7 @@ from exterview_auth.errors import (
     LoginUnavailableError,
 )
 from exterview_auth.logins import OAuth2Login
+from exterview_auth.logins._context import IdentifiedLogin, LoginContext
 
 SECRET = "s3cret: & more"
 PASSWORD = "correct horse"

@@ -16,11 +16,11 @@ from aiohttp import ClientSession, web
 from aiohttp.test_utils import TestServer
 from yarl import URL
 
-from exterview_auth._login_context import IdentifiedLogin, LoginContext
 from exterview_auth._secret import Secret
 from exterview_auth._token import MAX_LIFETIME, Token
 from exterview_auth.errors import ConfigurationError, CredentialsRejectedError, LoginError, LoginUnavailableError
 from exterview_auth.logins import PasswordLogin
+from exterview_auth.logins._context import IdentifiedLogin, LoginContext
 
 EMAIL = "ada@example.com"
 PASSWORD = "correct horse"

@@ -15,11 +15,11 @@ from yarl import URL
 from exterview_auth._token import Token
 from exterview_auth.errors import LoginError
 from exterview_auth.logins import PasswordLogin
-from exterview_auth.logins._answer import Answer
-from exterview_auth.logins._http_time import retry_after, server_time
-from exterview_auth.logins._lookup import INSTANT_NAMES, LIFETIME_NAMES, TOKEN_NAMES, seconds_left
-from exterview_auth.logins._oauth2_answer import read_token
-from exterview_auth.logins._quoting import MAX_QUOTE, quoted
+from exterview_auth.logins._http_dates import retry_after, server_time
+from exterview_auth.logins._oauth2_response import read_token
+from exterview_auth.logins._redaction import MAX_QUOTE, quoted
+from exterview_auth.logins._request import Answer
+from exterview_auth.logins._token_search import INSTANT_NAMES, LIFETIME_NAMES, TOKEN_NAMES, seconds_left
 
 SECRET = "s3cret-pass"
 

@@ -19,12 +19,12 @@ import pytest
 from aiohttp import ClientSession
 from yarl import URL
 
-from exterview_auth._login_context import LoginContext
-from exterview_auth._source import OneThread
+from exterview_auth._calls import OneThread
 from exterview_auth._token import Token
 from exterview_auth.errors import ConfigurationError
 from exterview_auth.logins import StaticLogin
 from exterview_auth.logins import _static as static_module
+from exterview_auth.logins._context import LoginContext
 
 VALUE = "t-0123456789"
 

@@ -8,7 +8,7 @@ import os
 import pytest
 
 from exterview_auth import ConfigurationError
-from exterview_auth._loop_bond import LoopBond
+from exterview_auth._core.lifecycle import LoopBond
 
 
 async def entered(bond: LoopBond) -> bool:

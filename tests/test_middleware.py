@@ -41,7 +41,7 @@ from exterview_auth import (
     Token,
     graphql_unauthenticated,
 )
-from exterview_auth._login_runner import Policy
+from exterview_auth._options import Policy
 
 pytestmark = pytest.mark.asyncio
 

@@ -10,8 +10,8 @@ from keeping import ScriptedLogin, keeper
 from virtual import now, passing, virtual_time
 
 from exterview_auth import Token
+from exterview_auth._core.keeper import Keeper
 from exterview_auth._events import Reason
-from exterview_auth._keeper import Keeper
 
 
 @virtual_time

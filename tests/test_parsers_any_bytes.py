@@ -34,11 +34,11 @@ from parsers import (
 
 from exterview_auth import ConfigurationError, FileStore, LoginError, Token
 from exterview_auth import _environment as environment
-from exterview_auth._settings import MAX_SECRET_FILE, read_secret_file
-from exterview_auth.logins._lookup import INSTANT_NAMES, LIFETIME_NAMES, REFRESH_NAMES, TOKEN_NAMES
-from exterview_auth.logins._quoting import quoted
-from exterview_auth.stores import _redis_scripts
+from exterview_auth._options import MAX_SECRET_FILE, read_secret_file
+from exterview_auth.logins._redaction import quoted
+from exterview_auth.logins._token_search import INSTANT_NAMES, LIFETIME_NAMES, REFRESH_NAMES, TOKEN_NAMES
 from exterview_auth.stores._codec import name_of
+from exterview_auth.stores._redis import scripts as _redis_scripts
 
 pytestmark = pytest.mark.timeout(hypothesis_profiles.TIMEOUT)
 

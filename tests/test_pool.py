@@ -13,15 +13,7 @@ from typing import Any
 import pytest
 from loopback import until
 
-from exterview_auth import (
-    AuthPool,
-    ClosedError,
-    ConfigurationError,
-    ExterviewAuth,
-    LoginContext,
-    StoreError,
-    Token,
-)
+from exterview_auth import AuthPool, ClosedError, ConfigurationError, ExterviewAuth, LoginContext, StoreError, Token
 
 pytestmark = pytest.mark.asyncio
 

@@ -12,7 +12,8 @@ from loopback import KEY, QUERY, Api, Login, Scene, post, scene
 from yarl import URL
 
 from exterview_auth import AuthSession, ExterviewAuth
-from exterview_auth._origins import MOST_PENDING, origin_after
+from exterview_auth._aiohttp.origins import MOST_PENDING
+from exterview_auth._endpoint import origin_after
 
 pytestmark = pytest.mark.asyncio
 

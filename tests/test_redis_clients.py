@@ -35,11 +35,11 @@ from virtual import now, settle, virtual_time
 from exterview_auth import ConfigurationError, RedisStore, Token
 from exterview_auth._cli._local_redis import HOST, LocalRedis
 from exterview_auth.errors import StoreError
-from exterview_auth.stores import _redis_scripts as scripts
-from exterview_auth.stores._redis_client import CONNECTIONS, _inherited
-from exterview_auth.stores._redis_entries import _milliseconds
-from exterview_auth.stores._redis_failure import COMMAND_TIMEOUT, UndecodableError, answer, answer_again
-from exterview_auth.stores._redis_turn import FREE
+from exterview_auth.stores._redis import scripts
+from exterview_auth.stores._redis.client import CONNECTIONS, _inherited
+from exterview_auth.stores._redis.entries import _milliseconds
+from exterview_auth.stores._redis.failures import COMMAND_TIMEOUT, UndecodableError, answer, answer_again
+from exterview_auth.stores._redis.turn import FREE
 
 on_redis = pytest.mark.usefixtures("redis_binary")
 

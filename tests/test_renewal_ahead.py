@@ -13,7 +13,7 @@ from keeping import ScriptedLogin, keeper
 from virtual import now, passing, settle, virtual_time
 
 from exterview_auth import CredentialsRejectedError, LoginError, Token
-from exterview_auth._keeper import Keeper
+from exterview_auth._core.keeper import Keeper
 
 
 async def ask(kept: Keeper) -> str:

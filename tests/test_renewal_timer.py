@@ -11,8 +11,8 @@ import pytest
 from virtual import VirtualLoop, now, passing, virtual_time
 
 from exterview_auth import Token
-from exterview_auth._grant import Grant
-from exterview_auth._renewal import SHORTEST_PAUSE, RenewalTimer
+from exterview_auth._core.grant import Grant
+from exterview_auth._core.schedule import SHORTEST_PAUSE, RenewalTimer
 
 VARIABLE: contextvars.ContextVar[str] = contextvars.ContextVar("VARIABLE", default="nothing")
 

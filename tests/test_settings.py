@@ -11,17 +11,8 @@ from hypothesis import strategies as st
 from yarl import URL
 
 from exterview_auth import PRODUCTION, SANDBOX, ConfigurationError, ExterviewAuth, InsecureTransportError, StaticLogin
-from exterview_auth._settings import (
-    checked_account,
-    checked_api_key,
-    checked_origins,
-    checked_policy,
-    checked_url,
-    endpoint_url,
-    is_loopback,
-    origin_of,
-    positive,
-)
+from exterview_auth._endpoint import checked_origins, checked_url, endpoint_url, is_loopback, origin_of
+from exterview_auth._options import checked_account, checked_api_key, checked_policy, positive
 
 
 class NamedLogin:

@@ -15,7 +15,7 @@ from keeping import ScriptedLogin, keeper
 from virtual import VirtualLoop, now, passing, settle, virtual_time
 
 from exterview_auth import LoggedOutError, LoginUnavailableError, MemoryStore, Token
-from exterview_auth._keeper import Keeper
+from exterview_auth._core.keeper import Keeper
 
 
 def sharing(login: Any, store: Any, **options: Any) -> Keeper:

@@ -29,9 +29,9 @@ from benchmarks._simulated_redis import SimulatedRedis
 from benchmarks._virtual_time import run
 from exterview_auth import RedisStore, Token
 from exterview_auth.errors import StoreError
-from exterview_auth.stores._redis_keys import Keys
-from exterview_auth.stores._redis_scripts import LOAD, SAVE
-from exterview_auth.stores._turn import Turn
+from exterview_auth.stores._lock import Turn
+from exterview_auth.stores._redis.keys import Keys
+from exterview_auth.stores._redis.scripts import LOAD, SAVE
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 LEASE = 5.0

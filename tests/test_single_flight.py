@@ -14,7 +14,7 @@ import pytest
 from virtual import VirtualLoop, now, settle, virtual_time
 
 from exterview_auth import ClosedError, ConfigurationError, CredentialsRejectedError, LoginError
-from exterview_auth._single_flight import LONGEST_CANCELLING, PORTION, Flight, Seat, SingleFlight
+from exterview_auth._core.single_flight import LONGEST_CANCELLING, PORTION, Flight, Seat, SingleFlight
 
 Work = Callable[[Flight], Coroutine[Any, Any, None]]
 VARIABLE: contextvars.ContextVar[str] = contextvars.ContextVar("VARIABLE", default="nothing")

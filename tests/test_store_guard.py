@@ -14,12 +14,12 @@ from keeping import ScriptedLogin, keeper
 from virtual import now, passing, virtual_time
 
 from exterview_auth import CredentialsRejectedError, LoginBudgetExceededError, MemoryStore, StoreError, Token
-from exterview_auth._saver import PAUSES, _pauses
+from exterview_auth._core.saving import PAUSES, _pauses
 from exterview_auth._stats import Counters
-from exterview_auth._store_guard import PATIENCE, StoreGuard
-from exterview_auth._store_health import StoreHealth, health_of
+from exterview_auth.stores._access import PATIENCE, StoreGuard
+from exterview_auth.stores._breaker import StoreHealth, health_of
 from exterview_auth.stores._codec import Found
-from exterview_auth.stores._turn import Turn, TurnStore
+from exterview_auth.stores._lock import Turn, TurnStore
 
 
 class Bench(TurnStore):

@@ -27,8 +27,8 @@ from redis_variants import eventually
 
 from exterview_auth import ConfigurationError, FileStore, MemoryStore, RedisStore, Token, TokenStore
 from exterview_auth._cli._local_redis import LocalRedis
-from exterview_auth.stores._file_lock import Watch
-from exterview_auth.stores._private_directory import Signature
+from exterview_auth.stores._file.directory import Signature
+from exterview_auth.stores._file.lock import Watch
 
 KEY = Fernet.generate_key()
 

@@ -13,9 +13,9 @@ import pytest
 from virtual import now, passing, settle, virtual_time
 
 from exterview_auth import StoreError, Token
-from exterview_auth._bounded import LATE
+from exterview_auth._calls import LATE
 from exterview_auth.stores._codec import Found
-from exterview_auth.stores._turn import LEAVING, TICK, Turn
+from exterview_auth.stores._lock import LEAVING, TICK, Turn
 
 
 class Lock:

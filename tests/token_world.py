@@ -14,9 +14,9 @@ import virtual
 from odd_tokens import Answer, Issue, Life, check_times, end_of, opaque
 
 from exterview_auth import ClosedError, LoggedOutError, LoginError, MemoryStore, Token, _token
-from exterview_auth._grant import Grant
-from exterview_auth._keeper import Keeper
-from exterview_auth._login_runner import Policy
+from exterview_auth._core.grant import Grant
+from exterview_auth._core.keeper import Keeper
+from exterview_auth._options import Policy
 from exterview_auth._stats import Stats
 
 EPOCH = 1_700_000_000.0

@@ -12,10 +12,9 @@ from datetime import UTC, datetime
 from aiohttp import ClientSession, ClientTimeout
 
 from exterview_auth import AuthSession, ExterviewAuth
-from exterview_auth._settings import LONGEST
-from exterview_auth._token import jwt_claims, numeric_date
+from exterview_auth._options import LONGEST
+from exterview_auth._token import jwt_claims, numeric_date, without_bearer
 from exterview_auth.errors import ConfigurationError
-from exterview_auth.logins._bearer import without_bearer
 
 from ._advice import Credentials
 from ._scrubber import Scrubber

@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple, NoReturn
 from urllib.parse import parse_qsl, quote_plus
 
+from .._options import optional_text, secret_option, text_option
 from .._secret import Secret, refuse_pickling
 from ..errors import ConfigurationError
-from ._options import optional_text, secret_option, text_option
 
 METHODS = ("client_secret_basic", "client_secret_post", "private_key_jwt", "none")
 

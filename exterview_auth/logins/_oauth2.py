@@ -9,15 +9,15 @@ from urllib.parse import urlencode
 
 from yarl import URL
 
-from .._login_context import LoginContext
+from .._endpoint import checked_url
+from .._options import header_options, optional_text, secret_option, text_option
 from .._secret import Secret, refuse_pickling
-from .._settings import checked_url
 from .._token import Token
 from ..errors import ConfigurationError, CredentialsRejectedError
-from ._answer import ask
 from ._client_auth import ClientProof, Prepared
-from ._oauth2_answer import read_token
-from ._options import header_options, optional_text, secret_option, text_option
+from ._context import LoginContext
+from ._oauth2_response import read_token
+from ._request import ask
 
 GRANTS = ("client_credentials", "password", "refresh_token")
 

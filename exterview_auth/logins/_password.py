@@ -7,15 +7,14 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NoReturn, final
 
-from .._login_context import LoginContext
+from .._options import checked_api_key, path_option, text_option
 from .._secret import Secret, refuse_pickling
-from .._settings import checked_api_key
 from .._token import Token
 from ..errors import ConfigurationError, LoginError
-from ._answer import Answer, ask
-from ._graphql_refusal import graphql_refusal, status_refusal
-from ._lookup import Found, find_path, find_token, lifetime_near, refresh_token_near, seconds_left
-from ._options import path_option, text_option
+from ._context import LoginContext
+from ._graphql_errors import graphql_refusal, status_refusal
+from ._request import Answer, ask
+from ._token_search import Found, find_path, find_token, lifetime_near, refresh_token_near, seconds_left
 
 DOCUMENT = "mutation Login($email: String!, $password: String!) { login(email: $email, password: $password) { token expiresIn } }"
 """What is sent where no other document is given."""

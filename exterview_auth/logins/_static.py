@@ -6,14 +6,13 @@ import os
 from collections.abc import Awaitable, Callable
 from typing import NoReturn, Self, final
 
+from .._calls import Source
 from .._clock import boot_time
-from .._login_context import LoginContext
+from .._options import read_secret_file
 from .._secret import Secret, refuse_pickling
-from .._settings import read_secret_file
-from .._source import Source
-from .._token import Token
+from .._token import Token, without_bearer
 from ..errors import ConfigurationError
-from ._bearer import without_bearer
+from ._context import LoginContext
 
 TokenSource = Callable[[], str | Token] | Callable[[], Awaitable[str | Token]]
 

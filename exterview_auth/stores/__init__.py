@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 from ._protocol import TokenStore
 
 if TYPE_CHECKING:
-    from ._file import FileStore
+    from ._file.store import FileStore
     from ._memory import MemoryStore
-    from ._redis import RedisStore
+    from ._redis.store import RedisStore
 
 __all__ = ["FileStore", "MemoryStore", "RedisStore", "TokenStore"]
 
-_ON_FIRST_USE = {"FileStore": "._file", "MemoryStore": "._memory", "RedisStore": "._redis"}
+_ON_FIRST_USE = {"FileStore": "._file.store", "MemoryStore": "._memory", "RedisStore": "._redis.store"}
 
 
 if not TYPE_CHECKING:  # so that a misspelt name is an error to the type checker

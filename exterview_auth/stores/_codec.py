@@ -9,7 +9,7 @@ from typing import NamedTuple
 from .._events import emit
 from .._token import Token
 from . import _entry
-from ._cipher import Keys, Plain, cipher_for
+from ._encryption import Keys, Plain, cipher_for
 
 
 class Found(NamedTuple):

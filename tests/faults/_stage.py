@@ -95,7 +95,7 @@ class Stage:
         self._loop = asyncio.get_running_loop()
         self._handler = self._loop.get_exception_handler()
         self._loop.set_exception_handler(lambda _, context: self.left.append(str(context)))
-        self._stack.enter_context(mock.patch("exterview_auth._middleware.boot_time", self.clock))
+        self._stack.enter_context(mock.patch("exterview_auth._auth.boot_time", self.clock))
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:

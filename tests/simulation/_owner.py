@@ -8,7 +8,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 from unittest import mock
 
-from exterview_auth import AuthSession, ExterviewAuth, LoginContext, OAuth2Login, PasswordLogin, Token, _middleware
+from exterview_auth import AuthSession, ExterviewAuth, LoginContext, OAuth2Login, PasswordLogin, Token
+from exterview_auth import _auth as _middleware
 
 from ._answers import FOR_EVER
 from ._api import API, LOGIN, Issued, Platform

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from aiohttp import ClientRequest
 
 from exterview_auth import CredentialsRejectedError, LoginUnavailableError, Token
-from exterview_auth._supply import LOCK_SHARE
+from exterview_auth._core.acquisition import LOCK_SHARE
 from exterview_auth.stores._lease import LEASE
 
 from ._api import Issued, Platform

@@ -13,7 +13,8 @@ from typing import NamedTuple
 from unittest import mock
 
 from benchmarks._simulated_network import Dice
-from exterview_auth.stores import _file_entries, _file_lock
+from exterview_auth.stores._file import entries as _file_entries
+from exterview_auth.stores._file import lock as _file_lock
 
 from ._callers import Call
 from ._loop import SimulatedLoop, StandstillError

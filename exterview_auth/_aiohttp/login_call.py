@@ -1,0 +1,117 @@
+"""Calls the application's login with a session on connections of its own."""
+
+from __future__ import annotations
+
+import inspect
+
+from aiohttp import (
+    ClientError,
+    ClientHandlerType,
+    ClientRequest,
+    ClientResponse,
+    ClientResponseError,
+    ClientSession,
+    ClientTimeout,
+    DummyCookieJar,
+    hdrs,
+)
+from aiohttp.http import HttpProcessingError
+from yarl import URL
+
+from .._core.api_key import ApiKey
+from .._endpoint import origin_after, origin_of, require_safe_transport
+from .._token import Token
+from ..errors import CredentialsRejectedError, ExterviewAuthError, LoginError, LoginUnavailableError
+from ..logins._context import MAX_ANSWER, Login, LoginContext
+from .internals import own_middlewares, twin_of
+from .origins import REDIRECTS
+from .rereadable import read_ahead
+
+_REJECTIONS = frozenset({400, 401, 403})
+_TOO_MANY, _SERVER_ERRORS = 429, 500
+
+
+class LoginCall:
+    """The login as the keeper knows it: from the token that is replaced to the next one."""
+
+    __slots__ = ("_api_key", "_endpoint", "_login", "_session", "_timeout")
+
+    def __init__(
+        self, login: Login, *, api_key: ApiKey, endpoint: URL, session: ClientSession | None, timeout: float
+    ) -> None:
+        self._login = login
+        self._api_key = api_key
+        self._endpoint = endpoint
+        self._session = session
+        self._timeout = timeout
+
+    async def __call__(self, previous: Token | None) -> Token:
+        """One attempt; what the login opened is closed when it ends."""
+        context = LoginContext(
+            session=self._make_session, endpoint=self._endpoint, api_key=self._api_key.value, previous=previous
+        )
+        try:
+            answer = self._login(context)
+            if not inspect.isawaitable(answer):
+                raise LoginError(
+                    f"the login returned {type(answer).__name__} at once; make it an async callable that returns a Token"
+                )
+            return await answer
+        except ClientError as failure:
+            if isinstance(failure, ExterviewAuthError):
+                raise
+            error = _typed(failure)
+        finally:
+            if context.opened_session is not None:
+                await self._end(context.opened_session)
+        raise error
+
+    def _make_session(self) -> ClientSession:
+        if self._session is None:
+            return ClientSession(
+                middlewares=(_guard,), timeout=ClientTimeout(total=self._timeout), cookie_jar=DummyCookieJar()
+            )
+        if self._session.closed:
+            raise LoginError("login_session is closed; keep it open for as long as the owner is used")
+        return twin_of(self._session, (*own_middlewares(self._session), _guard))
+
+    async def _end(self, session: ClientSession) -> None:
+        if self._session is None:
+            await session.close()
+        else:
+            session.detach()
+
+
+async def _guard(request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
+    """A client middleware: HTTPS or loopback, no redirect off the origin, and no answer without an end (rule 22)."""
+    require_safe_transport(request.url, "the login's URL")
+    response = await handler(request)
+    location = response.headers.get(hdrs.LOCATION)
+    if location is not None and response.status in REDIRECTS:
+        _require_same_origin(request.url, location, response)
+    if await read_ahead(response, MAX_ANSWER) is None:
+        response.close()
+        raise LoginError(f"the login at {request.url.origin()} answered with more than {MAX_ANSWER} bytes")
+    return response
+
+
+def _require_same_origin(url: URL, location: str, response: ClientResponse) -> None:
+    if origin_after(url, location) != origin_of(url):
+        response.close()
+        raise LoginError(f"the login at {url.origin()} was redirected to another origin; give its final URL")
+
+
+def _typed(failure: ClientError) -> LoginError:
+    """What an aiohttp error of the application's own login means; one that holds the request's headers is not chained."""
+    kind = type(failure).__name__
+    if not isinstance(failure, ClientResponseError) or isinstance(failure.__cause__, HttpProcessingError):
+        error: LoginError = LoginUnavailableError(f"the login could not be made ({kind})")
+        error.__cause__ = None if isinstance(failure, ClientResponseError) else failure
+        return error
+    if failure.status in _REJECTIONS:
+        return CredentialsRejectedError(f"the login answered {failure.status}")
+    from ..logins._http_dates import retry_after  # noqa: PLC0415 - on first use
+
+    if failure.status == _TOO_MANY or failure.status >= _SERVER_ERRORS:
+        return LoginUnavailableError(f"the login answered {failure.status}", retry_after=retry_after(failure.headers))
+    return LoginError(f"the login answered {failure.status} ({kind})")

@@ -1,0 +1,1 @@
+"""What decides: who gets which token, and when a login is made. It knows no network library."""

@@ -1,0 +1,42 @@
+"""The organization's API key: fixed, or read anew whenever it may have changed."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from .._calls import CancelledItselfError, Source, bounded
+from .._options import checked_api_key
+from .._secret import Signature
+from ..errors import ConfigurationError, LoginError, ReentrantLoginError
+
+ApiKeySource = str | Callable[[], "str | Awaitable[str]"]
+
+
+class ApiKey:
+    """``value`` is the key as it was last read; a callable's is missing until the first `read`."""
+
+    __slots__ = ("_source", "value")
+
+    def __init__(self, key: ApiKeySource) -> None:
+        self._source = Source(key) if callable(key) else None
+        self.value = Signature("" if callable(key) else checked_api_key(key))
+
+    async def read(self) -> None:
+        """Read the key, at a login and after a 401; raises `LoginError` where the callable fails or gives no key."""
+        if self._source is None:
+            return
+        try:
+            self.value = Signature(checked_api_key(await bounded(self._source.read())))
+        except CancelledItselfError:
+            problem = "ended by cancelling itself"
+        except ReentrantLoginError:
+            problem = (
+                "asks for the token of its own owner, whose login waits for the key; let it read the key elsewhere"
+            )
+        except ConfigurationError as failure:
+            raise LoginError(f"the api_key callable gave no key: {failure}") from None
+        except Exception as failure:
+            raise LoginError(f"the api_key callable ended in {type(failure).__name__}") from failure
+        else:
+            return
+        raise LoginError(f"the api_key callable {problem}")

@@ -1,0 +1,48 @@
+"""The application's ``on_token``: told once per login, contained, and never waited for twice where it hangs."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+from collections.abc import Callable
+
+from .._calls import bounded
+from .._events import Reason, emit
+from .._token import Token
+
+TIMEOUT = 5.0
+"""Seconds that the hook may hold up those who wait for a login."""
+TIMEOUT_ONCE_HUNG = 0.1
+"""The same after it has used them up once, until it returns in time again."""
+
+OnToken = Callable[[Token, Token | None, Reason], object]
+
+
+class Hook:
+    """Calls *on_token* with the new token, the one before, and why."""
+
+    __slots__ = ("_on_token", "_timeout")
+
+    def __init__(self, on_token: OnToken | None) -> None:
+        self._on_token = on_token
+        self._timeout = TIMEOUT
+
+    async def tell(self, new: Token, old: Token | None, reason: Reason) -> None:
+        """Await the hook; what it raises is logged, and where it hangs it is cancelled."""
+        if self._on_token is None:
+            return
+        try:
+            await bounded(self._call(self._on_token, new, old, reason), self._timeout)
+        except TimeoutError:
+            emit(logging.WARNING, "on_token.timeout", seconds=self._timeout)
+            self._timeout = TIMEOUT_ONCE_HUNG
+        except Exception as failure:  # noqa: BLE001 - the application's own mistakes do not break its requests
+            emit(logging.ERROR, "on_token.failed", error=type(failure).__name__)
+        else:
+            self._timeout = TIMEOUT
+
+    @staticmethod
+    async def _call(on_token: OnToken, new: Token, old: Token | None, reason: Reason) -> None:
+        result = on_token(new, old, reason)
+        if inspect.isawaitable(result):
+            await result

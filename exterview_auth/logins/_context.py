@@ -1,0 +1,67 @@
+"""What a login is given, and what a login is."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import NoReturn, Protocol, runtime_checkable
+
+from aiohttp import ClientSession
+from yarl import URL
+
+from .._secret import Secret, refuse_pickling
+from .._token import Token
+
+MAX_ANSWER = 2**20
+"""Bytes of a login's answer that are read."""
+
+
+class LoginContext:
+    """
+    One login's surroundings.
+
+    ``endpoint`` is the API's URL, ``api_key`` the organization's key as it is now, ``previous`` the token that is being
+    replaced (or ``None``). ``session`` is an `aiohttp.ClientSession` on connections of its own: it never goes through
+    the middleware and never queues behind the caller's requests. It is closed when the login ends.
+    """
+
+    __slots__ = ("_make_session", "_session", "api_key", "endpoint", "previous")
+
+    def __init__(
+        self, *, session: Callable[[], ClientSession], endpoint: URL, api_key: str, previous: Token | None = None
+    ) -> None:
+        self._make_session = session
+        self._session: ClientSession | None = None
+        self.endpoint = endpoint
+        self.api_key = Secret(api_key)
+        self.previous = previous
+
+    @property
+    def session(self) -> ClientSession:
+        """Made when it is first asked for: a login that needs no network opens nothing."""
+        if self._session is None:
+            self._session = self._make_session()
+        return self._session
+
+    @property
+    def opened_session(self) -> ClientSession | None:
+        """The session, if the login asked for it."""
+        return self._session
+
+    def __repr__(self) -> str:
+        return f"LoginContext(endpoint={str(self.endpoint)!r}, api_key='***', previous={self.previous!r})"
+
+    def __reduce_ex__(self, protocol: object) -> NoReturn:
+        refuse_pickling(self)
+
+
+Login = Callable[[LoginContext], Awaitable[Token]]
+"""Any async callable. One that has nothing newer than the token being replaced returns ``context.previous`` itself."""
+
+
+@runtime_checkable
+class IdentifiedLogin(Protocol):
+    """A login that knows whom it logs in, so that stores and pools need no account name."""
+
+    @property
+    def identity(self) -> str | None:
+        """Names the account, never a secret."""

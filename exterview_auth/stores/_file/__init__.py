@@ -1,0 +1,1 @@
+"""Tokens in private files, for the processes of one host."""

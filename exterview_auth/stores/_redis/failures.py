@@ -1,0 +1,88 @@
+"""What is wrong with a Redis, in one sentence: the client's own errors may quote what was sent."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from redis import exceptions as redis_errors
+
+from ..._calls import CancelledItselfError, bounded
+from ...errors import StoreError
+
+T = TypeVar("T")
+
+COMMAND_TIMEOUT = 1.0
+"""Seconds that Redis has for one command, a connection included."""
+
+_RIGHTS = "the user's ACL lacks a command, key or channel; see the README for those needed"
+_MEMORY = "it is out of memory; see maxmemory and maxmemory-policy"
+_REPLICA = "it is a read-only replica; give the URL of its master"
+_PASSWORD = "it refuses the user or password; see the URL's"  # noqa: S105 - what is said of one
+
+_SENTENCES: tuple[tuple[type[Exception], str], ...] = (
+    (redis_errors.AuthenticationError, _PASSWORD),
+    (redis_errors.NoPermissionError, _RIGHTS),
+    (redis_errors.ReadOnlyError, _REPLICA),
+    (redis_errors.OutOfMemoryError, _MEMORY),
+    (redis_errors.InvalidResponse, "what answers there is no Redis; see the URL's host and port"),
+    (redis_errors.BusyLoadingError, "it is still loading its data"),
+    (redis_errors.MaxConnectionsError, "the client has no connection left"),
+    (redis_errors.TimeoutError, "it does not answer in time"),
+    (TimeoutError, "it does not answer in time"),
+    (redis_errors.ConnectionError, "it cannot be reached"),
+    (OSError, "it cannot be reached"),
+)
+_WORDS = (
+    ("DB index", "the URL names a database that it does not have"),
+    ("max number of clients", "it has no connection left; see maxclients"),
+    ("Authentication required", "it wants a password; put it into the URL"),
+    ("OOM", _MEMORY),
+    ("READONLY", _REPLICA),
+    ("The user executing the script", _RIGHTS),
+    ("ACL failure in script", _RIGHTS),
+    ("NOPERM", _RIGHTS),
+    ("WRONGPASS", _PASSWORD),
+)
+
+
+class UndecodableError(StoreError):
+    """What is kept there was not written here."""
+
+
+async def answer_again(command: Callable[[], Awaitable[T]]) -> T:
+    """What *command* gives, asked once more on a new connection: one that idled may have been cut without a word."""
+    with contextlib.suppress(StoreError):
+        return await answer(command(), COMMAND_TIMEOUT / 2)
+    return await answer(command(), COMMAND_TIMEOUT / 2)
+
+
+async def answer(command: Awaitable[T], seconds: float = COMMAND_TIMEOUT) -> T:
+    """
+    What *command* gives, within so many *seconds*. Raises `StoreError` that holds nothing of what was sent.
+
+    A caller that is cancelled lets the command come to its end: a connection that is cut off while it opens is lost.
+    """
+    try:
+        return await bounded(command, seconds, finish=True)
+    except (redis_errors.RedisError, OSError, TimeoutError, CancelledItselfError) as failure:
+        problem = _sentence(failure)
+    except UnicodeDecodeError:  # of a client that decodes answers
+        problem = ""
+    except RuntimeError:
+        problem = "its client belongs to another event loop"
+    if not problem:
+        raise UndecodableError("Redis cannot be used: its answer is no text")
+    raise StoreError(f"Redis cannot be used: {problem}")
+
+
+def _sentence(failure: Exception) -> str:
+    text = str(failure)
+    for word, sentence in _WORDS:
+        if word in text:
+            return sentence
+    for kind, sentence in _SENTENCES:
+        if isinstance(failure, kind):
+            return sentence
+    return type(failure).__name__
