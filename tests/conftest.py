@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 
-import hypothesis_profiles  # noqa: F401 - says how much every property tries
 import pytest
 import pytest_asyncio
-import redis_server
 
 from exterview_auth._cli._local_redis import LocalRedis
+from tests.kit import (
+    hypothesis_profiles,  # noqa: F401 - says how much every property tries
+    redis_server,
+)
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:

@@ -10,12 +10,19 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-import hypothesis_profiles
-import measured
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from parsers import (
+
+from exterview_auth import ConfigurationError, FileStore, LoginError, Token
+from exterview_auth import _environment as environment
+from exterview_auth._options import MAX_SECRET_FILE, read_secret_file
+from exterview_auth.logins._redaction import quoted
+from exterview_auth.logins._token_search import INSTANT_NAMES, LIFETIME_NAMES, REFRESH_NAMES, TOKEN_NAMES
+from exterview_auth.stores._codec import name_of
+from exterview_auth.stores._redis import scripts as _redis_scripts
+from tests.kit import costs, hypothesis_profiles
+from tests.kit.parsers import (
     BY_PATH,
     HEAD,
     KEY,
@@ -31,14 +38,6 @@ from parsers import (
     read_oauth,
     text_of,
 )
-
-from exterview_auth import ConfigurationError, FileStore, LoginError, Token
-from exterview_auth import _environment as environment
-from exterview_auth._options import MAX_SECRET_FILE, read_secret_file
-from exterview_auth.logins._redaction import quoted
-from exterview_auth.logins._token_search import INSTANT_NAMES, LIFETIME_NAMES, REFRESH_NAMES, TOKEN_NAMES
-from exterview_auth.stores._codec import name_of
-from exterview_auth.stores._redis import scripts as _redis_scripts
 
 pytestmark = pytest.mark.timeout(hypothesis_profiles.TIMEOUT)
 
@@ -217,17 +216,17 @@ MOST_BYTES, MOST_CALLS = 300, 60
 """For each byte read."""
 
 
-@pytest.mark.parametrize("shape", measured.SHAPES)
+@pytest.mark.parametrize("shape", costs.SHAPES)
 @pytest.mark.parametrize("name", PARSERS)
 def test_memory_and_time_grow_with_what_is_read(name: str, shape: str) -> None:
     """Ten times the bytes cost ten times as much, not a hundred times."""
-    _judge_growth(PARSERS[name], measured.SHAPES[shape])
+    _judge_growth(PARSERS[name], costs.SHAPES[shape])
 
 
-@pytest.mark.parametrize("name", measured.UNCLOSED)
+@pytest.mark.parametrize("name", costs.UNCLOSED)
 def test_a_string_that_is_not_closed_is_read_once(name: str) -> None:
     """A document may be a user's own."""
-    _judge_growth(PARSERS[name]._replace(frames=(b"@",)), measured.UNCLOSED[name], (400, 20_000))
+    _judge_growth(PARSERS[name]._replace(frames=(b"@",)), costs.UNCLOSED[name], (400, 20_000))
 
 
 @pytest.mark.parametrize("secret", ["&", "\0"])
@@ -246,7 +245,7 @@ def test_a_file_that_holds_no_credential_is_not_read_to_its_end(tmp_path: Path) 
         with pytest.raises(ConfigurationError, match=r"cannot be read \(it is too long for a credential\)$"):
             read_secret_file(file, "the API key")
 
-    assert measured.cost(refused).peak < 20_000_000
+    assert costs.cost(refused).peak < 20_000_000
 
 
 @pytest.mark.parametrize("content", ["x" * (MAX_SECRET_FILE - 1) + "\n", " x\r\n"])
@@ -262,12 +261,12 @@ def _judge_growth(parser: Parser, shape: Callable[[int], bytes], sizes: tuple[in
         contents = [frame.replace(b"@", shape(size)) for size in sizes]
         _judge_time(parser, contents[0], contents[-1], 10 * sizes[-1] / sizes[0])
         for raw in contents:
-            price = measured.cost(partial(read, parser, raw))
+            price = costs.cost(partial(read, parser, raw))
             assert price.peak <= MOST_BYTES * len(raw) + 200_000, frame
             assert price.calls <= MOST_CALLS * len(raw) + 3_000, frame
 
 
 def _judge_time(parser: Parser, short: bytes, long: bytes, times: float) -> None:
     """What happens inside one call of C's (a pattern, a number) shows in seconds alone: *times* has room for a busy machine."""
-    longest = times * max(2e-4, measured.seconds(partial(read, parser, short), runs=3))
-    assert any(measured.seconds(partial(read, parser, long)) <= longest for _ in range(3)), long[:80]
+    longest = times * max(2e-4, costs.seconds(partial(read, parser, short), runs=3))
+    assert any(costs.seconds(partial(read, parser, long)) <= longest for _ in range(3)), long[:80]

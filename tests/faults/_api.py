@@ -8,9 +8,9 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import aiohttp
-from loopback import KEY
 
 from exterview_auth import LoginBudgetExceededError, graphql_unauthenticated
+from tests.kit.api import KEY
 
 from ._raw_server import EARLY, REFUSAL, Act, Call, RawServer, garbage, status
 from ._row import Outcome, Row

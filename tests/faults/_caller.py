@@ -6,9 +6,9 @@ import asyncio
 import contextlib
 
 import aiohttp
-from loopback import until
 
 from exterview_auth import AuthSession, MemoryStore
+from tests.kit.api import until
 
 from ._raw_server import Call, RawServer, held
 from ._row import Outcome, Row

@@ -10,9 +10,9 @@ from typing import Any
 
 import aiohttp
 import structlog
-from loopback import KEY
 
 from exterview_auth import LoginError, LoginUnavailableError, PasswordLogin, ReentrantLoginError
+from tests.kit.api import KEY
 
 from ._hook import (
     OWN_TIMEOUT,

@@ -7,12 +7,11 @@ import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, NamedTuple
 
-from fleet import ACCOUNT, Barracks, Fleet, Realm, Worker
-from loopback import QUERY, until
-from redis_variants import eventually
-
 from exterview_auth import AuthSession, ExterviewAuth, OAuth2Login
 from exterview_auth._cli._local_redis import LocalRedis
+from tests.kit.api import QUERY, until
+from tests.kit.redis_clients import eventually
+from tests.kit.workers import ACCOUNT, Barracks, Fleet, Realm, Worker
 
 from ._row import Outcome
 from ._sharing import locked

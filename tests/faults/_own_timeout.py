@@ -7,9 +7,9 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import aiohttp
-from loopback import KEY, until
 
 from exterview_auth import MemoryStore, Token
+from tests.kit.api import KEY, until
 
 from ._raw_server import Act, Call, held
 from ._row import Outcome, Row

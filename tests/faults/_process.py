@@ -15,10 +15,10 @@ from typing import Any
 from unittest import mock
 
 import aiohttp
-from loopback import QUERY, until
 
 import exterview_auth
 from exterview_auth import AuthSession, ClosedError, ConfigurationError, ExterviewAuth, FileStore
+from tests.kit.api import QUERY, until
 
 from ._other_process import Beside, on_files, on_redis
 from ._raw_server import silence

@@ -12,7 +12,7 @@ import struct
 from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple, Self
 
-from loopback import KEY
+from tests.kit.api import KEY
 
 Act = Callable[["Call"], Awaitable[None]]
 

@@ -8,11 +8,10 @@ from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from typing import Any, NamedTuple
 
-from loopback import QUERY, until
-from redis_variants import eventually, told
-
 from exterview_auth import AuthSession, PasswordLogin
 from exterview_auth.errors import StoreError
+from tests.kit.api import QUERY, until
+from tests.kit.redis_clients import eventually, told
 
 from ._raw_server import RawServer
 from ._row import Outcome

@@ -7,9 +7,9 @@ from contextlib import AbstractAsyncContextManager
 from typing import Any, NamedTuple
 
 import aiohttp
-from loopback import QUERY
 
 from exterview_auth import AuthSession, ExterviewAuth, PasswordLogin
+from tests.kit.api import QUERY
 
 from ._raw_server import RawServer
 from ._row import Outcome

@@ -14,10 +14,10 @@ from unittest import mock
 
 import aiohttp
 import pytest
-from loopback import KEY, until
 
 from exterview_auth import ExterviewAuth
 from exterview_auth._clock import boot_time
+from tests.kit.api import KEY, until
 
 T = TypeVar("T")
 Got = int | BaseException

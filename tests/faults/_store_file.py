@@ -9,9 +9,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 
 from cryptography.fernet import Fernet
-from test_file_faults import damage, entry, from_the_future, full, read_only, truncate, unprivileged
 
 from exterview_auth import FileStore, Token
+from tests.stores.test_file_faults import damage, entry, from_the_future, full, read_only, truncate, unprivileged
 
 from ._row import Outcome, Row
 from ._sharing import Sharing, outage, sharing

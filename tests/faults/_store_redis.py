@@ -6,13 +6,13 @@ import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
-import test_redis_faults
 from cryptography.fernet import Fernet
-from redis_variants import admin
-from test_redis_faults import LOAD, LOCK, SAVE, Wire, damage, from_the_future, truncate
 
 from exterview_auth import PasswordLogin, RedisStore, Token
 from exterview_auth._cli._local_redis import HOST, LocalRedis
+from tests.kit.redis_clients import admin
+from tests.stores import test_redis_faults
+from tests.stores.test_redis_faults import LOAD, LOCK, SAVE, Wire, damage, from_the_future, truncate
 
 from ._row import Outcome, Row
 from ._sharing import Sharing, outage, sharing

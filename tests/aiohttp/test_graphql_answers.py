@@ -1,0 +1,305 @@
+"""A GraphQL request's body, and what an answer's status and body become, against a real server."""
+
+from __future__ import annotations
+
+import copy
+import email
+import functools
+import io
+import json
+from typing import Any, cast
+
+import pytest
+from aiohttp import web
+from hypothesis import given
+from hypothesis import strategies as st
+
+from exterview_auth import (
+    ApiError,
+    BadRequestError,
+    ConfigurationError,
+    ForbiddenError,
+    GraphQLError,
+    UnauthorizedError,
+)
+from exterview_auth._aiohttp.graphql import data_of, multipart, operation
+from tests.kit.api import scene
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from("abc"), inner, max_size=3),
+    max_leaves=6,
+)
+
+
+class Answer:
+    """As much of `aiohttp.ClientResponse` as an answer's data needs."""
+
+    content_type = "application/json"
+
+    def __init__(self, status: int, body: bytes) -> None:
+        self.status = status
+        self.body = body
+
+    async def read(self) -> bytes:
+        return self.body
+
+
+def data(status: int, body: bytes) -> dict[str, Any]:
+    """`data_of`, without a loop: nothing in it has to wait here."""
+    coroutine = data_of(Answer(status, body))  # type: ignore[arg-type]  # as much of it as is used
+    try:
+        coroutine.send(None)
+    except StopIteration as result:
+        found: dict[str, Any] = result.value
+        return found
+    raise AssertionError("it waited")
+
+
+async def answered(body: str | bytes, *, status: int = 200, kind: str = "application/json") -> dict[str, Any]:
+    """`data_of` a real answer."""
+
+    async def answer(request: web.Request, _: bytes) -> web.Response:
+        return web.Response(body=body, status=status, content_type=kind)
+
+    async with scene() as at:
+        at.api.answers["/graphql"] = answer
+        async with at.client.post(at.api.endpoint, json={}) as response:
+            return await data_of(response)
+
+
+# -- the request ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_request_names_only_what_was_given() -> None:
+    """Variables and operation name are left out where there are none, and an empty mapping is not nothing."""
+    assert operation("{ a }", None, None) == {"query": "{ a }"}
+    assert operation("{ a }", {}, "") == {"query": "{ a }", "variables": {}, "operationName": ""}
+    assert operation("{ a }", {"b": 1}, "Q") == {"query": "{ a }", "variables": {"b": 1}, "operationName": "Q"}
+
+
+def test_a_requests_variables_are_a_copy() -> None:
+    """What the caller changes later is not sent."""
+    variables = {"b": 1}
+    body = operation("{ a }", variables, None)
+    variables["b"] = 2
+    assert body["variables"] == {"b": 1}
+
+
+@pytest.mark.parametrize(
+    ("query", "variables"), [("", None), (" \n", None), (None, None), (b"{ a }", None), ("{ a }", [1]), ("{ a }", "b")]
+)
+def test_a_request_of_the_wrong_kind_is_refused(query: Any, variables: Any) -> None:
+    """An empty or missing document, and variables that are no mapping, are a `ConfigurationError`."""
+    with pytest.raises(ConfigurationError, match=r"^(query is a GraphQL document|variables is a mapping)"):
+        operation(query, variables, None)
+
+
+# -- files ---------------------------------------------------------------------------------------------------------------
+
+
+async def parts(
+    body: dict[str, Any], files: dict[str, Any], **options: Any
+) -> list[tuple[str, str | None, str | None, bytes]]:
+    """Name, file name, content type and content of each part that arrives."""
+    async with scene() as at:
+        async with at.client.post(at.api.endpoint, data=multipart(body, files, **options)) as response:
+            assert response.status == 200
+        arrival = at.api.arrivals[-1]
+    head = f"Content-Type: {arrival.headers['Content-Type']}\r\n\r\n".encode()
+    message = email.message_from_bytes(head + arrival.body)
+    assert message.get_content_type() == "multipart/form-data"
+    return [
+        (
+            str(part.get_param("name", header="Content-Disposition")),
+            part.get_filename(),
+            part["Content-Type"],
+            cast("bytes", part.get_payload(decode=True)),
+        )
+        for part in message.walk()
+        if not part.is_multipart()
+    ]
+
+
+@pytest.mark.asyncio
+async def test_files_are_sent_as_the_multipart_specification_says() -> None:
+    """First ``operations`` with nulls, then ``map``, then the files in order, each with name and type."""
+    named = io.BytesIO(b"%PDF")
+    named.name = "/home/me/cv.pdf"
+    files = {
+        "variables.file": named,
+        "variables.list.1": b"raw",
+        "variables.a.b": ("b.txt", b"text"),
+        "variables.c": ("c", b"c", "x/y"),
+    }
+    body = {"query": "mutation { a }", "variables": {"file": None, "list": [None, None], "k": 1}}
+    operations, mapped, *rest = await parts(body, files)
+    assert operations[0:3] == ("operations", None, "application/json")
+    sent = {"file": None, "list": [None, None], "k": 1, "a": {"b": None}, "c": None}
+    assert json.loads(operations[3]) == {"query": "mutation { a }", "variables": sent}
+    assert mapped[0:3] == ("map", None, "application/json")
+    assert json.loads(mapped[3]) == {str(number): [path] for number, path in enumerate(files)}
+    assert rest == [
+        ("0", "cv.pdf", "application/pdf", b"%PDF"),
+        ("1", "1", "application/octet-stream", b"raw"),
+        ("2", "b.txt", "text/plain", b"text"),
+        ("3", "c", "x/y", b"c"),
+    ]
+
+
+@pytest.mark.asyncio
+async def test_files_use_the_sessions_own_json() -> None:
+    """Both JSON parts are made by the serializer that was given."""
+    found = await parts({"query": "{ a }"}, {"variables.f": b"x"}, dumps=functools.partial(json.dumps, indent=1))
+    assert all(b"\n" in content for *_, content in found[:2])
+
+
+def test_the_callers_variables_are_not_changed() -> None:
+    """Nulls are put into copies of what lies on the way, so that the same variables can be sent again."""
+    body = operation("{ a }", {"in": {"files": [1, 2], "k": {"d": 1}}, "file": 3}, None)
+    before = copy.deepcopy(body)
+    multipart(body, {"variables.in.files.0": b"", "variables.in.k.new": b"", "variables.file": b""})
+    assert body == before
+
+
+@pytest.mark.parametrize(
+    "path", ["", "variables", "variables.", "variables..a", "file", "query.a", ".variables.a", 5, None]
+)
+def test_a_path_that_names_no_variable_is_refused(path: Any) -> None:
+    """Keys of ``files`` are paths below ``variables``; the error quotes the wrong one."""
+    with pytest.raises(ConfigurationError, match=r"^files has paths such as") as caught:
+        multipart({"query": "{ a }"}, {path: b""})
+    assert repr(path) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "path", ["variables.list.2", "variables.list.x", "variables.list.-1", "variables.text.a", "variables.list.0.a.b"]
+)
+def test_a_path_without_a_place_is_refused(path: str) -> None:
+    """An index beyond the list, or a step into what has no inside, is a `ConfigurationError` that quotes the path."""
+    body = {"query": "{ a }", "variables": {"list": ["t", None], "text": "t"}}
+    with pytest.raises(ConfigurationError, match=f"^files names '{path}', which variables have no place for"):
+        multipart(body, {path: b""})
+
+
+@pytest.mark.parametrize("file", [("name.pdf",), (), None, 5], ids=repr)
+def test_a_file_of_the_wrong_kind_is_refused(file: Any) -> None:
+    """What is no file is the program's mistake, and every error is an `ExterviewAuthError`."""
+    with pytest.raises(ConfigurationError, match="files"):
+        multipart({"query": "{ a }"}, {"variables.file": file})()
+
+
+# -- the answer ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.asyncio
+async def test_the_data_of_an_answer_is_returned() -> None:
+    """Empty and missing ``errors`` are none."""
+    assert await answered('{"data": {"__typename": "Query"}}') == {"__typename": "Query"}
+    assert await answered('{"data": {}, "errors": []}') == {}
+    assert await answered('{"data": {"a": null}, "errors": null}', kind="text/plain") == {"a": None}
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [(400, BadRequestError), (403, ForbiddenError), (500, ApiError), (302, ApiError), (404, ApiError)],
+)
+async def test_a_documented_status_is_a_typed_error(status: int, kind: type[ApiError]) -> None:
+    """400 and 403 have types of their own, any other status is an `ApiError`, all with the body's own words."""
+    with pytest.raises(ApiError, match=r"^no way$") as caught:
+        await answered('{"error": "no way"}', status=status)
+    assert type(caught.value) is kind
+    assert (caught.value.status, caught.value.message) == (status, "no way")
+
+
+def test_a_401_is_an_unauthorized_error() -> None:
+    """401 has a type of its own."""
+    with pytest.raises(UnauthorizedError, match=r"^bad key$") as caught:
+        data(401, b'{"error": "bad key"}')
+    assert caught.value.status == 401
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        (b'{"error": "one", "errors": [{"message": "two"}]}', "one"),
+        (b'{"errors": [{"message": "two"}, {"message": "three"}]}', "two"),
+        (b'{"errors": ["two"]}', "two"),
+        (b'{"errors": {"message": "two"}}', "two"),
+        (b'{"error": {"code": 5}}', "{'code': 5}"),
+        (b'{"errors": [{}]}', "the API answered 400"),
+        (b"<html>", "the API answered 400"),
+        (b"", "the API answered 400"),
+        (b"\xff", "the API answered 400"),
+        (b"[" * 100_000, "the API answered 400"),
+        (b'{"error": "' + b"x" * 9999 + b'"}', "x" * 500),
+    ],
+    ids=lambda value: str(value)[:20],
+)
+def test_a_refusals_own_words_are_the_message(body: bytes, message: str) -> None:
+    """The documented ``error`` goes first, then GraphQL's first error, never more than 500 characters."""
+    with pytest.raises(BadRequestError) as caught:
+        data(400, body)
+    assert caught.value.message == message
+
+
+@pytest.mark.parametrize(
+    ("body", "message", "errors", "partial"),
+    [
+        (
+            b'{"errors": [{"message": "no", "path": ["a"]}], "data": {"b": 1}}',
+            "no",
+            [{"message": "no", "path": ["a"]}],
+            {"b": 1},
+        ),
+        (b'{"errors": [{"message": "no"}], "data": null}', "no", [{"message": "no"}], None),
+        (b'{"errors": "broken", "data": [1]}', "broken", [{"message": "broken"}], None),
+        (b'{"errors": ["a", 5]}', "a", [{"message": "a"}, {"message": "5"}], None),
+        (b'{"errors": [{}]}', "the API answered with errors", [{}], None),
+    ],
+)
+def test_errors_of_an_answer_are_a_graphql_error(body: bytes, message: str, errors: list[Any], partial: Any) -> None:
+    """``errors`` as a list of dicts and the partial ``data`` are on the error, whatever shape they came in."""
+    with pytest.raises(GraphQLError) as caught:
+        data(200, body)
+    assert (caught.value.message, caught.value.status) == (message, 200)
+    assert (caught.value.errors, caught.value.data) == (errors, partial)
+
+
+@pytest.mark.parametrize(
+    "body", [b'{"data": null}', b"{}", b'{"data": [1]}', b'{"errors": []}', b"<html>", b"[1]", b"", b"null"]
+)
+def test_an_answer_that_is_no_graphql_is_an_api_error(body: bytes) -> None:
+    """Status 200 without data, without errors or without JSON is an `ApiError` and nothing more exact."""
+    with pytest.raises(ApiError, match=r"^the API answered with") as caught:
+        data(200, body)
+    assert type(caught.value) is ApiError
+
+
+@given(
+    st.sampled_from([200, 204, 400, 401, 403, 429, 500]),
+    st.dictionaries(st.sampled_from(["data", "errors", "error"]), JSON) | JSON,
+)
+def test_any_answer_is_data_or_an_api_error(status: int, answer: Any) -> None:
+    """Whatever JSON a server sends: the data, or an error with status, message and lists of dicts."""
+    try:
+        found = data(status, json.dumps(answer).encode())
+    except ApiError as refusal:
+        error = refusal
+    else:
+        assert status == 200
+        assert found == answer["data"]
+        return
+    assert error.status == status
+    assert error.message
+    if isinstance(error, GraphQLError):
+        assert all(isinstance(entry, dict) for entry in error.errors)
+        assert error.data is None or isinstance(error.data, dict)
+
+
+@given(st.sampled_from([200, 400]), st.binary())
+def test_any_bytes_are_an_api_error(status: int, body: bytes) -> None:
+    """Garbage in the body raises nothing but `ApiError`."""
+    with pytest.raises(ApiError):
+        data(status, b"\x00" + body)

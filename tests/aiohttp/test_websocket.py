@@ -1,0 +1,76 @@
+"""WebSockets: the handshake is signed, renewed and repeated."""
+
+from __future__ import annotations
+
+import aiohttp
+import pytest
+from aiohttp import web
+
+from exterview_auth import AuthSession
+from tests.kit.api import KEY, Scene, scene
+
+pytestmark = pytest.mark.asyncio
+
+
+async def greet(request: web.Request, _body: bytes) -> web.StreamResponse:
+    """A WebSocket that says hello."""
+    socket = web.WebSocketResponse(protocols=("chat",))
+    await socket.prepare(request)
+    await socket.send_str("hello")
+    await socket.close()
+    return socket
+
+
+async def hello(client: AuthSession | aiohttp.ClientSession, at: Scene, url: str | None = None) -> str:
+    """What the socket says."""
+    async with client.ws_connect(url or at.api.base + "/ws", protocols=("chat",)) as socket:
+        assert socket.protocol == "chat"
+        return str((await socket.receive()).data)
+
+
+async def test_a_handshake_is_signed_and_a_refused_one_is_repeated() -> None:
+    """Rule 16, lesson 48: on a session without our middleware, and on one that has it."""
+    async with scene() as at:
+        at.api.answers["/ws"] = greet
+        async with aiohttp.ClientSession(middlewares=(at.auth,)) as plain:
+            for client in (at.client, plain, AuthSession(plain, at.auth)):
+                assert await hello(client, at) == "hello"
+                logins = at.login.count
+                at.api.revoke()
+                assert await hello(client, at) == "hello"
+                assert at.login.count == logins + 1
+        assert at.api.arrivals[-1].headers["x-api-key"] == KEY
+
+
+async def test_a_ws_url_belongs_to_the_origin_and_a_relative_one_to_the_endpoint() -> None:
+    """The origin of a WebSocket is that of its handshake."""
+    async with scene() as at:
+        at.api.answers["/ws"] = greet
+        assert await hello(at.client, at, at.api.base.replace("http", "ws") + "/ws") == "hello"
+        assert await hello(at.client, at, "/ws") == "hello"
+
+
+async def test_a_handshake_that_stays_refused_is_aiohttps_own_error() -> None:
+    """Rule 16: as from plain aiohttp, and no secret in it."""
+    async with scene() as at:
+        at.api.keys.clear()
+        with pytest.raises(aiohttp.WSServerHandshakeError) as caught:
+            await at.client.ws_connect("/ws")
+        assert caught.value.status == 401
+        assert "token-1" not in repr(caught.value)
+        assert not at.http.closed
+
+
+async def test_the_wrapped_session_is_as_before() -> None:
+    """The contract: its middlewares are run for the handshake, and it goes on working."""
+    seen: list[str] = []
+
+    async def own(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+        seen.append(request.url.path)
+        return await handler(request)
+
+    async with scene(session={"middlewares": (own,)}) as at:
+        at.api.answers["/ws"] = greet
+        assert await hello(at.client, at) == "hello"
+        assert (await at.post())[0] == 200
+        assert seen == ["/ws", "/graphql"]

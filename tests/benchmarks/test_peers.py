@@ -1,0 +1,194 @@
+"""The benchmark of peers runs, and counts what it should; what a peer does otherwise one day is noticed here."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+OURS = ("ExterviewAuth", "AuthSession")
+STATIC = (
+    "aiohttp, static headers",
+    "aiohttp, static headers again",
+    "httpx, static headers",
+    "httpx, static headers again",
+)
+THROUGHPUT_ONLY = "gql, static headers"
+OTHERS = (
+    "aiohttp's cookbook",
+    "aiohttp-oauth2-client",
+    "google-auth aio",
+    "azure-core",
+    "aiobotocore credentials",
+    "singleflight-auth",
+    "own httpx.Auth with a lock",
+    "own httpx.Auth without",
+    "httpx-auth",
+    "authlib",
+)
+TABLES = ("steady", "storm", "cold start", "failing login", "adverse")
+
+QUICK = """
+import json
+from benchmarks import peers
+report = peers.report(quick=True)
+print(report.text())
+print(json.dumps(report.data))
+"""
+
+
+def python(program: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-W", "error", "-c", program]
+    return subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, timeout=50, check=False)
+
+
+@pytest.fixture(scope="module")
+def run() -> subprocess.CompletedProcess[str]:
+    done = python(QUICK)
+    assert done.returncode == 0, done.stderr
+    return done
+
+
+@pytest.fixture(scope="module")
+def figures(run: subprocess.CompletedProcess[str]) -> Any:
+    return json.loads(run.stdout.splitlines()[-1])
+
+
+def always(figure: dict[str, float]) -> float:
+    assert figure["min"] == figure["max"]
+    return figure["min"]
+
+
+def counts(figures: Any, *path: str) -> tuple[float, float]:
+    """Logins and failures."""
+    found = figures
+    for name in path:
+        found = found[name]
+    return always(found["logins"]), always(found["failures"])
+
+
+@pytest.mark.parametrize("name", [*OURS, *STATIC, THROUGHPUT_ONLY, *OTHERS])
+def test_each_contestant_has_a_row_in_each_table(run: subprocess.CompletedProcess[str], name: str) -> None:
+    """One row in every table, with dashes where it cannot take part."""
+    tables = run.stdout.split("\npeers, ")[1:]
+    assert [table.partition(":")[0] for table in tables] == list(TABLES)
+    for table in tables:
+        assert sum(line.startswith(f"  {name}  ") for line in table.splitlines()) == 1
+
+
+def test_nothing_is_printed_but_tables_and_progress(run: subprocess.CompletedProcess[str]) -> None:
+    """No peer's warning, log or traceback reaches standard error, and what is left open would be a warning."""
+    lines = run.stderr.splitlines()
+    assert lines
+    assert [
+        line for line in lines if not line.startswith(("  steady, round ", "  storms, round ", "  adverse, round "))
+    ] == []
+
+
+def test_the_json_mirrors_the_tables(figures: Any) -> None:
+    """Each contestant has figures where it takes part."""
+    assert set(figures) == {"steady", "storm", "cold start", "adverse"}
+    assert set(figures["steady"]) == {*OURS, *STATIC, THROUGHPUT_ONLY, *OTHERS}
+    for scene in ("storm", "cold start"):
+        assert set(figures[scene]) == {*OURS, *STATIC, *OTHERS}
+        assert {"logins", "wire", "failures", "seconds", "wall_ratio"} < set(figures[scene]["ExterviewAuth"])
+    assert set(figures["adverse"]) == {*OURS, *STATIC, *OTHERS}
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_a_storm_makes_one_login_and_loses_nothing(figures: Any, name: str) -> None:
+    """One login, no failure, and each request is sent twice at most."""
+    found = figures["storm"][name]
+    assert counts(found) == (1, 0)
+    assert always(found["wire"]) <= 2 * found["requests"]
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_a_cold_start_makes_one_login_and_sends_nothing_without_a_token(figures: Any, name: str) -> None:
+    """One login, no failure, and each request is sent once."""
+    found = figures["cold start"][name]
+    assert counts(found) == (1, 0)
+    assert always(found["wire"]) == found["requests"]
+
+
+@pytest.mark.parametrize("name", OURS)
+@pytest.mark.parametrize("scene", ["late 401", "leader cancelled", "token of 20 s"])
+def test_late_refusals_cancelled_leaders_and_short_lives_cost_one_login(figures: Any, name: str, scene: str) -> None:
+    """One login, and no request fails."""
+    assert counts(figures, "adverse", name, scene) == (1, 0)
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_no_credential_arrives_off_the_origin(figures: Any, name: str) -> None:
+    """Neither bearer nor key follows a redirect, not even a key among the session's own headers."""
+    assert figures["adverse"][name]["arrives off the origin"]["arrived"] == []
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_a_failing_login_is_few_calls_for_all_who_wait(figures: Any, name: str) -> None:
+    """One call where the credentials are rejected, few where the endpoint is unavailable; all fail, and nothing hangs."""
+    found = figures["adverse"][name]
+    assert counts(found, "401 for ever") == (1, 10)
+    logins, failed = counts(found, "503 for ever")
+    assert 2 <= logins <= 4
+    assert failed == 10
+    assert all(always(found[scene]["hung"]) == 0 for scene in found)
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_a_login_endpoint_that_is_away_for_a_moment_costs_no_request(figures: Any, name: str) -> None:
+    """After one 503 the second login serves all."""
+    assert counts(figures, "adverse", name, "503 once") == (2, 0)
+
+
+def test_every_other_contestant_takes_the_key_along_a_redirect(figures: Any) -> None:
+    """Also httpx, which takes the bearer off, and plain aiohttp, which does the same."""
+    for name in {*STATIC, *OTHERS}:
+        assert "x-api-key" in figures["adverse"][name]["arrives off the origin"]["arrived"], name
+
+
+def test_the_cookbooks_middleware_logs_in_for_each_waiter_and_signs_for_strangers(figures: Any) -> None:
+    """A rejected login is repeated by all who wait, a cancelled leader's is made again, a redirect is signed."""
+    found = figures["adverse"]["aiohttp's cookbook"]
+    assert counts(found, "401 for ever") == (10, 10)
+    assert counts(found, "leader cancelled") == (2, 0)
+    assert found["arrives off the origin"]["arrived"] == ["Authorization", "x-api-key"]
+
+
+@pytest.mark.parametrize(
+    "name", ["aiohttp-oauth2-client", "azure-core", "aiobotocore credentials", "httpx-auth", "authlib"]
+)
+def test_those_that_renew_by_time_alone_return_every_401(figures: Any, name: str) -> None:
+    """In a storm there is no login and no second try; a short life makes a login for each request."""
+    found = figures["storm"][name]
+    assert counts(found) == (0, found["requests"])
+    assert always(found["wire"]) == found["requests"]
+    assert always(figures["adverse"][name]["token of 20 s"]["logins"]) >= 10
+
+
+@pytest.mark.parametrize("name", ["google-auth aio", "own httpx.Auth without"])
+def test_those_without_a_lock_log_in_for_each_request(figures: Any, name: str) -> None:
+    """As many logins as requests that come with no token."""
+    found = figures["cold start"][name]
+    assert counts(found) == (found["requests"], 0)
+
+
+def test_the_peers_are_imported_when_the_scenario_runs() -> None:
+    """Who runs other scenarios needs none of them."""
+    done = python("import sys; from benchmarks import peers; print(*sys.modules)")
+    assert done.returncode == 0, done.stderr
+    assert not {"httpx", "google.auth", "azure.core", "aiobotocore", "gql", "singleflight_auth"} & set(
+        done.stdout.split()
+    )
+
+
+def test_a_peer_that_is_not_installed_is_one_sentence() -> None:
+    """It names the module and how to get it."""
+    done = python("import sys; sys.modules['gql'] = None; from benchmarks import peers; peers.report(quick=True)")
+    assert done.returncode == 1
+    assert done.stderr == "The scenario peers needs gql, of the extra peers: pip install -e '.[peers]'\n"

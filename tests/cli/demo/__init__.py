@@ -1,0 +1,1 @@
+"""The demo, its picture and its processes."""

@@ -1,0 +1,219 @@
+"""Whatever fails, and however often: every latch opens by itself within its bound, and none touches another."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from datetime import UTC, datetime
+from email.utils import format_datetime
+
+import pytest
+import tenacity
+from hypothesis import example, given
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from exterview_auth import CredentialsRejectedError, LoginBudgetExceededError, LoginError, LoginUnavailableError
+from exterview_auth._core.backoff import LONGEST, until
+from exterview_auth._core.limits import LoginLimits
+from exterview_auth._core.login import LoginRunner
+from exterview_auth._options import Policy
+from exterview_auth._stats import Counters
+from exterview_auth.logins._http_dates import retry_after
+from tests.kit import clock, hypothesis_profiles
+
+pytestmark = pytest.mark.timeout(hypothesis_profiles.TIMEOUT)
+
+NOW = 1_700_000_000
+DATE = format_datetime(datetime.fromtimestamp(NOW, UTC), usegmt=True)
+PAUSES = (10.0, 20.0, 40.0, 60.0)
+ODD_NUMBERS = (
+    None, 0.0, -0.0, -5.0, 1e-9, 2.0, 29.0, 60.0, 61.0, 1e9, 1e308, -1e308, 10**400, -(10**400), math.inf, -math.inf, math.nan,
+)  # fmt: skip
+ODD_HEADERS = (
+    "", "0", "2", "2.5", " 7 ", "-5", "1e3", "9" * 400, "9" * 5000, "0" * 5000, "0x10", "soon", "\x00", "\udc80", "\u0665", "nan",
+    "inf", "1_0", "Fri, 99 Foo 99999 99:99:99 GMT", "Mon, 01 Jan 0001 00:00:00 +2359", "Fri, 31 Dec 9999 23:59:59 -2359",
+    "Tue, 14 Nov 2023 22:13:22 " + "9" * 5000,
+)  # fmt: skip
+DATES = st.integers(-(10**6), 10**6).map(
+    lambda seconds: format_datetime(datetime.fromtimestamp(NOW + seconds, UTC), usegmt=True)
+)
+HEADERS = st.sampled_from(ODD_HEADERS) | DATES | st.text(max_size=30) | st.integers().map(str) | st.floats().map(str)
+JUMPS = st.sampled_from((0.0, 1e-9, 0.5, 2.0, 9.99, 10.0, 20.0, 59.99, 60.0, 3600.0, 1e8)) | st.floats(0, 200)
+
+
+class LimitsMachine(RuleBasedStateMachine):
+    """`LoginLimits` beside three latches that know nothing of each other."""
+
+    @initialize(
+        budget=st.integers(1, 6), window=st.sampled_from((1e-3, 1.0, 10.0, 60.0, 1e9)), timeout=st.floats(0.1, 200)
+    )
+    def begin(self, budget: int, window: float, timeout: float) -> None:
+        self.now = 0.0
+        self.budget, self.window, self.longest = budget, window, max(60.0, timeout)
+        self.limits = LoginLimits((budget, window), lambda: self.now)
+        self.rejections = 0
+        self.rejected_until = self.later_at = -math.inf
+        self.useless: list[float] = []
+
+    @rule(seconds=JUMPS)
+    def time_passes(self, seconds: float) -> None:
+        self.now += seconds
+
+    @rule(times=st.sampled_from((1, 1, 1, 2, 10_000)))
+    def credentials_are_rejected(self, times: int) -> None:
+        for _ in range(times):
+            self.limits.was_rejected(CredentialsRejectedError("no", reason="user"))
+        self.rejections += times
+        self.rejected_until = self.now + PAUSES[min(self.rejections, 4) - 1]
+        self.the_pause_ends_by_itself()
+
+    def the_pause_ends_by_itself(self) -> None:
+        """Rule 7: at its moment, whatever happens until then."""
+        before, self.now = self.now, self.rejected_until
+        self.limits.check(needed=True)
+        self.now = before
+
+    @rule(seconds=st.sampled_from(ODD_NUMBERS) | st.floats(), times=st.sampled_from((1, 1, 10_000)))
+    def the_endpoint_is_not_available(self, seconds: float | None, times: int) -> None:
+        for _ in range(times):
+            self.limits.was_unavailable(LoginUnavailableError(retry_after=seconds), self.longest)
+        if seconds is not None and seconds > 0:
+            self.later_at = self.now + min(seconds, self.longest)
+
+    @rule(written=HEADERS, dated=st.booleans())
+    def a_header_says_when(self, written: str, *, dated: bool) -> None:
+        seconds = retry_after({"Retry-After": written} | ({"Date": DATE} if dated else {}))
+        assert seconds is None or (seconds >= 0 and math.isfinite(seconds))
+        self.the_endpoint_is_not_available(seconds, 1)
+
+    @rule(times=st.sampled_from((1, 1, 1, 3, 10_000)))
+    def a_login_is_useless(self, times: int) -> None:
+        for _ in range(times):
+            self.limits.was_useless()
+        self.useless = (self.useless + [self.now] * min(times, 10))[-10:]
+
+    @rule()
+    def a_login_succeeds(self) -> None:
+        self.limits.succeeded()
+        self.rejections, self.rejected_until, self.later_at = 0, -math.inf, -math.inf
+
+    @rule()
+    def the_user_logs_out(self) -> None:
+        self.limits.forget()
+        self.rejections, self.rejected_until = 0, -math.inf
+
+    @rule()
+    def nothing_happens_for_as_long_as_any_latch_is_closed(self) -> None:
+        """Lesson 12: a healed server is found without a restart."""
+        self.now += max(60.0, self.longest, self.window)
+        self.limits.check()
+        assert self.limits.wait == 0.0
+
+    @invariant()
+    def each_latch_is_its_own(self) -> None:
+        """Lesson 13: what each says is what its own history says, whatever the others do."""
+        limits, recent = self.limits, sum(self.now < made + self.window for made in self.useless)
+        assert limits.rejected == (self.rejections > 0)
+        assert limits.exhausted == (recent >= self.budget)
+        assert limits.nearly_exhausted == (recent >= max(1, self.budget - 1))
+        assert limits.wait == max(0.0, self.later_at - self.now)
+        assert limits.wait <= self.longest * (1 + 1e-9) + 1e-6
+
+    @invariant()
+    def the_error_is_that_of_the_closed_latch(self) -> None:
+        """A rejection first, then the budget, which a login that is needed anyway does not ask for."""
+        rejected = self.now < self.rejected_until
+        assert type(self.caught(needed=True)) is (CredentialsRejectedError if rejected else type(None))
+        error = self.caught(needed=False)
+        if not rejected and self.limits.exhausted:
+            assert isinstance(error, LoginBudgetExceededError)
+            assert error.retry_after is not None
+            assert 0 < error.retry_after <= self.window * (1 + 1e-9) + 1e-6
+        else:
+            assert isinstance(error, CredentialsRejectedError) == rejected
+            assert (error is None) != rejected
+
+    def caught(self, *, needed: bool) -> LoginError | None:
+        try:
+            self.limits.check(needed=needed)
+        except LoginError as error:
+            return error
+        return None
+
+
+LimitsMachine.TestCase.settings = hypothesis_profiles.examples(40, steps=30)
+
+
+TestLimits = LimitsMachine.TestCase
+
+
+# -- the pauses inside a flight ------------------------------------------------------------------------------------------
+
+
+@hypothesis_profiles.examples(100)
+@given(st.integers(1, 10**6), st.sampled_from(ODD_NUMBERS) | st.floats())
+@example(10_000, None)
+@example(10_000, math.nan)
+@example(1, 1e308)
+@example(1, 10**400)
+def test_the_next_pause_lies_within_its_bounds(attempt: int, asked: float | None) -> None:
+    """Lesson 12: also after ten thousand failures it is at most 10 s and the jitter, or what the endpoint asks for, up to decades."""
+    retrying = until(1e9, lambda: 0.0)
+    state = tenacity.RetryCallState(retrying, None, (), {})
+    state.attempt_number = attempt
+    state.set_exception((LoginUnavailableError, LoginUnavailableError(retry_after=asked), None))
+    assert callable(retrying.wait)
+    pause = retrying.wait(state)
+    least = min(10.0, 0.25 * 2.0 ** min(attempt - 1, 100))
+    if asked is not None and asked > least:
+        least = min(asked, LONGEST)
+    assert least <= pause <= least + 0.25
+
+
+@hypothesis_profiles.examples(60)
+@given(
+    st.lists(st.tuples(st.sampled_from(ODD_NUMBERS) | st.floats(), st.floats(0, 20)), min_size=1, max_size=5),
+    st.floats(0.5, 120),
+)
+@example([(1e308, 0.0)], 30.0)
+@example([(math.nan, 0.0)], 30.0)
+@example([(10**400, 0.0)], 30.0)
+@example([(2.0, 1.0)], 120.0)
+def test_a_flight_of_failures_ends_in_time(failures: list[tuple[float | None, float]], timeout: float) -> None:
+    """Rule 7: no attempt begins before the endpoint asked for, nor at the deadline; how many there are is bounded."""
+    begun: list[float] = []
+    not_before = [0.0]  # one moment for each attempt, and one for that which the deadline forbids
+
+    async def login(_: object) -> object:
+        begun.append(clock.now())
+        seconds, latency = failures[min(len(begun), len(failures)) - 1]
+        await asyncio.sleep(latency)
+        not_before.append(clock.now() + (min(seconds, LONGEST) if seconds is not None and seconds > 0 else 0.25))
+        raise LoginUnavailableError(retry_after=seconds)
+
+    async def nothing() -> None:
+        """No preparation."""
+
+    async def fly() -> None:
+        policy, counters = Policy(login_timeout=timeout), Counters()
+        limits = LoginLimits(policy.max_logins, clock.now)
+        runner = LoginRunner(
+            login,  # type: ignore[arg-type]  # never returns
+            prepare=nothing,
+            limits=limits,
+            clock=clock.now,
+            counters=counters,
+            policy=policy,
+        )
+        with pytest.raises(LoginUnavailableError):
+            await runner.run(None, timeout)
+        assert counters.login_failures == len(begun)
+        assert limits.wait <= max(60.0, timeout) + 1e-6
+
+    with asyncio.Runner(loop_factory=clock.VirtualLoop) as runner:
+        runner.run(fly())
+    assert begun[0] == 0.0
+    assert all(moment < timeout for moment in begun)
+    assert len(begun) <= timeout / 0.25 + 1
+    assert all(moment >= allowed - 1e-6 for moment, allowed in zip(begun, not_before, strict=False))

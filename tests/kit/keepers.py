@@ -1,0 +1,71 @@
+"""A keeper on a virtual clock, with a login that a test scripts."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable
+from typing import Any
+
+from exterview_auth import Token
+from exterview_auth._core.keeper import Keeper
+from exterview_auth._options import Policy
+from tests.kit import clock
+
+Outcome = Token | BaseException | Callable[[Token | None], Any]
+
+
+class ScriptedLogin:
+    """
+    Logs in as scripted: each outcome is a token, an error or a callable; without a script, ``T1``, ``T2``, ...
+
+    ``gate`` holds every login up until it is set; ``seconds`` is what each takes.
+    """
+
+    def __init__(self, *script: Outcome, seconds: float = 0.0, expires_in: float | None = None) -> None:
+        self.script = list(script)
+        self.seconds = seconds
+        self.expires_in = expires_in
+        self.gate: asyncio.Event | None = None
+        self.calls: list[Token | None] = []
+        self.times: list[float] = []
+        self.running = self.running_peak = 0
+        self.issued: list[str] = []
+
+    async def __call__(self, previous: Token | None) -> Token:
+        self.calls.append(previous)
+        self.times.append(clock.now())
+        self.running += 1
+        self.running_peak = max(self.running_peak, self.running)
+        try:
+            return await self._outcome(previous, len(self.calls))
+        finally:
+            self.running -= 1
+
+    async def _outcome(self, previous: Token | None, number: int) -> Token:
+        if self.gate is not None:
+            await self.gate.wait()
+        if self.seconds:
+            await asyncio.sleep(self.seconds)
+        outcome: Any = self.script.pop(0) if self.script else Token(f"T{number}", expires_in=self.expires_in)
+        if callable(outcome):
+            outcome = outcome(previous)
+            if asyncio.iscoroutine(outcome):
+                outcome = await outcome
+        if isinstance(outcome, BaseException):
+            raise outcome
+        assert isinstance(outcome, Token)
+        self.issued.append(outcome.value)
+        return outcome
+
+    @property
+    def count(self) -> int:
+        """How many logins were begun."""
+        return len(self.calls)
+
+
+def keeper(login: Any, **options: Any) -> Keeper:
+    """A keeper on the running loop's virtual time, its jitter seeded."""
+    policy = {name: options.pop(name) for name in Policy._fields if name in options}
+    options.setdefault("clock", clock.now)
+    return Keeper(login, policy=Policy(**policy), draw=random.Random(1), **options)

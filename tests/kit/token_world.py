@@ -1,0 +1,258 @@
+"""One account's keeper in a world that a machine moves: two clocks, a login, a store, requests, and what must hold."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import random
+from collections.abc import Coroutine
+from types import SimpleNamespace
+from typing import Any, NamedTuple
+
+import pytest
+
+from exterview_auth import ClosedError, LoggedOutError, LoginError, MemoryStore, Token, _token
+from exterview_auth._core.grant import Grant
+from exterview_auth._core.keeper import Keeper
+from exterview_auth._options import Policy
+from exterview_auth._stats import Stats
+from tests.kit import clock
+from tests.kit.tokens import Answer, Issue, Life, check_times, end_of, opaque
+
+EPOCH = 1_700_000_000.0
+SLOWEST = 40.0
+"""Seconds in which a flight ends, with all that is cancelled in it."""
+NOTHING_NEWER = "nothing newer"
+Times = tuple[float, float, float]
+
+
+class Plan(NamedTuple):
+    """What the login endpoint does from now on."""
+
+    latency: float
+    does: Answer | LoginError | str
+
+
+class World:
+    """Time passes in `run` alone; `clock` also goes on while the machine sleeps, `wall` may be set."""
+
+    def __init__(self, *, window: float, shared: bool, seed: int) -> None:
+        self.loop = clock.VirtualLoop()
+        # After years, the next number that the loop's time can be lies further away than asyncio's own resolution.
+        vars(self.loop)["_clock_resolution"] = 1e-6
+        self.problems: list[dict[str, Any]] = []
+        self.loop.set_exception_handler(lambda _, context: self.problems.append(context))
+        self.asleep = self.wall_offset = 0.0
+        self.plan = Plan(0.0, opaque(3600, 3600.0))
+        self.store = MemoryStore(timer=self.clock) if shared else None
+        policy = Policy(login_timeout=30.0, refresh_ahead=window)
+        self.keeper = Keeper(
+            self.login, policy=policy, store=self.store, account="ada", clock=self.clock, draw=random.Random(seed)
+        )
+        self.patch = pytest.MonkeyPatch()
+        self.patch.setattr(_token, "time", SimpleNamespace(time=self.wall))
+        self.calls = self.running = self.failures = self.cut_off = self.successes = 0
+        self.numbers = iter(range(1, 10**9))
+        self.issues: dict[str, Issue] = {}
+        self.unchanged: set[str] = set()
+        self.refused: list[str] = []
+        self.wanted = False  # somebody asked since the token was last lost
+        self.era = self.refusals = 0
+        self.rejected_until = float("-inf")
+        self.pending: set[asyncio.Task[None]] = set()
+        self.known: dict[Grant, tuple[Times, Life]] = {}
+        self.last = self.keeper.stats()
+
+    # -- clocks -----------------------------------------------------------------------------------------------------
+
+    def clock(self) -> float:
+        return self.loop.now + self.asleep
+
+    def wall(self) -> float:
+        return EPOCH + self.clock() + self.wall_offset
+
+    def run(self, work: Coroutine[Any, Any, Any] | None = None) -> Any:
+        """Run *work*, and all that is ready then."""
+        result = None if work is None else self.loop.run_until_complete(work)
+        self.loop.run_until_complete(clock.settle())
+        return result
+
+    # -- the login --------------------------------------------------------------------------------------------------
+
+    async def login(self, previous: Token | None) -> Token:
+        self._begins()
+        plan, sent, era = self.plan, self.clock(), self.era
+        self.running += 1
+        try:
+            await asyncio.sleep(plan.latency)
+        except asyncio.CancelledError:
+            self.cut_off += 1
+            raise
+        finally:
+            self.running -= 1
+        return self._answer(plan.does, previous, sent, era)
+
+    def _begins(self) -> None:
+        """Rule 1: one at a time. Rule 7: not in the pause. Rule 8: in the window, or because somebody wants it."""
+        self.calls += 1
+        assert self.running == 0
+        assert self.clock() >= self.rejected_until
+        grant = self.keeper.held.fresh
+        if grant is not None:
+            assert self.clock() >= grant.renew_at
+            assert grant.asked
+        elif self.keeper.held.living is None:
+            assert self.wanted
+
+    def _answer(self, does: Answer | LoginError | str, previous: Token | None, sent: float, era: int) -> Token:
+        if isinstance(does, LoginError):
+            self.failures += 1
+            if hasattr(does, "reason") and era == self.era:
+                self.rejected_until = self.clock() + 10.0
+            raise does.for_another_caller()
+        self.rejected_until = float("-inf")
+        if isinstance(does, str):
+            grant = self.keeper.held.current
+            if previous is not None and grant is not None and previous is grant.token:
+                self.unchanged.add(previous.value)
+                return previous
+            does = opaque(60, 60.0)
+        self.successes += 1
+        token = does.make(f"T{next(self.numbers)}", self.wall())
+        self.issues[token.value] = Issue(does.life(self.wall()), sent, self.clock(), era)
+        return token
+
+    # -- requests ---------------------------------------------------------------------------------------------------
+
+    def ask(self, refused: Grant | None = None, *, times: int = 1) -> None:
+        """Requests that want a token, *refused* to them before; they wait on their own."""
+        self.wanted = True
+        for _ in range(times):
+            task = self.loop.create_task(self._ask(refused))
+            self.pending.add(task)
+            task.add_done_callback(self._asked)
+
+    async def _ask(self, refused: Grant | None) -> None:
+        held, began, refusals = self.keeper.held, self.loop.now, self.refusals
+        grant = held.current
+        at_once = grant is not None and refused is None and held.fresh is grant
+        if refused is not None or grant is None or self.clock() >= held.fresh_until:
+            try:
+                grant = await self.keeper.obtain(refused)
+            finally:
+                assert self.loop.now - began <= SLOWEST * (2 + self.refusals - refusals)
+        assert grant is not None
+        if at_once:
+            assert self.loop.now == began  # rule 8: no request waits for a renewal
+        grant.asked = True
+        self._handed_out(grant, refused)
+
+    def _handed_out(self, grant: Grant, refused: Grant | None) -> None:
+        """Lesson 34: nobody is given what is past its end, unless the source has nothing newer; nor what was refused."""
+        text = str(grant.token.value)
+        if text in self.unchanged and (grant is refused or not grant.dead):
+            return
+        assert grant is not refused
+        assert not grant.dead
+        issue = self.issues[text]
+        end = end_of(issue)
+        assert self.clock() < end or self.clock() == issue.received
+
+    def _asked(self, task: asyncio.Task[None]) -> None:
+        self.pending.discard(task)
+        failure = None if task.cancelled() else task.exception()
+        if failure is not None and not isinstance(failure, LoginError | LoggedOutError | ClosedError):
+            self.problems.append({"exception": failure})
+
+    # -- what must hold ---------------------------------------------------------------------------------------------
+
+    def check(self) -> None:
+        """After each step."""
+        assert not self.problems, self.problems
+        self._check_grant(self.keeper.held.current)
+        self._check_timer()
+        self._check_stats(self.keeper.stats())
+
+    def _check_grant(self, grant: Grant | None) -> None:
+        held = self.keeper.held
+        if self.clock() < held.fresh_until:  # what the hot path looks at
+            assert grant is not None
+            assert held.fresh is grant
+        if grant is None:
+            return
+        times = (grant.end, grant.expires, grant.renew_at)
+        if grant not in self.known:
+            life = self._first_seen(grant)
+            self.known[grant] = times, life
+        # Lesson 26: drawn once; and whatever the wall clock does, no life becomes longer.
+        went_on = times == (float("inf"),) * 3 and grant.token.value in self.unchanged
+        assert went_on or times == self.known[grant][0]
+
+    def _first_seen(self, grant: Grant) -> Life:
+        text = str(grant.token.value)
+        issue = self.issues[text]
+        if grant.from_login:
+            assert issue.era == self.era  # lesson 18: a logout discards what was under way
+        else:
+            assert issue.era == -1
+            assert text not in self.refused[-16:]  # lesson 38
+        if text not in self.unchanged:
+            check_times(grant, issue, end_of(issue))
+        return issue.life
+
+    def _check_timer(self) -> None:
+        """
+        Rule 8: nothing is due for a token that was forgotten, nor for one without end.
+
+        A timer may stay armed for a token that was refused since: what follows it arms its own, and a logout or the end
+        disarms it (`World.close`, `forgotten`). Where it goes off it does nothing, since `_begins` lets no login begin
+        that nobody wants.
+        """
+        grant = self.keeper.held.current
+        if self.keeper._renewer.due:
+            assert grant is not None
+            assert self.known[grant][1].seconds is not None
+
+    def _check_stats(self, now: Stats) -> None:
+        """Counters only grow, and add up."""
+        for name in Stats.__slots__:
+            assert name == "waiting" or getattr(now, name) >= getattr(self.last, name)
+        self.last = now
+        assert now.waiting == len(self.pending) <= now.waiting_peak
+        assert now.logins + now.adopted == self.keeper.held.issued
+        assert now.refreshes_ahead <= now.logins <= self.successes
+        assert self.failures <= now.login_failures <= self.failures + self.cut_off
+        assert now.store_failures == now.save_failures == 0
+
+    def forgotten(self) -> None:
+        """After a logout nobody waits, nothing is due, and nothing is under way, also where a dead token left its timer."""
+        assert self.keeper.held.current is None
+        assert not self.pending
+        assert not self.keeper._renewer.due
+        assert not self.keeper.holds_open
+
+    # -- the end ----------------------------------------------------------------------------------------------------
+
+    def close(self) -> None:
+        """Rule 21: nothing is left, and every later use is refused."""
+        try:
+            self.loop.run_until_complete(self.keeper.aclose())
+            self.run()
+            assert not self.pending
+            assert not self.keeper._renewer.due
+            assert not self.keeper.holds_open
+            assert not asyncio.all_tasks(self.loop)
+            assert all(handle.cancelled() for handle in _scheduled(self.loop))
+            for use in (self.keeper.obtain, self.keeper.logout):
+                with pytest.raises(ClosedError):
+                    self.run(use())
+            self.run(self.keeper.aclose())
+            gc.collect(0)
+            assert not self.problems, self.problems
+        finally:
+            self.patch.undo()
+            self.loop.close()
+
+
+def _scheduled(loop: asyncio.AbstractEventLoop) -> list[asyncio.TimerHandle]:
+    return getattr(loop, "_scheduled", [])

@@ -1,0 +1,1 @@
+"""The ways to log in, against servers that answer oddly."""

@@ -1,0 +1,1 @@
+"""Mutants that survived, and whether their judgements still hold."""

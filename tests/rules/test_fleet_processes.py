@@ -1,0 +1,661 @@
+"""A fleet of real processes that share one account, on files and on a real Redis: one login for all, whoever dies or sleeps."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import logging
+import os
+import signal
+import threading
+import time
+import warnings
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+import pytest_asyncio
+import redis.asyncio
+
+from exterview_auth import AuthSession, ClosedError, ExterviewAuth, FileStore, OAuth2Login, RedisStore, Token
+from tests.kit.workers import ACCOUNT, Barracks, Fleet, Order, Realm, Worker, answers, sent, store_in, summed, until
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")  # the workers' pipes belong to one loop
+
+EACH = 50
+"""Requests of one process at once."""
+
+
+@pytest_asyncio.fixture(loop_scope="module", scope="module")
+async def barracks() -> AsyncIterator[Barracks]:
+    """Where workers wait for orders."""
+    waiting = Barracks()
+    yield waiting
+    await waiting.close()
+
+
+@pytest.fixture(params=["file", "redis"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A store's directory or URL."""
+    if request.param == "file":
+        return str(tmp_path / "tokens")
+    url: str = request.getfixturevalue("redis_url")
+    return url
+
+
+@contextlib.asynccontextmanager
+async def fleet_at(
+    barracks: Barracks, place: str, *, lease: float = 5.0, **kind: bool
+) -> AsyncIterator[tuple[Fleet, Realm]]:
+    """A realm of a *kind*, and a fleet of its account."""
+    async with Realm(**kind) as realm:
+        fleet = Fleet(barracks, realm, place, lease=lease)
+        try:
+            yield fleet, realm
+        finally:
+            realm.release_logins()
+            await fleet.leave()
+
+
+def all_began(workers: list[Worker], requests: int = EACH) -> list[Order]:
+    """So many *requests* by each of *workers*, on their way."""
+    return [worker.begin("send", requests=requests) for worker in workers]
+
+
+async def first_to_log_in(realm: Realm, workers: list[Worker]) -> tuple[Worker, list[Worker]]:
+    """Who makes the login, when it has arrived; and the others."""
+    await until(lambda: realm.logins)
+    return (
+        next(worker for worker in workers if worker.pid == realm.pids[0]),
+        [worker for worker in workers if worker.pid != realm.pids[0]],
+    )
+
+
+async def waiting(workers: list[Worker], requests: int) -> None:
+    """Wait until so many *requests* of each of *workers* wait for a token."""
+
+    async def all_wait() -> bool:
+        told = await asyncio.gather(*(worker.ask("stats") for worker in workers))
+        return all(stats["waiting"] == requests for stats in told)
+
+    async with asyncio.timeout(30):
+        while not await all_wait():
+            pass
+
+
+async def until_got(workers: list[Worker], tokens: int) -> None:
+    """Wait until all *workers* together have got so many *tokens*, and answer anyway."""
+    async with asyncio.timeout(30):
+        told = await summed(workers)
+        while told["logins"] + told["adopted"] < tokens:
+            told = await summed(workers)
+
+
+# -- one login for all --------------------------------------------------------------------------------------------------
+
+
+async def test_one_login_for_all_processes_at_the_start_and_after_each_revocation(
+    barracks: Barracks, place: str
+) -> None:
+    """Rule 1, lessons 29 and 33: where each login ends the session before it, four processes with 200 requests make one."""
+    async with fleet_at(barracks, place, one_session=True) as (fleet, realm):
+        workers = await fleet.join(4)
+        assert await sent(workers, EACH) == {"200": 4 * EACH}
+        assert len(realm.logins) == 1
+        for revocations in range(1, 6):
+            async with realm.revoking(4 * EACH):
+                orders = all_began(workers)
+            assert await answers(orders) == {"200": 4 * EACH}
+            assert len(realm.logins) == 1 + revocations
+        told = await summed(workers)
+        assert (told["logins"], told["adopted"]) == (6, 6 * 3)
+        assert (told["store_failures"], told["warnings"]) == (0, [])
+        later = await fleet.join(1)
+        assert await sent(later, 5) == {"200": 5}
+        told = await summed(later)
+        assert (told["logins"], told["adopted"], len(realm.logins)) == (0, 1, 6)
+
+
+async def test_a_login_slower_than_the_lease_keeps_it(barracks: Barracks, place: str) -> None:
+    """Lesson 29: slow but alive is not dead."""
+    async with fleet_at(barracks, place, lease=1.5) as (fleet, realm):
+        realm.seconds = 3.5
+        workers = await fleet.join(4)
+        assert await sent(workers, EACH) == {"200": 4 * EACH}
+        assert len(realm.logins) == 1
+        assert (await summed(workers))["warnings"] == []
+
+
+# -- whoever logs in dies, sleeps or leaves -------------------------------------------------------------------------------
+
+
+async def test_another_logs_in_where_the_one_that_did_is_killed(barracks: Barracks, place: str) -> None:
+    """Lesson 29: kill -9 in the middle of a login; within two leases another makes it, and no survivor's request fails."""
+    lease = 2.0
+    async with fleet_at(barracks, place, lease=lease) as (fleet, realm):
+        realm.hold_logins(1)
+        workers = await fleet.join(4)
+        orders = dict(zip([worker.pid for worker in workers], all_began(workers), strict=True))
+        victim, survivors = await first_to_log_in(realm, workers)
+        await waiting(survivors, EACH)
+        victim.signal(signal.SIGKILL)
+        died = time.monotonic()
+        assert await answers([orders[worker.pid] for worker in survivors]) == {"200": 3 * EACH}
+        assert len(realm.logins) == 2
+        assert realm.logins[1].at - died < 2 * lease
+        await victim.ended()
+
+
+@pytest.mark.parametrize("owners", [1, 2])
+async def test_who_slept_past_its_lease_takes_the_newer_token_and_does_not_replace_it(
+    barracks: Barracks, place: str, owners: int
+) -> None:
+    """Lessons 29, 37: one other takes over; the sleeper ends with its token, also where a second owner beside it looks first."""
+    lease = 1.5
+    async with fleet_at(barracks, place, lease=lease, one_session=True) as (fleet, realm):
+        realm.hold_logins(1)
+        realm.seconds = 0.3
+        workers = await fleet.join(4, owners=owners)
+        orders = dict(zip([worker.pid for worker in workers], all_began(workers), strict=True))
+        sleeper, others = await first_to_log_in(realm, workers)
+        await waiting(workers, EACH)
+        sleeper.signal(signal.SIGSTOP)
+        slept = time.monotonic()
+        assert await answers([orders[worker.pid] for worker in others]) == {"200": 3 * EACH}
+        assert len(realm.logins) == 2
+        assert realm.logins[1].at - slept < 2 * lease + 1
+        sleeper.signal(signal.SIGCONT)
+        await until_got([sleeper], owners - 1)
+        realm.release_logins()
+        assert await answers([orders[sleeper.pid]]) == {"200": EACH}
+        assert await sent(workers, EACH) == {"200": 4 * EACH}
+        told = await asyncio.gather(*(worker.ask("stats") for worker in workers))
+        assert [stats["warnings"] for stats in told] == [[]] * 4
+        stored = await fleet.stored()
+        assert stored is not None
+        assert stored.value == "token-2"
+        assert len(realm.logins) == 2
+
+
+async def test_who_slept_past_its_lease_does_not_get_in_the_way_of_the_login_that_took_over(
+    barracks: Barracks, place: str
+) -> None:
+    """Lesson 37: it wakes, and ends its login, while another's is under way; the later token is the one that all end with."""
+    async with fleet_at(barracks, place, lease=1.0, one_session=True) as (fleet, realm):
+        realm.hold_logins(2)
+        workers = await fleet.join(3)
+        orders = dict(zip([worker.pid for worker in workers], all_began(workers), strict=True))
+        sleeper, _ = await first_to_log_in(realm, workers)
+        await waiting(workers, EACH)
+        sleeper.signal(signal.SIGSTOP)
+        await until(lambda: len(realm.logins) == 2)
+        sleeper.signal(signal.SIGCONT)
+        realm.release_login()
+        await until_got([sleeper], 1)
+        await sleeper.ask("stats")
+        realm.release_login()
+        assert await answers(list(orders.values())) == {"200": 3 * EACH}
+        stored = await fleet.stored()
+        assert stored is not None
+        assert stored.value == "token-2"
+        assert len(realm.logins) == 2
+
+
+async def test_who_leaves_gives_its_turn_to_the_others_at_once(barracks: Barracks, place: str) -> None:
+    """Lesson 37: SIGTERM to one that waits disturbs nobody, to the one that logs in costs the others no lease."""
+    async with fleet_at(barracks, place, lease=30.0) as (fleet, realm):
+        realm.hold_logins(1)
+        workers = await fleet.join(4)
+        orders = dict(zip([worker.pid for worker in workers], all_began(workers), strict=True))
+        holder, others = await first_to_log_in(realm, workers)
+        await waiting(others, EACH)
+        others[0].signal(signal.SIGTERM)
+        await others[0].ended()
+        assert len(realm.logins) == 1
+        holder.signal(signal.SIGTERM)
+        left = time.monotonic()
+        assert await answers([orders[worker.pid] for worker in others[1:]]) == {"200": 2 * EACH}
+        assert len(realm.logins) == 2
+        assert realm.logins[1].at - left < 3
+        await holder.ended()
+
+
+async def test_cancelled_requests_take_no_login_with_them(barracks: Barracks, place: str) -> None:
+    """Rule 5: all requests of the process that logs in are cancelled; its login is everybody's."""
+    async with fleet_at(barracks, place) as (fleet, realm):
+        realm.hold_logins(1)
+        workers = await fleet.join(3)
+        orders = dict(zip([worker.pid for worker in workers], all_began(workers), strict=True))
+        holder, others = await first_to_log_in(realm, workers)
+        await waiting(others, EACH)
+        for worker in (holder, others[0]):
+            await worker.ask("cancel", which=orders[worker.pid].number)
+            assert (await orders[worker.pid].answer)["cancelled"]
+        realm.release_logins()
+        assert await answers([orders[others[1].pid]]) == {"200": EACH}
+        assert await sent(workers, EACH) == {"200": 3 * EACH}
+        assert len(realm.logins) == 1
+
+
+# -- refresh tokens -----------------------------------------------------------------------------------------------------
+
+
+async def test_a_rotating_refresh_token_is_presented_once(barracks: Barracks, place: str) -> None:
+    """Lesson 33: where a second use logs everybody out, four processes with 200 requests refresh once per revocation."""
+    async with fleet_at(barracks, place, rotating=True) as (fleet, realm):
+        workers = await fleet.join(4, refresh_token="R0")
+        assert await sent(workers, EACH) == {"200": 4 * EACH}
+        for _ in range(5):
+            async with realm.revoking(4 * EACH):
+                orders = all_began(workers)
+            assert await answers(orders) == {"200": 4 * EACH}
+        assert [login.refresh_token for login in realm.logins] == ["R0", "R1", "R2", "R3", "R4", "R5"]
+        assert realm.reuses == 0
+
+
+@pytest.mark.parametrize("lives", [True, False], ids=["token-lives", "token-is-over"])
+async def test_the_stores_refresh_token_beats_the_configured_one(barracks: Barracks, place: str, lives: bool) -> None:  # noqa: FBT001 - a parameter of the test
+    """Lesson 33: a process that starts later, with the refresh token that others have used up, presents the newest."""
+    async with fleet_at(barracks, place, rotating=True) as (fleet, realm):
+        realm.expires_in = 3600 if lives else 0.5
+        workers = await fleet.join(2, refresh_token="R0")
+        assert await sent(workers, 5) == {"200": 10}
+        used = len(realm.logins)
+        for worker in workers:
+            await worker.ask("close")
+        if not lives:
+            await asyncio.sleep(0.6)
+        realm.revoke()
+        later = await fleet.join(1, refresh_token="R0")
+        assert await sent(later, EACH) == {"200": EACH}
+        assert realm.logins[used].refresh_token == f"R{used}"
+        assert realm.reuses == 0
+
+
+# -- ahead of expiry ----------------------------------------------------------------------------------------------------
+
+
+async def test_one_process_of_the_fleet_renews_ahead_of_expiry(
+    barracks: Barracks, redis_url: str, tmp_path: Path
+) -> None:
+    """Rule 8: a short life under steady load is renewed once per life, not once per process, and nobody waits."""
+    places = (str(tmp_path / "tokens"), redis_url)  # two fleets at a time: a life takes as long as it takes
+    await asyncio.gather(*(assert_renewed_once_per_life(barracks, place) for place in places))
+
+
+async def assert_renewed_once_per_life(barracks: Barracks, place: str) -> None:
+    """Three processes, two renewals."""
+    async with fleet_at(barracks, place) as (fleet, realm):
+        realm.expires_in = 6.0
+        workers = await fleet.join(3)
+        assert await sent(workers, 1) == {"200": 3}
+        realm.seconds = 0.2
+        streams = [worker.begin("stream", requests=5, pause=0.05) for worker in workers]
+        await until(lambda: len(realm.logins) == 3)
+        await until_got(workers, 3 * 3)
+        await asyncio.gather(*(worker.ask("halt") for worker in workers))
+        assert set(await answers(streams)) == {"200"}
+        told = await summed(workers)
+        assert (told["logins"], told["refreshes_ahead"], realm.refused) == (3, 2, 0)
+        assert told["waiting_peak"] == 3  # of the first request in each process
+        assert len(realm.logins) == 3
+
+
+# -- forks --------------------------------------------------------------------------------------------------------------
+
+
+async def test_a_fork_after_use_serves_in_parent_and_child(barracks: Barracks, place: str) -> None:
+    """Rule 20, lesson 44: both use what was there before, and after a revocation make one login together."""
+    async with fleet_at(barracks, place) as (fleet, realm):
+        (parent,) = await fleet.join(1)
+        assert await sent([parent], 5) == {"200": 5}
+        _, served = await parent.fork(20)
+        assert (await served)["answers"] == {"200": 40}
+        assert await sent([parent], 20) == {"200": 20}
+        assert len(realm.logins) == 1
+        for revocations in range(1, 4):
+            async with realm.revoking(EACH):
+                orders = all_began([parent])
+                _, served = await parent.fork(20)
+            assert await answers(orders) == {"200": EACH}
+            child = await served
+            assert (child["answers"], child["warnings"]) == ({"200": 40}, [])
+            assert len(realm.logins) == 1 + revocations
+        told = await summed([parent])
+        assert (told["store_failures"], told["warnings"]) == (0, [])
+
+
+async def test_a_fork_in_the_middle_of_a_login_leaves_it_to_the_parent(barracks: Barracks, place: str) -> None:
+    """Rule 20, lesson 44: children of the one that logs in, and of one that waits, wait for that login like everybody."""
+    async with fleet_at(barracks, place) as (fleet, realm):
+        realm.hold_logins(1)
+        workers = await fleet.join(2)
+        orders = all_began(workers)
+        await until(lambda: realm.logins)
+        await waiting(workers, EACH)
+        children = [(await worker.fork(20))[1] for worker in workers * 3]
+        await asyncio.sleep(0.3)
+        assert len(realm.logins) == 1
+        realm.release_logins()
+        assert await answers(orders) == {"200": 2 * EACH}
+        for child in await asyncio.gather(*children):
+            assert (child["answers"], child["logins"], child["warnings"]) == ({"200": 40}, 0, [])
+        assert await sent(workers, EACH) == {"200": 2 * EACH}
+        told = await summed(workers)
+        assert (len(realm.logins), told["store_failures"], told["warnings"]) == (1, 0, [])
+
+
+async def test_a_child_does_not_keep_the_lock_of_its_dead_parent(barracks: Barracks, place: str) -> None:
+    """Lesson 44, the fault table: the one that logs in has forked, and is killed; another goes on within two leases."""
+    lease = 2.0
+    async with fleet_at(barracks, place, lease=lease) as (fleet, realm):
+        realm.hold_logins(1)
+        workers = await fleet.join(2)
+        orders = dict(zip([worker.pid for worker in workers], all_began(workers), strict=True))
+        parent, others = await first_to_log_in(realm, workers)
+        child, _ = await parent.fork(0)
+        try:
+            parent.signal(signal.SIGKILL)
+            died = time.monotonic()
+            assert await answers([orders[worker.pid] for worker in others]) == {"200": EACH}
+            assert realm.logins[1].at - died < 2 * lease
+        finally:
+            os.kill(child, signal.SIGKILL)
+        await parent.ended()
+        assert len(realm.logins) == 2
+
+
+# -- event loops --------------------------------------------------------------------------------------------------------
+
+
+def owner_at(realm: Realm, store: FileStore | RedisStore) -> ExterviewAuth:
+    """An owner in this process."""
+    login = OAuth2Login(f"{realm.origin}/token", "client", "secret", headers={"X-Pid": "0"})
+    return ExterviewAuth(login, api_key="key", endpoint=f"{realm.origin}/graphql", store=store, account=ACCOUNT)
+
+
+async def statuses(auth: ExterviewAuth, requests: int) -> list[int]:
+    """The statuses of so many *requests* at once."""
+    async with aiohttp.ClientSession() as http:
+        return await asyncio.gather(*(status(AuthSession(http, auth)) for _ in range(requests)))
+
+
+async def status(client: AuthSession) -> int:
+    """The status of one request."""
+    async with client.post("/graphql", json={"query": "{ __typename }"}) as response:
+        await response.read()
+        return response.status
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning")  # asyncio's own, where a loop ends with the store open
+@pytest.mark.parametrize("closes", [True, False], ids=["closed", "left-open"])
+async def test_one_owner_and_one_store_serve_one_run_after_another(place: str, closes: bool) -> None:  # noqa: FBT001 - a parameter of the test
+    """Rule 20, lesson 44: `asyncio.run` again and again, revoked in between; each 20 of 20, and one login each."""
+    async with Realm() as realm:
+
+        def in_a_thread() -> None:
+            run_again_and_again(realm, place, closes=closes)
+            gc.collect()  # here, where it may warn
+
+        await asyncio.to_thread(in_a_thread)
+
+
+def run_again_and_again(realm: Realm, place: str, *, closes: bool) -> None:
+    """One owner in three loops, one after the other; the store *closes* with each, or with the last."""
+    store = store_in(place)
+    auth = owner_at(realm, store)
+
+    async def run() -> list[int]:
+        answered = await statuses(auth, 20)
+        if closes:
+            await store.aclose()
+        return answered
+
+    async def end() -> None:
+        await auth.aclose()
+        await store.aclose()
+
+    for runs in range(1, 4):
+        assert asyncio.run(run()) == [200] * 20
+        assert len(realm.logins) == runs
+        realm.revoke()
+    asyncio.run(end())
+
+
+async def test_owners_in_two_running_loops_share_one_store_object(place: str) -> None:
+    """Rule 20: one owner for each loop, one store between them; one login at the start, and one after each revocation."""
+    async with Realm() as realm:
+        realm.seconds = 0.2
+        store = store_in(place)
+        barrier = threading.Barrier(2, timeout=10)
+
+        async def run() -> list[list[int]]:
+            rounds = []
+            async with owner_at(realm, store) as auth:
+                for _ in range(3):
+                    await asyncio.to_thread(barrier.wait)
+                    rounds.append(await statuses(auth, 20))
+                    if await asyncio.to_thread(barrier.wait) == 0:
+                        realm.revoke()
+            await store.aclose()
+            return rounds
+
+        both = await asyncio.gather(*(asyncio.to_thread(asyncio.run, run()) for _ in range(2)))
+        assert both == [[[200] * 20] * 3] * 2
+        assert len(realm.logins) == 3
+
+
+async def test_a_stall_is_no_failure_of_the_store(place: str) -> None:
+    """Lessons 29 and 37: a process that stood still with a command under way finds the answer when it wakes."""
+    async with store_in(place) as store:
+        await store.save("a", Token("T"))
+        for turns in (1, 4):
+            loading = asyncio.create_task(store.load("a"))
+            await turns_of_the_loop(turns)
+            time.sleep(1.5)  # noqa: ASYNC251 - the whole process, as SIGSTOP would
+            loaded = await loading
+            assert loaded is not None
+            assert loaded.value == "T"
+
+
+# -- what it costs ------------------------------------------------------------------------------------------------------
+
+
+async def test_a_token_that_serves_is_not_looked_up(barracks: Barracks, place: str) -> None:
+    """In steady state no command reaches Redis, no file is touched, no thread is asked."""
+    async with fleet_at(barracks, place) as (fleet, _):
+        workers = await fleet.join(2)
+        assert await sent(workers, EACH) == {"200": 2 * EACH}
+        before = await summed(workers)
+        async with commands_counted(place) as counted:
+            for _ in range(4):
+                assert await sent(workers, EACH) == {"200": 2 * EACH}
+            after = await summed(workers)
+        costs = ("file_events", "thread_calls")
+        assert [after[cost] for cost in costs] == [before[cost] for cost in costs]
+        assert counted() == 0
+
+
+@contextlib.asynccontextmanager
+async def commands_counted(place: str) -> AsyncIterator[Callable[[], int]]:
+    """How many commands the Redis in *place* was sent in the block; none where there is no Redis."""
+    if not place.startswith("redis:"):
+        yield lambda: 0
+        return
+    async with redis.asyncio.Redis.from_url(place) as client:
+        await client.ping()
+        before = (await client.info("stats"))["total_commands_processed"]
+        result: list[int] = []
+        yield lambda: result[0]
+        result.append((await client.info("stats"))["total_commands_processed"] - before - 1)
+
+
+async def test_a_revocation_costs_few_commands(barracks: Barracks, redis_url: str) -> None:
+    """Issue 4's numbers: at most six commands per revocation and process."""
+    async with fleet_at(barracks, redis_url, one_session=True) as (fleet, realm):
+        realm.seconds = 0.2
+        workers = await fleet.join(4)
+        assert await sent(workers, EACH) == {"200": 4 * EACH}
+        for _ in range(3):
+            before = await counted_each(workers)
+            async with monitored(redis_url) as commands:
+                async with realm.revoking(4 * EACH):
+                    orders = all_began(workers)
+                assert await answers(orders) == {"200": 4 * EACH}
+                each = [count - earlier for count, earlier in zip(await counted_each(workers), before, strict=True)]
+            assert sum(each) == len(commands)
+            assert max(each) <= 6, commands
+
+
+async def counted_each(workers: list[Worker]) -> list[int]:
+    """The commands that each of *workers* has sent."""
+    return [(await worker.ask("stats"))["commands"] for worker in workers]
+
+
+@contextlib.asynccontextmanager
+async def monitored(url: str) -> AsyncIterator[list[str]]:
+    """The commands that clients sent in the block; those of scripts are no traffic."""
+    port = int(url.rpartition(":")[2].partition("/")[0])
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    commands: list[str] = []
+    try:
+        writer.write(b"MONITOR\r\n")
+        assert await reader.readline() == b"+OK\r\n"
+        yield commands
+        async with redis.asyncio.Redis.from_url(url, protocol=2, driver_info=None) as client:
+            await client.echo("the end")
+        while b'"the end"' not in (line := await reader.readline()):
+            if b" lua]" not in line:
+                commands.append(line.decode().strip())
+    finally:
+        writer.close()
+        await writer.wait_closed()
+
+
+# -- cancelled anywhere -------------------------------------------------------------------------------------------------
+
+
+@contextlib.asynccontextmanager
+async def nothing_left(caplog: pytest.LogCaptureFixture) -> AsyncIterator[None]:
+    """After the block no task is left of it, and asyncio has nothing to complain about."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of what other tests have left
+        gc.collect()
+    before = asyncio.all_tasks()
+    with caplog.at_level(logging.WARNING, "asyncio"):
+        yield
+        gc.collect()
+        await asyncio.sleep(0)
+    assert asyncio.all_tasks() <= before
+    assert [record.getMessage() for record in caplog.records if record.name == "asyncio"] == []
+
+
+async def turns_of_the_loop(count: int) -> None:
+    """So many."""
+    for _ in range(count):
+        await asyncio.sleep(0)
+
+
+def moments() -> Iterator[Awaitable[None]]:
+    """Ever later ones: first of the loop's turns, then of time, in which threads and servers come along."""
+    for step in range(61):
+        yield turns_of_the_loop(step)
+    for step in range(61):
+        yield asyncio.sleep(step / 10_000)
+
+
+async def cancelled(task: asyncio.Task[Any]) -> None:
+    """It has ended, in whatever way."""
+    task.cancel()
+    await asyncio.wait([task])
+
+
+async def assert_free_and_exclusive(account: str, one: FileStore | RedisStore, two: FileStore | RedisStore) -> None:
+    """The account's lock can be had at once, and by one alone."""
+    async with asyncio.timeout(5), one.lock(account), two.turn(account) as turn:
+        assert not await turn.take()
+
+
+@pytest.mark.parametrize("contended", [False, True], ids=["free", "contended"])
+async def test_who_is_cancelled_at_any_await_leaves_the_lock_free(
+    place: str,
+    tmp_path: Path,
+    contended: bool,  # noqa: FBT001 - a parameter of the test
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Lessons 8, 30 and 37: while it takes, holds, waits for or gives back the lock; long before a lease is over."""
+    account = str(tmp_path)
+
+    async def contend(store: FileStore | RedisStore) -> None:
+        async with store.turn(account) as turn:
+            while not await turn.take():
+                await turn.news()
+            await store.load(account)
+
+    async with (
+        nothing_left(caplog),
+        store_in(place, 60.0) as ours,
+        store_in(place, 60.0) as other,
+        store_in(place, 60.0) as third,
+    ):
+        for moment in moments():
+            async with contextlib.AsyncExitStack() as stack:
+                if contended:
+                    await stack.enter_async_context(other.lock(account))
+                task = asyncio.create_task(contend(ours))
+                await moment
+                await cancelled(task)
+            await assert_free_and_exclusive(account, other, third)
+
+
+async def test_a_crowd_that_is_cancelled_leaves_the_lock_free(
+    place: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Lesson 8: a hundred that wait for it are cancelled at once, and again in the middle of its being given back."""
+    account = str(tmp_path)
+    inside = [0]
+
+    async def hold(store: FileStore | RedisStore) -> None:
+        async with store.lock(account):
+            inside[0] += 1
+            try:
+                assert inside == [1]
+                await asyncio.sleep(0.001)
+            finally:
+                inside[0] -= 1
+
+    async with nothing_left(caplog), store_in(place, 60.0) as one, store_in(place, 60.0) as two:
+        for given_back_first in (False, True):
+            async with one.lock(account):
+                crowd = [asyncio.create_task(hold(store)) for store in (one, two) * 50]
+                await asyncio.sleep(0.2)
+                if not given_back_first:
+                    await asyncio.gather(*(cancelled(task) for task in crowd))
+            await asyncio.gather(*(cancelled(task) for task in crowd))
+            assert not [task.exception() for task in crowd if not task.cancelled() and task.exception()]
+            await assert_free_and_exclusive(account, one, two)
+
+
+async def test_an_owner_that_is_closed_at_any_await_leaves_the_lock_free(
+    place: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Rule 21, lesson 30: whatever its login was doing, the next owner goes on at once."""
+    async with (
+        nothing_left(caplog),
+        Realm() as realm,
+        store_in(place, 60.0) as ours,
+        store_in(place, 60.0) as other,
+        store_in(place, 60.0) as third,
+    ):
+        for moment in moments():
+            auth = owner_at(realm, ours)
+            asking = asyncio.create_task(auth.token())
+            await moment
+            await auth.aclose()
+            with contextlib.suppress(ClosedError):
+                await asking
+            await assert_free_and_exclusive(realm.account, other, third)
+            await other.delete(realm.account)

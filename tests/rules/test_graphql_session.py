@@ -1,0 +1,298 @@
+"""`AuthSession.graphql()` and GraphQL's own way to say 401, against the sandbox and a scripted API."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+from typing import Any
+
+import aiohttp
+import pytest
+from aiohttp import web
+
+from exterview_auth import (
+    ApiError,
+    AuthSession,
+    BadRequestError,
+    ConfigurationError,
+    ExterviewAuth,
+    ForbiddenError,
+    GraphQLError,
+    PasswordLogin,
+    UnauthorizedError,
+    graphql_unauthenticated,
+)
+from exterview_auth.sandbox import Sandbox
+from tests.kit.api import TEAPOT_TESTS, Scene, post, scene, teapot
+
+pytestmark = pytest.mark.asyncio
+
+NO = [{"message": "no", "extensions": {"code": "UNAUTHENTICATED"}}]
+
+
+def refusing(data: Any = None) -> Any:
+    """GraphQL's 401: status 200, the error in the body, *data* beside it."""
+
+    async def answer(_request: web.Request, _body: bytes) -> web.Response:
+        return web.json_response({"data": data, "errors": NO})
+
+    return answer
+
+
+async def test_everything_works_against_the_sandbox() -> None:
+    """The contract: variables, operation name, files as the multipart request specification says, a renewal in between."""
+    async with Sandbox() as sandbox, aiohttp.ClientSession() as http:
+        login = PasswordLogin(sandbox.email, sandbox.password)
+        async with ExterviewAuth(login, api_key=sandbox.api_key, endpoint=sandbox.endpoint) as auth:
+            api = AuthSession(http, auth)
+            assert await api.graphql("query { __typename }") == {"__typename": "Query"}
+            two = "query A { interviews { id } } query B { interviews { title } }"
+            assert all(set(found) == {"title"} for found in (await api.graphql(two, operation_name="B"))["interviews"])
+            query = """query ($input: GetCandidatesInput!) { getCandidates(input: $input) { candidate { _id } } }"""
+            given = {"input": {"organizationId": sandbox.organization_id, "jobId": sandbox.job_ids[0], "pageSize": 1}}
+            found = await api.graphql(query, given)
+            candidate = found["getCandidates"]["candidate"][0]["_id"]
+            sandbox.revoke()
+            resume = b"%PDF resume " * 1000
+            uploaded = await api.graphql(
+                "mutation ($id: String!, $file: Upload!) { uploadResume(candidateId: $id, file: $file) { size sha256 } }",
+                {"id": candidate, "file": None},
+                files={"variables.file": io.BytesIO(resume)},
+            )
+            expected = {"size": len(resume), "sha256": hashlib.sha256(resume).hexdigest()}
+            assert uploaded["uploadResume"] == expected
+            assert auth.stats().logins == 2
+
+
+async def test_documented_errors_are_types() -> None:
+    """The contract: 400, 401, 403 with the body's message, errors with their data, all `aiohttp.ClientError`."""
+    async with Sandbox() as sandbox, aiohttp.ClientSession(raise_for_status=True) as http:
+
+        def owner(key: str) -> ExterviewAuth:
+            login = PasswordLogin(sandbox.email, sandbox.password)
+            return ExterviewAuth(login, api_key=key, endpoint=sandbox.endpoint)
+
+        async with owner(sandbox.api_key) as auth:
+            api = AuthSession(http, auth)
+            with pytest.raises(GraphQLError) as graphql:
+                await api.graphql("{ nothing }")
+            assert "nothing" in graphql.value.message
+            assert graphql.value.errors
+            assert graphql.value.data is None
+            assert graphql.value.status == 200
+        async with owner(sandbox.restricted_api_key) as auth:
+            with pytest.raises(ForbiddenError) as forbidden:
+                await AuthSession(http, auth).graphql("{ __typename }")
+            assert forbidden.value.status == 403
+            assert forbidden.value.message
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "expected", "message"),
+    [
+        (400, {"error": "Missing headers"}, BadRequestError, "Missing headers"),
+        (400, {"errors": [{"message": "bad document"}]}, BadRequestError, "bad document"),
+        (403, {"error": "no permission"}, ForbiddenError, "no permission"),
+        (500, {"error": "oops"}, ApiError, "oops"),
+        (502, "<html>", ApiError, "the API answered 502"),
+        (200, "<html>", ApiError, "no JSON object"),
+        (200, [1], ApiError, "no JSON object"),
+        (200, {}, ApiError, "without data"),
+        (200, {"data": {"a": 1}, "errors": [{"message": "half"}]}, GraphQLError, "half"),
+        (200, {"data": None, "errors": ["odd"]}, GraphQLError, "odd"),
+        (200, {"data": None, "errors": {"message": "odder"}}, GraphQLError, "odder"),
+    ],
+)
+async def test_other_answers_are_typed_too(status: int, body: Any, expected: type, message: str) -> None:
+    """The contract: whatever comes back, an `ApiError` says what it was."""
+
+    async def answer(_request: web.Request, _body: bytes) -> web.Response:
+        text = body if isinstance(body, str) else json.dumps(body)
+        kind = "text/html" if isinstance(body, str) else "application/json"
+        return web.Response(status=status, text=text, content_type=kind)
+
+    async with scene() as at:
+        at.api.answers["/graphql"] = answer
+        with pytest.raises(ApiError, match=message) as caught:
+            await at.client.graphql("{ a }")
+        assert type(caught.value) is expected
+        assert caught.value.status == status
+
+
+async def test_a_key_that_is_refused_is_an_unauthorized_error() -> None:
+    """The contract: after one login that did not help."""
+    async with scene() as at:
+        at.api.keys.clear()
+        with pytest.raises(UnauthorizedError) as caught:
+            await at.client.graphql("{ a }")
+        assert caught.value.message == "Missing or invalid token"
+
+
+async def test_graphql_hears_the_owners_own_test_too() -> None:
+    """Rule 15: beside GraphQL's 401, what ``is_unauthorized`` knows, sync or async."""
+    for test in TEAPOT_TESTS:
+        async with scene(is_unauthorized=test) as at:
+            for refusal in (teapot, refusing()):
+                at.api.refusals["/graphql"] = refusal
+                at.api.revoke()
+                assert await at.client.graphql("{ a }") == {"__typename": "Query"}
+
+
+async def test_a_test_of_ones_own_may_read_the_body() -> None:
+    """Rule 15: GraphQL's 401 is recognised all the same, and a mutation that has done something is not sent twice."""
+
+    async def reads(response: aiohttp.ClientResponse) -> bool:
+        return bool((await response.json()).get("errors"))
+
+    async def reads_in_vain(response: aiohttp.ClientResponse) -> bool:
+        await response.read()
+        return False
+
+    async with scene(is_unauthorized=reads_in_vain) as at:
+        at.api.refusals["/graphql"] = refusing()
+        await at.client.graphql("{ a }")
+        at.api.revoke()
+        assert await at.client.graphql("{ a }") == {"__typename": "Query"}
+    async with scene(is_unauthorized=reads) as at:
+        assert len(await refused_then_fine(at, at.client, done={"a": 1}, json={"query": "mutation { a }"})) == 1
+
+
+async def refused_then_fine(at: Scene, client: Any, done: Any = None, **options: Any) -> list[tuple[int, str]]:
+    """What arrives of a request that meets GraphQL's 401 once."""
+    await post(client, at.api.endpoint)
+    at.api.refusals["/graphql"] = refusing(done)
+    at.api.revoke()
+    mark = len(at.api.arrivals)
+    await post(client, at.api.endpoint, **options)
+    return at.api.since(mark)
+
+
+async def test_graphqls_401_counts_always_in_graphql() -> None:
+    """Rule 15: without any option."""
+    async with scene() as at:
+        at.api.refusals["/graphql"] = refusing()
+        await at.client.graphql("{ __typename }")
+        at.api.revoke()
+        assert await at.client.graphql("mutation { a }") == {"__typename": "Query"}
+        assert at.login.count == 2
+
+
+async def test_graphqls_401_counts_in_the_middleware_that_is_told_so() -> None:
+    """Rule 15: with ``is_unauthorized=graphql_unauthenticated``, a plain 401 too; not without it."""
+    async with (
+        scene(is_unauthorized=graphql_unauthenticated) as at,
+        aiohttp.ClientSession(middlewares=(at.auth,)) as http,
+    ):
+        assert len(await refused_then_fine(at, http)) == 2
+        at.api.refusals.clear()
+        at.api.revoke()
+        assert (await post(http, at.api.endpoint))[0] == 200
+        assert at.login.count == 3
+    async with scene() as at:
+        assert len(await refused_then_fine(at, at.client)) == 1
+
+
+@pytest.mark.parametrize(
+    ("body", "sendings"),
+    [
+        ({"json": {"query": "mutation { a b }"}}, 1),
+        ({"json": {"query": "query { a b }"}}, 2),
+        ({"json": {"query": "mutation M { a } query Q { b }", "operationName": "Q"}}, 2),
+        ({"data": b"what is this"}, 1),
+    ],
+)
+async def test_a_mutation_that_has_done_something_is_not_sent_twice(body: dict[str, Any], sendings: int) -> None:
+    """Rule 15: data beside the error; the token is renewed and the caller gets the answer."""
+    async with scene(is_unauthorized=graphql_unauthenticated) as at:
+        sent = await refused_then_fine(at, at.client, done={"a": 1, "b": None}, **body)
+        assert len(sent) == sendings
+        assert (await at.post())[0] == 200
+        assert at.login.count == 2
+
+
+async def test_a_mutation_that_has_done_something_is_an_error_with_its_data() -> None:
+    """Rule 15: ``graphql()`` raises `GraphQLError` with ``.data``; the next call has a new token."""
+    async with scene() as at:
+        await at.client.graphql("{ a }")
+        at.api.refusals["/graphql"] = refusing({"a": 1})
+        at.api.revoke()
+        with pytest.raises(GraphQLError) as caught:
+            await at.client.graphql("mutation { a }")
+        assert caught.value.data == {"a": 1}
+        assert await at.client.graphql("{ a }") == {"__typename": "Query"}
+        assert at.login.count == 2
+
+
+async def test_the_test_leaves_the_body_readable() -> None:
+    """The contract: as JSON, as text, and as a stream."""
+
+    async def long(_request: web.Request, _body: bytes) -> web.Response:
+        return web.json_response({"data": {"text": "x" * 300_000}})
+
+    async with scene(is_unauthorized=graphql_unauthenticated) as at:
+        at.api.answers["/graphql"] = long
+        async with at.client.post("") as response:
+            assert len((await response.json())["data"]["text"]) == 300_000
+        async with at.client.post("") as response:
+            assert sum([len(chunk) async for chunk in response.content.iter_chunked(1000)]) > 300_000
+
+
+async def test_an_answer_beyond_the_limit_is_passed_on_as_it_comes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The fault table: a chunked answer without an end fills no memory, and its reader misses nothing."""
+    monkeypatch.setattr("exterview_auth._aiohttp.refusal.LONGEST_GRAPHQL_ANSWER", 100_000)
+
+    async def long(request: web.Request, _body: bytes) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Type": "application/json"})
+        await response.prepare(request)
+        for number in range(100):
+            await response.write(bytes([number]) * 5_000)
+        return response
+
+    async with scene(is_unauthorized=graphql_unauthenticated) as at:
+        at.api.answers["/graphql"] = long
+        async with at.client.post("") as response:
+            assert await response.read() == b"".join(bytes([number]) * 5_000 for number in range(100))
+
+
+async def test_an_answer_that_is_no_graphql_is_not_read() -> None:
+    """The contract: a download keeps streaming."""
+
+    async def download(_request: web.Request, _body: bytes) -> web.Response:
+        return web.Response(body=b"UNAUTHENTICATED", content_type="application/pdf")
+
+    async def other(_request: web.Request, _body: bytes) -> web.Response:
+        return web.json_response({"data": "UNAUTHENTICATED", "errors": [7, {"extensions": 1}]})
+
+    async def list_of(_request: web.Request, _body: bytes) -> web.Response:
+        return web.json_response(["UNAUTHENTICATED"])
+
+    async def broken(_request: web.Request, _body: bytes) -> web.Response:
+        return web.Response(text="UNAUTHENTICATED{", content_type="application/json")
+
+    async with scene(is_unauthorized=graphql_unauthenticated) as at:
+        for answer in (download, other, list_of, broken):
+            at.api.answers["/graphql"] = answer
+            assert (await at.post())[0] == 200
+        assert at.login.count == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ({"query": ""}, "query"),
+        ({"query": None}, "query"),
+        ({"query": "{ a }", "operation_name": 5}, "operation_name"),
+        ({"query": "{ a }", "variables": [1]}, "variables"),
+        ({"query": "{ a }", "files": {"file": b""}}, r"variables\.file"),
+        ({"query": "{ a }", "files": {1: b""}}, r"variables\.file"),
+        ({"query": "{ a }", "variables": {"list": []}, "files": {"variables.list.3": b""}}, "no place"),
+        ({"query": "{ a }", "variables": {"text": "x"}, "files": {"variables.text.file": b""}}, "no place"),
+    ],
+)
+async def test_a_wrong_use_is_one_sentence_before_anything_is_sent(arguments: dict[str, Any], sentence: str) -> None:
+    """Bad input: `ConfigurationError` that says what to give."""
+    async with scene() as at:
+        with pytest.raises(ConfigurationError, match=sentence):
+            await at.client.graphql(**arguments)
+        assert at.api.arrivals == []

@@ -1,0 +1,844 @@
+"""Owners that share a store: one login, adoption, and a store that is sick."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import AsyncIterator
+from contextvars import ContextVar
+from typing import Any
+
+import pytest
+
+from exterview_auth import LoggedOutError, LoginUnavailableError, MemoryStore, Token
+from exterview_auth._core.keeper import Keeper
+from tests.kit.clock import VirtualLoop, now, passing, settle, virtual_time
+from tests.kit.keepers import ScriptedLogin, keeper
+
+
+def sharing(login: Any, store: Any, **options: Any) -> Keeper:
+    """A keeper of the account ``a``."""
+    return keeper(login, store=store, account="a", **options)
+
+
+class SickStore:
+    """A store that is well until told otherwise: each method may raise, hang or answer nonsense."""
+
+    def __init__(self) -> None:
+        self.entries: dict[str, Any] = {}
+        self.faults: dict[str, Any] = {}
+        self.calls: list[str] = []
+
+    async def _fault(self, name: str) -> None:
+        self.calls.append(name)
+        fault = self.faults.get(name)
+        if isinstance(fault, BaseException):
+            raise fault
+        if fault == "hang":
+            await asyncio.sleep(1e6)
+
+    async def load(self, account: str) -> Any:
+        await self._fault("load")
+        return self.entries.get(account)
+
+    async def save(self, account: str, token: Token) -> None:
+        await self._fault("save")
+        self.entries[account] = token
+
+    async def delete(self, account: str) -> None:
+        await self._fault("delete")
+        self.entries.pop(account, None)
+
+    @contextlib.asynccontextmanager
+    async def lock(self, account: str) -> AsyncIterator[None]:
+        await self._fault("lock")
+        yield
+        await self._fault("unlock")
+
+
+@virtual_time
+async def test_two_owners_of_one_store_make_one_login() -> None:
+    """The contract's store section, lesson 4: at the start and after each revocation."""
+    login = ScriptedLogin(seconds=1)
+    store = MemoryStore(timer=now)
+    one, two = sharing(login, store), sharing(login, store)
+    for expected in ("T1", "T2", "T3"):
+        grants = await asyncio.gather(*(kept.obtain() for kept in (one, two) * 20))
+        assert {grant.token.value for grant in grants} == {expected}
+        for kept in (one, two):
+            assert kept.held.current is not None
+            kept.refuse(kept.held.current, waited=False)
+    assert login.count == 3
+    assert one.stats().adopted + two.stats().adopted == 3
+    await one.aclose()
+    await two.aclose()
+
+
+@virtual_time
+async def test_accounts_of_one_store_share_nothing() -> None:
+    """Lesson 5: two accounts without a token do not share one."""
+    login = ScriptedLogin(seconds=1)
+    store = MemoryStore(timer=now)
+    one, two = keeper(login, store=store, account="a"), keeper(login, store=store, account="b")
+    a, b = await asyncio.gather(one.obtain(), two.obtain())
+    assert a.token.value != b.token.value
+    assert login.running_peak == 2
+    await one.aclose()
+    await two.aclose()
+
+
+@virtual_time
+async def test_an_owner_that_starts_later_needs_no_login() -> None:
+    """Adoption: with what is left of the token's life."""
+    login = ScriptedLogin(expires_in=100)
+    store = MemoryStore(timer=now)
+    one = sharing(login, store, refresh_ahead=0)
+    await one.obtain()
+    await passing(60)
+    two = sharing(login, store, refresh_ahead=0)
+    assert (await two.obtain()).token.value == "T1"
+    assert two.held.fresh_until == pytest.approx(100, abs=1)
+    assert two.stats().logins == 0
+    await one.aclose()
+    await two.aclose()
+
+
+@virtual_time
+async def test_a_refused_token_is_not_adopted_again() -> None:
+    """Lesson 38, rule 3: neither the one just refused nor an older one; and an adopted token's refusal may cause a login."""
+    login = ScriptedLogin()
+    store = MemoryStore(timer=now)
+    kept = sharing(login, store)
+    first = await kept.obtain()
+    await store.save("a", Token("foreign"))
+    kept.refuse(first, waited=False)
+    adopted = await kept.obtain(first)
+    assert (adopted.token.value, adopted.from_login) == ("foreign", False)
+    await store.save("a", Token("T1"))
+    assert kept.refuse(adopted, waited=True)
+    assert (await kept.obtain(adopted)).token.value == "T2"
+    assert login.count == 2
+    await kept.aclose()
+
+
+@virtual_time
+async def test_an_expired_entry_is_not_adopted_but_its_refresh_token_is_used() -> None:
+    """Lesson 33: the refresh token in the store beats the one that the process knows."""
+    login = ScriptedLogin()
+    store = MemoryStore(timer=now)
+    await store.save("a", Token("old", expires_in=10, refresh_token="R1"))
+    await passing(20)
+    kept = sharing(login, store)
+    await kept.obtain()
+    previous = login.calls[0]
+    assert previous is not None
+    assert (previous.value, previous.refresh_token) == ("old", "R1")
+    await kept.aclose()
+
+
+@virtual_time
+async def test_logout_forgets_the_token_in_the_store() -> None:
+    """Lesson 18: a login that is being saved does not come back, and another owner finds nothing."""
+    login = ScriptedLogin()
+    store = MemoryStore(timer=now)
+    kept = sharing(login, store)
+    await kept.obtain()
+    await kept.logout()
+    assert await store.load("a") is None
+    assert (await kept.obtain()).token.value == "T2"
+    await kept.aclose()
+
+
+@virtual_time
+async def test_after_a_logout_that_the_store_did_not_hear_of_its_token_stays_out() -> None:
+    """Lesson 18: also one that this process has never seen."""
+    login, store = ScriptedLogin(), SickStore()
+    store.entries["a"] = Token("of-before")
+    kept = sharing(login, store)
+    store.faults["delete"] = OSError("read-only")
+    await kept.logout()
+    store.faults.clear()
+    await passing(60)
+    assert (await kept.obtain()).token.value == "T1"
+    assert store.entries["a"].value == "T1"
+    await kept.aclose()
+
+
+@virtual_time
+async def test_a_slow_first_read_does_not_undo_a_logout() -> None:
+    """Lesson 18: what the store answers after the logout is not installed."""
+    login = ScriptedLogin()
+    answer = asyncio.Event()
+
+    class SlowStore(SickStore):
+        async def load(self, account: str) -> Any:
+            found = await super().load(account)
+            if len(self.calls) < 3:
+                await answer.wait()
+            return found
+
+    store = SlowStore()
+    store.entries["a"] = Token("old-account")
+    kept = sharing(login, store)
+    waiting = asyncio.ensure_future(kept.obtain())
+    await settle()
+    leaving = asyncio.ensure_future(kept.logout())
+    await settle()
+    answer.set()
+    await leaving
+    with pytest.raises(Exception, match="logged out"):
+        await waiting
+    assert kept.held.current is None
+    assert (await kept.obtain()).token.value == "T1"
+    await kept.aclose()
+
+
+# Waiting for a lock is waiting for another's login (bounded by `login_timeout`, see below), not a sick store.
+CANCELLED = asyncio.CancelledError()
+SICK = [
+    *[(call, OSError("gone")) for call in ("load", "save", "delete", "lock", "unlock")],
+    *[(call, "hang") for call in ("load", "save", "delete", "unlock")],
+    *[(call, CANCELLED) for call in ("load", "save", "delete", "unlock")],
+]
+
+
+@pytest.mark.parametrize(("call", "fault"), SICK)
+def test_a_sick_store_costs_no_request(call: str, fault: Any) -> None:
+    """Rule 17: whatever fails or hangs, the process logs in for itself, in little time, and goes on."""
+
+    @virtual_time
+    async def run() -> None:
+        login, store = ScriptedLogin(), SickStore()
+        store.faults[call] = fault
+        kept = sharing(login, store)
+        first = await kept.obtain()
+        assert first.token.value == "T1"
+        kept.refuse(first, waited=False)
+        assert (await kept.obtain(first)).token.value == "T2"
+        assert now() <= 7
+        await kept.logout()
+        assert (await kept.obtain()).token.value == "T3"
+        assert kept.stats().store_failures >= 1
+        store.faults.clear()
+        await kept.aclose()
+
+    run()
+
+
+@virtual_time
+async def test_a_lock_that_nobody_gives_back_stops_nobody() -> None:
+    """Rule 17, the stores' section: after half of ``login_timeout`` the process logs in for itself."""
+    login, store = ScriptedLogin(), SickStore()
+    store.faults["lock"] = "hang"
+    kept = sharing(login, store, login_timeout=10)
+    assert (await kept.obtain()).token.value == "T1"
+    assert now() == pytest.approx(5)
+    assert kept.stats().store_failures == 1
+    await kept.aclose()
+
+
+@virtual_time
+async def test_what_a_stuck_holder_saved_is_used_all_the_same() -> None:
+    """Lesson 29: whoever froze between its save and its unlocking costs neither a wait nor a login."""
+    login, store = ScriptedLogin(), SickStore()
+    store.entries["a"] = Token("theirs")
+    store.faults["lock"] = "hang"
+    kept = sharing(login, store, login_timeout=10)
+    assert (await kept.obtain()).token.value == "theirs"
+    assert (now(), login.count) == (0, 0)
+    kept.invalidate(Token("theirs"))
+    assert (await kept.obtain()).token.value == "T1"
+    assert now() == pytest.approx(5)
+    kept.invalidate(Token("T1"))
+    assert (await kept.obtain()).token.value == "T2"
+    assert now() == pytest.approx(5)
+    await kept.aclose()
+
+
+@virtual_time
+async def test_a_lock_that_cancels_itself_is_a_sick_store() -> None:
+    """Rule 17, the fault table: the process logs in for itself."""
+    login, store = ScriptedLogin(), SickStore()
+    store.faults["lock"] = asyncio.CancelledError()
+    kept = sharing(login, store)
+    assert (await kept.obtain()).token.value == "T1"
+    await kept.aclose()
+
+
+@virtual_time
+async def test_waiting_for_the_lock_and_the_login_have_one_deadline() -> None:
+    """Rule 7: ``login_timeout`` is for all of it."""
+    login, store = ScriptedLogin(seconds=8), MemoryStore(timer=now)
+    one, two = sharing(login, store, login_timeout=10), sharing(login, store, login_timeout=10)
+    first = asyncio.ensure_future(one.obtain())
+    await settle()
+    with pytest.raises(LoginUnavailableError):
+        await two.obtain()
+    assert now() == pytest.approx(10)
+    assert (await first).token.value == "T1"
+    await one.aclose()
+    await two.aclose()
+
+
+@virtual_time
+async def test_a_store_whose_methods_raise_at_once_costs_no_request() -> None:
+    """Rule 17: also where a method is not async at all."""
+
+    class Broken:
+        def load(self, _account: str) -> Any:
+            raise ConnectionError("load")
+
+        def save(self, _account: str, _token: Token) -> Any:
+            raise ConnectionError("save")
+
+        def delete(self, _account: str) -> Any:
+            raise ConnectionError("delete")
+
+        def lock(self, _account: str) -> Any:
+            raise ConnectionError("lock")
+
+    kept = sharing(ScriptedLogin(), Broken())
+    assert (await kept.obtain()).token.value == "T1"
+    await kept.logout()
+    assert (await kept.obtain()).token.value == "T2"
+    await kept.aclose()
+
+
+@virtual_time
+async def test_one_logout_after_another() -> None:
+    """Lesson 18: the first one's late deletion does not take the next login's token out of the store."""
+
+    async def slow_to_die(_previous: Token | None) -> Token:
+        try:
+            await asyncio.sleep(1000)
+        except asyncio.CancelledError:
+            await asyncio.sleep(0.8)
+        raise asyncio.CancelledError
+
+    store = SickStore()
+    kept = sharing(ScriptedLogin(slow_to_die, Token("T2")), store)
+    waiting = asyncio.ensure_future(kept.obtain())
+    await settle()
+    leaving = [asyncio.ensure_future(kept.logout()) for _ in range(2)]
+    await settle()
+    assert (await kept.obtain()).token.value == "T2"
+    await asyncio.gather(*leaving)
+    await asyncio.gather(waiting, return_exceptions=True)
+    await passing(5)
+    assert store.entries["a"].value == "T2"
+    await kept.aclose()
+
+
+@virtual_time
+async def test_a_failed_save_is_repeated_until_it_succeeds() -> None:
+    """Rule 17, lesson 36: within five seconds, and it is counted."""
+    login, store = ScriptedLogin(Token("T1", refresh_token="R1")), SickStore()
+    store.faults["save"] = OSError("full")
+    kept = sharing(login, store)
+    await kept.obtain()
+    assert "a" not in store.entries
+    await passing(1)
+    store.faults.clear()
+    await passing(4)
+    assert store.entries["a"].refresh_token == "R1"
+    assert kept.stats().save_failures >= 2
+    assert not kept.holds_open
+    await kept.aclose()
+
+
+@virtual_time
+async def test_a_save_that_is_overtaken_is_given_up() -> None:
+    """Rule 17: a token that another process stored since is not overwritten."""
+    login, store = ScriptedLogin(), SickStore()
+    store.faults["save"] = OSError("full")
+    kept = sharing(login, store)
+    await kept.obtain()
+    store.entries["a"] = Token("newer-of-another-process")
+    store.faults.clear()
+    await passing(10)
+    assert store.entries["a"].value.startswith("newer")
+    await kept.aclose()
+
+
+@virtual_time
+async def test_a_token_of_before_the_outage_overtakes_nothing() -> None:
+    """Lesson 36: two logins while the store could not be written, and the second one's refresh token is saved all the same."""
+    login = ScriptedLogin(*(Token(f"T{number}", refresh_token=f"R{number}") for number in (1, 2, 3)))
+    store = SickStore()
+    kept = sharing(login, store)
+    grant = await kept.obtain()
+    store.faults["save"] = OSError("full")
+    for _ in range(2):
+        kept.refuse(grant, waited=False)
+        grant = await kept.obtain(grant)
+        await passing(3)
+    assert store.entries["a"].value == "T1"
+    store.faults.clear()
+    await passing(5)
+    assert store.entries["a"].refresh_token == "R3"
+    await kept.aclose()
+
+
+@virtual_time
+async def test_a_login_presents_its_own_refresh_token_rather_than_an_older_one_of_the_store() -> None:
+    """Lesson 33: one that was rotated here and did not reach the store is the newest; the old one would end the family."""
+
+    class Stuck(SickStore):
+        async def save(self, account: str, token: Token) -> None:
+            self.entries.setdefault(account, token.with_remaining(0))
+
+    login = ScriptedLogin(*(Token(f"T{number}", refresh_token=f"R{number}", expires_in=10) for number in (1, 2, 3)))
+    kept = sharing(login, Stuck(), refresh_ahead=0)
+    await kept.obtain()
+    for _ in range(2):
+        await passing(11)
+        await kept.obtain()
+    presented = [None if previous is None else previous.refresh_token for previous in login.calls]
+    assert presented == [None, "R1", "R2"]
+    await kept.aclose()
+
+
+@virtual_time
+async def test_closing_tries_a_pending_save_once_more() -> None:
+    """Lesson 36: a rotated refresh token is not lost with the process."""
+    login, store = ScriptedLogin(), SickStore()
+    store.faults["save"] = OSError("full")
+    kept = sharing(login, store)
+    await kept.obtain()
+    store.faults.clear()
+    await kept.aclose()
+    assert store.entries["a"].value == "T1"
+
+
+@virtual_time
+async def test_logout_deletes_after_a_save_that_is_under_way() -> None:
+    """Lesson 18: what was begun before the logout does not land after the deletion."""
+
+    class Slow(SickStore):
+        saves = 0
+
+        async def save(self, account: str, token: Token) -> None:
+            self.saves += 1
+            await asyncio.sleep(0.4)
+            await super().save(account, token)
+
+    store = Slow()
+    store.faults["save"] = OSError("full")
+    kept = sharing(ScriptedLogin(), store)
+    await kept.obtain()
+    store.faults.clear()
+    while store.saves < 2:
+        await passing(0.01)
+    await kept.logout()
+    await passing(10)
+    assert store.entries == {}
+    await kept.aclose()
+
+
+@pytest.mark.asyncio
+async def test_a_lock_is_entered_and_left_in_one_task() -> None:
+    """The protocol: an application's lock may belong to the task or context that has entered it."""
+    inside: ContextVar[str] = ContextVar("inside")
+    problems: list[BaseException] = []
+
+    class Bound(SickStore):
+        @contextlib.asynccontextmanager
+        async def lock(self, account: str) -> AsyncIterator[None]:
+            task, token = asyncio.current_task(), inside.set(account)
+            try:
+                yield
+            finally:
+                try:
+                    inside.reset(token)
+                    assert asyncio.current_task() is task
+                except (ValueError, AssertionError) as problem:
+                    problems.append(problem)
+
+    kept = keeper(ScriptedLogin(), store=Bound(), account="a")
+    for _ in range(3):
+        grant = await kept.obtain()
+        kept.refuse(grant, waited=False)
+    assert problems == []
+    assert kept.stats().store_failures == 0
+    await kept.aclose()
+
+
+@virtual_time
+async def test_a_lock_that_swallows_its_cancellation_is_left_when_it_comes() -> None:
+    """Rule 17: whoever gave up waiting does not hold it afterwards."""
+    held: list[str] = []
+
+    class Stubborn(SickStore):
+        @contextlib.asynccontextmanager
+        async def lock(self, account: str) -> AsyncIterator[None]:
+            for _ in range(2):
+                with contextlib.suppress(asyncio.CancelledError):
+                    await asyncio.sleep(10)
+            held.append("taken")
+            yield
+            held.append("left")
+
+    kept = sharing(ScriptedLogin(), Stubborn(), login_timeout=4)
+    assert (await kept.obtain()).token.value == "T1"
+    assert now() == pytest.approx(2)
+    await passing(30)
+    assert held in ([], ["taken", "left"])
+    await kept.aclose()
+
+
+@virtual_time
+async def test_logout_gives_a_pending_save_up() -> None:
+    """Lesson 18: a late save does not bring a logged out token back."""
+    login, store = ScriptedLogin(), SickStore()
+    store.faults["save"] = OSError("full")
+    kept = sharing(login, store)
+    await kept.obtain()
+    store.faults.clear()
+    await kept.logout()
+    await passing(30)
+    assert store.entries == {}
+    await kept.aclose()
+
+
+@virtual_time
+async def test_nonsense_in_the_store_is_a_miss() -> None:
+    """Rule 17: what is no token is not used."""
+    login, store = ScriptedLogin(), SickStore()
+    store.entries["a"] = {"token": "x"}
+    kept = sharing(login, store)
+    assert (await kept.obtain()).token.value == "T1"
+    await kept.aclose()
+
+
+@virtual_time
+async def test_the_token_is_saved_before_the_first_waiter_resumes() -> None:
+    """Lesson 28: and told to the hook once."""
+    order: list[str] = []
+    store = SickStore()
+
+    class Ordered(SickStore):
+        async def save(self, account: str, token: Token) -> None:
+            await asyncio.sleep(1)
+            order.append("saved")
+            await super().save(account, token)
+
+    store = Ordered()
+
+    async def on_token(_new: Token, _old: Token | None, _reason: object) -> None:
+        await asyncio.sleep(1)
+        order.append("told")
+
+    async def request() -> None:
+        await kept.obtain()
+        order.append("resumed")
+
+    kept = sharing(ScriptedLogin(), store, on_token=on_token)
+    await asyncio.gather(*(request() for _ in range(3)))
+    assert order == ["saved", "told", "resumed", "resumed", "resumed"]
+    await kept.aclose()
+
+
+@pytest.mark.parametrize("call", ["load", "lock", "save", "unlock"])
+def test_an_outage_names_the_call_of_a_store_that_has_a_lock_alone(call: str, caplog: pytest.LogCaptureFixture) -> None:
+    """Rule 17: the application's store by its type, as its repr may say anything, and what was asked of it."""
+
+    @virtual_time
+    async def run() -> None:
+        store = SickStore()
+        store.faults[call] = OSError("s3cret")
+        kept = sharing(ScriptedLogin(), store)
+        await kept.obtain()
+        store.faults.clear()
+        await passing(5)
+        await kept.aclose()
+
+    run()
+    assert caplog.messages == [f"store.unavailable store='SickStore' call={call!r} problem='OSError'"]
+
+
+@virtual_time
+async def test_an_adoption_is_told_to_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    """Rule 18: a token that another owner got, and why one was needed."""
+    store = MemoryStore(timer=now)
+    await store.save("a", Token("theirs"))
+    kept = sharing(ScriptedLogin(), store)
+    with caplog.at_level(logging.INFO, "exterview_auth"):
+        await kept.obtain()
+    assert [(each.levelno, each.getMessage()) for each in caplog.records] == [
+        (logging.INFO, "token.adopted account='a' reason='first'")
+    ]
+    await kept.aclose()
+
+
+def test_memory_holds_a_thousand_accounts_by_default() -> None:
+    """The contract, stores: bounded."""
+    assert repr(MemoryStore()) == "MemoryStore(maxsize=1024, accounts=0)"
+
+
+@virtual_time
+async def test_a_renewal_takes_no_token_that_ends_sooner() -> None:
+    """Rule 8: the one in use serves; only who cannot use it takes whatever else there is."""
+    login, store = ScriptedLogin(expires_in=100), MemoryStore(timer=now)
+    kept = sharing(login, store)
+    grant = await kept.obtain()
+    grant.asked = True
+    await passing(70)
+    await store.save("a", Token("short", expires_in=15))
+    await passing(10)
+    assert kept.held.current is not None
+    assert (kept.held.current.token.value, login.count) == ("T2", 2)
+    await store.save("a", Token("shorter", expires_in=12))
+    taken = await kept.obtain(kept.held.current)
+    assert (taken.token.value, taken.from_login, login.count) == ("shorter", False, 2)
+    await kept.aclose()
+
+
+@pytest.mark.parametrize("call", ["load", "save", "lock"])
+@pytest.mark.parametrize("timeout", [0.2, 1.0, 2.0, 30.0])
+def test_a_store_that_hangs_leaves_time_for_the_login(call: str, timeout: float) -> None:
+    """Rule 17, whatever the login timeout is: the store's share of it is small."""
+
+    @virtual_time
+    async def run() -> None:
+        login = ScriptedLogin(seconds=timeout / 4)
+        store = SickStore()
+        store.faults[call] = "hang"
+        owner = sharing(login, store, login_timeout=timeout)
+        grant = await owner.obtain()
+        assert (grant.token.value, login.count) == ("T1", 1)
+        assert owner.stats().store_failures > 0
+        await owner.aclose()
+
+    run()
+
+
+@virtual_time
+async def test_the_life_of_an_adopted_token_counts_from_the_question() -> None:
+    """Lesson 34: a machine that slept between the store's answer and its use does not send a token that is over."""
+    slept = 0.0
+
+    class Sleeping(SickStore):
+        async def load(self, account: str) -> Any:
+            nonlocal slept
+            answer = await super().load(account)
+            slept += 3600
+            return answer
+
+    login, store = ScriptedLogin(expires_in=600), Sleeping()
+    owner = sharing(login, store, clock=lambda: now() + slept)
+    store.entries["a"] = Token("of-before-the-sleep", expires_in=600)
+    store.entries.update(dict.fromkeys(list(store.entries), store.entries["a"]))
+    assert (await owner.obtain()).token.value == "T1"
+    assert login.count == 1
+    await owner.aclose()
+
+
+@virtual_time
+async def test_a_token_that_was_replaced_is_not_adopted_again() -> None:
+    """Lesson 38: nor one that was renewed ahead and never refused; an older process may have saved it late."""
+    login, store = ScriptedLogin(expires_in=100), SickStore()
+    kept = sharing(login, store)
+    first = await kept.obtain()
+    first.asked = True
+    await passing(90)
+    current = kept.held.current
+    assert current is not None
+    assert current.token.value == "T2"
+    store.entries["a"] = Token("T1", expires_in=1000)
+    kept.refuse(current, waited=False)
+    assert (await kept.obtain(current)).token.value == "T3"
+    await kept.aclose()
+
+
+@virtual_time
+async def test_the_logins_deadline_counts_from_its_own_beginning() -> None:
+    """Rule 6: a key that never comes ends the wait after the login timeout, however long the process has run."""
+    kept = sharing(ScriptedLogin(), SickStore(), prepare=asyncio.Event().wait, login_timeout=5)
+    await passing(100)
+    with pytest.raises(LoginUnavailableError):
+        await kept.obtain()
+    assert now() == 105
+    await kept.aclose()
+
+
+@virtual_time
+async def test_a_token_at_its_end_is_not_adopted_as_a_new_one() -> None:
+    """What the store holds under the same text is the same token, whatever life the store gives it."""
+    login, store = ScriptedLogin(expires_in=100), SickStore()
+    kept = sharing(login, store, refresh_ahead=0)
+    await kept.obtain()
+    assert store.entries["a"].expires_in == 100
+    await passing(100)
+    assert (await kept.obtain()).token.value == "T2"
+    await kept.aclose()
+
+
+@virtual_time
+async def test_a_served_token_is_replaced_at_its_end_whatever_the_budget_with_a_store_too() -> None:
+    """Rule 19: requests that the token serves never see `LoginBudgetExceededError`."""
+    kept = sharing(ScriptedLogin(expires_in=50), SickStore(), max_logins=(1, 600.0), refresh_ahead=0)
+    grant = await kept.obtain()
+    kept.refuse(grant, waited=True, again=True)
+    grant.served = True
+    await passing(51)
+    assert (await kept.obtain()).token.value == "T2"
+    await kept.aclose()
+
+
+@virtual_time
+async def test_a_refresh_token_that_was_seen_is_presented_although_the_store_fails_since() -> None:
+    """Lesson 33: what the first look found is not lost with the second."""
+
+    class FailsUnderTheLock(SickStore):
+        async def load(self, account: str) -> Any:
+            if self.calls.count("load"):
+                self.faults["load"] = OSError("gone")
+            return await super().load(account)
+
+    login, store = ScriptedLogin(), FailsUnderTheLock()
+    store.entries["a"] = Token("old", refresh_token="R1").with_remaining(0)
+    kept = sharing(login, store)
+    await kept.obtain()
+    assert login.calls[0] is not None
+    assert login.calls[0].refresh_token == "R1"
+    await kept.aclose()
+
+
+@pytest.mark.parametrize(
+    ("stored", "presented"),
+    [
+        (Token("theirs", refresh_token="R2").with_remaining(0), "R2"),
+        (Token("theirs").with_remaining(0), "R1"),
+        (Token("T1", refresh_token="R2").with_remaining(0), "R1"),
+    ],
+)
+def test_which_refresh_token_is_presented(stored: Token, presented: str) -> None:
+    """Lesson 33: the store's, if it has one that is another token's than this owner's own."""
+
+    @virtual_time
+    async def run() -> None:
+        login, store = ScriptedLogin(Token("T1", refresh_token="R1", expires_in=100)), SickStore()
+        kept = sharing(login, store, refresh_ahead=0)
+        await kept.obtain()
+        store.entries["a"] = stored
+        await passing(100)
+        await kept.obtain()
+        assert login.calls[1] is not None
+        assert login.calls[1].refresh_token == presented
+        await kept.aclose()
+
+    run()
+
+
+@virtual_time
+async def test_who_was_logged_out_while_it_waited_for_a_logout_makes_no_login() -> None:
+    """Lesson 18: a flight that waits for one logout to reach the store, and meets the next, asks nobody for a token."""
+    gate = asyncio.Event()
+
+    class Slow(SickStore):
+        async def delete(self, account: str) -> None:
+            await gate.wait()
+
+    login = ScriptedLogin()
+    owner = sharing(login, Slow())
+    first = asyncio.ensure_future(owner.logout())
+    await settle()
+    waiter = asyncio.ensure_future(owner.obtain())
+    await settle()
+    second = asyncio.ensure_future(owner.logout())
+    await settle()
+    with pytest.raises(LoggedOutError):
+        await waiter
+    gate.set()
+    await asyncio.gather(first, second)
+    assert login.count == 0
+    await owner.aclose()
+
+
+def test_a_save_that_was_pending_when_its_loop_ended_goes_on_in_the_next() -> None:
+    """Rules 17 and 20: a rotated refresh token is not lost between two `asyncio.run`."""
+    login, store = ScriptedLogin(Token("T1", expires_in=3600, refresh_token="R1")), SickStore()
+    store.faults["save"] = OSError("down")
+    owners = []
+
+    async def first() -> None:
+        owners.append(sharing(login, store, clock=time.monotonic))
+        assert (await owners[0].obtain()).token.value == "T1"
+        assert owners[0].busy
+
+    async def second() -> None:
+        store.faults.clear()
+        await owners[0].obtain()
+        await passing(10)
+        assert not owners[0].busy
+        assert [token.refresh_token for token in store.entries.values()] == ["R1"]
+        await owners[0].aclose()
+
+    for run in (first, second):
+        with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+            runner.run(run())
+    assert login.count == 1
+
+
+@virtual_time
+async def test_the_key_is_read_before_the_store_is_looked_at() -> None:
+    """Contract, ``api_key``: after a 401 it is read anew also where another owner has already got the next token."""
+    order: list[str] = []
+
+    class Looking(SickStore):
+        async def load(self, account: str) -> Any:
+            order.append("look")
+            return await super().load(account)
+
+    async def prepare() -> None:
+        order.append("key")
+
+    store = Looking()
+    store.entries["a"] = Token("another's", expires_in=3600)
+    owner = sharing(ScriptedLogin(), store, prepare=prepare)
+    assert (await owner.obtain()).token.value == "another's"
+    assert order == ["key", "look"]
+    await owner.aclose()
+
+
+@virtual_time
+async def test_a_store_that_missed_a_logout_is_trusted_again_after_the_next_login() -> None:
+    """Rule 17: an outage costs the sharing for as long as it lasts, and not for good."""
+    login, store = ScriptedLogin(), SickStore()
+    store.faults["delete"] = OSError("down")
+    owner = sharing(login, store)
+    await owner.obtain()
+    await owner.logout()
+    store.faults.clear()
+    await passing(60)
+    grant = await owner.obtain()
+    assert (grant.token.value, login.count) == ("T2", 2)
+    store.entries["a"] = Token("another's", expires_in=3600)
+    owner.refuse(grant, waited=False)
+    assert (await owner.obtain(grant)).token.value == "another's"
+    await owner.aclose()
+
+
+def test_a_renewal_is_due_on_the_next_loop_too() -> None:
+    """Rules 8 and 20: the timer of a loop that has ended is set again on the one after it."""
+    login = ScriptedLogin(expires_in=600)
+    owners: list[Keeper] = []
+
+    async def first() -> None:
+        owners.append(sharing(login, SickStore()))
+        (await owners[0].obtain()).asked = True
+
+    async def second() -> None:
+        owner = owners[0]
+        owner.open()
+        await owner.obtain()
+        await passing(600)
+        assert login.count == 2
+        assert owner.stats().refreshes_ahead == 1
+        await owner.aclose()
+
+    for run in (first, second):
+        with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+            runner.run(run())

@@ -1,0 +1,230 @@
+"""The rules over many schedules: others each day, and always those that once broke one."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from benchmarks._simulated_network import Dice
+from tests.simulation import _many, _told
+from tests.simulation._api import Platform
+from tests.simulation._defect_list import DEFECTS
+from tests.simulation._defects import put_into, search
+from tests.simulation._loop import WORLD, SimulatedLoop, StandstillError
+from tests.simulation._once_failed import ONCE_FAILED
+from tests.simulation._plan import Plan, plan_of
+from tests.simulation._run import run
+from tests.simulation._schedule import Party, Policy
+from tests.simulation._shrink import shortest
+
+ROOT = Path(__file__).parents[2]
+A_DAYS_SEEDS = 2000
+QUICKLY_FOUND = (
+    "the flight is current only once its task runs",
+    "waiters await the login's task itself (no shield)",
+    "a refused token stays fresh",
+    "a replay is sent with the old token",
+    "a body factory is not asked again",
+    "the window of renewal covers most of a short life",
+    "what a hook raises ends the flight",
+    "the store is never looked at",
+)
+
+
+def silently(_: _many.Tally) -> None:
+    """Nobody wants to know how far it is."""
+
+
+@pytest.mark.timeout(600)
+def test_every_rule_holds_in_todays_schedules() -> None:
+    """All invariants, each named after its rule, in schedules that nobody has seen before; and they visit what they are for."""
+    first = dt.datetime.now(dt.UTC).date().toordinal() * A_DAYS_SEEDS
+    total = _many.run_many(range(first, first + A_DAYS_SEEDS), _many.cores(), silently)
+    failures = (
+        _told.failure(seed, rule, shortest(plan_of(seed), rule)) for seed, rule in sorted(total.broken.items())[:1]
+    )
+    assert not total.broken, "\n".join((_told.summary(total), *failures))
+    assert total.seeds == A_DAYS_SEEDS
+    for what in ("tokens adopted", "tokens renewed ahead", "requests replayed", "store failures", "answered 401"):
+        assert total.happened[what] > A_DAYS_SEEDS / 20, _told.summary(total)
+
+
+@pytest.mark.parametrize("seed", ONCE_FAILED)
+def test_what_once_failed_holds(seed: int) -> None:
+    """A schedule that broke a rule is looked at for ever."""
+    assert run(plan_of(seed)).found == [], ONCE_FAILED[seed]
+
+
+def test_a_seed_is_the_same_run_everywhere() -> None:
+    """Whoever repeats a seed sees what was seen, in any process, whatever its hashes and addresses are."""
+    program = (
+        "from tests.simulation._plan import plan_of; from tests.simulation._run import run;"
+        "print([run(plan_of(seed)).trace for seed in range(40)])"
+    )
+    traces = {
+        subprocess.run(
+            [sys.executable, "-c", program],
+            cwd=ROOT,
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for seed in ("1", "2")
+    }
+    assert traces == {f"{[run(plan_of(seed)).trace for seed in range(40)]}\n"}
+
+
+def test_a_failing_seed_prints_the_shortest_schedule_and_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is printed is enough to see the failure again."""
+    monkeypatch.setattr(Platform, "revoke", lambda _, __=None: None)
+    monkeypatch.setattr("exterview_auth._core.state.Held.kill", lambda held: setattr(held.current, "dead", True))
+    seed, found = next((seed, run(plan_of(seed)).found) for seed in range(200) if run(plan_of(seed)).found)
+    plan = shortest(plan_of(seed), found[0].rule)
+    assert 0 < len(plan.actions) < len(plan_of(seed).actions)
+    told = _told.failure(seed, found[0].rule, plan)
+    assert told.startswith(f"\nseed {seed} breaks {found[0].rule!r}")
+    command = told.splitlines()[-1]
+    numbers = ",".join(str(action.number) for action in plan.actions)
+    assert command.startswith(f"again: python -m tests.simulation --seed {seed} --only {numbers}")
+    assert "broken at" in told
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "says"),
+    [
+        (("--seeds", "30", "--workers", "1"), 0, "every rule held"),
+        (("--seed", "3"), 0, "every rule held"),
+        (("--seed", "3", "--only", "0", "--orderly"), 0, "policy arrival"),
+        (("--seeds", "many"), 2, "a number of at least 1, not 'many'"),
+        (("--seeds", "0"), 2, "a number of at least 1, not '0'"),
+        (("--only", "1"), 2, "name it with --seed"),
+        (("--seed", "5", "--stop"), 2, "leave it out with --seed"),
+        (("--seed", "5", "--only", "999"), 2, "--only names others"),
+        (("--seed", "3", "--only", "0;1"), 2, "numbers of actions such as 0,3,5, not '0;1'"),
+    ],
+)
+def test_the_command(arguments: tuple[str, ...], code: int, says: str) -> None:
+    """``python -m tests.simulation``."""
+    command = [sys.executable, "-m", "tests.simulation", *arguments]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == code, done.stderr
+    assert says in done.stdout + done.stderr
+
+
+# -- the faults that are put in -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("name", QUICKLY_FOUND)
+def test_a_fault_that_is_put_in_is_found(name: str) -> None:
+    """The simulation bites; all faults are looked for by ``python -m tests.simulation defects``."""
+    finding = search(next(defect for defect in DEFECTS if defect.name == name))
+    assert finding.seeds is not None
+    assert finding.found_by.startswith("simulation, ")
+
+
+def test_every_fault_fits_the_package_as_it_is(tmp_path: Path) -> None:
+    """A fault whose text is not there any more finds nothing."""
+    assert len({defect.name for defect in DEFECTS}) == len(DEFECTS) > 20
+    for number, defect in enumerate(DEFECTS):
+        put_into(tmp_path / str(number), defect, parts=("exterview_auth",))
+
+
+# -- the loop -----------------------------------------------------------------------------------------------------------
+
+
+def order_of(policy: Policy, seed: int) -> list[int]:
+    """In which order ten ready tasks run."""
+    order: list[int] = []
+    loop = SimulatedLoop(policy, Dice(seed))
+
+    async def one(number: int) -> None:
+        order.append(number)
+
+    async def main() -> None:
+        await asyncio.gather(*(one(number) for number in range(10)))
+
+    loop.run_until_complete(main())
+    loop.close()
+    return order
+
+
+def test_tasks_run_in_the_order_of_the_seed() -> None:
+    """The same for the same seed, and another for another; asyncio's own where that is asked for."""
+    assert order_of("arrival", 1) == list(range(10))
+    for policy in ("any", "priorities"):
+        assert order_of(policy, 1) == order_of(policy, 1)
+        assert len({tuple(order_of(policy, seed)) for seed in range(20)}) > 15
+
+
+@pytest.mark.parametrize("policy", ["arrival", "any", "priorities"])
+def test_callbacks_keep_their_order(policy: Policy) -> None:
+    """Asyncio promises it to whoever calls ``call_soon``."""
+    order: list[int] = []
+    loop = SimulatedLoop(policy, Dice(1))
+
+    async def main() -> None:
+        for number in range(10):
+            loop.call_soon(order.append, number)
+        await asyncio.sleep(1)
+
+    loop.run_until_complete(main())
+    loop.close()
+    assert order == list(range(10))
+
+
+def test_time_passes_only_while_nothing_is_ready() -> None:
+    """An hour costs nothing."""
+    loop = SimulatedLoop("any", Dice(1))
+    loop.run_until_complete(asyncio.sleep(3600))
+    assert loop.time() == 3600
+    loop.close()
+
+
+def test_a_frozen_party_stands_still_and_its_timers_go_off_late() -> None:
+    """As a process does between SIGSTOP and SIGCONT."""
+    seen: list[float] = []
+    loop, party = SimulatedLoop("any", Dice(1)), Party("frozen")
+
+    async def work() -> None:
+        for _ in range(3):
+            await asyncio.sleep(1)
+            seen.append(loop.time())
+
+    async def main() -> None:
+        with loop.acting(party):
+            task = loop.create_task(work())
+        loop.call_for(WORLD, 1.5, loop.freeze, party)
+        loop.call_for(WORLD, 10.0, loop.thaw, party)
+        await task
+
+    loop.run_until_complete(main())
+    loop.close()
+    assert seen == [1.0, 10.0, 11.0]
+
+
+def test_what_waits_for_nothing_is_a_standstill() -> None:
+    """A lost waiter ends the run instead of holding it up."""
+    loop = SimulatedLoop("any", Dice(1))
+    lost = loop.create_future()
+    with pytest.raises(StandstillError, match="nothing is ready"):
+        loop.run_until_complete(lost)
+    loop.close()
+
+
+def test_plans_differ_and_leave_nothing_out() -> None:
+    """Every kind of trouble, store, login and policy is drawn by some seed."""
+    plans: list[Plan] = [plan_of(seed) for seed in range(1500)]
+    assert {plan.setting.store for plan in plans} == {"none", "memory", "plain", "redis", "file"}
+    assert {plan.setting.policy for plan in plans} == {"arrival", "any", "priorities"}
+    whats = {action.what for plan in plans for action in plan.actions}
+    assert whats >= {"request", "ask", "revoke", "rotate", "invalidate", "log out", "close", "pause", "kill", "suspend"}
+    hows = {action.how for plan in plans for action in plan.actions}
+    assert len(hows) > 60

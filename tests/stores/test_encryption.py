@@ -1,0 +1,231 @@
+"""Encryption at rest, on both stores that keep something: what can be read there, and how keys change."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import logging
+import pickle
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+import pytest_asyncio
+from cryptography.fernet import Fernet
+
+from exterview_auth import ConfigurationError, FileStore, RedisStore, Token
+from exterview_auth._cli._local_redis import LocalRedis
+from tests.kit.redis_clients import ACCOUNT, admin, fleet, told
+
+OLD, NEW, UNKNOWN = (Fernet.generate_key() for _ in range(3))
+TOKEN = Token("s3cret-token", expires_in=3600, refresh_token="s3cret-refresh")
+ORIGIN = "https://api.exterview.example"
+KEY = f"{ORIGIN}|{ACCOUNT}"
+READABLE = [b"s3cret", b"user@", b"example", b"exterview.ex", OLD, NEW]
+
+
+class Kept(NamedTuple):
+    """A place where tokens are kept."""
+
+    store: Callable[..., Any]
+    """Makes a store on it; its argument is the encryption key."""
+    everything: Callable[[], Any]
+    """All that lies there, names and values."""
+
+
+def contents(directory: Path) -> dict[bytes, bytes]:
+    """Files, by their names."""
+    return {str(path.relative_to(directory)).encode(): path.read_bytes() for path in directory.rglob("*")}
+
+
+@contextlib.asynccontextmanager
+async def in_files(directory: Path) -> AsyncIterator[Kept]:
+    """A directory."""
+
+    async def everything() -> dict[bytes, bytes]:
+        return contents(directory)
+
+    yield Kept(lambda key=None: FileStore(directory, encryption_key=key), everything)
+
+
+@contextlib.asynccontextmanager
+async def in_redis(_directory: Path) -> AsyncIterator[Kept]:
+    """A server."""
+    async with LocalRedis() as server, admin(server) as client:
+
+        async def everything() -> dict[bytes, bytes]:
+            keys = await client.keys()
+            return {key: await client.get(key) or b"" for key in keys}
+
+        yield Kept(lambda key=None: RedisStore(server.url, encryption_key=key), everything)
+
+
+@pytest_asyncio.fixture(params=[in_files, in_redis], ids=lambda make: make.__name__)
+async def kept(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Kept]:
+    """Each in turn."""
+    if request.param is in_redis:
+        request.getfixturevalue("redis_binary")
+    async with request.param(tmp_path / "tokens") as made:
+        yield made
+
+
+@pytest.fixture(autouse=True)
+def all_events(caplog: pytest.LogCaptureFixture) -> None:
+    """Every event is looked at."""
+    caplog.set_level(logging.DEBUG, "exterview_auth")
+
+
+def readable(everything: dict[bytes, bytes]) -> list[bytes]:
+    """What of the secrets shows."""
+    assert everything
+    return [secret for secret in READABLE if any(secret in name + value for name, value in everything.items())]
+
+
+# -- what shows ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.asyncio
+async def test_with_a_key_nothing_readable_is_kept(kept: Kept, caplog: pytest.LogCaptureFixture) -> None:
+    """Neither token nor refresh token, nor whose they are and for which origin, under the lock too."""
+    async with kept.store(OLD) as store:
+        async with store.lock(KEY):
+            await store.save(KEY, TOKEN)
+            assert readable(await kept.everything()) == []
+        assert readable(await kept.everything()) == []
+        found = await store.load(KEY)
+        assert (found.value, found.refresh_token) == (TOKEN.value, TOKEN.refresh_token)
+    assert told(caplog, "store.unencrypted") == []
+
+
+@pytest.mark.asyncio
+async def test_without_a_key_tokens_are_readable_and_that_is_told_once(
+    kept: Kept, caplog: pytest.LogCaptureFixture
+) -> None:
+    """One event per store says it; whose tokens they are does not show even so."""
+    for count in (1, 2):
+        async with kept.store() as store:
+            for account in (KEY, "another"):
+                await store.save(account, TOKEN)
+                assert await store.load(account) is not None
+        (*_, last) = messages = told(caplog, "store.unencrypted")
+        assert len(messages) == count
+        assert "tokens are readable; see encryption_key" in last
+        assert f"store='{type(store).__name__}'" in last
+    assert readable(await kept.everything()) == [b"s3cret"]
+    assert "s3cret" not in caplog.text
+
+
+@pytest.mark.asyncio
+async def test_the_whole_fleet_shares_what_is_encrypted(kept: Kept) -> None:
+    """Contract, stores: one login at the start and after a revocation, as without a key."""
+    async with kept.store(OLD) as one, kept.store([OLD]) as two, fleet(one, two) as scene:
+        await scene.storm()
+        await scene.revoked()
+        assert scene.login.count == 2
+        everything = await kept.everything()
+        assert not [name for name, value in everything.items() if b"token-" in value or b"127.0.0.1" in name + value]
+
+
+# -- keys ---------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(
+    "form",
+    [
+        lambda key: key,
+        lambda key: key.decode(),
+        lambda key: key + b"\n",
+        lambda key: [key],
+        lambda key: (key.decode(),),
+        lambda key: iter([key, UNKNOWN]),
+        lambda key: {key: 1},
+    ],
+    ids=["bytes", "str", "line", "list", "tuple", "iterator", "mapping"],
+)
+async def test_a_key_is_text_or_bytes_and_may_be_one_of_several(form: Callable[[bytes], Any], kept: Kept) -> None:
+    """Contract, stores: one or several Fernet keys."""
+    async with kept.store(form(OLD)) as store, kept.store(OLD) as plain:
+        await store.save("a", TOKEN)
+        assert (await plain.load("a")).value == TOKEN.value
+        assert (await store.load("a")).value == TOKEN.value
+        assert ", encrypted" in repr(store)
+
+
+@pytest.mark.asyncio
+async def test_keys_rotate_without_a_login(kept: Kept, caplog: pytest.LogCaptureFixture) -> None:
+    """What the old key wrote is read beside the new one, what is saved next needs the new one alone."""
+    async with kept.store(OLD) as old, kept.store([NEW, OLD]) as both, fleet(old) as scene:
+        token = await scene.owners[0].token()
+        async with fleet(both, endpoint=scene.api.endpoint, login=scene.login) as second:
+            assert (await second.owners[0].token()).value == token.value
+        assert scene.login.count == 1
+        await both.save(KEY, TOKEN)
+    async with kept.store([NEW]) as new, kept.store(OLD) as before:
+        found = await new.load(KEY)
+        assert (found.value, found.refresh_token) == (TOKEN.value, TOKEN.refresh_token)
+        assert told(caplog, "store.unreadable") == []
+        assert await before.load(KEY) is None
+        assert len(told(caplog, "store.unreadable")) == 1
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(
+    ("wrote", "reads", "problem"),
+    [
+        (UNKNOWN, OLD, "it is damaged, or encrypted with a key that is not among the encryption_key"),
+        (None, OLD, "it is not encrypted, and the store has an encryption_key"),
+        (UNKNOWN, None, "it is damaged, or encrypted and the store has no encryption_key"),
+    ],
+    ids=["another key", "no key", "a key"],
+)
+async def test_what_another_key_wrote_is_a_miss_and_is_replaced(
+    wrote: Any, reads: Any, problem: str, kept: Kept, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The fault table: one warning, one login, and from then on the entry can be read again; unencrypted ones are not trusted."""
+    async with kept.store(wrote) as before, kept.store(reads) as store, fleet(store, store) as scene:
+        await before.save(scene.account, TOKEN)
+        await scene.storm()
+        assert scene.login.count == 1
+        (warning,) = told(caplog, "store.unreadable")
+        assert f"an entry is left aside: {problem}" in warning
+        assert (await store.load(scene.account)).value in scene.api.tokens
+        await scene.revoked()
+        assert scene.login.count == 2
+        assert len(told(caplog, "store.unreadable")) == 1
+        assert told(caplog, "store.unavailable") == []
+
+
+@pytest.mark.parametrize("store", [FileStore, RedisStore])
+@pytest.mark.parametrize(
+    "key",
+    [
+        *("", b"", "s3cret", b"s3cret", "s3cret" * 20, OLD[:-1]),
+        *([], [b"s3cret"], [OLD, "s3cret"], [OLD, None], [None], 5, object(), True, [[OLD]], "ü" * 44, {5: OLD}),
+    ],
+    ids=lambda key: type(key).__name__,
+)
+def test_what_is_no_key_is_refused_at_once(store: Any, key: Any, tmp_path: Path) -> None:
+    """One clear sentence at construction that shows nothing of the key, and says how to make one."""
+    where = "redis://h" if store is RedisStore else tmp_path
+    with pytest.raises(
+        ConfigurationError, match=r"^encryption_key is one or several Fernet keys, newest first"
+    ) as caught:
+        store(where, encryption_key=key)
+    assert "Fernet.generate_key" in str(caught.value)
+    assert (caught.value.__cause__, caught.value.__context__) == (None, None)
+    assert "s3cret" not in repr(caught.value)
+    assert OLD[:8].decode() not in repr(caught.value)
+
+
+@pytest.mark.asyncio
+async def test_no_secret_leaves_a_store(kept: Kept, caplog: pytest.LogCaptureFixture) -> None:
+    """Neither its repr nor an event shows a key or a token, and it is neither pickled nor copied."""
+    async with kept.store([NEW, OLD]) as store:
+        await store.save(KEY, TOKEN)
+        shown = repr(store) + str(store) + caplog.text + repr(vars(store))
+        assert not [secret for secret in ("s3cret", OLD.decode(), NEW.decode(), ACCOUNT) if secret in shown]
+        for spread in (pickle.dumps, copy.copy, copy.deepcopy):
+            with pytest.raises(TypeError, match="holds a secret"):
+                spread(store)

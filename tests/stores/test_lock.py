@@ -1,0 +1,322 @@
+"""Whose turn it is: the lease that is kept, the news that is not missed, and what is given back in any case."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from contextvars import ContextVar
+from typing import Any
+
+import pytest
+
+from exterview_auth import StoreError, Token
+from exterview_auth._calls import LATE
+from exterview_auth.stores._codec import Found
+from exterview_auth.stores._lock import LEAVING, TICK, Turn
+from tests.kit.clock import now, passing, settle, virtual_time
+
+
+class Lock:
+    """A shared lock that does what a test says, and writes down what is asked of it."""
+
+    lease = 3.0
+
+    def __init__(self, **script: Any) -> None:
+        self.script = script
+        self.calls: list[str] = []
+        self.news = asyncio.Event()
+
+    async def _do(self, name: str, default: Any = None) -> Any:
+        self.calls.append(name)
+        await asyncio.sleep(0)
+        outcome = self.script.get(name, default)
+        if isinstance(outcome, list):
+            outcome = outcome.pop(0) if outcome else default
+        if isinstance(outcome, BaseException):
+            raise outcome
+        if outcome == "hang":
+            await asyncio.sleep(1e6)
+        return outcome
+
+    async def take(self) -> bool:
+        return bool(await self._do("take", True))
+
+    async def keep(self) -> bool:
+        return bool(await self._do("keep", True))
+
+    async def give_back(self) -> None:
+        await self._do("give_back")
+
+    async def look(self) -> Found:
+        return Found(None, b"")
+
+    async def save(self, token: Token) -> Token | None:
+        return None
+
+    async def listen(self) -> None:
+        await self._do("listen")
+
+    async def changed(self) -> None:
+        await self._do("changed")
+        await self.news.wait()
+        self.news.clear()
+
+    async def hang_up(self) -> None:
+        await self._do("hang_up")
+
+
+@virtual_time
+async def test_a_turn_that_is_taken_is_given_back() -> None:
+    """Rule 3 of the module: nothing else is asked of the store."""
+    lock = Lock()
+    async with Turn(lock) as turn:
+        assert await turn.take()
+    assert lock.calls == ["take", "give_back"]
+
+
+@virtual_time
+async def test_the_lease_is_kept_three_times_as_often_as_it_ends() -> None:
+    """Rule 1: and no more after the turn has been left."""
+    lock = Lock()
+    async with Turn(lock) as turn:
+        await turn.take()
+        await passing(10.5)
+    assert lock.calls.count("keep") == 10
+    await passing(10)
+    assert lock.calls.count("keep") == 10
+
+
+@virtual_time
+async def test_a_lease_that_is_lost_is_not_kept_any_more() -> None:
+    """Rule 1: it is another's by now."""
+    lock = Lock(keep=[True, False])
+    async with Turn(lock) as turn:
+        await turn.take()
+        await passing(20)
+    assert lock.calls.count("keep") == 2
+
+
+@virtual_time
+async def test_a_sick_store_is_asked_again_to_keep_the_lease() -> None:
+    """Rule 1: a store that comes back before the lease is over has lost nothing."""
+    lock = Lock(keep=[StoreError("down"), StoreError("down"), True, True])
+    async with Turn(lock) as turn:
+        await turn.take()
+        await passing(4.5)
+    assert lock.calls.count("keep") == 4
+
+
+@virtual_time
+async def test_the_first_news_begins_to_listen_and_does_not_wait() -> None:
+    """Rule 2: the caller looks once more after it listens, so that nothing falls between."""
+    lock = Lock(take=False)
+    async with Turn(lock) as turn:
+        assert not await turn.take()
+        await turn.news()
+        assert now() == 0
+    assert lock.calls == ["take", "listen", "hang_up"]
+
+
+@virtual_time
+async def test_the_lock_is_not_asked_for_again_before_there_is_news() -> None:
+    """At most six commands per revocation: asking twice in a row tells nothing."""
+    lock = Lock(take=[False, True])
+    async with Turn(lock) as turn:
+        assert not await turn.take()
+        await turn.news()
+        assert not await turn.take()
+        assert lock.calls.count("take") == 1
+        lock.news.set()
+        await turn.news()
+        assert await turn.take()
+    assert now() == 0
+
+
+@virtual_time
+async def test_without_news_a_tick_ends_the_wait() -> None:
+    """A holder may die, a message may be lost: never longer than a tick, and not all at the same moment."""
+    ends = set()
+    for _ in range(5):
+        lock = Lock(take=[False, False])
+        async with Turn(lock) as turn:
+            await turn.take()
+            await turn.news()
+            began = now()
+            await turn.news()
+            ends.add(now() - began)
+    assert all(TICK / 2 < end <= TICK for end in ends)
+    assert len(ends) == 5
+
+
+@virtual_time
+async def test_ticks_look_and_try_by_turns() -> None:
+    """One command a tick: a message that was lost is found by a look, a holder that died by an attempt."""
+    lock = Lock(take=False)
+    told = []
+    async with Turn(lock) as turn:
+        await turn.take()
+        await turn.news()
+        for _ in range(4):
+            told.append((await turn.news(), lock.calls.count("take")))
+            await turn.take()
+    assert told == [(True, 1), (False, 1), (True, 2), (False, 2)]
+    assert lock.calls.count("take") == 3
+
+
+@pytest.mark.asyncio
+async def test_who_stood_still_looks_before_it_tries() -> None:
+    """Lessons 29 and 34: the holder may have stood still with it, and is about to save."""
+    lock = Lock(take=False)
+    async with Turn(lock) as turn:
+        await turn.take()
+        await turn.news()
+        for _ in range(3):
+            waiting = asyncio.ensure_future(turn.news())
+            await asyncio.sleep(0.01)
+            time.sleep(TICK + 2 * LATE)  # noqa: ASYNC251 - stands still
+            assert await waiting
+            assert not await turn.take()
+    assert lock.calls.count("take") == 1
+
+
+@pytest.mark.parametrize("fault", [StoreError("down"), RuntimeError("odd")])
+def test_what_may_have_been_taken_is_given_back(fault: Exception) -> None:
+    """Rule 3: the answer was lost, the lock perhaps not."""
+
+    @virtual_time
+    async def run() -> None:
+        lock = Lock(take=fault)
+        with pytest.raises(type(fault)):
+            async with Turn(lock) as turn:
+                await turn.take()
+        assert lock.calls == ["take", "give_back"]
+
+    run()
+
+
+@virtual_time
+async def test_who_is_cancelled_while_it_takes_gives_back() -> None:
+    """Rule 3, lesson 30: nobody knows whether it was taken."""
+    lock = Lock(take="hang")
+
+    async def contend() -> None:
+        async with Turn(lock) as turn:
+            await turn.take()
+
+    contender = asyncio.ensure_future(contend())
+    await settle()
+    contender.cancel()
+    await asyncio.wait([contender])
+    assert contender.cancelled()
+    assert lock.calls == ["take", "give_back"]
+
+
+@virtual_time
+async def test_giving_back_ignores_the_callers_cancellation() -> None:
+    """Lesson 30: what was begun is finished."""
+    lock = Lock()
+    left = asyncio.Event()
+
+    async def give_back() -> None:
+        await asyncio.sleep(0.5)
+        left.set()
+
+    lock.give_back = give_back  # type: ignore[method-assign]  # a slow one
+
+    async def contend() -> None:
+        async with Turn(lock) as turn:
+            await turn.take()
+
+    contender = asyncio.ensure_future(contend())
+    await passing(0.2)
+    contender.cancel()
+    await asyncio.wait([contender])
+    assert left.is_set()
+
+
+@pytest.mark.parametrize("fault", [StoreError("down"), "hang"])
+def test_leaving_is_bounded_and_raises_nothing(fault: Any) -> None:
+    """Lesson 37: the lease ends by itself; what goes on in the store is nobody's error; it listens no more."""
+
+    @virtual_time
+    async def run() -> None:
+        lock = Lock(give_back=fault, take=[False, True])
+        async with Turn(lock) as turn:
+            await turn.take()
+            await turn.news()
+            lock.news.set()
+            await turn.news()
+            assert await turn.take()
+        assert now() <= 1.1
+        assert lock.calls[-1] == "hang_up" or fault == "hang"
+
+    run()
+
+
+@virtual_time
+async def test_nothing_of_the_callers_context_shows_in_its_lease() -> None:
+    """Lesson 43: the task that keeps it runs in a context of its own."""
+    variable: ContextVar[str] = ContextVar("variable", default="none")
+    seen: list[str] = []
+
+    class Looking(Lock):
+        async def keep(self) -> bool:
+            seen.append(variable.get())
+            return True
+
+    variable.set("a request's")
+    async with Turn(Looking()) as turn:
+        await turn.take()
+        await passing(1.5)
+    assert seen == ["none"]
+
+
+@virtual_time
+async def test_a_lease_that_cannot_be_kept_is_told_to_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    """Rule 18: what is wrong each time, and that it is lost."""
+    lock = Lock(keep=[StoreError("down"), True, False])
+    with caplog.at_level(logging.INFO, "exterview_auth"):
+        async with Turn(lock) as turn:
+            await turn.take()
+            await passing(10)
+    assert [each.levelno for each in caplog.records] == [logging.INFO, logging.INFO]
+    assert caplog.messages[0] == "store.lease_not_kept problem='down'"
+    assert caplog.messages[1].startswith("store.lease_lost hint=")
+
+
+@virtual_time
+async def test_a_turn_that_was_not_asked_for_gives_nothing_back() -> None:
+    """Rule 3: what was never taken is nobody's to give, and nothing was listened to."""
+    lock = Lock()
+    turn = Turn(lock)
+    before = turn.left
+    async with turn:
+        assert lock.calls == []
+    assert (before, turn.left, lock.calls) == (False, True, [])
+
+
+@virtual_time
+async def test_a_lease_that_is_kept_too_slowly_stops_nobody_from_hanging_up() -> None:
+    """Rule 3: a store that falls silent while the lease is kept does not keep a listener for ever."""
+
+    class Silent(Lock):
+        async def keep(self) -> bool:
+            self.calls.append("keep")
+            try:
+                await asyncio.sleep(1e6)
+            finally:
+                await asyncio.sleep(2 * LEAVING)  # lets its command come to an end
+            return True
+
+    lock = Silent()
+    turn = Turn(lock)
+    await turn.take()
+    await turn.news()
+    await passing(lock.lease / 3 + 0.1)
+    assert lock.calls[-1] == "keep"
+    with contextlib.suppress(TimeoutError):
+        await turn.leave()
+    await passing(3 * LEAVING)
+    assert lock.calls[-2:] == ["give_back", "hang_up"]

@@ -1,0 +1,796 @@
+"""What every store does, one suite for all; then what each does on its own."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import functools
+import gc
+import json
+import math
+import pickle
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager
+from contextvars import ContextVar
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+import pytest_asyncio
+from cryptography.fernet import Fernet
+from redis.asyncio import Redis
+
+from exterview_auth import ConfigurationError, FileStore, MemoryStore, RedisStore, Token, TokenStore
+from exterview_auth._cli._local_redis import LocalRedis
+from exterview_auth.stores._file.directory import Signature
+from exterview_auth.stores._file.lock import Watch
+from tests.kit.api import until
+from tests.kit.redis_clients import eventually
+
+KEY = Fernet.generate_key()
+
+
+class Place(NamedTuple):
+    """Where stores keep their tokens in one test."""
+
+    directory: Path
+    redis: str = ""
+
+
+Factory = Callable[..., AbstractAsyncContextManager[Any]]
+
+
+@contextlib.asynccontextmanager
+async def memory(_: Place) -> AsyncIterator[MemoryStore]:
+    """A `MemoryStore`."""
+    yield MemoryStore()
+
+
+def file(place: Place, **options: Any) -> FileStore:
+    """A `FileStore`."""
+    return FileStore(place.directory / "tokens", **options)
+
+
+def file_encrypted(place: Place, **options: Any) -> FileStore:
+    """One that encrypts."""
+    return file(place, encryption_key=KEY, **options)
+
+
+def redis(place: Place, **options: Any) -> RedisStore:
+    """A `RedisStore`."""
+    return RedisStore(place.redis, **options)
+
+
+def redis_encrypted(place: Place, **options: Any) -> RedisStore:
+    """One that encrypts."""
+    return redis(place, encryption_key=KEY, **options)
+
+
+SHARED: list[Callable[..., Any]] = [file, file_encrypted, redis, redis_encrypted]
+STORES: list[Factory] = [memory, *SHARED]
+ACCOUNTS = [
+    "https://h.example|user@example.com",
+    "a/b",
+    "../a",
+    "a",
+    "A",
+    "",
+    " ",
+    "ü\u2028",
+    "a\0b",
+    "x" * 500,
+    "*",
+    "a:b{c}",
+]
+
+
+def jwt_of(life: float) -> str:
+    """A JWT that says that it lives so long from now."""
+    now = time.time()
+    payload = base64.urlsafe_b64encode(json.dumps({"iat": now, "exp": now + life}).encode()).rstrip(b"=").decode()
+    return f"eyJhbGciOiJub25lIn0.{payload}.c2ln"
+
+
+def content(token: Token | None) -> tuple[str, str | None] | None:
+    """The token's texts."""
+    return None if token is None else (token.value, token.refresh_token)
+
+
+def made_in_place(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[..., Any]:
+    """A factory whose place is a directory of the test's own, or the Redis of all tests."""
+    needs_redis = request.param.__name__.startswith("redis")
+    place = Place(tmp_path, request.getfixturevalue("redis_url") if needs_redis else "")
+    return functools.partial(request.param, place)
+
+
+@pytest.fixture(params=STORES, ids=lambda factory: factory.__name__)
+def any_store(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[..., Any]:
+    """How to make each store in turn."""
+    return made_in_place(request, tmp_path)
+
+
+@pytest.fixture(params=SHARED, ids=lambda factory: factory.__name__)
+def shared_store(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[..., Any]:
+    """How to make each that processes share."""
+    return made_in_place(request, tmp_path)
+
+
+@pytest_asyncio.fixture
+async def store(any_store: Factory) -> AsyncIterator[TokenStore]:
+    """Each store in turn."""
+    async with any_store() as made:
+        yield made
+
+
+class Two(NamedTuple):
+    """Two stores in the same place, as two processes have them."""
+
+    one: Any
+    other: Any
+
+
+LEASE = 0.4
+
+
+@pytest_asyncio.fixture
+async def two(shared_store: Factory) -> AsyncIterator[Two]:
+    """Each shared store in turn, twice, with a short lease."""
+    async with shared_store(lease=LEASE) as one, shared_store(lease=LEASE) as other:
+        yield Two(one, other)
+
+
+# -- every store ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.asyncio
+async def test_a_store_is_a_token_store(store: TokenStore) -> None:
+    """The protocol is met by structure."""
+    assert isinstance(store, TokenStore)
+
+
+@pytest.mark.asyncio
+async def test_a_saved_token_is_loaded(store: TokenStore) -> None:
+    """Value and refresh token come back as they were, the life as what is left of it, counted from the saving."""
+    assert await store.load("a") is None
+    await store.save("a", Token("value", expires_in=3600, refresh_token='r é"\n'))
+    found = await store.load("a")
+    assert found is not None
+    assert content(found) == ("value", 'r é"\n')
+    assert found.expires_in is not None
+    assert 3590 < found.expires_in <= 3600
+    assert not found.counts_from_receipt
+
+
+@pytest.mark.asyncio
+async def test_an_unknown_life_stays_unknown(store: TokenStore) -> None:
+    """A token that lives until a 401 does so after the store too."""
+    await store.save("a", Token("value"))
+    found = await store.load("a")
+    assert content(found) == ("value", None)
+    assert found is not None
+    assert (found.expires_in, found.expires_at) == (None, None)
+
+
+@pytest.mark.asyncio
+async def test_what_is_left_outranks_what_a_jwt_says(store: TokenStore) -> None:
+    """A JWT saved with a minute left is not given a new hour by being read again."""
+    await store.save("a", Token(jwt_of(3600)).with_remaining(60))
+    found = await store.load("a")
+    assert found is not None
+    assert found.expires_in is not None
+    assert 50 < found.expires_in <= 60
+
+
+@pytest.mark.asyncio
+async def test_the_longest_token_and_life_are_kept(store: TokenStore) -> None:
+    """64 Ki characters and ten years are within every store's means."""
+    token = Token("x" * 65_536, expires_in=1e18, refresh_token="y" * 65_536)
+    await store.save("a", token)
+    found = await store.load("a")
+    assert content(found) == content(token)
+    assert found is not None
+    assert found.expires_in == pytest.approx(token.expires_in, rel=1e-6)
+
+
+@pytest.mark.asyncio
+async def test_a_save_replaces_what_was_there(store: TokenStore) -> None:
+    """Nothing of the token before shows through: neither its refresh token nor its life."""
+    await store.save("a", Token("old", expires_in=3600, refresh_token="r"))
+    await store.save("a", Token("new"))
+    found = await store.load("a")
+    assert content(found) == ("new", None)
+    assert found is not None
+    assert found.expires_in is None
+
+
+@pytest.mark.asyncio
+async def test_a_token_that_is_over_is_not_handed_out_as_good(store: TokenStore) -> None:
+    """A save of a token with no life left replaces what was there, and gives nothing, or what has no life left."""
+    await store.save("a", Token("old", expires_in=3600))
+    await store.save("a", Token("over").with_remaining(0))
+    found = await store.load("a")
+    assert found is None or (found.value == "over" and found.expires_in == 0)
+
+
+@pytest.mark.asyncio
+async def test_a_refresh_token_outlives_its_token(store: TokenStore) -> None:
+    """A refresh token must not be lost with the life of the token that it came with."""
+    await store.save("a", Token("over", refresh_token="r").with_remaining(0))
+    found = await store.load("a")
+    assert content(found) == ("over", "r")
+    assert found is not None
+    assert found.expires_in == 0
+
+
+@pytest.mark.asyncio
+async def test_a_deleted_token_is_gone(store: TokenStore) -> None:
+    """Deleting forgets the account's token alone, and is fine where there is none."""
+    await store.save("a", Token("one", refresh_token="r"))
+    await store.save("b", Token("two"))
+    await store.delete("a")
+    await store.delete("a")
+    assert await store.load("a") is None
+    assert content(await store.load("b")) == ("two", None)
+    await store.save("a", Token("three"))
+    assert content(await store.load("a")) == ("three", None)
+
+
+@pytest.mark.asyncio
+async def test_no_two_accounts_share_a_token(store: TokenStore) -> None:
+    """Accounts are told apart whatever characters their names have, by case too."""
+    for number, account in enumerate(ACCOUNTS):
+        await store.save(account, Token(f"token-{number}"))
+    for number, account in enumerate(ACCOUNTS):
+        assert content(await store.load(account)) == (f"token-{number}", None)
+
+
+@pytest.mark.asyncio
+async def test_a_store_shows_no_token(store: TokenStore) -> None:
+    """The repr of a store holds no token."""
+    await store.save("a", Token("s3cret-one", refresh_token="s3cret-two"))
+    assert type(store).__name__ in repr(store)
+    assert "s3cret" not in repr(store)
+
+
+@pytest.mark.asyncio
+async def test_a_lock_excludes(store: TokenStore) -> None:
+    """At most one holds an account's lock, and each who wants it gets it."""
+    holders, peak, served = 0, 0, 0
+
+    async def hold() -> None:
+        nonlocal holders, peak, served
+        async with store.lock("a"):
+            holders += 1
+            peak = max(peak, holders)
+            await asyncio.sleep(0.001)
+            holders -= 1
+            served += 1
+
+    await asyncio.wait_for(asyncio.gather(*(hold() for _ in range(5))), 10)
+    assert (peak, served) == (1, 5)
+
+
+@pytest.mark.asyncio
+async def test_locks_of_different_accounts_are_apart(store: TokenStore) -> None:
+    """One account's login holds up no other's, and a held lock does not hold up reading and saving."""
+    async with store.lock("a"), asyncio.timeout(5), store.lock("b"):
+        await store.save("a", Token("value"))
+        assert content(await store.load("a")) == ("value", None)
+        await store.delete("a")
+
+
+@pytest.mark.asyncio
+async def test_an_error_under_a_lock_frees_it(store: TokenStore) -> None:
+    """What is raised under the lock goes through, and the next holder gets it."""
+    with pytest.raises(ZeroDivisionError):
+        async with store.lock("a"):
+            raise ZeroDivisionError
+    async with asyncio.timeout(5), store.lock("a"):
+        pass
+
+
+@pytest.mark.asyncio
+async def test_cancelled_waiters_leave_the_lock_free_and_excluding(store: TokenStore) -> None:
+    """Lesson 8: after a hundred waiters were cancelled the lock still excludes, and is free at its end."""
+    held, inside = asyncio.Event(), list[str]()
+
+    async def hold(name: str) -> None:
+        async with store.lock("a"):
+            inside.append(name)
+            held.set()
+            await asyncio.Event().wait()
+
+    holder = asyncio.ensure_future(hold("holder"))
+    await asyncio.wait_for(held.wait(), 5)
+    waiters = [asyncio.ensure_future(hold("waiter")) for _ in range(100)]
+    await asyncio.sleep(0.01)
+    for waiter in waiters:
+        waiter.cancel()
+    await asyncio.wait(waiters)
+    assert all(waiter.cancelled() for waiter in waiters)
+    late = asyncio.ensure_future(hold("late"))
+    await asyncio.sleep(0.01)
+    assert inside == ["holder"]
+    holder.cancel()
+    await until(lambda: inside == ["holder", "late"])
+    late.cancel()
+    await asyncio.wait([holder, late])
+
+
+# -- every store that processes share ------------------------------------------------------------------------------------
+
+
+async def served(two: Two, known: str, times: list[float]) -> str:
+    """What a contender at the other store finds once there is something else than *known*, and when it was woken."""
+    async with two.other.turn("a") as turn:
+        while not await turn.take():
+            await turn.news()
+            times.append(time.perf_counter())
+            found = await two.other.load("a")
+            if found is not None and found.value != known:
+                return str(found.value)
+    return "its turn"
+
+
+@pytest.mark.asyncio
+async def test_what_one_saves_the_other_finds(two: Two) -> None:
+    """A token, its refresh token, and what is left of its life; its deletion too."""
+    await two.one.save("a", Token("value", expires_in=3600, refresh_token="r"))
+    found = await two.other.load("a")
+    assert content(found) == ("value", "r")
+    assert 3590 < found.expires_in <= 3600
+    await two.other.delete("a")
+    assert await two.one.load("a") is None
+
+
+@pytest.mark.asyncio
+async def test_without_a_lock_the_last_one_to_save_wins(two: Two) -> None:
+    """The protocol: a save replaces what was there, whoever had saved it."""
+    for store, value in ((two.one, "1"), (two.other, "2"), (two.one, "3")):
+        assert await store.save("a", Token(value)) is None
+        assert content(await two.other.load("a")) == (value, None)
+
+
+@pytest.mark.asyncio
+async def test_a_lock_excludes_the_other_process(two: Two) -> None:
+    """At most one holds it; it is kept for longer than its lease, and free at its end."""
+    async with two.one.lock("a"), two.other.turn("a") as turn:
+        assert not await turn.take()
+        await asyncio.sleep(2 * LEASE)
+        assert not await turn.take()
+    async with asyncio.timeout(5), two.other.lock("a"), two.one.turn("a") as turn:
+        assert not await turn.take()
+
+
+@pytest.mark.asyncio
+async def test_many_short_holders_in_a_row_are_not_one_frozen_holder(two: Two) -> None:
+    """Lesson 8: however long one waits behind others that come and go, the lock excludes."""
+    holders = overlaps = served = 0
+
+    async def hold(store: Any) -> None:
+        nonlocal holders, overlaps, served
+        for _ in range(8):
+            async with store.lock("a"):
+                holders += 1
+                overlaps += holders > 1
+                await asyncio.sleep(LEASE / 20)
+                holders -= 1
+                served += 1
+
+    await asyncio.wait_for(asyncio.gather(*(hold(store) for store in two for _ in range(8))), 40)
+    assert (overlaps, served) == (0, 128)
+
+
+@pytest.mark.asyncio
+async def test_who_waits_is_woken_by_a_save(two: Two) -> None:
+    """It learns of the new token at once, while the lock is still held, and not by a rare look."""
+    await two.one.save("a", Token("old"))
+    async with two.one.lock("a"):
+        times: list[float] = []
+        waiting = asyncio.ensure_future(served(two, "old", times))
+        await until(lambda: len(times) >= 1)
+        await asyncio.sleep(0.1)
+        saved = time.perf_counter()
+        await two.one.save("a", Token("new"))
+        assert await asyncio.wait_for(waiting, 5) == "new"
+        assert times[-1] - saved < 0.5
+
+
+@pytest.mark.asyncio
+async def test_who_waits_is_woken_where_nothing_was_saved(two: Two) -> None:
+    """A login that failed gives the lock back: the next one tries at once."""
+    await two.one.save("a", Token("old"))
+    async with two.one.lock("a"):
+        times: list[float] = []
+        waiting = asyncio.ensure_future(served(two, "old", times))
+        await until(lambda: len(times) >= 1)
+        await asyncio.sleep(0.1)
+        began = time.perf_counter()
+    assert await asyncio.wait_for(waiting, 5) == "its turn"
+    assert time.perf_counter() - began < 0.5
+
+
+@pytest.mark.asyncio
+async def test_a_save_between_the_attempt_and_the_listening_is_seen(two: Two) -> None:
+    """Whoever fails to take the lock looks once more before it waits: no change falls between."""
+    async with two.one.lock("a"), two.other.turn("a") as turn:
+        assert not await turn.take()
+        began = time.perf_counter()
+        await turn.news()
+        assert time.perf_counter() - began < 0.1
+
+
+@pytest.mark.asyncio
+async def test_many_wait_at_one_store_and_all_are_woken(two: Two) -> None:
+    """Owners of one process wait side by side; those of other accounts are not disturbed for ever."""
+    async with two.one.lock("a"), two.one.lock("b"):
+        calls: list[list[float]] = [[] for _ in range(20)]
+        waiting = [asyncio.ensure_future(served(two, "", times)) for times in calls]
+        await until(lambda: all(calls))
+        await two.one.save("a", Token("new"))
+        assert set(await asyncio.wait_for(asyncio.gather(*waiting), 10)) == {"new"}
+
+
+async def pause(turn: Any) -> None:
+    """The holder shows no sign of life any more, as a stopped process does not."""
+    turn._keeping.cancel()
+    await asyncio.wait([turn._keeping])
+
+
+@pytest.mark.parametrize("looked", [False, True])
+@pytest.mark.asyncio
+async def test_a_paused_holder_does_not_overwrite_a_newer_token(two: Two, *, looked: bool) -> None:
+    """Lesson 29: after its lease another has the lock; its late save changes nothing, and it is given the newer token."""
+    await two.one.save("a", Token("old"))
+    async with two.one.turn("a") as paused:
+        assert await paused.take()
+        if looked:
+            assert content((await paused.look()).token) == ("old", None)
+        await pause(paused)
+        async with asyncio.timeout(10), two.other.lock("a"):
+            await two.other.load("a")
+            assert await two.other.save("a", Token("newer", expires_in=60, refresh_token="r")) is None
+        # What somebody else in the paused process sees of it meanwhile is not the holder's look.
+        await two.one.load("a")
+        kept = await paused.save(Token("late"))
+        assert content(kept) == ("newer", "r")
+        assert kept is not None
+        assert kept.expires_in is not None
+        assert 50 < kept.expires_in <= 60
+        assert content(await two.one.load("a")) == ("newer", "r")
+
+
+@pytest.mark.asyncio
+async def test_a_save_under_the_protocols_lock_is_fenced_too(two: Two) -> None:
+    """The four methods alone give the same: load and save inside ``async with store.lock(...)``, and not beside it."""
+    async with two.one.lock("a"):
+        await two.one.load("a")
+        await pause(two.one._taken("a"))
+        async with asyncio.timeout(10), two.other.lock("a"):
+            assert await two.other.save("a", Token("newer")) is None
+        assert content(await two.one.save("a", Token("late"))) == ("newer", None)
+    assert await two.one.save("a", Token("later")) is None
+    assert content(await two.other.load("a")) == ("later", None)
+
+
+@pytest.mark.asyncio
+async def test_a_task_that_outlives_the_lock_is_not_under_it(two: Two) -> None:
+    """Lesson 42: what it saves later replaces what is there, as any save without a lock."""
+    go_on = asyncio.Event()
+
+    async def later() -> Any:
+        await go_on.wait()
+        return await two.one.save("a", Token("later"))
+
+    async with two.one.lock("a"):
+        await two.one.load("a")
+        task = asyncio.ensure_future(later())
+        await asyncio.sleep(0)
+    await two.other.save("a", Token("meanwhile"))
+    go_on.set()
+    assert await task is None
+    assert content(await two.other.load("a")) == ("later", None)
+
+
+@pytest.mark.asyncio
+async def test_a_store_is_closed_under_a_turn_and_used_again(two: Two) -> None:
+    """What a turn still has to give back opens a connection that the next closing ends."""
+    async with two.one.lock("a"):
+        await two.one.aclose()
+    await two.one.save("a", Token("x"))
+    await two.one.aclose()
+    async with asyncio.timeout(5), two.other.lock("a"):
+        assert content(await two.other.load("a")) == ("x", None)
+
+
+@pytest.mark.asyncio
+async def test_a_paused_holder_does_not_free_the_lock_of_the_next(two: Two) -> None:
+    """Lessons 30, 37: what is no longer its own it does not give back."""
+    async with two.one.turn("a") as paused:
+        assert await paused.take()
+        await pause(paused)
+        async with two.other.turn("a") as next_one:
+            await until_taken(next_one)
+            await paused.__aexit__(None, None, None)
+            async with two.one.turn("a") as late:
+                assert not await late.take()
+
+
+@pytest.mark.asyncio
+async def test_a_paused_holder_saves_where_nobody_else_has(two: Two) -> None:
+    """A rotated refresh token is not lost because its process slept; whoever has the turn now replaces it all the same."""
+    await two.one.save("a", Token("old"))
+    async with two.one.turn("a") as paused:
+        assert await paused.take()
+        await paused.look()
+        await pause(paused)
+        async with two.other.turn("a") as next_one:
+            await until_taken(next_one)
+            await two.other.load("a")
+            assert await paused.save(Token("late", refresh_token="rotated")) is None
+            assert content(await two.other.load("a")) == ("late", "rotated")
+            assert await two.other.save("a", Token("newest")) is None
+        assert content(await paused.save(Token("later"))) == ("newest", None)
+    assert content(await two.one.load("a")) == ("newest", None)
+
+
+@pytest.mark.asyncio
+async def test_a_holder_saves_more_than_once(two: Two) -> None:
+    """What it has saved itself is not another's."""
+    async with two.one.lock("a"):
+        await two.one.load("a")
+        for value in ("1", "2"):
+            assert await two.one.save("a", Token(value)) is None
+    assert content(await two.other.load("a")) == ("2", None)
+
+
+@pytest.mark.asyncio
+async def test_an_entry_that_vanished_is_no_newer_one(two: Two) -> None:
+    """A store that was emptied under the lock takes the holder's token."""
+    await two.one.save("a", Token("old"))
+    async with two.one.lock("a"):
+        await two.one.load("a")
+        await two.other.delete("a")
+        assert await two.one.save("a", Token("new")) is None
+    assert content(await two.other.load("a")) == ("new", None)
+
+
+async def until_taken(turn: Any) -> None:
+    """Wait for the turn."""
+    async with asyncio.timeout(10):
+        while not await turn.take():
+            await turn.news()
+
+
+@pytest.mark.parametrize("lease", [0, -1, "5", None, True, math.nan, math.inf, 1e9])
+def test_a_lease_is_a_number_of_seconds(tmp_path: Path, lease: Any) -> None:
+    """What no lease can be is a `ConfigurationError`, of either store."""
+    for make in (lambda: FileStore(tmp_path, lease=lease), lambda: RedisStore("redis://127.0.0.1:1/0", lease=lease)):
+        with pytest.raises(ConfigurationError, match=r"^lease is a number of seconds from 0\.1 to 3600"):
+            make()
+
+
+@pytest.mark.asyncio
+async def test_shared_stores_are_not_pickled(two: Two) -> None:
+    """They may hold keys."""
+    with pytest.raises(TypeError, match=r"Store holds a secret"):
+        pickle.dumps(two.one)
+
+
+# -- the store in memory -------------------------------------------------------------------------------------------------
+
+
+class Clock:
+    """Stands still until a test moves it."""
+
+    now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.mark.asyncio
+async def test_memory_counts_on_the_injected_clock() -> None:
+    """What is left shrinks with the clock, and at its end the token is gone, and its place with it."""
+    clock = Clock()
+    store = MemoryStore(timer=clock)
+    await store.save("a", Token("value", expires_in=60))
+    for clock.now, left in ((1000.0, 60), (1045.0, 15), (1059.5, 0.5)):
+        found = await store.load("a")
+        assert found is not None
+        assert found.expires_in == left
+    clock.now = 1060
+    assert await store.load("a") is None
+    assert len(store) == 0
+
+
+@pytest.mark.asyncio
+async def test_memory_keeps_a_refresh_token_beyond_expiry() -> None:
+    """A token with a refresh token stays, with no life left; one of unknown life stays too."""
+    clock = Clock()
+    store = MemoryStore(timer=clock)
+    await store.save("a", Token("value", expires_in=60, refresh_token="r"))
+    await store.save("b", Token("value"))
+    clock.now += 1e9
+    found = await store.load("a")
+    assert content(found) == ("value", "r")
+    assert found is not None
+    assert found.expires_in == 0
+    assert content(await store.load("b")) == ("value", None)
+
+
+@pytest.mark.asyncio
+async def test_memory_is_bounded_and_drops_the_least_recently_used() -> None:
+    """Both reading and saving are use."""
+    store = MemoryStore(3)
+    for account in "abc":
+        await store.save(account, Token(account))
+    await store.load("a")
+    await store.save("b", Token("b2"))
+    await store.save("d", Token("d"))
+    assert len(store) == 3
+    assert [content(await store.load(account)) for account in "abcd"] == [("a", None), ("b2", None), None, ("d", None)]
+    assert repr(store) == "MemoryStore(maxsize=3, accounts=3)"
+
+
+@pytest.mark.parametrize("maxsize", [0, -1, 1.5, None, True, "5"])
+def test_memory_needs_a_size(maxsize: Any) -> None:
+    """A size that holds nothing, or is no number, is a `ConfigurationError`."""
+    with pytest.raises(ConfigurationError, match=r"^maxsize is the number of accounts"):
+        MemoryStore(maxsize)
+    assert MemoryStore(1)._entries.maxsize == 1
+
+
+def test_memory_is_not_pickled() -> None:
+    """A store holds secrets."""
+    with pytest.raises(TypeError, match=r"^MemoryStore holds a secret"):
+        pickle.dumps(MemoryStore())
+
+
+def test_memorys_locks_belong_to_their_loop() -> None:
+    """Rule 20: a lock that an ended loop held is not in the way of the next loop, and nothing of the old loop is kept."""
+    store = MemoryStore()
+
+    async def hold_and_wait() -> None:
+        async def hold() -> None:
+            async with store.lock("a"):
+                await asyncio.Event().wait()
+
+        tasks = [asyncio.ensure_future(hold()) for _ in range(2)]
+        await asyncio.sleep(0)
+        assert len(store._locks) == 1
+        assert not any(task.done() for task in tasks)
+
+    for _ in range(3):
+        asyncio.run(asyncio.wait_for(hold_and_wait(), 5))
+        gc.collect()
+        assert len(store._locks) == 0
+
+
+@pytest.mark.asyncio
+async def test_memorys_locks_go_with_their_last_holder() -> None:
+    """A thousand accounts that were locked once leave no lock behind."""
+    store = MemoryStore()
+    for number in range(1000):
+        async with store.lock(str(number)):
+            pass
+    gc.collect()
+    assert len(store._locks[asyncio.get_running_loop()]) == 0
+
+
+def test_who_looked_away_begins_to_watch_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lessons 29, 34: a holder is frozen only if it was seen to be; who was frozen itself has not seen it."""
+    now = 100.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    watch, one, other = Watch(), Signature(1, 1), Signature(1, 2)
+    told = []
+    for now, signature in ((100.0, one), (102.0, one), (105.0, one), (120.0, one), (121.0, one), (122.0, other)):  # noqa: B007 - the clock
+        told.append(watch.seconds(signature))
+    assert told == [0, 2, 5, 0, 1, 0]
+
+
+@pytest.mark.asyncio
+async def test_a_paused_holder_saves_again_where_nobody_else_has(two: Two) -> None:
+    """What it saved itself is nothing newer: only another's token stays in its place."""
+    async with two.one.turn("a") as turn:
+        assert await turn.take()
+        assert await turn.save(Token("first")) is None
+        await pause(turn)
+        async with two.other.turn("a") as next_one:
+            await until_taken(next_one)
+            assert await turn.save(Token("second")) is None
+            assert content(await two.other.load("a")) == ("second", None)
+            assert content((await next_one.look()).token) == ("second", None)
+            assert await next_one.save(Token("third")) is None
+            assert content(await turn.save(Token("fourth"))) == ("third", None)
+
+
+@pytest.mark.asyncio
+async def test_one_connection_listens_for_all_who_wait(redis_url: str) -> None:
+    """And listens to no more than they wait for; it ends with the last of them."""
+    async with RedisStore(redis_url) as store, Redis.from_url(redis_url) as client:
+
+        async def listening(connections: int, channels: int) -> bool:
+            found = [one for one in await client.client_list() if one["sub"] != "0"]
+            return (len(found), len(await client.pubsub_channels())) == (connections, channels)
+
+        async with store.turn("a") as one, store.turn("a") as two:
+            async with store.turn("b") as other:
+                for turn in (one, two, other):
+                    assert await turn.news()
+                assert await listening(1, 2)
+            await eventually(partial(listening, 1, 1))
+            assert store._entries.clients.here().news.subscriber() is one._lock._listening[0]  # type: ignore[attr-defined]
+        await eventually(partial(listening, 0, 0))
+
+
+def test_a_file_store_shows_its_directory(tmp_path: Path) -> None:
+    """And whether it encrypts."""
+    place = tmp_path / "tokens"
+    assert repr(FileStore(place)) == f"FileStore({str(place)!r})"
+    assert repr(FileStore(place, encryption_key=KEY)) == f"FileStore({str(place)!r}, encrypted)"
+
+
+@pytest.mark.asyncio
+async def test_who_listens_ends_without_a_word_when_redis_does(
+    own_redis: LocalRedis, caplog: pytest.LogCaptureFixture
+) -> None:
+    """No lost exception, whoever waits is woken, and the next one listens anew."""
+    async with RedisStore(own_redis.url) as store:
+        async with store.turn("a") as turn:
+            assert await turn.news()
+            subscriber, ear = turn._lock._listening  # type: ignore[attr-defined]
+            await own_redis.restart()
+            await asyncio.wait_for(ear.heard(), 5)
+            assert subscriber.ended
+        async with store.turn("a") as turn:
+            assert await turn.news()
+            subscriber, _ = turn._lock._listening  # type: ignore[attr-defined]
+            assert not subscriber.ended
+        assert subscriber.ended
+    gc.collect()
+    assert caplog.messages == []
+
+
+@pytest.mark.asyncio
+async def test_nothing_of_a_callers_context_shows_where_redis_is_listened_to(redis_url: str) -> None:
+    """Lesson 43: the task that listens runs in a context of its own."""
+    variable: ContextVar[str] = ContextVar("variable", default="none")
+    seen: list[str] = []
+    variable.set("a request's")
+    async with RedisStore(redis_url) as store, Redis.from_url(redis_url) as client, store.turn("a") as turn:
+        await turn.news()
+        subscriber, _ = turn._lock._listening  # type: ignore[attr-defined]
+        subscriber._take_in = lambda _message: seen.append(variable.get())
+        for _ in range(2):  # what takes the first one in was chosen before
+            await client.publish(store._keys("a").news, "saved")
+        await until(lambda: bool(seen))
+    assert set(seen) == {"none"}
+
+
+@pytest.mark.asyncio
+async def test_who_loads_under_the_protocols_lock_saves_where_nobody_else_has(two: Two) -> None:
+    """A pause that nobody has used costs nothing: what was loaded under the lock is still what is there."""
+    await two.one.save("a", Token("old"))
+    async with two.one.lock("a"):
+        assert content(await two.one.load("a")) == ("old", None)
+        await pause(two.one._taken("a"))
+        async with two.other.turn("a") as next_one:
+            await until_taken(next_one)
+            assert await two.one.save("a", Token("new")) is None
+            assert content(await two.other.load("a")) == ("new", None)
+
+
+@pytest.mark.asyncio
+async def test_under_two_locks_both_are_held(two: Two) -> None:
+    """Lesson 29: what is saved under an outer lock is fenced inside an inner one too, and after it."""
+    async with two.one.lock("a"):
+        outer = two.one._taken("a")
+        async with two.one.lock("b"):
+            assert two.one._taken("a") is outer is not None
+            assert two.one._taken("b") is not None
+        assert (two.one._taken("a"), two.one._taken("b")) == (outer, None)
+    assert two.one._taken("a") is None
