@@ -17,7 +17,7 @@ UNWANTED = (
     "authlib",
     "redis",
     "cryptography",
-    "exterview_auth.sandbox",
+    "exterview_auth.emulator",
     "exterview_auth._cli",
     "typer",
     "rich",

@@ -17,7 +17,7 @@ PRODUCTION = "https://api.exterview.ai/graphql"
 """The production endpoint."""
 
 SANDBOX = "https://sandbox-api.exterview.ai/graphql"
-"""The platform's own sandbox endpoint (`exterview_auth.sandbox.Sandbox` is the embedded one)."""
+"""Exterview's own sandbox, its test environment on the internet."""
 
 _EXAMPLES = {"token_endpoint": "https://login.example.com/oauth/token"}
 

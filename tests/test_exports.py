@@ -55,7 +55,7 @@ LOADED_ON_FIRST_USE = [
     "cachetools",
     "cryptography",
     "exterview_auth._cli",
-    "exterview_auth.sandbox",
+    "exterview_auth.emulator",
     "filelock",
     "graphql",
     "httpx",
@@ -122,7 +122,7 @@ def test_the_endpoints_are_the_documented_ones() -> None:
 
 
 def test_importing_loads_nothing_that_is_needed_later() -> None:
-    """Neither the import nor `dir` loads authlib, the stores' libraries, the sandbox, the command or telemetry."""
+    """Neither the import nor `dir` loads authlib, the stores' libraries, the emulator, the command or telemetry."""
     assert fresh("import exterview_auth; dir(exterview_auth)") == []
 
 
@@ -145,7 +145,7 @@ def test_a_cache_loads_its_library_alone(name: str) -> None:
 def test_a_star_import_gives_every_name() -> None:
     """``from exterview_auth import *`` works, and gives what ``__all__`` says."""
     program = f"from exterview_auth import *\nassert set({EXPORTS!r}) <= set(globals())"
-    assert "exterview_auth.sandbox" not in fresh(program)
+    assert "exterview_auth.emulator" not in fresh(program)
 
 
 def test_the_version_is_the_distributions() -> None:

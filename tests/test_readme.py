@@ -1,4 +1,4 @@
-"""Every block of the README is run: the programs against the sandbox, the commands as they stand."""
+"""Every block of the README is run: the programs against the emulator, the commands as they stand."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from sybil import Document
 from sybil.parsers.abstract.lexers import LexerCollection
 from sybil.parsers.markdown.lexers import FencedCodeBlockLexer
 
-from exterview_auth.sandbox import Sandbox
+from exterview_auth.emulator import Emulator
 
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
@@ -41,15 +41,15 @@ def search_path() -> str:
     return f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
 
 
-def environment(sandbox: Sandbox) -> dict[str, str]:
-    """The variables that the sandbox's command prints."""
+def environment(emulator: Emulator) -> dict[str, str]:
+    """The variables that the emulator's command prints."""
     return {
         **os.environ,
         "PATH": search_path(),
-        "EXTERVIEW_ENDPOINT": sandbox.endpoint,
-        "EXTERVIEW_API_KEY": sandbox.api_key,
-        "EXTERVIEW_EMAIL": sandbox.email,
-        "EXTERVIEW_PASSWORD": sandbox.password,
+        "EXTERVIEW_ENDPOINT": emulator.endpoint,
+        "EXTERVIEW_API_KEY": emulator.api_key,
+        "EXTERVIEW_EMAIL": emulator.email,
+        "EXTERVIEW_PASSWORD": emulator.password,
     }
 
 
@@ -64,8 +64,8 @@ async def completed(*command: str, **options: Any) -> tuple[int | None, str, str
 @pytest.mark.asyncio
 async def test_the_shortest_program_runs_as_it_stands() -> None:
     """The README: with the variables set, it prints what came back."""
-    async with Sandbox() as sandbox:
-        code, out, error = await completed(sys.executable, "-c", PROGRAM, env=environment(sandbox))
+    async with Emulator() as emulator:
+        code, out, error = await completed(sys.executable, "-c", PROGRAM, env=environment(emulator))
         assert (code, error) == (0, "")
         assert re.fullmatch(r"\d+ interviews\n", out)
 
@@ -119,11 +119,11 @@ async def test_the_demo_prints_what_the_readme_shows() -> None:
 
 @pytest.mark.asyncio
 async def test_the_other_commands_do_what_the_readme_says(tmp_path: Path) -> None:
-    """The README: what the sandbox prints is exported, and with it the check passes; the header is printed alone."""
+    """The README: what the emulator prints is exported, and with it the check passes; the header is printed alone."""
     serve, _, check = COMMANDS
     on_any_port = serve.replace("--port 8023", "--port 0") + "\nkill $!"
-    async with Sandbox() as sandbox:
-        environ = environment(sandbox)
+    async with Emulator() as emulator:
+        environ = environment(emulator)
         code, out, error = await completed("sh", "-c", check, env=environ)
         assert (code, error) == (0, "")
         assert "Authorization: Bearer " in out

@@ -10,14 +10,14 @@ from ._complain import complain
 from ._exit_code import ExitCode
 
 _EXTRA = ("typer", "rich", "graphql")
-"""What the extra ``sandbox`` brings."""
+"""What the extra ``emulator`` brings."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command with *arguments* (the process's own by default) and return its exit code."""
     missing = [name for name in _EXTRA if find_spec(name) is None]
     if missing:
-        complain(f"the command needs {' and '.join(missing)}; run: pip install 'exterview-auth[sandbox]'")
+        complain(f"the command needs {' and '.join(missing)}; run: pip install 'exterview-auth[emulator]'")
         return ExitCode.WRONG_USE
     try:
         from ._app import run  # noqa: PLC0415 - needs the extra

@@ -82,7 +82,7 @@ def demo(
     """
     See a storm of requests survive a revoked token.
 
-    Sends them at once to the embedded sandbox, revokes every token in mid-flight, and shows what happened.
+    Sends them at once to the embedded emulator, revokes every token in mid-flight, and shows what happened.
     Several processes share one account: by a redis-server that is started for them, or by a directory.
     Exits with 1 where any request failed.
     """
@@ -116,15 +116,15 @@ def token(
 
 
 @app.command()
-def sandbox(port: Annotated[int, typer.Option(help="0 takes any free one.")] = 0) -> int:
+def emulator(port: Annotated[int, typer.Option(help="0 takes any free one.")] = 0) -> int:
     """
-    Serve the embedded sandbox until Ctrl-C.
+    Serve the embedded emulator until Ctrl-C.
 
     Prints, one to a line and ready for `export`, the environment that the other commands need for it.
     """
-    from ._serve_sandbox import run_sandbox  # noqa: PLC0415 - each command loads what it needs
+    from ._serve_emulator import run_emulator  # noqa: PLC0415 - each command loads what it needs
 
-    return run_sandbox(port)
+    return run_emulator(port)
 
 
 def _usage_sentence(error: Exception) -> str:

@@ -52,9 +52,9 @@ def only_sentence(text: str) -> str:
         (["check", "--timeout", "1e30"], "--timeout is a positive number of seconds, at most 1000000000, not 1e+30"),
         (["token", "--timeout", "soon"], "--timeout"),
         (["token", "--json"], "no such option: --json"),
-        (["sandbox", "--port", "70000"], "--port is a number from 0 (any free port) to 65535, not 70000"),
-        (["sandbox", "--port", "-1"], "--port is a number from 0 (any free port) to 65535, not -1"),
-        (["sandbox", "--port", "http"], "--port"),
+        (["emulator", "--port", "70000"], "--port is a number from 0 (any free port) to 65535, not 70000"),
+        (["emulator", "--port", "-1"], "--port is a number from 0 (any free port) to 65535, not -1"),
+        (["emulator", "--port", "http"], "--port"),
     ],
 )
 def test_a_wrong_command_line_exits_2_with_one_sentence(
@@ -122,7 +122,7 @@ def test_a_wrong_environment_exits_2_and_names_the_variable(
 
 
 @pytest.mark.parametrize("option", ["--help", "-h"])
-@pytest.mark.parametrize("command", [[], ["demo"], ["check"], ["token"], ["sandbox"]])
+@pytest.mark.parametrize("command", [[], ["demo"], ["check"], ["token"], ["emulator"]])
 def test_help_is_plain_and_exits_0(option: str, command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     """Every command has its help, without boxes and control codes."""
     assert main([*command, option]) == 0
@@ -157,7 +157,7 @@ def test_without_the_extra_it_says_what_to_install(
     assert main(["demo", "--requests", "1"]) == 2
     printed = capsys.readouterr()
     assert printed.out == ""
-    assert f"the command needs {module}; run: pip install 'exterview-auth[sandbox]'" in only_sentence(printed.err)
+    assert f"the command needs {module}; run: pip install 'exterview-auth[emulator]'" in only_sentence(printed.err)
 
 
 def _raising(error: BaseException) -> Callable[..., int]:

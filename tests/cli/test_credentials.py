@@ -1,4 +1,4 @@
-"""`check` and `token`, against the sandbox and against servers that are none."""
+"""`check` and `token`, against the emulator and against servers that are none."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import pytest
 from aiohttp import web
 
 from exterview_auth._cli import main
-from exterview_auth.sandbox import Sandbox
+from exterview_auth.emulator import Emulator
 
 T = TypeVar("T")
 Answer = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
@@ -46,23 +46,23 @@ def elsewhere() -> Iterator[Elsewhere]:
 
 
 @pytest.fixture
-def sandbox(elsewhere: Elsewhere, monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
-    """A running sandbox, and the environment that leads to it."""
+def emulator(elsewhere: Elsewhere, monkeypatch: pytest.MonkeyPatch) -> Iterator[Emulator]:
+    """A running emulator, and the environment that leads to it."""
     for name in [name for name in os.environ if name.startswith("EXTERVIEW_")]:
         monkeypatch.delenv(name)
-    sandbox = Sandbox()
-    elsewhere.run(sandbox.start())
-    monkeypatch.setenv("EXTERVIEW_ENDPOINT", sandbox.endpoint)
-    monkeypatch.setenv("EXTERVIEW_API_KEY", sandbox.api_key)
-    monkeypatch.setenv("EXTERVIEW_EMAIL", sandbox.email)
-    monkeypatch.setenv("EXTERVIEW_PASSWORD", sandbox.password)
-    yield sandbox
-    elsewhere.run(sandbox.stop())
+    emulator = Emulator()
+    elsewhere.run(emulator.start())
+    monkeypatch.setenv("EXTERVIEW_ENDPOINT", emulator.endpoint)
+    monkeypatch.setenv("EXTERVIEW_API_KEY", emulator.api_key)
+    monkeypatch.setenv("EXTERVIEW_EMAIL", emulator.email)
+    monkeypatch.setenv("EXTERVIEW_PASSWORD", emulator.password)
+    yield emulator
+    elsewhere.run(emulator.stop())
 
 
 @pytest.fixture
 def server(
-    elsewhere: Elsewhere, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+    elsewhere: Elsewhere, emulator: Emulator, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Callable[[Answer], None]]:
     """Puts a server of one's own in the API's place; the bearer token is a fixed one."""
     runners: list[web.ServerRunner] = []
@@ -103,40 +103,40 @@ def sentence_of(capsys: pytest.CaptureFixture[str]) -> str:
 # -- what works -----------------------------------------------------------------------------------------------------
 
 
-def test_check_proves_the_credentials(sandbox: Sandbox, capsys: pytest.CaptureFixture[str]) -> None:
+def test_check_proves_the_credentials(emulator: Emulator, capsys: pytest.CaptureFixture[str]) -> None:
     """One line: the endpoint, where the token comes from, how long it lives; never the token."""
     assert main(["check"]) == 0
     printed = capsys.readouterr()
     assert printed.err == ""
     assert printed.out.count("\n") == 1
-    assert sandbox.endpoint in printed.out
+    assert emulator.endpoint in printed.out
     assert "EXTERVIEW_PASSWORD" in printed.out
     assert "60 min" in printed.out
-    assert sandbox.api_key not in printed.out
-    assert sandbox.password not in printed.out
+    assert emulator.api_key not in printed.out
+    assert emulator.password not in printed.out
 
 
-def test_check_in_json(sandbox: Sandbox, capsys: pytest.CaptureFixture[str]) -> None:
+def test_check_in_json(emulator: Emulator, capsys: pytest.CaptureFixture[str]) -> None:
     """One line that programs can read."""
     assert main(["check", "--json"]) == 0
     answer = json.loads(capsys.readouterr().out)
     assert answer["ok"] is True
-    assert answer["endpoint"] == sandbox.endpoint
+    assert answer["endpoint"] == emulator.endpoint
     assert answer["token_lifetime"] == 3600.0
 
 
-def test_check_tells_a_short_life_in_seconds(sandbox: Sandbox, capsys: pytest.CaptureFixture[str]) -> None:
+def test_check_tells_a_short_life_in_seconds(emulator: Emulator, capsys: pytest.CaptureFixture[str]) -> None:
     """Minutes would say nothing."""
-    sandbox.token_lifetime = 90.0
+    emulator.token_lifetime = 90.0
     assert main(["check"]) == 0
     assert "the token lives 90 s" in capsys.readouterr().out
 
 
 def test_check_with_a_fixed_token(
-    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    emulator: Emulator, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """An opaque token does not say how long it lives, and check does not make it up."""
-    fixed_token(monkeypatch, sandbox.issue_token())
+    fixed_token(monkeypatch, emulator.issue_token())
     assert main(["check"]) == 0
     printed = capsys.readouterr().out
     assert "EXTERVIEW_BEARER_TOKEN" in printed
@@ -144,7 +144,7 @@ def test_check_with_a_fixed_token(
     assert os.environ["EXTERVIEW_BEARER_TOKEN"] not in printed
 
 
-def test_token_prints_the_token_alone(sandbox: Sandbox, capsys: pytest.CaptureFixture[str]) -> None:
+def test_token_prints_the_token_alone(emulator: Emulator, capsys: pytest.CaptureFixture[str]) -> None:
     """So that `TOKEN=$(exterview-auth token)` works."""
     assert main(["token"]) == 0
     printed = capsys.readouterr()
@@ -154,7 +154,7 @@ def test_token_prints_the_token_alone(sandbox: Sandbox, capsys: pytest.CaptureFi
 
 
 def test_token_as_a_header(
-    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    emulator: Emulator, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """So that `curl -H "$(exterview-auth token --header)"` works."""
     fixed_token(monkeypatch, "fixed-token-4711")
@@ -167,7 +167,7 @@ def test_token_as_a_header(
 
 @pytest.mark.parametrize("command", ["check", "token"])
 def test_a_wrong_password_is_told_from_a_wrong_key(
-    command: str, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    command: str, emulator: Emulator, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The sentence names the variables to correct, and only these."""
     monkeypatch.setenv("EXTERVIEW_PASSWORD", "wrong-password-4711")
@@ -175,7 +175,7 @@ def test_a_wrong_password_is_told_from_a_wrong_key(
     told = sentence_of(capsys)
     assert "EXTERVIEW_PASSWORD" in told
     assert "EXTERVIEW_API_KEY" not in told
-    monkeypatch.setenv("EXTERVIEW_PASSWORD", sandbox.password)
+    monkeypatch.setenv("EXTERVIEW_PASSWORD", emulator.password)
     monkeypatch.setenv("EXTERVIEW_API_KEY", "wrong-key-4711")
     assert main([command]) == 1
     told = sentence_of(capsys)
@@ -189,12 +189,12 @@ def test_a_wrong_password_is_told_from_a_wrong_key(
 def test_with_a_fixed_token_the_refused_header_is_named(
     variable: str,
     header: str,
-    sandbox: Sandbox,
+    emulator: Emulator,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """401 is explained by what the API says about it."""
-    fixed_token(monkeypatch, sandbox.issue_token())
+    fixed_token(monkeypatch, emulator.issue_token())
     monkeypatch.setenv(variable, "dead-4711")
     assert main(["check"]) == 1
     told = sentence_of(capsys)
@@ -203,7 +203,7 @@ def test_with_a_fixed_token_the_refused_header_is_named(
 
 
 def test_an_expired_token_is_told_to_be_one(
-    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    emulator: Emulator, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The time is the token's own, in UTC; nothing else of it is printed."""
     claims = base64.urlsafe_b64encode(b'{"exp": 1735787045, "sub": "somebody"}').decode().rstrip("=")
@@ -217,7 +217,7 @@ def test_an_expired_token_is_told_to_be_one(
 
 def test_a_login_whose_key_got_lost(
     server: Callable[[Answer], None],
-    sandbox: Sandbox,
+    emulator: Emulator,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -227,8 +227,8 @@ def test_a_login_whose_key_got_lost(
         return web.json_response({"error": "The x-api-key header is missing"}, status=400)
 
     server(answer)
-    monkeypatch.setenv("EXTERVIEW_EMAIL", sandbox.email)
-    monkeypatch.setenv("EXTERVIEW_PASSWORD", sandbox.password)
+    monkeypatch.setenv("EXTERVIEW_EMAIL", emulator.email)
+    monkeypatch.setenv("EXTERVIEW_PASSWORD", emulator.password)
     assert main(["check"]) == 1
     told = sentence_of(capsys)
     assert "the header x-api-key did not arrive" in told
@@ -236,10 +236,10 @@ def test_a_login_whose_key_got_lost(
 
 
 def test_a_key_without_permission(
-    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    emulator: Emulator, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """403 is for the organization's administrator."""
-    monkeypatch.setenv("EXTERVIEW_API_KEY", sandbox.restricted_api_key)
+    monkeypatch.setenv("EXTERVIEW_API_KEY", emulator.restricted_api_key)
     assert main(["check"]) == 1
     told = sentence_of(capsys)
     assert "403" in told
@@ -248,19 +248,19 @@ def test_a_key_without_permission(
 
 
 def test_a_failure_in_json_goes_to_both(
-    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    emulator: Emulator, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The line of JSON says what the sentence says."""
     monkeypatch.setenv("EXTERVIEW_API_KEY", "wrong-key-4711")
     assert main(["check", "--json"]) == 1
     printed = capsys.readouterr()
     answer = json.loads(printed.out)
-    assert (answer["ok"], answer["endpoint"], answer["error"]) == (False, sandbox.endpoint, "CredentialsRejectedError")
+    assert (answer["ok"], answer["endpoint"], answer["error"]) == (False, emulator.endpoint, "CredentialsRejectedError")
     assert f"{answer['message']}; {answer['hint']}" in printed.err
 
 
 def test_a_wrong_configuration_in_json_exits_2(
-    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    emulator: Emulator, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """It has no endpoint yet, and says what to set."""
     monkeypatch.delenv("EXTERVIEW_API_KEY")
@@ -275,7 +275,7 @@ def test_a_wrong_configuration_in_json_exits_2(
 
 @pytest.mark.parametrize("command", ["check", "token"])
 def test_a_closed_port(
-    command: str, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    command: str, emulator: Emulator, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The login is tried again within the timeout, then the sentence names the endpoint's variable."""
     with socket.create_server(("127.0.0.1", 0)) as closed:
@@ -286,7 +286,7 @@ def test_a_closed_port(
 
 
 def test_a_closed_port_with_a_fixed_token(
-    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    emulator: Emulator, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """No login is needed, and the request itself finds nobody."""
     with socket.create_server(("127.0.0.1", 0)) as closed:
@@ -301,7 +301,7 @@ def test_a_closed_port_with_a_fixed_token(
 def test_a_server_that_speaks_garbage(
     credentials: str,
     elsewhere: Elsewhere,
-    sandbox: Sandbox,
+    emulator: Emulator,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:

@@ -1,4 +1,4 @@
-"""`exterview-auth sandbox`: a process that others talk to, until a signal ends it."""
+"""`exterview-auth emulator`: a process that others talk to, until a signal ends it."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def interruptible() -> Iterator[None]:
 def running(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], dict[str, str]]]:
     """The process, and the environment that it printed."""
     process = subprocess.Popen(
-        [*COMMAND, "sandbox", *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [*COMMAND, "emulator", *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
     with process:
         try:
@@ -70,7 +70,7 @@ def test_it_serves_on_the_port_that_was_asked_for(capsys: pytest.CaptureFixture[
         port = free.getsockname()[1]
     terminator = threading.Thread(target=_terminate_once_it_listens, args=(port,))
     terminator.start()
-    assert main(["sandbox", "--port", str(port)]) == 0
+    assert main(["emulator", "--port", str(port)]) == 0
     terminator.join()
     assert f"EXTERVIEW_ENDPOINT=http://127.0.0.1:{port}/graphql\n" in capsys.readouterr().out
     assert signal.getsignal(signal.SIGTERM) == before
@@ -90,7 +90,7 @@ def test_a_taken_port_is_wrong_use(capsys: pytest.CaptureFixture[str]) -> None:
     """Exit code 2, and what to do about it."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        assert main(["sandbox", "--port", str(port)]) == 2
+        assert main(["emulator", "--port", str(port)]) == 2
     printed = capsys.readouterr()
     assert printed.out == ""
     assert printed.err.startswith(f"exterview-auth: port {port} on 127.0.0.1 is taken; ")
@@ -111,8 +111,8 @@ def test_on_a_terminal_it_says_how_to_end_it(
 
         def __exit__(self, *_error: object) -> None: ...
 
-    monkeypatch.setattr("exterview_auth._cli._serve_sandbox._stopped_by_signals", StoppedAtOnce)
-    assert main(["sandbox"]) == 0
+    monkeypatch.setattr("exterview_auth._cli._serve_emulator._stopped_by_signals", StoppedAtOnce)
+    assert main(["emulator"]) == 0
     printed = capsys.readouterr()
     assert "Ctrl-C" in printed.err
     assert [line.partition("=")[0] for line in printed.out.splitlines()] == VARIABLES

@@ -13,7 +13,7 @@ import pytest
 import pytest_asyncio
 from graphql import GraphQLError
 
-from exterview_auth.sandbox import Sandbox, _app, _documents, _graphql
+from exterview_auth.emulator import Emulator, _app, _documents, _graphql
 
 LOGIN = "mutation Login($email: String!, $password: String!) { login(email: $email, password: $password) { token expiresIn } }"
 
@@ -21,33 +21,33 @@ Ask = Callable[..., Coroutine[Any, Any, tuple[int, Any]]]
 
 
 @pytest_asyncio.fixture
-async def sandbox() -> AsyncIterator[Sandbox]:
-    async with Sandbox() as sandbox:
-        yield sandbox
+async def emulator() -> AsyncIterator[Emulator]:
+    async with Emulator() as emulator:
+        yield emulator
 
 
 @pytest_asyncio.fixture
-async def http(sandbox: Sandbox) -> AsyncIterator[aiohttp.ClientSession]:
-    headers = {"x-api-key": sandbox.api_key, "Authorization": f"Bearer {sandbox.issue_token()}"}
+async def http(emulator: Emulator) -> AsyncIterator[aiohttp.ClientSession]:
+    headers = {"x-api-key": emulator.api_key, "Authorization": f"Bearer {emulator.issue_token()}"}
     async with aiohttp.ClientSession(headers=headers) as session:
         yield session
 
 
 @pytest_asyncio.fixture
-async def ask(sandbox: Sandbox, http: aiohttp.ClientSession) -> Ask:
+async def ask(emulator: Emulator, http: aiohttp.ClientSession) -> Ask:
     async def ask(query: str, variables: dict[str, Any] | None = None, **more: Any) -> tuple[int, Any]:
         body = {"query": query, "variables": variables, **more}
-        async with http.post(sandbox.endpoint, json=body) as response:
+        async with http.post(emulator.endpoint, json=body) as response:
             return response.status, await response.json()
 
     return ask
 
 
-async def without_bearer(sandbox: Sandbox, content: Any) -> tuple[int, Any]:
-    headers = {"x-api-key": sandbox.api_key}
+async def without_bearer(emulator: Emulator, content: Any) -> tuple[int, Any]:
+    headers = {"x-api-key": emulator.api_key}
     async with (
         aiohttp.ClientSession(headers=headers) as http,
-        http.post(sandbox.endpoint, json=content) as response,
+        http.post(emulator.endpoint, json=content) as response,
     ):
         return response.status, await response.json()
 
@@ -99,12 +99,12 @@ async def test_pages_cover_all_candidates_once(ask: Ask) -> None:
 
 
 @pytest.mark.asyncio
-async def test_filters_narrow_the_candidates_down(sandbox: Sandbox, ask: Ask) -> None:
+async def test_filters_narrow_the_candidates_down(emulator: Emulator, ask: Ask) -> None:
     """Organization, job, status and search text each select, and together they select both."""
     _, answer = await ask(CANDIDATES, {"input": {}})
     some = answer["data"]["getCandidates"]["candidate"][0]
     job, status, skill = some["jobId"], some["status"], some["skillsFound"][0]
-    both = {"organizationId": sandbox.organization_id, "jobId": job, "status": status.lower(), "search": skill.upper()}
+    both = {"organizationId": emulator.organization_id, "jobId": job, "status": status.lower(), "search": skill.upper()}
     _, answer = await ask(CANDIDATES, {"input": {**both, "pageSize": 100}})
     found = answer["data"]["getCandidates"]["candidate"]
     assert some in found
@@ -129,11 +129,11 @@ async def test_impossible_pages_are_errors(ask: Ask, page: dict[str, Any]) -> No
 
 
 @pytest.mark.asyncio
-async def test_the_organization_can_be_looked_around_in(sandbox: Sandbox, ask: Ask) -> None:
+async def test_the_organization_can_be_looked_around_in(emulator: Emulator, ask: Ask) -> None:
     """Jobs, interviewers and the organization tell the ids that the other operations take."""
     _, answer = await ask("{ jobs { id title skills } interviewers { id name } organization { id name } }")
-    assert tuple(job["id"] for job in answer["data"]["jobs"]) == sandbox.job_ids
-    assert answer["data"]["organization"]["id"] == sandbox.organization_id
+    assert tuple(job["id"] for job in answer["data"]["jobs"]) == emulator.job_ids
+    assert answer["data"]["organization"]["id"] == emulator.organization_id
     assert len(answer["data"]["interviewers"]) == 6
 
 
@@ -209,63 +209,65 @@ async def test_impossible_assignments_are_errors(ask: Ask, wrong: dict[str, str]
 
 
 @pytest.mark.asyncio
-async def test_a_login_needs_no_bearer_and_counts(sandbox: Sandbox) -> None:
+async def test_a_login_needs_no_bearer_and_counts(emulator: Emulator) -> None:
     """The login mutation passes with the API key alone, however the document is written, and other operations do not."""
-    variables = {"email": sandbox.email.upper(), "password": sandbox.password}
-    status, answer = await without_bearer(sandbox, {"query": LOGIN, "variables": variables})
+    variables = {"email": emulator.email.upper(), "password": emulator.password}
+    status, answer = await without_bearer(emulator, {"query": LOGIN, "variables": variables})
     assert (status, answer["data"]["login"]["expiresIn"]) == (200, 3600)
     spread = (
         "query Other { jobs { id } } fragment L on Mutation { __typename ... on Mutation { login(email: $email, password: $password)"
         " { tokenType user { name } } } } mutation Go($email: String!, $password: String!) { ...L }"
     )
     content = {"query": spread, "variables": variables, "operationName": "Go"}
-    status, answer = await without_bearer(sandbox, content)
+    status, answer = await without_bearer(emulator, content)
     assert (status, answer["data"]["login"]["tokenType"]) == (200, "Bearer")
-    assert (await without_bearer(sandbox, {**content, "operationName": "Other"}))[0] == 400
-    assert (await without_bearer(sandbox, {"query": "query { __typename }"}))[0] == 400
-    assert (await without_bearer(sandbox, {"query": "mutation { __typename }"}))[0] == 400
-    assert sandbox.stats().logins == 2
+    assert (await without_bearer(emulator, {**content, "operationName": "Other"}))[0] == 400
+    assert (await without_bearer(emulator, {"query": "query { __typename }"}))[0] == 400
+    assert (await without_bearer(emulator, {"query": "mutation { __typename }"}))[0] == 400
+    assert emulator.stats().logins == 2
 
 
 @pytest.mark.asyncio
-async def test_a_login_with_a_dead_bearer_passes(sandbox: Sandbox, ask: Ask) -> None:
+async def test_a_login_with_a_dead_bearer_passes(emulator: Emulator, ask: Ask) -> None:
     """A stale token beside the login does not keep anybody out."""
-    sandbox.revoke()
-    status, answer = await ask(LOGIN, {"email": sandbox.email, "password": sandbox.password})
+    emulator.revoke()
+    status, answer = await ask(LOGIN, {"email": emulator.email, "password": emulator.password})
     assert (status, list(answer)) == (200, ["data"])
 
 
 @pytest.mark.asyncio
 @pytest.mark.parametrize(("email", "password"), [("someone@else.example", None), (None, "wrong"), (None, "wröng")])
-async def test_wrong_credentials_are_a_graphql_error(sandbox: Sandbox, email: str | None, password: str | None) -> None:
+async def test_wrong_credentials_are_a_graphql_error(
+    emulator: Emulator, email: str | None, password: str | None
+) -> None:
     """Status 200 with `UNAUTHENTICATED`, which does not tell what was wrong."""
-    variables = {"email": email or sandbox.email, "password": password or sandbox.password}
-    status, answer = await without_bearer(sandbox, {"query": LOGIN, "variables": variables})
+    variables = {"email": email or emulator.email, "password": password or emulator.password}
+    status, answer = await without_bearer(emulator, {"query": LOGIN, "variables": variables})
     assert (status, answer["data"], code(answer)) == (200, None, "UNAUTHENTICATED")
     assert answer["errors"][0]["message"] == "Invalid email or password"
-    assert (sandbox.stats().logins, sandbox.stats().logins_refused) == (1, 1)
+    assert (emulator.stats().logins, emulator.stats().logins_refused) == (1, 1)
 
 
 @pytest.mark.asyncio
-async def test_a_login_beside_other_fields_is_refused(sandbox: Sandbox, ask: Ask) -> None:
+async def test_a_login_beside_other_fields_is_refused(emulator: Emulator, ask: Ask) -> None:
     """What passes without a token must not carry anything else along, nor slip past the login's counter."""
     both = 'mutation { login(email: "a", password: "b") { token } assignInterviewer(input: {candidateId: "c", interviewerId: "i", dateAndTime: "2025-01-01"}) { message } }'
-    assert (await without_bearer(sandbox, {"query": both}))[0] == 400
+    assert (await without_bearer(emulator, {"query": both}))[0] == 400
     status, answer = await ask(both)
     assert (status, answer["errors"][0]["message"]) == (
         200,
         "login is sent on its own, without other fields beside it",
     )
-    assert sandbox.stats().logins == 0
+    assert emulator.stats().logins == 0
 
 
 @pytest.mark.asyncio
-async def test_a_restricted_key_may_log_in(sandbox: Sandbox) -> None:
+async def test_a_restricted_key_may_log_in(emulator: Emulator) -> None:
     """Only what comes after the login is answered 403."""
-    variables = {"email": sandbox.email, "password": sandbox.password}
+    variables = {"email": emulator.email, "password": emulator.password}
     async with (
-        aiohttp.ClientSession(headers={"x-api-key": sandbox.restricted_api_key}) as http,
-        http.post(sandbox.endpoint, json={"query": LOGIN, "variables": variables}) as response,
+        aiohttp.ClientSession(headers={"x-api-key": emulator.restricted_api_key}) as http,
+        http.post(emulator.endpoint, json={"query": LOGIN, "variables": variables}) as response,
     ):
         assert (response.status, "errors" in await response.json()) == (200, False)
 
@@ -326,28 +328,28 @@ def test_an_engine_that_runs_out_of_stack_is_contained(monkeypatch: pytest.Monke
     ],
 )
 async def test_malformed_requests_are_answered_400(
-    sandbox: Sandbox, http: aiohttp.ClientSession, content: Any, error: str
+    emulator: Emulator, http: aiohttp.ClientSession, content: Any, error: str
 ) -> None:
     """A body that is no GraphQL request is answered 400, with the API's error body."""
-    async with http.post(sandbox.endpoint, json=content) as response:
+    async with http.post(emulator.endpoint, json=content) as response:
         assert (response.status, await response.json()) == (400, {"error": error})
 
 
 @pytest.mark.asyncio
 @pytest.mark.parametrize("body", [b"", b"{", b"\xff\xfe\xff", b"[" * 100_000])
 async def test_bodies_that_are_no_json_are_answered_400(
-    sandbox: Sandbox, http: aiohttp.ClientSession, body: bytes
+    emulator: Emulator, http: aiohttp.ClientSession, body: bytes
 ) -> None:
     """Broken, undecodable and absurd JSON gets one answer."""
-    async with http.post(sandbox.endpoint, data=body, headers={"Content-Type": "application/json"}) as response:
+    async with http.post(emulator.endpoint, data=body, headers={"Content-Type": "application/json"}) as response:
         assert (response.status, await response.json()) == (400, {"error": "The body is not valid JSON"})
 
 
 @pytest.mark.asyncio
-async def test_an_unreadable_encoding_is_answered_400(sandbox: Sandbox, http: aiohttp.ClientSession) -> None:
+async def test_an_unreadable_encoding_is_answered_400(emulator: Emulator, http: aiohttp.ClientSession) -> None:
     """A body that does not have the encoding that it names cannot be read."""
     headers = {"Content-Type": "application/json", "Content-Encoding": "gzip"}
-    async with http.post(sandbox.endpoint, data=b"no gzip", headers=headers) as response:
+    async with http.post(emulator.endpoint, data=b"no gzip", headers=headers) as response:
         assert (response.status, await response.json()) == (400, {"error": "The body cannot be read"})
 
 
@@ -361,12 +363,12 @@ async def test_a_body_beyond_the_limit_is_answered_413(monkeypatch: pytest.Monke
 
     monkeypatch.setattr(_app, "MAX_BODY", 20_000)
     too_large = (413, {"error": "The body is larger than 20000 bytes"})
-    async with Sandbox() as sandbox:
-        headers = {"x-api-key": sandbox.api_key, "Content-Type": "application/json"}
+    async with Emulator() as emulator:
+        headers = {"x-api-key": emulator.api_key, "Content-Type": "application/json"}
         for body in (chunks(), b" " * 20_001):
             async with (
                 aiohttp.ClientSession(headers=headers) as http,
-                http.post(sandbox.endpoint, data=body) as response,
+                http.post(emulator.endpoint, data=body) as response,
             ):
                 assert (response.status, await response.json()) == too_large
 
@@ -399,12 +401,12 @@ async def some_candidate(ask: Ask) -> str:
 
 
 @pytest.mark.asyncio
-async def test_an_uploaded_file_arrives_byte_by_byte(sandbox: Sandbox, http: aiohttp.ClientSession, ask: Ask) -> None:
+async def test_an_uploaded_file_arrives_byte_by_byte(emulator: Emulator, http: aiohttp.ClientSession, ask: Ask) -> None:
     """The answer to a multipart request carries name, type, size and digest of exactly what was sent."""
     candidate, content = await some_candidate(ask), bytes(range(256)) * 4000
     operations = {"query": UPLOAD, "variables": {"id": candidate, "file": None}}
     data = form(operations, {"cv": ["variables.file"]}, cv=content)
-    async with http.post(sandbox.endpoint, data=data) as response:
+    async with http.post(emulator.endpoint, data=data) as response:
         answer = await response.json()
     assert answer["data"]["uploadResume"] == {
         "candidateId": candidate,
@@ -416,11 +418,11 @@ async def test_an_uploaded_file_arrives_byte_by_byte(sandbox: Sandbox, http: aio
 
 
 @pytest.mark.asyncio
-async def test_files_are_placed_inside_lists(sandbox: Sandbox, http: aiohttp.ClientSession) -> None:
+async def test_files_are_placed_inside_lists(emulator: Emulator, http: aiohttp.ClientSession) -> None:
     """A path of the map may lead through lists; unused variables are fine."""
     operations = {"query": "query { __typename }", "variables": {"files": [None, None]}}
     data = form(operations, {"a": ["variables.files.0", "variables.files.1"]}, a=b"x")
-    async with http.post(sandbox.endpoint, data=data) as response:
+    async with http.post(emulator.endpoint, data=data) as response:
         assert await response.json() == {"data": {"__typename": "Query"}}
 
 
@@ -458,19 +460,19 @@ QUERY = {"query": "{__typename}", "variables": {"file": None, "text": "t", "list
     ],
 )
 async def test_malformed_multipart_requests_are_answered_400(
-    sandbox: Sandbox, http: aiohttp.ClientSession, data: aiohttp.FormData, error: str
+    emulator: Emulator, http: aiohttp.ClientSession, data: aiohttp.FormData, error: str
 ) -> None:
     """Each way to break the multipart request specification is told apart."""
-    async with http.post(sandbox.endpoint, data=data) as response:
+    async with http.post(emulator.endpoint, data=data) as response:
         assert (response.status, await response.json()) == (400, {"error": error})
 
 
 @pytest.mark.asyncio
 async def test_an_upload_with_a_dead_token_is_refused_before_it_is_read(
-    sandbox: Sandbox, http: aiohttp.ClientSession
+    emulator: Emulator, http: aiohttp.ClientSession
 ) -> None:
     """The 401 comes although the body is no multipart form at all."""
-    sandbox.revoke()
+    emulator.revoke()
     headers = {"Content-Type": "multipart/form-data; boundary=x"}
-    async with http.post(sandbox.endpoint, data=b"nothing", headers=headers) as response:
+    async with http.post(emulator.endpoint, data=b"nothing", headers=headers) as response:
         assert response.status == 401

@@ -10,101 +10,101 @@ import pytest
 import pytest_asyncio
 from multidict import CIMultiDict
 
-from exterview_auth.sandbox import Sandbox
+from exterview_auth.emulator import Emulator
 
 SMOKE = b'{"query": "query { __typename }"}'
 
 
 @pytest_asyncio.fixture
-async def sandbox() -> AsyncIterator[Sandbox]:
-    async with Sandbox() as sandbox:
-        yield sandbox
+async def emulator() -> AsyncIterator[Emulator]:
+    async with Emulator() as emulator:
+        yield emulator
 
 
-def good(sandbox: Sandbox) -> CIMultiDict[str]:
+def good(emulator: Emulator) -> CIMultiDict[str]:
     return CIMultiDict(
         {
-            "x-api-key": sandbox.api_key,
-            "Authorization": f"Bearer {sandbox.issue_token()}",
+            "x-api-key": emulator.api_key,
+            "Authorization": f"Bearer {emulator.issue_token()}",
             "Content-Type": "application/json",
         }
     )
 
 
-async def send(sandbox: Sandbox, headers: CIMultiDict[str], body: Any = SMOKE, **options: Any) -> tuple[int, Any]:
+async def send(emulator: Emulator, headers: CIMultiDict[str], body: Any = SMOKE, **options: Any) -> tuple[int, Any]:
     async with (
         aiohttp.ClientSession(skip_auto_headers=["Content-Type"]) as http,
         http.request(
-            options.get("method", "POST"), options.get("url", sandbox.endpoint), data=body, headers=headers
+            options.get("method", "POST"), options.get("url", emulator.endpoint), data=body, headers=headers
         ) as response,
     ):
         return response.status, await response.json()
 
 
 @pytest.mark.asyncio
-async def test_all_three_headers_open_the_door(sandbox: Sandbox) -> None:
+async def test_all_three_headers_open_the_door(emulator: Emulator) -> None:
     """The documented smoke test gets the documented answer."""
-    assert await send(sandbox, good(sandbox)) == (200, {"data": {"__typename": "Query"}})
+    assert await send(emulator, good(emulator)) == (200, {"data": {"__typename": "Query"}})
 
 
 @pytest.mark.asyncio
 @pytest.mark.parametrize("name", ["x-api-key", "Authorization", "Content-Type"])
 @pytest.mark.parametrize("method", ["POST", "GET"])
-async def test_each_missing_header_is_answered_400(sandbox: Sandbox, name: str, method: str) -> None:
+async def test_each_missing_header_is_answered_400(emulator: Emulator, name: str, method: str) -> None:
     """A request without one of the three headers is answered 400 with an error that names it."""
-    headers = good(sandbox)
+    headers = good(emulator)
     del headers[name]
-    status, answer = await send(sandbox, headers, method=method)
+    status, answer = await send(emulator, headers, method=method)
     assert (status, answer["error"].lower()) == (400, f"the {name.lower()} header is missing")
 
 
 @pytest.mark.asyncio
 @pytest.mark.parametrize("name", ["x-api-key", "Authorization", "Content-Type"])
-async def test_an_empty_header_is_a_missing_one(sandbox: Sandbox, name: str) -> None:
+async def test_an_empty_header_is_a_missing_one(emulator: Emulator, name: str) -> None:
     """Blanks are no value."""
-    headers = good(sandbox)
+    headers = good(emulator)
     headers[name] = " "
-    status, answer = await send(sandbox, headers)
+    status, answer = await send(emulator, headers)
     assert (status, "is missing" in answer["error"]) == (400, True)
 
 
 @pytest.mark.asyncio
 @pytest.mark.parametrize("name", ["x-api-key", "Authorization"])
-async def test_a_doubled_header_is_answered_400(sandbox: Sandbox, name: str) -> None:
+async def test_a_doubled_header_is_answered_400(emulator: Emulator, name: str) -> None:
     """Two values for one credential are ambiguous."""
-    headers = good(sandbox)
+    headers = good(emulator)
     headers.add(name, headers[name])
-    status, answer = await send(sandbox, headers)
+    status, answer = await send(emulator, headers)
     assert (status, "more than once" in answer["error"]) == (400, True)
 
 
 @pytest.mark.asyncio
 @pytest.mark.parametrize("kind", ["text/plain", "application/octet-stream", "application/x-www-form-urlencoded"])
-async def test_other_content_types_are_answered_400(sandbox: Sandbox, kind: str) -> None:
+async def test_other_content_types_are_answered_400(emulator: Emulator, kind: str) -> None:
     """Only JSON and multipart forms are documented."""
-    headers = good(sandbox)
+    headers = good(emulator)
     headers["Content-Type"] = kind
-    assert await send(sandbox, headers) == (
+    assert await send(emulator, headers) == (
         400,
         {"error": "The Content-Type must be application/json or multipart/form-data"},
     )
 
 
 @pytest.mark.asyncio
-async def test_parameters_and_case_of_the_content_type_do_not_matter(sandbox: Sandbox) -> None:
+async def test_parameters_and_case_of_the_content_type_do_not_matter(emulator: Emulator) -> None:
     """A charset beside the media type is fine."""
-    headers = good(sandbox)
+    headers = good(emulator)
     headers["Content-Type"] = "Application/JSON; charset=utf-8"
-    assert (await send(sandbox, headers))[0] == 200
+    assert (await send(emulator, headers))[0] == 200
 
 
 @pytest.mark.asyncio
 @pytest.mark.parametrize("value", ["Basic YTpi", "Bearer", "Bearer  ", "token"])
-async def test_another_scheme_is_the_wrong_format(sandbox: Sandbox, value: str) -> None:
+async def test_another_scheme_is_the_wrong_format(emulator: Emulator, value: str) -> None:
     """An Authorization that is no bearer token is answered 400."""
-    headers = good(sandbox)
+    headers = good(emulator)
     headers["Authorization"] = value
-    assert await send(sandbox, headers) == (400, {"error": "The Authorization header must read 'Bearer TOKEN'"})
+    assert await send(emulator, headers) == (400, {"error": "The Authorization header must read 'Bearer TOKEN'"})
 
 
 @pytest.mark.asyncio
@@ -116,47 +116,47 @@ async def test_another_scheme_is_the_wrong_format(sandbox: Sandbox, value: str) 
         ("Authorization", "Bearer wrong", "Invalid bearer token"),
     ],
 )
-async def test_wrong_credentials_are_answered_401(sandbox: Sandbox, name: str, value: str, error: str) -> None:
+async def test_wrong_credentials_are_answered_401(emulator: Emulator, name: str, value: str, error: str) -> None:
     """An unknown key or token is answered 401, whatever it is made of."""
-    headers = good(sandbox)
+    headers = good(emulator)
     headers[name] = value
-    assert await send(sandbox, headers) == (401, {"error": error})
+    assert await send(emulator, headers) == (401, {"error": error})
 
 
 @pytest.mark.asyncio
-async def test_the_scheme_is_read_in_any_case(sandbox: Sandbox) -> None:
+async def test_the_scheme_is_read_in_any_case(emulator: Emulator) -> None:
     """Authentication schemes are case-insensitive (RFC 9110, section 11.1)."""
-    headers = good(sandbox)
+    headers = good(emulator)
     headers["Authorization"] = headers["Authorization"].replace("Bearer", "bearer")
-    assert (await send(sandbox, headers))[0] == 200
+    assert (await send(emulator, headers))[0] == 200
 
 
 @pytest.mark.asyncio
-async def test_a_restricted_key_may_do_nothing(sandbox: Sandbox) -> None:
+async def test_a_restricted_key_may_do_nothing(emulator: Emulator) -> None:
     """A key without permission is answered 403 for each operation, and 401 with a wrong token."""
-    headers = good(sandbox)
-    headers["x-api-key"] = sandbox.restricted_api_key
-    assert await send(sandbox, headers) == (403, {"error": "This API key lacks the permission for this operation"})
+    headers = good(emulator)
+    headers["x-api-key"] = emulator.restricted_api_key
+    assert await send(emulator, headers) == (403, {"error": "This API key lacks the permission for this operation"})
     headers["Authorization"] = "Bearer wrong"
-    assert (await send(sandbox, headers))[0] == 401
+    assert (await send(emulator, headers))[0] == 401
 
 
 @pytest.mark.asyncio
-async def test_other_methods_are_answered_405_behind_the_guard(sandbox: Sandbox) -> None:
+async def test_other_methods_are_answered_405_behind_the_guard(emulator: Emulator) -> None:
     """GraphQL and uploads take POST only, and say so to those who may ask."""
     for path in ("/graphql", "/ats/candidates/bulk-upload"):
-        url = sandbox.endpoint.replace("/graphql", path)
-        status, answer = await send(sandbox, good(sandbox), method="PUT", url=url)
+        url = emulator.endpoint.replace("/graphql", path)
+        status, answer = await send(emulator, good(emulator), method="PUT", url=url)
         assert (status, answer) == (405, {"error": f"{path} takes POST only"})
-    assert sandbox.stats().statuses == {405: 2}
+    assert emulator.stats().statuses == {405: 2}
 
 
 @pytest.mark.asyncio
-async def test_the_body_is_judged_after_the_token(sandbox: Sandbox) -> None:
+async def test_the_body_is_judged_after_the_token(emulator: Emulator) -> None:
     """A malformed body is answered 400 to those who may ask, and 401 to those who may not."""
-    headers = good(sandbox)
-    assert await send(sandbox, headers, b"{") == (400, {"error": "The body is not valid JSON"})
+    headers = good(emulator)
+    assert await send(emulator, headers, b"{") == (400, {"error": "The body is not valid JSON"})
     headers["Authorization"] = "Bearer wrong"
-    assert (await send(sandbox, headers, b"{"))[0] == 401
+    assert (await send(emulator, headers, b"{"))[0] == 401
     del headers["Authorization"]
-    assert await send(sandbox, headers, b"{") == (400, {"error": "The Authorization header is missing"})
+    assert await send(emulator, headers, b"{") == (400, {"error": "The Authorization header is missing"})

@@ -10,16 +10,16 @@ import aiohttp
 import pytest
 import pytest_asyncio
 
-from exterview_auth.sandbox import Sandbox, _accounts, _refresh_tokens
-from exterview_auth.sandbox._accounts import Accounts
-from exterview_auth.sandbox._answers import Refusal
-from exterview_auth.sandbox._refresh_tokens import RefreshTokens
+from exterview_auth.emulator import Emulator, _accounts, _refresh_tokens
+from exterview_auth.emulator._accounts import Accounts
+from exterview_auth.emulator._answers import Refusal
+from exterview_auth.emulator._refresh_tokens import RefreshTokens
 
 
 @pytest_asyncio.fixture
-async def sandbox() -> AsyncIterator[Sandbox]:
-    async with Sandbox() as sandbox:
-        yield sandbox
+async def emulator() -> AsyncIterator[Emulator]:
+    async with Emulator() as emulator:
+        yield emulator
 
 
 @pytest_asyncio.fixture
@@ -28,85 +28,85 @@ async def http() -> AsyncIterator[aiohttp.ClientSession]:
         yield session
 
 
-def client(sandbox: Sandbox) -> dict[str, str]:
-    return {"client_id": sandbox.client_id, "client_secret": sandbox.client_secret}
+def client(emulator: Emulator) -> dict[str, str]:
+    return {"client_id": emulator.client_id, "client_secret": emulator.client_secret}
 
 
-def user(sandbox: Sandbox) -> dict[str, str]:
-    return {"grant_type": "password", "username": sandbox.email, "password": sandbox.password}
+def user(emulator: Emulator) -> dict[str, str]:
+    return {"grant_type": "password", "username": emulator.email, "password": emulator.password}
 
 
-async def ask(sandbox: Sandbox, http: aiohttp.ClientSession, form: Any, **options: Any) -> tuple[int, Any, Any]:
-    async with http.post(sandbox.token_endpoint, data=form, **options) as response:
+async def ask(emulator: Emulator, http: aiohttp.ClientSession, form: Any, **options: Any) -> tuple[int, Any, Any]:
+    async with http.post(emulator.token_endpoint, data=form, **options) as response:
         return response.status, await response.json(), response.headers
 
 
-async def serves(sandbox: Sandbox, http: aiohttp.ClientSession, token: str) -> bool:
-    headers = {"x-api-key": sandbox.api_key, "Authorization": f"Bearer {token}"}
-    async with http.post(sandbox.endpoint, json={"query": "{__typename}"}, headers=headers) as response:
+async def serves(emulator: Emulator, http: aiohttp.ClientSession, token: str) -> bool:
+    headers = {"x-api-key": emulator.api_key, "Authorization": f"Bearer {token}"}
+    async with http.post(emulator.endpoint, json={"query": "{__typename}"}, headers=headers) as response:
         return response.status == 200
 
 
 @pytest.mark.asyncio
 async def test_client_credentials_give_a_token_without_a_refresh_token(
-    sandbox: Sandbox, http: aiohttp.ClientSession
+    emulator: Emulator, http: aiohttp.ClientSession
 ) -> None:
     """The token serves the API, is not to be stored, and counts as a login."""
-    form = {"grant_type": "client_credentials", "scope": "read", **client(sandbox)}
-    status, answer, headers = await ask(sandbox, http, form)
+    form = {"grant_type": "client_credentials", "scope": "read", **client(emulator)}
+    status, answer, headers = await ask(emulator, http, form)
     assert status == 200
     assert headers["Cache-Control"] == "no-store"
     assert (answer["token_type"], answer["expires_in"], answer["scope"]) == ("Bearer", 3600, "read")
     assert "refresh_token" not in answer
-    assert await serves(sandbox, http, answer["access_token"])
-    assert (sandbox.stats().logins, sandbox.stats().statuses) == (1, {200: 2})
+    assert await serves(emulator, http, answer["access_token"])
+    assert (emulator.stats().logins, emulator.stats().statuses) == (1, {200: 2})
 
 
 @pytest.mark.asyncio
-async def test_basic_authentication_is_form_decoded(sandbox: Sandbox, http: aiohttp.ClientSession) -> None:
+async def test_basic_authentication_is_form_decoded(emulator: Emulator, http: aiohttp.ClientSession) -> None:
     """Id and secret are form-encoded before they are joined (RFC 6749, section 2.3.1)."""
-    sandbox._platform.accounts.client_secret = "a+b:c/d e%"
-    encoded = b64encode(f"{sandbox.client_id}:a%2Bb%3Ac%2Fd+e%25".encode()).decode()
+    emulator._platform.accounts.client_secret = "a+b:c/d e%"
+    encoded = b64encode(f"{emulator.client_id}:a%2Bb%3Ac%2Fd+e%25".encode()).decode()
     form = {"grant_type": "client_credentials"}
-    status, _, _ = await ask(sandbox, http, form, headers={"Authorization": f"Basic {encoded}"})
+    status, _, _ = await ask(emulator, http, form, headers={"Authorization": f"Basic {encoded}"})
     assert status == 200
 
 
 @pytest.mark.asyncio
-async def test_refresh_tokens_rotate_and_reuse_ends_the_family(sandbox: Sandbox, http: aiohttp.ClientSession) -> None:
+async def test_refresh_tokens_rotate_and_reuse_ends_the_family(emulator: Emulator, http: aiohttp.ClientSession) -> None:
     """Each refresh token is good for one use; a second use is counted and revokes its successors."""
-    _, answer, _ = await ask(sandbox, http, {**user(sandbox), **client(sandbox)})
+    _, answer, _ = await ask(emulator, http, {**user(emulator), **client(emulator)})
     first = answer["refresh_token"]
 
     async def refresh(token: str) -> tuple[int, Any]:
-        form = {"grant_type": "refresh_token", "refresh_token": token, **client(sandbox)}
-        status, answer, _ = await ask(sandbox, http, form)
+        form = {"grant_type": "refresh_token", "refresh_token": token, **client(emulator)}
+        status, answer, _ = await ask(emulator, http, form)
         return status, answer
 
     status, answer = await refresh(first)
     second = answer["refresh_token"]
     assert (status, second == first) == (200, False)
-    assert await serves(sandbox, http, answer["access_token"])
+    assert await serves(emulator, http, answer["access_token"])
     status, answer = await refresh(first)
     assert (status, answer["error"]) == (400, "invalid_grant")
     assert (await refresh(second))[0] == 400
-    assert sandbox.stats().refresh_tokens_reused == 2
+    assert emulator.stats().refresh_tokens_reused == 2
     assert (await refresh("never issued"))[0] == 400
-    assert sandbox.stats().refresh_tokens_reused == 2
+    assert emulator.stats().refresh_tokens_reused == 2
 
 
 @pytest.mark.asyncio
 async def test_refresh_tokens_survive_revoke_and_end_by_a_control_of_their_own(
-    sandbox: Sandbox, http: aiohttp.ClientSession
+    emulator: Emulator, http: aiohttp.ClientSession
 ) -> None:
     """`revoke` leaves refresh tokens alone; `revoke_refresh_tokens` ends them."""
-    _, answer, _ = await ask(sandbox, http, {**user(sandbox), **client(sandbox)})
-    sandbox.revoke()
-    form = {"grant_type": "refresh_token", "refresh_token": answer["refresh_token"], **client(sandbox)}
-    status, answer, _ = await ask(sandbox, http, form)
+    _, answer, _ = await ask(emulator, http, {**user(emulator), **client(emulator)})
+    emulator.revoke()
+    form = {"grant_type": "refresh_token", "refresh_token": answer["refresh_token"], **client(emulator)}
+    status, answer, _ = await ask(emulator, http, form)
     assert status == 200
-    sandbox.revoke_refresh_tokens()
-    status, answer, _ = await ask(sandbox, http, {**form, "refresh_token": answer["refresh_token"]})
+    emulator.revoke_refresh_tokens()
+    status, answer, _ = await ask(emulator, http, {**form, "refresh_token": answer["refresh_token"]})
     assert (status, answer["error"]) == (400, "invalid_grant")
 
 
@@ -122,59 +122,59 @@ async def test_refresh_tokens_survive_revoke_and_end_by_a_control_of_their_own(
     ],
 )
 async def test_refusals_have_the_codes_of_the_standard(
-    sandbox: Sandbox, http: aiohttp.ClientSession, change: dict[str, str], status: int, error: str
+    emulator: Emulator, http: aiohttp.ClientSession, change: dict[str, str], status: int, error: str
 ) -> None:
     """A wrong user, client and grant are told apart by `error`."""
-    form = {**user(sandbox), **client(sandbox), **change}
-    answered, answer, headers = await ask(sandbox, http, form)
+    form = {**user(emulator), **client(emulator), **change}
+    answered, answer, headers = await ask(emulator, http, form)
     assert (answered, answer["error"]) == (status, error)
     assert answer["error_description"]
     assert ("WWW-Authenticate" in headers) is (status == 401)
-    assert sandbox.stats().logins_refused == 1
+    assert emulator.stats().logins_refused == 1
 
 
 @pytest.mark.asyncio
 @pytest.mark.parametrize("value", ["Bearer x", "Basic", "Basic !!!", "Basic YWJj", "Basic /w=="])
 async def test_unreadable_client_authentication_is_an_invalid_client(
-    sandbox: Sandbox, http: aiohttp.ClientSession, value: str
+    emulator: Emulator, http: aiohttp.ClientSession, value: str
 ) -> None:
     """Another scheme, no Base64, no colon and no text are all answered 401."""
     form = {"grant_type": "client_credentials"}
-    status, answer, _ = await ask(sandbox, http, form, headers={"Authorization": value})
+    status, answer, _ = await ask(emulator, http, form, headers={"Authorization": value})
     assert (status, answer["error"]) == (401, "invalid_client")
 
 
 @pytest.mark.asyncio
-async def test_malformed_requests_are_invalid(sandbox: Sandbox, http: aiohttp.ClientSession) -> None:
+async def test_malformed_requests_are_invalid(emulator: Emulator, http: aiohttp.ClientSession) -> None:
     """Another content type, broken encoding, a doubled parameter and two ways to authenticate are refused."""
     url_encoded = {"Content-Type": "application/x-www-form-urlencoded"}
     both = {"headers": {"Authorization": "Basic YTpi"}}
-    form = {"grant_type": "client_credentials", **client(sandbox)}
+    form = {"grant_type": "client_credentials", **client(emulator)}
     for body, options in (
         (b"{}", {"headers": {"Content-Type": "application/json"}}),
         (b"a=%ff", {"headers": url_encoded}),
         (b"a=1&a=2", {"headers": url_encoded}),
         (form, both),
     ):
-        status, answer, _ = await ask(sandbox, http, body, **options)
+        status, answer, _ = await ask(emulator, http, body, **options)
         assert (status, answer["error"]) == (400, "invalid_request")
 
 
 @pytest.mark.asyncio
-async def test_failing_logins_fail_here_too(sandbox: Sandbox, http: aiohttp.ClientSession) -> None:
+async def test_failing_logins_fail_here_too(emulator: Emulator, http: aiohttp.ClientSession) -> None:
     """`fail_logins` gives its status and Retry-After with a code that says whether to come back."""
-    form = {"grant_type": "client_credentials", **client(sandbox)}
+    form = {"grant_type": "client_credentials", **client(emulator)}
     for status, error in ((503, "temporarily_unavailable"), (429, "temporarily_unavailable"), (403, "invalid_grant")):
-        sandbox.fail_logins(1, status=status, retry_after=2)
-        answered, answer, headers = await ask(sandbox, http, form)
+        emulator.fail_logins(1, status=status, retry_after=2)
+        answered, answer, headers = await ask(emulator, http, form)
         assert (answered, answer["error"], headers["Retry-After"]) == (status, error, "2")
-    assert (await ask(sandbox, http, form))[0] == 200
+    assert (await ask(emulator, http, form))[0] == 200
 
 
 @pytest.mark.asyncio
-async def test_only_post_is_taken(sandbox: Sandbox, http: aiohttp.ClientSession) -> None:
+async def test_only_post_is_taken(emulator: Emulator, http: aiohttp.ClientSession) -> None:
     """Credentials do not travel in a URL."""
-    async with http.get(sandbox.token_endpoint) as response:
+    async with http.get(emulator.token_endpoint) as response:
         assert (response.status, response.headers["Allow"]) == (405, "POST")
 
 

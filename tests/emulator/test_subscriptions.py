@@ -10,30 +10,30 @@ import aiohttp
 import pytest
 import pytest_asyncio
 
-from exterview_auth.sandbox import Sandbox, _transport_ws
+from exterview_auth.emulator import Emulator, _transport_ws
 
 PROTOCOL = "graphql-transport-ws"
 
 
 @pytest_asyncio.fixture
-async def sandbox() -> AsyncIterator[Sandbox]:
-    async with Sandbox() as sandbox:
-        yield sandbox
+async def emulator() -> AsyncIterator[Emulator]:
+    async with Emulator() as emulator:
+        yield emulator
 
 
-def credentials(sandbox: Sandbox) -> dict[str, str]:
-    return {"x-api-key": sandbox.api_key, "Authorization": f"Bearer {sandbox.issue_token()}"}
+def credentials(emulator: Emulator) -> dict[str, str]:
+    return {"x-api-key": emulator.api_key, "Authorization": f"Bearer {emulator.issue_token()}"}
 
 
 @pytest_asyncio.fixture
-async def http(sandbox: Sandbox) -> AsyncIterator[aiohttp.ClientSession]:
+async def http(emulator: Emulator) -> AsyncIterator[aiohttp.ClientSession]:
     async with aiohttp.ClientSession() as session:
         yield session
 
 
 @pytest_asyncio.fixture
-async def raw(sandbox: Sandbox, http: aiohttp.ClientSession) -> AsyncIterator[aiohttp.ClientWebSocketResponse]:
-    async with http.ws_connect(sandbox.endpoint, protocols=[PROTOCOL], headers=credentials(sandbox)) as websocket:
+async def raw(emulator: Emulator, http: aiohttp.ClientSession) -> AsyncIterator[aiohttp.ClientWebSocketResponse]:
+    async with http.ws_connect(emulator.endpoint, protocols=[PROTOCOL], headers=credentials(emulator)) as websocket:
         yield websocket
 
 
@@ -71,14 +71,14 @@ async def test_a_subscription_yields_its_items_and_completes(ws: aiohttp.ClientW
 
 
 @pytest.mark.asyncio
-async def test_scored_candidates_come_from_the_data(sandbox: Sandbox, ws: aiohttp.ClientWebSocketResponse) -> None:
+async def test_scored_candidates_come_from_the_data(emulator: Emulator, ws: aiohttp.ClientWebSocketResponse) -> None:
     """The candidates are those of the queries, of one job where one is named."""
     query = "subscription($job: String) { candidateScored(jobId: $job) { _id resumeScore jobId interviews { id } } }"
-    await ws.send_json(subscription("1", query, variables={"job": sandbox.job_ids[1]}))
+    await ws.send_json(subscription("1", query, variables={"job": emulator.job_ids[1]}))
     found = [one["data"]["candidateScored"] for one in await results(ws, "1")]
-    assert [one["jobId"] for one in found] == [sandbox.job_ids[1]] * 3
+    assert [one["jobId"] for one in found] == [emulator.job_ids[1]] * 3
     await ws.send_json(subscription("1", query))
-    known = sandbox._platform.data.candidates
+    known = emulator._platform.data.candidates
     assert [one["data"]["candidateScored"]["_id"] for one in await results(ws, "1")] == list(known)[:3]
 
 
@@ -162,19 +162,19 @@ async def test_subscribing_before_the_acknowledgement_closes_with_4401(raw: aioh
 
 
 @pytest.mark.asyncio
-async def test_another_protocol_closes_with_4406(sandbox: Sandbox, http: aiohttp.ClientSession) -> None:
+async def test_another_protocol_closes_with_4406(emulator: Emulator, http: aiohttp.ClientSession) -> None:
     """A client that does not speak the protocol is told so."""
-    async with http.ws_connect(sandbox.endpoint, headers=credentials(sandbox)) as websocket:
+    async with http.ws_connect(emulator.endpoint, headers=credentials(emulator)) as websocket:
         assert await close_code(websocket) == 4406
 
 
 @pytest.mark.asyncio
 async def test_a_missing_init_closes_with_4408(
-    sandbox: Sandbox, http: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
+    emulator: Emulator, http: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A client that never sends `connection_init` is not waited for."""
     monkeypatch.setattr(_transport_ws, "SECONDS_TO_INIT", 0.01)
-    async with http.ws_connect(sandbox.endpoint, headers=credentials(sandbox), protocols=[PROTOCOL]) as websocket:
+    async with http.ws_connect(emulator.endpoint, headers=credentials(emulator), protocols=[PROTOCOL]) as websocket:
         assert await close_code(websocket) == 4408
 
 
@@ -207,43 +207,43 @@ async def test_a_second_init_closes_with_4429(ws: aiohttp.ClientWebSocketRespons
     ],
 )
 async def test_handshakes_are_guarded_like_requests(
-    sandbox: Sandbox, http: aiohttp.ClientSession, change: dict[str, str | None], status: int
+    emulator: Emulator, http: aiohttp.ClientSession, change: dict[str, str | None], status: int
 ) -> None:
     """A handshake without the right headers is refused with the documented status; a content type is not asked for."""
-    replaced = {"restricted": sandbox.restricted_api_key}
+    replaced = {"restricted": emulator.restricted_api_key}
     changed = {name: value and replaced.get(value, value) for name, value in change.items()}
-    headers = {name: value for name, value in {**credentials(sandbox), **changed}.items() if value}
+    headers = {name: value for name, value in {**credentials(emulator), **changed}.items() if value}
     handshake = {
         "Upgrade": "websocket",
         "Connection": "Upgrade",
         "Sec-WebSocket-Version": "13",
         "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
     }
-    async with http.get(sandbox.endpoint, headers={**handshake, **headers}) as response:
+    async with http.get(emulator.endpoint, headers={**handshake, **headers}) as response:
         assert (response.status, list(await response.json())) == (status, ["error"])
-    assert sandbox.stats().statuses == {status: 1}
+    assert emulator.stats().statuses == {status: 1}
 
 
 @pytest.mark.asyncio
-async def test_open_sockets_are_counted(sandbox: Sandbox, ws: aiohttp.ClientWebSocketResponse) -> None:
+async def test_open_sockets_are_counted(emulator: Emulator, ws: aiohttp.ClientWebSocketResponse) -> None:
     """A handshake counts as 101 at once, and the socket while it is open; leaving it ends what it runs."""
     await ws.send_json(subscription("1", "subscription { clock(interval: 60) { index } }"))
     await ws.receive_json()
-    assert (sandbox.stats().statuses, sandbox.stats().websockets_open) == ({101: 1}, 1)
+    assert (emulator.stats().statuses, emulator.stats().websockets_open) == ({101: 1}, 1)
     await ws.close()
     async with asyncio.timeout(5):
-        while sandbox.stats().websockets_open:  # noqa: ASYNC110 - the server runs in this loop and has no event for it
+        while emulator.stats().websockets_open:  # noqa: ASYNC110 - the server runs in this loop and has no event for it
             await asyncio.sleep(0.001)
 
 
 @pytest.mark.asyncio
 async def test_a_client_that_drops_the_connection_is_forgotten(
-    sandbox: Sandbox, http: aiohttp.ClientSession, ws: aiohttp.ClientWebSocketResponse
+    emulator: Emulator, http: aiohttp.ClientSession, ws: aiohttp.ClientWebSocketResponse
 ) -> None:
     """A connection that breaks while results stream leaves no operation behind."""
     await ws.send_json(subscription("1", "subscription { clock(interval: 0, count: 10000) { index } }"))
     await ws.receive_json()
     await http.close()
     async with asyncio.timeout(5):
-        while sandbox.stats().websockets_open:  # noqa: ASYNC110 - the server runs in this loop and has no event for it
+        while emulator.stats().websockets_open:  # noqa: ASYNC110 - the server runs in this loop and has no event for it
             await asyncio.sleep(0.001)

@@ -10,21 +10,21 @@ import aiohttp
 import pytest
 import pytest_asyncio
 
-from exterview_auth.sandbox import Sandbox, _uploads
+from exterview_auth.emulator import Emulator, _uploads
 
 PATHS = ["/ats/candidates/bulk-upload", "/ats/candidates/bulk-upload-resumes", "/bulk-upload-resumes"]
 
 
 @pytest_asyncio.fixture
-async def sandbox() -> AsyncIterator[Sandbox]:
-    async with Sandbox() as sandbox:
-        yield sandbox
+async def emulator() -> AsyncIterator[Emulator]:
+    async with Emulator() as emulator:
+        yield emulator
 
 
 @pytest_asyncio.fixture
-async def http(sandbox: Sandbox) -> AsyncIterator[aiohttp.ClientSession]:
-    headers = {"x-api-key": sandbox.api_key, "Authorization": f"Bearer {sandbox.issue_token()}"}
-    async with aiohttp.ClientSession(sandbox.endpoint.removesuffix("graphql"), headers=headers) as session:
+async def http(emulator: Emulator) -> AsyncIterator[aiohttp.ClientSession]:
+    headers = {"x-api-key": emulator.api_key, "Authorization": f"Bearer {emulator.issue_token()}"}
+    async with aiohttp.ClientSession(emulator.endpoint.removesuffix("graphql"), headers=headers) as session:
         yield session
 
 
@@ -50,9 +50,9 @@ async def upload(http: aiohttp.ClientSession, data: Any, path: str = PATHS[0], *
 
 @pytest.mark.asyncio
 @pytest.mark.parametrize("path", PATHS)
-async def test_resumes_become_candidates(sandbox: Sandbox, http: aiohttp.ClientSession, path: str) -> None:
+async def test_resumes_become_candidates(emulator: Emulator, http: aiohttp.ClientSession, path: str) -> None:
     """Each new PDF, DOC or DOCX creates a candidate, whom `getCandidates` shows."""
-    data = form(("jane_doe-CV.pdf", b"one"), ("42.DOCX", b"two"), organizationId=sandbox.organization_id)
+    data = form(("jane_doe-CV.pdf", b"one"), ("42.DOCX", b"two"), organizationId=emulator.organization_id)
     status, answer = await upload(http, data, path)
     assert status == 200
     assert {name: answer[name] for name in ("status", "created", "duplicates", "skipped")} == {
@@ -69,7 +69,7 @@ async def test_resumes_become_candidates(sandbox: Sandbox, http: aiohttp.ClientS
     assert answer["candidates"] == [
         {"candidate_unique_id": one["uId"], "email": one["emailAddress"], "jobId": "job-1"} for one in found
     ]
-    assert {(one["status"], one["organizationId"]) for one in found} == {("Applied", sandbox.organization_id)}
+    assert {(one["status"], one["organizationId"]) for one in found} == {("Applied", emulator.organization_id)}
 
 
 @pytest.mark.asyncio
@@ -100,21 +100,21 @@ async def test_other_and_empty_files_are_skipped(http: aiohttp.ClientSession) ->
     ],
 )
 async def test_incomplete_forms_create_nothing(
-    sandbox: Sandbox, http: aiohttp.ClientSession, data: aiohttp.FormData, error: str
+    emulator: Emulator, http: aiohttp.ClientSession, data: aiohttp.FormData, error: str
 ) -> None:
     """A form that is not in order is answered 400 as a whole."""
     assert await upload(http, data) == (400, {"error": error})
-    assert len(sandbox._platform.data.candidates) == 64
+    assert len(emulator._platform.data.candidates) == 64
 
 
 @pytest.mark.asyncio
-async def test_the_guard_stands_before_the_upload(sandbox: Sandbox, http: aiohttp.ClientSession) -> None:
+async def test_the_guard_stands_before_the_upload(emulator: Emulator, http: aiohttp.ClientSession) -> None:
     """JSON is the wrong content type here, and a dead token is refused."""
     assert await upload(http, json.dumps({}), headers={"Content-Type": "application/json"}) == (
         400,
         {"error": "The Content-Type must be multipart/form-data"},
     )
-    sandbox.revoke()
+    emulator.revoke()
     assert (await upload(http, form(("a.pdf", b"x"))))[0] == 401
 
 

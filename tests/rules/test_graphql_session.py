@@ -1,4 +1,4 @@
-"""`AuthSession.graphql()` and GraphQL's own way to say 401, against the sandbox and a scripted API."""
+"""`AuthSession.graphql()` and GraphQL's own way to say 401, against the emulator and a scripted API."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from exterview_auth import (
     UnauthorizedError,
     graphql_unauthenticated,
 )
-from exterview_auth.sandbox import Sandbox
+from exterview_auth.emulator import Emulator
 from tests.kit.api import TEAPOT_TESTS, Scene, post, scene, teapot
 
 pytestmark = pytest.mark.asyncio
@@ -40,20 +40,20 @@ def refusing(data: Any = None) -> Any:
     return answer
 
 
-async def test_everything_works_against_the_sandbox() -> None:
+async def test_everything_works_against_the_emulator() -> None:
     """The contract: variables, operation name, files as the multipart request specification says, a renewal in between."""
-    async with Sandbox() as sandbox, aiohttp.ClientSession() as http:
-        login = PasswordLogin(sandbox.email, sandbox.password)
-        async with ExterviewAuth(login, api_key=sandbox.api_key, endpoint=sandbox.endpoint) as auth:
+    async with Emulator() as emulator, aiohttp.ClientSession() as http:
+        login = PasswordLogin(emulator.email, emulator.password)
+        async with ExterviewAuth(login, api_key=emulator.api_key, endpoint=emulator.endpoint) as auth:
             api = AuthSession(http, auth)
             assert await api.graphql("query { __typename }") == {"__typename": "Query"}
             two = "query A { interviews { id } } query B { interviews { title } }"
             assert all(set(found) == {"title"} for found in (await api.graphql(two, operation_name="B"))["interviews"])
             query = """query ($input: GetCandidatesInput!) { getCandidates(input: $input) { candidate { _id } } }"""
-            given = {"input": {"organizationId": sandbox.organization_id, "jobId": sandbox.job_ids[0], "pageSize": 1}}
+            given = {"input": {"organizationId": emulator.organization_id, "jobId": emulator.job_ids[0], "pageSize": 1}}
             found = await api.graphql(query, given)
             candidate = found["getCandidates"]["candidate"][0]["_id"]
-            sandbox.revoke()
+            emulator.revoke()
             resume = b"%PDF resume " * 1000
             uploaded = await api.graphql(
                 "mutation ($id: String!, $file: Upload!) { uploadResume(candidateId: $id, file: $file) { size sha256 } }",
@@ -67,13 +67,13 @@ async def test_everything_works_against_the_sandbox() -> None:
 
 async def test_documented_errors_are_types() -> None:
     """The contract: 400, 401, 403 with the body's message, errors with their data, all `aiohttp.ClientError`."""
-    async with Sandbox() as sandbox, aiohttp.ClientSession(raise_for_status=True) as http:
+    async with Emulator() as emulator, aiohttp.ClientSession(raise_for_status=True) as http:
 
         def owner(key: str) -> ExterviewAuth:
-            login = PasswordLogin(sandbox.email, sandbox.password)
-            return ExterviewAuth(login, api_key=key, endpoint=sandbox.endpoint)
+            login = PasswordLogin(emulator.email, emulator.password)
+            return ExterviewAuth(login, api_key=key, endpoint=emulator.endpoint)
 
-        async with owner(sandbox.api_key) as auth:
+        async with owner(emulator.api_key) as auth:
             api = AuthSession(http, auth)
             with pytest.raises(GraphQLError) as graphql:
                 await api.graphql("{ nothing }")
@@ -81,7 +81,7 @@ async def test_documented_errors_are_types() -> None:
             assert graphql.value.errors
             assert graphql.value.data is None
             assert graphql.value.status == 200
-        async with owner(sandbox.restricted_api_key) as auth:
+        async with owner(emulator.restricted_api_key) as auth:
             with pytest.raises(ForbiddenError) as forbidden:
                 await AuthSession(http, auth).graphql("{ __typename }")
             assert forbidden.value.status == 403

@@ -18,7 +18,7 @@ def run_demo(requests: int, *, processes: int = 1, store: str | None = None, as_
 
     screen = Screen(console(sys.stderr if as_json else sys.stdout), plan, quiet=as_json)
     screen.begin()
-    from ._scenario import play  # noqa: PLC0415 - the first line is out before the sandbox is loaded
+    from ._scenario import play  # noqa: PLC0415 - the first line is out before the emulator is loaded
     from ._summary import as_dict, summary  # noqa: PLC0415 - likewise
 
     try:

@@ -12,7 +12,7 @@ from ._workload import Catalogue, Workload
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """The sandbox that the requests go to, and the account that they share."""
+    """The emulator that the requests go to, and the account that they share."""
 
     endpoint: str
     api_key: str = field(repr=False)

@@ -1,7 +1,7 @@
 """
 The demo's plot: a cold start, a storm of requests, and every token revoked in mid-flight.
 
-The sandbox is in this process, and whoever sends talks to it over real sockets. At most `MOST_CONNECTIONS` are open, as
+The emulator is in this process, and whoever sends talks to it over real sockets. At most `MOST_CONNECTIONS` are open, as
 with aiohttp's own default (fewer where descriptors are scarce), and at most `MOST_IN_FLIGHT` requests are under way:
 beyond these, the next is made when one is answered.
 """
@@ -19,7 +19,7 @@ from typing import Protocol
 import aiohttp
 
 from exterview_auth import AuthSession, ExterviewAuth, StaticLogin
-from exterview_auth.sandbox import Sandbox, SandboxStats
+from exterview_auth.emulator import Emulator, EmulatorStats
 
 from ._assignment import Access, Assignment
 from ._fleet import opened_fleet
@@ -32,7 +32,7 @@ from ._timeline import Counts, Timeline
 from ._workload import Catalogue, candidate_ids
 
 LOGIN_DELAY = 0.25
-"""Seconds that the sandbox takes for a login: long enough to see the others wait."""
+"""Seconds that the emulator takes for a login: long enough to see the others wait."""
 LATENCY = 0.05
 """Seconds that it takes for any answer."""
 REVOKED_AT = 0.4
@@ -50,26 +50,26 @@ class _Cast(Protocol):
 
 async def play(plan: Plan, on_look: Callable[[Timeline], None]) -> Story:
     """Play the demo as *plan* has it; *on_look* sees the timeline grow."""
-    async with Sandbox(login_delay=LOGIN_DELAY, latency=LATENCY) as sandbox:
-        assignment = await _assignment(plan, sandbox)
+    async with Emulator(login_delay=LOGIN_DELAY, latency=LATENCY) as emulator:
+        assignment = await _assignment(plan, emulator)
         async with _opened_cast(plan, assignment) as cast:
-            stage = _Stage(sandbox, cast, plan, on_look)
+            stage = _Stage(emulator, cast, plan, on_look)
             await stage.play()
             return stage.story()
 
 
-async def _assignment(plan: Plan, sandbox: Sandbox) -> Assignment:
+async def _assignment(plan: Plan, emulator: Emulator) -> Assignment:
     """The whole of it."""
-    access = Access(sandbox.endpoint, sandbox.api_key, sandbox.email, sandbox.password)
-    return Assignment(access, await _catalogue_of(sandbox), plan.requests, plan.connections, plan.in_flight)
+    access = Access(emulator.endpoint, emulator.api_key, emulator.email, emulator.password)
+    return Assignment(access, await _catalogue_of(emulator), plan.requests, plan.connections, plan.in_flight)
 
 
-async def _catalogue_of(sandbox: Sandbox) -> Catalogue:
+async def _catalogue_of(emulator: Emulator) -> Catalogue:
     """What there is to ask for; read with a token of its own, before anything is counted."""
-    auth = ExterviewAuth(StaticLogin(sandbox.issue_token()), api_key=sandbox.api_key, endpoint=sandbox.endpoint)
+    auth = ExterviewAuth(StaticLogin(emulator.issue_token()), api_key=emulator.api_key, endpoint=emulator.endpoint)
     async with auth, aiohttp.ClientSession() as http:
         found = await candidate_ids(AuthSession(http, auth))
-    return Catalogue(sandbox.organization_id, sandbox.job_ids, found)
+    return Catalogue(emulator.organization_id, emulator.job_ids, found)
 
 
 @asynccontextmanager
@@ -84,11 +84,11 @@ async def _opened_cast(plan: Plan, assignment: Assignment) -> AsyncIterator[_Cas
 class _Stage:
     """One performance, and the audience of those who send: the revocation, and who watches."""
 
-    def __init__(self, sandbox: Sandbox, cast: _Cast, plan: Plan, on_look: Callable[[Timeline], None]) -> None:
-        self._sandbox = sandbox
+    def __init__(self, emulator: Emulator, cast: _Cast, plan: Plan, on_look: Callable[[Timeline], None]) -> None:
+        self._emulator = emulator
         self._cast = cast
         self._plan = plan
-        self._before = sandbox.stats()
+        self._before = emulator.stats()
         self._revoke_at = max(1, math.floor(plan.requests * REVOKED_AT))
         self._logins_before: int | None = None
         self._seconds = 0.0
@@ -108,12 +108,12 @@ class _Stage:
         """Revoke every token, once there are answers enough."""
         if self._logins_before is None and self._cast.answered >= self._revoke_at:
             self._logins_before = self._cast.tally().logins
-            self._sandbox.revoke()
+            self._emulator.revoke()
             self._recorder.mark("every token revoked", guided=True)
 
     def story(self) -> Story:
         """What happened, by the client's and by the server's count."""
-        server = self._sandbox.stats()
+        server = self._emulator.stats()
         return Story(
             plan=self._plan,
             timeline=self._recorder.timeline,
@@ -128,7 +128,7 @@ class _Stage:
         )
 
     def _counts(self) -> Counts:
-        client, statuses = self._cast.tally(), _statuses_of_requests(self._before, self._sandbox.stats())
+        client, statuses = self._cast.tally(), _statuses_of_requests(self._before, self._emulator.stats())
         return Counts(
             sent=sum(statuses.values()),
             refused=statuses.get(401, 0),
@@ -138,7 +138,7 @@ class _Stage:
         )
 
 
-def _statuses_of_requests(before: SandboxStats, after: SandboxStats) -> dict[int, int]:
+def _statuses_of_requests(before: EmulatorStats, after: EmulatorStats) -> dict[int, int]:
     """How the server answered what came between, logins (all of them good) apart."""
     statuses = Counter(after.statuses)
     statuses.subtract(before.statuses)

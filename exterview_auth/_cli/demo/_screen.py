@@ -86,7 +86,7 @@ def _what(plan: Plan) -> str:
     senders = "1 process" if plan.processes == 1 else f"{plan.processes} processes"
     all_at_once = plan.requests <= MOST_IN_FLIGHT
     if plan.store is not None:
-        return f"{number}{' at once' if all_at_once else ''} from {senders} to a sandbox on this machine"
+        return f"{number}{' at once' if all_at_once else ''} from {senders} to a local emulator"
     if all_at_once:
-        return f"{number} at once to a sandbox of the API on this machine"
-    return f"{number}, {MOST_IN_FLIGHT} at once, to a sandbox on this machine"
+        return f"{number} at once to a local emulator of the API"
+    return f"{number}, {MOST_IN_FLIGHT} at once, to a local emulator"

@@ -69,10 +69,10 @@ def _processes(plan: Plan, store: StoreKind) -> str:
 
 
 def _pace() -> str:
-    """What the wall time is made of: the sandbox's own slowness, which a login has twice."""
+    """What the wall time is made of: the emulator's own slowness, which a login has twice."""
     latency = _scenario.LATENCY
     answer, login = (f"{seconds * 1000:.0f} ms" for seconds in (latency, latency + _scenario.LOGIN_DELAY))
-    return f"the sandbox takes {answer} for an answer and {login} for a login"
+    return f"the emulator takes {answer} to answer and {login} to log in"
 
 
 def _logins(story: Story) -> str:

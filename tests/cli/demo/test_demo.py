@@ -46,7 +46,7 @@ def test_the_command_ends_with_a_picture_and_a_summary() -> None:
     done = subprocess.run(COMMAND, capture_output=True, text=True, encoding="utf-8", timeout=50, check=False)
     lines = done.stdout.splitlines()
     assert (done.returncode, done.stderr) == (0, "")
-    assert lines[0] == "Sending 1000 requests at once to a sandbox of the API on this machine ..."
+    assert lines[0] == "Sending 1000 requests at once to a local emulator of the API ..."
     assert "\x1b" not in done.stdout
     assert "\r" not in done.stdout
     assert [line.split()[0] for line in lines if line[:1].isalpha()][1:] == [
@@ -236,7 +236,7 @@ def test_the_mix_adds_up(requests: int) -> None:
 
 
 def test_resumes_differ() -> None:
-    """But not endlessly: the sandbox keeps what it has not seen before."""
+    """But not endlessly: the emulator keeps what it has not seen before."""
     assert len({resume_of(number) for number in range(1000)}) == 40
     assert resume_of(3).startswith(b"%PDF-")
 

@@ -30,8 +30,8 @@ from exterview_auth._cli.demo._shared_store import StoreAddress, StoreKind
 from exterview_auth._cli.demo._tally import Tally, total
 from exterview_auth._cli.demo._timeline import Timeline
 from exterview_auth._cli.demo._workload import Catalogue, Workload
+from exterview_auth.emulator import Emulator
 from exterview_auth.errors import ConfigurationError
-from exterview_auth.sandbox import Sandbox
 from tests.kit.api import until
 
 TOLD = Tally(answered=7, waiting=2, waiting_peak=5, replays=1, logins=1, adopted=1, failures={"TimeoutError": 1})
@@ -119,7 +119,7 @@ def test_the_picture_and_the_summary_of_a_fleet(capsys: pytest.CaptureFixture[st
     printed = capsys.readouterr()
     lines = printed.out.splitlines()
     assert printed.err == ""
-    assert lines[0] == "Sending 80 requests at once from 2 processes to a sandbox on this machine ..."
+    assert lines[0] == "Sending 80 requests at once from 2 processes to a local emulator ..."
     assert [line.split()[0] for line in lines if line[:1].isalpha()][1:] == [
         *("sent", "refused", "waiting", "replayed", "answered"),
         *("requests", "processes", "logins", "adopted", "replays", "failures", "wall", "server"),
@@ -373,14 +373,14 @@ def test_tallies_add_up() -> None:
 @pytest.mark.parametrize("begins", [True, False])
 async def test_a_process_whose_parent_goes_ends(begins: bool, tmp_path: Path, traces: Traces) -> None:  # noqa: FBT001 - a parameter of the test
     """In mid-flight, where nothing would answer for a minute, and before it has begun."""
-    async with Sandbox(latency=60) as sandbox:
+    async with Emulator(latency=60) as emulator:
         address = StoreAddress(StoreKind.FILE, str(tmp_path / "store"))
-        member = await Member.started(assignment(sandbox.endpoint, store=address))
+        member = await Member.started(assignment(emulator.endpoint, store=address))
         await member.get_ready()
         assert member.tally == Tally()
         sending = asyncio.create_task(Fleet([member]).send(Deaf()))
         if begins:
-            await until(lambda: sandbox.stats().requests > 0)
+            await until(lambda: emulator.stats().requests > 0)
         else:
             sending.cancel()
         await member.end()

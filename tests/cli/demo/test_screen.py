@@ -132,7 +132,7 @@ def test_what_is_not_sent_at_once_is_not_said_to_be() -> None:
     """Beyond five thousand, the first line has both numbers."""
     stream = Stream(is_terminal=False)
     Screen(console(stream), Plan(100_000), quiet=False).begin()
-    assert stream.getvalue() == "Sending 100000 requests, 5000 at once, to a sandbox on this machine ...\n"
+    assert stream.getvalue() == "Sending 100000 requests, 5000 at once, to a local emulator ...\n"
 
 
 SERVED = ServerCount(logins=2, logins_peak=1, statuses={200: 1000, 401: 600})
@@ -151,7 +151,7 @@ def test_the_summary() -> None:
         "logins": "2: 1 at the start, 1 after the revocation",
         "replays": "600, each after a 401 and with the new token",
         "failures": "0",
-        "wall time": "2.00 s; the sandbox takes 50 ms for an answer and 300 ms for a login",
+        "wall time": "2.00 s; the emulator takes 50 ms to answer and 300 ms to log in",
         "server": "1000 x 200, 600 x 401; 2 logins, at most 1 at a time",
     }
 
@@ -164,11 +164,11 @@ def test_the_summary_fits_a_terminal() -> None:
         assert max(len(text) + 10 for _, text in summary(many)) <= 80
 
 
-def test_the_summary_tells_the_sandboxs_real_pace(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The wall time is explained by what the sandbox was told to take."""
+def test_the_summary_tells_the_emulators_real_pace(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The wall time is explained by what the emulator was told to take."""
     monkeypatch.setattr(_scenario, "LATENCY", 0.02)
     monkeypatch.setattr(_scenario, "LOGIN_DELAY", 0.5)
-    assert dict(summary(story()))["wall time"].endswith("20 ms for an answer and 520 ms for a login")
+    assert dict(summary(story()))["wall time"].endswith("20 ms to answer and 520 ms to log in")
 
 
 def test_the_summary_of_a_fleet() -> None:
@@ -189,7 +189,7 @@ def test_the_first_line_of_a_fleet_fits_a_terminal(requests: int, processes: int
     stream = Stream(is_terminal=False)
     Screen(console(stream), Plan(requests, processes, StoreKind.FILE), quiet=False).begin()
     (line,) = stream.getvalue().splitlines()
-    assert f"from {processes} process{'es' if processes > 1 else ''} to a sandbox" in line
+    assert f"from {processes} process{'es' if processes > 1 else ''} to a local emulator" in line
     assert len(line) <= 80
 
 

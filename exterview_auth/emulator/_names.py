@@ -1,4 +1,4 @@
-"""The words that the sandbox's data is made of."""
+"""The words that the emulator's data is made of."""
 
 FIRST_NAMES = (
     "Aisha", "Amelie", "Anders", "Ananya", "Beatriz", "Carlos", "Chen", "Daniela", "Elif", "Emeka", "Fatima", "Grace",

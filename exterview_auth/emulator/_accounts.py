@@ -88,7 +88,7 @@ def same(given: str, expected: str) -> bool:
 
 
 def _new_api_key() -> str:
-    return f"exv_sandbox_{secrets.token_urlsafe(24)}"
+    return f"exv_emulator_{secrets.token_urlsafe(24)}"
 
 
 def _unauthorized(message: str) -> Refusal:

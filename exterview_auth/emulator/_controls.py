@@ -1,10 +1,10 @@
-"""What a sandbox tells, and what it can be told to do."""
+"""What an emulator tells, and what it can be told to do."""
 
 from __future__ import annotations
 
 from exterview_auth.errors import ConfigurationError
 
-from ._counters import SandboxStats
+from ._counters import EmulatorStats
 from ._platform import Platform
 
 
@@ -114,7 +114,7 @@ class Controls:
         """Accept logins and answer none for *seconds* from now; zero ends it."""
         self._platform.faults.silence(seconds)
 
-    def stats(self) -> SandboxStats:
+    def stats(self) -> EmulatorStats:
         """What was asked and answered so far."""
         return self._platform.stats()
 
@@ -122,6 +122,6 @@ class Controls:
     def _started(self) -> Platform:
         if not self._was_started:
             raise ConfigurationError(
-                "the sandbox was not started; use 'async with Sandbox() as sandbox' or await start()"
+                "the emulator was not started; use 'async with Emulator() as emulator' or await start()"
             )
         return self._platform

@@ -1,4 +1,4 @@
-"""Starting, stopping and steering the sandbox."""
+"""Starting, stopping and steering the emulator."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ BACKLOG = 4096
 _SHUTDOWN_SECONDS = 0.5
 
 
-class Sandbox(Controls):
+class Emulator(Controls):
     """
     An embedded server that answers like the Exterview API, on a loopback socket.
 
     ::
 
-        async with Sandbox() as sandbox:
-            login = PasswordLogin(sandbox.email, sandbox.password)
-            auth = ExterviewAuth(login, api_key=sandbox.api_key, endpoint=sandbox.endpoint)
+        async with Emulator() as emulator:
+            login = PasswordLogin(emulator.email, emulator.password)
+            auth = ExterviewAuth(login, api_key=emulator.api_key, endpoint=emulator.endpoint)
 
     The data is the same for the same *seed*; keys, passwords and tokens never are. *token_lifetime*, *login_delay* and
     *latency* (before every answer) are seconds and may be assigned while it runs. *port* zero takes any free port.
-    A stopped sandbox can be started again: at the same endpoint, with the same accounts, tokens and data.
+    A stopped emulator can be started again: at the same endpoint, with the same accounts, tokens and data.
 
     Every control takes effect at once, also for requests that are on their way.
     """
@@ -55,9 +55,9 @@ class Sandbox(Controls):
         self._runner: web.AppRunner | None = None
 
     async def start(self) -> Self:
-        """Listen; raises `ConfigurationError` where the port is taken or the sandbox runs already."""
+        """Listen; raises `ConfigurationError` where the port is taken or the emulator runs already."""
         if self._runner is not None:
-            raise ConfigurationError("the sandbox runs already; stop() it first, or make another one")
+            raise ConfigurationError("the emulator runs already; stop() it first, or make another one")
         runner = web.AppRunner(
             self._api.application(),
             access_log=None,
@@ -105,7 +105,7 @@ class Sandbox(Controls):
 
     def __repr__(self) -> str:
         state = "running" if self._runner is not None else "stopped" if self._was_started else "not started"
-        return f"<Sandbox {self.endpoint} {state}>" if self._was_started else f"<Sandbox {state}>"
+        return f"<Emulator {self.endpoint} {state}>" if self._was_started else f"<Emulator {state}>"
 
     @property
     def _origin(self) -> str:

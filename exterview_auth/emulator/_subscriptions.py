@@ -43,4 +43,4 @@ class Subscriptions:
 
     async def close(self) -> None:
         """Close every WebSocket, also where the other side does not answer."""
-        await asyncio.gather(*(one.close(code=_GOING_AWAY, message=b"The sandbox stops") for one in list(self._open)))
+        await asyncio.gather(*(one.close(code=_GOING_AWAY, message=b"The emulator stops") for one in list(self._open)))

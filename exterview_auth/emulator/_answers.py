@@ -9,7 +9,7 @@ from typing import Any
 from aiohttp import web
 
 
-class Refusal(Exception):  # noqa: N818 - an answer of the API, not a failure of the sandbox
+class Refusal(Exception):  # noqa: N818 - an answer of the API, not a failure of the emulator
     """A request is answered with *status* and the body ``{"error": message}`` (and *details* beside it)."""
 
     def __init__(self, status: int, message: str, *, headers: Mapping[str, str] | None = None, **details: str) -> None:

@@ -1,4 +1,4 @@
-"""Arguments of the sandbox, checked where they come in."""
+"""Arguments of the emulator, checked where they come in."""
 
 from __future__ import annotations
 
@@ -38,13 +38,13 @@ def port_number(value: object) -> int:
 
 
 def loopback_address(host: str) -> str:
-    """*host* as a loopback address; the sandbox speaks plain HTTP, and credentials must not leave the machine."""
+    """*host* as a loopback address; the emulator speaks plain HTTP, and credentials must not leave the machine."""
     try:
         address = ipaddress.ip_address("127.0.0.1" if host == "localhost" else host)
     except ValueError:
         address = None
     if address is None or not address.is_loopback:
-        raise ConfigurationError(f"the sandbox listens on loopback only, not on {host!r}; use 127.0.0.1 or ::1")
+        raise ConfigurationError(f"the emulator listens on loopback only, not on {host!r}; use 127.0.0.1 or ::1")
     return str(address)
 
 

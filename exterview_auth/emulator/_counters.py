@@ -1,4 +1,4 @@
-"""Counting what the sandbox was asked and what it answered."""
+"""Counting what the emulator was asked and what it answered."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class SandboxStats:
+class EmulatorStats:
     """
-    What the sandbox has seen since it was made.
+    What the emulator has seen since it was made.
 
     *requests* are all on the API's paths, logins among them; *statuses* says how they were answered. *logins* are login
     requests with a valid API key, served or refused; *logins_refused* the refused ones; *logins_running_peak* how many
@@ -51,9 +51,9 @@ class Counters:
         finally:
             self._running -= 1
 
-    def snapshot(self, *, refresh_tokens_reused: int) -> SandboxStats:
+    def snapshot(self, *, refresh_tokens_reused: int) -> EmulatorStats:
         """The totals at this moment."""
-        return SandboxStats(
+        return EmulatorStats(
             requests=self.requests,
             statuses=dict(sorted(self.statuses.items())),
             logins=self.logins,

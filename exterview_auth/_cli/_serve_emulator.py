@@ -1,4 +1,4 @@
-"""``exterview-auth sandbox``: serve it, and print the environment that leads to it."""
+"""``exterview-auth emulator``: serve it, and print the environment that leads to it."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ import signal
 import sys
 from collections.abc import Iterator
 
+from exterview_auth.emulator import Emulator
 from exterview_auth.errors import ConfigurationError
-from exterview_auth.sandbox import Sandbox
 
 from ._exit_code import ExitCode
 
 _HIGHEST_PORT = 65_535
 
 
-def run_sandbox(port: int) -> ExitCode:
+def run_emulator(port: int) -> ExitCode:
     """Serve on *port* (0: any free one) until SIGINT or SIGTERM."""
     if not 0 <= port <= _HIGHEST_PORT:
         raise ConfigurationError(f"--port is a number from 0 (any free port) to {_HIGHEST_PORT}, not {port}")
@@ -27,10 +27,10 @@ def run_sandbox(port: int) -> ExitCode:
 
 async def _serve(port: int) -> None:
     with _stopped_by_signals() as stopped:
-        async with Sandbox(port=port) as sandbox:
-            print("\n".join(_environment_of(sandbox)), flush=True)
+        async with Emulator(port=port) as emulator:
+            print("\n".join(_environment_of(emulator)), flush=True)
             if sys.stderr.isatty():
-                print("The sandbox is running; Ctrl-C ends it.", file=sys.stderr, flush=True)
+                print("The emulator is running; Ctrl-C ends it.", file=sys.stderr, flush=True)
             await stopped.wait()
 
 
@@ -44,9 +44,9 @@ def _stopped_by_signals() -> Iterator[asyncio.Event]:
     yield stopped
 
 
-def _environment_of(sandbox: Sandbox) -> Iterator[str]:
+def _environment_of(emulator: Emulator) -> Iterator[str]:
     """One variable to a line, quoted where a shell needs it, so that each line can follow ``export``."""
-    yield f"EXTERVIEW_ENDPOINT={shlex.quote(sandbox.endpoint)}"
-    yield f"EXTERVIEW_API_KEY={shlex.quote(sandbox.api_key)}"
-    yield f"EXTERVIEW_EMAIL={shlex.quote(sandbox.email)}"
-    yield f"EXTERVIEW_PASSWORD={shlex.quote(sandbox.password)}"
+    yield f"EXTERVIEW_ENDPOINT={shlex.quote(emulator.endpoint)}"
+    yield f"EXTERVIEW_API_KEY={shlex.quote(emulator.api_key)}"
+    yield f"EXTERVIEW_EMAIL={shlex.quote(emulator.email)}"
+    yield f"EXTERVIEW_PASSWORD={shlex.quote(emulator.password)}"

@@ -1,4 +1,4 @@
-"""Waiting that the sandbox's end, or a control, can cut short."""
+"""Waiting that the emulator's end, or a control, can cut short."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 
 
 class StoppingError(Exception):
-    """The sandbox stops while a request waits: it gets no answer."""
+    """The emulator stops while a request waits: it gets no answer."""
 
 
 class Pauses:
@@ -31,7 +31,7 @@ class Pauses:
             _finish(waiter)
 
     async def sleep(self, seconds: float) -> None:
-        """Return after *seconds* or at `wake`; raise `StoppingError` once the sandbox stops."""
+        """Return after *seconds* or at `wake`; raise `StoppingError` once the emulator stops."""
         if seconds <= 0:
             return
         loop = asyncio.get_running_loop()

@@ -1,4 +1,4 @@
-"""What all parts of the sandbox share."""
+"""What all parts of the emulator share."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from ._accounts import Accounts
 from ._answers import Refusal
 from ._checks import Seconds
-from ._counters import Counters, SandboxStats
+from ._counters import Counters, EmulatorStats
 from ._data import Dataset
 from ._faults import Faults
 from ._guard import Guard
@@ -18,7 +18,7 @@ MAX_BODY = 64 * 1024 * 1024
 
 
 class Platform:
-    """The records, accounts, counters and faults of one sandbox."""
+    """The records, accounts, counters and faults of one emulator."""
 
     token_lifetime = Seconds()
     login_delay = Seconds()
@@ -38,7 +38,7 @@ class Platform:
         """A new bearer token with the lifetime of the moment."""
         return self.accounts.issue_token(self.token_lifetime)
 
-    def stats(self) -> SandboxStats:
+    def stats(self) -> EmulatorStats:
         """What was asked and answered so far."""
         return self.counters.snapshot(refresh_tokens_reused=self.accounts.refresh_tokens.reused)
 
