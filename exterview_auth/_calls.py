@@ -96,6 +96,11 @@ def _ignore_outcome(future: asyncio.Future[Any]) -> None:
         future.exception()
 
 
+async def awaited(value: Any) -> Any:
+    """Return *value*, awaited if it is awaitable: an application's callable may be sync or async."""
+    return await value if inspect.isawaitable(value) else value
+
+
 async def _as_coroutine(call: Awaitable[T]) -> T:
     return await call
 
@@ -168,8 +173,7 @@ class Source:
     async def read(self) -> Any:
         """What the callable returns; what it raises goes through."""
         call = self._call
-        value = call() if _is_async(call) else await self._thread.run(call)
-        return await value if inspect.isawaitable(value) else value
+        return await awaited(call() if _is_async(call) else await self._thread.run(call))
 
 
 def _is_async(call: object) -> bool:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
 from collections.abc import Callable
 from typing import Any, TypeGuard
 
 from aiohttp import ClientRequest, FormData, MultipartWriter, hdrs
 from aiohttp.payload import Payload
 
-from .._calls import is_being_cancelled
+from .._calls import awaited, is_being_cancelled
 from ..errors import ConfigurationError
 
 BodyFactory = Callable[[], Any]
@@ -26,8 +25,7 @@ def is_factory(data: object) -> TypeGuard[BodyFactory]:
 async def made_by(factory: BodyFactory) -> Any:
     """A new body. Raises what *factory* raises, and `ConfigurationError` where it cancels itself."""
     try:
-        body = factory()
-        return await body if inspect.isawaitable(body) else body
+        return await awaited(factory())
     except asyncio.CancelledError:
         if is_being_cancelled():
             raise

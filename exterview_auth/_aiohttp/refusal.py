@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import inspect
 import json
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 from aiohttp import ClientError, ClientRequest, ClientResponse, hdrs
 
+from .._calls import awaited
 from .graphql_text import may_write
 from .rereadable import read_ahead
 
@@ -49,8 +49,7 @@ def or_unauthenticated(test: IsUnauthorized | None) -> IsUnauthorized:
 
 async def says(test: IsUnauthorized, response: ClientResponse) -> bool:
     """What *test*, sync or async, says of *response*; what it raises goes through."""
-    verdict = test(response)
-    return bool(await verdict if inspect.isawaitable(verdict) else verdict)
+    return bool(await awaited(test(response)))
 
 
 async def _refused_in_body(response: ClientResponse) -> bool:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import inspect
 import logging
 from collections.abc import Callable
 
-from .._calls import bounded
+from .._calls import awaited, bounded
 from .._events import Reason, emit
 from .._token import Token
 
@@ -43,6 +42,4 @@ class Hook:
 
     @staticmethod
     async def _call(on_token: OnToken, new: Token, old: Token | None, reason: Reason) -> None:
-        result = on_token(new, old, reason)
-        if inspect.isawaitable(result):
-            await result
+        await awaited(on_token(new, old, reason))
