@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import base64
-import binascii
-import json
 import math
 import time
 from datetime import UTC, datetime
 from typing import Any, NoReturn, Self, final
 
+from ._json import json_object
 from ._secret import Secret, is_encodable, is_header_safe, refuse_pickling
 from .errors import ConfigurationError
 
@@ -146,10 +145,9 @@ def jwt_claims(value: str) -> dict[str, Any]:
     if len(parts) != 3 or len(value) > MAX_TOKEN_LENGTH:  # noqa: PLR2004 - header, claims, signature
         return {}
     try:
-        claims = json.loads(base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4)))
-    except (binascii.Error, ValueError, RecursionError):
+        return json_object(base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4))) or {}
+    except ValueError:  # it is not base64
         return {}
-    return claims if isinstance(claims, dict) else {}
 
 
 def _text(value: object, what: str) -> str:

@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 
 from aiohttp import ClientResponse, FormData
 
+from .._json import json_object
 from ..errors import ApiError, BadRequestError, ConfigurationError, ForbiddenError, GraphQLError, UnauthorizedError
 
 _DOCUMENTED: Mapping[int, type[ApiError]] = {400: BadRequestError, 401: UnauthorizedError, 403: ForbiddenError}
@@ -92,7 +93,7 @@ def _guessed(name: str) -> str:
 async def data_of(response: ClientResponse) -> dict[str, Any]:
     """The answer's ``data``; raises `ApiError`'s kinds for the documented statuses, `GraphQLError` for ``errors``."""
     body = await response.read()
-    answer = _json(body)
+    answer = json_object(body)
     if response.status != _OK:
         kind = _DOCUMENTED.get(response.status, ApiError)
         raise kind(_message(answer) or f"the API answered {response.status}", status=response.status)
@@ -127,11 +128,3 @@ def _message(answer: dict[str, Any] | None) -> str | None:
 
 def _list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value] if value else []
-
-
-def _json(body: bytes) -> dict[str, Any] | None:
-    try:
-        answer = json.loads(body)
-    except (ValueError, RecursionError):
-        return None
-    return answer if isinstance(answer, dict) else None

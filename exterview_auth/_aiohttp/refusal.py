@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 from collections.abc import Awaitable, Callable
-from typing import Any
 
 from aiohttp import ClientError, ClientRequest, ClientResponse, hdrs
 
 from .._calls import awaited
+from .._json import json_object
 from .graphql_text import may_write
 from .rereadable import read_ahead
 
@@ -58,7 +57,7 @@ async def _refused_in_body(response: ClientResponse) -> bool:
     body = await read_ahead(response, LONGEST_GRAPHQL_ANSWER)
     if body is None or b"UNAUTHENTICATED" not in body:
         return False
-    errors = _parsed(body).get("errors")
+    errors = (json_object(body) or {}).get("errors")
     return isinstance(errors, list) and any(_code(error) == "UNAUTHENTICATED" for error in errors)
 
 
@@ -71,7 +70,8 @@ async def has_written(request: ClientRequest, response: ClientResponse) -> bool:
     """Whether a refusal of status 200 carries data of what may be a mutation: that is not sent twice (rule 15)."""
     if not _may_be_graphql(response) or request.method == hdrs.METH_GET:
         return False
-    data = _parsed(await read_ahead(response, LONGEST_GRAPHQL_ANSWER) or b"").get("data")
+    body = await read_ahead(response, LONGEST_GRAPHQL_ANSWER)
+    data = (json_object(body or b"") or {}).get("data")
     if not isinstance(data, dict) or all(value is None for value in data.values()):
         return False
     return may_write(await _text_of(request))
@@ -99,14 +99,6 @@ async def _text_of(request: ClientRequest) -> str | None:
         return (await request.body.as_bytes()).decode() if request.body else None
     except (TypeError, ValueError):
         return None
-
-
-def _parsed(body: bytes) -> dict[str, Any]:
-    try:
-        answer = json.loads(body)
-    except (ValueError, RecursionError):
-        return {}
-    return answer if isinstance(answer, dict) else {}
 
 
 def _code(error: object) -> object:

@@ -18,6 +18,8 @@ from typing import Any, cast
 from aiohttp import WSMsgType, web
 from graphql import ExecutionResult, subscribe
 
+from exterview_auth._json import json_object
+
 from ._answers import Refusal
 from ._graphql import GraphQLRequest, error_response, graphql_request, response
 from ._platform import Platform
@@ -87,9 +89,9 @@ class Connection:
 
     async def _handle(self, text: str) -> None:
         try:
-            message = json.loads(text)
+            message = json_object(text) or {}
             handler = self._handlers[message["type"]]
-        except (ValueError, TypeError, KeyError, RecursionError):
+        except (TypeError, KeyError):
             raise _BrokenRuleError(INVALID_MESSAGE, "Invalid message received") from None
         await handler(message)
 

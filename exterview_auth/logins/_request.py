@@ -8,7 +8,6 @@ The one place that sends a login request and reads its answer.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,6 +16,7 @@ from aiohttp import ClientError, ClientResponse, ClientSession
 from yarl import URL
 
 from .._endpoint import require_safe_transport
+from .._json import json_object
 from .._secret import is_encodable
 from .._token import Token, without_bearer
 from ..errors import ConfigurationError, CredentialsRejectedError, ExterviewAuthError, LoginError, LoginUnavailableError
@@ -55,12 +55,8 @@ class Answer:
         return server_time(self.headers)
 
     def payload(self) -> dict[str, Any] | None:
-        """The body's JSON object, or ``None`` where it is none."""
-        try:
-            parsed = json.loads(self.body or b"")
-        except (ValueError, RecursionError):
-            return None
-        return parsed if isinstance(parsed, dict) else None
+        """Return the body's JSON object, or ``None`` if it is not one."""
+        return json_object(self.body or b"")
 
     def quote(self, text: object) -> str:
         """*text* from this answer, fit for a message."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from typing import Any, NamedTuple
 
+from .._json import json_object
 from .._token import Token
 from ..errors import ConfigurationError
 
@@ -61,10 +62,10 @@ def to_token(payload: bytes, age: float) -> Token | None:
     Whatever the clocks say, it is no more than it was when it was saved. Raises `UnreadableError`.
     """
     try:
-        fields = json.loads(payload)
+        fields = json_object(payload) or {}
         token = Token(fields["token"], refresh_token=fields.get("refresh_token"))
         left = _left(fields["expires_in"], age)
-    except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError, ConfigurationError):
+    except (ValueError, TypeError, KeyError, OverflowError, ConfigurationError):
         token, left = None, None
     if token is None:
         raise UnreadableError("it is damaged")

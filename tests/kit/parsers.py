@@ -14,7 +14,8 @@ from yarl import URL
 from exterview_auth import ConfigurationError, LoginError, OAuth2Login, PasswordLogin, Token
 from exterview_auth import _environment as environment
 from exterview_auth._aiohttp.graphql_text import may_write
-from exterview_auth._aiohttp.refusal import _code, _parsed
+from exterview_auth._aiohttp.refusal import _code
+from exterview_auth._json import json_object
 from exterview_auth._token import jwt_claims, jwt_lifetime
 from exterview_auth.logins import _oauth2_response as _oauth2_answer
 from exterview_auth.logins._http_dates import retry_after, server_time
@@ -63,7 +64,7 @@ def endpoint(raw: bytes) -> dict[str, str]:
 
 def refusal(raw: bytes) -> list[object]:
     """The codes of the errors in a GraphQL answer."""
-    errors = _parsed(raw).get("errors")
+    errors = (json_object(raw) or {}).get("errors")
     return [_code(error) for error in errors] if isinstance(errors, list) else []
 
 
