@@ -16,7 +16,7 @@ from .limits import LoginLimits
 from .login import LoginRunner
 
 if TYPE_CHECKING:
-    from ..stores._access import Visit
+    from ..stores._access import StoreSession
 
 LOCK_SHARE = 0.5
 """The part of the login timeout that waiting for the shared lock may take."""
@@ -76,7 +76,9 @@ class Supply:
         return self._clock() >= self._look_at
 
     @contextlib.asynccontextmanager
-    async def next(self, old: Grant | None, visit: Visit | None, *, refused: bool = False) -> AsyncIterator[Grant]:
+    async def next(
+        self, old: Grant | None, session: StoreSession | None, *, refused: bool = False
+    ) -> AsyncIterator[Grant]:
         """
         A grant to follow *old*, any other where it was *refused*; *old* itself where the login has nothing newer.
 
@@ -88,9 +90,9 @@ class Supply:
         self._runner.begin()
         async with contextlib.AsyncExitStack() as stack:
             async with self._in_time(deadline):
-                if visit is not None:
+                if session is not None:
                     await self._prepare()
-                found, stored = await self._from_store(old, visit, stack, refused=refused)
+                found, stored = await self._from_store(old, session, stack, refused=refused)
                 grant = found or await self._log_in(old, stored, deadline)
             yield grant
 
@@ -100,21 +102,23 @@ class Supply:
         return self._adopt(newer, None, refused=False)
 
     async def _from_store(
-        self, old: Grant | None, visit: Visit | None, stack: contextlib.AsyncExitStack, *, refused: bool
+        self, old: Grant | None, session: StoreSession | None, stack: contextlib.AsyncExitStack, *, refused: bool
     ) -> tuple[Grant | None, Token | None]:
         """A grant that another has got, and what the store holds; without one it is this owner's turn, until *stack* ends."""
-        if visit is None:
+        if session is None:
             return None, None
-        stored = await self._look(visit)
+        stored = await self._look(session)
         grant, ours = self._adopt(stored, old, refused=refused), False
         if grant is None:
             self._require_permission(old)
-            turn = await stack.enter_async_context(visit.turn(self._policy.login_timeout * LOCK_SHARE))
+            from ..stores._waiting import lock_waiter  # noqa: PLC0415 - most owners share with nobody
+
+            waiter = await stack.enter_async_context(lock_waiter(session, self._policy.login_timeout * LOCK_SHARE))
         while grant is None and not ours:
-            ours = await turn.take()
-            if ours or await turn.news():
-                seen = await self._look(visit)
-                stored = stored if visit.failed() else seen
+            ours = await waiter.try_acquire()
+            if ours or await waiter.wait_for_change():
+                seen = await self._look(session)
+                stored = stored if session.failed else seen
                 grant = self._adopt(stored, old, refused=refused)
         return grant, stored
 
@@ -125,9 +129,9 @@ class Supply:
             self._look_at = self._clock() + LOOK_AGAIN
             raise
 
-    async def _look(self, visit: Visit) -> Token | None:
+    async def _look(self, session: StoreSession) -> Token | None:
         self._asked = self._clock()
-        return await visit.load() if self.trusts_store else None
+        return await session.load() if self.trusts_store else None
 
     def _adopt(self, stored: Token | None, old: Grant | None, *, refused: bool) -> Grant | None:
         if stored is None or self.is_past(stored.value) or (old is not None and stored.value == old.token.value):

@@ -30,7 +30,7 @@ from .single_flight import Flight, SingleFlight
 from .state import Held
 
 if TYPE_CHECKING:
-    from ..stores._access import StoreGuard, Visit
+    from ..stores._access import StoreAccess, StoreSession
     from .saving import Saver
 
 
@@ -43,7 +43,6 @@ class Renewer:
         "_clock",
         "_closing",
         "_counters",
-        "_guard",
         "_held",
         "_hook",
         "_leaving",
@@ -51,6 +50,7 @@ class Renewer:
         "_owner",
         "_saver",
         "_single",
+        "_store",
         "_supply",
         "_timer",
     )
@@ -79,14 +79,14 @@ class Renewer:
         self._clock = clock
         runner = LoginRunner(login, prepare=prepare, limits=limits, clock=clock, counters=counters, policy=policy)
         self._supply = Supply(runner, limits=limits, prepare=prepare, policy=policy, clock=clock, draw=draw)
-        self._guard: StoreGuard | None = None
+        self._store: StoreAccess | None = None
         self._saver: Saver | None = None
         if store is not None:
-            from ..stores._access import StoreGuard  # noqa: PLC0415 - as above
+            from ..stores._access import StoreAccess  # noqa: PLC0415 - as above
             from .saving import Saver  # noqa: PLC0415 - most owners share with nobody
 
-            self._guard = StoreGuard(store, account, clock, counters, policy.login_timeout)
-            self._saver = Saver(self._guard, clock, counters, self._supply.is_past)
+            self._store = StoreAccess(store, account, clock, counters, policy.login_timeout)
+            self._saver = Saver(self._store, clock, counters, self._supply.is_past)
         self._hook = Hook(on_token)
         self._single = SingleFlight()
         self._timer = RenewalTimer(self, Renewer._renew_ahead, clock)
@@ -104,7 +104,7 @@ class Renewer:
         """The flight to wait for, begun if there is none (*refused*: somebody cannot use the current grant); raises what forbids it."""
         flight = self._single.current
         if flight is None:
-            if self._guard is None or not self._supply.may_find():
+            if self._store is None or not self._supply.may_find():
                 grant = self._held.living
                 self._limits.check(needed=grant is not None and grant.served)
             return self._begin(_reason(self._held.current), refused=refused)
@@ -126,28 +126,28 @@ class Renewer:
                 await asyncio.wait([self._leaving])
                 if flight is not self._single.current:
                     return  # so did another logout meanwhile
-            visit = None if self._guard is None else self._guard.visit()
-            async with self._supply.next(old, visit, refused=refused) as grant:
+            session = None if self._store is None else self._store.session()
+            async with self._supply.next(old, session, refused=refused) as grant:
                 if flight is not self._single.current:
                     return
                 if grant is old:
                     flight.unchanged = True
                     self._held.revive()
                     return
-                await self._take(grant, old, reason, visit)
+                await self._take(grant, old, reason, session)
         except ExterviewAuthError as failure:
             self._failed(flight, failure, reason)
             raise
         if grant is self._held.current and grant.from_login:
             await self._hook.tell(grant.token, None if old is None else old.token, reason)
 
-    async def _take(self, grant: Grant, old: Grant | None, reason: Reason, visit: Visit | None) -> None:
+    async def _take(self, grant: Grant, old: Grant | None, reason: Reason, session: StoreSession | None) -> None:
         self._install(grant, reason)
         if old is not None and old.token.value != grant.token.value:
             self._supply.never_again(old.token)
-        if grant.from_login and self._saver is not None and visit is not None:
+        if grant.from_login and self._saver is not None and session is not None:
             asked = self._clock()
-            newer = await self._saver.save(grant, visit)
+            newer = await self._saver.save(grant, session)
             followed = None if newer is None else self._supply.follow(newer, asked=asked)
             if followed is not None and grant is self._held.current:
                 self._install(followed, reason)
@@ -217,8 +217,8 @@ class Renewer:
             await asyncio.wait(before)
         if flight is not None:
             await flight.cancel()
-        if self._guard is not None:
-            self._supply.trusts_store = await self._guard.visit(probing=True).delete()
+        if self._store is not None:
+            self._supply.trusts_store = await self._store.session(probe=True).delete()
 
     def close(self, flight: Flight | None) -> None:
         """Begin to end *flight* and all else that was begun, with one last attempt at a save that is due."""
@@ -234,9 +234,9 @@ class Renewer:
             await flight.cancel()
         if self._leaving is not None:
             await asyncio.wait([self._leaving])
-        if self._saver is not None and self._guard is not None:
+        if self._saver is not None and self._store is not None:
             await self._saver.aclose()
-            await self._guard.aclose()
+            await self._store.aclose()
 
     def disarm(self) -> None:
         """Let no renewal begin by itself."""
@@ -248,8 +248,8 @@ class Renewer:
         self._held.close_express()
         self._leaving = self._closing = None
         self._timer.release()
-        if self._saver is not None and self._guard is not None:
-            self._guard.release()
+        if self._saver is not None and self._store is not None:
+            self._store.release()
             self._saver.change_loop()
         if self._held.current is not None:
             self._timer.arm(self._held.current)

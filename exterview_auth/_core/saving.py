@@ -10,7 +10,8 @@ from itertools import chain, repeat
 from .._clock import Clock
 from .._stats import Counters
 from .._token import Token
-from ..stores._access import Saved, StoreGuard, Visit
+from ..stores._access import Saved, StoreAccess, StoreSession
+from ..stores._waiting import lock_waiter
 from .grant import Grant
 
 PAUSES = (0.5, 1.0, 2.0, 4.0)
@@ -24,10 +25,10 @@ class Saver:
     *is_past* tells of a token's text whether its owner is done with it: such a one in the store overtakes nothing.
     """
 
-    __slots__ = ("_clock", "_counters", "_guard", "_is_past", "_pending", "_since", "_task")
+    __slots__ = ("_clock", "_counters", "_is_past", "_pending", "_since", "_store", "_task")
 
-    def __init__(self, guard: StoreGuard, clock: Clock, counters: Counters, is_past: Callable[[str], bool]) -> None:
-        self._guard = guard
+    def __init__(self, store: StoreAccess, clock: Clock, counters: Counters, is_past: Callable[[str], bool]) -> None:
+        self._store = store
         self._clock = clock
         self._counters = counters
         self._is_past = is_past
@@ -41,7 +42,7 @@ class Saver:
         """Whether a save is still to be repeated."""
         return self._pending is not None
 
-    async def save(self, grant: Grant, visit: Visit) -> Token | None:
+    async def save(self, grant: Grant, session: StoreSession) -> Token | None:
         """
         Save *grant*; where that fails, go on trying in the background and return all the same.
 
@@ -49,10 +50,10 @@ class Saver:
         """
         self.abandon()
         self._since = self._clock()
-        saved = await self._attempt(grant, visit)
+        saved = await self._attempt(grant, session)
         if not saved.settled:
             self._pending = grant
-            self._task = self._guard.leave_behind(self._until_saved(grant), "save")
+            self._task = self._store.run_detached(self._until_saved(grant), "save")
         return saved.newer
 
     def abandon(self) -> asyncio.Task[None] | None:
@@ -67,7 +68,7 @@ class Saver:
         """Let go of a task that belongs to another loop or process, without touching it, and go on in this one."""
         self._task = None
         if self._pending is not None:
-            self._task = self._guard.leave_behind(self._until_saved(self._pending), "save")
+            self._task = self._store.run_detached(self._until_saved(self._pending), "save")
 
     async def aclose(self) -> None:
         """End the background work, after one last attempt."""
@@ -77,7 +78,7 @@ class Saver:
             task.cancel()
             await asyncio.wait([task])
         if pending is not None:
-            await self._attempt(pending, self._guard.visit(probing=True))
+            await self._attempt(pending, self._store.session(probe=True))
 
     async def _until_saved(self, grant: Grant) -> None:
         for pause in _pauses():
@@ -89,27 +90,27 @@ class Saver:
 
     async def _settled(self, grant: Grant) -> bool:
         """Whether *grant* is saved now, or overtaken by another that is there instead."""
-        visit = self._guard.visit(probing=True)
-        if await self._overtaken(grant, visit):
+        session = self._store.session(probe=True)
+        if await self._overtaken(grant, session):
             return True
-        async with visit.turn(None) as turn:  # so that nobody saves between the look and the save
-            if visit.failed() or not await turn.take():
+        async with lock_waiter(session, None) as waiter:  # so that nobody saves between the look and the save
+            if session.failed or not await waiter.try_acquire():
                 return False
-            if await self._overtaken(grant, visit):
+            if await self._overtaken(grant, session):
                 return True
-            return not visit.failed() and (await self._attempt(grant, visit)).settled
+            return not session.failed and (await self._attempt(grant, session)).settled
 
-    async def _overtaken(self, grant: Grant, visit: Visit) -> bool:
-        stored = await visit.load()
-        if visit.failed():
+    async def _overtaken(self, grant: Grant, session: StoreSession) -> bool:
+        stored = await session.load()
+        if session.failed:
             self._counters.save_failures += 1
         if stored is None or stored.value == grant.token.value or self._is_past(stored.value):
             return False
         # Another's token from before this login is one that this owner has never seen, and older.
-        return visit.age is None or visit.age < self._clock() - self._since
+        return session.age is None or session.age < self._clock() - self._since
 
-    async def _attempt(self, grant: Grant, visit: Visit) -> Saved:
-        saved = await visit.save(grant.remaining(self._clock()))
+    async def _attempt(self, grant: Grant, session: StoreSession) -> Saved:
+        saved = await session.save(grant.remaining(self._clock()))
         if not saved.settled:
             self._counters.save_failures += 1
         return saved

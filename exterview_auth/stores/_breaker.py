@@ -1,4 +1,10 @@
-"""Whether a store is well: one outage, one warning, whoever of its owners meets it first; then rest and probe."""
+"""
+Stop calling a store that fails, and log one warning and one recovery for each outage.
+
+Closed: calls go through. Open: after a failure, no call for a time that doubles with each further failure. Half-open: that time
+is over, and the next call decides. All owners of one store share its breaker, so that the first of them to meet an outage
+spares the others the wait.
+"""
 
 from __future__ import annotations
 
@@ -13,63 +19,67 @@ from ..errors import StoreError
 from . import TokenStore
 from ._lock import TurnStore
 
-FIRST_REST, LONGEST_REST = 1.0, 30.0
-"""Seconds that a store rests after a failure; doubles with each further one."""
+FIRST_OPEN, LONGEST_OPEN = 1.0, 30.0
+"""Seconds for which the breaker stays open after the first failure, and at most."""
 
-_DEMANDS = {"load": 0, "lock": 1, "unlock": 1, "delete": 2, "save": 2}
-"""What a call asks of a store: one that can be read may not be writable."""
+_REQUIREMENTS = {"load": 0, "lock": 1, "unlock": 1, "delete": 2, "save": 2}
+"""How much a call requires of a store: one that can be read may not be writable."""
 
 
-class StoreHealth:
-    """What the owners of one store know of it together; *now* is in seconds of their clock."""
+class CircuitBreaker:
+    """The state of one store, as its owners have seen it. *now* is in seconds of the owner's clock."""
 
-    __slots__ = ("__weakref__", "_demand", "_failures", "_limit", "_lines", "_rests_until", "_store")
+    __slots__ = ("__weakref__", "_failures", "_limit", "_open_until", "_required", "_slots", "_store")
 
     def __init__(self, store: TokenStore) -> None:
-        # The repr of an application's store may say anything.
+        # An application's store may show secrets in its repr.
         self._store = repr(store) if isinstance(store, TurnStore) else type(store).__name__
         self._limit = store.calls_at_once if isinstance(store, TurnStore) else None
-        self._lines: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = WeakKeyDictionary()
+        self._slots: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = WeakKeyDictionary()
         self._failures = 0
-        self._demand = 0
-        self._rests_until = float("-inf")
+        # Invariant: the highest requirement among the calls that failed in this outage; 0 while there is none.
+        self._required = 0
+        self._open_until = float("-inf")
 
-    def line(self) -> AbstractAsyncContextManager[None]:
-        """Where the running loop's calls wait for one another, so that none waits in the store."""
+    def slot(self) -> AbstractAsyncContextManager[None]:
+        """
+        Return a context manager that bounds this loop's concurrent calls to what the store can do at once.
+
+        Waiting for a slot is not waiting for the store: a crowd in one process does not look like a slow store.
+        """
         if self._limit is None:
             return contextlib.nullcontext()
-        loop = asyncio.get_running_loop()
-        return self._lines.setdefault(loop, asyncio.Semaphore(self._limit))
+        return self._slots.setdefault(asyncio.get_running_loop(), asyncio.Semaphore(self._limit))
 
-    def resting(self, now: float) -> bool:
-        """Whether the store is left alone."""
-        return now < self._rests_until
+    def is_open(self, now: float) -> bool:
+        """Return whether the store must not be called now."""
+        return now < self._open_until
 
-    def failed(self, call: str, failure: Exception, now: float) -> None:
-        """A *call* failed; the first one of an outage is told."""
-        rest = min(LONGEST_REST, FIRST_REST * 2.0 ** min(self._failures, 10))
+    def record_failure(self, call: str, failure: Exception, now: float) -> None:
+        """Open the breaker after a failed *call*; log the first failure of an outage."""
+        open_for = min(LONGEST_OPEN, FIRST_OPEN * 2.0 ** min(self._failures, 10))
         self._failures += 1
-        self._demand = max(self._demand, _DEMANDS[call])
-        self._rests_until = now + rest
+        self._required = max(self._required, _REQUIREMENTS[call])
+        self._open_until = now + open_for
         if self._failures == 1:
-            # Only our own sentences are sure to hold no secret.
+            # Only the sentences of this package's own errors certainly hold no secret.
             problem = str(failure) if isinstance(failure, StoreError) else type(failure).__name__
             emit(logging.WARNING, "store.unavailable", store=self._store, call=call, problem=problem)
 
-    def succeeded(self, call: str) -> None:
-        """A *call* succeeded: the outage is over if none that asks more of the store has failed in it."""
-        if self._failures and _DEMANDS[call] >= self._demand:
+    def record_success(self, call: str) -> None:
+        """Close the breaker, if no call that requires more than *call* has failed in this outage."""
+        if self._failures and _REQUIREMENTS[call] >= self._required:
             emit(logging.INFO, "store.recovered", store=self._store)
-            self._failures = self._demand = 0
-            self._rests_until = float("-inf")
+            self._failures = self._required = 0
+            self._open_until = float("-inf")
 
 
-_known: WeakKeyDictionary[TokenStore, StoreHealth] = WeakKeyDictionary()
+_breakers: WeakKeyDictionary[TokenStore, CircuitBreaker] = WeakKeyDictionary()
 
 
-def health_of(store: TokenStore) -> StoreHealth:
-    """The same for all owners of *store*; an own one where the application's store can be no key."""
+def breaker_of(store: TokenStore) -> CircuitBreaker:
+    """Return the one breaker of *store*; a new one for an application's store that is not hashable or weakly referable."""
     try:
-        return _known.setdefault(store, StoreHealth(store))
+        return _breakers.setdefault(store, CircuitBreaker(store))
     except TypeError:
-        return StoreHealth(store)
+        return CircuitBreaker(store)

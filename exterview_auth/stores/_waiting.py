@@ -1,198 +1,169 @@
-"""How an owner waits for its turn to log in: at a store that tells news, or at one that has a lock alone."""
+"""
+Wait for an account's lock, so that one of its owners logs in for all.
+
+A store with notifications is waited for outside its lock: whoever waits hears of a saved token at once, and then needs no
+lock. Any other store has only its ``lock()``, and the wait is inside it.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any, Protocol, TypeVar
+import contextlib
+from collections.abc import AsyncIterator
+from typing import Protocol
 
 from .._calls import LATE, CancelledItselfError, is_being_cancelled
-from .._clock import Clock
 from ..errors import StoreError
-from . import TokenStore
+from ._access import StoreSession
 from ._lock import Turn, TurnStore
 
-T = TypeVar("T")
-
-LONGEST_LATE_WAIT = 2.0
-"""Seconds that are waited on after this process stood still."""
+LATE_EXTENSION = 2.0
+"""Seconds of further waiting after this process was not running: perhaps the lock's holder was not either."""
 
 
-class Guard(Protocol):
-    """What is known of the store and its lock."""
+class LockWaiter(Protocol):
+    """One owner's attempt to get the account's lock. No method raises what the store raises."""
 
-    store: TokenStore
-    account: str
-    clock: Clock
+    async def try_acquire(self) -> bool:
+        """Return whether to log in now: the lock is acquired, or the store cannot provide it."""
 
-    @property
-    def lock_rests(self) -> bool:
-        """Whether the lock is left alone."""
-
-    def waited_in_vain(self, seconds: float) -> None:
-        """Nobody gave the lock back."""
-
-    def failed(self, call: str, failure: Exception) -> None:
-        """The store failed."""
-
-    def leave_behind(self, work: Coroutine[Any, Any, T], name: str) -> asyncio.Task[T]:
-        """Begin *work*, which comes to its end also where nobody waits for it."""
-
-
-class Visit(Protocol):
-    """The row of calls that the turn belongs to."""
-
-    patience: float
-    """Seconds that it still waits for the store."""
-
-    def failed(self) -> bool:
-        """Whether the store did."""
-
-    @property
-    def resting(self) -> bool:
-        """Whether the store is not to be asked."""
-
-    async def call(self, name: str, make: Callable[[], Awaitable[T]]) -> T | None:
-        """A bounded call."""
-
-    def fail(self, name: str, failure: Exception) -> None:
-        """The store failed."""
-
-    def holds(self, turn: Turn | None) -> None:
-        """Load and save under *turn*."""
-
-
-class Contender(Protocol):
-    """One owner's way to the account's lock. No method raises what the store raises."""
-
-    async def take(self) -> bool:
-        """Whether to log in now: it is this owner's turn, or the store has no lock to give."""
-
-    async def news(self) -> bool:
-        """Return when it is worth trying again, or looking at the store; whether it is worth looking."""
+    async def wait_for_change(self) -> bool:
+        """Wait until another attempt, or a look into the store, may succeed; return whether to look."""
 
     async def leave(self) -> None:
-        """Give back what was taken."""
+        """Release what was acquired."""
 
 
-def contender_for(guard: Guard, visit: Visit, seconds: float | None) -> Contender:
-    """The best that the store can do: one whose lock is a turn tells news, and is not waited for at its lock."""
-    if isinstance(guard.store, TurnStore):
-        return _AtNews(guard, visit, seconds, guard.store.turn(guard.account))
-    return _AtLock(guard, visit, seconds)
+@contextlib.asynccontextmanager
+async def lock_waiter(session: StoreSession, seconds: float | None) -> AsyncIterator[LockWaiter]:
+    """
+    Wait for the account's lock for at most *seconds*, then proceed without it. ``None``: do not wait.
+
+    If it is acquired, *session* loads and saves under it until the body ends.
+    """
+    store = session.access.store
+    waiter: LockWaiter
+    if isinstance(store, TurnStore):
+        waiter = _NotifiedWaiter(session, seconds or 0.0, store.turn(session.access.account))
+    else:
+        waiter = _BlockingWaiter(session, seconds)
+    try:
+        yield waiter
+    finally:
+        await waiter.leave()
 
 
-class _AtNews:
-    """Waits for what others save, and for the lock, whichever comes first."""
+class _NotifiedWaiter:
+    """Waits for whichever comes first: a saved token, or the lock."""
 
-    def __init__(self, guard: Guard, visit: Visit, seconds: float | None, turn: Turn) -> None:
-        self._guard = guard
-        self._visit = visit
-        self._turn = turn
-        self._seconds = seconds or 0.0
-        self._until = guard.clock() + self._seconds
-        self._taken = False
+    def __init__(self, session: StoreSession, seconds: float, lock: Turn) -> None:
+        self._access = session.access
+        self._session = session
+        self._lock = lock
+        self._seconds = seconds
+        self._until = self._access.clock() + seconds
+        self._acquired = False
 
-    async def take(self) -> bool:
-        if self._visit.resting or self._guard.lock_rests:
+    async def try_acquire(self) -> bool:
+        if self._session.suspended or self._access.lock_suspended:
             return True
-        taken = await self._visit.call("lock", self._turn.take)
-        if taken:
-            self._taken = True
-            self._visit.holds(self._turn)
-        return taken is not False
+        acquired = await self._session.call("lock", self._lock.take)
+        if acquired:
+            self._acquired = True
+            self._session.use_lock(self._lock)
+        # None means that the store failed: then the owner logs in for itself.
+        return acquired is not False
 
-    async def news(self) -> bool:
+    async def wait_for_change(self) -> bool:
         try:
-            async with asyncio.timeout(self._until - self._guard.clock()):
-                return await self._turn.news()
+            async with asyncio.timeout(self._until - self._access.clock()):
+                return await self._lock.news()
         except TimeoutError:
-            self._too_late()
-        except Exception as failure:  # noqa: BLE001 - a store may raise anything; a login needs no news
-            self._visit.fail("lock", failure)
+            late = self._access.clock() - self._until
+            if late > LATE:
+                self._until += late + LATE_EXTENSION
+            else:
+                self._access.lock_timed_out(self._seconds)
+        except Exception as failure:  # noqa: BLE001 - a store may raise anything; a login needs no notification
+            self._session.record_failure("lock", failure)
         return True
 
-    def _too_late(self) -> None:
-        late = self._guard.clock() - self._until
-        if late > LATE:  # this process stood still, perhaps not the lock's holder
-            self._until += late + LONGEST_LATE_WAIT
-        else:
-            self._guard.waited_in_vain(self._seconds)
-
     async def leave(self) -> None:
-        """Whoever comes next in this process finds the lock free; but the lease ends by itself: a sick store is not waited for."""
-        self._visit.holds(None)
-        leaving = self._guard.leave_behind(self._give_back(), "unlock")
-        if self._taken and not self._visit.failed() and not is_being_cancelled():
-            await asyncio.wait([leaving], timeout=self._visit.patience)
+        self._session.use_lock(None)
+        leaving = self._access.run_detached(self._release(), "unlock")
+        # The next waiter of this process is to find the lock free. A failing store is not waited for: the lease expires.
+        if self._acquired and not self._session.failed and not is_being_cancelled():
+            await asyncio.wait([leaving], timeout=self._session.budget)
 
-    async def _give_back(self) -> None:
+    async def _release(self) -> None:
         try:
-            await self._turn.leave()
+            await self._lock.leave()
         except (StoreError, TimeoutError) as failure:
-            self._guard.failed("unlock", failure)
+            self._session.record_failure("unlock", failure)
 
 
-class _AtLock:
+class _BlockingWaiter:
     """
-    Waits in the lock itself, which is entered and left in one task: it may belong to whoever has entered it.
+    Waits inside the store's own lock.
 
-    A lock that is entered too late, or although it was cancelled, is left at once.
+    One task enters and leaves the lock, because a lock may belong to the task that entered it. If that task enters too late,
+    or although it was cancelled, it leaves the lock at once.
     """
 
-    def __init__(self, guard: Guard, visit: Visit, seconds: float | None) -> None:
-        self._guard = guard
-        self._visit = visit
+    def __init__(self, session: StoreSession, seconds: float | None) -> None:
+        self._access = session.access
+        self._session = session
         self._seconds = seconds
         self._holding: asyncio.Task[None] | None = None
         self._entered = asyncio.Event()
         self._over = asyncio.Event()
 
-    async def take(self) -> bool:
-        if self._seconds is None or self._visit.resting or self._guard.lock_rests:
+    async def try_acquire(self) -> bool:
+        if self._seconds is None or self._session.suspended or self._access.lock_suspended:
             return True
-        self._holding = holding = self._guard.leave_behind(self._hold(), "lock")
+        self._holding = holding = self._access.run_detached(self._hold(), "lock")
         entered = asyncio.ensure_future(self._entered.wait())
         try:
             await asyncio.wait([holding, entered], timeout=self._seconds, return_when=asyncio.FIRST_COMPLETED)
         finally:
             entered.cancel()
         if not self._entered.is_set() and not holding.done():
-            self._give_up()
-            self._guard.waited_in_vain(self._seconds)
+            self._end(holding)
+            self._access.lock_timed_out(self._seconds)
         return True
 
-    async def news(self) -> bool:
-        """There is nothing to wait for."""
+    async def wait_for_change(self) -> bool:
+        """Return at once: this waiter's `try_acquire` never fails."""
         return True
 
     async def leave(self) -> None:
         holding = self._holding
         if holding is None:
             return
-        self._give_up()
+        self._end(holding)
+        # A cancelled caller does not wait; the detached task leaves the lock by itself.
         if not is_being_cancelled():
-            done, _ = await asyncio.wait([holding], timeout=self._visit.patience)
+            done, _ = await asyncio.wait([holding], timeout=self._session.budget)
             if not done:
                 holding.cancel()
-                self._visit.fail("unlock", TimeoutError())
+                self._session.record_failure("unlock", TimeoutError())
 
-    def _give_up(self) -> None:
+    def _end(self, holding: asyncio.Task[None]) -> None:
         self._over.set()
-        if not self._entered.is_set() and self._holding is not None:
-            self._holding.cancel()
+        if not self._entered.is_set():
+            holding.cancel()
 
     async def _hold(self) -> None:
         try:
-            async with self._guard.store.lock(self._guard.account):
+            async with self._access.store.lock(self._access.account):
                 self._entered.set()
                 await self._over.wait()
         except asyncio.CancelledError:
             if is_being_cancelled():
                 raise
-            self._fail(CancelledItselfError())
+            self._record_failure(CancelledItselfError())
         except Exception as failure:  # noqa: BLE001 - a store may raise anything; a login needs no lock
-            self._fail(failure)
+            self._record_failure(failure)
 
-    def _fail(self, failure: Exception) -> None:
-        self._visit.fail("unlock" if self._entered.is_set() else "lock", failure)
+    def _record_failure(self, failure: Exception) -> None:
+        self._session.record_failure("unlock" if self._entered.is_set() else "lock", failure)

@@ -1,4 +1,4 @@
-"""A store that may be sick: how long a visit waits, who is told, and when it is well again."""
+"""A store that may fail: how long a session waits for it, what is logged, and when it is called again."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ import pytest
 from exterview_auth import CredentialsRejectedError, LoginBudgetExceededError, MemoryStore, StoreError, Token
 from exterview_auth._core.saving import PAUSES, _pauses
 from exterview_auth._stats import Counters
-from exterview_auth.stores._access import PATIENCE, StoreGuard
-from exterview_auth.stores._breaker import StoreHealth, health_of
+from exterview_auth.stores._access import STORE_BUDGET, StoreAccess
+from exterview_auth.stores._breaker import CircuitBreaker, breaker_of
 from exterview_auth.stores._codec import Found
 from exterview_auth.stores._lock import Turn, TurnStore
+from exterview_auth.stores._waiting import lock_waiter
 from tests.kit.clock import now, passing, virtual_time
 from tests.kit.keepers import ScriptedLogin, keeper
 
@@ -171,9 +172,9 @@ def test_a_slow_store_costs_its_patience_at_most(seconds: float) -> None:
         store = Bench(seconds=seconds)
         kept = owner(store)
         grant = await kept.obtain()
-        assert now() <= PATIENCE + 0.01
+        assert now() <= STORE_BUDGET + 0.01
         sick = kept.stats().store_failures > 0
-        assert sick == (4 * seconds > PATIENCE)
+        assert sick == (4 * seconds > STORE_BUDGET)
         if sick:
             began = now()
             kept.refuse(grant, waited=False)
@@ -198,7 +199,7 @@ def test_each_call_may_fail(call: str, fault: Any, caplog: pytest.LogCaptureFixt
         kept = owner(store, login)
         grant = await kept.obtain()
         assert (grant.token.value, login.count) == ("T1", 1)
-        assert now() <= PATIENCE + 1.01
+        assert now() <= STORE_BUDGET + 1.01
         store.faults.clear()
         await passing(10)
         kept.refuse(grant, waited=False)
@@ -249,7 +250,7 @@ async def test_a_crowd_at_a_sick_store_waits_once() -> None:
     store.faults["load"] = "hang"
     owners = [owner(store) for _ in range(200)]
     await asyncio.gather(*(kept.obtain() for kept in owners))
-    assert now() <= PATIENCE + 0.01
+    assert now() <= STORE_BUDGET + 0.01
     assert store.calls.count("load") == Bench.calls_at_once
     store.faults.clear()
     for kept in owners:
@@ -286,7 +287,7 @@ def test_a_lock_that_cannot_be_given_back_holds_nobody_up(fault: Any) -> None:
         store.faults["unlock"] = fault
         kept = owner(store)
         assert (await kept.obtain()).token.value == "T1"
-        assert now() <= PATIENCE
+        assert now() <= STORE_BUDGET
         assert store.entry is not None
         await kept.aclose()
 
@@ -373,10 +374,10 @@ async def test_the_owners_of_one_store_know_of_its_outage_together(caplog: pytes
     with caplog.at_level(logging.INFO, "exterview_auth"):
         owners = [owner(store) for _ in range(5)]
         await asyncio.gather(*(kept.obtain() for kept in owners))
-        assert now() <= PATIENCE + 0.01
+        assert now() <= STORE_BUDGET + 0.01
         late = owner(store)
         await late.obtain()
-        assert now() <= PATIENCE + 0.01
+        assert now() <= STORE_BUDGET + 0.01
         store.faults.clear()
         await passing(10)
         for kept in (*owners, late):
@@ -391,47 +392,47 @@ def test_health_needs_no_hashable_store() -> None:
         __hash__ = None  # type: ignore[assignment]  # as a dataclass with eq has it
 
     store: Any = Odd()
-    assert health_of(store) is not health_of(store)
+    assert breaker_of(store) is not breaker_of(store)
     memory = MemoryStore()
-    assert health_of(memory) is health_of(memory)
+    assert breaker_of(memory) is breaker_of(memory)
 
 
 def test_an_outage_ends_with_a_call_that_asks_as_much() -> None:
     """A store that can be read and not written has not recovered because it was read."""
-    health = StoreHealth(MemoryStore())
-    health.failed("save", StoreError("full"), 0.0)
-    health.succeeded("load")
-    health.succeeded("lock")
-    assert health.resting(0.5)
-    health.succeeded("save")
-    assert not health.resting(0.5)
+    breaker = CircuitBreaker(MemoryStore())
+    breaker.record_failure("save", StoreError("full"), 0.0)
+    breaker.record_success("load")
+    breaker.record_success("lock")
+    assert breaker.is_open(0.5)
+    breaker.record_success("save")
+    assert not breaker.is_open(0.5)
 
 
 def test_a_store_rests_longer_with_each_failure() -> None:
     """1 s, 2 s, 4 s, ... 30 s, also after ten thousand of them."""
-    health = StoreHealth(MemoryStore())
+    breaker = CircuitBreaker(MemoryStore())
     for number in range(10_000):
-        health.failed("load", StoreError("down"), 0.0)
+        breaker.record_failure("load", StoreError("down"), 0.0)
         rest = min(30.0, 2.0**number) if number < 10 else 30.0
-        assert health.resting(rest - 0.01)
-        assert not health.resting(rest)
+        assert breaker.is_open(rest - 0.01)
+        assert not breaker.is_open(rest)
 
 
 @virtual_time
-async def test_a_probing_visit_asks_a_resting_store() -> None:
+async def test_a_probing_session_calls_a_store_whose_breaker_is_open() -> None:
     """Rule 3 of the module: and the others are spared."""
     store = Bench()
-    guard = StoreGuard(store, "a", now, Counters())
+    access = StoreAccess(store, "a", now, Counters())
     store.faults["load"] = StoreError("down")
-    await guard.visit().load()
+    await access.session().load()
     store.faults.clear()
-    usual, probing = guard.visit(), guard.visit(probing=True)
+    usual, probing = access.session(), access.session(probe=True)
     assert await usual.load() is None
-    assert usual.failed()
+    assert usual.failed
     assert store.calls == ["load"]
     await probing.load()
-    assert not probing.failed()
-    assert not guard.resting
+    assert not probing.failed
+    assert not access.session().suspended
 
 
 @pytest.mark.parametrize("latch", [CredentialsRejectedError("no"), None])
@@ -642,44 +643,44 @@ async def test_what_was_saved_before_a_late_login_overtakes_nothing() -> None:
 
 def test_an_outage_of_reading_ends_with_reading() -> None:
     """A store that can be read again has recovered, where nothing else has failed."""
-    health = StoreHealth(MemoryStore())
+    breaker = CircuitBreaker(MemoryStore())
     for call in ("load", "lock", "save"):
-        health.failed(call, StoreError("down"), 0.0)
-        assert health.resting(0.5)
-        health.succeeded(call)
-        assert not health.resting(0.5)
+        breaker.record_failure(call, StoreError("down"), 0.0)
+        assert breaker.is_open(0.5)
+        breaker.record_success(call)
+        assert not breaker.is_open(0.5)
 
 
 @virtual_time
-async def test_a_visit_has_its_patience_for_all_its_calls_together() -> None:
+async def test_a_session_has_one_budget_for_all_its_calls() -> None:
     """Rule 2 of the module: what a call took is gone, whenever it began and however it ended; an answer of a process that stood still is free."""
     store, asleep = Bench(seconds=0.5), 0.0
-    guard = StoreGuard(store, "a", lambda: now() + asleep, Counters())
+    access = StoreAccess(store, "a", lambda: now() + asleep, Counters())
     await passing(100)
-    visit = guard.visit(probing=True)
-    await visit.load()
-    assert visit.patience == pytest.approx(1.5)
+    session = access.session(probe=True)
+    await session.load()
+    assert session.budget == pytest.approx(1.5)
     store.faults["load"] = OSError("down")
-    await visit.load()
-    assert visit.patience == pytest.approx(1.0)
+    await session.load()
+    assert session.budget == pytest.approx(1.0)
     store.faults.clear()
-    waiting = asyncio.ensure_future(visit.load())
+    waiting = asyncio.ensure_future(session.load())
     await passing(0.1)
     asleep = 50.0
     await waiting
-    assert visit.patience == pytest.approx(1.0)
+    assert session.budget == pytest.approx(1.0)
     store.faults["load"] = "hang"
-    await visit.load()
-    assert visit.patience == 0
-    assert await visit.load() is None
-    assert visit.patience == 0
+    await session.load()
+    assert session.budget == 0
+    assert await session.load() is None
+    assert session.budget == 0
 
 
 @virtual_time
 async def test_a_call_that_was_begun_comes_to_its_end_without_its_caller() -> None:
     """Lesson 30: a token that is being saved when its flight is cancelled is saved."""
     store = Bench(seconds=0.3)
-    saving = asyncio.ensure_future(StoreGuard(store, "a", now, Counters()).visit().save(Token("T")))
+    saving = asyncio.ensure_future(StoreAccess(store, "a", now, Counters()).session().save(Token("T")))
     await passing(0.1)
     saving.cancel()
     await asyncio.wait([saving])
@@ -689,25 +690,25 @@ async def test_a_call_that_was_begun_comes_to_its_end_without_its_caller() -> No
 
 @virtual_time
 async def test_what_says_that_a_store_is_well_again() -> None:
-    """A lock that was taken does; one that is another's says nothing, and nor does a visit in which a call has failed."""
+    """A lock that was taken does; one that is another's says nothing, and nor does a session in which a call has failed."""
     store, counters = Bench(), Counters()
-    guard = StoreGuard(store, "a", now, counters)
+    access = StoreAccess(store, "a", now, counters)
     for _ in range(3):
-        guard.failed("lock", StoreError("down"))
+        access.session().record_failure("lock", StoreError("down"))
     assert counters.store_failures == 3
     store.takes = [False, True]
     for well in (False, True):
-        visit = guard.visit(probing=True)
-        assert await visit.call("lock", store.take) is well
-        assert guard.resting is not well
-    visit = guard.visit(probing=True)
+        session = access.session(probe=True)
+        assert await session.call("lock", store.take) is well
+        assert access.session().suspended is not well
+    session = access.session(probe=True)
     store.faults["load"] = StoreError("down")
-    await visit.load()
+    await session.load()
     store.faults.clear()
-    await visit.load()
-    assert guard.resting
-    await guard.visit(probing=True).load()
-    assert not guard.resting
+    await session.load()
+    assert access.session().suspended
+    await access.session(probe=True).load()
+    assert not access.session().suspended
 
 
 @virtual_time
@@ -724,10 +725,10 @@ async def test_under_a_turn_the_turn_saves() -> None:
     kept = owner(store)
     await kept.obtain()
     assert [len(arguments) for arguments in saved] == [1]
-    guard = StoreGuard(store, "a", now, Counters())
-    assert await guard.visit().save(Token("T2")) == (True, None)
+    access = StoreAccess(store, "a", now, Counters())
+    assert await access.session().save(Token("T2")) == (True, None)
     store.newer = Token("newer")
-    assert await guard.visit().save(Token("T3")) == (False, store.newer)
+    assert await access.session().save(Token("T3")) == (False, store.newer)
     assert [len(arguments) for arguments in saved] == [1, 2, 2]
     await kept.aclose()
 
@@ -744,8 +745,8 @@ async def test_nothing_of_a_callers_context_shows_in_a_store() -> None:
             await super()._do(name)
 
     store = Looking()
-    guard = StoreGuard(store, "a", now, Counters())
+    access = StoreAccess(store, "a", now, Counters())
     variable.set("a request's")
-    async with guard.visit().turn(1.0) as turn:
-        assert await turn.take()
+    async with lock_waiter(access.session(), 1.0) as waiter:
+        assert await waiter.try_acquire()
     assert seen == {"lock": "a request's", "unlock": "none"}
