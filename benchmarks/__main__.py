@@ -15,15 +15,20 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from importlib import import_module
 
-from . import _simulated_drawing, peers
-from ._machine import machine
-from ._report import Report
+from . import peers
+from .harness.machine import machine
+from .harness.report import Report
+from .simulation import picture
 
 Scenario = Callable[..., Report]
 
-SCENARIOS = ("overhead", "storm", "ahead", "accounts", "memory", "cancel", "imports", "fleet", "peers")
-"""Modules; all that run by default."""
-BY_NAME = ("simulation", "soak")
+SCENARIOS = {
+    **{name: f"scenarios.{name}" for name in ("overhead", "storm", "ahead", "accounts", "memory", "cancel", "imports")},
+    "fleet": "fleet.scenario",
+    "peers": "peers",
+}
+"""Names and modules; all that run by default."""
+BY_NAME = {"simulation": "simulation.scenario", "soak": "soak.scenario"}
 """And those that do not."""
 
 
@@ -42,7 +47,7 @@ def main() -> None:
     unknown = set(arguments.scenario) - {*SCENARIOS, *BY_NAME}
     if unknown:
         parser.error(f"no such scenario: {', '.join(sorted(unknown))}")
-    names = arguments.scenario or SCENARIOS
+    names = arguments.scenario or list(SCENARIOS)
     if arguments.plot and "simulation" not in names:
         parser.error("--plot draws the scenario simulation; name it too")
     if (arguments.seconds, arguments.seed) != (None, None) and "soak" not in names:
@@ -50,12 +55,12 @@ def main() -> None:
     scenarios = _loaded(names)
     if "soak" in scenarios:
         scenarios["soak"] = partial(scenarios["soak"], seconds=arguments.seconds, seed=arguments.seed)
-    figure = _simulated_drawing.canvas() if arguments.plot else None
+    figure = picture.canvas() if arguments.plot else None
     here = machine()
     print("  ".join(f"{name} {value}" for name, value in here.items()))
     reports = {name: _run(name, scenario, quick=arguments.quick) for name, scenario in scenarios.items()}
     if figure is not None:
-        _simulated_drawing.draw(figure, reports["simulation"].data, arguments.plot)
+        picture.draw(figure, reports["simulation"].data, arguments.plot)
     if arguments.json:
         print(json.dumps({"machine": here, **{name: report.data for name, report in reports.items()}}))
     if not all(report.data.get("ok", True) for report in reports.values()):
@@ -67,7 +72,7 @@ def _loaded(names: Sequence[str]) -> dict[str, Scenario]:
     if "peers" in names:
         peers.require()
     try:
-        return {name: import_module(f"{__package__}.{name}").report for name in names}
+        return {name: import_module(f"{__package__}.{SCENARIOS.get(name) or BY_NAME[name]}").report for name in names}
     except ModuleNotFoundError as error:
         raise SystemExit(f"The benchmarks need {error.name}, of the extra dev: pip install -e '.[dev]'") from None
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 
-from .._report import Report
+from ..harness.report import Report
 
 _NEEDED = ("aiobotocore", "aiohttp_oauth2_client", "azure", "google", "gql", "httpx", "httpx_auth", "singleflight_auth")
 
@@ -19,10 +19,10 @@ def require() -> None:
 def report(*, quick: bool) -> Report:
     """Tables with a row for each contestant; they are imported now, not with the other scenarios."""
     try:
-        from . import _scenario  # noqa: PLC0415 - the extra may not be installed
+        from . import scenario  # noqa: PLC0415 - the extra may not be installed
     except ModuleNotFoundError as error:
         raise _missing(error.name) from None
-    return _scenario.report(quick=quick)
+    return scenario.report(quick=quick)
 
 
 def _missing(name: str | None) -> SystemExit:

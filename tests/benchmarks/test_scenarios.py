@@ -14,7 +14,7 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 OURS = ("ExterviewAuth", "AuthSession")
 PROGRAM = """
 import json
-from benchmarks import {scenario}
+from benchmarks.scenarios import {scenario}
 report = {scenario}.report(quick=True)
 print(json.dumps({{"text": report.text(), "tables": len(report.tables), "data": report.data}}))
 """

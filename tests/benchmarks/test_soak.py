@@ -14,15 +14,16 @@ import pytest
 from aiohttp import ClientSession, web
 
 from benchmarks import __main__ as command
-from benchmarks import _soak_server, soak
-from benchmarks._report import Report
-from benchmarks._soak_course import Found
-from benchmarks._soak_disturbances import API, LOGINS, REDIS, Window
-from benchmarks._soak_flatness import MEBIBYTE, Course, course, slope
-from benchmarks._soak_judge import Event, Judge
-from benchmarks._soak_ports import loopback_port
-from benchmarks._soak_requests import KINDS, WrongAnswerError, ask_for, send
-from benchmarks._soak_rest import compared
+from benchmarks.harness.report import Report
+from benchmarks.soak import scenario as soak
+from benchmarks.soak import server
+from benchmarks.soak.course import Found
+from benchmarks.soak.disturbances import API, LOGINS, REDIS, Window
+from benchmarks.soak.flatness import MEBIBYTE, Course, course, slope
+from benchmarks.soak.judge import Event, Judge
+from benchmarks.soak.ports import loopback_port
+from benchmarks.soak.requests import KINDS, WrongAnswerError, ask_for, send
+from benchmarks.soak.rest import compared
 from exterview_auth import AuthSession, ExterviewAuth, PasswordLogin
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -132,7 +133,7 @@ def test_a_failure_without_a_reason_is_wrong(event: Event, windows: list[Window]
     assert Judge(windows, [event, *acts]).verdicts() == ({}, [event])
 
 
-class LyingApi(_soak_server.Api):
+class LyingApi(server.Api):
     """Answers everybody as if somebody else had asked."""
 
     async def _answer(self, number: str, account: str, body: bytes) -> web.Response:
@@ -144,7 +145,7 @@ class LyingApi(_soak_server.Api):
         return web.Response(body=b"x" + answer.body)
 
 
-async def outcomes(api: _soak_server.Api) -> dict[str, Any]:
+async def outcomes(api: server.Api) -> dict[str, Any]:
     """What each kind of request raises at *api*, or ``None``."""
     await api.do_admit({"keys": ["key"], "dead_since": {}})
     runner = web.AppRunner(api.app())
@@ -164,7 +165,7 @@ async def outcomes(api: _soak_server.Api) -> dict[str, Any]:
 @pytest.mark.asyncio
 async def test_each_kind_of_request_knows_its_own_answer() -> None:
     """Nothing is raised where the answer is the request's own."""
-    assert await outcomes(_soak_server.Api(3600.0, loopback_port())) == dict.fromkeys(KINDS)
+    assert await outcomes(server.Api(3600.0, loopback_port())) == dict.fromkeys(KINDS)
 
 
 @pytest.mark.asyncio

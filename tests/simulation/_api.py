@@ -10,12 +10,11 @@ from collections import deque
 from typing import Any, Protocol
 from urllib.parse import parse_qs
 
-from benchmarks._simulated_network import Dice
-
 from ._answers import ELSEWHERE, answer, misbehave
 from ._loop import SimulatedLoop
 from ._network import Arrived, Network
 from ._plan import Setting
+from .fleet.network import Dice
 
 API, LOGIN = "api.exterview.ai", "login.exterview.ai"
 _STATUSES = {"refused": 401, "refused for ever": 401, "refused early": 401}

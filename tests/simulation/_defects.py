@@ -15,7 +15,7 @@ from typing import NamedTuple
 from ._defect_list import DEFECTS, Defect
 
 ROOT = Path(__file__).parents[2]
-COPIED = ("exterview_auth", "tests", "benchmarks", "pyproject.toml")
+COPIED = ("exterview_auth", "tests", "pyproject.toml")
 SEEDS = 2000
 """Seeds that the simulation has, for each defect."""
 LONGEST = 300.0

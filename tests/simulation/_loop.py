@@ -10,9 +10,8 @@ from collections.abc import Callable, Coroutine, Iterator
 from contextvars import Context
 from typing import Any, TypeVar, TypeVarTuple, Unpack
 
-from benchmarks._simulated_network import Dice
-
 from ._schedule import Party, Policy, Ready
+from .fleet.network import Dice
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")

@@ -13,10 +13,9 @@ from aiohttp.connector import Connection
 from aiohttp.http import HttpRequestParser, RawRequestMessage
 from aiohttp.streams import StreamReader
 
-from benchmarks._simulated_network import Dice
-
 from ._loop import WORLD, SimulatedLoop
 from ._schedule import Party
+from .fleet.network import Dice
 
 QUICKEST, SLOWEST = 0.0005, 0.03
 """Seconds that a byte is on its way."""

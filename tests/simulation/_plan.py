@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from benchmarks._simulated_network import Dice
-
 from ._schedule import Policy
+from .fleet.network import Dice
 
 STORES = ("none", "memory", "memory", "plain", "plain", "redis", "redis", "redis", "redis", "file")
 """``plain`` is a store with the protocol's four methods alone."""

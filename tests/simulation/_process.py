@@ -14,7 +14,6 @@ from aiohttp import (
     DummyCookieJar,
 )
 
-from benchmarks._simulated_network import Dice
 from exterview_auth import TokenStore
 
 from ._api import Platform
@@ -23,6 +22,7 @@ from ._network import Network, Onlooker, SimulatedConnector
 from ._owner import Owner
 from ._plan import Setting
 from ._schedule import Party
+from .fleet.network import Dice
 
 naming: ContextVar[str] = ContextVar("name")
 """The name of the request that the running task makes."""

@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from typing import NamedTuple
 from unittest import mock
 
-from benchmarks._simulated_network import Dice
 from exterview_auth.stores._file import entries as _file_entries
 from exterview_auth.stores._file import lock as _file_lock
 
@@ -23,6 +22,7 @@ from ._rules import Broken
 from ._stores import VirtualTime
 from ._verdict import ENDS, NOTHING_LEFT
 from ._world import World
+from .fleet.network import Dice
 
 NOTHING_ESCAPES = "nothing is raised where nothing may be"
 

@@ -7,7 +7,7 @@ from collections import deque
 from operator import itemgetter
 from typing import Generic, Literal, TypeVar
 
-from benchmarks._simulated_network import Dice
+from .fleet.network import Dice
 
 H = TypeVar("H")
 

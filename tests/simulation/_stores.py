@@ -11,13 +11,13 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Mapping
 from typing import NamedTuple
 
-from benchmarks._simulated_client import SimulatedClient
-from benchmarks._simulated_network import Dice
 from exterview_auth import FileStore, MemoryStore, RedisStore, Token, TokenStore
 
 from ._loop import WORLD, SimulatedLoop
 from ._schedule import Party
 from ._troubled_redis import SLOW, Kept, PartyLink, TroubledRedis
+from .fleet.client import SimulatedClient
+from .fleet.network import Dice
 
 KEPT = re.compile(rb"token-(\d+)-of-([a-z]+)")
 """A token's text in whatever a store keeps."""

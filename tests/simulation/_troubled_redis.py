@@ -8,12 +8,11 @@ from typing import Any
 
 from redis.exceptions import ResponseError
 
-from benchmarks._simulated_keyspace import Arguments, Keyspace
-from benchmarks._simulated_network import Dice, Link
-from benchmarks._simulated_redis import SimulatedRedis, resolve
-
 from ._loop import WORLD, SimulatedLoop
 from ._schedule import Party
+from .fleet.keyspace import Arguments, Keyspace
+from .fleet.network import Dice, Link
+from .fleet.redis import SimulatedRedis, resolve
 
 SLOW = 2.0
 """Seconds that a slow store takes for each answer."""

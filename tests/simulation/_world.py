@@ -8,8 +8,6 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from benchmarks._simulated_network import Dice
-
 from ._api import Platform
 from ._callers import Call, carry_out
 from ._loop import WORLD, SimulatedLoop
@@ -21,6 +19,7 @@ from ._rules import LOGOUT_REACHES_THE_STORE, Watch
 from ._schedule import Party
 from ._stores import InFiles, InMemory, InRedis, Nothing, Plain
 from ._verdict import judge, left_behind, left_open
+from .fleet.network import Dice
 
 ACCOUNTS = ("anna", "berta")
 STEP = 1.0

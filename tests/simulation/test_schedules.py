@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks._simulated_network import Dice
 from tests.simulation import _many, _told
 from tests.simulation._api import Platform
 from tests.simulation._defect_list import DEFECTS
@@ -22,6 +21,7 @@ from tests.simulation._plan import Plan, plan_of
 from tests.simulation._run import run
 from tests.simulation._schedule import Party, Policy
 from tests.simulation._shrink import shortest
+from tests.simulation.fleet.network import Dice
 
 ROOT = Path(__file__).parents[2]
 A_DAYS_SEEDS = 2000

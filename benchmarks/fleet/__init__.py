@@ -1,0 +1,1 @@
+"""Real processes that share one account and one store."""

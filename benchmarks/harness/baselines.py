@@ -1,0 +1,52 @@
+"""Middlewares to compare with: what a few lines would do."""
+
+from __future__ import annotations
+
+import asyncio
+
+from aiohttp import ClientHandlerType, ClientRequest, ClientResponse
+from multidict import istr
+
+from .server import API_KEY, FIXED_TOKEN
+
+_AUTHORIZATION, _X_API_KEY = istr("Authorization"), istr("x-api-key")
+_BEARER = f"Bearer {FIXED_TOKEN}"
+
+
+async def cheapest(request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
+    """Two header sets: no token that can change costs less."""
+    headers = request.headers
+    headers[_AUTHORIZATION] = _BEARER
+    headers[_X_API_KEY] = API_KEY
+    return await handler(request)
+
+
+async def sends_twice(request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
+    """Each request is answered twice, as in a storm where each is refused once, with no login and no waiting."""
+    response = await handler(request)
+    await response.read()
+    return await handler(request)
+
+
+class Parked:
+    """Requests wait for one event, each in a future of its own: the least that waiting can cost."""
+
+    def __init__(self, gate: asyncio.Event) -> None:
+        self._gate = gate
+
+    async def __call__(self, request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
+        """Send *request* once the event is set."""
+        await self._gate.wait()
+        return await cheapest(request, handler)
+
+
+class Shielded:
+    """Requests wait for one task, each behind a shield of its own: what single flight looks like at first."""
+
+    def __init__(self, task: asyncio.Task[bool]) -> None:
+        self._task = task
+
+    async def __call__(self, request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
+        """Send *request* once the task is done."""
+        await asyncio.shield(self._task)
+        return await cheapest(request, handler)

@@ -1,0 +1,49 @@
+"""All of it, one after the other, against one server."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+
+from ..harness.report import Report
+from . import adverse, scenes, steady, storms
+from .api import api_process
+
+Sizes = tuple[steady.Size, storms.Size, scenes.Size]
+"""How much of each."""
+
+QUICK: Sizes = (
+    steady.Size({"aiohttp": 64, "httpx": 32}, {"aiohttp": 2, "httpx": 1}),
+    storms.Size({"aiohttp": 40, "httpx": 10}, 0.02, 1),
+    scenes.Size({"aiohttp": 10, "httpx": 5}, 0.05, 0.002, 5, 0.6, 1),
+)
+FULL: Sizes = (
+    steady.Size({"aiohttp": 192, "httpx": 64}, {"aiohttp": 40, "httpx": 8}),
+    storms.Size({"aiohttp": 1000, "httpx": 50}, 0.1, 3),
+    scenes.Size({"aiohttp": 100, "httpx": 50}, 0.1, 0.005, 20, 2.0, 1),
+)
+
+
+async def _measured(sizes: Sizes) -> Report:
+    for_steady, for_storms, for_scenes = sizes
+    async with api_process(login_timeout=for_scenes.login_timeout) as api:
+        costs = await steady.measured(api, for_steady)
+        in_storms = await storms.measured(api, for_storms)
+        ends = await adverse.measured(api, for_scenes)
+    first, data = steady.table(costs, for_steady)
+    tables, all_data = [first], {"steady": data}
+    for scene, found in in_storms.items():
+        table, all_data[scene] = storms.table(scene, found, for_storms)
+        tables.append(table)
+    further, all_data["adverse"] = adverse.tables(ends, for_scenes)
+    return Report([*tables, *further], all_data)
+
+
+def report(*, quick: bool) -> Report:
+    """Steady requests, storms, cold starts, and what else can happen."""
+    gc.collect()
+    gc.freeze()  # a collection in front of each block is not to look through all that the peers have imported
+    try:
+        return asyncio.run(_measured(QUICK if quick else FULL))
+    finally:
+        gc.unfreeze()

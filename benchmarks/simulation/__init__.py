@@ -1,0 +1,1 @@
+"""The simulated fleet's figures, as a table and as pictures."""

@@ -1,0 +1,149 @@
+"""The course of the soak: traffic with disturbances, a rest after the first fifth, and one at the end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import time
+from collections import Counter, defaultdict
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from random import Random
+from typing import Any
+
+from ..harness.report import progress
+from .disturbances import Disturbances, Window
+from .flatness import Point
+from .judge import Event
+from .stage import Stage, opened_stage
+
+WARM_UP = 0.2
+CALM = 2.0
+"""Seconds of traffic without disturbances before each rest, so that all are well by then."""
+LIFETIME, SHORTEST_LIFETIME = 4.0, 0.6
+_OBJECTS_EVERY = 10
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How long the traffic goes on, drawn from which seed; a short one has short disturbances too."""
+
+    seconds: float
+    seed: int
+
+    @property
+    def pace(self) -> float:
+        """What durations are multiplied by."""
+        return min(1.0, self.seconds / 60)
+
+    @property
+    def lifetime(self) -> float:
+        """Of a token, in seconds: short, so that they are renewed ahead."""
+        return max(SHORTEST_LIFETIME, LIFETIME * self.pace)
+
+
+@dataclass
+class Found:
+    """All that was seen."""
+
+    points: dict[tuple[str, str], list[Point]] = field(default_factory=lambda: defaultdict(list))
+    outcomes: Counter[str] = field(default_factory=Counter)
+    told: list[Event] = field(default_factory=list)
+    rests: list[list[dict[str, Any]]] = field(default_factory=list)
+    redis_clients: list[int | None] = field(default_factory=list)
+    disturbances: Counter[str] = field(default_factory=Counter)
+    windows: list[Window] = field(default_factory=list)
+    served: Counter[str] = field(default_factory=Counter)
+    owned: Counter[str] = field(default_factory=Counter)
+    left: Counter[str] = field(default_factory=Counter)
+    seconds: float = 0.0
+
+
+class Soak:
+    """One run of it."""
+
+    def __init__(self, plan: Plan, stage: Stage) -> None:
+        self._plan, self._stage = plan, stage
+        self._disturbances = Disturbances(stage, Random(plan.seed), plan.pace)
+        self._sampling = itertools.count()
+        self._paused = 0.0
+        """Seconds of rest so far: the points are laid out as if there had been none."""
+        self.found = Found(disturbances=self._disturbances.counts, windows=self._disturbances.windows)
+
+    async def run(self) -> Found:
+        """Play it."""
+        self._began = time.monotonic()
+        await self._traffic(self._plan.seconds * WARM_UP, whole=False)
+        await self._rest()
+        await self._traffic(self._plan.seconds * (1 - WARM_UP), whole=True)
+        self.found.seconds = self._now()
+        await self._rest()
+        await self._close()
+        return self.found
+
+    def _now(self) -> float:
+        return time.monotonic() - self._began - self._paused
+
+    async def _traffic(self, seconds: float, *, whole: bool) -> None:
+        await self._stage.tell_all("go")
+        async with self._sampled():
+            calm = CALM * self._plan.pace
+            await self._disturbances.go_on(time.monotonic() + seconds - calm, whole=whole)
+            await asyncio.sleep(calm)
+
+    @contextlib.asynccontextmanager
+    async def _sampled(self) -> AsyncIterator[None]:
+        done = asyncio.Event()
+        sampling = asyncio.create_task(self._sample_until(done))
+        try:
+            yield
+        finally:
+            done.set()
+            await sampling
+
+    async def _sample_until(self, done: asyncio.Event) -> None:
+        while not done.is_set():
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(1.0):
+                    await done.wait()
+            await self._sample()
+            progress(min(round(self._now()), round(self._plan.seconds)), round(self._plan.seconds), self._so_far())
+
+    async def _sample(self) -> None:
+        number = next(self._sampling)
+        answers = await self._stage.tell_all("sample", objects=number % _OBJECTS_EVERY == 0)
+        clients = await self._stage.redis_clients()
+        now = self._now()
+        if clients is not None:
+            self.found.points["Redis' clients", "both"].append((now, clients))
+        for worker, answer in enumerate(answers, 1):
+            for measure, value in answer["gauges"].items():
+                self.found.points[measure, str(worker)].append((now, value))
+            self.found.outcomes += Counter(answer["outcomes"])
+            self.found.told += answer["told"]
+        await self._stage.api.count()
+
+    def _so_far(self) -> str:
+        sent, failed = self.found.outcomes.total(), sum(event["what"] == "failed" for event in self.found.told)
+        return f"{sent} requests, {failed} to be judged, second"
+
+    async def _rest(self) -> None:
+        began = time.monotonic()
+        self.found.rests.append(await self._stage.tell_all("rest"))
+        self.found.redis_clients.append(await self._stage.redis_clients())
+        await self._sample()
+        self._paused += time.monotonic() - began
+
+    async def _close(self) -> None:
+        for answer in await self._stage.tell_all("close"):
+            self.found.told += answer["told"]
+            self.found.owned += Counter(answer["counted"])
+            self.found.left.update(answer["left"])  # also with what is nought
+        self.found.served = self._stage.api.counts
+
+
+async def soak(plan: Plan) -> Found:
+    """Play *plan*."""
+    async with opened_stage(lifetime=plan.lifetime, seed=plan.seed, pace=plan.pace) as stage:
+        return await Soak(plan, stage).run()

@@ -1,0 +1,95 @@
+"""
+Which outcomes of a request are right, given what was going on.
+
+Beside an answer of its own, a caller may get: aiohttp's error of a connection while the API is down; a login's typed error
+while its endpoint is; its owner's, where that was closed or logged out meanwhile; and a 401 whose body cannot be sent twice
+(rule 12), or of a token that came fresh from a login and was revoked again (rule 3).
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable
+from typing import Any
+
+from .disturbances import API, LOGINS, Window
+from .owners import ALL, LOGIN_TIMEOUT, MAIN
+
+MARGIN = 0.5
+"""Seconds by which processes may see one moment at different times."""
+_CONNECTION_ERRORS = {"ClientConnectionError", "ClientPayloadError", "ConnectionError", "WSMessageTypeError"}
+"""The last: a WebSocket that ends where a message was awaited."""
+_ACTS_BEFORE = {
+    "LoggedOutError": ("logout", "logout_in_pool"),
+    "ClosedError": ("owner_anew", "pool_anew"),
+}
+
+Event = dict[str, Any]
+
+
+class Judge:
+    """Knows what was out of order when, and what the processes did to their owners."""
+
+    def __init__(self, windows: Iterable[Window], told: Iterable[Event]) -> None:
+        known = list(told)
+        self._windows = list(windows)
+        self._failed = [event for event in known if event["what"] == "failed"]
+        self._acts = [event for event in known if event["what"] != "failed"]
+        self.acts = Counter(event["what"].replace("_", " ") for event in self._acts)
+
+    def verdicts(self) -> tuple[Counter[str], list[Event]]:
+        """How often a failure was right, by reason, and the others."""
+        right, wrong = Counter[str](), []
+        for event in self._failed:
+            reason = self._reason(event)
+            if reason:
+                right[reason] += 1
+            else:
+                wrong.append(event)
+        return right, wrong
+
+    def _reason(self, event: Event) -> str:
+        error, lineage = event["error"], set(event.get("lineage", "").split(", "))
+        if error == "RefusedError":
+            return self._why_refused(event)
+        if error == "LoginUnavailableError":
+            return self._why_no_login(event)
+        if error in _ACTS_BEFORE and self._was_done(_ACTS_BEFORE[error], event):
+            return f"{error}, of an owner {'closed' if error == 'ClosedError' else 'logged out'} meanwhile"
+        if lineage & _CONNECTION_ERRORS and "ExterviewAuthError" not in lineage and self._during(API, event):
+            return "aiohttp's connection error, while the API is down"
+        return ""
+
+    def _why_refused(self, event: Event) -> str:
+        seen = json.loads(event["text"])
+        if event["kind"] == "once":
+            return "401, a body that cannot be sent twice (rule 12)"
+        if not seen or seen[-1][2] not in ("revoked", "key"):
+            return ""
+        if len(seen) > 1 and seen[-1][0] > seen[0][0]:
+            return "401, the token fresh from a login was revoked again (rule 3)"
+        return "401, refused before the API's restart too (rule 3)" if self._during(API, event) else ""
+
+    def _why_no_login(self, event: Event) -> str:
+        before = {**event, "began": event["ended"] - LOGIN_TIMEOUT}
+        for what in (LOGINS, API):
+            if self._during(what, before):
+                return f"LoginUnavailableError, within a login's time after {what}"
+        return ""
+
+    def _during(self, what: str, event: Event) -> bool:
+        return any(window.what == what and _overlap(window.began, window.ended, event) for window in self._windows)
+
+    def _was_done(self, acts: tuple[str, ...], event: Event) -> bool:
+        return any(
+            act["what"] in acts
+            and act["by"] == event["by"]
+            and (act["account"] == event["account"] or (act["account"] == ALL and event["account"] != MAIN))
+            and _overlap(act["began"], act["ended"], event)
+            for act in self._acts
+        )
+
+
+def _overlap(began: float, ended: float, event: Event) -> bool:
+    return bool(began - MARGIN <= event["ended"] and event["began"] <= ended + MARGIN)

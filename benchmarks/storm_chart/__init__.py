@@ -1,0 +1,1 @@
+"""The README's picture of a storm, recorded and drawn."""

@@ -1,0 +1,154 @@
+"""A client of the simulated Redis: what `RedisStore`, redis-py's lock and the news ask of a `redis.asyncio.Redis`."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import Any
+
+from redis.commands.core import AsyncScript
+from redis.exceptions import ConnectionError as RedisConnectionError
+
+from .network import Link
+from .redis import SimulatedRedis
+
+
+class Encoder:
+    """What makes bytes of arguments, as redis-py's own."""
+
+    def encode(self, value: bytes | str | float) -> bytes:
+        """*value* as it is sent."""
+        if isinstance(value, bytes):
+            return value
+        return (value if isinstance(value, str) else repr(value)).encode()
+
+
+class Pool:
+    """As far as redis-py's lock looks into it."""
+
+    def get_encoder(self) -> Encoder:
+        """The connections' encoder."""
+        return _ENCODER
+
+
+_ENCODER = Encoder()
+
+
+class SimulatedClient:
+    """One process's connections: a new one takes a round trip to open, and one whose answer nobody awaits is closed."""
+
+    connection_pool = Pool()
+
+    def __init__(self, server: SimulatedRedis, link: Link) -> None:
+        self._server = server
+        self._link = link
+        # Invariant: how many connections are open and in no use.
+        self._idle = 0
+
+    async def execute_command(self, name: str, *arguments: Any) -> Any:
+        """The server's answer."""
+        waiting: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        raw = [_ENCODER.encode(argument) for argument in arguments]
+        opening = self._take_connection()
+        self._link.deliver(self._server.receive, name.encode(), raw, self._link, waiting, after=opening)
+        try:
+            answer = await waiting
+        except (asyncio.CancelledError, RedisConnectionError) as failure:
+            self._close(1 if isinstance(failure, asyncio.CancelledError) else 1 + self._idle)
+            raise
+        except BaseException:
+            self._idle += 1
+            raise
+        self._idle += 1
+        return answer
+
+    def _take_connection(self) -> float:
+        if self._idle:
+            self._idle -= 1
+            return 0.0
+        self._server.connected()
+        return self._link.round_trip()
+
+    def _close(self, count: int) -> None:
+        self._idle -= count - 1
+        for _ in range(count):
+            self._server.disconnected()
+
+    async def set(self, name: Any, value: Any, *, nx: bool = False, px: int | None = None) -> Any:
+        """SET with the options that a lock needs."""
+        options = [*(["PX", px] if px is not None else []), *(["NX"] if nx else [])]
+        return await self.execute_command("SET", name, value, *options)
+
+    async def delete(self, *names: Any) -> Any:
+        """DEL."""
+        return await self.execute_command("DEL", *names)
+
+    async def publish(self, channel: Any, message: Any) -> Any:
+        """PUBLISH."""
+        return await self.execute_command("PUBLISH", channel, message)
+
+    async def eval(self, script: str, numkeys: int, *arguments: Any) -> Any:
+        """EVAL."""
+        return await self.execute_command("EVAL", script, numkeys, *arguments)
+
+    async def evalsha(self, sha: str, numkeys: int, *arguments: Any) -> Any:
+        """EVALSHA."""
+        return await self.execute_command("EVALSHA", sha, numkeys, *arguments)
+
+    async def script_load(self, script: str) -> Any:
+        """SCRIPT LOAD."""
+        return await self.execute_command("SCRIPT LOAD", script)
+
+    def register_script(self, script: str) -> AsyncScript:
+        """redis-py's own: EVALSHA, and SCRIPT LOAD where the server does not know it."""
+        return AsyncScript(self, script)  # type: ignore[arg-type]  # it asks no more of a client than this one has
+
+    def pubsub(self) -> SimulatedPubSub:
+        """What listens."""
+        return SimulatedPubSub(self._server, self._link)
+
+
+class SimulatedPubSub:
+    """One connection that listens; opened with the first subscription."""
+
+    def __init__(self, server: SimulatedRedis, link: Link) -> None:
+        self.link = link
+        self._server = server
+        self._open = False
+        self._heard: deque[Any] = deque()
+        self._waiting: asyncio.Future[None] | None = None
+
+    async def subscribe(self, channel: str) -> None:
+        """Ask; the confirmation is the first message."""
+        opening = 0.0 if self._open else self.link.round_trip()
+        if not self._open:
+            self._open = True
+            self._server.connected()
+        self.link.deliver(self._server.subscribe, channel.encode(), self, after=opening)
+
+    async def unsubscribe(self, channel: str) -> None:
+        """Ask no more."""
+        self.link.deliver(self._server.unsubscribe, self, channel.encode())
+
+    async def get_message(self, timeout: float) -> Any:  # noqa: ASYNC109 - redis-py's own signature
+        """The next message, or ``None`` if there was none for so long. Raises what ended the connection."""
+        if not self._heard:
+            self._waiting = asyncio.get_running_loop().create_future()
+            await asyncio.wait([self._waiting], timeout=timeout)
+        message = self._heard.popleft() if self._heard else None
+        if isinstance(message, Exception):
+            raise message
+        return message
+
+    def hear(self, message: Any) -> None:
+        """A message arrives."""
+        self._heard.append(message)
+        if self._waiting is not None and not self._waiting.done():
+            self._waiting.set_result(None)
+
+    async def aclose(self) -> None:
+        """Close the connection."""
+        if self._open:
+            self._open = False
+            self._server.disconnected()
+            self._server.unsubscribe(self)

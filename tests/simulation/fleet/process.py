@@ -1,0 +1,150 @@
+"""One process of a simulated fleet: the library's own keeper and store, and requests as the middleware makes them."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import random
+from collections import Counter
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from exterview_auth import RedisStore, Token
+from exterview_auth._core.grant import Grant
+from exterview_auth._core.keeper import Keeper
+
+from .api import SimulatedApi
+from .client import SimulatedClient
+from .network import Dice, Link
+from .redis import SimulatedRedis
+
+ACCOUNT = "fleet@example.com"
+DRIFT = 100e-6
+"""The part by which a host's clock may run too fast or too slow."""
+BOOTED = 1e6
+"""Seconds over which the hosts' clocks began."""
+LONGEST_THOUGHT = 0.1
+"""Seconds that a worker may let pass between two requests."""
+
+
+class Process:
+    """
+    A host's clock, a store, a keeper and requests.
+
+    ``served_at`` is when a request was first accepted with a token that is not among *old*; ``problems`` counts what
+    failed, and ``longest`` is the longest time that a request took.
+    """
+
+    def __init__(self, seed: int, number: int, redis: SimulatedRedis, api: SimulatedApi, old: set[str]) -> None:
+        self.dice = Dice(seed, number)
+        self.link = Link(Dice(seed, number, 1))
+        self._api = api
+        self._old = old
+        self._loop = asyncio.get_running_loop()
+        self._clock = _skewed(self._loop, self.dice)
+        self.keeper = Keeper(
+            self._log_in,
+            store=RedisStore(SimulatedClient(redis, self.link)),
+            account=ACCOUNT,
+            clock=self._clock,
+            draw=random.Random(seed * 1_000_003 + number),
+        )
+        self.served_at = math.inf
+        self.longest = 0.0
+        self.problems: Counter[str] = Counter()
+        self.workers: list[asyncio.Task[None]] = []
+        self.dead = False
+
+    async def _log_in(self, _: Token | None) -> Token:
+        token = await self._api.login(self)
+        if self.dead:
+            await self._loop.create_future()
+        return token
+
+    # -- its life ---------------------------------------------------------------------------------------------------
+
+    def start(self, *work: Callable[[Process, Dice], Coroutine[Any, Any, None]]) -> None:
+        """Do all *work* at once, each with chances of its own."""
+        self.workers += [self._loop.create_task(self._do(one)) for one in work]
+
+    async def _do(self, work: Callable[[Process, Dice], Coroutine[Any, Any, None]]) -> None:
+        try:
+            await work(self, Dice(self.dice.number()))
+        except Exception as failure:  # noqa: BLE001 - a process that fails does not stop the others
+            self.problems[type(failure).__name__] += 1
+
+    def die(self) -> None:
+        """Never be heard of again: nothing that it held is given back."""
+        self.dead = self.link.cut = True
+        for worker in self.workers:
+            worker.cancel()
+
+    def cut_off(self) -> None:
+        """Lose the way to Redis."""
+        self.link.cut = True
+
+    def join_again(self) -> None:
+        """Find it again."""
+        self.link.cut = False
+
+    @property
+    def settled(self) -> bool:
+        """Whether nothing is under way."""
+        if self.dead:
+            return True
+        self.keeper.retire()
+        return not self.keeper.holds_open and all(worker.done() for worker in self.workers)
+
+    # -- requests ---------------------------------------------------------------------------------------------------
+
+    async def request(self, dice: Dice) -> str:
+        """The token with which a request was accepted, sent as ``_exchange`` does; empty where it failed."""
+        began = self._loop.time()
+        try:
+            accepted = await self._exchange(dice)
+            self.problems["401"] += not accepted
+        except Exception as failure:  # noqa: BLE001 - whatever it is, the request failed
+            accepted = ""
+            self.problems[type(failure).__name__] += 1
+        self.longest = max(self.longest, self._loop.time() - began)
+        return accepted
+
+    async def serve_again(self, dice: Dice) -> None:
+        """Send requests until one is accepted with a token that is not old, and the first to manage one more a second later."""
+        while not self._is_new(await self.request(dice)):
+            await dice.pause(0.0, LONGEST_THOUGHT)
+        if self.served_at == math.inf:
+            self.served_at = self._loop.time()
+            await asyncio.sleep(1.0)
+            await self.request(dice)
+
+    def _is_new(self, accepted: str) -> bool:
+        return accepted != "" and accepted not in self._old
+
+    async def _exchange(self, dice: Dice) -> str:
+        keeper, held = self.keeper, self.keeper.held
+        grant, until, seen = held.current, held.fresh_until, held.issued
+        if grant is None or (until != math.inf and self._clock() >= until):
+            grant = await keeper.obtain()
+        again = False
+        while not await self._accepts(grant, dice):
+            if not keeper.refuse(grant, waited=again or grant.number > seen, again=again):
+                return ""
+            keeper.renew_soon()
+            newer = await keeper.obtain(grant)
+            if newer is grant:
+                return ""
+            grant, again = newer, True
+        return grant.token.value
+
+    async def _accepts(self, grant: Grant, dice: Dice) -> bool:
+        grant.asked = True
+        accepted = await self._api.accepts(grant.token, dice)
+        if accepted:
+            grant.served = grant.serving = True
+        return accepted
+
+
+def _skewed(loop: asyncio.AbstractEventLoop, dice: Dice) -> Callable[[], float]:
+    began, rate = dice.between(0.0, BOOTED), 1 + dice.between(-DRIFT, DRIFT)
+    return lambda: began + loop.time() * rate

@@ -1,0 +1,151 @@
+"""A Redis server that is not there: one command after another, its own clock, its own faults, and a count of everything."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from typing import Any, Protocol
+
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import RedisError
+
+from .keyspace import Arguments, Keyspace
+from .network import Dice, Link
+
+COMMAND_SECONDS = 10e-6
+"""What one command keeps the server busy for: about 100 000 a second."""
+DELIVERY_SECONDS = 2e-6
+"""What one published message does for each who listens."""
+WINDOW = 0.01
+"""Seconds over which commands are counted together."""
+EPOCH = 1_800_000_000.0
+"""The clock at the beginning, if it were right."""
+
+
+class Listener(Protocol):
+    """A connection that has subscribed."""
+
+    link: Link
+
+    def hear(self, message: Any) -> None:
+        """Take in what was published, or the error that ended the connection."""
+
+
+class SimulatedRedis:
+    """
+    What the network brings is served, counted and answered.
+
+    *clock_error*: seconds by which its clock is wrong. Published messages are lost with probability ``loss``; while it is
+    ``down`` every command fails.
+    """
+
+    def __init__(self, dice: Dice, *, clock_error: float = 0.0, loss: float = 0.0) -> None:
+        self._dice = dice
+        self._loop = asyncio.get_running_loop()
+        self._epoch = EPOCH + clock_error
+        self._busy_until = 0.0
+        self._listeners: dict[bytes, dict[Listener, None]] = {}
+        self._keyspace = Keyspace(self._clock, self._publish)
+        self.loss = loss
+        self.down = False
+        self.lost = self.failed = self.connections = self.connections_peak = 0
+        self.longest_queue = 0.0
+        self.begin_counting()
+
+    def begin_counting(self) -> None:
+        """Forget what was counted."""
+        self.commands: Counter[str] = Counter()
+        self.windows: Counter[int] = Counter()
+        self.longest_queue = 0.0
+
+    # -- commands ---------------------------------------------------------------------------------------------------
+
+    def receive(self, name: bytes, arguments: Arguments, link: Link, waiting: asyncio.Future[Any]) -> None:
+        """Serve a command that arrives now, after those before it, and have *waiting* told the outcome over *link*."""
+        if self.down:
+            self.failed += 1
+            link.deliver(resolve, waiting, RedisConnectionError("the simulated server is down"))
+            return
+        self._serve(name)
+        try:
+            outcome = self._keyspace.execute(name, arguments)
+        except RedisError as failure:
+            outcome = failure
+        link.deliver(resolve, waiting, outcome, after=self._busy_until - self._loop.time())
+
+    def _serve(self, name: bytes) -> None:
+        now = self._loop.time()
+        self.commands[name.decode()] += 1
+        self.windows[int(now / WINDOW)] += 1
+        self._busy_until = max(now, self._busy_until) + COMMAND_SECONDS
+        self.longest_queue = max(self.longest_queue, self._busy_until - now)
+
+    @property
+    def peak(self) -> float:
+        """Commands a second in the busiest window."""
+        return max(self.windows.values(), default=0) / WINDOW
+
+    def _clock(self) -> int:
+        return int((self._epoch + self._busy_until) * 1e6)
+
+    # -- messages ---------------------------------------------------------------------------------------------------
+
+    def subscribe(self, channel: bytes, listener: Listener) -> None:
+        """A connection asks for what is published from now on."""
+        if self.down:
+            listener.link.deliver(listener.hear, RedisConnectionError("the simulated server is down"))
+            return
+        self._serve(b"SUBSCRIBE")
+        self._listeners.setdefault(channel, {})[listener] = None
+        confirmation = {"type": "subscribe", "channel": channel, "data": 1}
+        listener.link.deliver(listener.hear, confirmation, after=self._busy_until - self._loop.time())
+
+    def unsubscribe(self, listener: Listener, channel: bytes | None = None) -> None:
+        """A connection asks no more for *channel*, or has ended."""
+        for name, listeners in self._listeners.items():
+            if channel in (None, name):
+                listeners.pop(listener, None)
+
+    def _publish(self, channel: bytes, data: bytes) -> int:
+        message = {"type": "message", "channel": channel, "data": data}
+        listeners = self._listeners.get(channel, {})
+        for listener in listeners:
+            self._busy_until += DELIVERY_SECONDS
+            if self._dice.random() < self.loss:
+                self.lost += 1
+            else:
+                listener.link.deliver(listener.hear, message, after=self._busy_until - self._loop.time())
+        return len(listeners)
+
+    # -- connections and faults -------------------------------------------------------------------------------------
+
+    def connected(self) -> None:
+        """One more connection."""
+        self.connections += 1
+        self.connections_peak = max(self.connections_peak, self.connections)
+
+    def disconnected(self) -> None:
+        """One connection less."""
+        self.connections -= 1
+
+    def go_down(self) -> None:
+        """Fail every command from now on, and break every connection that listens."""
+        self.down = True
+        for listeners in self._listeners.values():
+            for listener in listeners:
+                listener.link.deliver(listener.hear, RedisConnectionError("the simulated server went down"))
+        self._listeners.clear()
+
+    def come_back(self) -> None:
+        """Serve again, with all that was kept."""
+        self.down = False
+
+
+def resolve(waiting: asyncio.Future[Any], outcome: Any) -> None:
+    """Tell who still waits."""
+    if waiting.done():
+        return
+    if isinstance(outcome, Exception):
+        waiting.set_exception(outcome)
+    else:
+        waiting.set_result(outcome)
