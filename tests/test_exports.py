@@ -53,6 +53,7 @@ STORES = ["FileStore", "MemoryStore", "RedisStore", "TokenStore"]
 LOADED_ON_FIRST_USE = [
     "authlib",
     "cachetools",
+    "click",
     "cryptography",
     "exterview_auth._cli",
     "exterview_auth.emulator",
@@ -65,7 +66,6 @@ LOADED_ON_FIRST_USE = [
     "rich",
     "structlog",
     "tenacity",
-    "typer",
 ]
 
 

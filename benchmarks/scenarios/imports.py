@@ -19,7 +19,7 @@ UNWANTED = (
     "cryptography",
     "exterview_auth.emulator",
     "exterview_auth._cli",
-    "typer",
+    "click",
     "rich",
     "opentelemetry",
     "cachetools",

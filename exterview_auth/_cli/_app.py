@@ -6,51 +6,54 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
-from typing import Annotated
 
-import typer
+import click
 
 from exterview_auth.errors import ConfigurationError
 
 from ._complain import complain
 from ._exit_code import ExitCode
+from ._extras import require_extra
 
-app = typer.Typer(
-    name="exterview-auth",
-    help="Authentication for the Exterview API: see it work, prove credentials, get a token.",
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-    add_completion=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
+_json = click.option("--json", "as_json", is_flag=True, help="End with one line of JSON.")
+_timeout = click.option(
+    "--timeout", default=10.0, metavar="SECONDS", help="How long to wait for the login, and for the answer."
 )
-
-_UsageError: type[Exception] = typer.BadParameter.__bases__[0]  # typer has it, under no name of its own
-
-Json = Annotated[bool, typer.Option("--json", help="End with one line of JSON.")]
-Timeout = Annotated[float, typer.Option(help="Seconds to wait for the login, and for the answer.")]
 
 
 def run(arguments: Sequence[str]) -> int:
     """Run the command that *arguments* name; every wrong use ends here, as one sentence."""
     try:
-        code = int(app(list(arguments), prog_name="exterview-auth", standalone_mode=False) or 0)
-    except _UsageError as error:
+        # Not `app.main`, which turns Ctrl-C and a closed pipe into exceptions of its own.
+        with app.make_context("exterview-auth", list(arguments)) as context:
+            return int(app.invoke(context))
+    except click.exceptions.Exit as done:  # --help and --version
+        return done.exit_code
+    except click.UsageError as error:
         complain(_usage_sentence(error))
         return ExitCode.WRONG_USE
     except ConfigurationError as error:
         complain(str(error))
         return ExitCode.WRONG_USE
-    except typer.Abort:
-        raise KeyboardInterrupt from None
-    except (BrokenPipeError, SystemExit):  # typer makes the second of the first
+    except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the interpreter flushes it once more
         return ExitCode.FAILED
-    if code == ExitCode.INTERRUPTED:
-        raise KeyboardInterrupt  # which typer has turned into this code
-    return code
 
 
-def _print_version(wanted: bool) -> None:  # noqa: FBT001 - how typer calls it
+def _usage_sentence(error: click.UsageError) -> str:
+    """Return what is wrong, without the values that click repeats (they may be secrets), and where to read more."""
+    if isinstance(error, click.NoSuchOption):
+        words = f"no such option: {error.option_name}"
+    elif isinstance(error, click.BadParameter) and error.param:
+        kind = "integer" if error.param.type is click.INT else "number"
+        words = f"invalid value for '{error.param.opts[0]}': not a valid {kind}"
+    else:
+        words = error.message.partition(" (")[0].rstrip(". ")
+    command = error.ctx.command_path if error.ctx else "exterview-auth"
+    return f"{words[:1].lower()}{words[1:]}; see '{command} --help'"
+
+
+def _print_version(context: click.Context, _option: click.Parameter, wanted: bool) -> None:  # noqa: FBT001 - how click calls it
     if not wanted:
         return
     try:
@@ -59,26 +62,31 @@ def _print_version(wanted: bool) -> None:  # noqa: FBT001 - how typer calls it
         raise ConfigurationError(
             "this copy is not installed and has no version; run: pip install exterview-auth"
         ) from None
-    raise typer.Exit
+    context.exit()
 
 
-@app.callback()
-def common(
-    *,
-    _version: Annotated[
-        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
-    ] = False,
-) -> None:
-    """What every command has in common."""
+@click.group(
+    no_args_is_help=False,  # no command is wrong use
+    context_settings={"help_option_names": ["-h", "--help"], "show_default": True},
+)
+@click.option(
+    "--version",
+    is_flag=True,
+    callback=_print_version,
+    is_eager=True,
+    expose_value=False,
+    help="Print the version and exit.",
+)
+def app() -> None:
+    """Authentication for the Exterview API: see it work, prove credentials, get a token."""
 
 
 @app.command()
-def demo(
-    requests: Annotated[int, typer.Option(help="How many, 1 to 100000.")] = 1000,
-    processes: Annotated[int, typer.Option(help="How many send them, 1 to 64.")] = 1,
-    store: Annotated[str | None, typer.Option(help="Where they share the token: redis or file.")] = None,
-    as_json: Json = False,  # noqa: FBT002 - how typer declares a flag
-) -> int:
+@click.option("--requests", default=1000, metavar="N", help="How many, 1 to 100000.")
+@click.option("--processes", default=1, metavar="N", help="How many send them, 1 to 64.")
+@click.option("--store", metavar="redis|file", help="Where they share the token.")
+@_json
+def demo(*, requests: int, processes: int, store: str | None, as_json: bool) -> int:
     """
     See a storm of requests survive a revoked token.
 
@@ -86,13 +94,16 @@ def demo(
     Several processes share one account: by a redis-server that is started for them, or by a directory.
     Exits with 1 where any request failed.
     """
+    require_extra("emulator")
     from .demo import run_demo  # noqa: PLC0415 - each command loads what it needs
 
     return run_demo(requests, processes=processes, store=store, as_json=as_json)
 
 
 @app.command()
-def check(as_json: Json = False, timeout: Timeout = 10.0) -> int:  # noqa: FBT002 - how typer declares a flag
+@_json
+@_timeout
+def check(*, as_json: bool, timeout: float) -> int:
     """
     Prove the environment's credentials.
 
@@ -105,10 +116,9 @@ def check(as_json: Json = False, timeout: Timeout = 10.0) -> int:  # noqa: FBT00
 
 
 @app.command()
-def token(
-    header: Annotated[bool, typer.Option("--header", help="Print the whole Authorization header.")] = False,  # noqa: FBT002 - how typer declares a flag
-    timeout: Timeout = 10.0,
-) -> int:
+@click.option("--header", is_flag=True, help="Print the whole Authorization header.")
+@_timeout
+def token(*, header: bool, timeout: float) -> int:
     """Log in and print the bearer token."""
     from ._print_token import run_token  # noqa: PLC0415 - each command loads what it needs
 
@@ -116,21 +126,14 @@ def token(
 
 
 @app.command()
-def emulator(port: Annotated[int, typer.Option(help="0 takes any free one.")] = 0) -> int:
+@click.option("--port", default=0, metavar="N", help="0 takes any free one.")
+def emulator(*, port: int) -> int:
     """
     Serve the embedded emulator until Ctrl-C.
 
     Prints, one to a line and ready for `export`, the environment that the other commands need for it.
     """
+    require_extra("emulator")
     from ._serve_emulator import run_emulator  # noqa: PLC0415 - each command loads what it needs
 
     return run_emulator(port)
-
-
-def _usage_sentence(error: Exception) -> str:
-    """Typer's own words without the arguments that it repeats (they may be secrets), and where to read more."""
-    message: str = error.format_message()  # type: ignore[attr-defined]
-    words = message.partition(" (")[0].rstrip(". ")
-    context = getattr(error, "ctx", None)
-    command = context.command_path if context else "exterview-auth"
-    return f"{words[:1].lower()}{words[1:]}; see '{command} --help'"

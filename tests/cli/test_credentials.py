@@ -7,6 +7,8 @@ import base64
 import json
 import os
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from typing import Any, TypeVar
@@ -160,6 +162,19 @@ def test_token_as_a_header(
     fixed_token(monkeypatch, "fixed-token-4711")
     assert main(["token", "--header"]) == 0
     assert capsys.readouterr().out == "Authorization: Bearer fixed-token-4711\n"
+
+
+@pytest.mark.usefixtures("emulator")
+@pytest.mark.parametrize("command", ["check", "token"])
+def test_the_extra_cli_alone_is_enough(command: str) -> None:
+    """Neither graphql-core nor the emulator is imported."""
+    program = (
+        "import sys; sys.modules['graphql'] = sys.modules['exterview_auth.emulator'] = None\n"
+        f"from exterview_auth._cli import main; sys.exit(main([{command!r}]))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=30, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.count("\n") == 1
 
 
 # -- what the API refuses -------------------------------------------------------------------------------------------
