@@ -23,7 +23,7 @@ from ._core.keeper import Keeper
 from ._core.on_token import OnToken
 from ._core.single_flight import Seat
 from ._endpoint import PRODUCTION, endpoint_url
-from ._options import check_callables, checked_account, checked_policy, named
+from ._options import check_callables, checked_account, named, renewal_options
 from ._secret import Secret, refuse_pickling
 from ._stats import Stats
 from ._token import Token
@@ -80,7 +80,7 @@ class ExterviewAuth(Exchange):
             raise ConfigurationError(f"store has the methods load, save, delete and lock, not {named(store)}")
         self._account = checked_account(account, login, shared=store is not None)
         key = ApiKey(api_key)
-        policy = checked_policy(login_timeout, refresh_ahead, max_logins)
+        policy = renewal_options(login_timeout, refresh_ahead, max_logins)
         call = LoginCall(
             login, api_key=key, endpoint=self._endpoint, session=login_session, timeout=policy.login_timeout
         )

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple, TypeGuard
+from typing import NamedTuple
 
 from ._secret import Secret, is_encodable, is_header_safe
 from .errors import ConfigurationError
 
 LONGEST = 10.0**9
-"""The largest number that a limit in seconds, or a count, can have."""
+"""The most seconds that a limit may have: 30 years, and every sum of such numbers is still a float."""
+
+ABOVE_ZERO = math.ulp(0.0)
+"""The smallest positive float: the lower bound of a number that must not be zero."""
 
 MAX_SECRET_FILE = 2**20
 """Characters of a file with a credential; whatever is longer holds something else."""
@@ -21,15 +25,15 @@ _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _NOT_IN_A_HEADER = re.compile(r"[^\t\x20-\x7e\x80-\xff]")
 
 
-class Policy(NamedTuple):
-    """How an owner renews; times in seconds."""
+class RenewalOptions(NamedTuple):
+    """When an owner logs in, how long a login may take, and how many may be useless. Times are in seconds."""
 
     login_timeout: float = 30.0
     refresh_ahead: float = 300.0
     max_logins: tuple[int, float] = (5, 60.0)
 
 
-DEFAULTS = Policy()
+DEFAULT_RENEWAL = RenewalOptions()
 
 
 def checked_api_key(key: object) -> str:
@@ -41,34 +45,33 @@ def checked_api_key(key: object) -> str:
     return key
 
 
-def checked_policy(login_timeout: object, refresh_ahead: object, max_logins: object) -> Policy:
-    """The numbers of the contract, checked."""
-    if not _is_number(refresh_ahead) or refresh_ahead < 0:
-        raise ConfigurationError(f"refresh_ahead is a number of seconds, 0 for never, not {refresh_ahead!r}")
-    return Policy(positive(login_timeout, "login_timeout"), float(refresh_ahead), _checked_budget(max_logins))
+def renewal_options(login_timeout: object, refresh_ahead: object, max_logins: object) -> RenewalOptions:
+    """Return the three arguments as one record, checked."""
+    if not isinstance(max_logins, tuple | list) or len(max_logins) != 2:  # noqa: PLR2004 - a pair
+        raise ConfigurationError(f"max_logins must be a count and seconds such as (5, 60.0), not {max_logins!r}")
+    count, window = max_logins
+    return RenewalOptions(
+        number(login_timeout, "login_timeout must be a positive number of seconds", ABOVE_ZERO),
+        number(refresh_ahead, "refresh_ahead must be a number of seconds, 0 for never"),
+        (
+            whole_number(count, "the count in max_logins must be a whole number, at least 1", 1, LONGEST),
+            number(window, "the seconds in max_logins must be a positive number", ABOVE_ZERO),
+        ),
+    )
 
 
-def positive(value: object, what: str) -> float:
-    """*value*, if it is a number of seconds that a timeout can have."""
-    if not _is_number(value) or value <= 0:
-        raise ConfigurationError(f"{what} is a positive number of seconds, not {value!r}")
+def number(value: object, rule: str, low: float = 0.0, high: float = LONGEST) -> float:
+    """Return *value* as a float if it is a number from *low* to *high*; otherwise raise an error that states *rule*."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
+        raise ConfigurationError(f"{rule}, not {value!r}")
     return float(value)
 
 
-def _is_number(value: object) -> TypeGuard[float]:
-    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= LONGEST
-
-
-def _is_count(value: object) -> TypeGuard[int]:
-    return isinstance(value, int) and _is_number(value) and value > 0
-
-
-def _checked_budget(value: object) -> tuple[int, float]:
-    if isinstance(value, tuple | list) and len(value) == 2:  # noqa: PLR2004 - a pair
-        count, window = value
-        if _is_count(count) and _is_number(window) and window > 0:
-            return count, float(window)
-    raise ConfigurationError(f"max_logins is a pair of a count and seconds such as (5, 60.0), not {value!r}")
+def whole_number(value: object, rule: str, low: int, high: float = math.inf) -> int:
+    """Return *value* if it is a whole number from *low* to *high*; otherwise raise an error that states *rule*."""
+    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+        raise ConfigurationError(f"{rule}, not {value!r}")
+    return value
 
 
 def checked_account(account: object, login: object, *, shared: bool) -> str:

@@ -12,6 +12,7 @@ from weakref import WeakValueDictionary
 from cachetools import LRUCache
 
 from ._auth import ExterviewAuth
+from ._options import whole_number
 from .errors import ClosedError, ConfigurationError
 
 _LOOKS = 2
@@ -58,10 +59,8 @@ class AuthPool:
     def __init__(self, factory: Callable[[str], ExterviewAuth], *, maxsize: int = 1024) -> None:
         if not callable(factory) or isinstance(factory, ExterviewAuth):
             raise ConfigurationError("factory is a callable that makes an ExterviewAuth from an account's name")
-        if isinstance(maxsize, bool) or not isinstance(maxsize, int) or maxsize < 1:
-            raise ConfigurationError(f"maxsize is the number of accounts to keep, at least 1, not {maxsize!r}")
         self._factory = factory
-        self._kept = _Owners(maxsize)
+        self._kept = _Owners(whole_number(maxsize, "maxsize must be the number of accounts to keep, at least 1", 1))
         # Invariant: every owner that was made and still exists, kept, at work or only in use.
         self._alive: WeakValueDictionary[str, ExterviewAuth] = WeakValueDictionary()
         self._closed = False

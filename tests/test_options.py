@@ -1,4 +1,4 @@
-"""Endpoint, origins, credentials and numbers are checked before anything is sent."""
+"""Credentials, accounts and numbers are checked before anything is sent."""
 
 from __future__ import annotations
 
@@ -6,13 +6,17 @@ import math
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from yarl import URL
 
-from exterview_auth import PRODUCTION, SANDBOX, ConfigurationError, ExterviewAuth, InsecureTransportError, StaticLogin
-from exterview_auth._endpoint import checked_origins, checked_url, endpoint_url, is_loopback, origin_of
-from exterview_auth._options import checked_account, checked_api_key, checked_policy, positive
+from exterview_auth import ConfigurationError
+from exterview_auth._options import (
+    ABOVE_ZERO,
+    LONGEST,
+    checked_account,
+    checked_api_key,
+    number,
+    renewal_options,
+    whole_number,
+)
 
 
 class NamedLogin:
@@ -20,131 +24,6 @@ class NamedLogin:
 
     def __init__(self, identity: str | None) -> None:
         self.identity = identity
-
-
-def shown(value: object) -> str:
-    """The test's id."""
-    return str(value)[:5]
-
-
-# -- URLs ----------------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("given_endpoint", "url"),
-    [
-        ("production", "https://api.exterview.ai/graphql"),
-        ("sandbox", "https://sandbox-api.exterview.ai/graphql"),
-        (PRODUCTION, "https://api.exterview.ai/graphql"),
-        (SANDBOX, "https://sandbox-api.exterview.ai/graphql"),
-        (URL("https://example.com/g"), "https://example.com/g"),
-        ("http://127.0.0.1:8080/graphql", "http://127.0.0.1:8080/graphql"),
-        ("http://127.9.9.9/", "http://127.9.9.9/"),
-        ("http://[::1]:80/", "http://[::1]:80/"),
-        ("http://localhost/", "http://localhost/"),
-        ("http://LOCALHOST/", "http://localhost/"),
-        ("http://api.localhost/", "http://api.localhost/"),
-        ("wss://example.com/g", "wss://example.com/g"),
-    ],
-)
-def test_an_endpoint_is_a_name_or_a_safe_url(given_endpoint: str | URL, url: str) -> None:
-    """The two names of the contract, HTTPS and loopback URLs are endpoints."""
-    assert endpoint_url(given_endpoint) == URL(url)
-
-
-@pytest.mark.parametrize(
-    "url",
-    [
-        "http://api.exterview.ai/graphql",
-        "ws://example.com/",
-        "http://localhost.example.com/",
-        "http://127.0.0.1.example.com/",
-        "http://notlocalhost/",
-        "http://10.0.0.1/",
-        "http://0.0.0.0/",
-        "http://[::2]/",
-    ],
-)
-def test_plain_http_is_refused_but_for_loopback(url: str) -> None:
-    """Rule 11: a host that only looks like loopback is not, and the error says which URL it is about."""
-    with pytest.raises(InsecureTransportError, match=r"^endpoint (http|ws)://.* is not HTTPS"):
-        endpoint_url(url)
-
-
-@pytest.mark.parametrize(
-    "url", ["", "graphql", "/graphql", "//example.com/g", "ftp://example.com/", "https://", "https://h:99999/", "prod", 5, None, b"https://h/"]
-)  # fmt: skip
-def test_what_is_no_url_is_refused(url: Any) -> None:
-    """A relative, unreadable or foreign URL is a `ConfigurationError` that names the argument and no other error."""
-    with pytest.raises(ConfigurationError, match=r"^endpoint is ") as caught:
-        endpoint_url(url)
-    assert not isinstance(caught.value, InsecureTransportError)
-    assert isinstance(url, str) or f"not {type(url).__name__}" in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    "url", ["https://user@h.example/", "https://user:s3cret@h.example/", "https://:s3cret@h.example/"]
-)
-def test_credentials_in_a_url_are_refused_unseen(url: str) -> None:
-    """A user name or password in a URL is an error that quotes neither."""
-    with pytest.raises(ConfigurationError, match=r"^token_endpoint has a user name or password in it") as caught:
-        checked_url(url, "token_endpoint")
-    assert "s3cret" not in str(caught.value)
-
-
-@given(st.text(max_size=30) | st.text("htps:/@[]%.1", max_size=30))
-def test_any_text_is_an_endpoint_or_a_configuration_error(text: str) -> None:
-    """No text as endpoint raises anything else, and none that passes goes out without TLS to another machine."""
-    try:
-        url = endpoint_url(text)
-    except ConfigurationError:
-        return
-    assert url.scheme in {"https", "wss"} or is_loopback(url.host or "")
-
-
-@pytest.mark.parametrize(
-    ("one", "other"),
-    [
-        ("https://h.example/a", "https://h.example:443/b?c"),
-        ("https://H.example/", "https://h.example/"),
-        ("https://h.example./", "https://h.example/"),
-        ("wss://h.example/", "https://h.example/"),
-        ("ws://localhost/", "http://localhost:80/"),
-    ],
-)
-def test_one_origin_has_several_spellings(one: str, other: str) -> None:
-    """Path, default port, case, a final dot and the WebSocket's scheme make no other origin."""
-    assert origin_of(URL(one)) == origin_of(URL(other))
-
-
-@pytest.mark.parametrize(
-    "other", ["http://h.example/", "https://h.example:444/", "https://g.h.example/", "ftp://h.example/"]
-)
-def test_scheme_host_and_port_make_the_origin(other: str) -> None:
-    """Rule 10: another scheme, host or port is another origin."""
-    assert origin_of(URL(other)) != origin_of(URL("https://h.example/"))
-
-
-def test_origins_are_the_endpoints_and_the_further_ones() -> None:
-    """Credentials go to the endpoint's origin and to those that were named, each checked."""
-    endpoint = URL("https://h.example/graphql")
-    assert checked_origins(endpoint, ()) == {("https", "h.example", 443)}
-    assert checked_origins(endpoint, ["https://f.example:8443/x"]) == {
-        ("https", "h.example", 443),
-        ("https", "f.example", 8443),
-    }
-    with pytest.raises(InsecureTransportError, match=r"^origins http://f.example is not HTTPS"):
-        checked_origins(endpoint, ["http://f.example/"])
-
-
-@pytest.mark.parametrize("origins", ["https://h.example/", URL("https://h.example/")])
-def test_one_origin_without_its_list_is_refused(origins: Any) -> None:
-    """A bare URL would be taken letter by letter: the error says to use brackets."""
-    with pytest.raises(ConfigurationError, match="brackets"):
-        checked_origins(URL(PRODUCTION), origins)
-
-
-# -- credentials and accounts --------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("key", ["", "a b", "key\n", "k\u00e9y", None, 5, b"key"])
@@ -178,65 +57,49 @@ def test_an_account_is_text(account: Any) -> None:
         checked_account(account, object(), shared=False)
 
 
-# -- numbers -------------------------------------------------------------------------------------------------------------
-
-
-def test_numbers_become_the_policy() -> None:
+def test_numbers_become_renewal_options() -> None:
     """Timeout, window and budget are kept as numbers; a window of zero means never."""
-    policy = checked_policy(30, 0, [3, 10])
-    assert policy == (30.0, 0.0, (3, 10.0))
-    assert all(type(number) is float for number in (*policy[:2], policy.max_logins[1]))
-
-
-@pytest.mark.parametrize("value", [0, -1, math.nan, math.inf, "30", None, True, 10**400], ids=shown)
-def test_a_timeout_is_a_positive_number(value: Any) -> None:
-    """Anything else is a `ConfigurationError` that names the argument."""
-    with pytest.raises(ConfigurationError, match=r"^login_timeout is a positive number of seconds, not "):
-        positive(value, "login_timeout")
-
-
-@pytest.mark.parametrize("value", [-0.1, math.nan, math.inf, "30", None, True, 10**400], ids=shown)
-def test_a_window_is_zero_or_more(value: Any) -> None:
-    """Anything else is a `ConfigurationError` that names the argument."""
-    with pytest.raises(ConfigurationError, match=r"^refresh_ahead is a number of seconds"):
-        checked_policy(30.0, value, (5, 60.0))
+    options = renewal_options(30, 0, [3, 10])
+    assert options == (30.0, 0.0, (3, 10.0))
+    assert all(type(value) is float for value in (*options[:2], options.max_logins[1]))
 
 
 @pytest.mark.parametrize(
-    "value",
+    ("argument", "value", "rule"),
     [
-        (0, 60),
-        (5, 0),
-        (-1, 60),
-        (5, -1),
-        (5.0, 60),
-        (True, 60),
-        (5, True),
-        (5, math.inf),
-        (5,),
-        (5, 60, 1),
-        5,
-        None,
-        "56",
+        (0, 0, "login_timeout must be a positive number of seconds, not 0"),
+        (1, -0.1, "refresh_ahead must be a number of seconds, 0 for never, not -0.1"),
+        (2, (0, 60), "the count in max_logins must be a whole number, at least 1, not 0"),
+        (2, (5.0, 60), "the count in max_logins must be a whole number, at least 1, not 5.0"),
+        (2, (10**30, 60), f"the count in max_logins must be a whole number, at least 1, not {10**30}"),
+        (2, (5, 0), "the seconds in max_logins must be a positive number, not 0"),
+        (2, (5,), "max_logins must be a count and seconds such as (5, 60.0), not (5,)"),
+        (2, (5, 60, 1), "max_logins must be a count and seconds such as (5, 60.0), not (5, 60, 1)"),
+        (2, "56", "max_logins must be a count and seconds such as (5, 60.0), not '56'"),
     ],
 )
-def test_a_budget_is_a_count_and_seconds(value: Any) -> None:
-    """Anything else is a `ConfigurationError` that names the argument."""
-    with pytest.raises(ConfigurationError, match=r"^max_logins is a pair"):
-        checked_policy(30.0, 0.0, value)
+def test_a_wrong_number_is_named(argument: int, value: Any, rule: str) -> None:
+    """The `ConfigurationError` names the argument, what it must be, and what it is."""
+    arguments: list[Any] = [30.0, 0.0, (5, 60.0)]
+    arguments[argument] = value
+    with pytest.raises(ConfigurationError) as caught:
+        renewal_options(*arguments)
+    assert str(caught.value) == rule
 
 
-@pytest.mark.parametrize("budget", [(10**30, 60.0), (5, 10**400)], ids=["count", "window"])
-def test_an_owner_is_made_or_refused_whatever_the_budget(budget: tuple[int, float]) -> None:
-    """A number beyond all bounds is taken, or it is a `ConfigurationError`; nothing else reaches the application."""
-    try:
-        owner = ExterviewAuth(StaticLogin("token"), api_key="key", max_logins=budget)
-    except ConfigurationError:
-        return
-    assert owner.stats().logins == 0
+@pytest.mark.parametrize(
+    "value", [-1, math.nan, math.inf, LONGEST + 1, 10**400, "30", None, True], ids=lambda value: str(value)[:5]
+)
+def test_what_is_not_a_number_in_range_is_refused(value: Any) -> None:
+    """NaN, infinity, text, and booleans are not numbers; a number beyond all bounds raises nothing but `ConfigurationError`."""
+    with pytest.raises(ConfigurationError, match=r"^it must be "):
+        number(value, "it must be a number")
+    with pytest.raises(ConfigurationError, match=r"^it must be "):
+        whole_number(value, "it must be whole", 0, LONGEST)
 
 
-@pytest.mark.parametrize("written", ["[::ffff:127.0.0.1]", "[0:0:0:0:0:FFFF:7f00:1]", "[::ffff:7f00:1]"])
-def test_an_address_has_one_origin_however_it_is_written(written: str) -> None:
-    """A redirect's target may be taken as it is written, and is the same stranger (RFC 5952)."""
-    assert origin_of(URL(f"https://{written}:8/", encoded=True)) == ("https", "::ffff:7f00:1", 8)
+def test_bounds_are_included() -> None:
+    """The smallest and the largest allowed numbers are taken."""
+    assert number(ABOVE_ZERO, "", ABOVE_ZERO) > 0
+    assert number(10**9, "") == LONGEST
+    assert (whole_number(1, "", 1, 2), whole_number(2, "", 1, 2), whole_number(10**30, "", 1)) == (1, 2, 10**30)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from .._calls import within
 from .._clock import Clock
-from .._options import Policy
+from .._options import RenewalOptions
 from .._token import Token
 from ..errors import LoginError
 from .grant import Draw, Grant
@@ -48,7 +48,7 @@ class Supply:
         *,
         limits: LoginLimits,
         prepare: Callable[[], Awaitable[None]],
-        policy: Policy,
+        policy: RenewalOptions,
         clock: Clock,
         draw: Draw,
     ) -> None:

@@ -7,10 +7,8 @@ import asyncio
 import tenacity
 
 from .._clock import Clock
+from .._options import LONGEST
 from ..errors import LoginUnavailableError
-
-LONGEST = 10.0**9
-"""Seconds that an endpoint may ask for; more is as good as never, and may be more than a float can hold."""
 
 _exponential = tenacity.wait_exponential(multiplier=0.25, max=10)
 _jitter = tenacity.wait_random(0, 0.25)
@@ -31,4 +29,5 @@ def _wait(state: tenacity.RetryCallState) -> float:
     """Exponential, with jitter; where the endpoint said when to come back, not before that."""
     failure = state.outcome.exception() if state.outcome is not None else None
     asked = failure.retry_after if isinstance(failure, LoginUnavailableError) else None
+    # An endpoint may ask for more seconds than a float can hold; LONGEST is as good as never.
     return float(max(_exponential(state), min(asked or 0.0, LONGEST)) + _jitter(state))

@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable
 
 from .._clock import Clock, boot_time
 from .._events import emit
-from .._options import DEFAULTS, Policy
+from .._options import DEFAULT_RENEWAL, RenewalOptions
 from .._stats import Counters, Stats
 from .._token import Token
 from ..errors import ClosedError, ExterviewAuthError, LoggedOutError
@@ -44,7 +44,7 @@ class Keeper:
         self,
         login: Callable[[Token | None], Awaitable[Token]],
         *,
-        policy: Policy = DEFAULTS,
+        policy: RenewalOptions = DEFAULT_RENEWAL,
         store: TokenStore | None = None,
         account: str = "",
         prepare: Callable[[], Awaitable[None]] | None = None,

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from .._calls import CancelledItselfError, bounded
 from .._clock import Clock
 from .._events import emit
-from .._options import Policy
+from .._options import RenewalOptions
 from .._stats import Counters
 from .._token import Token
 from ..errors import (
@@ -45,7 +45,7 @@ class LoginRunner:
         limits: LoginLimits,
         clock: Clock,
         counters: Counters,
-        policy: Policy,
+        policy: RenewalOptions,
     ) -> None:
         self._login = login
         self._prepare = prepare

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from .._clock import Clock
 from .._events import Reason, emit
-from .._options import Policy
+from .._options import RenewalOptions
 from .._stats import Counters
 from .._token import Token
 from ..errors import CredentialsRejectedError, ExterviewAuthError, ReentrantLoginError
@@ -60,7 +60,7 @@ class Renewer:
         login: Callable[[Token | None], Awaitable[Token]],
         held: Held,
         *,
-        policy: Policy,
+        policy: RenewalOptions,
         limits: LoginLimits,
         counters: Counters,
         store: TokenStore | None,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 
+from exterview_auth import _options as options
 from exterview_auth.errors import ConfigurationError
 
 _HIGHEST_PORT = 65_535
@@ -11,30 +12,24 @@ _HIGHEST_PORT = 65_535
 
 def seconds(value: object, what: str) -> float:
     """*value*, if it is a finite number of seconds, not negative."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < float("inf"):
-        raise ConfigurationError(f"{what} is a number of seconds, zero or more, not {value!r}")
-    return float(value)
+    return options.number(value, f"{what} must be a number of seconds, zero or more")
 
 
 def whole_number(value: object, what: str) -> int:
     """*value*, if it is a count."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-        raise ConfigurationError(f"{what} is a whole number, zero or more, not {value!r}")
-    return value
+    return options.whole_number(value, f"{what} must be a whole number, zero or more", 0)
 
 
 def http_error_status(value: object) -> int:
     """*value*, if it is a status that refuses."""
-    if isinstance(value, bool) or not isinstance(value, int) or not 400 <= value <= 599:  # noqa: PLR2004 - 4xx and 5xx
-        raise ConfigurationError(f"status is an HTTP error status from 400 to 599, not {value!r}")
-    return value
+    return options.whole_number(value, "status must be an HTTP error status from 400 to 599", 400, 599)
 
 
 def port_number(value: object) -> int:
     """*value*, if it is a TCP port; zero asks for a free one."""
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= _HIGHEST_PORT:
-        raise ConfigurationError(f"port is a number from 0 (any free port) to {_HIGHEST_PORT}, not {value!r}")
-    return value
+    return options.whole_number(
+        value, f"port must be a number from 0 (any free port) to {_HIGHEST_PORT}", 0, _HIGHEST_PORT
+    )
 
 
 def loopback_address(host: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..errors import ConfigurationError
+from .._options import number
 
 LEASE = 5.0
 """Seconds; a holder shows itself three times as often."""
@@ -10,10 +10,6 @@ SHORTEST_LEASE, LONGEST_LEASE = 0.1, 3600.0
 
 
 def checked_lease(seconds: object) -> float:
-    """*seconds*, if a lease can have them."""
-    is_number = isinstance(seconds, int | float) and not isinstance(seconds, bool)
-    if not is_number or not SHORTEST_LEASE <= seconds <= LONGEST_LEASE:  # type: ignore[operator]  # it is a number here
-        raise ConfigurationError(
-            f"lease is a number of seconds from {SHORTEST_LEASE:g} to {LONGEST_LEASE:g}, not {seconds!r}"
-        )
-    return float(seconds)  # type: ignore[arg-type]  # and here
+    """Return *seconds* if a lease can have them."""
+    rule = f"lease must be a number of seconds from {SHORTEST_LEASE:g} to {LONGEST_LEASE:g}"
+    return number(seconds, rule, SHORTEST_LEASE, LONGEST_LEASE)

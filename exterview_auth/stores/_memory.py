@@ -11,9 +11,9 @@ from weakref import WeakKeyDictionary, WeakValueDictionary
 from cachetools import TLRUCache
 
 from .._clock import Clock, boot_time
+from .._options import whole_number
 from .._secret import refuse_pickling
 from .._token import Token
-from ..errors import ConfigurationError
 
 
 class _Entry(NamedTuple):
@@ -34,8 +34,7 @@ class MemoryStore:
     """
 
     def __init__(self, maxsize: int = 1024, *, timer: Clock = boot_time) -> None:
-        if isinstance(maxsize, bool) or not isinstance(maxsize, int) or maxsize < 1:
-            raise ConfigurationError(f"maxsize is the number of accounts to hold, at least 1, not {maxsize!r}")
+        maxsize = whole_number(maxsize, "maxsize must be the number of accounts to hold, at least 1", 1)
         self._timer = timer
         self._entries: TLRUCache[str, _Entry] = TLRUCache(maxsize, _kept_until, timer=timer)
         # Locks belong to the loop that waits in them; a lock lives as long as somebody holds or awaits it.

@@ -28,7 +28,7 @@ from exterview_auth import (
     Token,
     graphql_unauthenticated,
 )
-from exterview_auth._options import Policy
+from exterview_auth._options import RenewalOptions
 from tests.kit.api import (
     KEY,
     QUERY,
@@ -712,7 +712,7 @@ async def test_an_owner_shows_where_it_belongs_and_how_it_is() -> None:
 async def test_the_defaults_are_the_contracts() -> None:
     """30 s for a login, renewal 300 s ahead, five useless logins a minute."""
     renewer = ExterviewAuth(StaticLogin("t"), api_key=KEY)._keeper._renewer
-    assert tuple(renewer._supply._policy) == (30.0, 300.0, (5, 60.0)) == tuple(Policy())
+    assert tuple(renewer._supply._policy) == (30.0, 300.0, (5, 60.0)) == tuple(RenewalOptions())
 
 
 async def test_whoever_takes_a_token_is_somebody_who_asks() -> None:

@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from exterview_auth import CredentialsRejectedError, LoginBudgetExceededError, LoginError, LoginUnavailableError
-from exterview_auth._core.backoff import LONGEST, until
+from exterview_auth._core.backoff import until
 from exterview_auth._core.limits import LoginLimits
 from exterview_auth._core.login import LoginRunner
-from exterview_auth._options import Policy
+from exterview_auth._options import LONGEST, RenewalOptions
 from exterview_auth._stats import Counters
 from exterview_auth.logins._http_dates import retry_after
 from tests.kit import clock, hypothesis_profiles
@@ -196,7 +196,7 @@ def test_a_flight_of_failures_ends_in_time(failures: list[tuple[float | None, fl
         """No preparation."""
 
     async def fly() -> None:
-        policy, counters = Policy(login_timeout=timeout), Counters()
+        policy, counters = RenewalOptions(login_timeout=timeout), Counters()
         limits = LoginLimits(policy.max_logins, clock.now)
         runner = LoginRunner(
             login,  # type: ignore[arg-type]  # never returns

@@ -351,20 +351,20 @@ def has_ipv6() -> bool:
 def test_wrong_arguments_are_named() -> None:
     """Each argument and each control says what it takes."""
     for port in (-1, 65_536, "80", True):
-        with pytest.raises(ConfigurationError, match="port is a number from 0"):
+        with pytest.raises(ConfigurationError, match="port must be a number from 0"):
             Emulator(port=port)  # type: ignore[arg-type]  # wrong on purpose
     for value in (-1.0, float("nan"), float("inf"), "1", True):
-        with pytest.raises(ConfigurationError, match="latency is a number of seconds"):
+        with pytest.raises(ConfigurationError, match="latency must be a number of seconds"):
             Emulator(latency=value)  # type: ignore[arg-type]  # wrong on purpose
     emulator = Emulator()
-    with pytest.raises(ConfigurationError, match="times is a whole number"):
+    with pytest.raises(ConfigurationError, match="times must be a whole number"):
         emulator.fail_logins(-1)
     for status in (200, "503", True):
-        with pytest.raises(ConfigurationError, match="status is an HTTP error status"):
+        with pytest.raises(ConfigurationError, match="status must be an HTTP error status"):
             emulator.refuse(1, status=status)  # type: ignore[arg-type]  # wrong on purpose
-    with pytest.raises(ConfigurationError, match="login_delay is"):
+    with pytest.raises(ConfigurationError, match="login_delay must be"):
         emulator.login_delay = -1
-    with pytest.raises(ConfigurationError, match="silence is"):
+    with pytest.raises(ConfigurationError, match="silence must be"):
         emulator.silence(-1)
     assert emulator.login_delay == 0.0
 

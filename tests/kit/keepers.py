@@ -9,7 +9,7 @@ from typing import Any
 
 from exterview_auth import Token
 from exterview_auth._core.keeper import Keeper
-from exterview_auth._options import Policy
+from exterview_auth._options import RenewalOptions
 from tests.kit import clock
 
 Outcome = Token | BaseException | Callable[[Token | None], Any]
@@ -66,6 +66,6 @@ class ScriptedLogin:
 
 def keeper(login: Any, **options: Any) -> Keeper:
     """A keeper on the running loop's virtual time, its jitter seeded."""
-    policy = {name: options.pop(name) for name in Policy._fields if name in options}
+    policy = {name: options.pop(name) for name in RenewalOptions._fields if name in options}
     options.setdefault("clock", clock.now)
-    return Keeper(login, policy=Policy(**policy), draw=random.Random(1), **options)
+    return Keeper(login, policy=RenewalOptions(**policy), draw=random.Random(1), **options)

@@ -14,7 +14,7 @@ import pytest
 from exterview_auth import ClosedError, LoggedOutError, LoginError, MemoryStore, Token, _token
 from exterview_auth._core.grant import Grant
 from exterview_auth._core.keeper import Keeper
-from exterview_auth._options import Policy
+from exterview_auth._options import RenewalOptions
 from exterview_auth._stats import Stats
 from tests.kit import clock
 from tests.kit.tokens import Answer, Issue, Life, check_times, end_of, opaque
@@ -45,7 +45,7 @@ class World:
         self.asleep = self.wall_offset = 0.0
         self.plan = Plan(0.0, opaque(3600, 3600.0))
         self.store = MemoryStore(timer=self.clock) if shared else None
-        policy = Policy(login_timeout=30.0, refresh_ahead=window)
+        policy = RenewalOptions(login_timeout=30.0, refresh_ahead=window)
         self.keeper = Keeper(
             self.login, policy=policy, store=self.store, account="ada", clock=self.clock, draw=random.Random(seed)
         )

@@ -582,7 +582,7 @@ def test_a_namespace_is_text_that_a_cluster_can_hash_around(namespace: Any) -> N
 @pytest.mark.parametrize("lease", [0, -1, 0.05, 1e6, float("nan"), float("inf"), "5", None, True])
 def test_a_lease_is_a_number_of_seconds(lease: Any) -> None:
     """One that is over at once, or never, is refused."""
-    with pytest.raises(ConfigurationError, match=r"^lease is a number of seconds"):
+    with pytest.raises(ConfigurationError, match=r"^lease must be a number of seconds"):
         RedisStore("redis://h", lease=lease)
 
 

@@ -569,7 +569,7 @@ async def until_taken(turn: Any) -> None:
 def test_a_lease_is_a_number_of_seconds(tmp_path: Path, lease: Any) -> None:
     """What no lease can be is a `ConfigurationError`, of either store."""
     for make in (lambda: FileStore(tmp_path, lease=lease), lambda: RedisStore("redis://127.0.0.1:1/0", lease=lease)):
-        with pytest.raises(ConfigurationError, match=r"^lease is a number of seconds from 0\.1 to 3600"):
+        with pytest.raises(ConfigurationError, match=r"^lease must be a number of seconds from 0\.1 to 3600"):
             make()
 
 
@@ -639,7 +639,7 @@ async def test_memory_is_bounded_and_drops_the_least_recently_used() -> None:
 @pytest.mark.parametrize("maxsize", [0, -1, 1.5, None, True, "5"])
 def test_memory_needs_a_size(maxsize: Any) -> None:
     """A size that holds nothing, or is no number, is a `ConfigurationError`."""
-    with pytest.raises(ConfigurationError, match=r"^maxsize is the number of accounts"):
+    with pytest.raises(ConfigurationError, match=r"^maxsize must be the number of accounts"):
         MemoryStore(maxsize)
     assert MemoryStore(1)._entries.maxsize == 1
 
