@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 import pytest_asyncio
 
-from exterview_auth._cli._local_redis import LocalRedis
+from exterview_auth._cli.demo.redis_server import LocalRedis
 from tests.kit import (
     hypothesis_profiles,  # noqa: F401 - says how much every property tries
     redis_server,

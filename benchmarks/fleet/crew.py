@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from tempfile import TemporaryDirectory
 from typing import Any, Self
 
-from exterview_auth._cli._local_redis import LocalRedis, redis_server_path
+from exterview_auth._cli.demo.redis_server import LocalRedis, redis_server_path
 from exterview_auth.stores._lease import LEASE
 
 from ..harness.api import CHECKOUT, DEADLINE, ApiProcess, api_process

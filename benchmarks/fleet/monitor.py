@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
-from exterview_auth._cli._local_redis import HOST
+from exterview_auth._cli.demo.redis_server import HOST
 
 from ..harness.api import DEADLINE
 

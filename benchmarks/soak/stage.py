@@ -16,7 +16,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from exterview_auth._cli._local_redis import HOST, LocalRedis
+from exterview_auth._cli.demo.redis_server import HOST, LocalRedis
 
 from ..fleet.crew import Worker
 from ..harness.api import CHECKOUT

@@ -9,7 +9,7 @@ from typing import Any
 from cryptography.fernet import Fernet
 
 from exterview_auth import PasswordLogin, RedisStore, Token
-from exterview_auth._cli._local_redis import HOST, LocalRedis
+from exterview_auth._cli.demo.redis_server import HOST, LocalRedis
 from tests.kit.redis_clients import admin
 from tests.stores import test_redis_faults
 from tests.stores.test_redis_faults import LOAD, LOCK, SAVE, Wire, damage, from_the_future, truncate

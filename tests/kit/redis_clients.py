@@ -24,7 +24,7 @@ from redis.asyncio import Redis
 from redis.asyncio.sentinel import MasterNotFoundError, Sentinel
 
 from exterview_auth import AuthSession, ExterviewAuth, Token
-from exterview_auth._cli._local_redis import HOST, LocalRedis
+from exterview_auth._cli.demo.redis_server import HOST, LocalRedis
 from exterview_auth.stores._codec import Found
 from exterview_auth.stores._lock import TICK
 from tests.kit.api import KEY, Api, Login, post, until

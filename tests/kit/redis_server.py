@@ -13,7 +13,7 @@ from typing import NoReturn
 import pytest
 from filelock import FileLock
 
-from exterview_auth._cli._local_redis import HOST, redis_server_path
+from exterview_auth._cli.demo.redis_server import HOST, redis_server_path
 
 MISSING = "these tests need redis-server, which is not on this machine; install it: apt-get install redis-server"
 # The packaged daemon is not started by the installation: the tests start servers of their own.

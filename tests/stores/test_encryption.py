@@ -15,7 +15,7 @@ import pytest_asyncio
 from cryptography.fernet import Fernet
 
 from exterview_auth import ConfigurationError, FileStore, RedisStore, Token
-from exterview_auth._cli._local_redis import LocalRedis
+from exterview_auth._cli.demo.redis_server import LocalRedis
 from tests.kit.redis_clients import ACCOUNT, admin, fleet, told
 
 OLD, NEW, UNKNOWN = (Fernet.generate_key() for _ in range(3))

@@ -20,7 +20,7 @@ import redis
 from redis.asyncio import ConnectionPool, Redis, RedisCluster
 
 from exterview_auth import ConfigurationError, RedisStore, Token
-from exterview_auth._cli._local_redis import HOST, LocalRedis
+from exterview_auth._cli.demo.redis_server import HOST, LocalRedis
 from exterview_auth.errors import StoreError
 from exterview_auth.stores._redis import scripts
 from exterview_auth.stores._redis.client import CONNECTIONS, _inherited

@@ -17,7 +17,7 @@ from redis import Redis as SyncRedis
 from redis.asyncio import Redis
 
 from exterview_auth import RedisStore, Token
-from exterview_auth._cli._local_redis import HOST, LocalRedis
+from exterview_auth._cli.demo.redis_server import HOST, LocalRedis
 from exterview_auth.errors import StoreError
 from tests.kit.api import until
 from tests.kit.clock import settle

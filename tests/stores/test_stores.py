@@ -24,7 +24,7 @@ from cryptography.fernet import Fernet
 from redis.asyncio import Redis
 
 from exterview_auth import ConfigurationError, FileStore, MemoryStore, RedisStore, Token, TokenStore
-from exterview_auth._cli._local_redis import LocalRedis
+from exterview_auth._cli.demo.redis_server import LocalRedis
 from exterview_auth.stores._file.directory import Signature
 from exterview_auth.stores._file.lock import Watch
 from tests.kit.api import until

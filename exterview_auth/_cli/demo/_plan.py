@@ -7,9 +7,9 @@ from importlib.util import find_spec
 
 from exterview_auth.errors import ConfigurationError
 
-from .._local_redis import redis_server_path
 from ._bounds import connections_for, in_flight_for
 from ._shared_store import StoreKind
+from .redis_server import redis_server_path
 
 MOST_REQUESTS = 100_000
 MOST_PROCESSES = 64
@@ -54,7 +54,7 @@ def _store(wanted: str | None, processes: int) -> StoreKind | None:
     if wanted not in tuple(StoreKind):
         raise ConfigurationError(f"--store is {' or '.join(StoreKind)}")
     if wanted == StoreKind.REDIS and redis_server_path() is None:
-        raise ConfigurationError("redis-server is not on this machine; install it, or use --store file")
+        raise ConfigurationError("redis-server is not installed on this machine; install it, or use --store file")
     return StoreKind(wanted)
 
 

@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 
 from exterview_auth import TokenStore
 
-from .._local_redis import LocalRedis
+from .redis_server import LocalRedis
 
 
 class StoreKind(StrEnum):

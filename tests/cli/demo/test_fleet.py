@@ -17,7 +17,6 @@ from typing import Any
 import pytest
 
 from exterview_auth._cli import main
-from exterview_auth._cli._local_redis import LocalRedis
 from exterview_auth._cli.demo import _member, _plan, _scenario, _shared_store, _worker
 from exterview_auth._cli.demo._assignment import Access, Assignment
 from exterview_auth._cli.demo._fleet import Fleet
@@ -30,6 +29,7 @@ from exterview_auth._cli.demo._shared_store import StoreAddress, StoreKind
 from exterview_auth._cli.demo._tally import Tally, total
 from exterview_auth._cli.demo._timeline import Timeline
 from exterview_auth._cli.demo._workload import Catalogue, Workload
+from exterview_auth._cli.demo.redis_server import LocalRedis
 from exterview_auth.emulator import Emulator
 from exterview_auth.errors import ConfigurationError
 from tests.kit.api import until
@@ -272,7 +272,7 @@ def test_redis_without_a_redis_server_is_wrong_use(
     assert main(["demo", "--processes", "2", "--store", "redis"]) == 2
     assert capsys.readouterr() == (
         "",
-        "exterview-auth: redis-server is not on this machine; install it, or use --store file\n",
+        "exterview-auth: redis-server is not installed on this machine; install it, or use --store file\n",
     )
 
 

@@ -1,4 +1,4 @@
-"""A redis-server of one's own on this machine, for as long as a block runs."""
+"""A private redis-server on this machine, for as long as a block runs."""
 
 from __future__ import annotations
 
@@ -16,17 +16,18 @@ from exterview_auth.errors import ConfigurationError
 
 HOST = "127.0.0.1"
 START_SECONDS = 10.0
-"""How long it may take until it answers."""
+"""How long the server may take until it answers."""
 STOP_SECONDS = 5.0
-"""How long it may take to end when it is told to."""
+"""How long the server may take to end after SIGTERM."""
 
 _PORTS_TRIED = 5
 _SECONDS_BETWEEN_PROBES = 0.01
-_IS_UP = (b"+PONG", b"-NOAUTH")  # the second from a server that an option gave a password
+# With `--requirepass` among the options, the server refuses a PING without the password, and is up all the same.
+_IS_UP = (b"+PONG", b"-NOAUTH")
 
 
 def redis_server_path() -> str | None:
-    """Where this machine's redis-server is, or ``None``."""
+    """Return the path of this machine's redis-server, or ``None``."""
     return shutil.which("redis-server")
 
 
@@ -34,8 +35,8 @@ class LocalRedis:
     """
     A redis-server on a free loopback port, empty and without persistence; *options* end its command line.
 
-    It works in *directory*, or in a temporary one that goes with it. Without a redis-server on the machine, or where it
-    does not come up, entering raises `ConfigurationError`.
+    The server works in *directory*, or in a temporary directory that is removed with it. Entering the block raises
+    `ConfigurationError` if redis-server is not installed or does not start.
     """
 
     port: int
@@ -48,7 +49,7 @@ class LocalRedis:
 
     @property
     def url(self) -> str:
-        """Where clients find it."""
+        """The URL that clients connect to."""
         return f"redis://{HOST}:{self.port}/0"
 
     async def __aenter__(self) -> Self:
@@ -56,19 +57,23 @@ class LocalRedis:
             if self._directory is None:
                 self._directory = Path(stack.enter_context(TemporaryDirectory(prefix="exterview-auth-redis-")))
                 stack.callback(setattr, self, "_directory", None)
-            await self._start_on_a_free_port()
-            self._opened = stack.pop_all()
-        return self
+            # Another process may take the port between the moment it is found free and the server's start.
+            for _ in range(_PORTS_TRIED):
+                self.port = _free_port()
+                if await self._start():
+                    self._opened = stack.pop_all()
+                    return self
+        raise _not_started()
 
     async def __aexit__(self, *_error: object) -> None:
         with self._opened:
             await self.stop()
 
     async def stop(self) -> None:
-        """End it; fine where it has ended already."""
+        """End the server, unless it has ended already."""
         if self.process.returncode is not None:
             return
-        self.resume()
+        self.resume()  # a paused process ignores SIGTERM
         with suppress(ProcessLookupError):
             self.process.terminate()
         try:
@@ -78,35 +83,28 @@ class LocalRedis:
             await self.kill()
 
     async def restart(self) -> None:
-        """The same port again, and nothing in it."""
+        """Start the server again on the same port, empty."""
         await self.stop()
         if not await self._start():
-            raise _not_up()
+            raise _not_started()
 
     async def kill(self) -> None:
-        """End it at once, as a crash would."""
+        """End the server at once, as a crash would."""
         with suppress(ProcessLookupError):
             self.process.kill()
         await self.process.wait()
 
     def pause(self) -> None:
-        """Let it hang: connections are accepted, nothing is answered."""
+        """Make the server hang: it accepts connections and answers nothing."""
         self.process.send_signal(signal.SIGSTOP)
 
     def resume(self) -> None:
-        """Let it go on after `pause`."""
+        """Let the server continue after `pause`."""
         with suppress(ProcessLookupError):
             self.process.send_signal(signal.SIGCONT)
 
-    async def _start_on_a_free_port(self) -> None:
-        for _ in range(_PORTS_TRIED):
-            self.port = _free_port()
-            if await self._start():
-                return
-        raise _not_up()
-
     async def _start(self) -> bool:
-        """Whether it is up; it ends at once where somebody else has taken the port."""
+        """Return whether the server is up on its port; it ends at once if another process has taken the port."""
         self.process = await asyncio.create_subprocess_exec(
             *self._command(), stdin=DEVNULL, stdout=DEVNULL, stderr=DEVNULL, start_new_session=True
         )
@@ -118,17 +116,17 @@ class LocalRedis:
         except BaseException:
             await self.kill()
             raise
-        raise _not_up()
+        raise _not_started()
 
     def _command(self) -> list[str]:
         path = redis_server_path()
         if path is None:
-            raise ConfigurationError("redis-server is not on this machine; install it, or use --store file")
+            raise ConfigurationError("redis-server is not installed on this machine; install it, or use --store file")
         where = ["--port", str(self.port), "--bind", HOST, "--dir", str(self._directory)]
         return [path, *where, "--save", "", "--appendonly", "no", *self._options]
 
     async def _is_up(self) -> bool:
-        """Ask until it answers, or has ended."""
+        """Wait until the server answers or has ended."""
         while self.process.returncode is None:
             if await _answers(self.port):
                 return True
@@ -143,7 +141,7 @@ def _free_port() -> int:
 
 
 async def _answers(port: int) -> bool:
-    """Whether a server on *port* answers a PING."""
+    """Return whether a redis-server answers on *port*."""
     try:
         reader, writer = await asyncio.open_connection(HOST, port)
     except OSError:
@@ -159,7 +157,7 @@ async def _answers(port: int) -> bool:
             await writer.wait_closed()
 
 
-def _not_up() -> ConfigurationError:
+def _not_started() -> ConfigurationError:
     return ConfigurationError(
-        "redis-server does not come up on this machine; see whether it starts by hand, or use --store file"
+        "redis-server does not start on this machine; check that it starts by hand, or use --store file"
     )
