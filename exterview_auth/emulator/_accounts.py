@@ -7,8 +7,8 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 
-from ._answers import Refusal
 from ._refresh_tokens import RefreshTokens
+from ._responses import Refusal
 
 MOST_TOKENS = 20_000
 """Live tokens (of each kind) that are remembered; the oldest go first."""

@@ -6,14 +6,14 @@ from collections.abc import Awaitable, Callable
 
 from aiohttp import hdrs, web
 
-from ._answers import Refusal
 from ._bulk_upload import answer_bulk_upload
 from ._graphql import answer_graphql
 from ._guard import JSON, MULTIPART
 from ._oauth import answer_token_request
 from ._page import Page
 from ._pauses import StoppingError
-from ._platform import MAX_BODY, Platform
+from ._responses import Refusal
+from ._state import MAX_BODY, EmulatorState
 from ._subscriptions import Subscriptions
 
 GRAPHQL = "/graphql"
@@ -24,16 +24,16 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class Api:
-    """The handlers of one `Platform`."""
+    """The handlers of one `EmulatorState`."""
 
-    def __init__(self, platform: Platform) -> None:
-        self._platform = platform
-        self._subscriptions = Subscriptions(platform)
+    def __init__(self, state: EmulatorState) -> None:
+        self._state = state
+        self._subscriptions = Subscriptions(state)
 
     def application(self) -> web.Application:
         """All paths, ready to be served."""
         app = web.Application(client_max_size=MAX_BODY)
-        page = Page(self._platform)
+        page = Page(self._state)
         app.router.add_get("/", page.show)
         app.router.add_get("/stats", page.stats)
         app.router.add_route("*", GRAPHQL, self._counted(self._graphql))
@@ -46,17 +46,17 @@ class Api:
 
     async def _let_go(self, _app: web.Application) -> None:
         """End what would hold the shutdown up: requests that are made to wait, and WebSockets."""
-        self._platform.faults.stop()
+        self._state.faults.stop()
         await self._subscriptions.close()
 
     def _counted(self, handler: Handler) -> Handler:
         """*handler*, slowed down by the latency, its refusals answered and its statuses counted."""
 
         async def answer(request: web.Request) -> web.StreamResponse:
-            counters = self._platform.counters
+            counters = self._state.counters
             counters.requests += 1
             try:
-                await self._platform.faults.delays.sleep(self._platform.latency)
+                await self._state.faults.delays.sleep(self._state.latency)
                 response = await handler(request)
             except Refusal as refusal:
                 response = refusal.answer()
@@ -73,25 +73,23 @@ class Api:
     async def _graphql(self, request: web.Request) -> web.StreamResponse:
         if request.method == hdrs.METH_GET and request.headers.get(hdrs.UPGRADE, "").lower() == "websocket":
             return await self._subscriptions.serve(request)
-        self._platform.guard.organization(request)
+        self._state.guard.organization(request)
         if request.method != hdrs.METH_POST:
-            self._platform.guard.user(request)
+            self._state.guard.user(request)
             raise _only_post(request)
-        return await answer_graphql(self._platform, request)
+        return await answer_graphql(self._state, request)
 
     async def _bulk_upload(self, request: web.Request) -> web.StreamResponse:
-        self._platform.guard.organization(
-            request, (JSON, MULTIPART) if request.method != hdrs.METH_POST else (MULTIPART,)
-        )
-        self._platform.guard.user(request)
+        self._state.guard.organization(request, (JSON, MULTIPART) if request.method != hdrs.METH_POST else (MULTIPART,))
+        self._state.guard.user(request)
         if request.method != hdrs.METH_POST:
             raise _only_post(request)
-        return await answer_bulk_upload(self._platform, request)
+        return await answer_bulk_upload(self._state, request)
 
     async def _oauth(self, request: web.Request) -> web.StreamResponse:
         if request.method != hdrs.METH_POST:
             raise _only_post(request)
-        return await answer_token_request(self._platform, request)
+        return await answer_token_request(self._state, request)
 
 
 def _only_post(request: web.Request) -> Refusal:

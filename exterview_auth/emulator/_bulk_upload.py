@@ -11,9 +11,9 @@ from typing import Any
 
 from aiohttp import web
 
-from ._answers import Refusal, json_answer
 from ._data import Dataset
-from ._platform import Platform
+from ._responses import Refusal, json_response
+from ._state import EmulatorState
 from ._uploads import UploadedFile, parts, read_field, read_file, readable_form
 
 RESUME_TYPES = frozenset({".pdf", ".doc", ".docx"})
@@ -27,14 +27,14 @@ class _Form:
     fields: dict[str, str] = field(default_factory=dict)
 
 
-async def answer_bulk_upload(platform: Platform, request: web.Request) -> web.Response:
+async def answer_bulk_upload(state: EmulatorState, request: web.Request) -> web.Response:
     """What became of each file; nothing is created unless the whole form is in order."""
     form = await _read(request)
     _check(form)
-    created, duplicates, skipped = _add_all(platform.data, form)
+    created, duplicates, skipped = _add_all(state.data, form)
     counts = {"created": len(created), "duplicates": duplicates, "skipped": skipped}
     message = ", ".join(f"{number} {what}" for what, number in counts.items())
-    return json_answer({"status": 1, "message": f"Resumes processed: {message}", **counts, "candidates": created})
+    return json_response({"status": 1, "message": f"Resumes processed: {message}", **counts, "candidates": created})
 
 
 async def _read(request: web.Request) -> _Form:

@@ -4,43 +4,43 @@ from __future__ import annotations
 
 from exterview_auth.errors import ConfigurationError
 
-from ._counters import EmulatorStats
-from ._platform import Platform
+from ._state import EmulatorState
+from ._stats import EmulatorStats
 
 
 class Controls:
-    """The credentials, knobs and counters of one `Platform`; every change takes effect at once."""
+    """The credentials, knobs and counters of one `EmulatorState`; every change takes effect at once."""
 
-    def __init__(self, platform: Platform) -> None:
-        self._platform = platform
+    def __init__(self, state: EmulatorState) -> None:
+        self._state = state
         self._was_started = False
 
     @property
     def token_lifetime(self) -> float:
         """Seconds that a token lives, from the next one on."""
-        return self._platform.token_lifetime
+        return self._state.token_lifetime
 
     @token_lifetime.setter
     def token_lifetime(self, seconds: float) -> None:
-        self._platform.token_lifetime = seconds
+        self._state.token_lifetime = seconds
 
     @property
     def login_delay(self) -> float:
         """Seconds that a login takes, from the next one on."""
-        return self._platform.login_delay
+        return self._state.login_delay
 
     @login_delay.setter
     def login_delay(self, seconds: float) -> None:
-        self._platform.login_delay = seconds
+        self._state.login_delay = seconds
 
     @property
     def latency(self) -> float:
         """Seconds that every request waits before it is looked at, from the next one on."""
-        return self._platform.latency
+        return self._state.latency
 
     @latency.setter
     def latency(self, seconds: float) -> None:
-        self._platform.latency = seconds
+        self._state.latency = seconds
 
     @property
     def api_key(self) -> str:
@@ -88,15 +88,15 @@ class Controls:
 
     def revoke(self) -> None:
         """Make every bearer token invalid; refresh tokens stay."""
-        self._platform.accounts.revoke_tokens()
+        self._state.accounts.revoke_tokens()
 
     def expire(self) -> None:
         """End the lifetime of every bearer token."""
-        self._platform.accounts.expire_tokens()
+        self._state.accounts.expire_tokens()
 
     def revoke_refresh_tokens(self) -> None:
         """Make every refresh token invalid."""
-        self._platform.accounts.refresh_tokens.revoke()
+        self._state.accounts.refresh_tokens.revoke()
 
     def rotate_api_key(self) -> str:
         """The organization's new API key; the old one is answered 401 from now on."""
@@ -104,24 +104,24 @@ class Controls:
 
     def fail_logins(self, times: int, status: int = 503, retry_after: float | str | None = None) -> None:
         """Answer the next *times* logins with *status* and *retry_after* (seconds, or an HTTP date); zero ends it."""
-        self._platform.faults.fail_logins(times, status, retry_after)
+        self._state.faults.fail_logins(times, status, retry_after)
 
     def refuse(self, times: int, status: int = 401) -> None:
         """Answer the next *times* requests that nothing is wrong with, logins apart, with *status*; zero ends it."""
-        self._platform.faults.refuse(times, status)
+        self._state.faults.refuse(times, status)
 
     def silence(self, seconds: float) -> None:
         """Accept logins and answer none for *seconds* from now; zero ends it."""
-        self._platform.faults.silence(seconds)
+        self._state.faults.silence(seconds)
 
     def stats(self) -> EmulatorStats:
         """What was asked and answered so far."""
-        return self._platform.stats()
+        return self._state.stats()
 
     @property
-    def _started(self) -> Platform:
+    def _started(self) -> EmulatorState:
         if not self._was_started:
             raise ConfigurationError(
                 "the emulator was not started; use 'async with Emulator() as emulator' or await start()"
             )
-        return self._platform
+        return self._state

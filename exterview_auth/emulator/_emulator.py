@@ -11,9 +11,9 @@ from aiohttp import web
 from exterview_auth.errors import ConfigurationError
 
 from ._app import GRAPHQL, OAUTH, Api
-from ._checks import loopback_address, port_number
+from ._arguments import loopback_address, port_number
 from ._controls import Controls
-from ._platform import Platform
+from ._state import EmulatorState
 
 BACKLOG = 4096
 """Connections that may wait to be accepted: thousands of requests come at once."""
@@ -50,8 +50,8 @@ class Emulator(Controls):
     ) -> None:
         self._host = loopback_address(host)
         self._port = port_number(port)
-        super().__init__(Platform(seed, token_lifetime=token_lifetime, login_delay=login_delay, latency=latency))
-        self._api = Api(self._platform)
+        super().__init__(EmulatorState(seed, token_lifetime=token_lifetime, login_delay=login_delay, latency=latency))
+        self._api = Api(self._state)
         self._runner: web.AppRunner | None = None
 
     async def start(self) -> Self:
@@ -65,7 +65,7 @@ class Emulator(Controls):
             shutdown_timeout=_SHUTDOWN_SECONDS,
         )
         self._runner = runner
-        self._platform.faults.open()
+        self._state.faults.open()
         try:
             await runner.setup()
             await web.TCPSite(runner, self._host, self._port, backlog=BACKLOG).start()

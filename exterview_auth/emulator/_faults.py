@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field
 
-from ._answers import Refusal
-from ._checks import http_error_status, seconds, whole_number
+from ._arguments import http_error_status, seconds, whole_number
 from ._pauses import Pauses
+from ._responses import Refusal
 
 
 @dataclass(slots=True)

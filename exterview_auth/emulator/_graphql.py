@@ -11,12 +11,12 @@ from typing import Any
 from aiohttp import web
 from graphql import ExecutionResult, GraphQLError, execute
 
-from ._answers import Refusal, json_answer
 from ._documents import Document, document
 from ._guard import MULTIPART, media_type
 from ._multipart_request import read_operations
-from ._platform import Platform
+from ._responses import Refusal, json_response
 from ._schema import SCHEMA, resolve_field
+from ._state import EmulatorState
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,14 +42,14 @@ class GraphQLRequest:
         """Whether it needs a WebSocket."""
         return self.document.subscribes(self.operation_name)
 
-    async def execute(self, platform: Platform) -> dict[str, Any]:
+    async def execute(self, state: EmulatorState) -> dict[str, Any]:
         """The response, by the GraphQL specification, section 7."""
         if self.document.tree is None or self.document.errors:
             return {"errors": [error.formatted for error in self.document.errors]}
         result = execute(
             SCHEMA,
             self.document.tree,
-            context_value=platform,
+            context_value=state,
             variable_values=self.variables,
             operation_name=self.operation_name,
             field_resolver=resolve_field,
@@ -82,38 +82,38 @@ def error_response(message: str) -> dict[str, Any]:
     return {"errors": [GraphQLError(message, extensions={"code": "BAD_REQUEST"}).formatted]}
 
 
-async def answer_graphql(platform: Platform, request: web.Request) -> web.Response:
+async def answer_graphql(state: EmulatorState, request: web.Request) -> web.Response:
     """The answer to a request whose API key and content type are in order."""
-    sent = await _read(platform, request)
+    sent = await _read(state, request)
     if sent.logs_in:
-        async with platform.login():
-            if refusal := platform.faults.login_refusal():
+        async with state.login():
+            if refusal := state.faults.login_refusal():
                 raise refusal
-            return json_answer(await sent.execute(platform), headers={"Cache-Control": "no-store"})
+            return json_response(await sent.execute(state), headers={"Cache-Control": "no-store"})
     if sent.subscribes:
-        return json_answer(error_response("Subscriptions need a WebSocket (graphql-transport-ws)"))
+        return json_response(error_response("Subscriptions need a WebSocket (graphql-transport-ws)"))
     if sent.includes_login:
-        return json_answer(error_response("login is sent on its own, without other fields beside it"))
-    return json_answer(await sent.execute(platform))
+        return json_response(error_response("login is sent on its own, without other fields beside it"))
+    return json_response(await sent.execute(state))
 
 
-async def _read(platform: Platform, request: web.Request) -> GraphQLRequest:
+async def _read(state: EmulatorState, request: web.Request) -> GraphQLRequest:
     """
     The request's operation; only a login comes through without a bearer token.
 
     A file upload is refused before its body is read: a client that sends a dead token learns it early.
     """
     if media_type(request) == MULTIPART:
-        platform.guard.user(request)
+        state.guard.user(request)
         return graphql_request(await read_operations(request))
     body = await request.read()
     try:
         sent = graphql_request(_json(body))
     except Refusal:
-        platform.guard.user(request)
+        state.guard.user(request)
         raise
     if not sent.logs_in:
-        platform.guard.user(request)
+        state.guard.user(request)
     return sent
 
 

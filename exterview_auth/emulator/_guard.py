@@ -7,8 +7,8 @@ from collections.abc import Collection
 from aiohttp import hdrs, web
 
 from ._accounts import Accounts
-from ._answers import Refusal
 from ._faults import Faults
+from ._responses import Refusal
 
 API_KEY = "x-api-key"
 JSON = "application/json"

@@ -7,7 +7,7 @@ from typing import Any
 
 from aiohttp import web
 
-from ._answers import Refusal
+from ._responses import Refusal
 from ._uploads import UploadedFile, parts, read_field, read_file, readable_form
 
 

@@ -10,9 +10,9 @@ from urllib.parse import parse_qsl, unquote_plus
 
 from aiohttp import hdrs, web
 
-from ._answers import Refusal, json_answer
 from ._guard import media_type
-from ._platform import Platform
+from ._responses import Refusal, json_response
+from ._state import EmulatorState
 
 FORM = "application/x-www-form-urlencoded"
 NOT_STORED = {"Cache-Control": "no-store", "Pragma": "no-cache"}
@@ -22,46 +22,46 @@ _SERVER_ERROR = 500
 Form = Mapping[str, str]
 
 
-async def answer_token_request(platform: Platform, request: web.Request) -> web.Response:
+async def answer_token_request(state: EmulatorState, request: web.Request) -> web.Response:
     """A token by ``client_credentials``, ``password`` or ``refresh_token``; errors as in RFC 6749, section 5.2."""
     form = await _form(request)
-    async with platform.login():
-        if refusal := platform.faults.login_refusal():
+    async with state.login():
+        if refusal := state.faults.login_refusal():
             raise _as_oauth(refusal)
-        _authenticate_client(platform, request, form)
+        _authenticate_client(state, request, form)
         grant = GRANTS.get(form.get("grant_type", ""))
         if grant is None:
             raise _error("unsupported_grant_type", "client_credentials, password and refresh_token are supported")
-        return json_answer(grant(platform, form), headers=NOT_STORED)
+        return json_response(grant(state, form), headers=NOT_STORED)
 
 
-def _client_credentials(platform: Platform, form: Form) -> dict[str, Any]:
-    return _token(platform, form)
+def _client_credentials(state: EmulatorState, form: Form) -> dict[str, Any]:
+    return _token(state, form)
 
 
-def _password(platform: Platform, form: Form) -> dict[str, Any]:
-    if not platform.accounts.knows_user(form.get("username", ""), form.get("password", "")):
+def _password(state: EmulatorState, form: Form) -> dict[str, Any]:
+    if not state.accounts.knows_user(form.get("username", ""), form.get("password", "")):
         raise _error("invalid_grant", "The user name or the password is wrong")
-    return _token(platform, form, refresh_token=platform.accounts.refresh_tokens.issue())
+    return _token(state, form, refresh_token=state.accounts.refresh_tokens.issue())
 
 
-def _refresh_token(platform: Platform, form: Form) -> dict[str, Any]:
-    renewed = platform.accounts.refresh_tokens.rotate(form.get("refresh_token", ""))
+def _refresh_token(state: EmulatorState, form: Form) -> dict[str, Any]:
+    renewed = state.accounts.refresh_tokens.rotate(form.get("refresh_token", ""))
     if renewed is None:
         raise _error("invalid_grant", "The refresh token is invalid, revoked or was used before")
-    return _token(platform, form, refresh_token=renewed)
+    return _token(state, form, refresh_token=renewed)
 
 
-GRANTS: dict[str, Callable[[Platform, Form], dict[str, Any]]] = {
+GRANTS: dict[str, Callable[[EmulatorState, Form], dict[str, Any]]] = {
     "client_credentials": _client_credentials,
     "password": _password,
     "refresh_token": _refresh_token,
 }
 
 
-def _token(platform: Platform, form: Form, **more: str) -> dict[str, Any]:
+def _token(state: EmulatorState, form: Form, **more: str) -> dict[str, Any]:
     scope = {"scope": form["scope"]} if "scope" in form else {}
-    answer = {"access_token": platform.issue_token(), "token_type": "Bearer", "expires_in": platform.token_lifetime}
+    answer = {"access_token": state.issue_token(), "token_type": "Bearer", "expires_in": state.token_lifetime}
     return {**answer, **scope, **more}
 
 
@@ -78,7 +78,7 @@ async def _form(request: web.Request) -> Form:
     return form
 
 
-def _authenticate_client(platform: Platform, request: web.Request, form: Form) -> None:
+def _authenticate_client(state: EmulatorState, request: web.Request, form: Form) -> None:
     """By HTTP Basic or in the form, never both (RFC 6749, section 2.3)."""
     authorization = request.headers.get(hdrs.AUTHORIZATION)
     if authorization is not None and "client_secret" in form:
@@ -87,7 +87,7 @@ def _authenticate_client(platform: Platform, request: web.Request, form: Form) -
         client_id, secret = form.get("client_id", ""), form.get("client_secret", "")
     else:
         client_id, secret = _basic(authorization)
-    if not platform.accounts.knows_client(client_id, secret):
+    if not state.accounts.knows_client(client_id, secret):
         raise _error("invalid_client", "The client id or secret is wrong", status=401)
 
 

@@ -8,8 +8,8 @@ from importlib.resources import files
 
 from aiohttp import web
 
-from ._answers import json_answer
-from ._platform import Platform
+from ._responses import json_response
+from ._state import EmulatorState
 
 _HTML = files(__package__).joinpath("_page.html").read_text(encoding="utf-8")
 
@@ -17,8 +17,8 @@ _HTML = files(__package__).joinpath("_page.html").read_text(encoding="utf-8")
 class Page:
     """The page and the counters that it shows; neither is part of the API."""
 
-    def __init__(self, platform: Platform) -> None:
-        self._platform = platform
+    def __init__(self, state: EmulatorState) -> None:
+        self._state = state
 
     async def show(self, _request: web.Request) -> web.Response:
         """The page, which runs its own script only."""
@@ -29,4 +29,4 @@ class Page:
 
     async def stats(self, _request: web.Request) -> web.Response:
         """The counters of the moment."""
-        return json_answer(asdict(self._platform.stats()), headers={"Cache-Control": "no-store"})
+        return json_response(asdict(self._state.stats()), headers={"Cache-Control": "no-store"})

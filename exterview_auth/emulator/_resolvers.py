@@ -1,4 +1,4 @@
-"""What the schema's queries and mutations do; the context is the `Platform`."""
+"""What the schema's queries and mutations do; the context is the `EmulatorState`."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from typing import Any
 from graphql import GraphQLError, GraphQLResolveInfo
 
 from ._data import Candidate, Dataset, Interview, Job, Person
-from ._platform import Platform
+from ._state import EmulatorState
 from ._uploads import UploadedFile
 
 LARGEST_PAGE = 100
 
 
 def interviews(
-    _root: None, info: GraphQLResolveInfo[Platform], *, candidate_id: str | None = None, status: str | None = None
+    _root: None, info: GraphQLResolveInfo[EmulatorState], *, candidate_id: str | None = None, status: str | None = None
 ) -> list[Interview]:
     """The organization's appointments."""
     data = info.context.data
@@ -24,7 +24,7 @@ def interviews(
     return [interview for interview in found if _is(status, interview.status)]
 
 
-def get_candidates(_root: None, info: GraphQLResolveInfo[Platform], *, input: Mapping[str, Any]) -> dict[str, Any]:  # noqa: A002 - the API's own argument name
+def get_candidates(_root: None, info: GraphQLResolveInfo[EmulatorState], *, input: Mapping[str, Any]) -> dict[str, Any]:  # noqa: A002 - the API's own argument name
     """One page of those who match, and how many do."""
     page, size = input["page_number"], input["page_size"]
     if page is None or page < 1:
@@ -41,36 +41,38 @@ def get_candidates(_root: None, info: GraphQLResolveInfo[Platform], *, input: Ma
     }
 
 
-def jobs(_root: None, info: GraphQLResolveInfo[Platform]) -> list[Job]:
+def jobs(_root: None, info: GraphQLResolveInfo[EmulatorState]) -> list[Job]:
     """The open positions."""
     return list(info.context.data.jobs.values())
 
 
-def interviewers(_root: None, info: GraphQLResolveInfo[Platform]) -> list[Person]:
+def interviewers(_root: None, info: GraphQLResolveInfo[EmulatorState]) -> list[Person]:
     """The organization's own interviewers."""
     return list(info.context.data.interviewers.values())
 
 
-def organization(_root: None, info: GraphQLResolveInfo[Platform]) -> dict[str, str]:
+def organization(_root: None, info: GraphQLResolveInfo[EmulatorState]) -> dict[str, str]:
     """The one that the API key belongs to."""
     return {"id": info.context.data.organization_id, "name": "Acme Talent"}
 
 
-def login(_root: None, info: GraphQLResolveInfo[Platform], *, email: str, password: str) -> dict[str, Any]:
+def login(_root: None, info: GraphQLResolveInfo[EmulatorState], *, email: str, password: str) -> dict[str, Any]:
     """A new bearer token for the user's credentials."""
-    platform = info.context
-    if not platform.accounts.knows_user(email, password):
-        platform.counters.logins_refused += 1
+    state = info.context
+    if not state.accounts.knows_user(email, password):
+        state.counters.logins_refused += 1
         raise GraphQLError("Invalid email or password", extensions={"code": "UNAUTHENTICATED"})
     return {
-        "token": platform.issue_token(),
-        "expires_in": platform.token_lifetime,
+        "token": state.issue_token(),
+        "expires_in": state.token_lifetime,
         "token_type": "Bearer",
-        "user": platform.data.recruiter,
+        "user": state.data.recruiter,
     }
 
 
-def assign_interviewer(_root: None, info: GraphQLResolveInfo[Platform], *, input: Mapping[str, Any]) -> dict[str, Any]:  # noqa: A002 - the API's own argument name
+def assign_interviewer(
+    _root: None, info: GraphQLResolveInfo[EmulatorState], *, input: Mapping[str, Any]
+) -> dict[str, Any]:  # noqa: A002 - the API's own argument name
     """A new appointment; interviewers from outside the organization are welcome."""
     data = info.context.data
     candidate = _candidate(data, input["candidate_id"])
@@ -85,7 +87,7 @@ def assign_interviewer(_root: None, info: GraphQLResolveInfo[Platform], *, input
 
 
 async def upload_resume(
-    _root: None, info: GraphQLResolveInfo[Platform], *, candidate_id: str, file: object
+    _root: None, info: GraphQLResolveInfo[EmulatorState], *, candidate_id: str, file: object
 ) -> dict[str, Any]:
     """What arrived, so that the client can compare."""
     candidate = _candidate(info.context.data, candidate_id)
@@ -100,12 +102,12 @@ async def upload_resume(
     }
 
 
-def candidate_interviews(candidate: Candidate, info: GraphQLResolveInfo[Platform]) -> list[Interview]:
+def candidate_interviews(candidate: Candidate, info: GraphQLResolveInfo[EmulatorState]) -> list[Interview]:
     """The candidate's appointments."""
     return list(info.context.data.interviews_of(candidate.id))
 
 
-def interview_candidate(interview: Interview, info: GraphQLResolveInfo[Platform]) -> Candidate:
+def interview_candidate(interview: Interview, info: GraphQLResolveInfo[EmulatorState]) -> Candidate:
     """The candidate as they are now, not as they were when the appointment was made."""
     return info.context.data.candidates[interview.candidate.id]
 

@@ -20,7 +20,7 @@ from graphql import (
 )
 
 from . import _resolvers, _streams
-from ._platform import Platform
+from ._state import EmulatorState
 
 _CAPITAL = re.compile(r"(?<=[a-z])(?=[A-Z])")
 
@@ -31,7 +31,7 @@ def python_name(name: str) -> str:
     return _CAPITAL.sub("_", name).lower().removeprefix("_")
 
 
-def resolve_field(source: Any, info: GraphQLResolveInfo[Platform], **_arguments: Any) -> Any:
+def resolve_field(source: Any, info: GraphQLResolveInfo[EmulatorState], **_arguments: Any) -> Any:
     """The default resolver: the attribute, or the key, of that name."""
     name = python_name(info.field_name)
     return source[name] if isinstance(source, dict) else getattr(source, name)

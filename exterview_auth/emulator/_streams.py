@@ -11,14 +11,14 @@ from typing import Any
 from graphql import GraphQLError, GraphQLResolveInfo
 
 from ._data import Candidate, timestamp
-from ._platform import Platform
+from ._state import EmulatorState
 
 LONGEST_INTERVAL = 60.0
 MOST_ITEMS = 10_000
 
 
 def clock(
-    _root: None, _info: GraphQLResolveInfo[Platform], *, interval: float | None, count: int | None
+    _root: None, _info: GraphQLResolveInfo[EmulatorState], *, interval: float | None, count: int | None
 ) -> AsyncIterator[dict[str, Any]]:
     """*count* ticks, the first at once."""
     return _ticks(*_checked(interval, count))
@@ -26,7 +26,7 @@ def clock(
 
 def candidate_scored(
     _root: None,
-    info: GraphQLResolveInfo[Platform],
+    info: GraphQLResolveInfo[EmulatorState],
     *,
     interval: float | None,
     count: int | None,
@@ -38,7 +38,7 @@ def candidate_scored(
     return _one_by_one(islice(candidates, most), pause)
 
 
-def item(source: Any, _info: GraphQLResolveInfo[Platform], **_arguments: Any) -> Any:
+def item(source: Any, _info: GraphQLResolveInfo[EmulatorState], **_arguments: Any) -> Any:
     """An item of a stream is the field's value."""
     return source
 

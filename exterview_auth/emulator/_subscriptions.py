@@ -6,8 +6,8 @@ import asyncio
 
 from aiohttp import web
 
-from ._answers import Refusal
-from ._platform import Platform
+from ._responses import Refusal
+from ._state import EmulatorState
 from ._transport_ws import PROTOCOL, Connection
 
 LONGEST_MESSAGE = 1024 * 1024
@@ -16,29 +16,29 @@ _GOING_AWAY = 1001
 
 
 class Subscriptions:
-    """The open WebSockets of one `Platform`."""
+    """The open WebSockets of one `EmulatorState`."""
 
-    def __init__(self, platform: Platform) -> None:
-        self._platform = platform
+    def __init__(self, state: EmulatorState) -> None:
+        self._state = state
         self._open: set[web.WebSocketResponse] = set()
 
     async def serve(self, request: web.Request) -> web.WebSocketResponse:
         """A WebSocket, served until either side closes it; raises the refusal of a handshake that is not in order."""
-        self._platform.guard.organization(request, content_types=())
-        self._platform.guard.user(request)
+        self._state.guard.organization(request, content_types=())
+        self._state.guard.user(request)
         websocket = web.WebSocketResponse(protocols=(PROTOCOL,), timeout=_CLOSE_SECONDS, max_msg_size=LONGEST_MESSAGE)
         try:
             await websocket.prepare(request)
         except web.HTTPBadRequest as error:
             raise Refusal(400, f"The WebSocket handshake is not in order: {error.text}") from None
-        self._platform.counters.statuses[websocket.status] += 1
+        self._state.counters.statuses[websocket.status] += 1
         self._open.add(websocket)
-        self._platform.counters.websockets_open = len(self._open)
+        self._state.counters.websockets_open = len(self._open)
         try:
-            await Connection(self._platform, websocket).serve()
+            await Connection(self._state, websocket).serve()
         finally:
             self._open.discard(websocket)
-            self._platform.counters.websockets_open = len(self._open)
+            self._state.counters.websockets_open = len(self._open)
         return websocket
 
     async def close(self) -> None:

@@ -20,10 +20,10 @@ from graphql import ExecutionResult, subscribe
 
 from exterview_auth._json import json_object
 
-from ._answers import Refusal
 from ._graphql import GraphQLRequest, error_response, graphql_request, response
-from ._platform import Platform
+from ._responses import Refusal
 from ._schema import SCHEMA, resolve_field
+from ._state import EmulatorState
 
 PROTOCOL = "graphql-transport-ws"
 
@@ -50,8 +50,8 @@ class _BrokenRuleError(Exception):
 class Connection:
     """The server's side of one WebSocket."""
 
-    def __init__(self, platform: Platform, websocket: web.WebSocketResponse) -> None:
-        self._platform = platform
+    def __init__(self, state: EmulatorState, websocket: web.WebSocketResponse) -> None:
+        self._state = state
         self._websocket = websocket
         self._acknowledged = False
         self._operations: dict[str, asyncio.Task[None]] = {}  # those that have not ended, by the client's id
@@ -141,7 +141,7 @@ class Connection:
         if sent.includes_login:
             return list(error_response("login is sent by POST")["errors"])
         if not sent.subscribes:
-            result = await sent.execute(self._platform)
+            result = await sent.execute(self._state)
             if "data" not in result:
                 return list(result["errors"])
             await self._send({"id": name, "type": "next", "payload": result})
@@ -159,7 +159,7 @@ class Connection:
         stream = subscribe(
             SCHEMA,
             sent.document.tree,
-            context_value=self._platform,
+            context_value=self._state,
             variable_values=sent.variables,
             operation_name=sent.operation_name,
             field_resolver=resolve_field,

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from aiohttp import BodyPartReader, hdrs, web
 from aiohttp.http import HttpProcessingError
 
-from ._answers import Refusal
-from ._platform import MAX_BODY
+from ._responses import Refusal
+from ._state import MAX_BODY
 
 MAX_FIELD = 1024 * 1024
 """Bytes of a part that is no file."""

@@ -408,7 +408,7 @@ async def test_stopping_is_quick_and_leaves_no_task(http: aiohttp.ClientSession)
 async def test_a_request_that_comes_to_wait_while_it_stops_is_let_go() -> None:
     """A wait that begins after the stop ends at once."""
     emulator = Emulator()
-    pauses = emulator._platform.faults.delays
+    pauses = emulator._state.faults.delays
     pauses.stop()
     with pytest.raises(Exception, match=r"^$") as caught:
         await pauses.sleep(3600)
@@ -418,7 +418,7 @@ async def test_a_request_that_comes_to_wait_while_it_stops_is_let_go() -> None:
 @pytest.mark.asyncio
 async def test_a_wait_that_ended_is_not_ended_again() -> None:
     """Waking twice before the waiting request runs is harmless."""
-    pauses = Emulator()._platform.faults.delays
+    pauses = Emulator()._state.faults.delays
     waiting = asyncio.create_task(pauses.sleep(3600))
     await asyncio.sleep(0)
     pauses.wake()
@@ -453,10 +453,10 @@ async def test_an_upload_that_never_ends_does_not_hold_the_stop_up(http: aiohttp
 async def test_data_is_the_same_for_a_seed_and_secrets_never_are() -> None:
     """Two emulatores of one seed have the same people and different credentials; another seed has others."""
     async with Emulator(seed=7) as one, Emulator(seed=7) as two, Emulator(seed=8) as three:
-        assert one._platform.data.candidates == two._platform.data.candidates
-        assert one._platform.data.interviews == two._platform.data.interviews
+        assert one._state.data.candidates == two._state.data.candidates
+        assert one._state.data.interviews == two._state.data.interviews
         assert (one.email, one.organization_id, one.job_ids) == (two.email, two.organization_id, two.job_ids)
-        assert one._platform.data.candidates != three._platform.data.candidates
+        assert one._state.data.candidates != three._state.data.candidates
         for name in ("api_key", "restricted_api_key", "password", "client_id", "client_secret"):
             assert getattr(one, name) != getattr(two, name)
 

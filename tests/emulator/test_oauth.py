@@ -12,8 +12,8 @@ import pytest_asyncio
 
 from exterview_auth.emulator import Emulator, _accounts, _refresh_tokens
 from exterview_auth.emulator._accounts import Accounts
-from exterview_auth.emulator._answers import Refusal
 from exterview_auth.emulator._refresh_tokens import RefreshTokens
+from exterview_auth.emulator._responses import Refusal
 
 
 @pytest_asyncio.fixture
@@ -65,7 +65,7 @@ async def test_client_credentials_give_a_token_without_a_refresh_token(
 @pytest.mark.asyncio
 async def test_basic_authentication_is_form_decoded(emulator: Emulator, http: aiohttp.ClientSession) -> None:
     """Id and secret are form-encoded before they are joined (RFC 6749, section 2.3.1)."""
-    emulator._platform.accounts.client_secret = "a+b:c/d e%"
+    emulator._state.accounts.client_secret = "a+b:c/d e%"
     encoded = b64encode(f"{emulator.client_id}:a%2Bb%3Ac%2Fd+e%25".encode()).decode()
     form = {"grant_type": "client_credentials"}
     status, _, _ = await ask(emulator, http, form, headers={"Authorization": f"Basic {encoded}"})

@@ -78,7 +78,7 @@ async def test_scored_candidates_come_from_the_data(emulator: Emulator, ws: aioh
     found = [one["data"]["candidateScored"] for one in await results(ws, "1")]
     assert [one["jobId"] for one in found] == [emulator.job_ids[1]] * 3
     await ws.send_json(subscription("1", query))
-    known = emulator._platform.data.candidates
+    known = emulator._state.data.candidates
     assert [one["data"]["candidateScored"]["_id"] for one in await results(ws, "1")] == list(known)[:3]
 
 

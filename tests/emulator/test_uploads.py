@@ -104,7 +104,7 @@ async def test_incomplete_forms_create_nothing(
 ) -> None:
     """A form that is not in order is answered 400 as a whole."""
     assert await upload(http, data) == (400, {"error": error})
-    assert len(emulator._platform.data.candidates) == 64
+    assert len(emulator._state.data.candidates) == 64
 
 
 @pytest.mark.asyncio

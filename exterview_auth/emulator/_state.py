@@ -6,18 +6,18 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from ._accounts import Accounts
-from ._answers import Refusal
-from ._checks import Seconds
-from ._counters import Counters, EmulatorStats
+from ._arguments import Seconds
 from ._data import Dataset
 from ._faults import Faults
 from ._guard import Guard
+from ._responses import Refusal
+from ._stats import EmulatorCounters, EmulatorStats
 
 MAX_BODY = 64 * 1024 * 1024
 """Bytes that a request's body may have."""
 
 
-class Platform:
+class EmulatorState:
     """The records, accounts, counters and faults of one emulator."""
 
     token_lifetime = Seconds()
@@ -30,7 +30,7 @@ class Platform:
         self.latency = latency
         self.data = Dataset(seed)
         self.accounts = Accounts(self.data.recruiter.email)
-        self.counters = Counters()
+        self.counters = EmulatorCounters()
         self.faults = Faults()
         self.guard = Guard(self.accounts, self.faults)
 

@@ -20,10 +20,10 @@ class Refusal(Exception):  # noqa: N818 - an answer of the API, not a failure of
 
     def answer(self) -> web.Response:
         """The response to send."""
-        return json_answer(self.body, status=self.status, headers=self.headers)
+        return json_response(self.body, status=self.status, headers=self.headers)
 
 
-def json_answer(content: Any, *, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
+def json_response(content: Any, *, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
     """*content* as a JSON response."""
     body = json.dumps(content, separators=(",", ":")).encode()
     return web.Response(body=body, status=status, headers=headers, content_type="application/json")

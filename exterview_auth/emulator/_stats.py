@@ -28,7 +28,7 @@ class EmulatorStats:
     websockets_open: int
 
 
-class Counters:
+class EmulatorCounters:
     """The running totals."""
 
     def __init__(self) -> None:
