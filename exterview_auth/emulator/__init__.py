@@ -1,7 +1,26 @@
-"""An embedded server that answers like the Exterview API: for trying the library, and for tests."""
+"""
+An embedded server that answers like the Exterview API: for trying the library, and for tests.
+
+`Emulator` listens on a loopback socket and has the credentials and the controls. All its parts share one `EmulatorState`:
+the data (`_data`), the accounts with every token (`_accounts`), the faults (`_faults`) and the counters (`_stats`).
+
+What happens to a request: `_app` finds the handler of its path and lets the state count and delay it. The handler asks
+`_guard` for the API key and the content type, and the state for the bearer token, which a login does not need. Then it
+answers: `_graphql` (queries, mutations, uploads, subscriptions over a WebSocket), `_uploads` (resumes in bulk) or `_oauth`
+(tokens). Whatever is wrong is raised as a `Refusal` from where it is noticed; `_app` makes it the response and counts it.
+
+Logins come by two ways, the GraphQL mutation and the OAuth token endpoint. Both run inside `EmulatorState.login`, so that
+they are counted, delayed and refused alike.
+
+A fault that a control asks for is kept in `_faults` and takes effect in `_state`, in the one place that all requests, all
+logins, or all requests with valid credentials pass. Nothing else needs to know it.
+
+`_page` serves the page for people. It is not part of the API: nothing counts or delays it.
+"""
 
 from importlib.util import find_spec
 
+# Checked here, for a message that says what to install; the modules below import graphql-core at once.
 if find_spec("graphql") is None:
     raise ImportError("the emulator needs graphql-core: install exterview-auth[emulator]")
 

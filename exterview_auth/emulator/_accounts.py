@@ -7,18 +7,20 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 
-from ._refresh_tokens import RefreshTokens
 from ._responses import Refusal
 
 MOST_TOKENS = 20_000
-"""Live tokens (of each kind) that are remembered; the oldest go first."""
+"""Bearer tokens that are remembered; the oldest are forgotten first."""
+
+MOST_REFRESH_TOKENS = 20_000
+"""Refresh tokens, used ones too, that are remembered; the oldest are forgotten first."""
 
 
 class Accounts:
     """
-    Who may do what.
+    The credentials of one organization with one user and one OAuth client.
 
-    *clock* is the time in seconds that lifetimes are counted by. All secrets are unguessable, whatever the data's seed.
+    *clock* counts the seconds of lifetimes. All secrets are random, whatever the data's seed.
     """
 
     def __init__(self, email: str, *, clock: Callable[[], float] = time.monotonic) -> None:
@@ -33,35 +35,36 @@ class Accounts:
         self._tokens: OrderedDict[str, float] = OrderedDict()
 
     def rotate_api_key(self) -> str:
-        """The organization's new key; the old one is unknown from now on."""
+        """Return the organization's new key; the old one is unknown from now on."""
         self.api_key = _new_api_key()
         return self.api_key
 
     def knows_key(self, key: str) -> bool:
-        """Whether *key* is one of the organization's keys."""
+        """Return whether *key* is one of the organization's keys."""
         return same(key, self.api_key) or self.is_restricted(key)
 
     def is_restricted(self, key: str) -> bool:
-        """Whether *key* is the one without any permission."""
+        """Return whether *key* is the one without any permission."""
         return same(key, self.restricted_api_key)
 
     def knows_user(self, email: str, password: str) -> bool:
-        """Whether these are the user's credentials; the e-mail's case does not matter."""
+        """Return whether these are the user's credentials; the e-mail's case does not matter."""
         return same(email.casefold(), self.email.casefold()) and same(password, self.password)
 
     def knows_client(self, client_id: str, client_secret: str) -> bool:
-        """Whether these are the OAuth client's credentials."""
+        """Return whether these are the OAuth client's credentials."""
         return same(client_id, self.client_id) and same(client_secret, self.client_secret)
 
     def issue_token(self, lifetime: float) -> str:
-        """A new bearer token that is good for *lifetime* seconds."""
-        self._forget_the_oldest()
+        """Return a new bearer token that is valid for *lifetime* seconds."""
+        while len(self._tokens) >= MOST_TOKENS:
+            self._tokens.popitem(last=False)
         token = secrets.token_urlsafe(32)
         self._tokens[token] = self._clock() + lifetime
         return token
 
     def require_token(self, token: str) -> None:
-        """Raise the 401 for a token that was never issued, was revoked, or is past its lifetime."""
+        """Raise the 401 for a token that was never issued, was revoked, or has expired."""
         ends = self._tokens.get(token)
         if ends is None:
             raise _unauthorized("Invalid bearer token")
@@ -69,21 +72,58 @@ class Accounts:
             raise _unauthorized("The bearer token has expired")
 
     def revoke_tokens(self) -> None:
-        """Make every token that was issued so far unknown."""
+        """Make every bearer token that was issued so far unknown."""
         self._tokens.clear()
 
     def expire_tokens(self) -> None:
-        """End the lifetime of every token that was issued so far."""
-        now = self._clock()
-        self._tokens = OrderedDict.fromkeys(self._tokens, now)
+        """End the lifetime of every bearer token that was issued so far."""
+        # Kept, not forgotten: an expired token is answered with another message than an unknown one.
+        self._tokens = OrderedDict.fromkeys(self._tokens, self._clock())
 
-    def _forget_the_oldest(self) -> None:
-        while len(self._tokens) >= MOST_TOKENS:
-            self._tokens.popitem(last=False)
+
+class RefreshTokens:
+    """
+    Rotation with reuse detection (RFC 9700, section 4.14.2).
+
+    Each use gives a successor. A token that is used twice was stolen, or its successor was lost: its whole family of
+    successors is revoked, and *reused* counts it.
+    """
+
+    def __init__(self) -> None:
+        self.reused = 0
+        # Used tokens stay in `_family_of`, because only so is a second use recognised. A family that is revoked, or whose
+        # unused token was forgotten, has no entry in `_current_of`.
+        self._family_of: OrderedDict[str, str] = OrderedDict()
+        self._current_of: dict[str, str] = {}
+
+    def issue(self) -> str:
+        """Return the first token of a new family."""
+        return self._next(secrets.token_hex(8))
+
+    def rotate(self, token: str) -> str | None:
+        """Return the successor of *token*, or ``None`` if *token* is not valid (any more)."""
+        family = self._family_of.get(token)
+        if family is None:
+            return None
+        if self._current_of.get(family) != token:
+            self.reused += 1
+            self._current_of.pop(family, None)
+            return None
+        return self._next(family)
+
+    def _next(self, family: str) -> str:
+        while len(self._family_of) >= MOST_REFRESH_TOKENS:
+            oldest, its_family = self._family_of.popitem(last=False)
+            if self._current_of.get(its_family) == oldest:
+                del self._current_of[its_family]
+        token = secrets.token_urlsafe(32)
+        self._family_of[token] = family
+        self._current_of[family] = token
+        return token
 
 
 def same(given: str, expected: str) -> bool:
-    """Whether two secrets are equal, in a time that does not tell how much of them is."""
+    """Return whether two secrets are equal, in a time that does not show how many of their characters are."""
     return secrets.compare_digest(given.encode(errors="surrogateescape"), expected.encode())
 
 

@@ -1,4 +1,4 @@
-"""The paths of the API, and what every answer has in common."""
+"""The paths of the API, and what all responses have in common."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ from collections.abc import Awaitable, Callable
 
 from aiohttp import hdrs, web
 
-from ._bulk_upload import answer_bulk_upload
-from ._graphql import answer_graphql
-from ._guard import JSON, MULTIPART
+from ._faults import StoppingError
+from ._graphql.endpoint import answer_graphql
+from ._graphql.websocket import WebSockets
+from ._guard import JSON, MULTIPART, require_api_key
 from ._oauth import answer_token_request
 from ._page import Page
-from ._pauses import StoppingError
 from ._responses import Refusal
-from ._state import MAX_BODY, EmulatorState
-from ._subscriptions import Subscriptions
+from ._state import EmulatorState
+from ._uploads import MAX_BODY, answer_bulk_upload
 
 GRAPHQL = "/graphql"
 OAUTH = "/oauth/token"
@@ -24,14 +24,14 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class Api:
-    """The handlers of one `EmulatorState`."""
+    """The request handlers of one emulator."""
 
     def __init__(self, state: EmulatorState) -> None:
         self._state = state
-        self._subscriptions = Subscriptions(state)
+        self._websockets = WebSockets(state)
 
     def application(self) -> web.Application:
-        """All paths, ready to be served."""
+        """Return an application with all paths; each start needs a new one, because aiohttp runs one only once."""
         app = web.Application(client_max_size=MAX_BODY)
         page = Page(self._state)
         app.router.add_get("/", page.show)
@@ -41,48 +41,52 @@ class Api:
         for path in BULK_UPLOADS:
             app.router.add_route("*", path, self._counted(self._bulk_upload))
         app.router.add_route("*", "/{path:.*}", _not_found)
-        app.on_shutdown.append(self._let_go)
+        app.on_shutdown.append(self._stop_waiting)
         return app
 
-    async def _let_go(self, _app: web.Application) -> None:
-        """End what would hold the shutdown up: requests that are made to wait, and WebSockets."""
+    async def _stop_waiting(self, _app: web.Application) -> None:
+        # aiohttp closes the listening socket first, then calls this, then waits for handlers. Delayed requests and
+        # WebSockets would keep it waiting for its whole timeout.
         self._state.faults.stop()
-        await self._subscriptions.close()
+        await self._websockets.close()
 
     def _counted(self, handler: Handler) -> Handler:
-        """*handler*, slowed down by the latency, its refusals answered and its statuses counted."""
+        """Return *handler* with its requests delayed by the latency, its refusals answered and its statuses counted."""
 
         async def answer(request: web.Request) -> web.StreamResponse:
-            counters = self._state.counters
-            counters.requests += 1
             try:
-                await self._state.faults.delays.sleep(self._state.latency)
+                await self._state.begin_request()
                 response = await handler(request)
             except Refusal as refusal:
-                response = refusal.answer()
-            except (web.HTTPException, web.RequestPayloadError, web.PayloadAccessError) as error:
-                response = _unreadable(error).answer()
+                response = refusal.response()
+            except web.HTTPRequestEntityTooLarge:
+                response = Refusal(413, f"The body is larger than {MAX_BODY} bytes").response()
+            except (web.HTTPException, web.RequestPayloadError, web.PayloadAccessError):
+                response = Refusal(400, "The body cannot be read").response()
             except StoppingError:
-                return _hang_up(request)
-            if not isinstance(response, web.WebSocketResponse):
-                counters.statuses[response.status] += 1
+                # A response would be a lie, since the request was not looked at; aiohttp wants one, and it goes nowhere.
+                request.protocol.force_close()
+                return web.Response(status=503)
+            if not isinstance(response, web.WebSocketResponse):  # counted when it was opened
+                self._state.counters.statuses[response.status] += 1
             return response
 
         return answer
 
     async def _graphql(self, request: web.Request) -> web.StreamResponse:
         if request.method == hdrs.METH_GET and request.headers.get(hdrs.UPGRADE, "").lower() == "websocket":
-            return await self._subscriptions.serve(request)
-        self._state.guard.organization(request)
+            return await self._websockets.serve(request)
+        require_api_key(request, self._state.accounts)
         if request.method != hdrs.METH_POST:
-            self._state.guard.user(request)
+            self._state.authorize(request)
             raise _only_post(request)
         return await answer_graphql(self._state, request)
 
     async def _bulk_upload(self, request: web.Request) -> web.StreamResponse:
-        self._state.guard.organization(request, (JSON, MULTIPART) if request.method != hdrs.METH_POST else (MULTIPART,))
-        self._state.guard.user(request)
-        if request.method != hdrs.METH_POST:
+        posted = request.method == hdrs.METH_POST
+        require_api_key(request, self._state.accounts, (MULTIPART,) if posted else (JSON, MULTIPART))
+        self._state.authorize(request)
+        if not posted:
             raise _only_post(request)
         return await answer_bulk_upload(self._state, request)
 
@@ -96,17 +100,5 @@ def _only_post(request: web.Request) -> Refusal:
     return Refusal(405, f"{request.path} takes POST only", headers={"Allow": "POST"})
 
 
-def _unreadable(error: Exception) -> Refusal:
-    if isinstance(error, web.HTTPRequestEntityTooLarge):
-        return Refusal(413, f"The body is larger than {MAX_BODY} bytes")
-    return Refusal(400, "The body cannot be read")
-
-
-def _hang_up(request: web.Request) -> web.Response:
-    """Close the connection without an answer."""
-    request.protocol.force_close()
-    return web.Response(status=503)
-
-
 async def _not_found(request: web.Request) -> web.Response:
-    return Refusal(404, f"There is nothing at {request.path}").answer()
+    return Refusal(404, f"There is nothing at {request.path}").response()

@@ -1,27 +1,51 @@
-"""Starting, stopping and steering the emulator."""
+"""Starting and stopping the emulator, and its controls."""
 
 from __future__ import annotations
 
 import errno
 from types import TracebackType
-from typing import Self
+from typing import Self, overload
 
 from aiohttp import web
 
 from exterview_auth.errors import ConfigurationError
 
 from ._app import GRAPHQL, OAUTH, Api
-from ._arguments import loopback_address, port_number
-from ._controls import Controls
+from ._arguments import loopback_address, port_number, seconds
 from ._state import EmulatorState
+from ._stats import EmulatorStats
 
 BACKLOG = 4096
-"""Connections that may wait to be accepted: thousands of requests come at once."""
+"""Connections that may wait to be accepted, because thousands of requests may come at once."""
 
 _SHUTDOWN_SECONDS = 0.5
 
 
-class Emulator(Controls):
+class _Seconds:
+    """A time of the emulator, checked when it is assigned and kept in the state, where every part reads it."""
+
+    def __init__(self, doc: str) -> None:
+        self.__doc__ = doc
+        self._name = ""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    @overload
+    def __get__(self, emulator: None, owner: type) -> Self: ...
+    @overload
+    def __get__(self, emulator: Emulator, owner: type) -> float: ...
+    def __get__(self, emulator: Emulator | None, owner: type) -> Self | float:
+        if emulator is None:
+            return self
+        value: float = getattr(emulator._state, self._name)  # noqa: SLF001 - a part of `Emulator`
+        return value
+
+    def __set__(self, emulator: Emulator, value: float) -> None:
+        setattr(emulator._state, self._name, seconds(value, self._name))  # noqa: SLF001 - a part of `Emulator`
+
+
+class Emulator:
     """
     An embedded server that answers like the Exterview API, on a loopback socket.
 
@@ -32,11 +56,15 @@ class Emulator(Controls):
             auth = ExterviewAuth(login, api_key=emulator.api_key, endpoint=emulator.endpoint)
 
     The data is the same for the same *seed*; keys, passwords and tokens never are. *token_lifetime*, *login_delay* and
-    *latency* (before every answer) are seconds and may be assigned while it runs. *port* zero takes any free port.
-    A stopped emulator can be started again: at the same endpoint, with the same accounts, tokens and data.
+    *latency* are seconds and may be assigned at any time. *port* zero takes any free port. An emulator that was stopped can
+    be started again: at the same endpoint, with the same accounts, tokens and data.
 
-    Every control takes effect at once, also for requests that are on their way.
+    Every control takes effect at once, also for requests that are in progress.
     """
+
+    token_lifetime = _Seconds("How long each token is valid that is issued from now on, in seconds.")
+    login_delay = _Seconds("How long each login takes that begins from now on, in seconds.")
+    latency = _Seconds("How long each request that arrives from now on waits before it is looked at, in seconds.")
 
     def __init__(
         self,
@@ -50,22 +78,26 @@ class Emulator(Controls):
     ) -> None:
         self._host = loopback_address(host)
         self._port = port_number(port)
-        super().__init__(EmulatorState(seed, token_lifetime=token_lifetime, login_delay=login_delay, latency=latency))
+        self._state = EmulatorState(seed)
+        self.token_lifetime = token_lifetime
+        self.login_delay = login_delay
+        self.latency = latency
         self._api = Api(self._state)
         self._runner: web.AppRunner | None = None
+        self._was_started = False
 
     async def start(self) -> Self:
-        """Listen; raises `ConfigurationError` where the port is taken or the emulator runs already."""
+        """Listen; raise `ConfigurationError` if the port is taken, or the emulator is running already."""
         if self._runner is not None:
-            raise ConfigurationError("the emulator runs already; stop() it first, or make another one")
-        runner = web.AppRunner(
+            raise ConfigurationError("the emulator is running already; call stop() first, or create another one")
+        # Set before the first await, so that a second `start` in the meantime is refused.
+        self._runner = runner = web.AppRunner(
             self._api.application(),
             access_log=None,
-            handler_cancellation=True,
+            handler_cancellation=True,  # a login whose client has gone away must not count as running
             shutdown_timeout=_SHUTDOWN_SECONDS,
         )
-        self._runner = runner
-        self._state.faults.open()
+        self._state.faults.start()
         try:
             await runner.setup()
             await web.TCPSite(runner, self._host, self._port, backlog=BACKLOG).start()
@@ -75,12 +107,12 @@ class Emulator(Controls):
             if isinstance(error, OSError):
                 raise ConfigurationError(_cannot_listen(self._host, self._port, error)) from None
             raise
-        self._port = runner.addresses[0][1]
+        self._port = runner.addresses[0][1]  # kept for the next start: users have the endpoint's URL in their hands
         self._was_started = True
         return self
 
     async def stop(self) -> None:
-        """Close every connection, hanging ones too, and end every task; a second time does nothing."""
+        """Close every connection and end every task, even of requests without a response. Calling it again is fine."""
         runner, self._runner = self._runner, None
         if runner is not None:
             await runner.cleanup()
@@ -93,6 +125,11 @@ class Emulator(Controls):
     ) -> None:
         await self.stop()
 
+    def __repr__(self) -> str:
+        if not self._was_started:
+            return "<Emulator not started>"
+        return f"<Emulator {self.endpoint} {'stopped' if self._runner is None else 'running'}>"
+
     @property
     def endpoint(self) -> str:
         """The GraphQL endpoint's URL; the other paths are on the same origin."""
@@ -103,19 +140,99 @@ class Emulator(Controls):
         """The OAuth 2.0 token endpoint's URL (RFC 6749, section 3.2)."""
         return f"{self._origin}{OAUTH}"
 
-    def __repr__(self) -> str:
-        state = "running" if self._runner is not None else "stopped" if self._was_started else "not started"
-        return f"<Emulator {self.endpoint} {state}>" if self._was_started else f"<Emulator {state}>"
+    @property
+    def api_key(self) -> str:
+        """The organization's current API key."""
+        return self._started.accounts.api_key
+
+    @property
+    def restricted_api_key(self) -> str:
+        """A valid key without permissions: it may log in, and every other operation is answered 403."""
+        return self._started.accounts.restricted_api_key
+
+    @property
+    def email(self) -> str:
+        """The user's e-mail address."""
+        return self._started.accounts.email
+
+    @property
+    def password(self) -> str:
+        """The user's password."""
+        return self._started.accounts.password
+
+    @property
+    def client_id(self) -> str:
+        """The OAuth client's id."""
+        return self._started.accounts.client_id
+
+    @property
+    def client_secret(self) -> str:
+        """The OAuth client's secret."""
+        return self._started.accounts.client_secret
+
+    @property
+    def organization_id(self) -> str:
+        """The organization's id, an argument of `getCandidates`."""
+        return self._started.data.organization_id
+
+    @property
+    def job_ids(self) -> tuple[str, ...]:
+        """The ids of the open jobs."""
+        return tuple(self._started.data.jobs)
+
+    def issue_token(self) -> str:
+        """Return a valid bearer token without a login, for `StaticLogin`."""
+        return self._started.issue_token()
+
+    def revoke(self) -> None:
+        """Make every bearer token invalid; refresh tokens stay valid."""
+        self._state.accounts.revoke_tokens()
+
+    def expire(self) -> None:
+        """End the lifetime of every bearer token."""
+        self._state.accounts.expire_tokens()
+
+    def rotate_api_key(self) -> str:
+        """Return the organization's new API key; the old one is answered 401 from now on."""
+        return self._started.accounts.rotate_api_key()
+
+    def fail_logins(self, times: int, status: int = 503, retry_after: float | str | None = None) -> None:
+        """
+        Answer the next *times* logins with *status*; zero ends it.
+
+        *retry_after* is sent as the header ``Retry-After``: seconds, or an HTTP date.
+        """
+        self._state.faults.fail_logins(times, status, retry_after)
+
+    def refuse(self, times: int, status: int = 401) -> None:
+        """Answer the next *times* requests that are not logins and have valid credentials with *status*; zero ends it."""
+        self._state.faults.refuse(times, status)
+
+    def silence(self, seconds: float) -> None:
+        """Accept logins and send no response to them for *seconds* from now; zero ends it."""
+        self._state.faults.silence(seconds)
+
+    def stats(self) -> EmulatorStats:
+        """Return what was asked and answered so far."""
+        return self._state.stats()
 
     @property
     def _origin(self) -> str:
         _ = self._started
         return f"http://[{self._host}]:{self._port}" if ":" in self._host else f"http://{self._host}:{self._port}"
 
+    @property
+    def _started(self) -> EmulatorState:
+        if not self._was_started:
+            raise ConfigurationError(
+                "the emulator was not started; use 'async with Emulator() as emulator' or await start()"
+            )
+        return self._state
+
 
 def _cannot_listen(host: str, port: int, error: OSError) -> str:
     if error.errno == errno.EADDRINUSE:
         return f"port {port} on {host} is taken; choose another one, or 0 for any free port"
     if error.errno == errno.EACCES:
-        return f"port {port} is not for this user; choose one from 1024 on, or 0 for any free port"
-    return f"port {port} on {host} cannot be listened on ({error.strerror or error}); choose another host or port"
+        return f"port {port} needs more rights than this user has; choose one from 1024 on, or 0 for any free port"
+    return f"cannot listen on port {port} of {host} ({error.strerror or error}); choose another host or port"

@@ -1,78 +1,136 @@
-"""Trouble on demand: refused, failing, slow and silent answers."""
+"""
+Trouble on demand: refused, failing, slow and silent responses.
+
+What goes wrong is decided here, where it does so in `_state` (each request, each login, each request with valid
+credentials), and how a user asks for it in `_emulator`. A new fault needs these three files alone.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import time
 from dataclasses import dataclass, field
 
 from ._arguments import http_error_status, seconds, whole_number
-from ._pauses import Pauses
 from ._responses import Refusal
+
+
+class StoppingError(Exception):
+    """The emulator stops while a request is delayed; the request gets no response."""
+
+
+class InjectedRefusal(Refusal):
+    """A refusal that a control asked for, although nothing is wrong with the request."""
 
 
 @dataclass(slots=True)
 class _Series:
-    """The next *times* answers are refused likewise."""
+    """The next *times* responses are the same refusal."""
 
     times: int = 0
     status: int = 503
     headers: dict[str, str] = field(default_factory=dict)
 
-    def next(self, message: str) -> Refusal | None:
-        if self.times == 0:
-            return None
-        self.times -= 1
-        return Refusal(self.status, message, headers=self.headers)
+    def raise_next(self, message: str) -> None:
+        if self.times:
+            self.times -= 1
+            raise InjectedRefusal(self.status, message, headers=self.headers)
 
 
 class Faults:
-    """What goes wrong at the moment; every change counts from the next answer on, also for requests that wait."""
+    """What goes wrong at the moment. Every change takes effect at once, for delayed requests too."""
 
     def __init__(self) -> None:
-        self.delays = Pauses()
-        self._silent = Pauses()
+        self.delays = Delays()
+        self._silence = Delays()
         self._silent_until = 0.0
         self._logins = _Series()
         self._requests = _Series()
 
-    def open(self) -> None:
-        """Let requests wait."""
-        self.delays.open()
-        self._silent.open()
+    def start(self) -> None:
+        """Allow delays again, after a stop."""
+        self.delays.start()
+        self._silence.start()
 
     def stop(self) -> None:
-        """End every wait at once."""
+        """End every delay at once."""
         self.delays.stop()
-        self._silent.stop()
+        self._silence.stop()
 
     def fail_logins(self, times: int, status: int, retry_after: float | str | None) -> None:
-        """Answer the next *times* logins with *status*."""
-        headers = {} if retry_after is None else {"Retry-After": _retry_after(retry_after)}
+        """Refuse the next *times* logins with *status* and a ``Retry-After`` header."""
+        headers = {}
+        if isinstance(retry_after, str):  # an HTTP date, sent as it is (RFC 9110, section 10.2.3)
+            headers = {"Retry-After": retry_after}
+        elif retry_after is not None:
+            headers = {"Retry-After": f"{seconds(retry_after, 'retry_after'):g}"}
         self._logins = _Series(whole_number(times, "times"), http_error_status(status), headers)
 
     def refuse(self, times: int, status: int) -> None:
-        """Answer the next *times* requests that are no logins, and that nothing else is wrong with, with *status*."""
+        """Refuse the next *times* requests that are not logins and have valid credentials with *status*."""
         self._requests = _Series(whole_number(times, "times"), http_error_status(status))
 
     def silence(self, duration: float) -> None:
-        """Answer no login for *duration* seconds from now; zero ends the silence."""
+        """Leave logins without a response for *duration* seconds from now; zero ends the silence."""
         self._silent_until = time.monotonic() + seconds(duration, "silence")
-        self._silent.wake()
+        self._silence.wake()
 
     async def wait_out_silence(self) -> None:
-        """Return as soon as logins are answered again."""
+        """Return as soon as logins get responses again."""
+        # A loop, because the silence may be extended or shortened while a login waits for its end.
         while (remaining := self._silent_until - time.monotonic()) > 0:
-            await self._silent.sleep(remaining)
+            await self._silence.sleep(remaining)
 
-    def login_refusal(self) -> Refusal | None:
-        """The answer that this login gets instead of a token, if `fail_logins` says so."""
-        return self._logins.next("Logins fail for the moment")
+    def check_login(self) -> None:
+        """Raise the refusal that `fail_logins` asked for."""
+        self._logins.raise_next("Logins fail for the moment")
 
-    def request_refusal(self) -> Refusal | None:
-        """The answer that this request gets, if `refuse` says so."""
-        return self._requests.next("Requests are refused for the moment")
+    def check_request(self) -> None:
+        """Raise the refusal that `refuse` asked for."""
+        self._requests.raise_next("Requests are refused for the moment")
 
 
-def _retry_after(value: float | str) -> str:
-    """Seconds, or an HTTP date as it is (RFC 9110, section 10.2.3)."""
-    return value if isinstance(value, str) else f"{seconds(value, 'retry_after'):g}"
+class Delays:
+    """Delays of any number of requests, which a control or the end of the emulator can cut short."""
+
+    def __init__(self) -> None:
+        self._waiters: set[asyncio.Future[None]] = set()
+        self._stopping = False
+
+    def start(self) -> None:
+        """Allow delays again."""
+        self._stopping = False
+
+    def stop(self) -> None:
+        """End every delay, now and later, with `StoppingError`."""
+        self._stopping = True
+        self.wake()
+
+    def wake(self) -> None:
+        """End every delay that has begun."""
+        for waiter in self._waiters:
+            _finish(waiter)
+
+    async def sleep(self, seconds: float) -> None:
+        """Return after *seconds* or at `wake`; raise `StoppingError` once the emulator stops."""
+        if seconds <= 0:
+            return
+        # `asyncio.sleep` would do for the time, but nothing else could end it: a login in an hour of silence has to end
+        # with the silence, and with the emulator.
+        loop = asyncio.get_running_loop()
+        waiter: asyncio.Future[None] = loop.create_future()
+        timer = loop.call_later(seconds, _finish, waiter)
+        self._waiters.add(waiter)
+        try:
+            if not self._stopping:
+                await waiter
+        finally:
+            timer.cancel()
+            self._waiters.discard(waiter)
+        if self._stopping:
+            raise StoppingError
+
+
+def _finish(waiter: asyncio.Future[None]) -> None:
+    if not waiter.done():
+        waiter.set_result(None)

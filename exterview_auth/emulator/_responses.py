@@ -1,4 +1,4 @@
-"""What the API answers: JSON, and ``{"error": "..."}`` for everything that it refuses."""
+"""What the API sends back: JSON, and ``{"error": "..."}`` for every request that it refuses."""
 
 from __future__ import annotations
 
@@ -9,8 +9,12 @@ from typing import Any
 from aiohttp import web
 
 
-class Refusal(Exception):  # noqa: N818 - an answer of the API, not a failure of the emulator
-    """A request is answered with *status* and the body ``{"error": message}`` (and *details* beside it)."""
+class Refusal(Exception):  # noqa: N818 - a response of the API, not a failure of the emulator
+    """
+    A request is answered with *status* and the body ``{"error": message}``, with *details* beside the error.
+
+    An exception, so that any part of the emulator can end a request with one, from however deep inside.
+    """
 
     def __init__(self, status: int, message: str, *, headers: Mapping[str, str] | None = None, **details: str) -> None:
         super().__init__(message)
@@ -18,12 +22,12 @@ class Refusal(Exception):  # noqa: N818 - an answer of the API, not a failure of
         self.body = {"error": message, **details}
         self.headers = headers
 
-    def answer(self) -> web.Response:
-        """The response to send."""
+    def response(self) -> web.Response:
+        """Return the response to send."""
         return json_response(self.body, status=self.status, headers=self.headers)
 
 
 def json_response(content: Any, *, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
-    """*content* as a JSON response."""
+    """Return *content* as a JSON response."""
     body = json.dumps(content, separators=(",", ":")).encode()
     return web.Response(body=body, status=status, headers=headers, content_type="application/json")

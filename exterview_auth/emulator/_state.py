@@ -1,55 +1,63 @@
-"""What all parts of the emulator share."""
+"""
+What all parts of one emulator share.
+
+Every fault takes effect in one of the three methods that requests pass: `begin_request`, `login` and `authorize`.
+"""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from aiohttp import web
+
 from ._accounts import Accounts
-from ._arguments import Seconds
 from ._data import Dataset
 from ._faults import Faults
-from ._guard import Guard
+from ._guard import require_bearer
 from ._responses import Refusal
 from ._stats import EmulatorCounters, EmulatorStats
 
-MAX_BODY = 64 * 1024 * 1024
-"""Bytes that a request's body may have."""
-
 
 class EmulatorState:
-    """The records, accounts, counters and faults of one emulator."""
+    """The data, accounts, counters, faults and times of one emulator."""
 
-    token_lifetime = Seconds()
-    login_delay = Seconds()
-    latency = Seconds()
-
-    def __init__(self, seed: int, *, token_lifetime: float, login_delay: float, latency: float) -> None:
-        self.token_lifetime = token_lifetime
-        self.login_delay = login_delay
-        self.latency = latency
+    def __init__(self, seed: int) -> None:
+        # Assigned through `Emulator`, whose attributes of these names check them.
+        self.token_lifetime = self.login_delay = self.latency = 0.0
         self.data = Dataset(seed)
         self.accounts = Accounts(self.data.recruiter.email)
         self.counters = EmulatorCounters()
         self.faults = Faults()
-        self.guard = Guard(self.accounts, self.faults)
 
-    def issue_token(self) -> str:
-        """A new bearer token with the lifetime of the moment."""
-        return self.accounts.issue_token(self.token_lifetime)
+    async def begin_request(self) -> None:
+        """Count a request on one of the API's paths, and delay it by the latency."""
+        self.counters.requests += 1
+        # Before anything is looked at: a token that is revoked while its request is on the way is refused.
+        await self.faults.delays.sleep(self.latency)
 
-    def stats(self) -> EmulatorStats:
-        """What was asked and answered so far."""
-        return self.counters.snapshot(refresh_tokens_reused=self.accounts.refresh_tokens.reused)
+    def authorize(self, request: web.Request) -> None:
+        """Pass a request, not a login, whose bearer token is valid and whose key has permissions; else raise its refusal."""
+        require_bearer(request, self.accounts)
+        self.faults.check_request()
 
     @asynccontextmanager
     async def login(self) -> AsyncIterator[None]:
-        """One login: counted, and as slow as it is to be. Inside, `Faults.login_refusal` says whether it is to fail."""
+        """Count a login while it runs and delay it, then let the body check its credentials; or raise its refusal."""
         with self.counters.login():
             await self.faults.wait_out_silence()
             await self.faults.delays.sleep(self.login_delay)
             try:
+                self.faults.check_login()
                 yield
             except Refusal:
                 self.counters.logins_refused += 1
                 raise
+
+    def issue_token(self) -> str:
+        """Return a new bearer token with the current lifetime."""
+        return self.accounts.issue_token(self.token_lifetime)
+
+    def stats(self) -> EmulatorStats:
+        """Return the totals so far."""
+        return self.counters.snapshot(refresh_tokens_reused=self.accounts.refresh_tokens.reused)

@@ -1,4 +1,4 @@
-"""Counting what the emulator was asked and what it answered."""
+"""Counts what the emulator was asked and how it answered."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from dataclasses import dataclass
 @dataclass(frozen=True, slots=True)
 class EmulatorStats:
     """
-    What the emulator has seen since it was made.
+    What the emulator has seen since it was created.
 
-    *requests* are all on the API's paths, logins among them; *statuses* says how they were answered. *logins* are login
-    requests with a valid API key, served or refused; *logins_refused* the refused ones; *logins_running_peak* how many
-    ran at once at most. *refresh_tokens_reused* counts refresh tokens that were presented a second time.
+    *requests* are all requests on the API's paths, logins among them; *statuses* is how many were answered with which
+    status. *logins* are login requests with a valid API key, accepted or refused; *logins_refused* the refused ones;
+    *logins_running_peak* the most that ran at once. *refresh_tokens_reused* counts refresh tokens that were used again.
     """
 
     requests: int
@@ -42,17 +42,17 @@ class EmulatorCounters:
 
     @contextmanager
     def login(self) -> Iterator[None]:
-        """One login, counted while it runs."""
+        """Count one login while it runs."""
         self.logins += 1
         self._running += 1
         self._running_peak = max(self._running_peak, self._running)
         try:
             yield
-        finally:
+        finally:  # also when its client has gone away
             self._running -= 1
 
     def snapshot(self, *, refresh_tokens_reused: int) -> EmulatorStats:
-        """The totals at this moment."""
+        """Return the totals so far."""
         return EmulatorStats(
             requests=self.requests,
             statuses=dict(sorted(self.statuses.items())),

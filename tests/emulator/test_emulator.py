@@ -273,7 +273,7 @@ def test_it_runs_under_one_event_loop_after_another() -> None:
 @pytest.mark.asyncio
 async def test_starting_twice_is_refused(emulator: Emulator) -> None:
     """A running emulator says that it runs."""
-    with pytest.raises(ConfigurationError, match="runs already"):
+    with pytest.raises(ConfigurationError, match="is running already"):
         await emulator.start()
 
 
@@ -311,8 +311,11 @@ async def test_a_cancelled_start_leaves_nothing_open(monkeypatch: pytest.MonkeyP
 @pytest.mark.parametrize(
     ("error", "sentence"),
     [
-        (PermissionError(errno.EACCES, "Permission denied"), "port 80 is not for this user; choose one from 1024 on"),
-        (OSError(errno.EADDRNOTAVAIL, "Cannot assign"), r"cannot be listened on \(Cannot assign\)"),
+        (
+            PermissionError(errno.EACCES, "Permission denied"),
+            "port 80 needs more rights than this user has; choose one from 1024 on",
+        ),
+        (OSError(errno.EADDRNOTAVAIL, "Cannot assign"), r"cannot listen on port 80 of 127.0.0.1 \(Cannot assign\)"),
     ],
 )
 def test_other_reasons_not_to_listen_are_told(error: OSError, sentence: str) -> None:
@@ -408,21 +411,21 @@ async def test_stopping_is_quick_and_leaves_no_task(http: aiohttp.ClientSession)
 async def test_a_request_that_comes_to_wait_while_it_stops_is_let_go() -> None:
     """A wait that begins after the stop ends at once."""
     emulator = Emulator()
-    pauses = emulator._state.faults.delays
-    pauses.stop()
+    delays = emulator._state.faults.delays
+    delays.stop()
     with pytest.raises(Exception, match=r"^$") as caught:
-        await pauses.sleep(3600)
+        await delays.sleep(3600)
     assert type(caught.value).__name__ == "StoppingError"
 
 
 @pytest.mark.asyncio
 async def test_a_wait_that_ended_is_not_ended_again() -> None:
     """Waking twice before the waiting request runs is harmless."""
-    pauses = Emulator()._state.faults.delays
-    waiting = asyncio.create_task(pauses.sleep(3600))
+    delays = Emulator()._state.faults.delays
+    waiting = asyncio.create_task(delays.sleep(3600))
     await asyncio.sleep(0)
-    pauses.wake()
-    pauses.wake()
+    delays.wake()
+    delays.wake()
     await waiting
 
 

@@ -13,7 +13,8 @@ import pytest
 import pytest_asyncio
 from graphql import GraphQLError
 
-from exterview_auth.emulator import Emulator, _app, _documents, _graphql
+from exterview_auth.emulator import Emulator, _app
+from exterview_auth.emulator._graphql import documents, endpoint
 
 LOGIN = "mutation Login($email: String!, $password: String!) { login(email: $email, password: $password) { token expiresIn } }"
 
@@ -256,7 +257,7 @@ async def test_a_login_beside_other_fields_is_refused(emulator: Emulator, ask: A
     status, answer = await ask(both)
     assert (status, answer["errors"][0]["message"]) == (
         200,
-        "login is sent on its own, without other fields beside it",
+        "login must be sent alone, without other fields beside it",
     )
     assert emulator.stats().logins == 0
 
@@ -308,10 +309,10 @@ def test_an_engine_that_runs_out_of_stack_is_contained(monkeypatch: pytest.Monke
     def parse(*_arguments: Any, **_options: Any) -> None:
         raise RecursionError
 
-    monkeypatch.setattr(_documents, "parse", parse)
-    document = _documents.document("{ neverSeenBefore }")
+    monkeypatch.setattr(documents, "parse", parse)
+    document = documents.document("{ neverSeenBefore }")
     assert [str(error) for error in document.errors] == ["The document is nested too deeply."]
-    assert document.root_fields(None) == frozenset()
+    assert document.kind_of(None) is documents.OperationKind.OTHER
     assert isinstance(document.errors[0], GraphQLError)
 
 
@@ -319,12 +320,12 @@ def test_an_engine_that_runs_out_of_stack_is_contained(monkeypatch: pytest.Monke
 @pytest.mark.parametrize(
     ("content", "error"),
     [
-        ([{"query": "{__typename}"}], "The body is a JSON object with a query; batches are not supported"),
+        ([{"query": "{__typename}"}], "The body must be a JSON object with a query; batches are not supported"),
         ({}, "The query is missing"),
         ({"query": " "}, "The query is missing"),
         ({"query": 1}, "The query is missing"),
-        ({"query": "{__typename}", "variables": []}, "The variables are a JSON object"),
-        ({"query": "{__typename}", "operationName": 1}, "The operationName is a string"),
+        ({"query": "{__typename}", "variables": []}, "The variables must be a JSON object"),
+        ({"query": "{__typename}", "operationName": 1}, "The operationName must be a string"),
     ],
 )
 async def test_malformed_requests_are_answered_400(
@@ -375,7 +376,7 @@ async def test_a_body_beyond_the_limit_is_answered_413(monkeypatch: pytest.Monke
 
 def test_requests_without_an_operation_name_may_leave_it_empty() -> None:
     """An empty name is none."""
-    assert _graphql.graphql_request({"query": "{__typename}", "operationName": ""}).operation_name is None
+    assert endpoint.graphql_request({"query": "{__typename}", "operationName": ""}).operation_name is None
 
 
 UPLOAD = """
@@ -444,19 +445,19 @@ QUERY = {"query": "{__typename}", "variables": {"file": None, "text": "t", "list
     [
         (form(None, {}), "The part 'operations' is missing"),
         (form(QUERY, None), "The part 'map' is missing"),
-        (form(QUERY, None, a=b"x"), "The parts come in the order operations, map, files"),
+        (form(QUERY, None, a=b"x"), "The parts must come in the order operations, map, files"),
         (form("{", {}), "The part 'operations' is not valid JSON"),
         (form(QUERY, "["), "The part 'map' is not valid JSON"),
-        (form(QUERY, []), "The part 'map' is an object of lists of paths"),
-        (form(QUERY, {"a": "variables.file"}), "The part 'map' is an object of lists of paths"),
-        (form(QUERY, {"a": [1]}), "The part 'map' is an object of lists of paths"),
+        (form(QUERY, []), "The part 'map' must be an object of lists of paths"),
+        (form(QUERY, {"a": "variables.file"}), "The part 'map' must be an object of lists of paths"),
+        (form(QUERY, {"a": [1]}), "The part 'map' must be an object of lists of paths"),
         (form(QUERY, {"a": ["variables.file"]}), "The file 'a' of the map is missing"),
-        (form(QUERY, {"a": ["variables.text"]}, a=b"x"), "The operations hold no null at 'variables.text'"),
-        (form(QUERY, {"a": ["variables.gone"]}, a=b"x"), "The operations have no place 'variables.gone'"),
-        (form(QUERY, {"a": ["variables.list.7"]}, a=b"x"), "The operations have no place 'variables.list.7'"),
-        (form(QUERY, {"a": ["variables.list.x"]}, a=b"x"), "The operations have no place 'variables.list.x'"),
-        (form(QUERY, {"a": ["query.file"]}, a=b"x"), "The operations have no place 'query.file'"),
-        (form([QUERY], {}), "The body is a JSON object with a query; batches are not supported"),
+        (form(QUERY, {"a": ["variables.text"]}, a=b"x"), "The operations have no null at 'variables.text'"),
+        (form(QUERY, {"a": ["variables.gone"]}, a=b"x"), "The operations do not contain 'variables.gone'"),
+        (form(QUERY, {"a": ["variables.list.7"]}, a=b"x"), "The operations do not contain 'variables.list.7'"),
+        (form(QUERY, {"a": ["variables.list.x"]}, a=b"x"), "The operations do not contain 'variables.list.x'"),
+        (form(QUERY, {"a": ["query.file"]}, a=b"x"), "The operations do not contain 'query.file'"),
+        (form([QUERY], {}), "The body must be a JSON object with a query; batches are not supported"),
     ],
 )
 async def test_malformed_multipart_requests_are_answered_400(

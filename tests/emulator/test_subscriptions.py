@@ -10,7 +10,8 @@ import aiohttp
 import pytest
 import pytest_asyncio
 
-from exterview_auth.emulator import Emulator, _transport_ws
+from exterview_auth.emulator import Emulator
+from exterview_auth.emulator._graphql import websocket as protocol
 
 PROTOCOL = "graphql-transport-ws"
 
@@ -173,7 +174,7 @@ async def test_a_missing_init_closes_with_4408(
     emulator: Emulator, http: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A client that never sends `connection_init` is not waited for."""
-    monkeypatch.setattr(_transport_ws, "SECONDS_TO_INIT", 0.01)
+    monkeypatch.setattr(protocol, "SECONDS_TO_INIT", 0.01)
     async with http.ws_connect(emulator.endpoint, headers=credentials(emulator), protocols=[PROTOCOL]) as websocket:
         assert await close_code(websocket) == 4408
 

@@ -1,4 +1,4 @@
-"""The schema (`_schema.graphql`), tied to its resolvers."""
+"""The schema (`schema.graphql`), tied to its resolvers."""
 
 from __future__ import annotations
 
@@ -19,33 +19,34 @@ from graphql import (
     build_schema,
 )
 
-from . import _resolvers, _streams
-from ._state import EmulatorState
+from .._state import EmulatorState
+from .resolvers import RESOLVERS, SUBSCRIPTIONS, item
 
 _CAPITAL = re.compile(r"(?<=[a-z])(?=[A-Z])")
 
 
 @cache
 def python_name(name: str) -> str:
-    """``dateAndTime`` as ``date_and_time``; ``_id`` is ``id``."""
+    """Return ``date_and_time`` for ``dateAndTime``, and ``id`` for ``_id``."""
     return _CAPITAL.sub("_", name).lower().removeprefix("_")
 
 
 def resolve_field(source: Any, info: GraphQLResolveInfo[EmulatorState], **_arguments: Any) -> Any:
-    """The default resolver: the attribute, or the key, of that name."""
+    """Return the attribute, or the key, with the field's name: the resolver of every field that has no other."""
     name = python_name(info.field_name)
     return source[name] if isinstance(source, dict) else getattr(source, name)
 
 
-def _built() -> GraphQLSchema:
-    schema = build_schema(files(__package__).joinpath("_schema.graphql").read_text(encoding="utf-8"))
-    for argument, name in _arguments(schema):
+def _build() -> GraphQLSchema:
+    schema = build_schema(files(__package__).joinpath("schema.graphql").read_text(encoding="utf-8"))
+    for argument, name in _arguments_of(schema):
         argument.out_name = python_name(name)
-    for path, resolver in _resolvers.RESOLVERS.items():
+    for path, resolver in RESOLVERS.items():
         _field(schema, path).resolve = resolver
-    for path, stream in _streams.STREAMS.items():
+    for path, subscription in SUBSCRIPTIONS.items():
+        # The engine calls `subscribe` once for the stream, then `resolve` with each item of it.
         field = _field(schema, path)
-        field.subscribe, field.resolve = stream, _streams.item
+        field.subscribe, field.resolve = subscription, item
     return schema
 
 
@@ -57,7 +58,7 @@ def _field(schema: GraphQLSchema, path: str) -> GraphQLField:
     return field
 
 
-def _arguments(schema: GraphQLSchema) -> Iterator[tuple[GraphQLArgument | GraphQLInputField, str]]:
+def _arguments_of(schema: GraphQLSchema) -> Iterator[tuple[GraphQLArgument | GraphQLInputField, str]]:
     for kind in schema.type_map.values():
         if isinstance(kind, GraphQLInputObjectType):
             yield from ((field, name) for name, field in kind.fields.items())
@@ -65,4 +66,4 @@ def _arguments(schema: GraphQLSchema) -> Iterator[tuple[GraphQLArgument | GraphQ
             yield from ((argument, name) for field in kind.fields.values() for name, argument in field.args.items())
 
 
-SCHEMA = _built()
+SCHEMA = _build()
