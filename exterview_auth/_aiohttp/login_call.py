@@ -27,9 +27,6 @@ from .internals import own_middlewares, twin_of
 from .origins import REDIRECTS
 from .rereadable import read_ahead
 
-_REJECTIONS = frozenset({400, 401, 403})
-_TOO_MANY, _SERVER_ERRORS = 429, 500
-
 
 class LoginCall:
     """The login as the keeper knows it: from the token that is replaced to the next one."""
@@ -108,10 +105,11 @@ def _typed(failure: ClientError) -> LoginError:
         error: LoginError = LoginUnavailableError(f"the login could not be made ({kind})")
         error.__cause__ = None if isinstance(failure, ClientResponseError) else failure
         return error
-    if failure.status in _REJECTIONS:
-        return CredentialsRejectedError(f"the login answered {failure.status}")
-    from ..logins._http_dates import retry_after  # noqa: PLC0415 - on first use
+    from ..logins._http_dates import retry_after  # noqa: PLC0415 - few logins fail
+    from ..logins._request import REJECTED, RETRYABLE  # noqa: PLC0415 - a program with a login of its own may never load it
 
-    if failure.status == _TOO_MANY or failure.status >= _SERVER_ERRORS:
+    if failure.status in REJECTED:
+        return CredentialsRejectedError(f"the login answered {failure.status}")
+    if failure.status in RETRYABLE:
         return LoginUnavailableError(f"the login answered {failure.status}", retry_after=retry_after(failure.headers))
     return LoginError(f"the login answered {failure.status} ({kind})")

@@ -25,8 +25,10 @@ from ._http_dates import retry_after, server_time
 from ._redaction import quoted
 from ._unreachable import unreachable
 
-_ASK_LATER = frozenset({408, 425, 429})
-_REJECTED = frozenset({400, 401, 403})
+RETRYABLE = frozenset({408, 425, 429, *range(500, 1000)})
+"""Statuses after which the same login may succeed later (RFC 9110, sections 15.5.9 and 15.6; RFC 8470; RFC 6585)."""
+REJECTED = frozenset({400, 401, 403})
+"""Statuses that refuse the credentials: the API answers 400 to a missing key, 401 to a wrong one, 403 to one without the permission."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +49,7 @@ class Answer:
     @property
     def ask_later(self) -> bool:
         """Whether the status says that the same request may succeed later."""
-        return self.status in _ASK_LATER or self.status >= 500  # noqa: PLR2004 - RFC 9110, section 15.6
+        return self.status in RETRYABLE
 
     @property
     def served_at(self) -> float:
@@ -83,7 +85,7 @@ class Answer:
         """What the status alone says."""
         if self.ask_later:
             return self.unavailable(text)
-        if self.status in _REJECTED:
+        if self.status in REJECTED:
             return self.rejected(text, reason=reason)
         return self.misfit(text, "check its URL")
 

@@ -16,9 +16,11 @@ import pytest
 from aiohttp import (
     ClientConnectionError,
     ClientError,
+    ClientResponseError,
     ClientSession,
     ClientTimeout,
     ConnectionTimeoutError,
+    RequestInfo,
     ServerDisconnectedError,
     web,
 )
@@ -27,8 +29,10 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
+from exterview_auth._aiohttp.login_call import _typed
 from exterview_auth._options import header_options, path_option, text_option
 from exterview_auth._token import Token
 from exterview_auth.errors import (
@@ -317,6 +321,15 @@ async def test_an_endpoint_to_ask_later_is_unavailable_with_its_retry_after(stat
     assert isinstance(error, LoginUnavailableError)
     assert error.retry_after == 7.0
     assert f"it answered {status}, 'busy, ***'" in str(error)
+
+
+def test_a_status_means_the_same_to_every_login() -> None:
+    """Rule 7: an application's own login that raises for status fails as the built-in logins do, whatever the status."""
+    info = RequestInfo(URL("https://api.example"), "POST", CIMultiDictProxy(CIMultiDict()), URL("https://api.example"))
+    for status in range(400, 600):
+        own = _typed(ClientResponseError(info, (), status=status))
+        built_in = Answer(URL("https://api.example"), status, {}, b"", ()).refused(reason=None)
+        assert type(own) is type(built_in), status
 
 
 @pytest.mark.asyncio
