@@ -14,12 +14,12 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 
-LATE = 0.1
-"""Seconds by which a timer fires late where this process stood still (stopped, suspended, busy)."""
-LATE_GRACE = 0.25
-"""Seconds that a call then has to take in the answer that may have come meanwhile."""
+PAUSE_THRESHOLD = 0.1
+"""A timer that fires this many seconds late means that the process was not running: stopped, suspended or starved."""
+PAUSE_GRACE = 0.25
+"""Seconds that a call then gets to read a response that may have arrived meanwhile."""
 CANCEL_GRACE = 1.0
-"""Seconds that cancelled work has for its own cleaning up before it is left alone."""
+"""Seconds that cancelled work gets to clean up before it is abandoned."""
 
 
 class CancelledItselfError(Exception):
@@ -63,8 +63,8 @@ async def within(seconds: float) -> AsyncIterator[None]:
     until = loop.time() + seconds
 
     def over() -> None:
-        late = loop.time() - until > LATE
-        limit.reschedule(loop.time() + (LATE_GRACE if late else 0.0))
+        late = loop.time() - until > PAUSE_THRESHOLD
+        limit.reschedule(loop.time() + (PAUSE_GRACE if late else 0.0))
 
     async with asyncio.timeout(None) as limit:
         timer = loop.call_at(until, over)
@@ -78,8 +78,8 @@ async def _done_in_time(task: asyncio.Task[Any], seconds: float | None) -> bool:
     clock = asyncio.get_running_loop().time
     began = clock()
     done, _ = await asyncio.wait([task], timeout=seconds)
-    if not done and seconds is not None and clock() - began > seconds + LATE:
-        done, _ = await asyncio.wait([task], timeout=LATE_GRACE)
+    if not done and seconds is not None and clock() - began > seconds + PAUSE_THRESHOLD:
+        done, _ = await asyncio.wait([task], timeout=PAUSE_GRACE)
     return bool(done)
 
 
@@ -111,7 +111,7 @@ def is_being_cancelled() -> bool:
     return task is not None and task.cancelling() > 0
 
 
-class OneThread:
+class SingleThread:
     """
     A daemon thread per call, one at a time: a call that never returns costs one thread and holds up no shutdown.
 
@@ -161,14 +161,14 @@ def _perform(
         done.set_result(None)
 
 
-class Source:
+class CallableValue:
     """A sync or async callable without arguments whose value may have changed; a sync one runs in a thread."""
 
     __slots__ = ("_call", "_thread")
 
     def __init__(self, call: Callable[[], Any]) -> None:
         self._call = call
-        self._thread = OneThread()
+        self._thread = SingleThread()
 
     async def read(self) -> Any:
         """What the callable returns; what it raises goes through."""

@@ -31,7 +31,7 @@ class Secret(str):
         refuse_pickling(self)
 
 
-class Signature(Secret):
+class OwnedHeader(Secret):
     """A header's value that an owner has put there, which no other owner takes away."""
 
     __slots__ = ()

@@ -51,7 +51,7 @@ __all__ = [
 class ExterviewAuthError(ClientError):
     """The root: an ``aiohttp.ClientError``, so that existing handlers keep working."""
 
-    def for_another_caller(self) -> Self:
+    def copy_for_waiter(self) -> Self:
         """An equal error with the same cause: one shared instance would collect every caller's traceback."""
         # Not by the constructor: an application's own error may have another one.
         twin = Exception.__new__(type(self), *self.args)

@@ -121,7 +121,7 @@ def test_each_caller_gets_an_own_equal_error(error: ExterviewAuthError) -> None:
     """Rule 6: every waiter gets the same typed error and cause, also one that the application derived."""
     cause = OSError("down")
     error.__cause__ = cause
-    twin = error.for_another_caller()
+    twin = error.copy_for_waiter()
     assert twin is not error
     assert type(twin) is type(error)
     assert str(twin) == str(error)
@@ -136,7 +136,7 @@ def test_one_callers_traceback_is_not_anothers() -> None:
     twins: list[LoginError] = []
     for _ in range(2):
         with pytest.raises(LoginError) as caught:
-            raise shared.for_another_caller()
+            raise shared.copy_for_waiter()
         twins.append(caught.value)
     assert twins[0] is not twins[1]
     assert shared.__traceback__ is None
@@ -147,5 +147,5 @@ def test_one_callers_note_is_not_anothers() -> None:
     """A note that one caller adds to its error does not show in the next caller's."""
     shared = LoginError("failed")
     shared.add_note("seen by all")
-    shared.for_another_caller().add_note("seen by one")
-    assert shared.for_another_caller().__notes__ == ["seen by all"]
+    shared.copy_for_waiter().add_note("seen by one")
+    assert shared.copy_for_waiter().__notes__ == ["seen by all"]

@@ -23,7 +23,7 @@ from .._core.grant import Grant
 from .._core.keeper import Keeper
 from .._core.single_flight import Seat
 from .._events import emit
-from .._secret import Signature
+from .._secret import OwnedHeader
 from .bodies import BodyFactory, can_be_sent_again, replace
 from .origins import Origins
 from .queued import OutdatedError, UnderWay
@@ -203,7 +203,7 @@ class Exchange:
         if hop:
             # The session's default headers and the caller's own come along with every hop; another owner's are its own.
             for name in (AUTHORIZATION, X_API_KEY):
-                if not isinstance(request.headers.get(name), Signature):
+                if not isinstance(request.headers.get(name), OwnedHeader):
                     request.headers.popall(name, None)
         response = await handler(request)
         if hop:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
-from .._calls import CancelledItselfError, Source, bounded
+from .._calls import CallableValue, CancelledItselfError, bounded
 from .._options import checked_api_key
-from .._secret import Signature
+from .._secret import OwnedHeader
 from ..errors import ConfigurationError, LoginError, ReentrantLoginError
 
 ApiKeySource = str | Callable[[], "str | Awaitable[str]"]
@@ -18,15 +18,15 @@ class ApiKey:
     __slots__ = ("_source", "value")
 
     def __init__(self, key: ApiKeySource) -> None:
-        self._source = Source(key) if callable(key) else None
-        self.value = Signature("" if callable(key) else checked_api_key(key))
+        self._source = CallableValue(key) if callable(key) else None
+        self.value = OwnedHeader("" if callable(key) else checked_api_key(key))
 
     async def read(self) -> None:
         """Read the key, at a login and after a 401; raises `LoginError` where the callable fails or gives no key."""
         if self._source is None:
             return
         try:
-            self.value = Signature(checked_api_key(await bounded(self._source.read())))
+            self.value = OwnedHeader(checked_api_key(await bounded(self._source.read())))
         except CancelledItselfError:
             problem = "ended by cancelling itself"
         except ReentrantLoginError:

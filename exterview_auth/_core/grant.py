@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Protocol, Self
 
-from .._secret import Signature
+from .._secret import OwnedHeader
 from .._token import Token
 
 RENEWAL_SHARE = 0.25
@@ -51,7 +51,7 @@ class Grant:
 
     def __init__(self, token: Token, *, from_login: bool) -> None:
         self.token = token
-        self.authorization = Signature(f"Bearer {token.value}")
+        self.authorization = OwnedHeader(f"Bearer {token.value}")
         # Invariant: grows from one installed grant to the next; zero before.
         self.number = 0
         self.from_login = from_login

@@ -46,7 +46,7 @@ class LoginLimits:
         """Raise the error that stands in the way of a login now, if one does; one *needed* anyway asks no budget."""
         now = self._clock()
         if self._rejection is not None and now < self._rejected_until:
-            raise self._rejection.for_another_caller()
+            raise self._rejection.copy_for_waiter()
         if self.exhausted and not needed:
             left = self._useless[0] + self.window - now
             raise LoginBudgetExceededError(

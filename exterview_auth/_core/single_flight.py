@@ -76,7 +76,7 @@ class Seat:
         if not self._landing.result():
             raise TimeoutError
         if self.flight.error is not None:
-            raise self.flight.error.for_another_caller()
+            raise self.flight.error.copy_for_waiter()
 
 
 class Flight:

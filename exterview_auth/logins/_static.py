@@ -6,7 +6,7 @@ import os
 from collections.abc import Awaitable, Callable
 from typing import NoReturn, Self, final
 
-from .._calls import Source
+from .._calls import CallableValue
 from .._clock import boot_time
 from .._options import read_secret_file
 from .._secret import Secret, refuse_pickling
@@ -83,15 +83,15 @@ class StaticLogin:
             return await self._from_file(self._source, previous)
         return _token(await self._source.read())
 
-    def _made_source(self, source: object) -> Source:
+    def _made_source(self, source: object) -> CallableValue:
         path = self._file
         if path is not None:
-            return Source(lambda: read_secret_file(path, "the bearer token"))
+            return CallableValue(lambda: read_secret_file(path, "the bearer token"))
         if not callable(source):
             raise ConfigurationError(f"{_WHAT_IT_TAKES}, not {type(source).__name__}")
-        return Source(source)
+        return CallableValue(source)
 
-    async def _from_file(self, source: Source, previous: Token | None) -> Token:
+    async def _from_file(self, source: CallableValue, previous: Token | None) -> Token:
         try:
             token = _token(await source.read())
         except ConfigurationError as error:

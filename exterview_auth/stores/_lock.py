@@ -20,7 +20,7 @@ from contextvars import Context, ContextVar
 from types import TracebackType
 from typing import ClassVar, NoReturn, Protocol, Self
 
-from .._calls import CANCEL_GRACE, LATE, bounded
+from .._calls import CANCEL_GRACE, PAUSE_THRESHOLD, bounded
 from .._events import emit
 from .._secret import refuse_pickling
 from .._token import Token
@@ -116,7 +116,7 @@ class Turn:
                 await self._lock.changed()
         except TimeoutError:
             # Who stood still with the lock's holder does not rush in before it has saved.
-            return self._tick() if clock() < until + LATE else True
+            return self._tick() if clock() < until + PAUSE_THRESHOLD else True
         self._worth_trying = True
         return True
 

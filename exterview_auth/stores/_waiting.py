@@ -12,7 +12,7 @@ import contextlib
 from collections.abc import AsyncIterator
 from typing import Protocol
 
-from .._calls import LATE, CancelledItselfError, is_being_cancelled
+from .._calls import PAUSE_THRESHOLD, CancelledItselfError, is_being_cancelled
 from ..errors import StoreError
 from ._access import StoreSession
 from ._lock import Turn, TurnStore
@@ -80,7 +80,7 @@ class _NotifiedWaiter:
                 return await self._lock.news()
         except TimeoutError:
             late = self._access.clock() - self._until
-            if late > LATE:
+            if late > PAUSE_THRESHOLD:
                 self._until += late + LATE_EXTENSION
             else:
                 self._access.lock_timed_out(self._seconds)

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from exterview_auth import ConfigurationError, LoginError
-from exterview_auth._calls import Source
+from exterview_auth._calls import CallableValue
 from exterview_auth._core.api_key import ApiKey
 
 
@@ -116,7 +116,7 @@ class AsyncCallable:
 @pytest.mark.parametrize("call", [later, lambda: later(), AsyncCallable()], ids=["function", "lambda", "object"])  # noqa: PLW0108 - the form that users write
 async def test_an_async_source_serves_all_who_read_at_once(call: Callable[[], Any]) -> None:
     """An async callable, in each form that a user may give it, can be read by two at once."""
-    source = Source(call)
+    source = CallableValue(call)
     assert [*await asyncio.gather(source.read(), source.read())] == ["later", "later"]
     assert await source.read() == "later"
 
@@ -128,14 +128,14 @@ async def test_an_async_source_runs_in_the_loop() -> None:
     async def thread() -> int:
         return threading.get_ident()
 
-    assert await Source(thread).read() == threading.get_ident()
-    assert await Source(threading.get_ident).read() != threading.get_ident()
+    assert await CallableValue(thread).read() == threading.get_ident()
+    assert await CallableValue(threading.get_ident).read() != threading.get_ident()
 
 
 @pytest.mark.asyncio
 async def test_a_source_that_hangs_holds_up_no_shutdown() -> None:
     """A sync callable runs in a daemon thread: one that never returns does not keep the process alive."""
-    assert await Source(lambda: threading.current_thread().daemon).read() is True
+    assert await CallableValue(lambda: threading.current_thread().daemon).read() is True
 
 
 @pytest.mark.asyncio
@@ -149,7 +149,7 @@ async def test_a_slow_sync_source_uses_one_thread() -> None:
         running.release()
         return next(values)
 
-    source = Source(slow)
+    source = CallableValue(slow)
     readers = [asyncio.ensure_future(source.read()) for _ in range(5)]
     await asyncio.sleep(0.01)
     readers[0].cancel()
@@ -174,7 +174,7 @@ async def test_a_source_that_raises_is_read_again(failure: Exception) -> None:
             raise failure
         return "healed"
 
-    source = Source(broken)
+    source = CallableValue(broken)
     with pytest.raises((OSError, RuntimeError)) as caught:
         await asyncio.wait_for(source.read(), 0.5)
     assert not isinstance(caught.value, TimeoutError)
@@ -184,7 +184,7 @@ async def test_a_source_that_raises_is_read_again(failure: Exception) -> None:
 def test_a_source_works_under_a_new_loop() -> None:
     """Rule 20: a call that a closed loop waited for is not waited for in the next."""
     gate = threading.Event()
-    source = Source(lambda: gate.wait(5))
+    source = CallableValue(lambda: gate.wait(5))
 
     async def abandoned() -> None:
         task = asyncio.ensure_future(source.read())

@@ -109,7 +109,7 @@ class World:
             self.failures += 1
             if hasattr(does, "reason") and era == self.era:
                 self.rejected_until = self.clock() + 10.0
-            raise does.for_another_caller()
+            raise does.copy_for_waiter()
         self.rejected_until = float("-inf")
         if isinstance(does, str):
             grant = self.keeper.held.current

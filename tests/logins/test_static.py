@@ -19,7 +19,7 @@ import pytest
 from aiohttp import ClientSession
 from yarl import URL
 
-from exterview_auth._calls import OneThread
+from exterview_auth._calls import SingleThread
 from exterview_auth._token import Token
 from exterview_auth.errors import ConfigurationError
 from exterview_auth.logins import StaticLogin
@@ -240,7 +240,7 @@ def test_a_loop_that_ends_while_the_source_hangs_leaves_nothing_behind() -> None
 async def test_a_call_that_runs_at_a_fork_does_not_block_the_child(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its thread does not exist there."""
     go_on = threading.Event()
-    threads = OneThread()
+    threads = SingleThread()
     pending = asyncio.ensure_future(threads.run(lambda: go_on.wait(5)))
     await asyncio.sleep(0)
     child = os.getpid() + 1
@@ -253,7 +253,7 @@ async def test_a_call_that_runs_at_a_fork_does_not_block_the_child(monkeypatch: 
 @pytest.mark.asyncio
 async def test_a_thread_that_cannot_start_blocks_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
     """The error comes out, and the next call runs."""
-    threads = OneThread()
+    threads = SingleThread()
     with monkeypatch.context() as patch:
         patch.setattr(threading.Thread, "start", fail_to_start)
         with pytest.raises(RuntimeError, match="can't start"):

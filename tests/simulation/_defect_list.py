@@ -105,7 +105,7 @@ DEFECTS = (
     _one("rejected credentials are presented again", "_core/limits.py", "        self._rejected_until = self._clock() + pause", "        self._rejected_until = self._clock()"),
     _one("a Retry-After is forgotten with its flight", "_core/login.py", "        if wait <= 0:\n", "        if wait <= 1e9:\n"),
     _one("what a hook raises ends the flight", "_core/on_token.py", "        except Exception as failure:  # noqa: BLE001 - the application's own mistakes do not break its requests\n            emit", "        except KeyError as failure:\n            emit"),
-    _one("what came while a process stood still is thrown away", "_calls.py", "(LATE_GRACE if late else 0.0)", "0.0", "tests/test_calls.py"),
+    _one("what came while a process stood still is thrown away", "_calls.py", "(PAUSE_GRACE if late else 0.0)", "0.0", "tests/test_calls.py"),
     _one("a call that never began leaves a warning", "_calls.py", "call if asyncio.iscoroutine(call) else _as_coroutine(call)", "_as_coroutine(call)", "tests/test_calls.py"),
     # -- leaving -----------------------------------------------------------------------------------------------------
     _one("a login that was under way survives the logout", "_core/renewal.py", "        return self._single.drop(error)\n", "        return None\n"),

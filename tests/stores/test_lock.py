@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from exterview_auth import StoreError, Token
-from exterview_auth._calls import LATE
+from exterview_auth._calls import PAUSE_THRESHOLD
 from exterview_auth.stores._codec import Found
 from exterview_auth.stores._lock import LEAVING, TICK, Turn
 from tests.kit.clock import now, passing, settle, virtual_time
@@ -175,7 +175,7 @@ async def test_who_stood_still_looks_before_it_tries() -> None:
         for _ in range(3):
             waiting = asyncio.ensure_future(turn.news())
             await asyncio.sleep(0.01)
-            time.sleep(TICK + 2 * LATE)  # noqa: ASYNC251 - stands still
+            time.sleep(TICK + 2 * PAUSE_THRESHOLD)  # noqa: ASYNC251 - stands still
             assert await waiting
             assert not await turn.take()
     assert lock.calls.count("take") == 1
