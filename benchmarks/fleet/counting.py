@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from exterview_auth import FileStore, Token
 from exterview_auth.stores._codec import Found
-from exterview_auth.stores._lock import Turn
+from exterview_auth.stores._lock import AccountLock
 
 T = TypeVar("T")
 
@@ -21,20 +21,20 @@ class CountedFileStore(FileStore):
         super().__init__(directory, lease=lease)
         self._counts = counts
 
-    async def look(self, account: str) -> Found:
+    async def read(self, account: str) -> Found:
         """What is kept."""
-        return await self._counted("loads", super().look)(account)
+        return await self._counted("loads", super().read)(account)
 
     async def save(self, account: str, token: Token) -> Token | None:
         """Keep *token*."""
         return await self._counted("saves", super().save)(account, token)
 
-    def turn(self, account: str) -> Turn:
-        """A contender for the account's lock, whose loads and saves count."""
-        turn = super().turn(account)
-        turn.look = self._counted("loads", turn.look)
-        turn.save = self._counted("saves", turn.save)
-        return turn
+    def account_lock(self, account: str) -> AccountLock:
+        """An attempt to get the account's lock, whose loads and saves count."""
+        lock = super().account_lock(account)
+        lock.read = self._counted("loads", lock.read)
+        lock.save = self._counted("saves", lock.save)
+        return lock
 
     def _counted(self, name: str, call: Callable[..., Coroutine[Any, Any, T]]) -> Callable[..., Coroutine[Any, Any, T]]:
         def counted(*arguments: Any) -> Coroutine[Any, Any, T]:

@@ -16,7 +16,7 @@ from tempfile import TemporaryDirectory
 from typing import Any, Self
 
 from exterview_auth._cli.demo.redis_server import LocalRedis, redis_server_path
-from exterview_auth.stores._lease import LEASE
+from exterview_auth.stores._lock import LEASE
 
 from ..harness.api import CHECKOUT, DEADLINE, ApiProcess, api_process
 

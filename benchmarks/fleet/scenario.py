@@ -10,7 +10,7 @@ from typing import Any
 
 import redis  # noqa: F401 - for the processes, which would miss it too late
 
-from exterview_auth.stores._lease import LEASE
+from exterview_auth.stores._lock import LEASE
 
 from ..harness.report import Report, Table
 from . import kill, storm, traffic, wakeup

@@ -25,7 +25,7 @@ from .._token import Token
 from . import TokenStore
 from ._breaker import LONGEST_OPEN, breaker_of
 from ._codec import Found
-from ._lock import Turn, TurnStore
+from ._lock import AccountLock, SharedStore
 
 T = TypeVar("T")
 
@@ -100,7 +100,7 @@ class StoreSession:
     def __init__(self, access: StoreAccess, *, probe: bool) -> None:
         self.access = access
         self._probe = probe
-        self._lock: Turn | None = None
+        self._lock: AccountLock | None = None
         self.budget = access.budget
         """Seconds that the session may still wait for the store."""
         self.failed = False
@@ -117,9 +117,9 @@ class StoreSession:
     async def _read(self) -> Found:
         store, account = self.access.store, self.access.account
         if self._lock is not None:
-            return await self._lock.look()
-        if isinstance(store, TurnStore):
-            return await store.look(account)
+            return await self._lock.read()
+        if isinstance(store, SharedStore):
+            return await store.read(account)
         return Found(await store.load(account), b"")
 
     async def save(self, token: Token) -> Saved:
@@ -137,7 +137,7 @@ class StoreSession:
         """Delete the token; return whether the store did."""
         return await self.call("delete", lambda: _in_tuple(self.access.store.delete(self.access.account))) is not None
 
-    def use_lock(self, lock: Turn | None) -> None:
+    def use_lock(self, lock: AccountLock | None) -> None:
         """Load and save under *lock* from now on, which notices if another owner took it meanwhile."""
         self._lock = lock
 

@@ -17,7 +17,7 @@ from weakref import WeakKeyDictionary
 from .._events import emit
 from ..errors import StoreError
 from . import TokenStore
-from ._lock import TurnStore
+from ._lock import SharedStore
 
 FIRST_OPEN, LONGEST_OPEN = 1.0, 30.0
 """Seconds for which the breaker stays open after the first failure, and at most."""
@@ -33,8 +33,8 @@ class CircuitBreaker:
 
     def __init__(self, store: TokenStore) -> None:
         # An application's store may show secrets in its repr.
-        self._store = repr(store) if isinstance(store, TurnStore) else type(store).__name__
-        self._limit = store.calls_at_once if isinstance(store, TurnStore) else None
+        self._store = repr(store) if isinstance(store, SharedStore) else type(store).__name__
+        self._limit = store.calls_at_once if isinstance(store, SharedStore) else None
         self._slots: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = WeakKeyDictionary()
         self._failures = 0
         # Invariant: the highest requirement among the calls that failed in this outage; 0 while there is none.

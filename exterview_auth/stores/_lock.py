@@ -1,10 +1,21 @@
 """
-Whose turn it is to log in for an account that several owners share.
+One lock per account across processes, so that one of its owners logs in for all. A new shared store begins here.
 
-1. Whoever has taken the turn keeps its lease alive until it leaves; who is paused for longer than a lease loses it.
-2. From the first `Turn.news` on, no change goes unnoticed: the caller looks once more before it waits.
-3. Leaving gives back what was taken, also where nobody knows whether it was, and whoever is cancelled meanwhile.
-4. What is saved under a turn does not replace a newer token: who was paused and overtaken is given that one instead.
+To add a store for several processes (PostgreSQL, say), write a package beside ``_file`` and ``_redis`` with two classes:
+
+- a `LockBackend`: one owner's view of one account, in eight short methods. `AccountLock` turns it into a lock with a lease.
+- a subclass of `SharedStore`, which users construct: it reads, writes and deletes entries, and makes account locks.
+
+`Codec` in ``_entry`` turns tokens into entries and back. Calls of both classes should end within a second or so, and raise
+`StoreError` with a sentence that holds no secret. ``tests/stores/test_stores.py`` is one suite over all stores.
+
+Rules of an account's lock:
+
+1. The holder renews its lease until it releases the lock. A holder that is paused for longer than a lease loses the lock.
+2. From the first `AccountLock.wait_for_change` on, no change is missed: that call subscribes and does not wait, and the
+   caller reads once more before it waits.
+3. The lock is released also if nobody knows whether it was acquired, and if the caller is cancelled meanwhile.
+4. A save under the lock does not replace a newer token: a holder that was paused and overtaken gets that one instead.
 """
 
 from __future__ import annotations
@@ -22,109 +33,129 @@ from typing import ClassVar, NoReturn, Protocol, Self
 
 from .._calls import CANCEL_GRACE, PAUSE_THRESHOLD, bounded
 from .._events import emit
+from .._options import number
 from .._secret import refuse_pickling
 from .._token import Token
 from ..errors import StoreError
 from ._codec import Found
 
-TICK = 1.0
-"""Seconds between two looks at most where there is no news: of a holder that died, or of a message that was lost."""
-LEAVING = 1.0
-"""Seconds that giving a lock back may take; its lease ends by itself."""
+LEASE = 5.0
+"""Seconds for which a lock is held without a sign of life; its holder renews it three times as often."""
+SHORTEST_LEASE, LONGEST_LEASE = 0.1, 3600.0
+POLL_INTERVAL = 1.0
+"""Seconds between two checks at most without a notification: a holder may have died, a message may be lost."""
+RELEASE_TIMEOUT = 1.0
+"""Seconds that releasing a lock may take; after that, its lease expires by itself."""
 
 
-class SharedLock(Protocol):
-    """What a store brings to a turn: one contender's view of an account. All but `lease` may raise `StoreError`."""
+def checked_lease(seconds: object) -> float:
+    """Return *seconds* if a lease can last so long; raise `ConfigurationError` otherwise."""
+    rule = f"lease must be a number of seconds from {SHORTEST_LEASE:g} to {LONGEST_LEASE:g}"
+    return number(seconds, rule, SHORTEST_LEASE, LONGEST_LEASE)
+
+
+class LockBackend(Protocol):
+    """What a store implements for an `AccountLock`: one owner's view of one account. Every method may raise `StoreError`."""
 
     lease: float
-    """Seconds for which the lock is held without being kept."""
+    """Seconds for which the lock is held without being renewed."""
 
-    async def take(self) -> bool:
-        """Try once; whether the lock is held now."""
+    async def try_acquire(self) -> bool:
+        """Try once, without waiting; return whether the lock is held now."""
 
-    async def keep(self) -> bool:
-        """Begin the lease anew; whether the lock was still held."""
+    async def renew_lease(self) -> bool:
+        """Start the lease again; return whether the lock was still held."""
 
-    async def give_back(self) -> None:
-        """Let the lock go if it is held."""
+    async def release(self) -> None:
+        """Release the lock if it is held by this owner, and only then."""
 
-    async def look(self) -> Found:
-        """What is kept of the account; remembered as what was seen."""
+    async def read(self) -> Found:
+        """Read the entry, and remember it for `save`."""
 
     async def save(self, token: Token) -> Token | None:
-        """Keep *token*, if the lock is still held or nothing has changed since the last look; else the newer one."""
+        """Save *token* if the lock is still held or the entry is the one last read; otherwise return the newer token."""
 
-    async def listen(self) -> None:
-        """From now on, `changed` returns for every change."""
+    async def subscribe(self) -> None:
+        """Begin to notice changes: `wait_for_change` returns for each one from now on."""
 
-    async def changed(self) -> None:
-        """Return when the account's entry has changed or its lock may be free; at any other time too."""
+    async def wait_for_change(self) -> None:
+        """Wait until the entry has changed or the lock may be free. Returning more often is allowed."""
 
-    async def hang_up(self) -> None:
-        """Listen no more."""
+    async def unsubscribe(self) -> None:
+        """Stop noticing changes."""
 
 
-class Turn:
+class AccountLock:
     """
-    One contender's way to an account's lock.
+    One owner's attempt to get an account's lock, and the lock while it is held.
 
-    ``take`` tries once, ``news`` waits until it is worth looking and trying again (`TICK` at most; the first one begins to
-    listen, and does not wait); ``look`` and ``save`` are for who has taken it. A turn is left by ``async with`` or ``leave``,
-    whether it was taken or not.
+    `try_acquire` tries once. `wait_for_change` waits until it is worth reading or trying again. `read` and `save` are for the
+    holder. Whether it was acquired or not, the lock ends with ``async with`` or `release`.
     """
 
-    __slots__ = ("_keeping", "_listening", "_lock", "_maybe_held", "_ticks", "_worth_trying", "left", "look", "save")
+    __slots__ = (
+        "_backend",
+        "_may_be_held",
+        "_polls",
+        "_renewing",
+        "_subscribed",
+        "_worth_trying",
+        "read",
+        "released",
+        "save",
+    )
 
-    def __init__(self, lock: SharedLock) -> None:
-        self._lock = lock
-        self.look = lock.look
-        self.save = lock.save
-        self.left = False
-        """Whether it is over: what is saved afterwards is not saved under it."""
-        self._listening = False
-        self._ticks = 0
+    def __init__(self, backend: LockBackend) -> None:
+        self._backend = backend
+        self.read = backend.read
+        self.save = backend.save
+        self.released = False
+        """Whether the lock has ended: a later save is not under it."""
+        self._subscribed = False
+        self._polls = 0
         self._worth_trying = True
-        # Invariant: true from before the first command that could take the lock, so that it is given back in any case.
-        self._maybe_held = False
-        self._keeping: asyncio.Task[None] | None = None
+        # Invariant: true from before the first command that could acquire the lock, so that it is released in any case.
+        self._may_be_held = False
+        self._renewing: asyncio.Task[None] | None = None
 
-    async def take(self) -> bool:
-        """Whether it is this caller's turn now; not asked again before there was news. Raises `StoreError`."""
+    async def try_acquire(self) -> bool:
+        """Return whether the lock is held now; does not ask the store again before a change. Raises `StoreError`."""
         if not self._worth_trying:
             return False
-        self._maybe_held, self._worth_trying = True, False
-        taken = self._maybe_held = await self._lock.take()
-        if taken:
+        self._may_be_held, self._worth_trying = True, False
+        acquired = self._may_be_held = await self._backend.try_acquire()
+        if acquired:
             loop = asyncio.get_running_loop()
-            self._keeping = loop.create_task(self._keep(), context=Context(), name="exterview_auth lease")
-        return taken
+            self._renewing = loop.create_task(self._renew(), context=Context(), name="exterview_auth lease")
+        return acquired
 
-    async def news(self) -> bool:
+    async def wait_for_change(self) -> bool:
         """
-        Return when the entry may have changed, or the lock may be free; whether it is worth looking at the entry.
+        Wait until the entry may have changed, or the lock may be free; return whether it is worth reading the entry.
 
-        Raises `StoreError`.
+        The first call subscribes and returns at once. Raises `StoreError`.
         """
-        if not self._listening:
-            self._listening = True
-            await self._lock.listen()
+        if not self._subscribed:
+            self._subscribed = True
+            await self._backend.subscribe()
             return True
         clock = asyncio.get_running_loop().time
-        until = clock() + TICK * random.uniform(0.6, 1.0)  # noqa: S311 - so that a fleet does not tick as one
+        until = clock() + POLL_INTERVAL * random.uniform(0.6, 1.0)  # noqa: S311 - so that a fleet does not poll as one
         try:
             async with asyncio.timeout_at(until):
-                await self._lock.changed()
+                await self._backend.wait_for_change()
         except TimeoutError:
-            # Who stood still with the lock's holder does not rush in before it has saved.
-            return self._tick() if clock() < until + PAUSE_THRESHOLD else True
+            # If this process was not running, perhaps the holder was not either: read, but do not take the lock from it
+            # before it can save.
+            if clock() >= until + PAUSE_THRESHOLD:
+                return True
+            # Read and try by turns, one command for each poll: reading finds what a lost message announced, trying finds
+            # that the holder has died.
+            self._polls += 1
+            self._worth_trying = self._polls % 2 == 0
+            return not self._worth_trying
         self._worth_trying = True
         return True
-
-    def _tick(self) -> bool:
-        """No news: look and try by turns, one command a tick."""
-        self._ticks += 1
-        self._worth_trying = self._ticks % 2 == 0
-        return not self._worth_trying
 
     async def __aenter__(self) -> Self:
         return self
@@ -133,80 +164,106 @@ class Turn:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         with contextlib.suppress(StoreError, TimeoutError):
-            await self.leave()
+            await self.release()
 
-    async def leave(self) -> None:
-        """Give back what was taken, within `LEAVING` seconds. Raises `StoreError`, or ``TimeoutError``."""
-        self.left = True
-        await bounded(self._leave(), LEAVING, finish=True)
+    async def release(self) -> None:
+        """Release what was acquired, within `RELEASE_TIMEOUT` seconds. Raises `StoreError` or ``TimeoutError``."""
+        self.released = True
+        await bounded(self._release(), RELEASE_TIMEOUT, finish=True)
 
-    async def _leave(self) -> None:
-        # A lease that is begun anew while the lock is given back finds that it is not held any more.
-        keeping = self._keeping
+    async def _release(self) -> None:
+        # The renewal is cancelled first but awaited last: its command may hang, and one that runs during the release only
+        # finds that the lock is no longer held.
+        renewing = self._renewing
         try:
-            if keeping is not None:
-                keeping.cancel()
-            if self._maybe_held:
-                await self._lock.give_back()
+            if renewing is not None:
+                renewing.cancel()
+            if self._may_be_held:
+                await self._backend.release()
         finally:
-            if self._listening:
-                await self._lock.hang_up()
-            if keeping is not None:
-                await asyncio.wait([keeping], timeout=CANCEL_GRACE)
+            if self._subscribed:
+                await self._backend.unsubscribe()
+            if renewing is not None:
+                await asyncio.wait([renewing], timeout=CANCEL_GRACE)
 
-    async def _keep(self) -> None:
-        kept = True
-        while kept:
-            await asyncio.sleep(self._lock.lease / 3)
+    async def _renew(self) -> None:
+        held = True
+        while held:
+            await asyncio.sleep(self._backend.lease / 3)
             try:
-                kept = await self._lock.keep()
-            except StoreError as failure:  # the next one may come through, before the lease is over
+                held = await self._backend.renew_lease()
+            except StoreError as failure:  # the next attempt may succeed before the lease is over
                 emit(logging.INFO, "store.lease_not_kept", problem=str(failure))
-        emit(logging.INFO, "store.lease_lost", hint="this process or the store stood still; a newer token stays")
+        emit(logging.INFO, "store.lease_lost", hint="this process or the store was paused; a newer token is kept")
 
 
-class TurnStore(ABC):
-    """A token store of several processes: its lock is a turn that is waited for."""
+class SharedStore(ABC):
+    """A token store for several processes, whose locks can be waited for by notification. It is a `TokenStore`."""
 
     calls_at_once: ClassVar[int]
-    """As many it can carry out without one waiting for another."""
+    """How many calls the store can carry out at once; more would wait inside it."""
 
     @abstractmethod
-    async def look(self, account: str) -> Found:
-        """What is kept of the account."""
-
-    async def load(self, account: str) -> Token | None:
-        """The token with what is left of its life, or ``None``; what cannot be read is a miss, with a warning."""
-        return (await self.look(account)).token
+    def account_lock(self, account: str) -> AccountLock:
+        """Return a new attempt to get the account's lock."""
 
     @abstractmethod
-    def turn(self, account: str) -> Turn:
-        """A contender for the account's lock, who also learns what others save."""
+    async def _read(self, account: str) -> Found:
+        """Read the account's entry."""
 
-    def lock(self, account: str) -> AbstractAsyncContextManager[object]:
-        """Held by one owner of all processes, for as long as it lives and does not stand still for a lease."""
-        return self._held(account)
+    @abstractmethod
+    async def _write(self, account: str, token: Token) -> None:
+        """Replace the account's entry, whatever it is."""
 
-    @contextlib.asynccontextmanager
-    async def _held(self, account: str) -> AsyncIterator[None]:
-        async with self.turn(account) as turn:
-            while not await turn.take():
-                await turn.news()
-            outer = _holding.get({})
-            _holding.set({**outer, (id(self), account): turn})
-            try:
-                yield
-            finally:
-                _holding.set(outer)
-
-    def _taken(self, account: str) -> Turn | None:
-        """The turn under which the calling code runs, by ``async with store.lock(account)``."""
-        turn = _holding.get({}).get((id(self), account))
-        return None if turn is None or turn.left else turn  # a task that was begun under it may outlive it
+    @abstractmethod
+    async def delete(self, account: str) -> None:
+        """Delete the account's token."""
 
     @abstractmethod
     async def aclose(self) -> None:
         """Close what was opened."""
+
+    async def read(self, account: str) -> Found:
+        """Read the account's entry; under ``lock(account)``, remember it for `save`."""
+        lock = self._held_lock(account)
+        return await self._read(account) if lock is None else await lock.read()
+
+    async def load(self, account: str) -> Token | None:
+        """Return the token with what is left of its life, or ``None``. An unreadable entry counts as none, with a warning."""
+        return (await self.read(account)).token
+
+    async def save(self, account: str, token: Token) -> Token | None:
+        """
+        Save *token* in place of the stored one.
+
+        Under ``lock(account)``, if the caller was paused for so long that another owner saved a token meanwhile, that token
+        stays and is returned.
+        """
+        lock = self._held_lock(account)
+        if lock is not None:
+            return await lock.save(token)
+        await self._write(account, token)
+        return None
+
+    def lock(self, account: str) -> AbstractAsyncContextManager[object]:
+        """Return an exclusive lock across processes. It is lost if the holder dies, or pauses for longer than its lease."""
+        return self._hold(account)
+
+    @contextlib.asynccontextmanager
+    async def _hold(self, account: str) -> AsyncIterator[None]:
+        async with self.account_lock(account) as lock:
+            while not await lock.try_acquire():
+                await lock.wait_for_change()
+            outer = _held_locks.get({})
+            _held_locks.set({**outer, (id(self), account): lock})
+            try:
+                yield
+            finally:
+                _held_locks.set(outer)
+
+    def _held_lock(self, account: str) -> AccountLock | None:
+        lock = _held_locks.get({}).get((id(self), account))
+        return None if lock is None or lock.released else lock  # a task that was started under it may outlive it
 
     async def __aenter__(self) -> Self:
         return self
@@ -220,5 +277,6 @@ class TurnStore(ABC):
         refuse_pickling(self)
 
 
-# The turns that the running code has by `TurnStore.lock`: its saves are fenced without being told of them.
-_holding: ContextVar[dict[tuple[int, str], Turn]] = ContextVar("exterview_auth_holding")
+# The locks that the running code holds by `SharedStore.lock`, so that its saves are fenced although the protocol's `save`
+# is not passed the lock.
+_held_locks: ContextVar[dict[tuple[int, str], AccountLock]] = ContextVar("exterview_auth_holding")

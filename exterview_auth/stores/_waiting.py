@@ -15,7 +15,7 @@ from typing import Protocol
 from .._calls import PAUSE_THRESHOLD, CancelledItselfError, is_being_cancelled
 from ..errors import StoreError
 from ._access import StoreSession
-from ._lock import Turn, TurnStore
+from ._lock import AccountLock, SharedStore
 
 LATE_EXTENSION = 2.0
 """Seconds of further waiting after this process was not running: perhaps the lock's holder was not either."""
@@ -43,8 +43,8 @@ async def lock_waiter(session: StoreSession, seconds: float | None) -> AsyncIter
     """
     store = session.access.store
     waiter: LockWaiter
-    if isinstance(store, TurnStore):
-        waiter = _NotifiedWaiter(session, seconds or 0.0, store.turn(session.access.account))
+    if isinstance(store, SharedStore):
+        waiter = _NotifiedWaiter(session, seconds or 0.0, store.account_lock(session.access.account))
     else:
         waiter = _BlockingWaiter(session, seconds)
     try:
@@ -56,7 +56,7 @@ async def lock_waiter(session: StoreSession, seconds: float | None) -> AsyncIter
 class _NotifiedWaiter:
     """Waits for whichever comes first: a saved token, or the lock."""
 
-    def __init__(self, session: StoreSession, seconds: float, lock: Turn) -> None:
+    def __init__(self, session: StoreSession, seconds: float, lock: AccountLock) -> None:
         self._access = session.access
         self._session = session
         self._lock = lock
@@ -67,7 +67,7 @@ class _NotifiedWaiter:
     async def try_acquire(self) -> bool:
         if self._session.suspended or self._access.lock_suspended:
             return True
-        acquired = await self._session.call("lock", self._lock.take)
+        acquired = await self._session.call("lock", self._lock.try_acquire)
         if acquired:
             self._acquired = True
             self._session.use_lock(self._lock)
@@ -77,7 +77,7 @@ class _NotifiedWaiter:
     async def wait_for_change(self) -> bool:
         try:
             async with asyncio.timeout(self._until - self._access.clock()):
-                return await self._lock.news()
+                return await self._lock.wait_for_change()
         except TimeoutError:
             late = self._access.clock() - self._until
             if late > PAUSE_THRESHOLD:
@@ -97,7 +97,7 @@ class _NotifiedWaiter:
 
     async def _release(self) -> None:
         try:
-            await self._lock.leave()
+            await self._lock.release()
         except (StoreError, TimeoutError) as failure:
             self._session.record_failure("unlock", failure)
 

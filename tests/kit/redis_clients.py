@@ -26,7 +26,7 @@ from redis.asyncio.sentinel import MasterNotFoundError, Sentinel
 from exterview_auth import AuthSession, ExterviewAuth, Token
 from exterview_auth._cli.demo.redis_server import HOST, LocalRedis
 from exterview_auth.stores._codec import Found
-from exterview_auth.stores._lock import TICK
+from exterview_auth.stores._lock import POLL_INTERVAL
 from tests.kit.api import KEY, Api, Login, post, until
 
 ACCOUNT = "user@example.com"
@@ -177,42 +177,42 @@ async def _keeps(one: Any, two: Any) -> None:
 
 async def _excludes_and_hears(one: Any, two: Any) -> None:
     """The lease is kept for as long as the holder lives, and who waits hears of a save, and of the lock that is free."""
-    async with two.turn("a") as second:
-        async with one.turn("a") as first:
-            assert await first.take()
+    async with two.account_lock("a") as second:
+        async with one.account_lock("a") as first:
+            assert await first.try_acquire()
             await asyncio.sleep(2 * LEASE)
-            assert not await second.take(), "the lease was not kept"
-            await second.news()  # it listens from now on
+            assert not await second.try_acquire(), "the lease was not kept"
+            await second.wait_for_change()  # it listens from now on
             async with hearing(second):
                 await first.save(Token("new"))
         async with asyncio.timeout(5):
-            while not await second.take():
-                await second.news()
-        assert value_of(await second.look()) == "new"
+            while not await second.try_acquire():
+                await second.wait_for_change()
+        assert value_of(await second.read()) == "new"
 
 
 async def _goes_on_hearing(one: Any, two: Any) -> None:
     """One who no longer waits takes nothing from those who wait for other accounts."""
-    async with one.turn("b") as first, two.turn("b") as second:
-        assert await first.take()
-        assert not await second.take()
-        await second.news()
-        async with one.turn("c") as other, two.turn("c") as leaving:
-            assert await other.take()
-            assert not await leaving.take()
-            await leaving.news()
+    async with one.account_lock("b") as first, two.account_lock("b") as second:
+        assert await first.try_acquire()
+        assert not await second.try_acquire()
+        await second.wait_for_change()
+        async with one.account_lock("c") as other, two.account_lock("c") as leaving:
+            assert await other.try_acquire()
+            assert not await leaving.try_acquire()
+            await leaving.wait_for_change()
         async with hearing(second):
             await first.save(Token("new"))
 
 
 async def _fences(one: Any, two: Any) -> None:
     """Whoever was paused beyond its lease does not overwrite what was saved meanwhile, and gets it."""
-    async with one.turn("d") as paused:
-        assert await paused.take()
-        assert value_of(await paused.look()) is None
+    async with one.account_lock("d") as paused:
+        assert await paused.try_acquire()
+        assert value_of(await paused.read()) is None
         await cease(paused)
         async with asyncio.timeout(10), taken(two, "d") as second:
-            await second.look()
+            await second.read()
             assert await second.save(Token("newer")) is None
         kept = await paused.save(Token("late"))
         assert kept is not None
@@ -224,24 +224,24 @@ async def _fences(one: Any, two: Any) -> None:
 async def taken(store: Any, account: str) -> AsyncIterator[Any]:
     """A turn of *store*, as soon as it can be had."""
     while True:
-        async with store.turn(account) as turn:
-            if await turn.take():
-                yield turn
+        async with store.account_lock(account) as lock:
+            if await lock.try_acquire():
+                yield lock
                 return
         await asyncio.sleep(0.02)
 
 
-async def cease(turn: Any) -> None:
-    """Have the holder of *turn* show no more sign of life, as if it were paused."""
-    keeping: asyncio.Task[None] = turn._keeping
+async def cease(lock: Any) -> None:
+    """Have the holder of *lock* show no more sign of life, as if it were paused."""
+    keeping: asyncio.Task[None] = lock._renewing
     keeping.cancel()
     await asyncio.wait([keeping])
 
 
 @contextlib.asynccontextmanager
-async def hearing(turn: Any) -> AsyncIterator[None]:
-    """*turn* hears of what the body does, and not before; well before it would look by itself."""
-    waiting = asyncio.ensure_future(turn.news())
+async def hearing(lock: Any) -> AsyncIterator[None]:
+    """*lock* hears of what the body does, and not before; well before it would look by itself."""
+    waiting = asyncio.ensure_future(lock.wait_for_change())
     await asyncio.sleep(0.02)
     quiet, began = not waiting.done(), time.monotonic()
     try:
@@ -249,7 +249,7 @@ async def hearing(turn: Any) -> AsyncIterator[None]:
     finally:
         await waiting
     assert quiet, "there was no news"
-    assert time.monotonic() - began < TICK / 2, "it was not told"
+    assert time.monotonic() - began < POLL_INTERVAL / 2, "it was not told"
 
 
 # -- owners -------------------------------------------------------------------------------------------------------------

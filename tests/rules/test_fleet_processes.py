@@ -575,8 +575,8 @@ async def cancelled(task: asyncio.Task[Any]) -> None:
 
 async def assert_free_and_exclusive(account: str, one: FileStore | RedisStore, two: FileStore | RedisStore) -> None:
     """The account's lock can be had at once, and by one alone."""
-    async with asyncio.timeout(5), one.lock(account), two.turn(account) as turn:
-        assert not await turn.take()
+    async with asyncio.timeout(5), one.lock(account), two.account_lock(account) as lock:
+        assert not await lock.try_acquire()
 
 
 @pytest.mark.parametrize("contended", [False, True], ids=["free", "contended"])
@@ -590,9 +590,9 @@ async def test_who_is_cancelled_at_any_await_leaves_the_lock_free(
     account = str(tmp_path)
 
     async def contend(store: FileStore | RedisStore) -> None:
-        async with store.turn(account) as turn:
-            while not await turn.take():
-                await turn.news()
+        async with store.account_lock(account) as lock:
+            while not await lock.try_acquire():
+                await lock.wait_for_change()
             await store.load(account)
 
     async with (

@@ -17,29 +17,29 @@ from exterview_auth._stats import Counters
 from exterview_auth.stores._access import STORE_BUDGET, StoreAccess
 from exterview_auth.stores._breaker import CircuitBreaker, breaker_of
 from exterview_auth.stores._codec import Found
-from exterview_auth.stores._lock import Turn, TurnStore
+from exterview_auth.stores._lock import AccountLock, SharedStore
 from exterview_auth.stores._waiting import lock_waiter
 from tests.kit.clock import now, passing, virtual_time
 from tests.kit.keepers import ScriptedLogin, keeper
 
 
-class Bench(TurnStore):
-    """A store with turns whose calls take `seconds`, and fail or hang as told."""
+class ScriptedStore(SharedStore):
+    """A store whose calls take `seconds`, and fail or hang as `faults` says."""
 
-    lease = 3.0
     calls_at_once = 4
-    age: float | None = None
 
     def __init__(self, *, seconds: float = 0.0) -> None:
         self.seconds = seconds
         self.entry: Token | None = None
+        self.age: float | None = None
         self.faults: dict[str, Any] = {}
         self.calls: list[str] = []
         self.newer: Token | None = None
-        self.takes: list[bool] = []
-        self.news = asyncio.Event()
+        self.acquires: list[bool] = []
+        self.changed = asyncio.Event()
 
-    async def _do(self, name: str) -> None:
+    async def do(self, name: str) -> None:
+        """Count a call, and let it take its time, hang or fail."""
         self.calls.append(name)
         await asyncio.sleep(self.seconds)
         fault = self.faults.get(name)
@@ -48,45 +48,61 @@ class Bench(TurnStore):
         if fault is not None:
             raise fault
 
-    async def look(self, _account: str = "a") -> Found:
-        await self._do("load")
+    async def _read(self, _account: str = "a") -> Found:
+        await self.do("load")
         return Found(self.entry, b"", self.age)
 
-    async def save(self, _account: Any, token: Token | None = None) -> Token | None:
-        await self._do("save")
+    async def save(self, account: str, token: Token) -> Token | None:
+        await self.do("save")
         if self.newer is None:
-            self.entry = token or _account
+            await self._write(account, token)
         return self.newer
 
+    async def _write(self, _account: str, token: Token) -> None:
+        self.entry = token
+
     async def delete(self, _account: str) -> None:
-        await self._do("delete")
+        await self.do("delete")
         self.entry = None
 
-    def turn(self, account: str) -> Turn:
-        return Turn(self)  # type: ignore[arg-type]  # its own lock, of one account
+    def account_lock(self, _account: str) -> AccountLock:
+        return AccountLock(ScriptedLock(self))
 
     async def aclose(self) -> None:
         """Nothing was opened."""
 
-    async def take(self) -> bool:
-        await self._do("lock")
-        return self.takes.pop(0) if self.takes else True
 
-    async def keep(self) -> bool:
+class ScriptedLock:
+    """The lock of its one account."""
+
+    lease = 3.0
+
+    def __init__(self, store: ScriptedStore) -> None:
+        self._store = store
+        self.read = store._read
+
+    async def try_acquire(self) -> bool:
+        await self._store.do("lock")
+        return self._store.acquires.pop(0) if self._store.acquires else True
+
+    async def renew_lease(self) -> bool:
         return True
 
-    async def give_back(self) -> None:
-        await self._do("unlock")
+    async def release(self) -> None:
+        await self._store.do("unlock")
 
-    async def listen(self) -> None:
+    async def save(self, token: Token) -> Token | None:
+        return await self._store.save("under the lock", token)
+
+    async def subscribe(self) -> None:
         """Nothing is missed."""
 
-    async def changed(self) -> None:
-        if self.faults.get("news") is not None:
-            raise self.faults["news"]
-        await self.news.wait()
+    async def wait_for_change(self) -> None:
+        if self._store.faults.get("change") is not None:
+            raise self._store.faults["change"]
+        await self._store.changed.wait()
 
-    async def hang_up(self) -> None:
+    async def unsubscribe(self) -> None:
         """Nothing was opened."""
 
 
@@ -102,7 +118,7 @@ def told(caplog: pytest.LogCaptureFixture) -> list[str]:
 @virtual_time
 async def test_a_login_under_a_turn() -> None:
     """What is asked of a store that is well: look, lock, look, save, unlock."""
-    store = Bench()
+    store = ScriptedStore()
     kept = owner(store)
     assert (await kept.obtain()).token.value == "T1"
     assert store.calls == ["load", "lock", "load", "save", "unlock"]
@@ -112,7 +128,7 @@ async def test_a_login_under_a_turn() -> None:
 @virtual_time
 async def test_an_adoption_asks_once() -> None:
     """A token that another has saved is one look away."""
-    store = Bench()
+    store = ScriptedStore()
     store.entry = Token("theirs")
     kept = owner(store)
     assert (await kept.obtain()).token.value == "theirs"
@@ -123,13 +139,13 @@ async def test_an_adoption_asks_once() -> None:
 @virtual_time
 async def test_who_waits_adopts_what_the_holder_saves() -> None:
     """It takes no lock for that, and logs in for nothing."""
-    store, login = Bench(), ScriptedLogin()
-    store.takes = [False]
+    store, login = ScriptedStore(), ScriptedLogin()
+    store.acquires = [False]
     kept = owner(store, login)
     waiting = asyncio.ensure_future(kept.obtain())
     await passing(0.3)
     store.entry = Token("theirs")
-    store.news.set()
+    store.changed.set()
     assert (await waiting).token.value == "theirs"
     assert now() == pytest.approx(0.3)
     assert (login.count, kept.stats().adopted, store.calls) == (0, 1, ["load", "lock", "load", "load", "unlock"][:4])
@@ -139,7 +155,7 @@ async def test_who_waits_adopts_what_the_holder_saves() -> None:
 @virtual_time
 async def test_a_save_that_was_overtaken_gives_the_newer_token_to_all() -> None:
     """Lesson 29: whoever was paused beyond its lease uses the newer token itself; the hook is not told of a discarded one."""
-    store, hooked = Bench(), list[str]()
+    store, hooked = ScriptedStore(), list[str]()
     store.newer = Token("newer", expires_in=60)
     kept = owner(store, on_token=lambda new, _old, _reason: hooked.append(new.value))
     first, second = await asyncio.gather(kept.obtain(), kept.obtain())
@@ -153,7 +169,7 @@ async def test_a_save_that_was_overtaken_gives_the_newer_token_to_all() -> None:
 @virtual_time
 async def test_a_newer_token_that_is_known_to_be_refused_is_not_used() -> None:
     """Lesson 38: then its own serves, and goes on being tried."""
-    store = Bench()
+    store = ScriptedStore()
     kept = owner(store)
     first = await kept.obtain()
     kept.refuse(first, waited=False)
@@ -169,7 +185,7 @@ def test_a_slow_store_costs_its_patience_at_most(seconds: float) -> None:
 
     @virtual_time
     async def run() -> None:
-        store = Bench(seconds=seconds)
+        store = ScriptedStore(seconds=seconds)
         kept = owner(store)
         grant = await kept.obtain()
         assert now() <= STORE_BUDGET + 0.01
@@ -194,7 +210,7 @@ def test_each_call_may_fail(call: str, fault: Any, caplog: pytest.LogCaptureFixt
 
     @virtual_time
     async def run() -> None:
-        store, login = Bench(), ScriptedLogin()
+        store, login = ScriptedStore(), ScriptedLogin()
         store.faults[call] = fault
         kept = owner(store, login)
         grant = await kept.obtain()
@@ -219,24 +235,24 @@ def test_each_call_may_fail(call: str, fault: Any, caplog: pytest.LogCaptureFixt
 @virtual_time
 async def test_a_crowd_of_owners_is_no_sick_store() -> None:
     """Rule 1: calls that wait for those of the same process are not the store's delay; none is made beyond its means."""
-    store, under_way, peak = Bench(seconds=0.1), 0, 0
-    look = store.look
+    store, under_way, peak = ScriptedStore(seconds=0.1), 0, 0
+    read = store._read
 
     async def counted(account: str = "a") -> Found:
         nonlocal under_way, peak
         under_way += 1
         peak = max(peak, under_way)
         try:
-            return await look(account)
+            return await read(account)
         finally:
             under_way -= 1
 
-    store.look = counted  # type: ignore[method-assign,assignment]  # the same, counted
+    store._read = counted  # type: ignore[method-assign,assignment]  # the same, counted
     store.entry = Token("theirs")
     owners = [owner(store) for _ in range(200)]
     grants = await asyncio.gather(*(kept.obtain() for kept in owners))
     assert {grant.token.value for grant in grants} == {"theirs"}
-    assert peak == Bench.calls_at_once
+    assert peak == ScriptedStore.calls_at_once
     assert now() == pytest.approx(200 / peak * 0.1)
     assert sum(kept.stats().store_failures for kept in owners) == 0
     for kept in owners:
@@ -246,12 +262,12 @@ async def test_a_crowd_of_owners_is_no_sick_store() -> None:
 @virtual_time
 async def test_a_crowd_at_a_sick_store_waits_once() -> None:
     """The bound holds for whoever waits in line too: after the first failures nobody asks."""
-    store = Bench()
+    store = ScriptedStore()
     store.faults["load"] = "hang"
     owners = [owner(store) for _ in range(200)]
     await asyncio.gather(*(kept.obtain() for kept in owners))
     assert now() <= STORE_BUDGET + 0.01
-    assert store.calls.count("load") == Bench.calls_at_once
+    assert store.calls.count("load") == ScriptedStore.calls_at_once
     store.faults.clear()
     for kept in owners:
         await kept.aclose()
@@ -263,7 +279,7 @@ def test_a_token_saved_before_the_login_overtakes_nothing(age: float | None, kep
 
     @virtual_time
     async def run() -> None:
-        store = Bench()
+        store = ScriptedStore()
         store.faults["load"] = store.faults["save"] = StoreError("down")
         kept = owner(store)
         await kept.obtain()
@@ -283,7 +299,7 @@ def test_a_lock_that_cannot_be_given_back_holds_nobody_up(fault: Any) -> None:
 
     @virtual_time
     async def run() -> None:
-        store = Bench(seconds=0.3)
+        store = ScriptedStore(seconds=0.3)
         store.faults["unlock"] = fault
         kept = owner(store)
         assert (await kept.obtain()).token.value == "T1"
@@ -298,17 +314,18 @@ def test_a_lock_that_cannot_be_given_back_holds_nobody_up(fault: Any) -> None:
 async def test_who_has_not_taken_the_turn_does_not_wait_until_it_is_left() -> None:
     """Whoever adopts what the holder saved goes on at once: nobody in this process needs a lock that was not taken."""
 
-    class Slow(Bench):
-        async def hang_up(self) -> None:
+    class Slow(ScriptedLock):
+        async def unsubscribe(self) -> None:
             await asyncio.sleep(0.7)
 
-    store = Slow()
-    store.takes = [False]
+    store = ScriptedStore()
+    store.account_lock = lambda _account: AccountLock(Slow(store))  # type: ignore[method-assign]
+    store.acquires = [False]
     kept = owner(store)
     waiting = asyncio.ensure_future(kept.obtain())
     await passing(0.3)
     store.entry = Token("theirs")
-    store.news.set()
+    store.changed.set()
     assert (await waiting).token.value == "theirs"
     assert now() == pytest.approx(0.3)
     await kept.aclose()
@@ -318,15 +335,15 @@ async def test_who_has_not_taken_the_turn_does_not_wait_until_it_is_left() -> No
 async def test_a_store_that_does_not_let_itself_be_cancelled_gets_its_share_once_more() -> None:
     """Rule 17, whatever the login timeout is: its call is left behind after a quarter of it, and a quarter to end."""
 
-    class Stubborn(Bench):
+    class Stubborn(ScriptedStore):
         stuck = True
 
-        async def look(self, account: str = "a") -> Found:
+        async def _read(self, account: str = "a") -> Found:
             if self.stuck:
                 with contextlib.suppress(asyncio.CancelledError):
                     await asyncio.sleep(1e6)
                 await asyncio.sleep(50)
-            return await super().look(account)
+            return await super()._read(account)
 
     store = Stubborn()
     kept = owner(store, login_timeout=1.0)
@@ -340,8 +357,8 @@ async def test_a_store_that_does_not_let_itself_be_cancelled_gets_its_share_once
 @virtual_time
 async def test_news_that_fail_do_not_end_the_login() -> None:
     """A store that breaks while its owner waits is a sick store: the owner logs in for itself, at once."""
-    store = Bench()
-    store.takes, store.faults["news"] = [False], StoreError("gone")
+    store = ScriptedStore()
+    store.acquires, store.faults["change"] = [False], StoreError("gone")
     kept = owner(store)
     assert (await kept.obtain()).token.value == "T1"
     assert now() < 0.1
@@ -353,8 +370,8 @@ async def test_news_that_fail_do_not_end_the_login() -> None:
 @virtual_time
 async def test_a_turn_that_never_comes_stops_nobody() -> None:
     """Half of ``login_timeout``, once; then the lock is left alone, and the store still read."""
-    store = Bench()
-    store.takes = [False] * 100
+    store = ScriptedStore()
+    store.acquires = [False] * 100
     kept = owner(store, login_timeout=10)
     grant = await kept.obtain()
     assert grant.token.value == "T1"
@@ -369,7 +386,7 @@ async def test_a_turn_that_never_comes_stops_nobody() -> None:
 @virtual_time
 async def test_the_owners_of_one_store_know_of_its_outage_together(caplog: pytest.LogCaptureFixture) -> None:
     """One warning per outage, not one per account; who comes later does not wait."""
-    store = Bench()
+    store = ScriptedStore()
     store.faults["load"] = "hang"
     with caplog.at_level(logging.INFO, "exterview_auth"):
         owners = [owner(store) for _ in range(5)]
@@ -421,7 +438,7 @@ def test_a_store_rests_longer_with_each_failure() -> None:
 @virtual_time
 async def test_a_probing_session_calls_a_store_whose_breaker_is_open() -> None:
     """Rule 3 of the module: and the others are spared."""
-    store = Bench()
+    store = ScriptedStore()
     access = StoreAccess(store, "a", now, Counters())
     store.faults["load"] = StoreError("down")
     await access.session().load()
@@ -441,7 +458,7 @@ def test_an_owner_that_may_not_log_in_adopts_what_another_got(latch: Any) -> Non
 
     @virtual_time
     async def run() -> None:
-        store = Bench()
+        store = ScriptedStore()
         login = ScriptedLogin(latch) if latch else ScriptedLogin()
         kept = owner(store, login, max_logins=(1, 60.0))
         grant = None
@@ -480,7 +497,7 @@ def test_an_outage_says_what_is_wrong_and_where(fault: Exception, caplog: pytest
 
     @virtual_time
     async def run() -> None:
-        store = Bench()
+        store = ScriptedStore()
         store.faults["save"] = fault
         kept = owner(store)
         await kept.obtain()
@@ -503,8 +520,8 @@ def test_an_outage_says_what_is_wrong_and_where(fault: Exception, caplog: pytest
 @virtual_time
 async def test_a_lock_that_nobody_gives_back_is_told_to_the_log(caplog: pytest.LogCaptureFixture) -> None:
     """Rule 17: whose lock it is, and how long it was waited for; counted each time."""
-    store = Bench()
-    store.takes = [False] * 100
+    store = ScriptedStore()
+    store.acquires = [False] * 100
     kept = owner(store, login_timeout=10)
     with caplog.at_level(logging.INFO, "exterview_auth"):
         grant = await kept.obtain()
@@ -519,7 +536,7 @@ async def test_a_lock_that_nobody_gives_back_is_told_to_the_log(caplog: pytest.L
 @virtual_time
 async def test_a_save_is_tried_again_although_the_store_rests() -> None:
     """Lesson 36: after a long outage the token is saved within five seconds, not at the end of the store's rest."""
-    store = Bench()
+    store = ScriptedStore()
     kept = owner(store)
     store.faults["save"] = StoreError("full")
     await kept.obtain()
@@ -538,7 +555,7 @@ async def test_a_save_is_tried_again_although_the_store_rests() -> None:
 @virtual_time
 async def test_a_save_that_is_overtaken_is_not_tried_any_more() -> None:
     """Rule 17: until it succeeds or is overtaken; then nothing is left to do."""
-    store = Bench()
+    store = ScriptedStore()
     kept = owner(store)
     store.faults["save"] = StoreError("full")
     await kept.obtain()
@@ -554,14 +571,14 @@ async def test_a_save_that_is_overtaken_is_not_tried_any_more() -> None:
 @virtual_time
 async def test_a_repeated_save_is_made_under_the_lock_alone() -> None:
     """Nobody saves between the look and the save; while another holds the lock, the save waits for its next turn."""
-    store = Bench()
+    store = ScriptedStore()
     kept = owner(store)
     store.faults["save"] = StoreError("full")
     await kept.obtain()
     await passing(0.1)
     store.faults.clear()
     store.calls.clear()
-    store.takes = [False, False]
+    store.acquires = [False, False]
     await passing(1)
     assert store.calls[:2] == ["load", "lock"]
     assert "save" not in store.calls
@@ -577,8 +594,8 @@ def asleep_while_it_waits(*, saves_later: bool) -> Any:
     @virtual_time
     async def run() -> None:
         asleep = 0.0
-        store, login = Bench(), ScriptedLogin()
-        store.takes = [False] * 100
+        store, login = ScriptedStore(), ScriptedLogin()
+        store.acquires = [False] * 100
         kept = owner(store, login, login_timeout=10, clock=lambda: now() + asleep)
         waiting = asyncio.ensure_future(kept.obtain())
         await passing(4.9)
@@ -586,7 +603,7 @@ def asleep_while_it_waits(*, saves_later: bool) -> Any:
         await passing(1.1)
         if saves_later:
             store.entry = Token("theirs")
-            store.news.set()
+            store.changed.set()
         outcome.append(((await waiting).token.value, now(), login.count))
         await kept.aclose()
 
@@ -613,7 +630,7 @@ def test_a_save_is_repeated_after_growing_pauses_with_jitter() -> None:
 @virtual_time
 async def test_each_attempt_at_a_save_is_counted_once() -> None:
     """Rule 17: `stats()` counts what failed, and what was not made because the store rests."""
-    store = Bench()
+    store = ScriptedStore()
     store.faults["load"] = store.faults["save"] = StoreError("down")
     kept = owner(store)
     await kept.obtain()
@@ -627,7 +644,7 @@ async def test_each_attempt_at_a_save_is_counted_once() -> None:
 @virtual_time
 async def test_what_was_saved_before_a_late_login_overtakes_nothing() -> None:
     """Lesson 36: its age is held against the login's, whatever the clock says."""
-    store = Bench()
+    store = ScriptedStore()
     kept = owner(store)
     await passing(100)
     store.faults["load"] = store.faults["save"] = StoreError("down")
@@ -654,7 +671,7 @@ def test_an_outage_of_reading_ends_with_reading() -> None:
 @virtual_time
 async def test_a_session_has_one_budget_for_all_its_calls() -> None:
     """Rule 2 of the module: what a call took is gone, whenever it began and however it ended; an answer of a process that stood still is free."""
-    store, asleep = Bench(seconds=0.5), 0.0
+    store, asleep = ScriptedStore(seconds=0.5), 0.0
     access = StoreAccess(store, "a", lambda: now() + asleep, Counters())
     await passing(100)
     session = access.session(probe=True)
@@ -679,7 +696,7 @@ async def test_a_session_has_one_budget_for_all_its_calls() -> None:
 @virtual_time
 async def test_a_call_that_was_begun_comes_to_its_end_without_its_caller() -> None:
     """Lesson 30: a token that is being saved when its flight is cancelled is saved."""
-    store = Bench(seconds=0.3)
+    store = ScriptedStore(seconds=0.3)
     saving = asyncio.ensure_future(StoreAccess(store, "a", now, Counters()).session().save(Token("T")))
     await passing(0.1)
     saving.cancel()
@@ -691,15 +708,15 @@ async def test_a_call_that_was_begun_comes_to_its_end_without_its_caller() -> No
 @virtual_time
 async def test_what_says_that_a_store_is_well_again() -> None:
     """A lock that was taken does; one that is another's says nothing, and nor does a session in which a call has failed."""
-    store, counters = Bench(), Counters()
+    store, counters = ScriptedStore(), Counters()
     access = StoreAccess(store, "a", now, counters)
     for _ in range(3):
         access.session().record_failure("lock", StoreError("down"))
     assert counters.store_failures == 3
-    store.takes = [False, True]
+    store.acquires = [False, True]
     for well in (False, True):
         session = access.session(probe=True)
-        assert await session.call("lock", store.take) is well
+        assert await session.call("lock", ScriptedLock(store).try_acquire) is well
         assert access.session().suspended is not well
     session = access.session(probe=True)
     store.faults["load"] = StoreError("down")
@@ -714,22 +731,22 @@ async def test_what_says_that_a_store_is_well_again() -> None:
 @virtual_time
 async def test_under_a_turn_the_turn_saves() -> None:
     """Lesson 29: it alone notices that another has saved since; what it gives back is used."""
-    saved: list[tuple[Any, ...]] = []
+    saved: list[str] = []
 
-    class Fenced(Bench):
-        async def save(self, *arguments: Any) -> Token | None:
-            saved.append(arguments)
-            return await super().save(*arguments)
+    class Fenced(ScriptedStore):
+        async def save(self, account: str, token: Token) -> Token | None:
+            saved.append(account)
+            return await super().save(account, token)
 
     store = Fenced()
     kept = owner(store)
     await kept.obtain()
-    assert [len(arguments) for arguments in saved] == [1]
+    assert saved == ["under the lock"]
     access = StoreAccess(store, "a", now, Counters())
     assert await access.session().save(Token("T2")) == (True, None)
     store.newer = Token("newer")
     assert await access.session().save(Token("T3")) == (False, store.newer)
-    assert [len(arguments) for arguments in saved] == [1, 2, 2]
+    assert saved == ["under the lock", "a", "a"]
     await kept.aclose()
 
 
@@ -739,10 +756,10 @@ async def test_nothing_of_a_callers_context_shows_in_a_store() -> None:
     variable: ContextVar[str] = ContextVar("variable", default="none")
     seen: dict[str, str] = {}
 
-    class Looking(Bench):
-        async def _do(self, name: str) -> None:
+    class Looking(ScriptedStore):
+        async def do(self, name: str) -> None:
             seen[name] = variable.get()
-            await super()._do(name)
+            await super().do(name)
 
     store = Looking()
     access = StoreAccess(store, "a", now, Counters())

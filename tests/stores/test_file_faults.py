@@ -24,10 +24,10 @@ import pytest_asyncio
 from exterview_auth import ConfigurationError, FileStore, Token
 from exterview_auth.errors import StoreError
 from exterview_auth.stores._codec import name_of
+from exterview_auth.stores._file.backend import LOOKS_PER_TRY, PAUSES, SHARE, FileLockBackend
 from exterview_auth.stores._file.directory import PrivateDirectory
 from exterview_auth.stores._file.entries import LONGEST_WRITING, THREADS, FileEntries
 from exterview_auth.stores._file.lock import HostLock
-from exterview_auth.stores._file.turn import LOOKS_PER_TRY, PAUSES, SHARE, FileTurn
 from tests.kit.api import until
 from tests.kit.redis_clients import (
     ACCOUNT,
@@ -265,7 +265,7 @@ async def test_every_call_fails_in_one_sentence(directory: Path) -> None:
         lambda: store.load("a"),
         lambda: store.save("a", Token("s3cret")),
         lambda: store.delete("a"),
-        lambda: store.turn("a").take(),
+        lambda: store.account_lock("a").try_acquire(),
     ]
     with a_file(directory):
         for call in calls:
@@ -578,9 +578,9 @@ async def test_a_deletion_waits_for_who_saves(directory: Path) -> None:
         assert await store.load(ACCOUNT) is None
 
 
-def contender(entries: FileEntries) -> FileTurn:
+def backend(entries: FileEntries) -> FileLockBackend:
     """One more who waits for the account."""
-    return FileTurn(entries, name_of(ACCOUNT), 60)
+    return FileLockBackend(entries, name_of(ACCOUNT), 60)
 
 
 @pytest.mark.asyncio
@@ -588,17 +588,17 @@ async def test_who_waits_looks_at_the_file_and_returns_when_it_is_another(direct
     """News of files: a new one, another one, none any more; without any, it is time to try the lock again."""
     async with FileStore(directory) as store:
         entries, name = store._entries, name_of(ACCOUNT)
-        turn = contender(entries)
-        await turn.listen()
-        assert turn._known is None
+        waiting = backend(entries)
+        await waiting.subscribe()
+        assert waiting._known is None
         for change in (store.save(ACCOUNT, Token("1")), store.save(ACCOUNT, Token("2")), store.delete(ACCOUNT)):
-            before = turn._known
+            before = waiting._known
             await change
-            await turn.changed()
-            assert turn._known == entries.signature(name) != before
-        known = turn._known
-        await turn.changed()
-        assert turn._known == known
+            await waiting.wait_for_change()
+            assert waiting._known == entries.signature(name) != before
+        known = waiting._known
+        await waiting.wait_for_change()
+        assert waiting._known == known
 
 
 @pytest.mark.asyncio
@@ -614,17 +614,17 @@ async def test_all_who_wait_in_a_process_are_counted_while_they_do(
         await sleep(0)
 
     async with FileStore(directory) as store:
-        turns = [contender(store._entries) for _ in range(100)]
-        await asyncio.gather(*(turn.listen() for turn in turns))
+        turns = [backend(store._entries) for _ in range(100)]
+        await asyncio.gather(*(turn.subscribe() for turn in turns))
         monkeypatch.setattr(asyncio, "sleep", counted)
-        await asyncio.gather(*(turn.changed() for turn in turns))
+        await asyncio.gather(*(turn.wait_for_change() for turn in turns))
         assert max(pauses) == pytest.approx(100 * SHARE)
         assert len(pauses) == 100 * LOOKS_PER_TRY
         assert store._entries.waiting == 0
         pauses.clear()
-        patient = contender(store._entries)
+        patient = backend(store._entries)
         for _ in range(2):
-            await patient.changed()
+            await patient.wait_for_change()
         assert pauses == [*PAUSES, *[PAUSES[-1]] * (2 * LOOKS_PER_TRY - len(PAUSES))]
 
 

@@ -14,19 +14,19 @@ import pytest
 from exterview_auth import StoreError, Token
 from exterview_auth._calls import PAUSE_THRESHOLD
 from exterview_auth.stores._codec import Found
-from exterview_auth.stores._lock import LEAVING, TICK, Turn
+from exterview_auth.stores._lock import POLL_INTERVAL, RELEASE_TIMEOUT, AccountLock
 from tests.kit.clock import now, passing, settle, virtual_time
 
 
-class Lock:
-    """A shared lock that does what a test says, and writes down what is asked of it."""
+class Backend:
+    """A backend that does what a test says, and writes down what is asked of it."""
 
     lease = 3.0
 
     def __init__(self, **script: Any) -> None:
         self.script = script
         self.calls: list[str] = []
-        self.news = asyncio.Event()
+        self.changed = asyncio.Event()
 
     async def _do(self, name: str, default: Any = None) -> Any:
         self.calls.append(name)
@@ -40,97 +40,97 @@ class Lock:
             await asyncio.sleep(1e6)
         return outcome
 
-    async def take(self) -> bool:
-        return bool(await self._do("take", True))
+    async def try_acquire(self) -> bool:
+        return bool(await self._do("try_acquire", True))
 
-    async def keep(self) -> bool:
-        return bool(await self._do("keep", True))
+    async def renew_lease(self) -> bool:
+        return bool(await self._do("renew_lease", True))
 
-    async def give_back(self) -> None:
-        await self._do("give_back")
+    async def release(self) -> None:
+        await self._do("release")
 
-    async def look(self) -> Found:
+    async def read(self) -> Found:
         return Found(None, b"")
 
     async def save(self, token: Token) -> Token | None:
         return None
 
-    async def listen(self) -> None:
-        await self._do("listen")
+    async def subscribe(self) -> None:
+        await self._do("subscribe")
 
-    async def changed(self) -> None:
-        await self._do("changed")
-        await self.news.wait()
-        self.news.clear()
+    async def wait_for_change(self) -> None:
+        await self._do("wait_for_change")
+        await self.changed.wait()
+        self.changed.clear()
 
-    async def hang_up(self) -> None:
-        await self._do("hang_up")
+    async def unsubscribe(self) -> None:
+        await self._do("unsubscribe")
 
 
 @virtual_time
 async def test_a_turn_that_is_taken_is_given_back() -> None:
     """Rule 3 of the module: nothing else is asked of the store."""
-    lock = Lock()
-    async with Turn(lock) as turn:
-        assert await turn.take()
-    assert lock.calls == ["take", "give_back"]
+    backend = Backend()
+    async with AccountLock(backend) as lock:
+        assert await lock.try_acquire()
+    assert backend.calls == ["try_acquire", "release"]
 
 
 @virtual_time
 async def test_the_lease_is_kept_three_times_as_often_as_it_ends() -> None:
     """Rule 1: and no more after the turn has been left."""
-    lock = Lock()
-    async with Turn(lock) as turn:
-        await turn.take()
+    backend = Backend()
+    async with AccountLock(backend) as lock:
+        await lock.try_acquire()
         await passing(10.5)
-    assert lock.calls.count("keep") == 10
+    assert backend.calls.count("renew_lease") == 10
     await passing(10)
-    assert lock.calls.count("keep") == 10
+    assert backend.calls.count("renew_lease") == 10
 
 
 @virtual_time
 async def test_a_lease_that_is_lost_is_not_kept_any_more() -> None:
     """Rule 1: it is another's by now."""
-    lock = Lock(keep=[True, False])
-    async with Turn(lock) as turn:
-        await turn.take()
+    backend = Backend(renew_lease=[True, False])
+    async with AccountLock(backend) as lock:
+        await lock.try_acquire()
         await passing(20)
-    assert lock.calls.count("keep") == 2
+    assert backend.calls.count("renew_lease") == 2
 
 
 @virtual_time
 async def test_a_sick_store_is_asked_again_to_keep_the_lease() -> None:
     """Rule 1: a store that comes back before the lease is over has lost nothing."""
-    lock = Lock(keep=[StoreError("down"), StoreError("down"), True, True])
-    async with Turn(lock) as turn:
-        await turn.take()
+    backend = Backend(renew_lease=[StoreError("down"), StoreError("down"), True, True])
+    async with AccountLock(backend) as lock:
+        await lock.try_acquire()
         await passing(4.5)
-    assert lock.calls.count("keep") == 4
+    assert backend.calls.count("renew_lease") == 4
 
 
 @virtual_time
 async def test_the_first_news_begins_to_listen_and_does_not_wait() -> None:
     """Rule 2: the caller looks once more after it listens, so that nothing falls between."""
-    lock = Lock(take=False)
-    async with Turn(lock) as turn:
-        assert not await turn.take()
-        await turn.news()
+    backend = Backend(try_acquire=False)
+    async with AccountLock(backend) as lock:
+        assert not await lock.try_acquire()
+        await lock.wait_for_change()
         assert now() == 0
-    assert lock.calls == ["take", "listen", "hang_up"]
+    assert backend.calls == ["try_acquire", "subscribe", "unsubscribe"]
 
 
 @virtual_time
 async def test_the_lock_is_not_asked_for_again_before_there_is_news() -> None:
     """At most six commands per revocation: asking twice in a row tells nothing."""
-    lock = Lock(take=[False, True])
-    async with Turn(lock) as turn:
-        assert not await turn.take()
-        await turn.news()
-        assert not await turn.take()
-        assert lock.calls.count("take") == 1
-        lock.news.set()
-        await turn.news()
-        assert await turn.take()
+    backend = Backend(try_acquire=[False, True])
+    async with AccountLock(backend) as lock:
+        assert not await lock.try_acquire()
+        await lock.wait_for_change()
+        assert not await lock.try_acquire()
+        assert backend.calls.count("try_acquire") == 1
+        backend.changed.set()
+        await lock.wait_for_change()
+        assert await lock.try_acquire()
     assert now() == 0
 
 
@@ -139,46 +139,46 @@ async def test_without_news_a_tick_ends_the_wait() -> None:
     """A holder may die, a message may be lost: never longer than a tick, and not all at the same moment."""
     ends = set()
     for _ in range(5):
-        lock = Lock(take=[False, False])
-        async with Turn(lock) as turn:
-            await turn.take()
-            await turn.news()
+        backend = Backend(try_acquire=[False, False])
+        async with AccountLock(backend) as lock:
+            await lock.try_acquire()
+            await lock.wait_for_change()
             began = now()
-            await turn.news()
+            await lock.wait_for_change()
             ends.add(now() - began)
-    assert all(TICK / 2 < end <= TICK for end in ends)
+    assert all(POLL_INTERVAL / 2 < end <= POLL_INTERVAL for end in ends)
     assert len(ends) == 5
 
 
 @virtual_time
 async def test_ticks_look_and_try_by_turns() -> None:
     """One command a tick: a message that was lost is found by a look, a holder that died by an attempt."""
-    lock = Lock(take=False)
+    backend = Backend(try_acquire=False)
     told = []
-    async with Turn(lock) as turn:
-        await turn.take()
-        await turn.news()
+    async with AccountLock(backend) as lock:
+        await lock.try_acquire()
+        await lock.wait_for_change()
         for _ in range(4):
-            told.append((await turn.news(), lock.calls.count("take")))
-            await turn.take()
+            told.append((await lock.wait_for_change(), backend.calls.count("try_acquire")))
+            await lock.try_acquire()
     assert told == [(True, 1), (False, 1), (True, 2), (False, 2)]
-    assert lock.calls.count("take") == 3
+    assert backend.calls.count("try_acquire") == 3
 
 
 @pytest.mark.asyncio
 async def test_who_stood_still_looks_before_it_tries() -> None:
     """Lessons 29 and 34: the holder may have stood still with it, and is about to save."""
-    lock = Lock(take=False)
-    async with Turn(lock) as turn:
-        await turn.take()
-        await turn.news()
+    backend = Backend(try_acquire=False)
+    async with AccountLock(backend) as lock:
+        await lock.try_acquire()
+        await lock.wait_for_change()
         for _ in range(3):
-            waiting = asyncio.ensure_future(turn.news())
+            waiting = asyncio.ensure_future(lock.wait_for_change())
             await asyncio.sleep(0.01)
-            time.sleep(TICK + 2 * PAUSE_THRESHOLD)  # noqa: ASYNC251 - stands still
+            time.sleep(POLL_INTERVAL + 2 * PAUSE_THRESHOLD)  # noqa: ASYNC251 - stands still
             assert await waiting
-            assert not await turn.take()
-    assert lock.calls.count("take") == 1
+            assert not await lock.try_acquire()
+    assert backend.calls.count("try_acquire") == 1
 
 
 @pytest.mark.parametrize("fault", [StoreError("down"), RuntimeError("odd")])
@@ -187,11 +187,11 @@ def test_what_may_have_been_taken_is_given_back(fault: Exception) -> None:
 
     @virtual_time
     async def run() -> None:
-        lock = Lock(take=fault)
+        backend = Backend(try_acquire=fault)
         with pytest.raises(type(fault)):
-            async with Turn(lock) as turn:
-                await turn.take()
-        assert lock.calls == ["take", "give_back"]
+            async with AccountLock(backend) as lock:
+                await lock.try_acquire()
+        assert backend.calls == ["try_acquire", "release"]
 
     run()
 
@@ -199,35 +199,35 @@ def test_what_may_have_been_taken_is_given_back(fault: Exception) -> None:
 @virtual_time
 async def test_who_is_cancelled_while_it_takes_gives_back() -> None:
     """Rule 3, lesson 30: nobody knows whether it was taken."""
-    lock = Lock(take="hang")
+    backend = Backend(try_acquire="hang")
 
     async def contend() -> None:
-        async with Turn(lock) as turn:
-            await turn.take()
+        async with AccountLock(backend) as lock:
+            await lock.try_acquire()
 
     contender = asyncio.ensure_future(contend())
     await settle()
     contender.cancel()
     await asyncio.wait([contender])
     assert contender.cancelled()
-    assert lock.calls == ["take", "give_back"]
+    assert backend.calls == ["try_acquire", "release"]
 
 
 @virtual_time
 async def test_giving_back_ignores_the_callers_cancellation() -> None:
     """Lesson 30: what was begun is finished."""
-    lock = Lock()
+    backend = Backend()
     left = asyncio.Event()
 
-    async def give_back() -> None:
+    async def release() -> None:
         await asyncio.sleep(0.5)
         left.set()
 
-    lock.give_back = give_back  # type: ignore[method-assign]  # a slow one
+    backend.release = release  # type: ignore[method-assign]  # a slow one
 
     async def contend() -> None:
-        async with Turn(lock) as turn:
-            await turn.take()
+        async with AccountLock(backend) as lock:
+            await lock.try_acquire()
 
     contender = asyncio.ensure_future(contend())
     await passing(0.2)
@@ -242,15 +242,15 @@ def test_leaving_is_bounded_and_raises_nothing(fault: Any) -> None:
 
     @virtual_time
     async def run() -> None:
-        lock = Lock(give_back=fault, take=[False, True])
-        async with Turn(lock) as turn:
-            await turn.take()
-            await turn.news()
-            lock.news.set()
-            await turn.news()
-            assert await turn.take()
+        backend = Backend(release=fault, try_acquire=[False, True])
+        async with AccountLock(backend) as lock:
+            await lock.try_acquire()
+            await lock.wait_for_change()
+            backend.changed.set()
+            await lock.wait_for_change()
+            assert await lock.try_acquire()
         assert now() <= 1.1
-        assert lock.calls[-1] == "hang_up" or fault == "hang"
+        assert backend.calls[-1] == "unsubscribe" or fault == "hang"
 
     run()
 
@@ -261,14 +261,14 @@ async def test_nothing_of_the_callers_context_shows_in_its_lease() -> None:
     variable: ContextVar[str] = ContextVar("variable", default="none")
     seen: list[str] = []
 
-    class Looking(Lock):
-        async def keep(self) -> bool:
+    class Looking(Backend):
+        async def renew_lease(self) -> bool:
             seen.append(variable.get())
             return True
 
     variable.set("a request's")
-    async with Turn(Looking()) as turn:
-        await turn.take()
+    async with AccountLock(Looking()) as lock:
+        await lock.try_acquire()
         await passing(1.5)
     assert seen == ["none"]
 
@@ -276,10 +276,10 @@ async def test_nothing_of_the_callers_context_shows_in_its_lease() -> None:
 @virtual_time
 async def test_a_lease_that_cannot_be_kept_is_told_to_the_log(caplog: pytest.LogCaptureFixture) -> None:
     """Rule 18: what is wrong each time, and that it is lost."""
-    lock = Lock(keep=[StoreError("down"), True, False])
+    backend = Backend(renew_lease=[StoreError("down"), True, False])
     with caplog.at_level(logging.INFO, "exterview_auth"):
-        async with Turn(lock) as turn:
-            await turn.take()
+        async with AccountLock(backend) as lock:
+            await lock.try_acquire()
             await passing(10)
     assert [each.levelno for each in caplog.records] == [logging.INFO, logging.INFO]
     assert caplog.messages[0] == "store.lease_not_kept problem='down'"
@@ -289,34 +289,34 @@ async def test_a_lease_that_cannot_be_kept_is_told_to_the_log(caplog: pytest.Log
 @virtual_time
 async def test_a_turn_that_was_not_asked_for_gives_nothing_back() -> None:
     """Rule 3: what was never taken is nobody's to give, and nothing was listened to."""
-    lock = Lock()
-    turn = Turn(lock)
-    before = turn.left
-    async with turn:
-        assert lock.calls == []
-    assert (before, turn.left, lock.calls) == (False, True, [])
+    backend = Backend()
+    lock = AccountLock(backend)
+    before = lock.released
+    async with lock:
+        assert backend.calls == []
+    assert (before, lock.released, backend.calls) == (False, True, [])
 
 
 @virtual_time
 async def test_a_lease_that_is_kept_too_slowly_stops_nobody_from_hanging_up() -> None:
     """Rule 3: a store that falls silent while the lease is kept does not keep a listener for ever."""
 
-    class Silent(Lock):
-        async def keep(self) -> bool:
-            self.calls.append("keep")
+    class Silent(Backend):
+        async def renew_lease(self) -> bool:
+            self.calls.append("renew_lease")
             try:
                 await asyncio.sleep(1e6)
             finally:
-                await asyncio.sleep(2 * LEAVING)  # lets its command come to an end
+                await asyncio.sleep(2 * RELEASE_TIMEOUT)  # lets its command come to an end
             return True
 
-    lock = Silent()
-    turn = Turn(lock)
-    await turn.take()
-    await turn.news()
-    await passing(lock.lease / 3 + 0.1)
-    assert lock.calls[-1] == "keep"
+    backend = Silent()
+    lock = AccountLock(backend)
+    await lock.try_acquire()
+    await lock.wait_for_change()
+    await passing(backend.lease / 3 + 0.1)
+    assert backend.calls[-1] == "renew_lease"
     with contextlib.suppress(TimeoutError):
-        await turn.leave()
-    await passing(3 * LEAVING)
-    assert lock.calls[-2:] == ["give_back", "hang_up"]
+        await lock.release()
+    await passing(3 * RELEASE_TIMEOUT)
+    assert backend.calls[-2:] == ["release", "unsubscribe"]

@@ -23,10 +23,10 @@ from exterview_auth import ConfigurationError, RedisStore, Token
 from exterview_auth._cli.demo.redis_server import HOST, LocalRedis
 from exterview_auth.errors import StoreError
 from exterview_auth.stores._redis import scripts
+from exterview_auth.stores._redis.backend import FREE
 from exterview_auth.stores._redis.client import CONNECTIONS, _inherited
 from exterview_auth.stores._redis.entries import _milliseconds
 from exterview_auth.stores._redis.failures import COMMAND_TIMEOUT, UndecodableError, answer, answer_again
-from exterview_auth.stores._redis.turn import FREE
 from tests.kit.clock import now, settle, virtual_time
 from tests.kit.redis_clients import (
     COMMANDS,
@@ -165,9 +165,9 @@ async def test_a_damaged_entry_is_a_miss_however_a_client_decodes(errors: str, r
         for damaged in DAMAGED:
             await decoding.set(store._keys("f").entry, damaged)
             assert await store.load("f") is None
-            async with store.turn("f") as turn:
-                assert await turn.take()
-                await turn.save(Token("new"))
+            async with store.account_lock("f") as lock:
+                assert await lock.try_acquire()
+                await lock.save(Token("new"))
             found = await store.load("f")
             assert found is not None
             assert found.value == "new"
@@ -314,8 +314,13 @@ async def goes_without(missing: str, server: LocalRedis, client: Any) -> None:
     async with RedisStore(url, **options) as one, RedisStore(url, **options) as two:
         with pytest.raises((StoreError, AssertionError)):
             await essentials(one, two)
-        async with one.turn("f") as turn:
-            calls = partial(one.load, "f"), partial(one.save, "f", Token("x")), partial(one.delete, "f"), turn.take
+        async with one.account_lock("f") as lock:
+            calls = (
+                partial(one.load, "f"),
+                partial(one.save, "f", Token("x")),
+                partial(one.delete, "f"),
+                lock.try_acquire,
+            )
             assert {await problem(call) for call in calls} <= {"", TOLD}, missing
     log = [entry for entry in await client.execute_command("ACL", "LOG", 1000) if entry[b"username"] == user.encode()]
     denied = {(entry[b"reason"].decode(), entry[b"object"].decode()) for entry in log}
@@ -458,8 +463,8 @@ def test_a_life_is_counted_in_milliseconds() -> None:
 async def test_a_store_that_cannot_listen_says_so_and_waits_for_the_tick(caplog: pytest.LogCaptureFixture) -> None:
     """News are for speed alone: without them a contender looks and tries once a second."""
     with caplog.at_level(logging.INFO, "exterview_auth"):
-        async with RedisStore("redis://127.0.0.1:1") as store, store.turn("a") as turn:
-            assert await turn.news()
+        async with RedisStore("redis://127.0.0.1:1") as store, store.account_lock("a") as lock:
+            assert await lock.wait_for_change()
     assert [(each.levelno, each.getMessage()) for each in caplog.records] == [
         (logging.INFO, "store.no_news problem='Redis cannot be used: it cannot be reached'")
     ]
@@ -470,14 +475,14 @@ async def test_a_lock_ends_with_its_lease(redis_url: str) -> None:
     """Lesson 29: whoever dies under the lock holds it for a lease; whoever lives begins it anew, while it is its own."""
     async with RedisStore(redis_url, lease=60) as store, Redis.from_url(redis_url) as client:
         key = store._keys("a").lock
-        async with store.turn("a") as turn:
-            assert await turn.take()
+        async with store.account_lock("a") as lock:
+            assert await lock.try_acquire()
             assert 59_000 < await client.pttl(key) <= 60_000
             await client.pexpire(key, 5000)
-            assert await turn._lock.keep()
+            assert await lock._backend.renew_lease()
             assert await client.pttl(key) > 59_000
             await client.set(key, "another's")
-            assert not await turn._lock.keep()
+            assert not await lock._backend.renew_lease()
         assert await client.get(key) == b"another's"
 
 

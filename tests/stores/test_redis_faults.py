@@ -404,7 +404,7 @@ async def test_the_password_is_missing_or_wrong(
                 partial(store.load, ACCOUNT),
                 partial(store.save, ACCOUNT, Token("token-x")),
                 partial(store.delete, ACCOUNT),
-                store.turn(ACCOUNT).take,
+                store.account_lock(ACCOUNT).try_acquire,
             ]
             for call in calls:
                 with pytest.raises(StoreError) as caught:

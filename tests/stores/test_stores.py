@@ -325,9 +325,9 @@ async def test_cancelled_waiters_leave_the_lock_free_and_excluding(store: TokenS
 
 async def served(two: Two, known: str, times: list[float]) -> str:
     """What a contender at the other store finds once there is something else than *known*, and when it was woken."""
-    async with two.other.turn("a") as turn:
-        while not await turn.take():
-            await turn.news()
+    async with two.other.account_lock("a") as lock:
+        while not await lock.try_acquire():
+            await lock.wait_for_change()
             times.append(time.perf_counter())
             found = await two.other.load("a")
             if found is not None and found.value != known:
@@ -357,12 +357,12 @@ async def test_without_a_lock_the_last_one_to_save_wins(two: Two) -> None:
 @pytest.mark.asyncio
 async def test_a_lock_excludes_the_other_process(two: Two) -> None:
     """At most one holds it; it is kept for longer than its lease, and free at its end."""
-    async with two.one.lock("a"), two.other.turn("a") as turn:
-        assert not await turn.take()
+    async with two.one.lock("a"), two.other.account_lock("a") as lock:
+        assert not await lock.try_acquire()
         await asyncio.sleep(2 * LEASE)
-        assert not await turn.take()
-    async with asyncio.timeout(5), two.other.lock("a"), two.one.turn("a") as turn:
-        assert not await turn.take()
+        assert not await lock.try_acquire()
+    async with asyncio.timeout(5), two.other.lock("a"), two.one.account_lock("a") as lock:
+        assert not await lock.try_acquire()
 
 
 @pytest.mark.asyncio
@@ -416,10 +416,10 @@ async def test_who_waits_is_woken_where_nothing_was_saved(two: Two) -> None:
 @pytest.mark.asyncio
 async def test_a_save_between_the_attempt_and_the_listening_is_seen(two: Two) -> None:
     """Whoever fails to take the lock looks once more before it waits: no change falls between."""
-    async with two.one.lock("a"), two.other.turn("a") as turn:
-        assert not await turn.take()
+    async with two.one.lock("a"), two.other.account_lock("a") as lock:
+        assert not await lock.try_acquire()
         began = time.perf_counter()
-        await turn.news()
+        await lock.wait_for_change()
         assert time.perf_counter() - began < 0.1
 
 
@@ -434,10 +434,10 @@ async def test_many_wait_at_one_store_and_all_are_woken(two: Two) -> None:
         assert set(await asyncio.wait_for(asyncio.gather(*waiting), 10)) == {"new"}
 
 
-async def pause(turn: Any) -> None:
+async def pause(lock: Any) -> None:
     """The holder shows no sign of life any more, as a stopped process does not."""
-    turn._keeping.cancel()
-    await asyncio.wait([turn._keeping])
+    lock._renewing.cancel()
+    await asyncio.wait([lock._renewing])
 
 
 @pytest.mark.parametrize("looked", [False, True])
@@ -445,10 +445,10 @@ async def pause(turn: Any) -> None:
 async def test_a_paused_holder_does_not_overwrite_a_newer_token(two: Two, *, looked: bool) -> None:
     """Lesson 29: after its lease another has the lock; its late save changes nothing, and it is given the newer token."""
     await two.one.save("a", Token("old"))
-    async with two.one.turn("a") as paused:
-        assert await paused.take()
+    async with two.one.account_lock("a") as paused:
+        assert await paused.try_acquire()
         if looked:
-            assert content((await paused.look()).token) == ("old", None)
+            assert content((await paused.read()).token) == ("old", None)
         await pause(paused)
         async with asyncio.timeout(10), two.other.lock("a"):
             await two.other.load("a")
@@ -468,7 +468,7 @@ async def test_a_save_under_the_protocols_lock_is_fenced_too(two: Two) -> None:
     """The four methods alone give the same: load and save inside ``async with store.lock(...)``, and not beside it."""
     async with two.one.lock("a"):
         await two.one.load("a")
-        await pause(two.one._taken("a"))
+        await pause(two.one._held_lock("a"))
         async with asyncio.timeout(10), two.other.lock("a"):
             assert await two.other.save("a", Token("newer")) is None
         assert content(await two.one.save("a", Token("late"))) == ("newer", None)
@@ -509,25 +509,25 @@ async def test_a_store_is_closed_under_a_turn_and_used_again(two: Two) -> None:
 @pytest.mark.asyncio
 async def test_a_paused_holder_does_not_free_the_lock_of_the_next(two: Two) -> None:
     """Lessons 30, 37: what is no longer its own it does not give back."""
-    async with two.one.turn("a") as paused:
-        assert await paused.take()
+    async with two.one.account_lock("a") as paused:
+        assert await paused.try_acquire()
         await pause(paused)
-        async with two.other.turn("a") as next_one:
+        async with two.other.account_lock("a") as next_one:
             await until_taken(next_one)
             await paused.__aexit__(None, None, None)
-            async with two.one.turn("a") as late:
-                assert not await late.take()
+            async with two.one.account_lock("a") as late:
+                assert not await late.try_acquire()
 
 
 @pytest.mark.asyncio
 async def test_a_paused_holder_saves_where_nobody_else_has(two: Two) -> None:
     """A rotated refresh token is not lost because its process slept; whoever has the turn now replaces it all the same."""
     await two.one.save("a", Token("old"))
-    async with two.one.turn("a") as paused:
-        assert await paused.take()
-        await paused.look()
+    async with two.one.account_lock("a") as paused:
+        assert await paused.try_acquire()
+        await paused.read()
         await pause(paused)
-        async with two.other.turn("a") as next_one:
+        async with two.other.account_lock("a") as next_one:
             await until_taken(next_one)
             await two.other.load("a")
             assert await paused.save(Token("late", refresh_token="rotated")) is None
@@ -558,11 +558,11 @@ async def test_an_entry_that_vanished_is_no_newer_one(two: Two) -> None:
     assert content(await two.other.load("a")) == ("new", None)
 
 
-async def until_taken(turn: Any) -> None:
+async def until_taken(lock: Any) -> None:
     """Wait for the turn."""
     async with asyncio.timeout(10):
-        while not await turn.take():
-            await turn.news()
+        while not await lock.try_acquire():
+            await lock.wait_for_change()
 
 
 @pytest.mark.parametrize("lease", [0, -1, "5", None, True, math.nan, math.inf, 1e9])
@@ -695,17 +695,17 @@ def test_who_looked_away_begins_to_watch_anew(monkeypatch: pytest.MonkeyPatch) -
 @pytest.mark.asyncio
 async def test_a_paused_holder_saves_again_where_nobody_else_has(two: Two) -> None:
     """What it saved itself is nothing newer: only another's token stays in its place."""
-    async with two.one.turn("a") as turn:
-        assert await turn.take()
-        assert await turn.save(Token("first")) is None
-        await pause(turn)
-        async with two.other.turn("a") as next_one:
+    async with two.one.account_lock("a") as lock:
+        assert await lock.try_acquire()
+        assert await lock.save(Token("first")) is None
+        await pause(lock)
+        async with two.other.account_lock("a") as next_one:
             await until_taken(next_one)
-            assert await turn.save(Token("second")) is None
+            assert await lock.save(Token("second")) is None
             assert content(await two.other.load("a")) == ("second", None)
-            assert content((await next_one.look()).token) == ("second", None)
+            assert content((await next_one.read()).token) == ("second", None)
             assert await next_one.save(Token("third")) is None
-            assert content(await turn.save(Token("fourth"))) == ("third", None)
+            assert content(await lock.save(Token("fourth"))) == ("third", None)
 
 
 @pytest.mark.asyncio
@@ -717,13 +717,13 @@ async def test_one_connection_listens_for_all_who_wait(redis_url: str) -> None:
             found = [one for one in await client.client_list() if one["sub"] != "0"]
             return (len(found), len(await client.pubsub_channels())) == (connections, channels)
 
-        async with store.turn("a") as one, store.turn("a") as two:
-            async with store.turn("b") as other:
-                for turn in (one, two, other):
-                    assert await turn.news()
+        async with store.account_lock("a") as one, store.account_lock("a") as two:
+            async with store.account_lock("b") as other:
+                for lock in (one, two, other):
+                    assert await lock.wait_for_change()
                 assert await listening(1, 2)
             await eventually(partial(listening, 1, 1))
-            assert store._entries.clients.here().news.subscriber() is one._lock._listening[0]  # type: ignore[attr-defined]
+            assert store._entries.clients.here().news.subscriber() is one._backend._listening[0]  # type: ignore[attr-defined]
         await eventually(partial(listening, 0, 0))
 
 
@@ -740,15 +740,15 @@ async def test_who_listens_ends_without_a_word_when_redis_does(
 ) -> None:
     """No lost exception, whoever waits is woken, and the next one listens anew."""
     async with RedisStore(own_redis.url) as store:
-        async with store.turn("a") as turn:
-            assert await turn.news()
-            subscriber, ear = turn._lock._listening  # type: ignore[attr-defined]
+        async with store.account_lock("a") as lock:
+            assert await lock.wait_for_change()
+            subscriber, ear = lock._backend._listening  # type: ignore[attr-defined]
             await own_redis.restart()
             await asyncio.wait_for(ear.heard(), 5)
             assert subscriber.ended
-        async with store.turn("a") as turn:
-            assert await turn.news()
-            subscriber, _ = turn._lock._listening  # type: ignore[attr-defined]
+        async with store.account_lock("a") as lock:
+            assert await lock.wait_for_change()
+            subscriber, _ = lock._backend._listening  # type: ignore[attr-defined]
             assert not subscriber.ended
         assert subscriber.ended
     gc.collect()
@@ -761,9 +761,9 @@ async def test_nothing_of_a_callers_context_shows_where_redis_is_listened_to(red
     variable: ContextVar[str] = ContextVar("variable", default="none")
     seen: list[str] = []
     variable.set("a request's")
-    async with RedisStore(redis_url) as store, Redis.from_url(redis_url) as client, store.turn("a") as turn:
-        await turn.news()
-        subscriber, _ = turn._lock._listening  # type: ignore[attr-defined]
+    async with RedisStore(redis_url) as store, Redis.from_url(redis_url) as client, store.account_lock("a") as lock:
+        await lock.wait_for_change()
+        subscriber, _ = lock._backend._listening  # type: ignore[attr-defined]
         subscriber._take_in = lambda _message: seen.append(variable.get())
         for _ in range(2):  # what takes the first one in was chosen before
             await client.publish(store._keys("a").news, "saved")
@@ -777,8 +777,8 @@ async def test_who_loads_under_the_protocols_lock_saves_where_nobody_else_has(tw
     await two.one.save("a", Token("old"))
     async with two.one.lock("a"):
         assert content(await two.one.load("a")) == ("old", None)
-        await pause(two.one._taken("a"))
-        async with two.other.turn("a") as next_one:
+        await pause(two.one._held_lock("a"))
+        async with two.other.account_lock("a") as next_one:
             await until_taken(next_one)
             assert await two.one.save("a", Token("new")) is None
             assert content(await two.other.load("a")) == ("new", None)
@@ -788,9 +788,9 @@ async def test_who_loads_under_the_protocols_lock_saves_where_nobody_else_has(tw
 async def test_under_two_locks_both_are_held(two: Two) -> None:
     """Lesson 29: what is saved under an outer lock is fenced inside an inner one too, and after it."""
     async with two.one.lock("a"):
-        outer = two.one._taken("a")
+        outer = two.one._held_lock("a")
         async with two.one.lock("b"):
-            assert two.one._taken("a") is outer is not None
-            assert two.one._taken("b") is not None
-        assert (two.one._taken("a"), two.one._taken("b")) == (outer, None)
-    assert two.one._taken("a") is None
+            assert two.one._held_lock("a") is outer is not None
+            assert two.one._held_lock("b") is not None
+        assert (two.one._held_lock("a"), two.one._held_lock("b")) == (outer, None)
+    assert two.one._held_lock("a") is None

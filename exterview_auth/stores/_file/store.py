@@ -7,14 +7,13 @@ import os
 from ..._token import Token
 from .._codec import Codec, Found, name_of
 from .._encryption import Keys
-from .._lease import LEASE, checked_lease
-from .._lock import Turn, TurnStore
+from .._lock import LEASE, AccountLock, SharedStore, checked_lease
+from .backend import FileLockBackend
 from .directory import PrivateDirectory
 from .entries import THREADS, FileEntries
-from .turn import FileTurn
 
 
-class FileStore(TurnStore):
+class FileStore(SharedStore):
     """
     Tokens in private files of *directory* (0600 in 0700), for owners in any number of processes of one host and user.
 
@@ -34,31 +33,19 @@ class FileStore(TurnStore):
         codec = Codec("FileStore", encryption_key)
         self._entries = FileEntries(PrivateDirectory(directory), codec, self._lease)
 
-    async def look(self, account: str) -> Found:
-        """What is kept of the account."""
-        turn = self._taken(account)
-        return await self._entries.read(name_of(account)) if turn is None else await turn.look()
+    def account_lock(self, account: str) -> AccountLock:
+        """Return a new attempt to get the account's lock."""
+        return AccountLock(FileLockBackend(self._entries, name_of(account), self._lease))
 
-    async def save(self, account: str, token: Token) -> Token | None:
-        """
-        Keep *token* in the place of what was there, on the disk when this returns.
+    async def _read(self, account: str) -> Found:
+        return await self._entries.read(name_of(account))
 
-        Under ``lock(account)``, where the caller was paused so long that another saved a token meanwhile, that one stays and
-        is returned.
-        """
-        turn = self._taken(account)
-        if turn is not None:
-            return await turn.save(token)
+    async def _write(self, account: str, token: Token) -> None:
         await self._entries.replace(name_of(account), token)
-        return None
 
     async def delete(self, account: str) -> None:
-        """Forget the account's token."""
+        """Delete the account's token."""
         await self._entries.remove(name_of(account))
-
-    def turn(self, account: str) -> Turn:
-        """A contender for the account's lock, who also learns what others save."""
-        return Turn(FileTurn(self._entries, name_of(account), self._lease))
 
     async def aclose(self) -> None:
         """Let the threads go; a store that is used again starts new ones."""

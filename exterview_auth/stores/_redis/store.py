@@ -8,12 +8,11 @@ from ..._token import Token
 from ...errors import ConfigurationError
 from .._codec import Codec, Found
 from .._encryption import Keys as EncryptionKeys
-from .._lease import LEASE, checked_lease
-from .._lock import Turn, TurnStore
+from .._lock import LEASE, AccountLock, SharedStore, checked_lease
 from .keys import Keys
 
 
-class RedisStore(TurnStore):
+class RedisStore(SharedStore):
     """
     Tokens in Redis, for owners in any number of processes and hosts.
 
@@ -46,33 +45,21 @@ class RedisStore(TurnStore):
         self._lease = checked_lease(lease)
         self._entries = RedisEntries(url_or_client, Codec("RedisStore", encryption_key))
 
-    async def look(self, account: str) -> Found:
-        """What is kept of the account."""
-        turn = self._taken(account)
-        return await self._entries.read(self._keys(account)) if turn is None else await turn.look()
+    def account_lock(self, account: str) -> AccountLock:
+        """Return a new attempt to get the account's lock."""
+        from .backend import RedisLockBackend  # noqa: PLC0415 - needs the extra
 
-    async def save(self, account: str, token: Token) -> Token | None:
-        """
-        Keep *token* in the place of what was there, until its life is over (with a refresh token: until it is replaced).
+        return AccountLock(RedisLockBackend(self._entries, self._keys(account), self._lease))
 
-        Under ``lock(account)``, where the caller was paused so long that another saved a token meanwhile, that one stays and
-        is returned.
-        """
-        turn = self._taken(account)
-        if turn is not None:
-            return await turn.save(token)
+    async def _read(self, account: str) -> Found:
+        return await self._entries.read(self._keys(account))
+
+    async def _write(self, account: str, token: Token) -> None:
         await self._entries.replace(self._keys(account), token)
-        return None
 
     async def delete(self, account: str) -> None:
-        """Forget the account's token."""
+        """Delete the account's token."""
         await self._entries.remove(self._keys(account))
-
-    def turn(self, account: str) -> Turn:
-        """A contender for the account's lock, who also learns what others save."""
-        from .turn import RedisTurn  # noqa: PLC0415 - needs the extra
-
-        return Turn(RedisTurn(self._entries, self._keys(account), self._lease))
 
     async def aclose(self) -> None:
         """Close the connections made from a URL, those of the running loop; a store that is used again opens new ones."""

@@ -24,7 +24,7 @@ from benchmarks.simulation import scenario as simulation
 from benchmarks.simulation.bars import PlottedReport
 from exterview_auth import RedisStore, Token
 from exterview_auth.errors import StoreError
-from exterview_auth.stores._lock import Turn
+from exterview_auth.stores._lock import AccountLock
 from exterview_auth.stores._redis.keys import Keys
 from exterview_auth.stores._redis.scripts import LOAD, SAVE
 from tests.simulation.fleet.client import SimulatedClient
@@ -418,8 +418,8 @@ NAMES = (
     "take",
     "take",
     "leave",
-    "turn load",
-    "turn save",
+    "load under lock",
+    "save under lock",
     "lose lock",
     "brief",
 )
@@ -449,21 +449,21 @@ class Followed:
     def __init__(self, clients: list[Any]) -> None:
         self._client = clients[0]
         self._stores = [RedisStore(client) for client in clients]
-        self._turns: dict[tuple[int, str], Turn] = {}
+        self._locks: dict[tuple[int, str], AccountLock] = {}
         self._stack = AsyncExitStack()
 
     async def all(self, steps: Iterator[Operation]) -> list[tuple[str, object]]:
         outcomes = [(step.name, await self._one(step)) for step in steps]
-        for turn in self._turns.values():
-            await turn.__aexit__(None, None, None)
+        for lock in self._locks.values():
+            await lock.__aexit__(None, None, None)
         return outcomes
 
     async def _one(self, step: Operation) -> object:
-        store, turn = self._stores[step.process], self._turns.get((step.process, step.account))
+        store, lock = self._stores[step.process], self._locks.get((step.process, step.account))
         if step.name == "take":
             return await self._take(step)
-        if step.name in ("leave", "turn load", "turn save"):
-            return None if turn is None else await self._holding(step, turn)
+        if step.name in ("leave", "load under lock", "save under lock"):
+            return None if lock is None else await self._holding(step, lock)
         if step.name == "lose lock":
             return await self._client.delete(Keys.of("exterview_auth", step.account).lock)
         if step.name == "save":
@@ -476,22 +476,22 @@ class Followed:
         return told(await store.load(step.account))
 
     async def _take(self, step: Operation) -> object:
-        if (step.process, step.account) in self._turns:
+        if (step.process, step.account) in self._locks:
             return "held"
-        turn = self._stores[step.process].turn(step.account)
-        if await turn.take():
-            self._turns[step.process, step.account] = turn
+        lock = self._stores[step.process].account_lock(step.account)
+        if await lock.try_acquire():
+            self._locks[step.process, step.account] = lock
             return True
-        await turn.__aexit__(None, None, None)
+        await lock.__aexit__(None, None, None)
         return False
 
-    async def _holding(self, step: Operation, turn: Turn) -> object:
-        if step.name == "turn save":
-            return told(await turn.save(token(step.number)))
-        if step.name == "turn load":
-            return told((await turn.look()).token)
-        del self._turns[step.process, step.account]
-        await turn.__aexit__(None, None, None)
+    async def _holding(self, step: Operation, lock: AccountLock) -> object:
+        if step.name == "save under lock":
+            return told(await lock.save(token(step.number)))
+        if step.name == "load under lock":
+            return told((await lock.read()).token)
+        del self._locks[step.process, step.account]
+        await lock.__aexit__(None, None, None)
         return "left"
 
 
@@ -544,6 +544,6 @@ def test_a_real_redis_does_the_same(port: int, seed: int) -> None:
     """The same operations of three processes come out the same at the simulated server and at a real one."""
     real = asyncio.run(really(port, seed, 250))
     assert run(as_simulated(seed, 250)) == real
-    assert {"load", "take", "leave", "turn load", "turn save", "lose lock"} <= {
+    assert {"load", "take", "leave", "load under lock", "save under lock", "lose lock"} <= {
         name for name, outcome in real if outcome
     }

@@ -19,8 +19,8 @@ LOOKS_PER_TRY = 5
 """After so many looks the lock is tried again: its holder may have died or failed."""
 
 
-class FileTurn:
-    """The `SharedLock` of one contender for *name*."""
+class FileLockBackend:
+    """The `LockBackend` of one owner for *name*."""
 
     def __init__(self, entries: FileEntries, name: str, lease: float) -> None:
         self.lease = lease
@@ -31,21 +31,21 @@ class FileTurn:
         self._pauses = chain(PAUSES, repeat(PAUSES[-1]))
         self._known: Signature | None = None
 
-    async def take(self) -> bool:
+    async def try_acquire(self) -> bool:
         """Try once."""
         taken: bool = await self._entries.in_thread(self._lock.take)
         return taken
 
-    async def keep(self) -> bool:
+    async def renew_lease(self) -> bool:
         """Show that the holder is alive."""
         kept: bool = await self._entries.in_thread(self._lock.keep)
         return kept
 
-    async def give_back(self) -> None:
+    async def release(self) -> None:
         """Let it go."""
         await self._entries.in_thread(self._lock.give_back)
 
-    async def look(self) -> Found:
+    async def read(self) -> Found:
         """The token, its entry remembered."""
         found = await self._entries.read(self._name)
         self._seen = found.digest
@@ -59,24 +59,24 @@ class FileTurn:
         self._seen = found.digest
         return None
 
-    async def listen(self) -> None:
+    async def subscribe(self) -> None:
         """Remember the file as it is."""
         self._known = await self._entries.in_thread(self._entries.signature, self._name)
 
-    async def changed(self) -> None:
+    async def wait_for_change(self) -> None:
         """Look at the file until it is another, or it is time to try the lock again."""
         self._entries.waiting += 1
         try:
             for _ in range(LOOKS_PER_TRY):
                 await asyncio.sleep(max(next(self._pauses), self._entries.waiting * SHARE))
                 before = self._known
-                await self.listen()
+                await self.subscribe()
                 if self._known != before:
                     return
         finally:
             self._entries.waiting -= 1
 
-    async def hang_up(self) -> None:
+    async def unsubscribe(self) -> None:
         """Nothing was opened."""
 
     def _may_replace(self, present: bytes) -> bool:

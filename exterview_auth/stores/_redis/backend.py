@@ -24,8 +24,8 @@ FREE = b"free"
 """Told to who waits when a lock is given back and nothing was saved."""
 
 
-class RedisTurn:
-    """The `SharedLock` of one contender for the account of *keys*."""
+class RedisLockBackend:
+    """The `LockBackend` of one owner for the account of *keys*."""
 
     def __init__(self, entries: RedisEntries, keys: Keys, lease: float) -> None:
         self.lease = lease
@@ -36,21 +36,21 @@ class RedisTurn:
         self._saved = False
         self._listening: tuple[Subscriber, Ear] | None = None
 
-    async def take(self) -> bool:
+    async def try_acquire(self) -> bool:
         """Try once."""
         return bool(await answer(self._lock().acquire(token=self._mark)))
 
-    async def keep(self) -> bool:
+    async def renew_lease(self) -> bool:
         """Begin the lease anew."""
         return await answer(_still_owned(self._lock().reacquire()))
 
-    async def give_back(self) -> None:
+    async def release(self) -> None:
         """Let it go if it is still this contender's, and wake who waits, unless a save has."""
         released = await answer_again(lambda: _still_owned(self._lock().do_release(self._mark.encode())))
         if released and not self._saved:
             await answer(self._entries.clients.here().client.publish(self._keys.news, FREE))
 
-    async def look(self) -> Found:
+    async def read(self) -> Found:
         """The token, its entry remembered."""
         found = await self._entries.read(self._keys)
         self._seen = found.digest
@@ -64,7 +64,7 @@ class RedisTurn:
         self._saved, self._seen = True, found.digest
         return None
 
-    async def listen(self) -> None:
+    async def subscribe(self) -> None:
         """Subscribe to the account's news; without them (an old cluster's client, no connection left) there is only the tick."""
         connected = self._entries.clients.here()
         if hasattr(connected.client, "pubsub"):
@@ -74,11 +74,11 @@ class RedisTurn:
             except StoreError as failure:
                 emit(logging.INFO, "store.no_news", problem=str(failure))
 
-    async def changed(self) -> None:
+    async def wait_for_change(self) -> None:
         """Return when there is news."""
         await (asyncio.Event().wait() if self._listening is None else self._listening[1].heard())
 
-    async def hang_up(self) -> None:
+    async def unsubscribe(self) -> None:
         """Listen no more."""
         listening, self._listening = self._listening, None
         if listening is not None:
