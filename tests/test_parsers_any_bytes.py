@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from exterview_auth import ConfigurationError, FileStore, LoginError, Token
 from exterview_auth import _environment as environment
 from exterview_auth._options import MAX_SECRET_FILE, read_secret_file
-from exterview_auth.logins._redaction import quoted
+from exterview_auth.logins._redaction import redacted
 from exterview_auth.logins._token_search import INSTANT_NAMES, LIFETIME_NAMES, REFRESH_NAMES, TOKEN_NAMES
 from exterview_auth.stores._codec import name_of
 from exterview_auth.stores._redis import scripts as _redis_scripts
@@ -232,7 +232,7 @@ def test_a_string_that_is_not_closed_is_read_once(name: str) -> None:
 @pytest.mark.parametrize("secret", ["&", "\0"])
 def test_a_message_costs_little_however_long_the_secrets_are(secret: str) -> None:
     """A refresh token may have as many bytes as an answer; a sentence that is quoted has not."""
-    _judge_growth(Parser(lambda raw: quoted("wrong password", [secret * len(raw)]), ()), lambda n: b"x" * n)
+    _judge_growth(Parser(lambda raw: redacted("wrong password", [secret * len(raw)]), ()), lambda n: b"x" * n)
 
 
 def test_a_file_that_holds_no_credential_is_not_read_to_its_end(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from .._core.api_key import ApiKey
 from .._endpoint import origin_after, origin_of, require_safe_transport
 from .._token import Token
 from ..errors import CredentialsRejectedError, ExterviewAuthError, LoginError, LoginUnavailableError
-from ..logins._context import MAX_ANSWER, Login, LoginContext
+from ..logins._context import MAX_RESPONSE, Login, LoginContext
 from .internals import own_middlewares, twin_of
 from .origins import REDIRECTS
 from .rereadable import read_ahead
@@ -86,9 +86,9 @@ async def _guard(request: ClientRequest, handler: ClientHandlerType) -> ClientRe
     location = response.headers.get(hdrs.LOCATION)
     if location is not None and response.status in REDIRECTS:
         _require_same_origin(request.url, location, response)
-    if await read_ahead(response, MAX_ANSWER) is None:
+    if await read_ahead(response, MAX_RESPONSE) is None:
         response.close()
-        raise LoginError(f"the login at {request.url.origin()} answered with more than {MAX_ANSWER} bytes")
+        raise LoginError(f"the login at {request.url.origin()} answered with more than {MAX_RESPONSE} bytes")
     return response
 
 

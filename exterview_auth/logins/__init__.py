@@ -1,24 +1,49 @@
-"""The ways to log in. A login is any async callable from `LoginContext` to `Token`; these three cover the usual ones."""
+"""
+The ways to log in.
+
+A login is any async callable that takes a `LoginContext` and returns a `Token`; one call is one attempt. The core retries, sets
+the deadline and remembers failures (``_core/login.py``), so that a login does none of this. ``_aiohttp/login_call.py`` makes the
+context: a session on separate connections, the API's endpoint and key, and the token that is being replaced, whose refresh
+token the login may present. A login that has nothing newer returns ``context.previous`` itself, and nothing is sent again.
+
+The logins here send every request with `post` in ``_request.py``. It requires TLS, follows no redirect, bounds the body, and
+returns a `LoginResponse` that knows which texts are secret. The response becomes a token, or an error that tells a refusal
+from an outage:
+
+- ``rejected()``: `CredentialsRejectedError`. The credentials must change; the core remembers the refusal for a while.
+- ``unavailable()``: `LoginUnavailableError`. The same request may succeed later; the core sends it again with backoff.
+- ``misconfigured()``: `LoginError`. URL, document or form fields do not fit the server; the message says which to check.
+
+`PasswordLogin` finds the token in any GraphQL answer (``_token_search.py``) and reads its errors (``_graphql_errors.py``).
+`OAuth2Login` tries its grants in turn (``_oauth2.py``), authenticates the client (``_client_auth.py``) and reads the response
+of the token endpoint (``_oauth2_response.py``). `StaticLogin` reads a token from the application, without any request.
+
+To add a login: write a module like ``_password.py`` with a class whose ``__call__`` builds the request, calls `post` and reads
+the response; give it an ``identity``, so that stores and pools know whose token it is; name it below and in
+``exterview_auth/__init__.py``. A further OAuth grant, such as the device code, begins in ``_oauth2.py`` at ``GRANTS``.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ._password import PasswordLogin
-from ._static import StaticLogin
-
 if TYPE_CHECKING:
     from ._oauth2 import OAuth2Login
+    from ._password import PasswordLogin
+    from ._static import StaticLogin
 
 __all__ = ["OAuth2Login", "PasswordLogin", "StaticLogin"]
+
+_ON_FIRST_USE = {"OAuth2Login": "._oauth2", "PasswordLogin": "._password", "StaticLogin": "._static"}
 
 
 if not TYPE_CHECKING:  # so that a misspelt name is an error to the type checker
 
     def __getattr__(name: str) -> Any:
-        """Loaded on first use (PEP 562): few programs need more than one login."""
-        if name != "OAuth2Login":
+        """Load a login on first use (PEP 562): few programs need more than one."""
+        if name not in _ON_FIRST_USE:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        from ._oauth2 import OAuth2Login  # noqa: PLC0415 - on first use
+        from importlib import import_module  # noqa: PLC0415 - on first use
 
-        return OAuth2Login
+        value = globals()[name] = getattr(import_module(_ON_FIRST_USE[name], __name__), name)
+        return value

@@ -1,4 +1,4 @@
-"""How an OAuth client proves itself to the token endpoint (RFC 6749, section 2.3; RFC 7523, section 2.2)."""
+"""How an OAuth client authenticates to the token endpoint (RFC 6749, section 2.3; RFC 7523, section 2.2)."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ from ..errors import ConfigurationError
 METHODS = ("client_secret_basic", "client_secret_post", "private_key_jwt", "none")
 
 ASSERTION_LIFETIME = 300
-"""Seconds: long enough for clocks that differ, short enough for providers that refuse assertions of an hour."""
+"""Seconds: enough for clocks that differ, and within what providers accept (some refuse assertions of an hour)."""
 
 _NEEDS_SECRET = ("client_secret_basic", "client_secret_post")
 _SHORTEST_RSA_KEY = 2048  # bits; RFC 7518, section 3.3
 _CURVES = {"secp256r1": "ES256", "secp384r1": "ES384", "secp521r1": "ES512"}
 
 
-class Prepared(NamedTuple):
-    """A token request with the client's proof in it, and the texts that no message may repeat."""
+class TokenRequest(NamedTuple):
+    """A request that authenticates the client, and the texts that no message may repeat."""
 
     headers: Mapping[str, str]
     body: str
     secrets: tuple[str, ...]
 
 
-class ClientProof:
-    """A client's id, and its secret or private key."""
+class ClientAuthentication:
+    """A client's id, with its secret or private key."""
 
     __slots__ = ("_algorithm", "_key", "_key_id", "_secret", "client_id", "method")
 
@@ -50,35 +50,34 @@ class ClientProof:
         self._key_id = optional_text(key_id, "key_id")
         self._algorithm, self._key = ("", Secret()) if private_key is None else _signing_key(private_key)
 
-    def prepare(self, endpoint: str, form: str) -> Prepared:
-        """The request of *form* to *endpoint*, signed by authlib."""
+    def prepare(self, endpoint: str, form: str) -> TokenRequest:
+        """Return the request of *form* to *endpoint*, authenticated by authlib."""
         from authlib.oauth2.auth import ClientAuth  # type: ignore[import-untyped]  # noqa: PLC0415 - no stubs; loads on first use
 
-        proof = ClientAuth(*self._for_authlib(endpoint))
-        _, headers, body = proof.prepare("POST", endpoint, {}, form)
+        client_id = self.client_id
+        secret: Any = self._secret
+        method: Any = self.method
+        if method == "private_key_jwt":
+            secret, method = self._jose_key(), self._assertion(endpoint)
+        elif method == "client_secret_basic":
+            # RFC 6749, section 2.3.1: both texts are form-encoded first. authlib does not do it.
+            client_id, secret = quote_plus(client_id), quote_plus(secret or "")
+        _, headers, body = ClientAuth(client_id, secret, method).prepare("POST", endpoint, {}, form)
         kept = {name: Secret(value) for name, value in headers.items()}
         basic = (value.partition(" ")[2] for value in kept.values())
         assertion = (value for name, value in parse_qsl(body) if name == "client_assertion")
-        return Prepared(kept, body, tuple(text for text in (self._secret, *basic, *assertion) if text))
+        return TokenRequest(kept, body, tuple(text for text in (self._secret, *basic, *assertion) if text))
 
     def __reduce_ex__(self, protocol: object) -> NoReturn:
         refuse_pickling(self)
 
-    def _for_authlib(self, endpoint: str) -> tuple[Any, Any, Any]:
-        """Id, secret and method. For Basic both texts are form-encoded first (RFC 6749, section 2.3.1): authlib does not."""
-        if self.method == "private_key_jwt":
-            return self.client_id, self._jose_key(), self._assertion(endpoint)
-        if self.method == "client_secret_basic":
-            return quote_plus(self.client_id), quote_plus(self._secret or ""), self.method
-        return self.client_id, self._secret, self.method
-
     def _assertion(self, endpoint: str) -> Any:
-        """A signer of its own for each request: an assertion's ``jti`` is used once (RFC 7523, section 3)."""
+        """Return a new signer for each request: an assertion's ``jti`` is used once (RFC 7523, section 3)."""
         from authlib.oauth2.rfc7523 import PrivateKeyJWT  # type: ignore[import-untyped]  # noqa: PLC0415 - no stubs; first use
 
         class Signer(PrivateKeyJWT):  # type: ignore[misc] # authlib has no stubs
             def sign(self, auth: Any, token_endpoint: str) -> Any:
-                # joserfc prefers the name of RFC 9864 to "EdDSA", which is what servers know.
+                # joserfc warns that RFC 9864 has a new name for "EdDSA". Servers know the old one.
                 with warnings.catch_warnings():
                     warnings.simplefilter("ignore")
                     return super().sign(auth, token_endpoint)
@@ -99,43 +98,43 @@ class ClientProof:
 
 def _checked_method(method: str | None, *, secret: bool, key: bool) -> str:
     if secret and key:
-        raise ConfigurationError("client_secret and private_key are two proofs of one client; give one of them")
+        raise ConfigurationError("client_secret and private_key both authenticate the client; give only one of them")
     if method is None:
         return "private_key_jwt" if key else "client_secret_basic" if secret else "none"
     if method not in METHODS:
-        raise ConfigurationError(f"token_endpoint_auth_method is one of {', '.join(METHODS)}")
+        raise ConfigurationError(f"token_endpoint_auth_method must be one of {', '.join(METHODS)}")
     if secret != (method in _NEEDS_SECRET):
         raise ConfigurationError(
-            f"token_endpoint_auth_method {method} {'has no use for' if secret else 'needs'} a client_secret"
+            f"token_endpoint_auth_method {method} {'cannot use' if secret else 'needs'} a client_secret"
         )
     if key != (method == "private_key_jwt"):
         raise ConfigurationError(
-            f"token_endpoint_auth_method {method} {'has no use for' if key else 'needs'} a private_key"
+            f"token_endpoint_auth_method {method} {'cannot use' if key else 'needs'} a private_key"
         )
     return method
 
 
 def _signing_key(pem: object) -> tuple[str, Secret]:
-    """The algorithm that *pem* signs with, and the key in PKCS #8."""
-    from cryptography.exceptions import UnsupportedAlgorithm  # noqa: PLC0415 - a second's part that other logins do not pay
+    """Return the algorithm that *pem* signs with, and the key in PKCS #8."""
+    from cryptography.exceptions import UnsupportedAlgorithm  # noqa: PLC0415 - takes long to load, and other logins do not need it
     from cryptography.hazmat.primitives import serialization  # noqa: PLC0415
 
     if not isinstance(pem, str | bytes):
-        raise ConfigurationError(f"private_key is a key in PEM, not {type(pem).__name__}")
+        raise ConfigurationError(f"private_key must be PEM text, not {type(pem).__name__}")
     key: Any = None
     with contextlib.suppress(ValueError, TypeError, UnsupportedAlgorithm):
         key = serialization.load_pem_private_key(pem.encode() if isinstance(pem, str) else pem, password=None)
     algorithm = _algorithm(key)
     if algorithm is None:
         raise ConfigurationError(
-            "private_key is no unencrypted PEM of a private key that signs: RSA from 2048 bits, EC P-256, P-384 or P-521, or Ed25519"
+            "private_key must be an unencrypted PEM private key for signing: RSA (2048 bits or more), EC P-256, P-384 or P-521, or Ed25519"
         )
     form = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     return algorithm, Secret(key.private_bytes(*form).decode())
 
 
 def _algorithm(key: Any) -> str | None:
-    """The algorithm's name (RFC 7518, section 3.1; RFC 8037, section 3.1)."""
+    """Return the name of *key*'s algorithm (RFC 7518, section 3.1; RFC 8037, section 3.1)."""
     from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa  # noqa: PLC0415 - see above
 
     if isinstance(key, rsa.RSAPrivateKey):

@@ -1,4 +1,4 @@
-"""What a login is given, and what a login is."""
+"""What a login is, and what it gets."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from yarl import URL
 from .._secret import Secret, refuse_pickling
 from .._token import Token
 
-MAX_ANSWER = 2**20
-"""Bytes of a login's answer that are read."""
+MAX_RESPONSE = 2**20
+"""Bytes of a login endpoint's response that are read at most."""
 
 
 class LoginContext:
     """
-    One login's surroundings.
+    What one login needs to know.
 
-    ``endpoint`` is the API's URL, ``api_key`` the organization's key as it is now, ``previous`` the token that is being
-    replaced (or ``None``). ``session`` is an `aiohttp.ClientSession` on connections of its own: it never goes through
+    ``endpoint`` is the API's URL, ``api_key`` the organization's current key, ``previous`` the token that is being
+    replaced (or ``None``). ``session`` is an `aiohttp.ClientSession` on separate connections: it never goes through
     the middleware and never queues behind the caller's requests. It is closed when the login ends.
     """
 
@@ -37,14 +37,14 @@ class LoginContext:
 
     @property
     def session(self) -> ClientSession:
-        """Made when it is first asked for: a login that needs no network opens nothing."""
+        """The login's session, created on first access: a login that needs no network opens nothing."""
         if self._session is None:
             self._session = self._make_session()
         return self._session
 
     @property
     def opened_session(self) -> ClientSession | None:
-        """The session, if the login asked for it."""
+        """The session, if the login has used it."""
         return self._session
 
     def __repr__(self) -> str:
@@ -55,13 +55,13 @@ class LoginContext:
 
 
 Login = Callable[[LoginContext], Awaitable[Token]]
-"""Any async callable. One that has nothing newer than the token being replaced returns ``context.previous`` itself."""
+"""Any async callable. If it has nothing newer than the token being replaced, it returns ``context.previous`` itself."""
 
 
 @runtime_checkable
 class IdentifiedLogin(Protocol):
-    """A login that knows whom it logs in, so that stores and pools need no account name."""
+    """A login that knows whose token it gets, so that stores and pools need no account name."""
 
     @property
     def identity(self) -> str | None:
-        """Names the account, never a secret."""
+        """The account's name; never a secret."""

@@ -1,4 +1,4 @@
-"""What the ``errors`` of a GraphQL answer say about a login (GraphQL specification, section 7.1)."""
+"""What the ``errors`` of a GraphQL response say about a login (GraphQL specification, section 7.1)."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import re
 from typing import Any
 
 from ..errors import LoginError
-from ._redaction import LONGEST_SENTENCE
-from ._request import Answer
+from ._redaction import MAX_SENTENCE
+from ._request import LoginResponse
 
 _DOCUMENT = frozenset({
     "GRAPHQL_VALIDATION_FAILED", "GRAPHQL_PARSE_FAILED", "OPERATION_RESOLUTION_FAILURE", "PERSISTED_QUERY_NOT_FOUND",
@@ -18,7 +18,7 @@ _USER = frozenset({
     "BAD_CREDENTIALS", "WRONG_CREDENTIALS", "AUTHENTICATION_FAILED", "INVALID_PASSWORD", "WRONG_PASSWORD", "INVALID_EMAIL",
     "USER_NOT_FOUND", "ACCOUNT_LOCKED", "ACCOUNT_DISABLED", "401", "403",
 })  # fmt: skip
-_LATER = frozenset({
+_RETRYABLE = frozenset({
     "INTERNAL_SERVER_ERROR", "INTERNAL_ERROR", "INTERNAL", "RATE_LIMITED", "RATE_LIMIT_EXCEEDED", "TOO_MANY_REQUESTS",
     "THROTTLED", "SERVICE_UNAVAILABLE", "UNAVAILABLE", "BAD_GATEWAY", "GATEWAY_TIMEOUT", "TIMEOUT", "REQUEST_TIMEOUT",
     "DOWNSTREAM_SERVICE_ERROR", "429", "500", "502", "503", "504",
@@ -28,58 +28,60 @@ _ADVICE = "its document or variables do not fit the API; set document= and varia
 _API_KEY = re.compile(r"api[\s_-]?key", re.IGNORECASE)
 _PERSON = r"(?:user(?:name)?|e-?mail|passwords?|credentials?|log-?in|account)"
 _ABOUT_THE_USER = re.compile(rf"\b{_PERSON}\b", re.IGNORECASE)
-# Apollo gives a resolver's plain `Error("Invalid password")` the code INTERNAL_SERVER_ERROR: asking again would lock the account.
+# Apollo gives a resolver's plain `Error("Invalid password")` the code INTERNAL_SERVER_ERROR. Retrying it would lock the account.
 _WRONG = r"(?:invalid|incorrect|wrong|bad|unknown|mismatch|not found|do(?:es)? ?n[o']t (?:exist|match)|locked|disabled)"
 _WRONG_USER = re.compile(rf"\b{_WRONG}\b.{{0,40}}\b{_PERSON}\b|\b{_PERSON}\b.{{0,40}}\b{_WRONG}\b", re.IGNORECASE)
 _WRONG_DOCUMENT = re.compile(
     r"""(?:Cannot query field|Unknown (?:argument|type|fragment|directive|operation)|Syntax Error|Variable "\$"""
     r"""|Field ".*" (?:of type|argument|must)|Must provide)"""
 )
+_MAX_CODE = 100
 
 
-def graphql_refusal(answer: Answer, payload: dict[str, Any], errors: list[dict[str, Any]]) -> LoginError:
-    """The error that *errors* amount to: a document that does not fit, wrong credentials, or a server to ask later."""
+def graphql_refusal(response: LoginResponse, payload: dict[str, Any], errors: list[dict[str, Any]]) -> LoginError:
+    """Return the error that *errors* amount to: a document that does not fit, wrong credentials, or a server in trouble."""
     message = next((error["message"] for error in errors if isinstance(error.get("message"), str)), "")
-    read = message[:LONGEST_SENTENCE]
+    read = message[:MAX_SENTENCE]
     codes = {code for error in errors for code in _codes(error)}
+    # The document comes first: servers also give BAD_USER_INPUT to variables that do not fit it.
     if codes & _DOCUMENT or _WRONG_DOCUMENT.match(read) or _is_request_error(payload, errors, codes):
-        return answer.misfit(message, _ADVICE)
+        return response.misconfigured(message, _ADVICE)
     about = reason_in(read)
     if codes & _USER:
-        return answer.rejected(message, reason=_by_status(answer, about) or "user")
-    if codes & _LATER and not _API_KEY.search(read) and not _WRONG_USER.search(read):
-        return answer.unavailable(message)
-    if answer.fine:
-        return answer.rejected(message, reason=about)
-    return answer.refused(message, reason=_by_status(answer, about))
+        return response.rejected(message, reason=_by_status(response, about) or "user")
+    if codes & _RETRYABLE and not _API_KEY.search(read) and not _WRONG_USER.search(read):
+        return response.unavailable(message)
+    if response.ok:
+        return response.rejected(message, reason=about)
+    return response.refused(message, reason=_by_status(response, about))
 
 
-def status_refusal(answer: Answer, payload: dict[str, Any] | None) -> LoginError:
-    """What the status says, with the ``error`` or ``message`` of a body that is not GraphQL's."""
+def status_refusal(response: LoginResponse, payload: dict[str, Any] | None) -> LoginError:
+    """Return the error of the status, quoting the ``error`` or ``message`` of a body that is not GraphQL's."""
     members = payload or {}
     message = next((members[name] for name in ("error", "message") if isinstance(members.get(name), str)), "")
-    return answer.refused(message, reason=_by_status(answer, reason_in(message[:LONGEST_SENTENCE])))
+    return response.refused(message, reason=_by_status(response, reason_in(message[:MAX_SENTENCE])))
 
 
 def reason_in(message: str) -> str | None:
-    """``"api_key"`` or ``"user"`` where *message* speaks of one."""
+    """Return ``"api_key"`` or ``"user"`` if *message* mentions one of them."""
     if _API_KEY.search(message):
         return "api_key"
     return "user" if _ABOUT_THE_USER.search(message) else None
 
 
-def _by_status(answer: Answer, about: str | None) -> str | None:
-    """The API answers 403 to a key that lacks the permission, so that is the key's where nothing else is said."""
-    return about or ("api_key" if answer.status == 403 else None)  # noqa: PLR2004
+def _by_status(response: LoginResponse, about: str | None) -> str | None:
+    """Return *about*, or blame the API key for a bare 403: the API documents it for a key without permission."""
+    return about or ("api_key" if response.status == 403 else None)  # noqa: PLR2004
 
 
 def _codes(error: dict[str, Any]) -> set[str]:
     extensions = error.get("extensions")
     holders = (error, extensions if isinstance(extensions, dict) else {})
     values = (holder.get(name) for holder in holders for name in ("code", "classification"))
-    return {str(value).upper() for value in values if isinstance(value, str | int) and len(str(value)) < 100}  # noqa: PLR2004 - no code
+    return {str(value).upper() for value in values if isinstance(value, str | int) and len(str(value)) < _MAX_CODE}
 
 
 def _is_request_error(payload: dict[str, Any], errors: list[dict[str, Any]], codes: set[str]) -> bool:
-    """Whether nothing was executed: no ``data``, and places in the document where the answer would have places in itself."""
+    """Whether nothing was executed: no ``data``, and errors that point into the document (``locations``, no ``path``)."""
     return not codes and "data" not in payload and all("locations" in error and "path" not in error for error in errors)

@@ -1,4 +1,4 @@
-"""Times in a login's answer, on the clock of the server that wrote them."""
+"""Times in a login endpoint's response, on the clock of the server that wrote them."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ _SECONDS = re.compile(r"[0-9]+(\.[0-9]+)?")
 
 
 def server_time(headers: Mapping[str, str]) -> float:
-    """Seconds since the epoch by the answer's ``Date`` (RFC 9110, section 6.6.1), else by this machine's wall clock."""
+    """Return seconds since the epoch by ``Date`` (RFC 9110, section 6.6.1), or by this machine's wall clock without it."""
     stamp = _http_date(headers.get("Date", ""))
     return time.time() if stamp is None else stamp
 
 
 def retry_after(headers: Mapping[str, str] | None) -> float | None:
     """
-    Seconds that ``Retry-After`` asks for (RFC 9110, section 10.2.3), in both forms.
+    Return the seconds that ``Retry-After`` asks for (RFC 9110, section 10.2.3), in both forms.
 
-    A date counts from the answer's own ``Date``. ``None`` for an absent or unreadable one, and for a date gone by.
+    A date counts from the response's own ``Date``. ``None`` for an absent or unreadable value, and for a date in the past.
     """
-    told = headers or {}
-    text = told.get("Retry-After", "").strip()
+    fields = headers or {}
+    text = fields.get("Retry-After", "").strip()
     if _SECONDS.fullmatch(text):
         seconds = float(text)
         return seconds if math.isfinite(seconds) else None
     stamp = _http_date(text)
-    left = None if stamp is None else stamp - server_time(told)
+    left = None if stamp is None else stamp - server_time(fields)
     return left if left is not None and left > 0 else None
 
 

@@ -14,16 +14,16 @@ from .._options import header_options, optional_text, secret_option, text_option
 from .._secret import Secret, refuse_pickling
 from .._token import Token
 from ..errors import ConfigurationError, CredentialsRejectedError
-from ._client_auth import ClientProof, Prepared
+from ._client_auth import ClientAuthentication, TokenRequest
 from ._context import LoginContext
 from ._oauth2_response import read_token
-from ._request import ask
+from ._request import post
 
 GRANTS = ("client_credentials", "password", "refresh_token")
 
 
 class _Step(NamedTuple):
-    """One request that a login may make; a *renewal* was not asked for, so that its refusal is not the login's."""
+    """One request of a login. A *renewal* is an extra attempt with a rotated refresh token: if it is refused, the login goes on."""
 
     grant_type: str
     parameters: Mapping[str, str | None]
@@ -35,8 +35,8 @@ class OAuth2Login:
     """
     A login by OAuth 2.0 (RFC 6749): client credentials, password, or a refresh token with rotation.
 
-    The newest refresh token wins: the one that came with the token being replaced goes before the configured one, whatever
-    *grant_type* is. One that is refused is followed by the full grant in the same login, where there are means for one. The client
+    The newest refresh token wins: whatever *grant_type* is, the one that came with the token being replaced is tried before
+    the configured one. If it is refused, the same login tries the full grant, as far as it has credentials for one. The client
     authenticates by *token_endpoint_auth_method*: ``client_secret_basic`` (the default with a secret), ``client_secret_post``,
     ``private_key_jwt`` (the default with *private_key*, a PEM; *key_id* is its ``kid``; RFC 7523), or ``none``. *headers* and
     further keyword arguments (``audience="..."``) are sent along. The organization's API key is not sent to the token endpoint.
@@ -68,7 +68,7 @@ class OAuth2Login:
         **form_fields: str,
     ) -> None:
         self._endpoint = checked_url(token_endpoint, "token_endpoint")
-        self._client = ClientProof(client_id, client_secret, private_key, token_endpoint_auth_method, key_id)
+        self._client = ClientAuthentication(client_id, client_secret, private_key, token_endpoint_auth_method, key_id)
         self._username = optional_text(username, "username")
         self._password = secret_option(password, "password")
         self._refresh_token = secret_option(refresh_token, "refresh_token")
@@ -76,11 +76,12 @@ class OAuth2Login:
         self._scope = _checked_scope(scope)
         self._headers = header_options(headers)
         self._form = {name: Secret(_checked_field(value, name)) for name, value in form_fields.items()}
-        self._refuse_doubled_header()
+        if self._client.method == "client_secret_basic" and "authorization" in map(str.lower, self._headers):
+            raise ConfigurationError("headers sets Authorization, which client_secret_basic needs; remove it")
 
     @property
     def identity(self) -> str:
-        """The client, with the user behind it, or (a refresh token names no user) a digest that tells two of them apart."""
+        """The client and its user. A refresh token does not name its user: a digest of it tells two of them apart."""
         if self._grant_type == "client_credentials":
             return self._client.client_id
         if self._username is not None:
@@ -89,7 +90,7 @@ class OAuth2Login:
         return f"{self._client.client_id}:refresh-{digest[:16]}"
 
     async def __call__(self, context: LoginContext) -> Token:
-        """A token by the cheapest grant that the server accepts."""
+        """Return a token by the first grant that the server accepts."""
         steps = list(self._steps(context.previous))
         for number, step in enumerate(steps, 1):
             try:
@@ -107,7 +108,7 @@ class OAuth2Login:
         refuse_pickling(self)
 
     def _steps(self, previous: Token | None) -> Iterator[_Step]:
-        """Read when used: another process may have rotated the refresh token meanwhile."""
+        """Yield the grants to try. *previous* comes with each login: another process may have rotated its refresh token."""
         newest = None if previous is None else previous.refresh_token
         only_refresh = self._grant_type == "refresh_token"
         if newest is not None:
@@ -120,7 +121,7 @@ class OAuth2Login:
             yield _Step("password", {"username": self._username, "password": self._password, "scope": self._scope})
 
     def _refreshing(self, refresh_token: str | None) -> dict[str, str | None]:
-        """A refresh token keeps its own scope (RFC 6749, section 6), unless the login is nothing but a refresh."""
+        """Return a refresh's parameters. It keeps the first grant's scope (RFC 6749, section 6), unless refreshing is the grant."""
         return {"refresh_token": refresh_token, "scope": self._scope if self._grant_type == "refresh_token" else None}
 
     async def _request(self, context: LoginContext, step: _Step) -> Token:
@@ -131,16 +132,16 @@ class OAuth2Login:
             "Content-Type": "application/x-www-form-urlencoded",
             **prepared.headers,
         }
-        answer = await ask(
+        response = await post(
             context.session,
             self._endpoint,
             headers=headers,
             body=prepared.body.encode(),
             secrets=(*prepared.secrets, *self._secrets(context)),
         )
-        return read_token(answer, step.grant_type, step.parameters.get("refresh_token"), renewal=step.renewal)
+        return read_token(response, step.grant_type, step.parameters.get("refresh_token"), renewal=step.renewal)
 
-    def _prepared(self, step: _Step) -> Prepared:
+    def _prepared(self, step: _Step) -> TokenRequest:
         from authlib.oauth2.rfc6749.parameters import (  # type: ignore[import-untyped]  # noqa: PLC0415 - no stubs; loads on first use
             prepare_token_request,
         )
@@ -155,24 +156,18 @@ class OAuth2Login:
 
     def _checked_grant(self, grant_type: object) -> str:
         if not isinstance(grant_type, str) or grant_type not in GRANTS:
-            raise ConfigurationError(f"grant_type is one of {', '.join(GRANTS)}")
+            raise ConfigurationError(f"grant_type must be one of {', '.join(GRANTS)}")
         if grant_type == "password" and (self._username is None or self._password is None):
             raise ConfigurationError("grant_type password needs username and password")
         if (self._username is None) != (self._password is None):
             raise ConfigurationError("username and password belong together; give both or neither")
         if grant_type == "refresh_token" and self._refresh_token is None:
-            raise ConfigurationError("grant_type refresh_token needs a refresh_token to begin with")
+            raise ConfigurationError("grant_type refresh_token needs a first refresh_token")
         return grant_type
-
-    def _refuse_doubled_header(self) -> None:
-        if self._client.method == "client_secret_basic" and any(
-            name.lower() == "authorization" for name in self._headers
-        ):
-            raise ConfigurationError("headers sets Authorization, which client_secret_basic needs; take it out")
 
 
 def _checked_scope(scope: str | Iterable[str] | None) -> str | None:
-    """Scopes separated by spaces (RFC 6749, section 3.3)."""
+    """Return the scopes separated by spaces (RFC 6749, section 3.3)."""
     if scope is None or isinstance(scope, str):
         return optional_text(scope, "scope")
     try:
@@ -180,13 +175,13 @@ def _checked_scope(scope: str | Iterable[str] | None) -> str | None:
     except TypeError:
         words = []
     if not words:
-        raise ConfigurationError("scope is text, or a list of texts with something in it")
+        raise ConfigurationError("scope must be text, or a list of texts that is not empty")
     return " ".join(words)
 
 
 def _checked_field(value: object, name: str) -> str:
     if not isinstance(value, str):
         raise ConfigurationError(
-            f"{name} is no option of OAuth2Login, and as a form field it is text, not {type(value).__name__}"
+            f"{name} is not an option of OAuth2Login, and as a form field it must be text, not {type(value).__name__}"
         )
     return text_option(value, name)

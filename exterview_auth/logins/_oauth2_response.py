@@ -1,4 +1,4 @@
-"""What a token endpoint's answer means (RFC 6749, sections 5.1 and 5.2)."""
+"""What a token endpoint's response means (RFC 6749, sections 5.1 and 5.2)."""
 
 from __future__ import annotations
 
@@ -6,76 +6,79 @@ from typing import Any
 
 from .._token import Token, lifetime_seconds
 from ..errors import LoginError
-from ._request import Answer
+from ._request import LoginResponse
 
 _CLIENT = frozenset({"invalid_client", "unauthorized_client"})
-_LATER = frozenset({"temporarily_unavailable", "server_error", "slow_down"})
+_RETRYABLE = frozenset({"temporarily_unavailable", "server_error", "slow_down"})
 _CONFIGURATION = frozenset({"invalid_request", "invalid_scope", "unsupported_grant_type", "invalid_target"})
-_NO_SUCH_RENEWAL = frozenset({"unauthorized_client", "unsupported_grant_type"})
+_RENEWAL_NOT_ALLOWED = frozenset({"unauthorized_client", "unsupported_grant_type"})
 _REASONS = {"password": "user", "refresh_token": "refresh_token", "client_credentials": "client"}
 
 
-def read_token(answer: Answer, grant_type: str, refresh_token: str | None, *, renewal: bool) -> Token:
+def read_token(response: LoginResponse, grant_type: str, refresh_token: str | None, *, renewal: bool) -> Token:
     """
-    The token in *answer* to a request of *grant_type*; *refresh_token* is what was presented, and is kept where no new one comes.
+    Return the token in *response* to a request of *grant_type*.
 
-    Raises `LoginError` and its kinds. Where a *renewal* is not open to the client at all, its refresh token counts as refused.
+    *refresh_token* is the one that was sent; it is kept if no new one comes. Raises `LoginError` and its subclasses. If the
+    client may not use refresh tokens at all, a *renewal* fails as if its refresh token had been rejected.
     """
-    payload = answer.payload()
+    payload = response.payload()
     members = payload or {}
-    refusal = _by_error(answer, members, grant_type, renewal=renewal)
+    refusal = _by_error(response, members, grant_type, renewal=renewal)
     if refusal is not None:
         raise refusal
-    if not answer.fine:
-        raise answer.refused(_description(members), reason=_by_status(answer, grant_type))
+    if not response.ok:
+        raise response.refused(_description(members), reason=_by_status(response, grant_type))
     if payload is None:
-        raise answer.unreadable()
+        raise response.unreadable()
     value = members.get("access_token")
     if not isinstance(value, str) or not value:
-        raise _without_token(answer, members, grant_type)
-    _check_type(answer, members.get("token_type"))
+        raise _without_token(response, members, grant_type)
+    _check_type(response, members.get("token_type"))
     issued = members.get("refresh_token")
-    return answer.token(
+    return response.token(
         value,
         expires_in=lifetime_seconds(members.get("expires_in")),
         refresh_token=issued if isinstance(issued, str) and issued else refresh_token,
     )
 
 
-def _by_error(answer: Answer, payload: dict[str, Any], grant_type: str, *, renewal: bool) -> LoginError | None:
-    """What a known ``error`` says, whatever the status is."""
+def _by_error(response: LoginResponse, payload: dict[str, Any], grant_type: str, *, renewal: bool) -> LoginError | None:
+    """Return what a known ``error`` says; providers send it with any status."""
     code = payload.get("error")
     if not isinstance(code, str):
         return None
     text = _description(payload)
-    if code == "invalid_grant" or (renewal and code in _NO_SUCH_RENEWAL):
-        return answer.rejected(text, reason=_REASONS[grant_type] if grant_type != "client_credentials" else None)
+    if code == "invalid_grant" or (renewal and code in _RENEWAL_NOT_ALLOWED):
+        return response.rejected(text, reason=_REASONS[grant_type] if grant_type != "client_credentials" else None)
     if code in _CLIENT:
-        return answer.rejected(text, reason="client")
-    if code in _LATER:
-        return answer.unavailable(text)
-    return answer.misfit(text, "check its scope, grant_type and form fields") if code in _CONFIGURATION else None
+        return response.rejected(text, reason="client")
+    if code in _RETRYABLE:
+        return response.unavailable(text)
+    if code in _CONFIGURATION:
+        return response.misconfigured(text, "check its scope, grant_type and form fields")
+    return None
 
 
-def _by_status(answer: Answer, grant_type: str) -> str | None:
-    """With no ``error`` that is known, a refused password may as well be a refused client."""
-    return None if grant_type == "password" and answer.status == 401 else _REASONS[grant_type]  # noqa: PLR2004
+def _by_status(response: LoginResponse, grant_type: str) -> str | None:
+    """Return the reason for a status without a known ``error``: a 401 to a password may mean the client as well as the user."""
+    return None if grant_type == "password" and response.status == 401 else _REASONS[grant_type]  # noqa: PLR2004
 
 
-def _without_token(answer: Answer, payload: dict[str, Any], grant_type: str) -> LoginError:
+def _without_token(response: LoginResponse, payload: dict[str, Any], grant_type: str) -> LoginError:
     if isinstance(payload.get("error"), str):
-        return answer.rejected(_description(payload), reason=_REASONS[grant_type])
+        return response.rejected(_description(payload), reason=_REASONS[grant_type])
     return LoginError(
-        f"the login endpoint {answer.origin} answered without access_token; check that it is a token endpoint"
+        f"the login endpoint {response.origin} answered without access_token; check that it is a token endpoint"
     )
 
 
-def _check_type(answer: Answer, token_type: Any) -> None:
-    """The API takes bearer tokens only (RFC 6750); some servers leave the type out."""
+def _check_type(response: LoginResponse, token_type: Any) -> None:
+    """Raise `LoginError` unless this is a bearer token (RFC 6750); some servers leave the type out."""
     if token_type is not None and (not isinstance(token_type, str) or token_type.lower() != "bearer"):
-        raise answer.misfit(
+        raise response.misconfigured(
             f"token_type {token_type if isinstance(token_type, str) else type(token_type).__name__}",
-            "let the client get bearer tokens",
+            "configure the client for bearer tokens",
         )
 
 

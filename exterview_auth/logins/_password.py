@@ -13,16 +13,16 @@ from .._token import Token
 from ..errors import ConfigurationError, LoginError
 from ._context import LoginContext
 from ._graphql_errors import graphql_refusal, status_refusal
-from ._request import Answer, ask
-from ._token_search import Found, find_path, find_token, lifetime_near, refresh_token_near, seconds_left
+from ._request import LoginResponse, post
+from ._token_search import Match, find_path, find_token, lifetime_near, refresh_token_near, seconds_left
 
 DOCUMENT = "mutation Login($email: String!, $password: String!) { login(email: $email, password: $password) { token expiresIn } }"
-"""What is sent where no other document is given."""
+"""The default mutation."""
 
 Variables = Mapping[str, Any] | Callable[[str, str], Mapping[str, Any]]
 
 _SHORTEST_SECRET = 4
-"""Characters: shorter texts among the variables, other than the password, are not masked in messages."""
+"""Characters. Shorter texts among the variables are not masked in messages; the password always is."""
 
 
 @final
@@ -31,14 +31,14 @@ class PasswordLogin:
     A login with e-mail and password: one GraphQL mutation to the endpoint, with the organization's API key.
 
     *document* is the mutation, *variables* what it is sent with: by default ``{"email": ..., "password": ...}``, else a
-    mapping, or a callable of e-mail and password that returns one. The token is looked for in the answer's ``data`` under
+    mapping, or a callable of e-mail and password that returns one. The token is searched in the response's ``data`` under
     the usual names (``token``, ``accessToken``, ``jwt``, ...), its lifetime and refresh token beside it or around it.
-    *token_field*, *expires_field* and *refresh_field* name them instead: a name, or a dotted path such as
+    *token_field*, *expires_field* and *refresh_field* name the places instead: a name, or a dotted path such as
     ``"signIn.session.jwt"``.
 
     The constructor raises `ConfigurationError`. A login raises `CredentialsRejectedError` (``reason`` is ``"user"``,
-    ``"api_key"`` or ``None``), `LoginUnavailableError`, `InsecureTransportError`, or `LoginError` where the document does not
-    fit the API or no token is in the answer.
+    ``"api_key"`` or ``None``), `LoginUnavailableError`, `InsecureTransportError`, or `LoginError` if the document does not
+    fit the API or the response has no token.
     """
 
     __slots__ = ("_document", "_email", "_expires_field", "_password", "_refresh_field", "_token_field", "_variables")
@@ -68,7 +68,7 @@ class PasswordLogin:
         return self._email
 
     async def __call__(self, context: LoginContext) -> Token:
-        """A token for the account, by exactly one request."""
+        """Return a token for the account, by exactly one request."""
         variables = self._filled_in()
         headers = {
             "Accept": "application/json",
@@ -83,7 +83,7 @@ class PasswordLogin:
             *(() if previous is None else (previous.value, previous.refresh_token)),
             *(text for text in _texts(variables) if len(text) >= _SHORTEST_SECRET and text != self._email),
         )
-        return self._read(await ask(context.session, context.endpoint, headers=headers, body=body, secrets=secrets))
+        return self._read(await post(context.session, context.endpoint, headers=headers, body=body, secrets=secrets))
 
     def __repr__(self) -> str:
         return f"PasswordLogin({self._email!r}, '***')"
@@ -98,59 +98,59 @@ class PasswordLogin:
             return self._variables
         variables = self._variables(self._email, self._password)
         if not isinstance(variables, Mapping):
-            raise ConfigurationError(f"variables returned {type(variables).__name__}; let it return a mapping")
+            raise ConfigurationError(
+                f"the callable for variables returned {type(variables).__name__}; let it return a mapping"
+            )
         return dict(variables)
 
-    def _read(self, answer: Answer) -> Token:
-        payload = answer.payload()
-        if answer.ask_later:
-            raise status_refusal(answer, payload)
-        if answer.fine and payload is None:
-            raise answer.unreadable()
+    def _read(self, response: LoginResponse) -> Token:
+        payload = response.payload()
+        # A server in trouble is asked again, whatever its body says.
+        if response.retryable:
+            raise status_refusal(response, payload)
+        if response.ok and payload is None:
+            raise response.unreadable()
         members = payload or {}
-        found = self._find(members) if answer.fine else None
+        found = self._find(members) if response.ok else None
         if found is not None:
-            return self._token(answer, members, found)
+            # Even beside errors: another field of the mutation may have failed.
+            return response.token(
+                found.value,
+                expires_in=self._lifetime(response, members, found),
+                refresh_token=self._refresh_token(members, found),
+            )
         errors = _errors(members)
         if errors:
-            raise graphql_refusal(answer, members, errors)
-        if not answer.fine:
-            raise status_refusal(answer, payload)
-        raise self._no_token(answer)
-
-    def _find(self, payload: dict[str, Any]) -> Found | None:
-        if not self._token_field:
-            return find_token(payload.get("data"))
-        found = find_path(payload, self._token_field)
-        return found if found is not None and isinstance(found.value, str) and found.value else None
-
-    def _token(self, answer: Answer, payload: dict[str, Any], found: Found) -> Token:
-        return answer.token(
-            found.value, expires_in=self._lifetime(answer, payload, found), refresh_token=self._refresh(payload, found)
-        )
-
-    def _lifetime(self, answer: Answer, payload: dict[str, Any], found: Found) -> float | None:
-        if not self._expires_field:
-            return lifetime_near(found.chain, answer.served_at)
-        told = find_path(payload, self._expires_field)
-        return None if told is None else seconds_left(told.value, self._expires_field[-1], answer.served_at)
-
-    def _refresh(self, payload: dict[str, Any], found: Found) -> str | None:
-        if not self._refresh_field:
-            return refresh_token_near(found.chain)
-        told = find_path(payload, self._refresh_field)
-        return told.value if told is not None and isinstance(told.value, str) else None
-
-    def _no_token(self, answer: Answer) -> LoginError:
+            raise graphql_refusal(response, members, errors)
+        if not response.ok:
+            raise status_refusal(response, payload)
         where = (
             f"at {'.'.join(self._token_field)}"
             if self._token_field
             else "in its data, under names like token or accessToken"
         )
-        return LoginError(
-            f"the login endpoint {answer.origin} answered without a token {where};"
-            " set token_field= to the name or dotted path under which it comes"
+        raise LoginError(
+            f"the login endpoint {response.origin} answered without a token {where};"
+            " set token_field= to the name or dotted path of the token"
         )
+
+    def _find(self, payload: dict[str, Any]) -> Match | None:
+        if not self._token_field:
+            return find_token(payload.get("data"))
+        found = find_path(payload, self._token_field)
+        return found if found is not None and isinstance(found.value, str) and found.value else None
+
+    def _lifetime(self, response: LoginResponse, payload: dict[str, Any], found: Match) -> float | None:
+        if not self._expires_field:
+            return lifetime_near(found.chain, response.served_at)
+        lifetime = find_path(payload, self._expires_field)
+        return None if lifetime is None else seconds_left(lifetime.value, self._expires_field[-1], response.served_at)
+
+    def _refresh_token(self, payload: dict[str, Any], found: Match) -> str | None:
+        if not self._refresh_field:
+            return refresh_token_near(found.chain)
+        refresh = find_path(payload, self._refresh_field)
+        return refresh.value if refresh is not None and isinstance(refresh.value, str) else None
 
 
 def _checked_variables(variables: Variables | None) -> Variables | None:
@@ -158,7 +158,7 @@ def _checked_variables(variables: Variables | None) -> Variables | None:
         return variables
     if not isinstance(variables, Mapping):
         raise ConfigurationError(
-            f"variables is a mapping or a callable that returns one, not {type(variables).__name__}"
+            f"variables must be a mapping, or a callable that returns one, not {type(variables).__name__}"
         )
     _json(dict(variables))
     return copy.deepcopy(dict(variables))
@@ -169,12 +169,12 @@ def _json(content: Mapping[str, Any]) -> bytes:
         return json.dumps(content, allow_nan=False).encode()
     except (TypeError, ValueError, RecursionError):
         pass
-    # Raised here: the encoder's own error may quote what it could not encode.
-    raise ConfigurationError("variables cannot be written as JSON; let it hold text, numbers, lists and mappings only")
+    # Raised outside the except block: the encoder's own error may quote what it could not encode.
+    raise ConfigurationError("variables cannot be written as JSON; use only text, numbers, lists and mappings in it")
 
 
 def _texts(content: Any) -> Iterator[str]:
-    """Every text among *content*'s values."""
+    """Yield every text among *content*'s values."""
     left = [content]
     while left:
         item = left.pop()

@@ -1,18 +1,29 @@
 """
-The one place that sends a login request and reads its answer.
+One login request, and what its response means.
 
-1. No redirect is followed: what was sent holds credentials.
-2. At most `MAX_ANSWER` bytes are read; whoever sends more is disconnected.
-3. Whatever comes back, only `LoginError` and its kinds are raised, with no secret in the message or its causes.
+1. No redirect is followed, because the request holds credentials.
+2. At most `MAX_RESPONSE` bytes of a body are read; then the connection is closed.
+3. Whatever comes back, only `LoginError` and its subclasses are raised, with no secret in a message or a cause.
 """
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from aiohttp import ClientError, ClientResponse, ClientSession
+from aiohttp import (
+    ClientConnectorDNSError,
+    ClientConnectorError,
+    ClientError,
+    ClientPayloadError,
+    ClientResponseError,
+    ClientSession,
+    ConnectionTimeoutError,
+    ServerDisconnectedError,
+    ServerFingerprintMismatch,
+)
 from yarl import URL
 
 from .._endpoint import require_safe_transport
@@ -20,20 +31,31 @@ from .._json import json_object
 from .._secret import is_encodable
 from .._token import Token, without_bearer
 from ..errors import ConfigurationError, CredentialsRejectedError, ExterviewAuthError, LoginError, LoginUnavailableError
-from ._context import MAX_ANSWER
+from ._context import MAX_RESPONSE
 from ._http_dates import retry_after, server_time
-from ._redaction import quoted
-from ._unreachable import unreachable
+from ._redaction import redacted
 
 RETRYABLE = frozenset({408, 425, 429, *range(500, 1000)})
 """Statuses after which the same login may succeed later (RFC 9110, sections 15.5.9 and 15.6; RFC 8470; RFC 6585)."""
 REJECTED = frozenset({400, 401, 403})
-"""Statuses that refuse the credentials: the API answers 400 to a missing key, 401 to a wrong one, 403 to one without the permission."""
+"""Statuses that refuse the credentials: the API answers 400 to a missing key, 401 to a wrong one, 403 to one without permission."""
+
+_REASONS: tuple[tuple[tuple[type[BaseException], ...], str], ...] = (
+    ((ssl.SSLError, ssl.CertificateError, ServerFingerprintMismatch), "the TLS handshake failed"),
+    ((ClientConnectorDNSError, UnicodeError), "its host name was not found"),
+    ((ConnectionTimeoutError,), "it did not accept the connection in time"),
+    ((TimeoutError,), "it did not answer in time"),
+    ((ClientConnectorError,), "the connection was refused, or there is no route to it"),
+    ((ClientPayloadError,), "the response ended too early"),
+    ((ClientResponseError,), "it does not speak HTTP"),
+    ((ServerDisconnectedError, OSError), "the connection was lost"),
+)
+"""The first match counts: aiohttp's classes derive from each other."""
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """What a login endpoint said; ``body`` is ``None`` where it was longer than `MAX_ANSWER`."""
+class LoginResponse:
+    """A login endpoint's response; ``body`` is ``None`` if it was longer than `MAX_RESPONSE`."""
 
     origin: URL
     status: int
@@ -42,63 +64,65 @@ class Answer:
     secrets: tuple[str, ...] = field(repr=False)
 
     @property
-    def fine(self) -> bool:
+    def ok(self) -> bool:
         """Whether the status claims success."""
         return 200 <= self.status < 300  # noqa: PLR2004 - the class of success, RFC 9110, section 15.3
 
     @property
-    def ask_later(self) -> bool:
+    def retryable(self) -> bool:
         """Whether the status says that the same request may succeed later."""
         return self.status in RETRYABLE
 
     @property
     def served_at(self) -> float:
-        """Seconds since the epoch, by the server's own clock where it tells."""
+        """Seconds since the epoch, by the server's clock if it sent the time."""
         return server_time(self.headers)
 
     def payload(self) -> dict[str, Any] | None:
         """Return the body's JSON object, or ``None`` if it is not one."""
         return json_object(self.body or b"")
 
-    def quote(self, text: object) -> str:
-        """*text* from this answer, fit for a message."""
-        return quoted(text, self.secrets)
+    def redact(self, text: object) -> str:
+        """Return *text* from this response, fit for a message."""
+        return redacted(text, self.secrets)
 
     def unavailable(self, text: object = None) -> LoginUnavailableError:
-        """The endpoint is to be asked later."""
+        """Return the error for an endpoint that may answer later."""
         return LoginUnavailableError(
-            f"the login endpoint {self.origin} is not available: {self._said(text)}",
+            f"the login endpoint {self.origin} is not available: {self._quoted(text)}",
             retry_after=retry_after(self.headers),
         )
 
     def rejected(self, text: object = None, *, reason: str | None) -> CredentialsRejectedError:
-        """The credentials are to be changed."""
+        """Return the error for credentials that must change."""
         return CredentialsRejectedError(
-            f"the login endpoint {self.origin} refused the credentials: {self._said(text)}", reason=reason
+            f"the login endpoint {self.origin} rejected the credentials: {self._quoted(text)}", reason=reason
         )
 
-    def misfit(self, text: object, advice: str) -> LoginError:
-        """Login and endpoint do not fit each other; *advice* says what to change."""
-        return LoginError(f"the login endpoint {self.origin} does not accept this login: {self._said(text)}; {advice}")
+    def misconfigured(self, text: object, advice: str) -> LoginError:
+        """Return the error for a login that does not fit the endpoint; *advice* says what to change."""
+        return LoginError(
+            f"the login endpoint {self.origin} does not accept this login: {self._quoted(text)}; {advice}"
+        )
 
     def refused(self, text: object = None, *, reason: str | None) -> LoginError:
-        """What the status alone says."""
-        if self.ask_later:
+        """Return the error that the status alone stands for."""
+        if self.retryable:
             return self.unavailable(text)
         if self.status in REJECTED:
             return self.rejected(text, reason=reason)
-        return self.misfit(text, "check its URL")
+        return self.misconfigured(text, "check its URL")
 
     def unreadable(self) -> LoginError:
-        """Why a success has no JSON object in it."""
+        """Return the error for a success without a JSON object in it."""
         if self.body is None:
-            return LoginError(f"the login endpoint {self.origin} answered with more than {MAX_ANSWER} bytes")
-        kind = self.quote(self.headers.get("Content-Type", "").partition(";")[0]) or "no content type"
-        what = f"{kind} instead of JSON" if "json" not in kind.lower() else "something that is no JSON object"
+            return LoginError(f"the login endpoint {self.origin} answered with more than {MAX_RESPONSE} bytes")
+        kind = self.redact(self.headers.get("Content-Type", "").partition(";")[0]) or "no content type"
+        what = f"{kind} instead of JSON" if "json" not in kind.lower() else "JSON that is not an object"
         return LoginError(f"the login endpoint {self.origin} answered with {what}; check its URL")
 
     def token(self, value: str, *, expires_in: float | None, refresh_token: str | None) -> Token:
-        """The token that was found in this answer; a refresh token that could never be presented is left out."""
+        """Return the token found in this response, without a refresh token that could never be sent."""
         presentable = refresh_token if refresh_token and is_encodable(refresh_token) else None
         try:
             return Token(without_bearer(value), expires_in=expires_in, refresh_token=presentable)
@@ -106,59 +130,68 @@ class Answer:
             why = str(error)
         raise LoginError(f"the login endpoint {self.origin} answered with a token that cannot be sent: {why}")
 
-    def _said(self, text: object) -> str:
-        quote = self.quote(text)
+    def _quoted(self, text: object) -> str:
+        quote = self.redact(text)
         return f"it answered {self.status}, {quote!r}" if quote else f"it answered {self.status}"
 
 
-async def ask(
+async def post(
     session: ClientSession, url: URL, *, headers: Mapping[str, str], body: bytes, secrets: Iterable[str | None]
-) -> Answer:
+) -> LoginResponse:
     """
-    The answer to one POST of *body*; *secrets* are what no message may repeat.
+    Send *body* once and return the response; *secrets* are the texts that no message may repeat.
 
-    Raises `InsecureTransportError`, `LoginUnavailableError` where no answer comes, `LoginError` for a redirect.
+    Raises `InsecureTransportError`, `LoginUnavailableError` if no response arrives, `LoginError` for a redirect.
     """
     require_safe_transport(url, "the login endpoint")
-    known = tuple(secret for secret in secrets if secret)
+    content = bytearray()
     try:
-        answer = await _exchange(session, url, headers, body, known)
+        async with session.post(
+            url, data=body, headers=headers, allow_redirects=False, raise_for_status=False
+        ) as received:
+            async for chunk in received.content.iter_any():
+                content += chunk
+                if len(content) > MAX_RESPONSE:
+                    received.close()
+                    break
     except ExterviewAuthError:
-        raise  # a middleware of the login's session has its say
+        raise  # from a middleware of the login's session, such as its guard: not a network failure
     except (ClientError, OSError, TimeoutError, UnicodeError) as error:
         failure = unreachable(url.origin(), error)
     else:
-        _refuse_redirect(answer, url)
-        return answer
+        whole = bytes(content) if len(content) <= MAX_RESPONSE else None
+        known = tuple(secret for secret in secrets if secret)
+        response = LoginResponse(url.origin(), received.status, received.headers, whole, known)
+        if 300 <= response.status < 400:  # noqa: PLR2004 - RFC 9110, section 15.4
+            raise _redirected(response, url)
+        return response
+    # Raised outside the except block: as its __context__, aiohttp's error would show the request's headers.
     raise failure
 
 
-async def _exchange(
-    session: ClientSession, url: URL, headers: Mapping[str, str], body: bytes, secrets: tuple[str, ...]
-) -> Answer:
-    async with session.post(url, data=body, headers=headers, allow_redirects=False, raise_for_status=False) as response:
-        content = await _bounded_body(response)
-        return Answer(url.origin(), response.status, response.headers, content, secrets)
+def unreachable(origin: URL, error: BaseException) -> LoginUnavailableError:
+    """Return *error* as the library's own, with a cause that holds neither request headers nor the server's text."""
+    reason = next((reason for kinds, reason in _REASONS if isinstance(error, kinds)), "the request failed")
+    detail = getattr(getattr(error, "certificate_error", None), "verify_message", "")
+    named = f"{type(error).__name__}: {detail}" if detail else type(error).__name__
+    unavailable = LoginUnavailableError(f"the login endpoint {origin} cannot be reached: {reason} ({named})")
+    # Only the system's own errors are chained. aiohttp's connector errors name proxies, its timeouts name whole URLs, and
+    # its protocol errors quote requests and responses: of those, the cause keeps the class alone.
+    if isinstance(error, ClientConnectorError):
+        unavailable.__cause__ = error.os_error
+    elif isinstance(error, TimeoutError):
+        unavailable.__cause__ = TimeoutError(type(error).__name__)
+    else:
+        unavailable.__cause__ = error if isinstance(error, OSError) else ClientError(type(error).__name__)
+    return unavailable
 
 
-async def _bounded_body(response: ClientResponse) -> bytes | None:
-    content = bytearray()
-    async for chunk in response.content.iter_any():
-        content += chunk
-        if len(content) > MAX_ANSWER:
-            response.close()
-            return None
-    return bytes(content)
-
-
-def _refuse_redirect(answer: Answer, url: URL) -> None:
-    if not 300 <= answer.status < 400:  # noqa: PLR2004 - RFC 9110, section 15.4
-        return
+def _redirected(response: LoginResponse, url: URL) -> LoginError:
     try:
-        target = str(url.join(URL(answer.headers.get("Location", ""))).origin())
-    except (ValueError, IndexError):  # yarl's, for a "//[]@"
+        target = str(url.join(URL(response.headers.get("Location", ""))).origin())
+    except (ValueError, IndexError):  # the last is yarl's, for a "//[]@"
         target = "no usable address"
-    raise LoginError(
-        f"the login endpoint {answer.origin} redirects ({answer.status}) to {answer.quote(target)};"
-        " credentials do not follow: give its final URL"
+    return LoginError(
+        f"the login endpoint {response.origin} redirects ({response.status}) to {response.redact(target)};"
+        " credentials are not sent there: give its final URL"
     )

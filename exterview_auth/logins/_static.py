@@ -1,4 +1,4 @@
-"""Logging in without a login: a token that somebody else provides."""
+"""Logging in without a request: the application provides the token."""
 
 from __future__ import annotations
 
@@ -16,24 +16,25 @@ from ._context import LoginContext
 
 TokenSource = Callable[[], str | Token] | Callable[[], Awaitable[str | Token]]
 
-_WHAT_IT_TAKES = "StaticLogin takes a token, a path, or a callable without arguments that returns a token"
+_RULE = "StaticLogin needs a token, a path, or a callable without arguments that returns a token"
 
 
 @final
 class StaticLogin:
     """
-    A fixed bearer token, or a source of tokens that is read at each login: first, and after a 401.
+    A fixed bearer token, or a source of tokens that is read at each login: the first one, and after each 401.
 
     *source* is the token's text, a `Token`, a sync or async callable without arguments that returns one of them, or a path
-    (``pathlib.Path``; for a path as text use *file* or `from_file`). A source that yields the refused token again has nothing
-    newer: it is not sent again, and the caller gets the 401. Sync callables and files are read in a thread, one at a time.
+    (``pathlib.Path``; for a path as text use *file* or `from_file`). If a source returns the refused token again, it has nothing
+    newer: the request is not sent again, and the caller gets the 401. Sync callables and files are read in a thread, one at a
+    time.
 
-    A file may end in a newline; one that is empty or missing for a moment keeps the old value. Raises
-    `ConfigurationError` for what is no token, or a file that cannot be read when there is no old value yet; what a
-    callable raises passes through.
+    A file may end in a newline. If it is empty or missing for a moment, the login keeps the old value. Raises
+    `ConfigurationError` for a value that is not a token, and for a file that cannot be read while there is no old value.
+    Errors of a callable pass through.
     """
 
-    __slots__ = ("_bound_at", "_file", "_fixed", "_last", "_source")
+    __slots__ = ("_created_at", "_file", "_fixed", "_last", "_source")
 
     def __init__(
         self,
@@ -42,29 +43,36 @@ class StaticLogin:
         file: str | os.PathLike[str] | None = None,
     ) -> None:
         if (source is None) == (file is None):
-            raise ConfigurationError(f"{_WHAT_IT_TAKES}; give one of source and file")
-        if isinstance(source, os.PathLike):
-            source, file = None, source
-        self._file = None if file is None else _checked_path(file)
-        self._fixed = _fixed_token(source)
-        self._source = None if self._fixed is not None else self._made_source(source)
-        self._bound_at = boot_time()
+            raise ConfigurationError(f"{_RULE}; give either source or file")
+        path = _checked_path(source if isinstance(source, os.PathLike) else file)
+        self._file = path
+        self._fixed: Token | None = None
+        self._source: CallableValue | None = None
+        if path is not None:
+            self._source = CallableValue(lambda: read_secret_file(path, "the bearer token"))
+        elif isinstance(source, str | Token):
+            self._fixed = _token(source)
+        elif callable(source):
+            self._source = CallableValue(source)
+        else:
+            raise ConfigurationError(f"{_RULE}, not {type(source).__name__}")
+        self._created_at = boot_time()
         self._last: Secret | None = None
 
     @classmethod
     def from_file(cls, path: str | os.PathLike[str]) -> Self:
-        """A login with the token in the file at *path*, read again at each login."""
+        """Return a login with the token in the file at *path*, which is read at each login."""
         return cls(file=path)
 
     @property
     def identity(self) -> None:
-        """Nobody knows whose token it is."""
+        """None: a bearer token does not say whose it is."""
         return
 
     async def __call__(self, context: LoginContext) -> Token:
-        """The source's token; ``context.previous`` itself where it has nothing newer."""
-        token = await self._current(context.previous)
+        """Return the source's token, or ``context.previous`` itself if the source has nothing newer."""
         previous = context.previous
+        token = await self._read(previous)
         return previous if previous is not None and previous.value == token.value else token
 
     def __repr__(self) -> str:
@@ -75,33 +83,20 @@ class StaticLogin:
     def __reduce_ex__(self, protocol: object) -> NoReturn:
         refuse_pickling(self)
 
-    async def _current(self, previous: Token | None) -> Token:
-        if self._fixed is not None:
-            return _aged(self._fixed, boot_time() - self._bound_at)
-        assert self._source is not None
-        if self._file is not None:
-            return await self._from_file(self._source, previous)
-        return _token(await self._source.read())
-
-    def _made_source(self, source: object) -> CallableValue:
-        path = self._file
-        if path is not None:
-            return CallableValue(lambda: read_secret_file(path, "the bearer token"))
-        if not callable(source):
-            raise ConfigurationError(f"{_WHAT_IT_TAKES}, not {type(source).__name__}")
-        return CallableValue(source)
-
-    async def _from_file(self, source: CallableValue, previous: Token | None) -> Token:
+    async def _read(self, previous: Token | None) -> Token:
+        if self._source is None:
+            assert self._fixed is not None
+            return _aged(self._fixed, boot_time() - self._created_at)
+        if self._file is None:
+            return _token(await self._source.read())
         try:
-            token = _token(await source.read())
+            token = _token(await self._source.read())
         except ConfigurationError as error:
             failure = error
         else:
             self._last = Secret(token.value)
             return token
-        return self._old(failure, previous)
-
-    def _old(self, failure: ConfigurationError, previous: Token | None) -> Token:
+        # The file may be in the middle of its rotation: the old value serves until the new one is there.
         if self._last is not None:
             return Token(self._last)
         if previous is not None:
@@ -109,15 +104,13 @@ class StaticLogin:
         raise failure
 
 
-def _checked_path(file: object) -> str:
+def _checked_path(file: object) -> str | None:
+    if file is None:
+        return None
     path = os.fspath(file) if isinstance(file, str | os.PathLike) else None
     if not isinstance(path, str) or not path:
-        raise ConfigurationError("file is the path of a token's file")
+        raise ConfigurationError("file must be the path of a file with a token")
     return path
-
-
-def _fixed_token(source: object) -> Token | None:
-    return _token(source) if isinstance(source, str | Token) else None
 
 
 def _token(value: object) -> Token:
@@ -131,7 +124,7 @@ def _token(value: object) -> Token:
 
 
 def _aged(token: Token, seconds: float) -> Token:
-    """*token* after *seconds*; whether one at its end still serves, only the API can tell."""
+    """Return *token* after *seconds*. At its end the lifetime becomes unknown: only the API can say whether it still works."""
     if token.expires_in is None:
         return token
     left = token.expires_in - seconds

@@ -1,4 +1,4 @@
-"""Finding a token, its lifetime and its refresh token in a JSON answer of any shape."""
+"""Finding a token, its lifetime and its refresh token in a JSON response of any shape."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .._token import lifetime_seconds
 
 MAX_DEPTH = 10
 MAX_NODES = 10_000
-"""Objects and lists that are looked at: an answer is 1 MiB at most, but the loop waits."""
+"""Objects and lists that a search visits at most: a response has up to 1 MiB, and the event loop waits meanwhile."""
 
 # Names are compared without case, underscores and hyphens; the order is that of preference. An ID token comes last: it
 # says who logged in (OpenID Connect Core, section 2), but some APIs take it as a bearer token.
@@ -29,31 +29,31 @@ _EARLIEST_INSTANT = 1e9
 _EARLIEST_MILLISECONDS = 1e11
 
 Chain = tuple[Any, ...]
-"""An object or list of the answer, then the one that holds it, and so on outwards."""
+"""An object or list of the response, then the one that holds it, and so on outwards."""
 
 
-class Found(NamedTuple):
-    """A value, and where it stood."""
+class Match(NamedTuple):
+    """A value, and where it was found."""
 
     value: Any
     chain: Chain
 
 
-def find_token(data: Any) -> Found | None:
-    """The shallowest text under one of the usual names; what belongs to a refresh token is left out."""
+def find_token(data: Any) -> Match | None:
+    """Return the shallowest text under one of the usual names; whatever belongs to a refresh token is left out."""
     for level in _levels(data):
         objects = [(_by_plain_name(chain[0]), chain) for chain in level]
         for name in TOKEN_NAMES:
             for members, chain in objects:
                 if _is_text(value := members.get(name)):
-                    return Found(Secret(value), chain)
+                    return Match(Secret(value), chain)
     return None
 
 
-def find_path(answer: dict[str, Any], path: tuple[str, ...]) -> Found | None:
-    """What stands at *path*, counted from the answer, its ``data``, or the shallowest object that it fits."""
-    starts: Iterator[Chain] = (chain for level in _levels(answer.get("data")) for chain in level)
-    for start in ((answer,), *starts):
+def find_path(payload: dict[str, Any], path: tuple[str, ...]) -> Match | None:
+    """Return the value at *path*, counted from the payload, its ``data``, or the shallowest object that has it."""
+    starts: Iterator[Chain] = (chain for level in _levels(payload.get("data")) for chain in level)
+    for start in ((payload,), *starts):
         found = _follow(start, path)
         if found is not None:
             return found
@@ -61,7 +61,7 @@ def find_path(answer: dict[str, Any], path: tuple[str, ...]) -> Found | None:
 
 
 def refresh_token_near(chain: Chain) -> str | None:
-    """The refresh token beside a token, or in one of the objects around it."""
+    """Return the refresh token beside a token, or in one of the objects around it."""
     for node in chain:
         members = _by_plain_name(node)
         for name in REFRESH_NAMES:
@@ -74,7 +74,7 @@ def refresh_token_near(chain: Chain) -> str | None:
 
 
 def lifetime_near(chain: Chain, served_at: float) -> float | None:
-    """The lifetime in seconds that is told beside a token, or in one of the objects around it."""
+    """Return the lifetime in seconds that stands beside a token, or in one of the objects around it."""
     for node in chain:
         members = _by_plain_name(node)
         for name in LIFETIME_NAMES + INSTANT_NAMES:
@@ -86,9 +86,10 @@ def lifetime_near(chain: Chain, served_at: float) -> float | None:
 
 def seconds_left(value: Any, name: str, served_at: float) -> float | None:
     """
-    *value* under *name* as seconds from *served_at*: a lifetime, an instant since the epoch (also in milliseconds), ISO 8601.
+    Return *value* as seconds from *served_at*, or ``None`` if it cannot be read.
 
-    Under a name that tells neither, a number from 2001 on is an instant. ``None`` for what says nothing.
+    It may be a lifetime, an instant since the epoch (in seconds or milliseconds), or ISO 8601; *name* says which. Under any
+    other name, a number is an instant if it lies after 2001.
     """
     number = _number(value)
     kind = _plain(name)
@@ -103,7 +104,7 @@ def seconds_left(value: Any, name: str, served_at: float) -> float | None:
     return None if number is None else lifetime_seconds(number - served_at)
 
 
-def _follow(start: Chain, path: tuple[str, ...]) -> Found | None:
+def _follow(start: Chain, path: tuple[str, ...]) -> Match | None:
     chain = start
     for step in path[:-1]:
         inner = _step(chain[0], step)
@@ -111,7 +112,7 @@ def _follow(start: Chain, path: tuple[str, ...]) -> Found | None:
             return None
         chain = (inner, *chain)
     value = _step(chain[0], path[-1])
-    return None if value is None else Found(value, chain)
+    return None if value is None else Match(value, chain)
 
 
 def _step(node: Any, step: str) -> Any:
@@ -123,7 +124,7 @@ def _step(node: Any, step: str) -> Any:
 
 
 def _levels(root: Any) -> Iterator[list[Chain]]:
-    """The objects and lists of *root*, breadth first."""
+    """Yield the objects and lists of *root*, breadth first."""
     level: list[Chain] = [(root,)] if isinstance(root, dict | list) else []
     left = MAX_NODES
     for _ in range(MAX_DEPTH):

@@ -183,14 +183,21 @@ HTML = status(200, b"<html><body>It works!</body></html>", "Content-Type: text/h
 
 ROWS = (
     Row(PLACE, "connection refused", refused, LoginUnavailableError, "the connection was refused", logins=2),
-    Row(PLACE, "name not found", nameless, LoginUnavailableError, "its name was not found|within 2 s", logins=(1, 4)),
-    Row(PLACE, "TLS refused", distrusted, LoginUnavailableError, "TLS was refused", logins=2),
+    Row(
+        PLACE,
+        "name not found",
+        nameless,
+        LoginUnavailableError,
+        "its host name was not found|within 2 s",
+        logins=(1, 4),
+    ),
+    Row(PLACE, "TLS refused", distrusted, LoginUnavailableError, "the TLS handshake failed", logins=2),
     Row(
         PLACE,
         "reset in the middle of the answer",
         login(lambda _: breaks_off, login_timeout=TWICE),
         LoginUnavailableError,
-        "the answer broke off",
+        "the response ended too early",
         logins=2,
     ),
     _misfit("accepts and never answers", lambda _: silence, "1 s", LoginUnavailableError),

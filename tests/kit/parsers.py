@@ -19,7 +19,7 @@ from exterview_auth._json import json_object
 from exterview_auth._token import jwt_claims, jwt_lifetime
 from exterview_auth.logins import _oauth2_response as _oauth2_answer
 from exterview_auth.logins._http_dates import retry_after, server_time
-from exterview_auth.logins._request import Answer
+from exterview_auth.logins._request import LoginResponse
 from exterview_auth.stores import _entry
 from exterview_auth.stores._codec import Codec, Found
 from exterview_auth.stores._redis import scripts as _redis_scripts
@@ -40,10 +40,10 @@ def text_of(raw: bytes) -> str:
     return raw.decode("utf-8", "surrogateescape")
 
 
-def answer(raw: bytes, status: int = 200, said: bytes = b"") -> Answer:
+def answer(raw: bytes, status: int = 200, said: bytes = b"") -> LoginResponse:
     """A login endpoint's answer."""
     headers = CIMultiDict({name: text_of(said) for name in ("Retry-After", "Date", "Content-Type")})
-    return Answer(URL("https://api.example"), status, headers, raw, (MARK,))
+    return LoginResponse(URL("https://api.example"), status, headers, raw, (MARK,))
 
 
 def raw_jwt(raw: bytes) -> str:

@@ -459,30 +459,30 @@ def test_nothing_prints_or_pickles_a_secret() -> None:
         ({"client_id": ""}, "client_id"),
         ({"client_secret": ""}, "client_secret"),
         ({"client_secret": 7}, "client_secret"),
-        ({"grant_type": "authorization_code"}, "grant_type is one of"),
-        ({"grant_type": None}, "grant_type is one of"),
+        ({"grant_type": "authorization_code"}, "grant_type must be one of"),
+        ({"grant_type": None}, "grant_type must be one of"),
         ({"grant_type": "password"}, "grant_type password needs"),
         ({"grant_type": "password", "username": "ada"}, "grant_type password needs"),
         ({"username": "ada"}, "username and password belong"),
         ({"grant_type": "refresh_token"}, "grant_type refresh_token needs"),
-        ({"token_endpoint_auth_method": "tls_client_auth"}, "token_endpoint_auth_method is one of"),
+        ({"token_endpoint_auth_method": "tls_client_auth"}, "token_endpoint_auth_method must be one of"),
         ({"token_endpoint_auth_method": "client_secret_basic"}, "token_endpoint_auth_method client_secret_basic needs"),
         ({"token_endpoint_auth_method": "client_secret_post"}, "token_endpoint_auth_method client_secret_post needs"),
         ({"token_endpoint_auth_method": "private_key_jwt"}, "token_endpoint_auth_method private_key_jwt needs"),
-        ({"token_endpoint_auth_method": "none", "client_secret": "s"}, "token_endpoint_auth_method none has no use"),
-        ({"token_endpoint_auth_method": "none", "private_key": "k"}, "token_endpoint_auth_method none has no use"),
-        ({"private_key": "k", "client_secret": "s"}, "client_secret and private_key are two"),
-        ({"private_key": "no pem"}, "private_key is no"),
-        ({"private_key": 7}, "private_key is a key in PEM"),
-        ({"private_key": pem_of(x25519.X25519PrivateKey.generate())}, "private_key is no"),
-        ({"private_key": pem_of(rsa.generate_private_key(65537, 1024))}, "private_key is no"),
-        ({"private_key": pem_of(ec.generate_private_key(ec.SECP256K1()))}, "private_key is no"),
+        ({"token_endpoint_auth_method": "none", "client_secret": "s"}, "token_endpoint_auth_method none cannot use"),
+        ({"token_endpoint_auth_method": "none", "private_key": "k"}, "token_endpoint_auth_method none cannot use"),
+        ({"private_key": "k", "client_secret": "s"}, "client_secret and private_key both authenticate"),
+        ({"private_key": "no pem"}, "private_key must be an unencrypted PEM"),
+        ({"private_key": 7}, "private_key must be PEM text"),
+        ({"private_key": pem_of(x25519.X25519PrivateKey.generate())}, "private_key must be an unencrypted PEM"),
+        ({"private_key": pem_of(rsa.generate_private_key(65537, 1024))}, "private_key must be an unencrypted PEM"),
+        ({"private_key": pem_of(ec.generate_private_key(ec.SECP256K1()))}, "private_key must be an unencrypted PEM"),
         ({"scope": ""}, "scope"),
         ({"scope": []}, "scope"),
         ({"scope": 7}, "scope"),
         ({"headers": {"a b": "c"}}, "headers"),
         ({"headers": {"authorization": "x"}, "client_secret": "s"}, "headers sets Authorization"),
-        ({"token_endpiont": 7}, "token_endpiont is no option"),
+        ({"token_endpiont": 7}, "token_endpiont is not an option"),
         ({"audience": ""}, "audience"),
     ],
 )
@@ -497,7 +497,7 @@ def test_an_encrypted_key_is_refused() -> None:
     """There is no passphrase to open it with."""
     form = serialization.PrivateFormat.PKCS8, serialization.BestAvailableEncryption(b"x")
     key = ec.generate_private_key(ec.SECP256R1()).private_bytes(serialization.Encoding.PEM, *form)
-    with pytest.raises(ConfigurationError, match=r"^private_key is no unencrypted PEM"):
+    with pytest.raises(ConfigurationError, match=r"^private_key must be an unencrypted PEM"):
         OAuth2Login(URL_OK, "client", private_key=key)
 
 

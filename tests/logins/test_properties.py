@@ -17,8 +17,8 @@ from exterview_auth.errors import LoginError
 from exterview_auth.logins import PasswordLogin
 from exterview_auth.logins._http_dates import retry_after, server_time
 from exterview_auth.logins._oauth2_response import read_token
-from exterview_auth.logins._redaction import MAX_QUOTE, quoted
-from exterview_auth.logins._request import Answer
+from exterview_auth.logins._redaction import MAX_QUOTE, redacted
+from exterview_auth.logins._request import LoginResponse
 from exterview_auth.logins._token_search import INSTANT_NAMES, LIFETIME_NAMES, TOKEN_NAMES, seconds_left
 
 SECRET = "s3cret-pass"
@@ -41,7 +41,7 @@ LOGINS = (PasswordLogin("ada@example.com", SECRET), PasswordLogin("ada@example.c
 
 def judge(status: int, body: bytes, kind: str) -> None:
     """Read *body* as each login does; only a token or a LoginError without the secret may come out."""
-    answer = Answer(URL("https://api.example"), status, CIMultiDict({"Retry-After": kind}), body, (SECRET,))
+    answer = LoginResponse(URL("https://api.example"), status, CIMultiDict({"Retry-After": kind}), body, (SECRET,))
     readers: list[Callable[[], Token]] = [partial(login._read, answer) for login in LOGINS]
     readers += [
         partial(read_token, answer, grant, "old", renewal=renewal)
@@ -96,7 +96,7 @@ def test_any_dates_are_read_or_ignored(retry: str, date: str) -> None:
 )
 def test_no_quoted_sentence_holds_the_secret(before: str, secret: str, after: str) -> None:
     """Wherever it stands in the text."""
-    quote = quoted(before + secret + after, [secret])
+    quote = redacted(before + secret + after, [secret])
     assert secret not in quote
     assert len(quote) <= MAX_QUOTE
     assert quote.isprintable()

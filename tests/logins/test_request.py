@@ -44,12 +44,11 @@ from exterview_auth.errors import (
     ReentrantLoginError,
 )
 from exterview_auth.logins import OAuth2Login, PasswordLogin
-from exterview_auth.logins._context import MAX_ANSWER, LoginContext
+from exterview_auth.logins._context import MAX_RESPONSE, LoginContext
 from exterview_auth.logins._graphql_errors import graphql_refusal
 from exterview_auth.logins._http_dates import retry_after, server_time
-from exterview_auth.logins._redaction import LONGEST_SENTENCE, MAX_QUOTE, quoted
-from exterview_auth.logins._request import Answer, ask
-from exterview_auth.logins._unreachable import unreachable
+from exterview_auth.logins._redaction import MAX_QUOTE, MAX_SENTENCE, redacted
+from exterview_auth.logins._request import LoginResponse, post, unreachable
 
 PASSWORD = "hunter2 & <wonder>"
 KEY = "key-0123456789"
@@ -124,7 +123,7 @@ async def test_a_refused_connection_is_unavailable_and_chains_the_systems_error(
     """Nobody listens: the sentence names the origin, the cause is an OSError."""
     error = await refusal(URL(f"http://127.0.0.1:{unused_tcp_port}/graphql?secret=1"))
     assert isinstance(error, LoginUnavailableError)
-    assert f"http://127.0.0.1:{unused_tcp_port} cannot be asked" in str(error)
+    assert f"http://127.0.0.1:{unused_tcp_port} cannot be reached" in str(error)
     assert "secret" not in str(error)
     assert isinstance(error.__cause__, OSError)
 
@@ -134,7 +133,7 @@ async def test_an_unknown_name_is_unavailable() -> None:
     """A host that no resolver knows is told as such."""
     error = await refusal(URL("https://nobody.invalid/graphql"))
     assert isinstance(error, LoginUnavailableError)
-    assert "name was not found" in str(error)
+    assert "its host name was not found" in str(error)
 
 
 @pytest.mark.asyncio
@@ -149,7 +148,7 @@ async def test_tls_that_does_not_verify_is_unavailable(tmp_path: Path) -> None:
     finally:
         await server.close()
     assert isinstance(error, LoginUnavailableError)
-    assert "TLS was refused (ClientConnectorCertificateError: self-signed certificate)" in str(error)
+    assert "the TLS handshake failed (ClientConnectorCertificateError: self-signed certificate)" in str(error)
 
 
 def self_signed(folder: Path) -> Path:
@@ -191,7 +190,7 @@ async def test_a_body_shorter_than_announced_is_unavailable() -> None:
     async with serving_raw(stop) as url:
         error = await refusal(url)
     assert isinstance(error, LoginUnavailableError)
-    assert "broke off" in str(error)
+    assert "the response ended too early" in str(error)
 
 
 @pytest.mark.asyncio
@@ -263,9 +262,9 @@ async def test_an_endless_answer_is_read_up_to_one_mebibyte_and_cut_off(status: 
         await asyncio.wait_for(ended.wait(), 5)
     kinds = {200: LoginError, 401: CredentialsRejectedError, 503: LoginUnavailableError}
     assert type(error) is kinds[status]
-    assert sent < 32 * MAX_ANSWER
+    assert sent < 32 * MAX_RESPONSE
     if status == 200:
-        assert f"more than {MAX_ANSWER} bytes" in str(error)
+        assert f"more than {MAX_RESPONSE} bytes" in str(error)
 
 
 @pytest.mark.parametrize(
@@ -328,7 +327,7 @@ def test_a_status_means_the_same_to_every_login() -> None:
     info = RequestInfo(URL("https://api.example"), "POST", CIMultiDictProxy(CIMultiDict()), URL("https://api.example"))
     for status in range(400, 600):
         own = _typed(ClientResponseError(info, (), status=status))
-        built_in = Answer(URL("https://api.example"), status, {}, b"", ()).refused(reason=None)
+        built_in = LoginResponse(URL("https://api.example"), status, {}, b"", ()).refused(reason=None)
         assert type(own) is type(built_in), status
 
 
@@ -358,7 +357,7 @@ async def test_json_that_is_no_object_is_a_login_error(body: bytes) -> None:
     async with serving(answer) as url:
         error = await refusal(url)
     assert type(error) is LoginError
-    assert "no JSON object" in str(error)
+    assert "JSON that is not an object" in str(error)
 
 
 @pytest.mark.parametrize("status", [404, 405, 410, 422])
@@ -400,7 +399,7 @@ async def test_an_error_of_the_sessions_own_middleware_passes_through() -> None:
 
     async with ClientSession(middlewares=(guard,)) as session:  # type: ignore[arg-type] # it only raises
         with pytest.raises(ReentrantLoginError, match=r"^inside$"):
-            await ask(session, URL("http://127.0.0.1:1/"), headers={}, body=b"", secrets=())
+            await post(session, URL("http://127.0.0.1:1/"), headers={}, body=b"", secrets=())
 
 
 @pytest.mark.parametrize("kind", ["password", "oauth2"])
@@ -462,7 +461,7 @@ def test_without_a_date_the_wall_clock_counts() -> None:
 )
 def test_a_quoted_sentence_masks_every_form_of_a_secret(text: str) -> None:
     """Servers repeat what they were sent, encoded and cut; no part of it is left."""
-    quote = quoted(text, [PASSWORD])
+    quote = redacted(text, [PASSWORD])
     assert "unter" not in quote.lower().replace("hunters", "")
     assert "wonder" not in quote.lower()
     assert len(quote) <= MAX_QUOTE
@@ -482,7 +481,7 @@ def test_a_quoted_sentence_masks_every_form_of_a_secret(text: str) -> None:
 )
 def test_a_secret_is_masked_as_other_languages_encode_it(secret: str, form: str) -> None:
     """Rule 22: PHP's JSON, Python's and JavaScript's URLs, Go's JSON, Jinja's HTML."""
-    assert quoted(f"rejected: {form}.", [secret]) == "rejected: ***."
+    assert redacted(f"rejected: {form}.", [secret]) == "rejected: ***."
 
 
 @pytest.mark.parametrize(
@@ -499,8 +498,8 @@ def test_a_secret_is_masked_as_other_languages_encode_it(secret: str, form: str)
 )
 def test_what_is_a_secret_once_it_is_decoded_is_not_quoted(secret: str, form: str) -> None:
     """Rule 22: escaped twice, in capitals, in pieces: then nothing is quoted at all, which a harmless sentence is."""
-    assert quoted(f"rejected: {form}", [secret]) == ""
-    assert quoted(f"rejected: {form}", ["something else"]) != ""
+    assert redacted(f"rejected: {form}", [secret]) == ""
+    assert redacted(f"rejected: {form}", ["something else"]) != ""
 
 
 @pytest.mark.parametrize(
@@ -520,20 +519,20 @@ def test_what_is_a_secret_once_it_is_decoded_is_not_quoted(secret: str, form: st
 )
 def test_every_letter_that_belongs_to_a_secret_is_masked(text: str, secrets: list[str], told: str) -> None:
     """Whatever its case, wherever secrets overlap, and whatever letters stand before them; the rest stays as it is."""
-    assert quoted(text, secrets) == told
+    assert redacted(text, secrets) == told
 
 
 def test_a_secret_as_long_as_a_sentence_can_be_is_masked_and_a_longer_one_costs_nothing() -> None:
     """No text that is quoted has room for it."""
-    secret = "s" * LONGEST_SENTENCE
-    assert quoted(secret, [secret]) == "***"
-    assert quoted("s" * 50, [secret, "x" * 10_000_000]) == "s" * 50
+    secret = "s" * MAX_SENTENCE
+    assert redacted(secret, [secret]) == "***"
+    assert redacted("s" * 50, [secret, "x" * 10_000_000]) == "s" * 50
 
 
 def test_masking_leaves_no_secret_behind_in_the_caches_of_re() -> None:
     """A pattern is kept for as long as the process lives: none is made of a secret."""
     re.compile("a pattern of the application")
-    quoted("wrong: s3cretw0rd", ["s3cretw0rd", "an0ther"])
+    redacted("wrong: s3cretw0rd", ["s3cretw0rd", "an0ther"])
     kept = repr([value for name, value in vars(re).items() if "cache" in name])
     assert "a pattern of the application" in kept
     assert "s3cretw0rd" not in kept
@@ -542,14 +541,14 @@ def test_masking_leaves_no_secret_behind_in_the_caches_of_re() -> None:
 
 def test_a_message_is_read_as_far_as_it_could_be_quoted() -> None:
     """What stands behind ten thousand characters is no sentence: patterns would hold up the loop for nothing."""
-    answer = Answer(URL("https://api.example"), 200, {}, b"", SECRETS)
+    answer = LoginResponse(URL("https://api.example"), 200, {}, b"", SECRETS)
 
     def judged(message: str) -> LoginError:
         return graphql_refusal(answer, {}, [{"message": message, "extensions": {"code": "INTERNAL_SERVER_ERROR"}}])
 
     words = " wrong password"
-    assert isinstance(judged("x" * (LONGEST_SENTENCE - len(words)) + words), CredentialsRejectedError)
-    assert isinstance(judged("x" * LONGEST_SENTENCE + words), LoginUnavailableError)
+    assert isinstance(judged("x" * (MAX_SENTENCE - len(words)) + words), CredentialsRejectedError)
+    assert isinstance(judged("x" * MAX_SENTENCE + words), LoginUnavailableError)
 
 
 @pytest.mark.parametrize("issued", ['"\\ud800x"', '"\\udcff"', '""'])
@@ -582,10 +581,10 @@ def test_a_token_refuses_a_refresh_token_that_has_no_utf8_form(refresh: str) -> 
 
 def test_a_quoted_sentence_is_one_printable_line() -> None:
     """Control characters, surrogates and lengths do not reach a log."""
-    assert quoted("a\r\nb\x1b[31m\ud800 c", []) == "a b [31m c"
-    assert quoted("x" * 1000, []) == "x" * (MAX_QUOTE - 1) + "…"
-    assert quoted("x" * 100_000, []) == ""
-    assert quoted({"a": 1}, []) == ""
+    assert redacted("a\r\nb\x1b[31m\ud800 c", []) == "a b [31m c"
+    assert redacted("x" * 1000, []) == "x" * (MAX_QUOTE - 1) + "…"
+    assert redacted("x" * 100_000, []) == ""
+    assert redacted({"a": 1}, []) == ""
 
 
 @pytest.mark.parametrize(
@@ -593,15 +592,19 @@ def test_a_quoted_sentence_is_one_printable_line() -> None:
     [
         (ConnectionResetError(104, "reset"), "the connection was lost", ConnectionResetError),
         (ServerDisconnectedError(f"{PASSWORD} {KEY}"), "the connection was lost", ClientError),
-        (ConnectionTimeoutError(f"https://a.example/?token={KEY}"), "no connection in time", TimeoutError),
+        (
+            ConnectionTimeoutError(f"https://a.example/?token={KEY}"),
+            "it did not accept the connection in time",
+            TimeoutError,
+        ),
         (ClientConnectionError(KEY), "the request failed", ClientError),
-        (UnicodeError(KEY), "its name was not found", ClientError),
+        (UnicodeError(KEY), "its host name was not found", ClientError),
     ],
 )
 def test_only_the_systems_own_errors_are_chained(error: Exception, reason: str, cause: type[Exception]) -> None:
     """What quotes requests, answers or whole URLs is told by its class alone."""
     failure = unreachable(URL("https://a.example"), error)
-    assert f"https://a.example cannot be asked: {reason} ({type(error).__name__})" in str(failure)
+    assert f"https://a.example cannot be reached: {reason} ({type(error).__name__})" in str(failure)
     assert type(failure.__cause__) is cause
     assert_clean(failure)
 
