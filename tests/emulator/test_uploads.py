@@ -2,95 +2,67 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import AsyncIterator
 from typing import Any
 
 import aiohttp
 import pytest
-import pytest_asyncio
 
 from exterview_auth.emulator import Emulator, _uploads
+from tests.kit.emulator import answer
+
+pytestmark = pytest.mark.asyncio
 
 PATHS = ["/ats/candidates/bulk-upload", "/ats/candidates/bulk-upload-resumes", "/bulk-upload-resumes"]
 
 
-@pytest_asyncio.fixture
-async def emulator() -> AsyncIterator[Emulator]:
-    async with Emulator() as emulator:
-        yield emulator
-
-
-@pytest_asyncio.fixture
-async def http(emulator: Emulator) -> AsyncIterator[aiohttp.ClientSession]:
-    headers = {"x-api-key": emulator.api_key, "Authorization": f"Bearer {emulator.issue_token()}"}
-    async with aiohttp.ClientSession(emulator.endpoint.removesuffix("graphql"), headers=headers) as session:
-        yield session
-
-
-def form(*files: tuple[str, bytes], **fields: str) -> aiohttp.FormData:
+def form(*files: tuple[str, bytes], **changed: str) -> aiohttp.FormData:
     data = aiohttp.FormData(default_to_multipart=True)
-    defaults = {
-        "jobId": "job-1",
-        "recruiterId": "r-1",
-        "userType": "recruiter",
-        "resumeScoreBreakdown": '{"skills": 1}',
-    }
-    for name, value in {**defaults, **fields}.items():
+    fields = {"jobId": "job-1", "recruiterId": "r-1", "userType": "recruiter", "resumeScoreBreakdown": '{"skills": 1}'}
+    for name, value in {**fields, **changed}.items():
         data.add_field(name, value)
     for filename, content in files:
         data.add_field("files", content, filename=filename)
     return data
 
 
-async def upload(http: aiohttp.ClientSession, data: Any, path: str = PATHS[0], **options: Any) -> tuple[int, Any]:
-    async with http.post(path, data=data, **options) as response:
-        return response.status, await response.json()
+async def upload(api: aiohttp.ClientSession, data: Any, path: str = PATHS[0], **options: Any) -> tuple[int, Any]:
+    return (await answer(api.post(path, data=data, **options))).body
 
 
-@pytest.mark.asyncio
+async def counts(api: aiohttp.ClientSession, data: Any) -> tuple[int, int, int]:
+    status, content = await upload(api, data)
+    assert (status, content["status"], len(content["candidates"])) == (200, 1, content["created"])
+    return content["created"], content["duplicates"], content["skipped"]
+
+
 @pytest.mark.parametrize("path", PATHS)
-async def test_resumes_become_candidates(emulator: Emulator, http: aiohttp.ClientSession, path: str) -> None:
+async def test_resumes_become_candidates(emulator: Emulator, api: aiohttp.ClientSession, path: str) -> None:
     """Each new PDF, DOC or DOCX creates a candidate, whom `getCandidates` shows."""
     data = form(("jane_doe-CV.pdf", b"one"), ("42.DOCX", b"two"), organizationId=emulator.organization_id)
-    status, answer = await upload(http, data, path)
-    assert status == 200
-    assert {name: answer[name] for name in ("status", "created", "duplicates", "skipped")} == {
-        "status": 1,
-        "created": 2,
-        "duplicates": 0,
-        "skipped": 0,
-    }
-    assert answer["message"] == "Resumes processed: 2 created, 0 duplicates, 0 skipped"
+    uploaded = await upload(api, data, path)
     query = '{ getCandidates(input: {jobId: "job-1"}) { candidate { uId fullName emailAddress status jobId organizationId } } }'
-    async with http.post("graphql", json={"query": query}) as response:
-        found = (await response.json())["data"]["getCandidates"]["candidate"]
+    found = (await answer(api.post("/graphql", json={"query": query}))).content["data"]["getCandidates"]["candidate"]
     assert [one["fullName"] for one in found] == ["Jane Doe", "Unnamed Candidate"]
-    assert answer["candidates"] == [
-        {"candidate_unique_id": one["uId"], "email": one["emailAddress"], "jobId": "job-1"} for one in found
-    ]
     assert {(one["status"], one["organizationId"]) for one in found} == {("Applied", emulator.organization_id)}
+    candidates = [{"candidate_unique_id": one["uId"], "email": one["emailAddress"], "jobId": "job-1"} for one in found]
+    numbers = {"created": 2, "duplicates": 0, "skipped": 0}
+    message = "Resumes processed: 2 created, 0 duplicates, 0 skipped"
+    assert uploaded == (200, {"status": 1, "message": message, **numbers, "candidates": candidates})
 
 
-@pytest.mark.asyncio
-async def test_the_same_content_is_a_duplicate_within_its_job(http: aiohttp.ClientSession) -> None:
+async def test_the_same_content_is_a_duplicate_within_its_job(api: aiohttp.ClientSession) -> None:
     """Duplicates are recognised by content, whatever the name, for each job apart."""
-    _, answer = await upload(http, form(("a.pdf", b"same"), ("b.pdf", b"same")))
-    assert (answer["created"], answer["duplicates"]) == (1, 1)
-    _, answer = await upload(http, form(("c.doc", b"same")))
-    assert (answer["created"], answer["duplicates"], answer["candidates"]) == (0, 1, [])
-    _, answer = await upload(http, form(("c.doc", b"same"), jobId="job-2"))
-    assert (answer["created"], answer["duplicates"]) == (1, 0)
+    assert await counts(api, form(("a.pdf", b"same"), ("b.pdf", b"same"))) == (1, 1, 0)
+    assert await counts(api, form(("c.doc", b"same"))) == (0, 1, 0)
+    assert await counts(api, form(("c.doc", b"same"), jobId="job-2")) == (1, 0, 0)
 
 
-@pytest.mark.asyncio
-async def test_other_and_empty_files_are_skipped(http: aiohttp.ClientSession) -> None:
-    """What is no PDF, DOC or DOCX, or is empty, is counted and left out."""
-    _, answer = await upload(http, form(("a.exe", b"x"), ("pdf", b"x"), ("a.pdf", b"")))
-    assert (answer["status"], answer["created"], answer["skipped"]) == (1, 0, 3)
+async def test_other_and_empty_files_are_skipped(api: aiohttp.ClientSession) -> None:
+    """Other types than PDF, DOC and DOCX, and empty files, are counted and left out."""
+    assert await counts(api, form(("a.exe", b"x"), ("pdf", b"x"), ("a.pdf", b""))) == (0, 0, 3)
 
 
-@pytest.mark.asyncio
 @pytest.mark.parametrize(
     ("data", "error"),
     [
@@ -100,56 +72,50 @@ async def test_other_and_empty_files_are_skipped(http: aiohttp.ClientSession) ->
     ],
 )
 async def test_incomplete_forms_create_nothing(
-    emulator: Emulator, http: aiohttp.ClientSession, data: aiohttp.FormData, error: str
+    emulator: Emulator, api: aiohttp.ClientSession, data: aiohttp.FormData, error: str
 ) -> None:
     """A form that is not in order is answered 400 as a whole."""
-    assert await upload(http, data) == (400, {"error": error})
+    assert await upload(api, data) == (400, {"error": error})
     assert len(emulator._state.data.candidates) == 64
 
 
-@pytest.mark.asyncio
-async def test_the_guard_stands_before_the_upload(emulator: Emulator, http: aiohttp.ClientSession) -> None:
-    """JSON is the wrong content type here, and a dead token is refused."""
-    assert await upload(http, json.dumps({}), headers={"Content-Type": "application/json"}) == (
-        400,
-        {"error": "The Content-Type must be multipart/form-data"},
-    )
+async def test_the_guard_stands_before_the_upload(emulator: Emulator, api: aiohttp.ClientSession) -> None:
+    """JSON is the wrong content type here, and a revoked token is refused."""
+    wrong = await upload(api, "{}", headers={"Content-Type": "application/json"})
+    assert wrong == (400, {"error": "The Content-Type must be multipart/form-data"})
     emulator.revoke()
-    assert (await upload(http, form(("a.pdf", b"x"))))[0] == 401
+    assert (await upload(api, form(("a.pdf", b"x"))))[0] == 401
 
 
 BOUNDARY = {"Content-Type": "multipart/form-data; boundary=b"}
+UNREADABLE = "The multipart body cannot be read"
+NAMELESS = "Each part of the form needs a name"
 
 
-@pytest.mark.asyncio
 @pytest.mark.parametrize(
-    ("body", "headers", "error"),
+    ("part", "error"),
     [
-        (b"x", {"Content-Type": "multipart/form-data"}, "The multipart body cannot be read"),
-        (b"x", BOUNDARY, "The multipart body cannot be read"),
-        (b"--b\r\nno header\r\n\r\nx\r\n--b--\r\n", BOUNDARY, "The multipart body cannot be read"),
-        (b"--b\r\n\r\nx\r\n--b--\r\n", BOUNDARY, "Each part of the form needs a name"),
-        (
-            b"--b\r\nContent-Type: multipart/mixed; boundary=c\r\n\r\n--c\r\n\r\nx\r\n--c--\r\n--b--\r\n",
-            BOUNDARY,
-            "Each part of the form needs a name",
-        ),
-        (
-            b'--b\r\nContent-Disposition: form-data; name="jobId"\r\n\r\n\xff\r\n--b--\r\n',
-            BOUNDARY,
-            "The multipart body cannot be read",
-        ),
+        (None, UNREADABLE),
+        (b"no header\r\n\r\nx", UNREADABLE),
+        (b'Content-Disposition: form-data; name="jobId"\r\n\r\n\xff', UNREADABLE),
+        (b"\r\nx", NAMELESS),
+        (b"Content-Type: multipart/mixed; boundary=c\r\n\r\n--c\r\n\r\nx\r\n--c--", NAMELESS),
     ],
 )
 async def test_broken_multipart_bodies_are_answered_400(
-    http: aiohttp.ClientSession, body: bytes, headers: dict[str, str], error: str
+    api: aiohttp.ClientSession, part: bytes | None, error: str
 ) -> None:
-    """A body that is no form, or has nameless parts or text that is none, is answered 400."""
-    assert await upload(http, body, headers=headers) == (400, {"error": error})
+    """A body that is not a form, nameless parts and text that is not UTF-8 are answered 400."""
+    body = b"x" if part is None else b"--b\r\n" + part + b"\r\n--b--\r\n"
+    assert await upload(api, body, headers=BOUNDARY) == (400, {"error": error})
 
 
-@pytest.mark.asyncio
-async def test_sizes_are_limited(http: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_form_without_a_boundary_is_answered_400(api: aiohttp.ClientSession) -> None:
+    """Nothing says where its parts begin."""
+    assert await upload(api, b"x", headers={"Content-Type": "multipart/form-data"}) == (400, {"error": UNREADABLE})
+
+
+async def test_sizes_are_limited(api: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch) -> None:
     """A body, a field and a number of parts beyond their limits are refused, announced or not."""
 
     async def chunks() -> AsyncIterator[bytes]:
@@ -160,12 +126,10 @@ async def test_sizes_are_limited(http: aiohttp.ClientSession, monkeypatch: pytes
 
     monkeypatch.setattr(_uploads, "MAX_BODY", 20_000)
     too_large = (413, {"error": "The body is larger than 20000 bytes"})
-    assert await upload(http, form(("a.pdf", b"x" * 20_000))) == too_large
-    assert await upload(http, chunks(), headers=BOUNDARY) == too_large
+    assert await upload(api, form(("a.pdf", b"x" * 20_000))) == too_large
+    assert await upload(api, chunks(), headers=BOUNDARY) == too_large
     monkeypatch.setattr(_uploads, "MAX_FIELD", 100)
-    assert (await upload(http, form(("a.pdf", b"x"), jobId="j" * 101)))[0] == 413
+    assert (await upload(api, form(("a.pdf", b"x"), jobId="j" * 101)))[0] == 413
     monkeypatch.setattr(_uploads, "MOST_PARTS", 5)
-    assert await upload(http, form(("a.pdf", b"x"), ("b.pdf", b"y"))) == (
-        400,
-        {"error": "The form has more than 4 parts"},
-    )
+    too_many = (400, {"error": "The form has more than 4 parts"})
+    assert await upload(api, form(("a.pdf", b"x"), ("b.pdf", b"y"))) == too_many

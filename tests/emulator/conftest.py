@@ -1,0 +1,33 @@
+"""A running emulator, and sessions that talk to it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import aiohttp
+import pytest_asyncio
+
+from exterview_auth.emulator import Emulator
+from tests.kit.emulator import credentials
+
+
+@pytest_asyncio.fixture
+async def emulator() -> AsyncIterator[Emulator]:
+    """An emulator on a free port."""
+    async with Emulator() as emulator:
+        yield emulator
+
+
+@pytest_asyncio.fixture
+async def http() -> AsyncIterator[aiohttp.ClientSession]:
+    """A session without credentials."""
+    async with aiohttp.ClientSession() as session:
+        yield session
+
+
+@pytest_asyncio.fixture
+async def api(emulator: Emulator) -> AsyncIterator[aiohttp.ClientSession]:
+    """A session on the emulator's origin, with good credentials in every request."""
+    origin = emulator.endpoint.removesuffix("graphql")
+    async with aiohttp.ClientSession(origin, headers=credentials(emulator)) as session:
+        yield session
