@@ -1,22 +1,40 @@
-"""The command ``exterview-auth``."""
+"""
+The command ``exterview-auth``.
+
+`main` catches what may end any command: a missing extra, a wrong configuration, Ctrl-C. `app` declares the commands and
+their options, and turns wrong use into one sentence. Each command is in the module with its name (`check`, `token`,
+`emulator`, `demo`), which `app` imports when the command runs: ``--help`` loads none of them, and `check` and `token` do
+without the emulator.
+
+A command's function takes its options and returns an `ExitCode`. It prints its result on standard output. For an error
+it raises `ConfigurationError` if the user must change something (exit code 2), or prints one sentence on standard error
+with `complain`. Three modules are for all commands: `account` opens the account that the environment describes,
+`advice` turns an error into what is wrong and what to do, and `output` has the exit codes, the `Scrubber` that removes
+secrets from what a server wrote, and the terminal.
+
+To add a command: a function in `app` with its options and help text, and a module with its name. `check` is the
+example to follow.
+"""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from importlib.util import find_spec
 
 from exterview_auth.errors import ConfigurationError
 
-from ._complain import complain
-from ._exit_code import ExitCode
-from ._extras import require_extra
+from .output import ExitCode, complain
+
+_MODULES = {"cli": ("click", "rich"), "emulator": ("graphql",)}
+"""What each extra installs, by the names of imports."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command with *arguments* (by default the process's) and return its exit code."""
     try:
         require_extra("cli")
-        from ._app import run  # noqa: PLC0415 - needs the extra
+        from .app import run  # noqa: PLC0415 - needs the extra
 
         return run(sys.argv[1:] if arguments is None else arguments)
     except ConfigurationError as error:
@@ -25,3 +43,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         complain("interrupted, so it stopped here; run it again when you like")
         return ExitCode.INTERRUPTED
+
+
+def require_extra(name: str) -> None:
+    """Raise `ConfigurationError` unless everything is installed that the extra *name* installs."""
+    missing = [module for module in _MODULES[name] if find_spec(module) is None]
+    if missing:
+        raise ConfigurationError(
+            f"the extra '{name}' is not installed ({' and '.join(missing)} cannot be imported); "
+            f"run: pip install 'exterview-auth[{name}]'"
+        )

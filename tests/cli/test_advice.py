@@ -13,12 +13,12 @@ import pytest
 from aiohttp.client_reqrep import ConnectionKey
 
 from exterview_auth import errors
-from exterview_auth._cli._account import credentials_of, expiry_of
-from exterview_auth._cli._advice import Credentials, Situation, advice
-from exterview_auth._cli._scrubber import Scrubber
+from exterview_auth._cli.account import CredentialSource, expiry_of, source_of
+from exterview_auth._cli.advice import ErrorContext, advice
+from exterview_auth._cli.output import Scrubber
 
-PASSWORD = Situation(Credentials.PASSWORD, Scrubber({}))
-FIXED = Situation(Credentials.FIXED_TOKEN, Scrubber({}))
+PASSWORD = ErrorContext(CredentialSource.PASSWORD, Scrubber({}))
+FIXED = ErrorContext(CredentialSource.FIXED_TOKEN, Scrubber({}))
 
 KEY = ConnectionKey(
     host="api.exterview.ai",
@@ -58,11 +58,11 @@ KEY = ConnectionKey(
 )
 def test_each_error_has_its_sentence(error: Exception, says: str) -> None:
     """It says what is wrong and what to do, on one line."""
-    told = advice(error, PASSWORD)
-    assert says in told.sentence
-    assert "\n" not in told.sentence
-    assert told.hint
-    assert told.exit_code == 1
+    advised = advice(error, PASSWORD)
+    assert says in advised.sentence
+    assert "\n" not in advised.sentence
+    assert advised.hint
+    assert advised.exit_code == 1
 
 
 @pytest.mark.parametrize(
@@ -80,7 +80,7 @@ def test_each_error_has_its_sentence(error: Exception, says: str) -> None:
         ),
         (
             errors.GraphQLError("the API answered with errors", status=200, errors=[], data=None),
-            "the API took the credentials and then failed with a GraphQL error",
+            "the API accepted the credentials and then failed with a GraphQL error",
         ),
     ],
 )
@@ -100,27 +100,27 @@ def test_the_librarys_own_words_are_not_quoted(error: Exception, message: str) -
 )
 def test_a_header_that_a_login_lost_is_not_called_wrong(words: str, header: str) -> None:
     """It was sent, so something on the way has dropped it."""
-    told = advice(errors.CredentialsRejectedError(f"refused: it answered 400, {words}", reason="api_key"), PASSWORD)
-    assert told.message == f"the login answered 400: the header {header} did not arrive"
-    assert "proxy" in told.hint
-    assert "not accepted" not in told.sentence
+    advised = advice(errors.CredentialsRejectedError(f"refused: it answered 400, {words}", reason="api_key"), PASSWORD)
+    assert advised.message == f"the login answered 400: the header {header} did not arrive"
+    assert "proxy" in advised.hint
+    assert "not accepted" not in advised.sentence
 
 
 @pytest.mark.parametrize("answer", ["401, 'The x-api-key is missing'", "400, 'Invalid API key'", "400"])
 def test_other_refusals_of_the_key_stay_what_they_are(answer: str) -> None:
     """Only 400 and "missing" together speak of a header that did not arrive."""
-    told = advice(errors.CredentialsRejectedError(f"refused: it answered {answer}", reason="api_key"), PASSWORD)
-    assert "x-api-key is not accepted" in told.sentence
+    advised = advice(errors.CredentialsRejectedError(f"refused: it answered {answer}", reason="api_key"), PASSWORD)
+    assert "x-api-key is not accepted" in advised.sentence
 
 
 def test_an_expired_token_is_said_to_be_one() -> None:
     """Where the token is what was refused, and not the key."""
-    situation = Situation(Credentials.FIXED_TOKEN, Scrubber({}), datetime(2025, 1, 2, 3, 4, 5, tzinfo=UTC))
+    context = ErrorContext(CredentialSource.FIXED_TOKEN, Scrubber({}), datetime(2025, 1, 2, 3, 4, 5, tzinfo=UTC))
     says = "the token itself says that it expired on 2025-01-02 03:04:05 UTC"
-    assert says in advice(errors.UnauthorizedError("Invalid bearer token", status=401), situation).message
-    assert says in advice(errors.UnauthorizedError("", status=401), situation).message
-    assert says in advice(errors.LoginBudgetExceededError(), situation).message
-    assert says not in advice(errors.UnauthorizedError("Invalid API key", status=401), situation).sentence
+    assert says in advice(errors.UnauthorizedError("Invalid bearer token", status=401), context).message
+    assert says in advice(errors.UnauthorizedError("", status=401), context).message
+    assert says in advice(errors.LoginBudgetExceededError(), context).message
+    assert says not in advice(errors.UnauthorizedError("Invalid API key", status=401), context).sentence
 
 
 def _jwt(claims: object) -> str:
@@ -147,9 +147,9 @@ def test_when_the_environments_token_expired(environ: dict[str, str], expected: 
 
 def test_a_configuration_error_is_wrong_use() -> None:
     """Its own sentence is kept as it is, and the exit code is 2."""
-    told = advice(errors.InsecureTransportError("it is not HTTPS; use https://"), PASSWORD)
-    assert told.sentence == "it is not HTTPS; use https://"
-    assert (told.message, told.hint, told.exit_code) == ("it is not HTTPS", "use https://", 2)
+    advised = advice(errors.InsecureTransportError("it is not HTTPS; use https://"), PASSWORD)
+    assert advised.sentence == "it is not HTTPS; use https://"
+    assert (advised.message, advised.hint, advised.exit_code) == ("it is not HTTPS", "use https://", 2)
 
 
 def test_a_refused_fixed_token_is_to_be_replaced() -> None:
@@ -169,14 +169,14 @@ def test_every_error_of_the_library_has_advice() -> None:
 @pytest.mark.parametrize(
     ("environ", "expected"),
     [
-        ({"EXTERVIEW_EMAIL": "a@b.example", "EXTERVIEW_BEARER_TOKEN": "t"}, Credentials.PASSWORD),
-        ({"EXTERVIEW_EMAIL": " ", "EXTERVIEW_BEARER_TOKEN": "t"}, Credentials.FIXED_TOKEN),
-        ({"EXTERVIEW_BEARER_TOKEN_FILE": "/run/token"}, Credentials.TOKEN_FILE),
+        ({"EXTERVIEW_EMAIL": "a@b.example", "EXTERVIEW_BEARER_TOKEN": "t"}, CredentialSource.PASSWORD),
+        ({"EXTERVIEW_EMAIL": " ", "EXTERVIEW_BEARER_TOKEN": "t"}, CredentialSource.FIXED_TOKEN),
+        ({"EXTERVIEW_BEARER_TOKEN_FILE": "/run/token"}, CredentialSource.TOKEN_FILE),
     ],
 )
-def test_the_credentials_in_use(environ: dict[str, str], expected: Credentials) -> None:
+def test_the_source_in_use(environ: dict[str, str], expected: CredentialSource) -> None:
     """The same order as in `ExterviewAuth.from_env`."""
-    assert credentials_of(environ) is expected
+    assert source_of(environ) is expected
 
 
 def test_the_scrubber_knows_variables_files_and_what_it_is_told(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
+from unittest.mock import Mock
 
 import pytest
 
@@ -15,19 +16,7 @@ from exterview_auth._cli import main
 SECRET = "hunter2-the-secret"
 
 
-@pytest.fixture(autouse=True)
-def no_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever the developer's own environment holds."""
-    for name in [name for name in os.environ if name.startswith("EXTERVIEW_")]:
-        monkeypatch.delenv(name)
-
-
-def only_sentence(text: str) -> str:
-    """*text*, if it is one line from the command and no traceback."""
-    assert text.startswith("exterview-auth: ")
-    assert text.count("\n") == 1
-    assert "Traceback" not in text
-    return text.strip()
+Complaint = Callable[[], str]
 
 
 @pytest.mark.parametrize(
@@ -36,34 +25,28 @@ def only_sentence(text: str) -> str:
         ([], "missing command"),
         (["nonsense"], "no such command 'nonsense'"),
         (["--nonsense"], "no such option: --nonsense"),
-        (["demo", "--requests", "abc"], "--requests"),
         (["demo", "--requests"], "--requests"),
-        (["demo", "--requests", "0"], "--requests is a number from 1 to 100000, not 0"),
-        (["demo", "--requests", "-5"], "not -5"),
+        (["demo", "--requests", "0"], "--requests must be a number from 1 to 100000, not 0"),
         (["demo", "--requests", "100001"], "not 100001"),
-        (["demo", "--processes", "0"], "--processes is a number from 1 to 64, not 0"),
-        (["demo", "--processes", "65"], "--processes is a number from 1 to 64, not 65"),
-        (["demo", "--processes", "many"], "--processes"),
-        (["demo", "--store", "memory"], "--store is redis or file"),
+        (["demo", "--processes", "65"], "--processes must be a number from 1 to 64, not 65"),
+        (["demo", "--store", "memory"], "--store must be redis or file"),
         (["demo", "--nonsense"], "exterview-auth demo --help"),
+        (["demo", "--requests", "abc"], "invalid value for '--requests': not a valid integer"),
         (["check", "--timeout", "0"], "--timeout"),
         (["check", "--timeout", "nan"], "--timeout"),
-        (["check", "--timeout", "1e30"], "--timeout is a positive number of seconds, at most 1000000000, not 1e+30"),
-        (["token", "--timeout", "soon"], "--timeout"),
+        (
+            ["check", "--timeout", "1e30"],
+            "--timeout must be a positive number of seconds, at most 1000000000, not 1e+30",
+        ),
+        (["token", "--timeout", "soon"], "invalid value for '--timeout': not a valid number"),
         (["token", "--json"], "no such option: --json"),
-        (["emulator", "--port", "70000"], "--port is a number from 0 (any free port) to 65535, not 70000"),
-        (["emulator", "--port", "-1"], "--port is a number from 0 (any free port) to 65535, not -1"),
-        (["emulator", "--port", "http"], "--port"),
+        (["emulator", "--port", "70000"], "--port must be a number from 0 (any free port) to 65535, not 70000"),
     ],
 )
-def test_a_wrong_command_line_exits_2_with_one_sentence(
-    arguments: list[str], says: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_wrong_command_line_exits_2_with_one_sentence(arguments: list[str], says: str, complaint: Complaint) -> None:
     """Nothing is printed but what is wrong, and where to read more."""
     assert main(arguments) == 2
-    printed = capsys.readouterr()
-    assert printed.out == ""
-    assert says in only_sentence(printed.err)
+    assert says in complaint()
 
 
 @pytest.mark.parametrize(
@@ -72,15 +55,14 @@ def test_a_wrong_command_line_exits_2_with_one_sentence(
         ["check", SECRET],
         ["token", SECRET, "more"],
         ["check", f"--api-key={SECRET}"],
-        ["demo", SECRET],
         ["demo", "--store", SECRET],
         ["token", "--timeout", SECRET],
     ],
 )
-def test_a_secret_on_the_command_line_is_not_repeated(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_secret_on_the_command_line_is_not_repeated(arguments: list[str], complaint: Complaint) -> None:
     """Arguments that do not belong there are not echoed: they may be credentials."""
     assert main(arguments) == 2
-    assert SECRET not in only_sentence(capsys.readouterr().err)
+    assert SECRET not in complaint()
 
 
 @pytest.mark.parametrize("command", ["check", "token"])
@@ -106,26 +88,23 @@ def test_a_secret_on_the_command_line_is_not_repeated(arguments: list[str], caps
     ],
 )
 def test_a_wrong_environment_exits_2_and_names_the_variable(
-    command: str,
-    environ: dict[str, str],
-    names: str,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    command: str, environ: dict[str, str], names: str, monkeypatch: pytest.MonkeyPatch, complaint: Complaint
 ) -> None:
     """Before anything is sent, and without the secrets that are there."""
     for name, value in environ.items():
         monkeypatch.setenv(name, value)
     assert main([command]) == 2
-    sentence = only_sentence(capsys.readouterr().err)
+    sentence = complaint()
     assert names in sentence
     assert SECRET not in sentence
 
 
-@pytest.mark.parametrize("option", ["--help", "-h"])
-@pytest.mark.parametrize("command", [[], ["demo"], ["check"], ["token"], ["emulator"]])
-def test_help_is_plain_and_exits_0(option: str, command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["demo", "-h"], ["check", "-h"], ["token", "-h"], ["emulator", "-h"]]
+)
+def test_help_is_plain_and_exits_0(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     """Every command has its help, without boxes and control codes."""
-    assert main([*command, option]) == 0
+    assert main(arguments) == 0
     printed = capsys.readouterr()
     assert printed.out.startswith("Usage: exterview-auth")
     assert printed.out.isascii()
@@ -133,69 +112,50 @@ def test_help_is_plain_and_exits_0(option: str, command: list[str], capsys: pyte
     assert printed.err == ""
 
 
-def test_the_version(capsys: pytest.CaptureFixture[str]) -> None:
-    """That of the installed package, alone on one line."""
+def test_the_version(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], complaint: Complaint) -> None:
+    """That of the installed package, alone on one line; a copy that is not installed has none, and says so."""
     assert main(["--version"]) == 0
     assert capsys.readouterr() == (f"exterview-auth {version('exterview-auth')}\n", "")
-
-
-def test_a_copy_that_is_not_installed_has_no_version(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """One sentence instead of a traceback."""
-    monkeypatch.setattr("exterview_auth._cli._app.version", _raising(PackageNotFoundError("exterview-auth")))
+    monkeypatch.setattr("exterview_auth._cli.app.version", Mock(side_effect=PackageNotFoundError))
     assert main(["--version"]) == 2
-    assert "not installed" in only_sentence(capsys.readouterr().err)
+    assert "not installed" in complaint()
 
 
 @pytest.mark.parametrize(
-    ("module", "arguments", "extra"),
+    ("module", "command", "extra"),
     [
-        ("click", ["check"], "cli"),
-        ("rich", ["check"], "cli"),
-        ("graphql", ["demo", "--requests", "1"], "emulator"),
-        ("graphql", ["emulator"], "emulator"),
+        ("click", "check", "cli"),
+        ("rich", "check", "cli"),
+        ("graphql", "demo", "emulator"),
+        ("graphql", "emulator", "emulator"),
     ],
 )
 def test_without_the_extra_it_says_what_to_install(
-    module: str, arguments: list[str], extra: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    module: str, command: str, extra: str, monkeypatch: pytest.MonkeyPatch, complaint: Complaint
 ) -> None:
     """One sentence instead of an import error, whichever part is missing."""
     monkeypatch.setitem(sys.modules, module, None)
-    assert main(arguments) == 2
-    printed = capsys.readouterr()
-    assert printed.out == ""
-    sentence = only_sentence(printed.err)
-    assert f"the extra '{extra}' is not installed ({module} cannot be imported)" in sentence
-    assert sentence.endswith(f"run: pip install 'exterview-auth[{extra}]'")
+    assert main([command]) == 2
+    assert complaint().endswith(
+        f"the extra '{extra}' is not installed ({module} cannot be imported); "
+        f"run: pip install 'exterview-auth[{extra}]'"
+    )
 
 
-def _raising(error: BaseException) -> Callable[..., int]:
-    def play(*_arguments: object, **_options: object) -> int:
-        raise error
-
-    return play
-
-
-def test_an_interruption_is_one_sentence(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_interruption_is_one_sentence(monkeypatch: pytest.MonkeyPatch, complaint: Complaint) -> None:
     """Ctrl-C exits with 130, as shells expect."""
-    monkeypatch.setattr("exterview_auth._cli.demo.run_demo", _raising(KeyboardInterrupt()))
+    monkeypatch.setattr("exterview_auth._cli.demo.run_demo", Mock(side_effect=KeyboardInterrupt))
     assert main(["demo"]) == 130
-    assert "interrupted" in only_sentence(capsys.readouterr().err)
+    assert "interrupted" in complaint()
 
 
-def test_a_reader_that_goes_away_is_no_traceback() -> None:
+def test_a_reader_that_goes_away_is_not_a_traceback() -> None:
     """Like `exterview-auth demo | head -0`: it ends, and says nothing."""
     reader, writer = os.pipe()
     os.close(reader)
     try:
-        done = subprocess.run(
-            [sys.executable, "-m", "exterview_auth", "demo", "--requests", "1"],
-            stdout=writer,
-            stderr=subprocess.PIPE,
-            timeout=30,
-            check=False,
-        )
+        command = [sys.executable, "-m", "exterview_auth", "demo", "--requests", "1"]
+        done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, timeout=30, check=False)
     finally:
         os.close(writer)
     assert (done.returncode, done.stderr) == (1, b"")
@@ -203,8 +163,7 @@ def test_a_reader_that_goes_away_is_no_traceback() -> None:
 
 def test_python_m_is_the_same_command() -> None:
     """`python -m exterview_auth` takes the process's own arguments and gives its exit code."""
-    done = subprocess.run(
-        [sys.executable, "-m", "exterview_auth", "nonsense"], capture_output=True, text=True, timeout=30, check=False
-    )
+    command = [sys.executable, "-m", "exterview_auth", "nonsense"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
     assert done.returncode == 2
-    assert only_sentence(done.stderr).startswith("exterview-auth: no such command 'nonsense'")
+    assert done.stderr == "exterview-auth: no such command 'nonsense'; see 'exterview-auth --help'\n"

@@ -1,4 +1,4 @@
-"""`check` and `token`, against the emulator and against servers that are none."""
+"""`check` and `token`, against the emulator and against servers that are not the API."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 import base64
 import json
 import os
-import socket
+import re
 import subprocess
 import sys
 import threading
@@ -20,6 +20,7 @@ from exterview_auth._cli import main
 from exterview_auth.emulator import Emulator
 
 T = TypeVar("T")
+Complaint = Callable[[], str]
 Answer = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 
@@ -50,8 +51,6 @@ def elsewhere() -> Iterator[Elsewhere]:
 @pytest.fixture
 def emulator(elsewhere: Elsewhere, monkeypatch: pytest.MonkeyPatch) -> Iterator[Emulator]:
     """A running emulator, and the environment that leads to it."""
-    for name in [name for name in os.environ if name.startswith("EXTERVIEW_")]:
-        monkeypatch.delenv(name)
     emulator = Emulator()
     elsewhere.run(emulator.start())
     monkeypatch.setenv("EXTERVIEW_ENDPOINT", emulator.endpoint)
@@ -63,10 +62,19 @@ def emulator(elsewhere: Elsewhere, monkeypatch: pytest.MonkeyPatch) -> Iterator[
 
 
 @pytest.fixture
-def server(
+def fixed_token(emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A bearer token that the emulator issued, in the place of email and password."""
+    monkeypatch.delenv("EXTERVIEW_EMAIL")
+    monkeypatch.delenv("EXTERVIEW_PASSWORD")
+    monkeypatch.setenv("EXTERVIEW_BEARER_TOKEN", emulator.issue_token())
+    return os.environ["EXTERVIEW_BEARER_TOKEN"]
+
+
+@pytest.fixture
+def serve(
     elsewhere: Elsewhere, emulator: Emulator, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Callable[[Answer], None]]:
-    """Puts a server of one's own in the API's place; the bearer token is a fixed one."""
+    """Puts another server in the API's place."""
     runners: list[web.ServerRunner] = []
 
     async def start(answer: Answer) -> str:
@@ -76,30 +84,16 @@ def server(
         await web.TCPSite(runner, "127.0.0.1", 0).start()
         return f"http://127.0.0.1:{runner.addresses[0][1]}/graphql"
 
-    def put(answer: Answer) -> None:
-        monkeypatch.setenv("EXTERVIEW_ENDPOINT", elsewhere.run(start(answer)))
-        fixed_token(monkeypatch, "fixed-token-4711")
-
-    yield put
+    yield lambda answer: monkeypatch.setenv("EXTERVIEW_ENDPOINT", elsewhere.run(start(answer)))
     for runner in runners:
         elsewhere.run(runner.cleanup())
 
 
-def fixed_token(monkeypatch: pytest.MonkeyPatch, token: str) -> None:
-    monkeypatch.delenv("EXTERVIEW_EMAIL")
-    monkeypatch.delenv("EXTERVIEW_PASSWORD")
-    monkeypatch.setenv("EXTERVIEW_BEARER_TOKEN", token)
+def answering(status: int, body: str) -> Answer:
+    async def answer(_request: web.BaseRequest) -> web.StreamResponse:
+        return web.Response(status=status, text=body, content_type="application/json")
 
-
-def sentence_of(capsys: pytest.CaptureFixture[str]) -> str:
-    """The one sentence on standard error, which holds none of the environment's secrets; nothing else was printed."""
-    printed = capsys.readouterr()
-    assert printed.out == ""
-    assert printed.err.startswith("exterview-auth: ")
-    assert printed.err.count("\n") == 1
-    for name in ("EXTERVIEW_API_KEY", "EXTERVIEW_PASSWORD", "EXTERVIEW_BEARER_TOKEN"):
-        assert os.environ.get(name, "") == "" or os.environ[name] not in printed.err
-    return printed.err
+    return answer
 
 
 # -- what works -----------------------------------------------------------------------------------------------------
@@ -110,58 +104,51 @@ def test_check_proves_the_credentials(emulator: Emulator, capsys: pytest.Capture
     assert main(["check"]) == 0
     printed = capsys.readouterr()
     assert printed.err == ""
-    assert printed.out.count("\n") == 1
-    assert emulator.endpoint in printed.out
-    assert "EXTERVIEW_PASSWORD" in printed.out
-    assert "60 min" in printed.out
-    assert emulator.api_key not in printed.out
-    assert emulator.password not in printed.out
+    assert printed.out == (
+        f"{emulator.endpoint} accepts the API key and the token from EXTERVIEW_EMAIL and EXTERVIEW_PASSWORD; "
+        "the token lives 60 min\n"
+    )
 
 
 def test_check_in_json(emulator: Emulator, capsys: pytest.CaptureFixture[str]) -> None:
     """One line that programs can read."""
     assert main(["check", "--json"]) == 0
-    answer = json.loads(capsys.readouterr().out)
-    assert answer["ok"] is True
-    assert answer["endpoint"] == emulator.endpoint
-    assert answer["token_lifetime"] == 3600.0
+    assert json.loads(capsys.readouterr().out) == {
+        "ok": True,
+        "endpoint": emulator.endpoint,
+        "credentials": "EXTERVIEW_EMAIL and EXTERVIEW_PASSWORD",
+        "token_lifetime": 3600.0,
+    }
 
 
-def test_check_tells_a_short_life_in_seconds(emulator: Emulator, capsys: pytest.CaptureFixture[str]) -> None:
+def test_check_shows_a_short_life_in_seconds(emulator: Emulator, capsys: pytest.CaptureFixture[str]) -> None:
     """Minutes would say nothing."""
     emulator.token_lifetime = 90.0
     assert main(["check"]) == 0
     assert "the token lives 90 s" in capsys.readouterr().out
 
 
-def test_check_with_a_fixed_token(
-    emulator: Emulator, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_check_with_a_fixed_token(fixed_token: str, capsys: pytest.CaptureFixture[str]) -> None:
     """An opaque token does not say how long it lives, and check does not make it up."""
-    fixed_token(monkeypatch, emulator.issue_token())
     assert main(["check"]) == 0
     printed = capsys.readouterr().out
-    assert "EXTERVIEW_BEARER_TOKEN" in printed
-    assert "does not say how long it lives" in printed
-    assert os.environ["EXTERVIEW_BEARER_TOKEN"] not in printed
+    assert "the token from EXTERVIEW_BEARER_TOKEN; the token does not say how long it lives" in printed
+    assert fixed_token not in printed
 
 
-def test_token_prints_the_token_alone(emulator: Emulator, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.usefixtures("emulator")
+def test_token_prints_the_token_alone(capsys: pytest.CaptureFixture[str]) -> None:
     """So that `TOKEN=$(exterview-auth token)` works."""
     assert main(["token"]) == 0
     printed = capsys.readouterr()
     assert printed.err == ""
-    assert " " not in printed.out.strip()
-    assert len(printed.out.strip()) > 20
+    assert re.fullmatch(r"[^ ]{20,}\n", printed.out)
 
 
-def test_token_as_a_header(
-    emulator: Emulator, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_token_as_a_header(fixed_token: str, capsys: pytest.CaptureFixture[str]) -> None:
     """So that `curl -H "$(exterview-auth token --header)"` works."""
-    fixed_token(monkeypatch, "fixed-token-4711")
     assert main(["token", "--header"]) == 0
-    assert capsys.readouterr().out == "Authorization: Bearer fixed-token-4711\n"
+    assert capsys.readouterr().out == f"Authorization: Bearer {fixed_token}\n"
 
 
 @pytest.mark.usefixtures("emulator")
@@ -180,86 +167,63 @@ def test_the_extra_cli_alone_is_enough(command: str) -> None:
 # -- what the API refuses -------------------------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("emulator")
 @pytest.mark.parametrize("command", ["check", "token"])
-def test_a_wrong_password_is_told_from_a_wrong_key(
-    command: str, emulator: Emulator, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    ("variable", "sentence"),
+    [
+        ("EXTERVIEW_PASSWORD", "the email or the password is wrong; correct EXTERVIEW_EMAIL and EXTERVIEW_PASSWORD"),
+        ("EXTERVIEW_API_KEY", "the header x-api-key is not accepted; put a valid key into EXTERVIEW_API_KEY"),
+    ],
+)
+def test_a_wrong_password_is_not_a_wrong_key(
+    command: str, variable: str, sentence: str, monkeypatch: pytest.MonkeyPatch, complaint: Complaint
 ) -> None:
     """The sentence names the variables to correct, and only these."""
-    monkeypatch.setenv("EXTERVIEW_PASSWORD", "wrong-password-4711")
+    monkeypatch.setenv(variable, "wrong-4711")
     assert main([command]) == 1
-    told = sentence_of(capsys)
-    assert "EXTERVIEW_PASSWORD" in told
-    assert "EXTERVIEW_API_KEY" not in told
-    monkeypatch.setenv("EXTERVIEW_PASSWORD", emulator.password)
-    monkeypatch.setenv("EXTERVIEW_API_KEY", "wrong-key-4711")
-    assert main([command]) == 1
-    told = sentence_of(capsys)
-    assert "x-api-key" in told
-    assert "EXTERVIEW_PASSWORD" not in told
+    assert complaint().startswith(f"exterview-auth: the login was refused: {sentence}")
 
 
+@pytest.mark.usefixtures("fixed_token")
 @pytest.mark.parametrize(
     ("variable", "header"), [("EXTERVIEW_BEARER_TOKEN", "Authorization"), ("EXTERVIEW_API_KEY", "x-api-key")]
 )
 def test_with_a_fixed_token_the_refused_header_is_named(
-    variable: str,
-    header: str,
-    emulator: Emulator,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    variable: str, header: str, monkeypatch: pytest.MonkeyPatch, complaint: Complaint
 ) -> None:
     """401 is explained by what the API says about it."""
-    fixed_token(monkeypatch, emulator.issue_token())
     monkeypatch.setenv(variable, "dead-4711")
     assert main(["check"]) == 1
-    told = sentence_of(capsys)
-    assert f"the header {header} is not accepted" in told
-    assert variable in told
+    sentence = complaint()
+    assert f"the header {header} is not accepted" in sentence
+    assert variable in sentence
 
 
-def test_an_expired_token_is_told_to_be_one(
-    emulator: Emulator, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+@pytest.mark.usefixtures("fixed_token")
+def test_an_expired_token_is_called_expired(monkeypatch: pytest.MonkeyPatch, complaint: Complaint) -> None:
     """The time is the token's own, in UTC; nothing else of it is printed."""
     claims = base64.urlsafe_b64encode(b'{"exp": 1735787045, "sub": "somebody"}').decode().rstrip("=")
-    fixed_token(monkeypatch, f"e30.{claims}.c2ln")
+    monkeypatch.setenv("EXTERVIEW_BEARER_TOKEN", f"e30.{claims}.c2ln")
     assert main(["check"]) == 1
-    told = sentence_of(capsys)
-    assert "the token itself says that it expired on 2025-01-02 03:04:05 UTC; put a new token into" in told
-    assert claims not in told
-    assert "somebody" not in told
+    sentence = complaint()
+    assert "the token itself says that it expired on 2025-01-02 03:04:05 UTC; put a new token into" in sentence
+    assert claims not in sentence
+    assert "somebody" not in sentence
 
 
-def test_a_login_whose_key_got_lost(
-    server: Callable[[Answer], None],
-    emulator: Emulator,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
+def test_a_login_whose_key_got_lost(serve: Callable[[Answer], None], complaint: Complaint) -> None:
     """A proxy may have dropped it; the key is not said to be wrong."""
-
-    async def answer(_request: web.BaseRequest) -> web.StreamResponse:
-        return web.json_response({"error": "The x-api-key header is missing"}, status=400)
-
-    server(answer)
-    monkeypatch.setenv("EXTERVIEW_EMAIL", emulator.email)
-    monkeypatch.setenv("EXTERVIEW_PASSWORD", emulator.password)
+    serve(answering(400, '{"error": "The x-api-key header is missing"}'))
     assert main(["check"]) == 1
-    told = sentence_of(capsys)
-    assert "the header x-api-key did not arrive" in told
-    assert "proxy" in told
+    assert "the header x-api-key did not arrive; it was sent, so look for a proxy" in complaint()
 
 
-def test_a_key_without_permission(
-    emulator: Emulator, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_key_without_permission(emulator: Emulator, monkeypatch: pytest.MonkeyPatch, complaint: Complaint) -> None:
     """403 is for the organization's administrator."""
     monkeypatch.setenv("EXTERVIEW_API_KEY", emulator.restricted_api_key)
     assert main(["check"]) == 1
-    told = sentence_of(capsys)
-    assert "403" in told
-    assert "x-api-key" in told
-    assert "administrator" in told
+    assert re.search(r"403 .*x-api-key.*; ask an administrator", complaint())
 
 
 def test_a_failure_in_json_goes_to_both(
@@ -274,8 +238,9 @@ def test_a_failure_in_json_goes_to_both(
     assert f"{answer['message']}; {answer['hint']}" in printed.err
 
 
+@pytest.mark.usefixtures("emulator")
 def test_a_wrong_configuration_in_json_exits_2(
-    emulator: Emulator, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """It has no endpoint yet, and says what to set."""
     monkeypatch.delenv("EXTERVIEW_API_KEY")
@@ -288,62 +253,45 @@ def test_a_wrong_configuration_in_json_exits_2(
 # -- servers that are not the API -----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("command", ["check", "token"])
-def test_a_closed_port(
-    command: str, emulator: Emulator, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """The login is tried again within the timeout, then the sentence names the endpoint's variable."""
-    with socket.create_server(("127.0.0.1", 0)) as closed:
-        port = closed.getsockname()[1]
-    monkeypatch.setenv("EXTERVIEW_ENDPOINT", f"http://127.0.0.1:{port}/graphql")
-    assert main([command, "--timeout", "0.1"]) == 1
-    assert "EXTERVIEW_ENDPOINT" in sentence_of(capsys)
+@pytest.fixture(params=["closed port", "SSH"])
+def no_http(
+    request: pytest.FixtureRequest, elsewhere: Elsewhere, emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[str]:
+    """In the API's place nobody listens, or a server that does not speak HTTP."""
 
-
-def test_a_closed_port_with_a_fixed_token(
-    emulator: Emulator, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """No login is needed, and the request itself finds nobody."""
-    with socket.create_server(("127.0.0.1", 0)) as closed:
-        port = closed.getsockname()[1]
-    monkeypatch.setenv("EXTERVIEW_ENDPOINT", f"http://127.0.0.1:{port}/graphql")
-    fixed_token(monkeypatch, "fixed-token-4711")
-    assert main(["check"]) == 1
-    assert f"there is no connection to 127.0.0.1:{port}" in sentence_of(capsys)
-
-
-@pytest.mark.parametrize("credentials", ["password", "fixed token"])
-def test_a_server_that_speaks_garbage(
-    credentials: str,
-    elsewhere: Elsewhere,
-    emulator: Emulator,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    """What is no HTTP is said to be none."""
-
-    async def garbage(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def answer(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"SSH-2.0-OpenSSH_9.9\r\n\r\n")
         writer.close()
 
-    async def start() -> asyncio.Server:
-        return await asyncio.start_server(garbage, "127.0.0.1", 0)
-
     async def stop() -> None:
-        listening.close()
-        await listening.wait_closed()
+        server.close()
+        await server.wait_closed()
 
-    listening = elsewhere.run(start())
-    monkeypatch.setenv("EXTERVIEW_ENDPOINT", f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}/graphql")
-    if credentials == "fixed token":
-        fixed_token(monkeypatch, "fixed-token-4711")
-    try:
-        assert main(["check", "--timeout", "0.2"]) == 1
-    finally:
+    server = elsewhere.run(asyncio.start_server(answer, "127.0.0.1", 0))
+    monkeypatch.setenv("EXTERVIEW_ENDPOINT", f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/graphql")
+    if request.param == "closed port":
         elsewhere.run(stop())
-    assert "EXTERVIEW_ENDPOINT" in sentence_of(capsys)
+    yield request.param
+    elsewhere.run(stop())
 
 
+@pytest.mark.usefixtures("no_http")
+@pytest.mark.parametrize("command", ["check", "token"])
+def test_a_login_where_no_http_server_is(command: str, complaint: Complaint) -> None:
+    """The login is tried again within the timeout, then the sentence names the endpoint's variable."""
+    assert main([command, "--timeout", "0.1"]) == 1
+    assert "EXTERVIEW_ENDPOINT" in complaint()
+
+
+@pytest.mark.usefixtures("fixed_token")
+def test_a_request_where_no_http_server_is(no_http: str, complaint: Complaint) -> None:
+    """A fixed token needs no login, and the request itself fails."""
+    assert main(["check"]) == 1
+    says = {"closed port": "there is no connection to 127.0.0.1:", "SSH": "does not answer as an HTTP server does"}
+    assert says[no_http] in complaint()
+
+
+@pytest.mark.usefixtures("fixed_token")
 @pytest.mark.parametrize(
     ("status", "body", "says"),
     [
@@ -357,44 +305,38 @@ def test_a_server_that_speaks_garbage(
     ],
 )
 def test_answers_that_are_not_the_apis(
-    status: int, body: str, says: str, server: Callable[[Answer], None], capsys: pytest.CaptureFixture[str]
+    status: int, body: str, says: str, serve: Callable[[Answer], None], complaint: Complaint
 ) -> None:
     """Each is one sentence, whatever comes."""
-
-    async def answer(_request: web.BaseRequest) -> web.StreamResponse:
-        return web.Response(status=status, text=body, content_type="application/json")
-
-    server(answer)
+    serve(answering(status, body))
     assert main(["check"]) == 1
-    assert says in sentence_of(capsys)
+    assert says in complaint()
 
 
-def test_a_server_that_echoes_the_credentials(
-    server: Callable[[Answer], None], capsys: pytest.CaptureFixture[str]
-) -> None:
-    """They are taken out of its words, and so are its control codes."""
+@pytest.mark.usefixtures("fixed_token")
+def test_a_server_that_echoes_the_credentials(serve: Callable[[Answer], None], complaint: Complaint) -> None:
+    """They are removed from its words, and so are its control codes."""
 
     async def answer(request: web.BaseRequest) -> web.StreamResponse:
         words = f"\x1b[31m{request.headers['Authorization']}\n{request.headers['x-api-key']}" + "x" * 1000
         return web.json_response({"error": words}, status=403)
 
-    server(answer)
+    serve(answer)
     assert main(["check"]) == 1
-    told = sentence_of(capsys)
-    assert "***" in told
-    assert "\x1b" not in told
-    assert len(told) < 500
+    sentence = complaint()
+    assert "***" in sentence
+    assert "\x1b" not in sentence
+    assert len(sentence) < 500
 
 
-def test_a_server_that_says_nothing(
-    elsewhere: Elsewhere, server: Callable[[Answer], None], capsys: pytest.CaptureFixture[str]
-) -> None:
+@pytest.mark.usefixtures("fixed_token")
+def test_a_server_that_says_nothing(serve: Callable[[Answer], None], complaint: Complaint) -> None:
     """The timeout is the one that was given."""
 
     async def answer(request: web.BaseRequest) -> web.StreamResponse:
         await asyncio.get_running_loop().create_future()
         raise AssertionError
 
-    server(answer)
+    serve(answer)
     assert main(["check", "--timeout", "0.1"]) == 1
-    assert "did not answer in time" in sentence_of(capsys)
+    assert "did not answer in time" in complaint()

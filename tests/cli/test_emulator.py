@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import re
 import signal
@@ -10,7 +9,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import pytest
@@ -19,14 +18,6 @@ from exterview_auth._cli import main
 
 COMMAND = [sys.executable, "-m", "exterview_auth"]
 VARIABLES = ["EXTERVIEW_ENDPOINT", "EXTERVIEW_API_KEY", "EXTERVIEW_EMAIL", "EXTERVIEW_PASSWORD"]
-
-
-@pytest.fixture
-def interruptible() -> Iterator[None]:
-    """SIGINT as it is by default, also where the runner was started with it ignored: children inherit that."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
 
 
 @contextmanager
@@ -63,8 +54,11 @@ def test_check_passes_with_what_it_prints_and_a_signal_ends_it(
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no os.kill for SIGTERM that a handler sees")
-def test_it_serves_on_the_port_that_was_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
-    """And the handlers of the process are as before, once it has ended."""
+def test_it_serves_on_the_port_that_was_asked_for(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """On a terminal it says on standard error how to end it; afterwards the process's handlers are as before."""
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
     before = signal.getsignal(signal.SIGTERM)
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
@@ -72,7 +66,9 @@ def test_it_serves_on_the_port_that_was_asked_for(capsys: pytest.CaptureFixture[
     terminator.start()
     assert main(["emulator", "--port", str(port)]) == 0
     terminator.join()
-    assert f"EXTERVIEW_ENDPOINT=http://127.0.0.1:{port}/graphql\n" in capsys.readouterr().out
+    printed = capsys.readouterr()
+    assert printed.out.startswith(f"EXTERVIEW_ENDPOINT=http://127.0.0.1:{port}/graphql\n")
+    assert printed.err == "The emulator is running; Ctrl-C ends it.\n"
     assert signal.getsignal(signal.SIGTERM) == before
 
 
@@ -86,33 +82,9 @@ def _terminate_once_it_listens(port: int) -> None:
     os.kill(os.getpid(), signal.SIGTERM)
 
 
-def test_a_taken_port_is_wrong_use(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_taken_port_is_wrong_use(complaint: Callable[[], str]) -> None:
     """Exit code 2, and what to do about it."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         assert main(["emulator", "--port", str(port)]) == 2
-    printed = capsys.readouterr()
-    assert printed.out == ""
-    assert printed.err.startswith(f"exterview-auth: port {port} on 127.0.0.1 is taken; ")
-    assert printed.err.count("\n") == 1
-
-
-def test_on_a_terminal_it_says_how_to_end_it(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """On standard error, so that standard output stays ready for `export`."""
-    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
-
-    class StoppedAtOnce:
-        def __enter__(self) -> object:
-            event = asyncio.Event()
-            event.set()
-            return event
-
-        def __exit__(self, *_error: object) -> None: ...
-
-    monkeypatch.setattr("exterview_auth._cli._serve_emulator._stopped_by_signals", StoppedAtOnce)
-    assert main(["emulator"]) == 0
-    printed = capsys.readouterr()
-    assert "Ctrl-C" in printed.err
-    assert [line.partition("=")[0] for line in printed.out.splitlines()] == VARIABLES
+    assert complaint().startswith(f"exterview-auth: port {port} on 127.0.0.1 is taken; ")

@@ -6,14 +6,14 @@ import asyncio
 import json
 import sys
 
-from .._exit_code import ExitCode
+from ..output import ExitCode
 from ._plan import checked_plan
 
 
 def run_demo(requests: int, *, processes: int = 1, store: str | None = None, as_json: bool = False) -> ExitCode:
     """Play the demo and tell; standard output gets the picture and the summary, or the one line of JSON."""
     plan = checked_plan(requests, processes, store)
-    from .._terminal import console  # noqa: PLC0415 - the fleet's processes load this package and show nothing
+    from ..output import console  # noqa: PLC0415 - the fleet's processes load this package and show nothing
     from ._screen import Screen  # noqa: PLC0415 - likewise
 
     screen = Screen(console(sys.stderr if as_json else sys.stdout), plan, quiet=as_json)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from importlib.util import find_spec
 
+from exterview_auth._options import whole_number
 from exterview_auth.errors import ConfigurationError
 
 from ._bounds import connections_for, in_flight_for
@@ -41,10 +42,8 @@ class Plan:
 
 def checked_plan(requests: int, processes: int, store: str | None) -> Plan:
     """What the command line asks for; raises `ConfigurationError` where it cannot be done."""
-    if not 1 <= requests <= MOST_REQUESTS:
-        raise ConfigurationError(f"--requests is a number from 1 to {MOST_REQUESTS}, not {requests}")
-    if not 1 <= processes <= MOST_PROCESSES:
-        raise ConfigurationError(f"--processes is a number from 1 to {MOST_PROCESSES}, not {processes}")
+    whole_number(requests, f"--requests must be a number from 1 to {MOST_REQUESTS}", 1, MOST_REQUESTS)
+    whole_number(processes, f"--processes must be a number from 1 to {MOST_PROCESSES}", 1, MOST_PROCESSES)
     return Plan(requests, processes, _store(store, processes))
 
 
@@ -52,7 +51,7 @@ def _store(wanted: str | None, processes: int) -> StoreKind | None:
     if wanted is None:
         return None if processes == 1 else _best_store()
     if wanted not in tuple(StoreKind):
-        raise ConfigurationError(f"--store is {' or '.join(StoreKind)}")
+        raise ConfigurationError(f"--store must be {' or '.join(StoreKind)}")
     if wanted == StoreKind.REDIS and redis_server_path() is None:
         raise ConfigurationError("redis-server is not installed on this machine; install it, or use --store file")
     return StoreKind(wanted)

@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from exterview_auth._cli._terminal import console
 from exterview_auth._cli.demo import _scenario
 from exterview_auth._cli.demo._plan import Plan
 from exterview_auth._cli.demo._screen import Screen
@@ -18,6 +17,7 @@ from exterview_auth._cli.demo._story import ServerCount, Story
 from exterview_auth._cli.demo._summary import as_dict, summary
 from exterview_auth._cli.demo._tally import Tally
 from exterview_auth._cli.demo._timeline import Counts, Timeline
+from exterview_auth._cli.output import console
 
 
 class Stream(io.StringIO):

@@ -1,4 +1,4 @@
-"""The commands and their options; what they do is in the modules beside this one."""
+"""The commands, their options and help texts. What a command does is in the module with its name."""
 
 from __future__ import annotations
 
@@ -11,9 +11,8 @@ import click
 
 from exterview_auth.errors import ConfigurationError
 
-from ._complain import complain
-from ._exit_code import ExitCode
-from ._extras import require_extra
+from . import require_extra
+from .output import ExitCode, complain
 
 _json = click.option("--json", "as_json", is_flag=True, help="End with one line of JSON.")
 _timeout = click.option(
@@ -22,9 +21,9 @@ _timeout = click.option(
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run the command that *arguments* name; every wrong use ends here, as one sentence."""
+    """Run the command that *arguments* name, and return its exit code."""
     try:
-        # Not `app.main`, which turns Ctrl-C and a closed pipe into exceptions of its own.
+        # Not `app.main`, which turns Ctrl-C and a closed pipe into other exceptions.
         with app.make_context("exterview-auth", list(arguments)) as context:
             return int(app.invoke(context))
     except click.exceptions.Exit as done:  # --help and --version
@@ -32,16 +31,14 @@ def run(arguments: Sequence[str]) -> int:
     except click.UsageError as error:
         complain(_usage_sentence(error))
         return ExitCode.WRONG_USE
-    except ConfigurationError as error:
-        complain(str(error))
-        return ExitCode.WRONG_USE
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the interpreter flushes it once more
+        # As after `exterview-auth demo | head -1`. The interpreter flushes standard output once more when it ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return ExitCode.FAILED
 
 
 def _usage_sentence(error: click.UsageError) -> str:
-    """Return what is wrong, without the values that click repeats (they may be secrets), and where to read more."""
+    """Return what is wrong and where to read more, without the values that click repeats: they may be secrets."""
     if isinstance(error, click.NoSuchOption):
         words = f"no such option: {error.option_name}"
     elif isinstance(error, click.BadParameter) and error.param:
@@ -82,17 +79,17 @@ def app() -> None:
 
 
 @app.command()
-@click.option("--requests", default=1000, metavar="N", help="How many, 1 to 100000.")
-@click.option("--processes", default=1, metavar="N", help="How many send them, 1 to 64.")
-@click.option("--store", metavar="redis|file", help="Where they share the token.")
+@click.option("--requests", default=1000, metavar="N", help="How many requests to send, 1 to 100000.")
+@click.option("--processes", default=1, metavar="N", help="How many processes send them, 1 to 64.")
+@click.option("--store", metavar="redis|file", help="Where the processes share the token.")
 @_json
 def demo(*, requests: int, processes: int, store: str | None, as_json: bool) -> int:
     """
     See a storm of requests survive a revoked token.
 
-    Sends them at once to the embedded emulator, revokes every token in mid-flight, and shows what happened.
-    Several processes share one account: by a redis-server that is started for them, or by a directory.
-    Exits with 1 where any request failed.
+    Sends the requests at once to the embedded emulator, revokes every token in mid-flight, and shows what happened.
+    Several processes share one account through a redis-server that is started for them, or through a directory.
+    The exit code is 1 if any request failed.
     """
     require_extra("emulator")
     from .demo import run_demo  # noqa: PLC0415 - each command loads what it needs
@@ -108,32 +105,32 @@ def check(*, as_json: bool, timeout: float) -> int:
     Prove the environment's credentials.
 
     Sends `query { __typename }` with EXTERVIEW_API_KEY, and EXTERVIEW_EMAIL and EXTERVIEW_PASSWORD or
-    EXTERVIEW_BEARER_TOKEN, to EXTERVIEW_ENDPOINT or EXTERVIEW_ENVIRONMENT. Exits with 1 where the API refuses.
+    EXTERVIEW_BEARER_TOKEN, to EXTERVIEW_ENDPOINT or EXTERVIEW_ENVIRONMENT. The exit code is 1 if the API refuses them.
     """
-    from ._check import run_check  # noqa: PLC0415 - each command loads what it needs
+    from .check import run_check  # noqa: PLC0415 - each command loads what it needs
 
     return run_check(as_json=as_json, timeout=timeout)
 
 
 @app.command()
-@click.option("--header", is_flag=True, help="Print the whole Authorization header.")
+@click.option("--header", is_flag=True, help="Print the complete Authorization header.")
 @_timeout
 def token(*, header: bool, timeout: float) -> int:
     """Log in and print the bearer token."""
-    from ._print_token import run_token  # noqa: PLC0415 - each command loads what it needs
+    from .token import run_token  # noqa: PLC0415 - each command loads what it needs
 
     return run_token(as_header=header, timeout=timeout)
 
 
 @app.command()
-@click.option("--port", default=0, metavar="N", help="0 takes any free one.")
+@click.option("--port", default=0, metavar="N", help="Port to serve on; 0 takes any free one.")
 def emulator(*, port: int) -> int:
     """
     Serve the embedded emulator until Ctrl-C.
 
-    Prints, one to a line and ready for `export`, the environment that the other commands need for it.
+    Prints the environment variables that the other commands need, one to a line and ready for `export`.
     """
     require_extra("emulator")
-    from ._serve_emulator import run_emulator  # noqa: PLC0415 - each command loads what it needs
+    from .emulator import run_emulator  # noqa: PLC0415 - each command loads what it needs
 
     return run_emulator(port)

@@ -1,0 +1,228 @@
+"""Every error as one sentence: what is wrong, which header is concerned, and what to do."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from functools import singledispatch
+
+import aiohttp
+
+from exterview_auth.errors import (
+    ApiError,
+    BadRequestError,
+    ConfigurationError,
+    CredentialsRejectedError,
+    ForbiddenError,
+    GraphQLError,
+    LoginBudgetExceededError,
+    LoginError,
+    LoginUnavailableError,
+    UnauthorizedError,
+)
+
+from .account import CredentialSource, expiry_of, source_of
+from .output import ExitCode, Scrubber
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorContext:
+    """
+    What is known when an error is explained.
+
+    The *source* of the token, a *scrubber* for what a server wrote, and when a token from the environment *expired*
+    by its own claim.
+    """
+
+    source: CredentialSource
+    scrubber: Scrubber
+    expired: datetime | None = None
+
+    @classmethod
+    def of(cls, environ: Mapping[str, str], scrubber: Scrubber) -> ErrorContext:
+        """Return the context of any error under *environ*."""
+        return cls(source_of(environ), scrubber, expiry_of(environ))
+
+
+@dataclass(frozen=True, slots=True)
+class Advice:
+    """What is wrong (*message*) and what to do (*hint*)."""
+
+    message: str
+    hint: str = ""
+    exit_code: ExitCode = ExitCode.FAILED
+
+    @property
+    def sentence(self) -> str:
+        """Message and hint in one sentence."""
+        return "; ".join(part for part in (self.message, self.hint) if part)
+
+
+_KEY = "put a valid key into EXTERVIEW_API_KEY (keys are rotated every 90 days)"
+_ENDPOINT = "check EXTERVIEW_ENDPOINT or EXTERVIEW_ENVIRONMENT, the network and any proxy"
+
+_OWN_WORDS = "the API answered"
+"""The beginning of the library's own sentence, for an answer without a message."""
+_MISSING = re.compile(r"\b(?:missing|required)\b", re.IGNORECASE)
+_SENT_WITH_A_LOGIN = {
+    "x-api-key": re.compile(r"\bapi[\s_-]?key\b", re.IGNORECASE),
+    "Content-Type": re.compile(r"\bcontent-type\b", re.IGNORECASE),
+}
+
+
+@singledispatch
+def advice(error: Exception, _context: ErrorContext) -> Advice:
+    """Return what to say about *error*."""
+    return Advice(f"the endpoint's answer cannot be understood ({type(error).__name__})", _ENDPOINT)
+
+
+@advice.register
+def _(error: ConfigurationError, _context: ErrorContext) -> Advice:
+    message, _, hint = str(error).partition("; ")
+    return Advice(message, hint, ExitCode.WRONG_USE)
+
+
+@advice.register
+def _(error: BadRequestError, context: ErrorContext) -> Advice:
+    return Advice(
+        f"the API answered 400{_said(error, context)}: a header is missing or has the wrong format",
+        "x-api-key, Authorization and Content-Type were sent, so look for a proxy that drops or changes them, "
+        "and check EXTERVIEW_ENDPOINT",
+    )
+
+
+@advice.register
+def _(error: UnauthorizedError, context: ErrorContext) -> Advice:
+    words = error.message.lower()
+    if "key" in words and "token" not in words:
+        return Advice(f"the API answered 401{_said(error, context)}: the header x-api-key is not accepted", _KEY)
+    what = "the header Authorization" if "token" in words and "key" not in words else "x-api-key or Authorization"
+    return Advice(
+        f"the API answered 401{_said(error, context)}: {what} is not accepted{_expired(context)}",
+        _new_token(context.source),
+    )
+
+
+@advice.register
+def _(error: ForbiddenError, context: ErrorContext) -> Advice:
+    return Advice(
+        f"the API answered 403{_said(error, context)}: the key in the header x-api-key lacks the permission for this",
+        "ask an administrator of your organization for a key that has it",
+    )
+
+
+@advice.register
+def _(error: GraphQLError, context: ErrorContext) -> Advice:
+    return Advice(
+        f"the API accepted the credentials and then failed with a GraphQL error{_said(error, context)}",
+        "check that EXTERVIEW_ENDPOINT is the /graphql URL of the API",
+    )
+
+
+@advice.register
+def _(error: ApiError, context: ErrorContext) -> Advice:
+    hint = "try again later" if error.status >= 500 else _ENDPOINT  # noqa: PLR2004 - the server's own failures
+    said = _said(error, context)
+    words = _words(error, context)
+    is_own_sentence = not said and words.startswith(_OWN_WORDS)
+    return Advice(words if is_own_sentence else f"the API answered {error.status}{said}", hint)
+
+
+@advice.register
+def _(error: CredentialsRejectedError, context: ErrorContext) -> Advice:
+    header = _lost_header(str(error))
+    if header:
+        return Advice(
+            f"the login answered 400: the header {header} did not arrive",
+            "it was sent, so look for a proxy that drops it, and check EXTERVIEW_ENDPOINT",
+        )
+    if error.reason in {"api_key", "client"}:
+        return Advice("the login was refused: the header x-api-key is not accepted", _KEY)
+    if error.reason == "user":
+        return Advice("the login was refused: the email or the password is wrong", f"correct {context.source}")
+    return Advice(
+        f"the login was refused ({_words(error, context)})",
+        f"check {context.source}, and EXTERVIEW_API_KEY (header x-api-key)",
+    )
+
+
+@advice.register
+def _(error: LoginUnavailableError, context: ErrorContext) -> Advice:
+    when = "" if error.retry_after is None else f", and try again in {error.retry_after:.0f} s"
+    return Advice(f"no login was possible ({_words(error, context)})", f"{_ENDPOINT}{when}")
+
+
+@advice.register
+def _(_error: LoginBudgetExceededError, context: ErrorContext) -> Advice:
+    return Advice(
+        f"each new token is refused: the header Authorization is not accepted{_expired(context)}",
+        _new_token(context.source),
+    )
+
+
+@advice.register
+def _(error: LoginError, context: ErrorContext) -> Advice:
+    return Advice(f"the login failed ({_words(error, context)})", f"check EXTERVIEW_ENDPOINT, then {context.source}")
+
+
+@advice.register
+def _(error: aiohttp.ClientConnectorCertificateError, _context: ErrorContext) -> Advice:
+    return Advice(
+        f"the certificate of {error.host} is not trusted", "check EXTERVIEW_ENDPOINT and the system's certificates"
+    )
+
+
+@advice.register
+def _(error: aiohttp.ClientConnectorError, _context: ErrorContext) -> Advice:
+    return Advice(f"there is no connection to {error.host}:{error.port}", _ENDPOINT)
+
+
+@advice.register(aiohttp.ServerTimeoutError)
+@advice.register(TimeoutError)
+def _(_error: Exception, _context: ErrorContext) -> Advice:
+    return Advice("the endpoint did not answer in time", f"{_ENDPOINT}, or give it more time with --timeout")
+
+
+@advice.register
+def _(error: aiohttp.ClientError, _context: ErrorContext) -> Advice:
+    return Advice(f"the endpoint does not answer as an HTTP server does ({type(error).__name__})", _ENDPOINT)
+
+
+@advice.register
+def _(error: OSError, _context: ErrorContext) -> Advice:
+    return Advice(f"the connection broke ({error.strerror or type(error).__name__})", _ENDPOINT)
+
+
+def _said(error: ApiError, context: ErrorContext) -> str:
+    """Return the server's words in quotes, if the error has any."""
+    words = context.scrubber.clean(error.message).rstrip(". ")
+    return f' ("{words}")' if words and not words.startswith(_OWN_WORDS) else ""
+
+
+def _lost_header(sentence: str) -> str | None:
+    """Return the header that a login's 400 calls missing, although it was sent."""
+    words = sentence.partition("answered 400")[2]
+    if not _MISSING.search(words):
+        return None
+    return next((name for name, pattern in _SENT_WITH_A_LOGIN.items() if pattern.search(words)), None)
+
+
+def _expired(context: ErrorContext) -> str:
+    if context.expired is None:
+        return ""
+    return f", and the token itself says that it expired on {context.expired:%Y-%m-%d %H:%M:%S} UTC"
+
+
+def _words(error: Exception, context: ErrorContext) -> str:
+    return context.scrubber.clean(str(error)).rstrip(". ") or type(error).__name__
+
+
+def _new_token(source: CredentialSource) -> str:
+    if source is CredentialSource.PASSWORD:
+        return (
+            "the token came from a fresh login, so check that EXTERVIEW_ENDPOINT, EXTERVIEW_API_KEY and "
+            f"{source} belong to the same organization and environment"
+        )
+    return f"put a new token into {source}, or set {CredentialSource.PASSWORD} for tokens that renew themselves"

@@ -1,0 +1,69 @@
+"""``exterview-auth check``: prove the environment's credentials with the documented smoke test."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from dataclasses import dataclass
+
+from exterview_auth import Token
+
+from .account import FAILURES, CredentialSource, opened_account, source_of
+from .advice import ErrorContext, advice
+from .output import ExitCode, Scrubber, complain
+
+_QUERY = "query { __typename }"
+_TEN_MINUTES = 600
+
+
+@dataclass(slots=True)
+class CheckResult:
+    """What the check has found so far; at its end, one of *token* and *error* is set."""
+
+    source: CredentialSource
+    endpoint: str | None = None
+    token: Token | None = None
+    error: Exception | None = None
+
+
+def run_check(*, as_json: bool, timeout: float) -> ExitCode:
+    """Check, print the result, and return the exit code."""
+    scrubber = Scrubber(os.environ)
+    result = CheckResult(source_of(os.environ))
+    try:
+        asyncio.run(_check(result, timeout, scrubber))
+    except FAILURES as error:
+        result.error = error
+    answer: dict[str, object] = {
+        "ok": result.error is None,
+        "endpoint": result.endpoint,
+        "credentials": result.source,
+    }
+    if result.error is None:
+        lifetime = result.token.expires_in if result.token else None
+        print(json.dumps({**answer, "token_lifetime": lifetime}) if as_json else _sentence(result, lifetime))
+        return ExitCode.FINE
+    advised = advice(result.error, ErrorContext.of(os.environ, scrubber))
+    if as_json:
+        reason = {"error": type(result.error).__name__, "message": advised.message, "hint": advised.hint}
+        print(json.dumps({**answer, **reason}))
+    complain(advised.sentence)
+    return advised.exit_code
+
+
+async def _check(result: CheckResult, seconds: float, scrubber: Scrubber) -> None:
+    async with opened_account(seconds, scrubber) as account:
+        result.endpoint = str(account.auth.endpoint)
+        data = await account.api.graphql(_QUERY)
+        if not isinstance(data.get("__typename"), str):
+            raise ValueError("the answer has no __typename")  # noqa: TRY004 - a server's mistake, not a programmer's
+        result.token = await account.auth.token()  # the one that the API has just accepted
+
+
+def _sentence(result: CheckResult, lifetime: float | None) -> str:
+    if lifetime is None:
+        life = "does not say how long it lives"
+    else:
+        life = f"lives {lifetime:.0f} s" if lifetime < _TEN_MINUTES else f"lives {lifetime / 60:.0f} min"
+    return f"{result.endpoint} accepts the API key and the token from {result.source}; the token {life}"
