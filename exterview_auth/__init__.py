@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ._aiohttp.refusal import graphql_unauthenticated
 from ._auth import ExterviewAuth
 from ._endpoint import PRODUCTION, SANDBOX
 from ._events import Reason
@@ -34,6 +33,7 @@ from .stores import TokenStore
 
 if TYPE_CHECKING:
     __version__: str
+    from ._aiohttp.graphql import graphql_unauthenticated
     from ._pool import AuthPool
     from .logins import OAuth2Login, PasswordLogin, StaticLogin
     from .stores import FileStore, MemoryStore, RedisStore
@@ -82,6 +82,7 @@ _ON_FIRST_USE = {
     "PasswordLogin": ".logins",
     "RedisStore": ".stores",
     "StaticLogin": ".logins",
+    "graphql_unauthenticated": "._aiohttp.graphql",
 }
 
 

@@ -6,25 +6,26 @@ import inspect
 import os
 import warnings
 import weakref
-from collections.abc import Callable, Iterable, Mapping
-from functools import partial
+from collections.abc import Iterable, Mapping
 from typing import Any, NoReturn, Self
 
-from aiohttp import ClientMiddlewareType, ClientSession
+from aiohttp import ClientHandlerType, ClientRequest, ClientResponse, ClientSession
 from yarl import URL
 
 from ._aiohttp.login_call import LoginCall
-from ._aiohttp.middleware import BY_STATUS, Exchange, Manner
+from ._aiohttp.middleware import DEFAULT_OPTIONS, Middleware, RequestOptions
 from ._aiohttp.origins import Origins
-from ._aiohttp.refusal import IsUnauthorized
+from ._aiohttp.queued import StaleTokenError
+from ._aiohttp.refusal import FIRST_REDIRECT, IsUnauthorized
+from ._aiohttp.signing import as_headers, sign
 from ._clock import boot_time
+from ._core.account import Account
 from ._core.api_key import ApiKey, ApiKeySource
 from ._core.keeper import Keeper
 from ._core.on_token import OnToken
-from ._core.single_flight import Seat
 from ._endpoint import PRODUCTION, endpoint_url
 from ._options import check_callables, checked_account, named, renewal_options
-from ._secret import Secret, refuse_pickling
+from ._secret import refuse_pickling
 from ._stats import Stats
 from ._token import Token
 from .errors import ConfigurationError
@@ -32,7 +33,7 @@ from .logins._context import Login
 from .stores import TokenStore
 
 
-class ExterviewAuth(Exchange):
+class ExterviewAuth:
     """
     The owner of one account's token, and an aiohttp client middleware.
 
@@ -47,10 +48,10 @@ class ExterviewAuth(Exchange):
     - *origins*: further URLs whose origins get the credentials.
     - *login_timeout*: seconds for a login with all its attempts.
     - *refresh_ahead*: seconds before expiry at which the token is replaced in the background, at most a quarter of its
-      life; 0 for never.
+      lifetime; 0 for never.
     - *max_logins*: at most so many useless logins in so many seconds.
     - *is_unauthorized*: what counts as a refusal, instead of status 401.
-    - *on_token*: told ``(new, old, reason)`` once per login, before any waiting request goes on.
+    - *on_token*: called with ``(new, old, reason)`` once per login, before any waiting request continues.
     - *login_session*: a session for the logins (a proxy, a private CA); never closed here.
 
     Raises `ConfigurationError` for every argument that cannot be right, before anything is sent.
@@ -73,37 +74,45 @@ class ExterviewAuth(Exchange):
         login_session: ClientSession | None = None,
     ) -> None:
         if login_session is not None and not isinstance(login_session, ClientSession):
-            raise ConfigurationError(f"login_session is an aiohttp.ClientSession, not {type(login_session).__name__}")
+            raise ConfigurationError(
+                f"login_session must be an aiohttp.ClientSession, not {type(login_session).__name__}"
+            )
         check_callables(login=login, is_unauthorized=is_unauthorized, on_token=on_token)
         self._endpoint = endpoint_url(endpoint)
         if store is not None and (isinstance(store, type) or not isinstance(store, TokenStore)):
-            raise ConfigurationError(f"store has the methods load, save, delete and lock, not {named(store)}")
+            raise ConfigurationError(f"store must have the methods load, save, delete and lock, not be {named(store)}")
         self._account = checked_account(account, login, shared=store is not None)
         key = ApiKey(api_key)
-        policy = renewal_options(login_timeout, refresh_ahead, max_logins)
+        options = renewal_options(login_timeout, refresh_ahead, max_logins)
         call = LoginCall(
-            login, api_key=key, endpoint=self._endpoint, session=login_session, timeout=policy.login_timeout
+            login, api_key=key, endpoint=self._endpoint, session=login_session, timeout=options.login_timeout
         )
+        # The origin is part of the name: production and sandbox never share a token.
+        name = f"{self._endpoint.origin()}|{self._account}"
         keeper = Keeper(
             call,
-            policy=policy,
+            Account(name, options=options, clock=boot_time, prepare=key.read),
             store=store,
-            account=f"{self._endpoint.origin()}|{self._account}",
-            prepare=key.read,
             on_token=on_token,
-            clock=boot_time,
-            owner=_AtWork(self),
+            owner=_OwnerRef(self),
         )
-        self._keep: Callable[[ExterviewAuth], None] | None = None
-        manner = BY_STATUS if is_unauthorized is None else Manner(is_unauthorized)
-        super().__init__(keeper, Origins(self._endpoint, origins), key, manner, clock=boot_time)
+        request_options = DEFAULT_OPTIONS if is_unauthorized is None else RequestOptions(is_unauthorized)
+        self._keeper = keeper
+        self._lifecycle = keeper.lifecycle
+        self._middleware = Middleware(keeper, Origins(self._endpoint, origins), key, request_options)
+        # What the fast path reads; each is a part of `_middleware` or `_keeper`.
+        self._state = keeper.state
+        self._api_key = key
+        self._clock = boot_time
+        self._origins = self._middleware.origins
+        self._pending = self._middleware.in_flight.pending
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None, **overrides: Any) -> Self:
         """
-        An owner as *environ* describes it, by default the process's environment.
+        Return an owner as *environ* describes it, by default the process's environment.
 
-        ``EXTERVIEW_API_KEY`` (or ``EXTERVIEW_API_KEY_FILE``); ``EXTERVIEW_EMAIL`` and ``EXTERVIEW_PASSWORD``, else
+        ``EXTERVIEW_API_KEY`` (or ``EXTERVIEW_API_KEY_FILE``); ``EXTERVIEW_EMAIL`` and ``EXTERVIEW_PASSWORD``, or else
         ``EXTERVIEW_BEARER_TOKEN`` (or ``EXTERVIEW_BEARER_TOKEN_FILE``); ``EXTERVIEW_ENDPOINT`` or
         ``EXTERVIEW_ENVIRONMENT``. *overrides* are arguments of the constructor. Raises `ConfigurationError` that names
         what is missing.
@@ -115,8 +124,6 @@ class ExterviewAuth(Exchange):
 
         return cls(**arguments_from(os.environ if environ is None else environ, overrides))
 
-    # -- what it is for --------------------------------------------------------------------------------------------
-
     @property
     def endpoint(self) -> URL:
         """The API's URL."""
@@ -124,127 +131,114 @@ class ExterviewAuth(Exchange):
 
     @property
     def account(self) -> str:
-        """The account's name, or the login's own identity, or nothing."""
+        """The account's name, or the login's own identity, or an empty string."""
         return self._account
 
-    def in_manner(self, manner: Manner, seen: int | None = None, seat: Seat | None = None) -> ClientMiddlewareType:
+    # -- as a middleware --------------------------------------------------------------------------------------------
+
+    async def __call__(self, request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
         """
-        The middleware for requests with an own refusal test or body factory.
+        Send *request*, with credentials if it goes to one of the origins; return the answer to its last attempt.
 
-        Or that began when *seen* were `issued`, and have waited in *seat*.
+        This is the fast path, of few steps: no lock, no store, no task, no log call, and no clock unless the token has a
+        lifetime. It stands here and not in `Middleware`, because a call less is worth it: every request pays for it.
         """
-        return partial(self._run, manner=manner, seen=seen, seat=seat)
-
-    @property
-    def manner(self) -> Manner:
-        """How requests are treated that say nothing else."""
-        return self._manner
-
-    def owns(self, url: URL) -> bool:
-        """Whether credentials go to *url*."""
-        return self._origins.own(url)
-
-    @property
-    def waits(self) -> bool:
-        """Whether a request would have to wait for a token now."""
-        held = self._held
-        if held.express is None:
-            return held.fresh is None
-        return held.express_until is not None and self._clock() >= held.express_until
-
-    @property
-    def issued(self) -> int:
-        """How many tokens there have been."""
-        return self._held.issued
-
-    def seat(self, until: float | None) -> Seat:
-        """A seat for one who waits for a token; see `Keeper.seat`."""
-        return self._keeper.seat(until=until)
+        state, pending = self._state, self._pending
+        issued, until = state.fast_path, state.fast_path_until
+        if (
+            issued is None
+            or request.loop is not self._lifecycle.loop
+            or (request.url is not self._origins.last_url and not self._origins.own(request.url))
+            or (until is not None and self._clock() >= until)
+        ):
+            return await self._middleware.send(request, handler)
+        sign(request, issued, self._api_key)
+        # Known as pending before the await, so that a change of the token reaches a request that still queues.
+        pending[request] = response = None
+        try:
+            response = await handler(request)
+        except StaleTokenError:
+            pass
+        finally:
+            late = pending.pop(request, None)
+            if late is not None:
+                late.restore()
+                issued = late.issued
+        if response is None:
+            return await self._middleware.send(request, handler, DEFAULT_OPTIONS, issued.number)
+        if response.status < FIRST_REDIRECT:
+            issued.ever_accepted = issued.accepted_since_refusal = True
+            return response
+        return await self._middleware.replay_if_refused(
+            request, handler, DEFAULT_OPTIONS, (response, issued), issued.number
+        )
 
     # -- for other transports ---------------------------------------------------------------------------------------
 
     async def token(self) -> Token:
-        """A usable token, after a login if one is needed. Raises the login's error, `ClosedError`, `LoggedOutError`."""
-        grant = await self._keeper.obtain()
-        grant.asked = True
-        return grant.token
+        """Return a usable token, after a login if one is needed. Raises the login's error, `ClosedError`, `LoggedOutError`."""
+        issued = await self._keeper.obtain()
+        issued.used = True
+        return issued.token
 
     async def headers(self) -> dict[str, str]:
-        """``Authorization`` and ``x-api-key`` for a request to the endpoint; their values print as ``'***'``."""
-        grant = await self._keeper.obtain()
-        grant.asked = True
-        return {"Authorization": Secret(grant.authorization), "x-api-key": Secret(self._api_key.value)}
+        """Return ``Authorization`` and ``x-api-key`` for a request to the endpoint; their values print as ``'***'``."""
+        return as_headers(await self._keeper.obtain(), self._api_key)
 
     def invalidate(self, token: Token) -> None:
-        """Mark *token* refused: the next request logs in. Nothing happens unless it is the current one."""
+        """Mark *token* rejected, so that the next request logs in. Does nothing unless it is the current token."""
         if not isinstance(token, Token):
             raise ConfigurationError(f"invalidate takes the Token that was refused, not {type(token).__name__}")
         self._keeper.invalidate(token)
 
     def stats(self) -> Stats:
-        """A snapshot of what happened since this owner was made."""
+        """Return a snapshot of what happened since this owner was created."""
         return self._keeper.stats()
 
     # -- the end ----------------------------------------------------------------------------------------------------
 
     async def logout(self) -> None:
         """
-        Forget the token here and in the store; the next request logs in anew.
+        Forget the token here and in the store; the next request logs in again.
 
-        The result of a login in flight is discarded, and who waits for it gets `LoggedOutError`.
+        The result of a login in flight is discarded, and the requests that wait for it get `LoggedOutError`.
         """
-        await self._keeper.logout()
+        await self._lifecycle.logout()
 
     async def aclose(self) -> None:
         """End all background work. Every later use raises `ClosedError`; closing twice is fine."""
-        await self._keeper.aclose()
-
-    @property
-    def busy(self) -> bool:
-        """Whether a login is under way, or a save is still to be repeated."""
-        return self._keeper.busy
-
-    def retire(self, keep: Callable[[ExterviewAuth], None] | None) -> None:
-        """
-        A pool says so when it no longer keeps this owner: it goes on for who uses it, and is dropped in silence.
-
-        It is given to *keep* if it is `busy`, and whenever it becomes so. ``None``: it is kept again.
-        """
-        self._keep = keep
-        self._keeper.retire(retired=keep is not None)
-        if keep is not None and self.busy:
-            keep(self)
+        await self._lifecycle.aclose()
 
     async def __aenter__(self) -> Self:
-        self._keeper.open()
+        self._lifecycle.ensure_open()
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
         await self.aclose()
 
     def __del__(self, _warnings: Any = warnings) -> None:
-        keeper = getattr(self, "_keeper", None)
-        if keeper is None:
-            return
-        if keeper.holds_open:
+        lifecycle: Any = getattr(self, "_lifecycle", None)
+        if lifecycle is None:
+            return  # the constructor refused an argument
+        if lifecycle.holds_open:
             _warnings.warn(f"unclosed {self!r}; call aclose() or use it in async with", ResourceWarning, source=self)
-        keeper.drop()
+        lifecycle.drop()
 
     def __repr__(self) -> str:
         account = f", account={self._account!r}" if self._account else ""
-        return f"<ExterviewAuth {str(self._endpoint)!r}{account}, {self._keeper.state}>"
+        return f"<ExterviewAuth {str(self._endpoint)!r}{account}, {self._lifecycle.status}>"
 
     def __reduce_ex__(self, protocol: object) -> NoReturn:
         refuse_pickling(self)
 
 
-class _AtWork(weakref.ref["ExterviewAuth"]):
-    """The owner, if there is one, as asked for when its login begins; who wants to keep it is told."""
+class _OwnerRef(weakref.ref[ExterviewAuth]):
+    """The owner, if it still exists, as a login asks for it when it begins; a pool that evicted the owner keeps it then."""
 
     __slots__ = ()
 
     def __call__(self) -> ExterviewAuth | None:
         owner = super().__call__()
-        if owner is not None and owner._keep is not None:  # noqa: SLF001 - the owner's own part, without a reference to it
-            owner._keep(owner)  # noqa: SLF001 - as above
+        if owner is not None and owner._lifecycle.on_busy is not None:  # noqa: SLF001 - the owner's own part
+            owner._lifecycle.on_busy(owner)  # noqa: SLF001 - as above
         return owner

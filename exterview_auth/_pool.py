@@ -15,76 +15,80 @@ from ._auth import ExterviewAuth
 from ._options import whole_number
 from .errors import ClosedError, ConfigurationError
 
-_LOOKS = 2
-"""More than one access adds, so that what has come to its end is let go of."""
+_CHECKED_PER_ACCESS = 2
+"""Evicted owners checked on each access: more than an access can add, so that finished ones are released."""
 
 
 class _Owners(LRUCache[str, ExterviewAuth]):
-    """Strongly held owners: the last ones asked for, and of the others those at work."""
+    """Strongly held owners: the ones used last, and of the evicted ones those that are busy."""
 
     def __init__(self, maxsize: int) -> None:
         super().__init__(maxsize)
-        # Invariant: every dropped owner with a login or a save under way, each account once; others until the next looks.
-        self.at_work: OrderedDict[str, ExterviewAuth] = OrderedDict()
+        # Invariant: every evicted owner with a login or a save under way, each account once; others until their next check.
+        self.busy: OrderedDict[str, ExterviewAuth] = OrderedDict()
 
     def popitem(self) -> tuple[str, ExterviewAuth]:
         account, owner = super().popitem()
-        owner.retire(partial(self._works, account))
+        lifecycle = owner._lifecycle  # noqa: SLF001 - a pool decides on the life of its owners
+        # An evicted owner goes on for those who hold it. It must not vanish while it logs in or saves a refresh token.
+        lifecycle.on_busy = keep = partial(self._keep_while_busy, account)
+        if lifecycle.busy:
+            keep(owner)
         return account, owner
 
-    def _works(self, account: str, owner: ExterviewAuth) -> None:
+    def _keep_while_busy(self, account: str, owner: ExterviewAuth) -> None:
         if account not in self:
-            self.at_work[account] = owner
+            self.busy[account] = owner
 
-    def look(self) -> None:
-        """Let go of those that have come to their end; a few at a time, in turn."""
-        for _ in range(min(_LOOKS, len(self.at_work))):
-            account, owner = self.at_work.popitem(last=False)
-            if owner.busy:
-                self.at_work[account] = owner
+    def release_finished(self) -> None:
+        """Let go of evicted owners that are no longer busy; a few at a time, in turn."""
+        for _ in range(min(_CHECKED_PER_ACCESS, len(self.busy))):
+            account, owner = self.busy.popitem(last=False)
+            if owner._lifecycle.busy:  # noqa: SLF001 - as above
+                self.busy[account] = owner
 
 
 class AuthPool:
     """
-    ``pool[account]`` is the account's `ExterviewAuth`, made once by ``factory(account)``.
+    ``pool[account]`` is the account's `ExterviewAuth`, created once by ``factory(account)``.
 
-    At most *maxsize* are kept; the least recently asked for goes first. One that somebody still uses, or whose token is not
-    saved yet, is found again, so that an account in use never has two owners. `aclose` closes all.
+    At most *maxsize* owners are kept; the least recently used one goes first. An owner that is still in use, or whose token
+    is not saved yet, is found again, so that an account in use never has two owners. `aclose` closes all.
 
-    Raises `ConfigurationError` for a wrong argument or a factory that makes something else, `ClosedError` after `aclose`.
+    Raises `ConfigurationError` for a wrong argument or a factory that returns something else, `ClosedError` after `aclose`.
     """
 
     __slots__ = ("_alive", "_closed", "_factory", "_kept")
 
     def __init__(self, factory: Callable[[str], ExterviewAuth], *, maxsize: int = 1024) -> None:
         if not callable(factory) or isinstance(factory, ExterviewAuth):
-            raise ConfigurationError("factory is a callable that makes an ExterviewAuth from an account's name")
+            raise ConfigurationError("factory must be a callable that creates an ExterviewAuth from an account's name")
         self._factory = factory
         self._kept = _Owners(whole_number(maxsize, "maxsize must be the number of accounts to keep, at least 1", 1))
-        # Invariant: every owner that was made and still exists, kept, at work or only in use.
+        # Invariant: every owner that was created and still exists: kept, busy, or only in use.
         self._alive: WeakValueDictionary[str, ExterviewAuth] = WeakValueDictionary()
         self._closed = False
 
     def __getitem__(self, account: str) -> ExterviewAuth:
         if self._closed:
-            raise ClosedError("this AuthPool is closed; make a new one")
+            raise ClosedError("this AuthPool is closed; create a new one")
         owner = self._kept.get(account)
         if owner is None:
-            owner = self._kept[account] = self._found(account) or self._made(account)
-        if self._kept.at_work:
-            self._kept.look()
+            owner = self._kept[account] = self._reused(account) or self._created(account)
+        if self._kept.busy:
+            self._kept.release_finished()
         return owner
 
-    def _found(self, account: str) -> ExterviewAuth | None:
+    def _reused(self, account: str) -> ExterviewAuth | None:
         owner = self._alive.get(account)
         if owner is not None:
-            owner.retire(None)
+            owner._lifecycle.on_busy = None  # noqa: SLF001 - the pool keeps it again
         return owner
 
-    def _made(self, account: str) -> ExterviewAuth:
+    def _created(self, account: str) -> ExterviewAuth:
         owner = self._factory(account)
         if not isinstance(owner, ExterviewAuth):
-            raise ConfigurationError(f"factory made {type(owner).__name__}; let it return an ExterviewAuth")
+            raise ConfigurationError(f"factory returned {type(owner).__name__}; let it return an ExterviewAuth")
         self._alive[account] = owner
         return owner
 
@@ -95,11 +99,11 @@ class AuthPool:
         return account in self._alive
 
     async def aclose(self) -> None:
-        """Close every owner, those in use too; twice is fine."""
+        """Close every owner, also those in use. Closing twice is fine."""
         self._closed = True
         owners = list(self._alive.values())
         self._kept.clear()
-        self._kept.at_work.clear()
+        self._kept.busy.clear()
         outcomes = await asyncio.gather(*(owner.aclose() for owner in owners), return_exceptions=True)
         for failure in filter(None, outcomes):
             raise failure

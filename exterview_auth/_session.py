@@ -6,15 +6,19 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import ClientResponse, ClientSession, ClientWebSocketResponse, hdrs
-from aiohttp.client import _RequestContextManager, _WSRequestContextManager
-from multidict import CIMultiDict
 from yarl import URL
 
-from ._aiohttp import bodies as _body
-from ._aiohttp.early_wait import can_wait, end_of, ending, hold_fast, total_of
-from ._aiohttp.internals import own_middlewares, twin_of
-from ._aiohttp.middleware import Manner, closed_meanwhile
-from ._aiohttp.refusal import or_unauthenticated
+from ._aiohttp.bodies import BodyFactory, is_factory, name_json
+from ._aiohttp.early_wait import can_wait_early, send_after_waiting, with_first_body
+from ._aiohttp.internals import (
+    RequestContextManager,
+    WSRequestContextManager,
+    build_url,
+    has_base_url,
+    own_middlewares,
+    twin_of,
+)
+from ._aiohttp.middleware import RequestOptions
 from ._auth import ExterviewAuth
 from .errors import ConfigurationError
 
@@ -22,32 +26,34 @@ if TYPE_CHECKING:
     from typing import Unpack
 
     from aiohttp import ClientMiddlewareType
-    from aiohttp.client import _BaseRequestContextManager, _RequestOptions, _WSConnectOptions
+
+    from ._aiohttp.internals import BaseRequestContextManager, RequestArguments, WSConnectArguments
 
 
 class AuthSession:
     """
     *session* with *auth*'s credentials on every request to its origins.
 
-    The verbs take what aiohttp's take and give what they give. A relative URL is resolved against the session's own base
-    URL, else against the endpoint. The session's middlewares, headers, cookies and tracing work as before (*auth* is the
-    innermost middleware); it is never closed here. ``data=`` may also be a callable without arguments that makes a fresh
-    body for each sending. A content type that nobody set becomes ``application/json``, forms excepted.
+    The verbs take and return what aiohttp's own verbs do. A relative URL is resolved against the session's own base URL,
+    or else against the endpoint. The session's middlewares, headers, cookies and tracing work as before; *auth* is the
+    innermost middleware. The session is never closed here. ``data=`` may also be a callable without arguments that makes a
+    fresh body for each attempt. A content type that is not set becomes ``application/json``, except for forms.
 
     Raises `ConfigurationError` for arguments of the wrong kind.
     """
 
-    __slots__ = ("_auth", "_own", "_session", "_usual")
+    __slots__ = ("_auth", "_default_chain", "_middleware", "_own", "_session")
 
     def __init__(self, session: ClientSession, auth: ExterviewAuth) -> None:
         if not isinstance(session, ClientSession):
-            raise ConfigurationError(f"session is an aiohttp.ClientSession, not {type(session).__name__}")
+            raise ConfigurationError(f"session must be an aiohttp.ClientSession, not {type(session).__name__}")
         if not isinstance(auth, ExterviewAuth):
-            raise ConfigurationError(f"auth is an ExterviewAuth, not {type(auth).__name__}")
+            raise ConfigurationError(f"auth must be an ExterviewAuth, not {type(auth).__name__}")
         self._session = session
         self._auth = auth
+        self._middleware = auth._middleware  # noqa: SLF001 - the other half of the same thing
         self._own = own_middlewares(session)
-        self._usual = self._middlewares(None, None)
+        self._default_chain = self._chain(None, None)
 
     @property
     def auth(self) -> ExterviewAuth:
@@ -61,44 +67,44 @@ class AuthSession:
 
     # -- aiohttp's verbs --------------------------------------------------------------------------------------------
 
-    def request(self, method: str, url: str | URL, **options: Unpack[_RequestOptions]) -> _RequestContextManager:
-        """`aiohttp.ClientSession.request`, with credentials; also raises what `ExterviewAuth.token` raises."""
+    def request(self, method: str, url: str | URL, **options: Unpack[RequestArguments]) -> RequestContextManager:
+        """`aiohttp.ClientSession.request`, with credentials. Also raises what `ExterviewAuth.token` raises."""
         return self._send(method, url, options)
 
-    def get(self, url: str | URL, **options: Unpack[_RequestOptions]) -> _RequestContextManager:
+    def get(self, url: str | URL, **options: Unpack[RequestArguments]) -> RequestContextManager:
         """`aiohttp.ClientSession.get`, with credentials."""
         return self._send(hdrs.METH_GET, url, options)
 
-    def options(self, url: str | URL, **options: Unpack[_RequestOptions]) -> _RequestContextManager:
+    def options(self, url: str | URL, **options: Unpack[RequestArguments]) -> RequestContextManager:
         """`aiohttp.ClientSession.options`, with credentials."""
         return self._send(hdrs.METH_OPTIONS, url, options)
 
-    def head(self, url: str | URL, **options: Unpack[_RequestOptions]) -> _RequestContextManager:
-        """`aiohttp.ClientSession.head`, with credentials; follows no redirect unless asked to."""
+    def head(self, url: str | URL, **options: Unpack[RequestArguments]) -> RequestContextManager:
+        """`aiohttp.ClientSession.head`, with credentials; it follows no redirect unless asked to."""
         options.setdefault("allow_redirects", False)
         return self._send(hdrs.METH_HEAD, url, options)
 
-    def post(self, url: str | URL, **options: Unpack[_RequestOptions]) -> _RequestContextManager:
+    def post(self, url: str | URL, **options: Unpack[RequestArguments]) -> RequestContextManager:
         """`aiohttp.ClientSession.post`, with credentials."""
         return self._send(hdrs.METH_POST, url, options)
 
-    def put(self, url: str | URL, **options: Unpack[_RequestOptions]) -> _RequestContextManager:
+    def put(self, url: str | URL, **options: Unpack[RequestArguments]) -> RequestContextManager:
         """`aiohttp.ClientSession.put`, with credentials."""
         return self._send(hdrs.METH_PUT, url, options)
 
-    def patch(self, url: str | URL, **options: Unpack[_RequestOptions]) -> _RequestContextManager:
+    def patch(self, url: str | URL, **options: Unpack[RequestArguments]) -> RequestContextManager:
         """`aiohttp.ClientSession.patch`, with credentials."""
         return self._send(hdrs.METH_PATCH, url, options)
 
-    def delete(self, url: str | URL, **options: Unpack[_RequestOptions]) -> _RequestContextManager:
+    def delete(self, url: str | URL, **options: Unpack[RequestArguments]) -> RequestContextManager:
         """`aiohttp.ClientSession.delete`, with credentials."""
         return self._send(hdrs.METH_DELETE, url, options)
 
     def ws_connect(
-        self, url: str | URL, *, decode_text: bool = True, **options: Unpack[_WSConnectOptions]
-    ) -> _BaseRequestContextManager[ClientWebSocketResponse[bool]]:
-        """`aiohttp.ClientSession.ws_connect`, with credentials; a handshake answered 401 is renewed and repeated."""
-        return _WSRequestContextManager(self._ws_connect(url, decode_text=decode_text, **options))
+        self, url: str | URL, *, decode_text: bool = True, **options: Unpack[WSConnectArguments]
+    ) -> BaseRequestContextManager[ClientWebSocketResponse[bool]]:
+        """`aiohttp.ClientSession.ws_connect`, with credentials. A handshake answered 401 is renewed and repeated."""
+        return WSRequestContextManager(self._ws_connect(url, decode_text=decode_text, **options))
 
     # -- GraphQL ----------------------------------------------------------------------------------------------------
 
@@ -111,103 +117,76 @@ class AuthSession:
         files: Mapping[str, Any] | None = None,
     ) -> dict[str, Any]:
         """
-        The ``data`` of the answer to *query*, posted to the endpoint.
+        Post *query* to the endpoint and return the answer's ``data``.
 
-        *files* maps the path of a variable (``"variables.file"``) to a file object, bytes, or ``(name, file[, type])``; as
+        *files* maps the path of a variable (``"variables.file"``) to a file object, bytes, or ``(name, file[, type])``. As
         with aiohttp's ``data=``, files are closed after sending. An error with the code ``UNAUTHENTICATED`` counts as a 401.
 
-        Raises `BadRequestError`, `UnauthorizedError`, `ForbiddenError` (400, 401, 403), `ApiError` (any other answer that is
-        no GraphQL), `GraphQLError` (``errors``, with partial ``data``), and what any request raises.
+        Raises `BadRequestError`, `UnauthorizedError`, `ForbiddenError` (400, 401, 403), `ApiError` (any other answer that
+        is not GraphQL), `GraphQLError` (``errors``, with partial ``data``), and what any request raises.
         """
-        from ._aiohttp import graphql as _graphql  # noqa: PLC0415 - on first use
+        from ._aiohttp import graphql  # noqa: PLC0415 - on first use
 
-        body = _graphql.operation(query, variables, operation_name)
-        options: dict[str, Any] = {"json": body}
-        if files:
-            options = {"data": _graphql.multipart(body, files, self._session.json_serialize)}
-        manner = Manner(or_unauthenticated(self._auth.manner.is_unauthorized))
+        body = graphql.operation(query, variables, operation_name)
+        content = {"data": graphql.multipart(body, files, self._session.json_serialize)} if files else {"json": body}
+        options = RequestOptions(graphql.or_unauthenticated(self._middleware.options.is_unauthorized))
         async with self._send(
-            hdrs.METH_POST, self._auth.endpoint, {**options, "raise_for_status": False}, manner
+            hdrs.METH_POST, self._auth.endpoint, {**content, "raise_for_status": False}, options
         ) as response:
-            return await _graphql.data_of(response)
+            return await graphql.data_of(response)
 
     # -- inside -----------------------------------------------------------------------------------------------------
 
-    def _send(self, method: str, url: str | URL, options: Any, manner: Manner | None = None) -> _RequestContextManager:
+    def _send(
+        self, method: str, url: str | URL, arguments: Any, options: RequestOptions | None = None
+    ) -> RequestContextManager:
         try:
             target = self._resolved(URL(url))
         except (ValueError, IndexError):  # the last is yarl's, for a "//[]@"
-            return self._session.request(method, url, **options)  # which says what is wrong with it
-        data = options.get("data")
-        if data is not None:
-            if _body.is_factory(data):
-                return _RequestContextManager(self._send_made(method, target, options, data, manner))
-            self._name_json(target, options, data)
-        chain = self._usual
-        if manner is not None or "middlewares" in options:
-            chain = self._middlewares(options.pop("middlewares", None), manner)
-        if self._auth.waits and len(chain) == 1 and can_wait(self._session, options) and self._owns(target):
-            return _RequestContextManager(self._send_later(method, target, options, manner or self._auth.manner))
-        options["middlewares"] = chain
-        return self._session.request(method, target, **options)
+            return self._session.request(method, url, **arguments)  # which says what is wrong with it
+        if arguments.get("data") is not None:
+            if is_factory(arguments["data"]):
+                return RequestContextManager(self._send_made(method, target, arguments, options))
+            if self._owns(target):
+                name_json(self._session, arguments)
+        chain = self._default_chain
+        if options is not None or "middlewares" in arguments:
+            chain = self._chain(arguments.pop("middlewares", None), options)
+        middleware, session = self._middleware, self._session
+        if middleware.must_wait and len(chain) == 1 and can_wait_early(session, arguments) and self._owns(target):
+            return RequestContextManager(
+                send_after_waiting(
+                    session, middleware, method, target, arguments, options=options or middleware.options
+                )
+            )
+        arguments["middlewares"] = chain
+        return session.request(method, target, **arguments)
 
-    async def _send_later(self, method: str, url: URL, options: Any, manner: Manner) -> ClientResponse:
-        """Waiting takes a third of the memory before aiohttp makes the request; it is part of the request's time all the same."""
-        seat, seen = None, self._auth.issued
-        if self._auth.waits and not self._session.closed:
-            hold_fast(self._session, options)
-            seat = self._auth.seat(end_of(options.get("timeout", self._session.timeout)))
-            with seat as landing:
-                await landing
-            if self._session.closed:
-                raise closed_meanwhile()
-            if seat.until is not None:
-                options["timeout"] = ending(seat.until, options.get("timeout", self._session.timeout))
-            self._name_json(url, options, options.get("data"))
-        options["middlewares"] = (self._auth.in_manner(manner, seen, seat),)
-        return await self._session.request(method, url, **options)
-
-    async def _send_made(
-        self, method: str, url: URL, options: Any, factory: _body.BodyFactory, manner: Manner | None
-    ) -> ClientResponse:
-        timeout = options.get("timeout", self._session.timeout)
-        end = end_of(timeout)
-        made = {"data": await _body.first_made_by(factory, total_of(timeout))}
-        if end is not None:
-            made["timeout"] = ending(end, timeout)
-        manner = (manner or self._auth.manner)._replace(remake=factory)
-        return await self._send(method, url, {**options, **made}, manner)
+    async def _send_made(self, method: str, url: URL, arguments: Any, options: RequestOptions | None) -> ClientResponse:
+        factory: BodyFactory = arguments["data"]
+        arguments = await with_first_body(self._session, arguments, factory)
+        options = (options or self._middleware.options)._replace(body_factory=factory)
+        return await self._send(method, url, arguments, options)
 
     def _resolved(self, url: URL) -> URL:
-        if url.absolute or self._session._base_url is not None:  # noqa: SLF001 - aiohttp has no public one
-            return url
-        return self._auth.endpoint.join(url)
+        return url if url.absolute or has_base_url(self._session) else self._auth.endpoint.join(url)
 
     def _owns(self, url: URL) -> bool:
-        return self._auth.owns(self._session._build_url(url))  # noqa: SLF001 - as above
+        return self._middleware.owns(build_url(self._session, url))
 
-    def _name_json(self, url: URL, options: Any, data: object) -> None:
-        # Without a body, or with `json=`, the middleware and aiohttp name it.
-        if data is None or not _body.is_json(data) or not self._owns(url):
-            return
-        headers = CIMultiDict(options.get("headers") or {})
-        if hdrs.CONTENT_TYPE not in headers and hdrs.CONTENT_TYPE not in self._session.headers:
-            headers[hdrs.CONTENT_TYPE] = "application/json"
-            options["headers"] = headers
-
-    def _middlewares(
-        self, given: Sequence[ClientMiddlewareType] | None, manner: Manner | None
+    def _chain(
+        self, given: Sequence[ClientMiddlewareType] | None, options: RequestOptions | None
     ) -> tuple[ClientMiddlewareType, ...]:
-        """The request's or the session's own, and ours as the innermost."""
-        innermost = self._auth if manner is None else self._auth.in_manner(manner)
+        """Return the request's own middlewares, or else the session's, and ours as the innermost."""
+        innermost = self._auth if options is None else self._middleware.with_options(options)
         own = self._own if given is None else given
         if not own:
             return (innermost,)
         return (*(middleware for middleware in own if middleware is not self._auth), innermost)
 
     async def _ws_connect(self, url: str | URL, **options: Any) -> ClientWebSocketResponse[bool]:
-        """`ws_connect` takes no middlewares: a twin of the session, on the same connections, carries ours."""
-        twin = twin_of(self._session, self._middlewares(None, None))
+        # `ws_connect` takes no middlewares: a twin of the session, on the same connections, carries ours.
+        twin = twin_of(self._session, self._default_chain)
         try:
             socket: ClientWebSocketResponse[bool] = await twin.ws_connect(self._resolved(URL(url)), **options)
             return socket

@@ -34,7 +34,7 @@ from .process import serve_orders
 from .requests import KINDS, PATIENCE, ask_for, send
 
 for _name in (
-    "_core.backoff",
+    "_core.login",
     "_aiohttp.graphql",
     "_core.saving",
     "stores._access",

@@ -1,80 +1,119 @@
-"""Requests that wait for a token before aiohttp makes them: what they are to be like, and what is left of their time."""
+"""
+Requests that wait for a token before aiohttp creates them: a third of the memory of a request that waits inside.
+
+Nobody may notice. So only a request waits here whose session and arguments cannot change meanwhile, and the time that it
+waited counts against its timeout.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import inspect
 import math
 from collections.abc import Mapping
-from functools import cache
 from types import NoneType
 from typing import Any, TypeGuard
 
-from aiohttp import ClientSession, ClientTimeout
+from aiohttp import ClientResponse, ClientSession, ClientTimeout
 from multidict import CIMultiDict
 from yarl import URL
+
+from .bodies import BodyFactory, made_by, name_json
+from .internals import known_options, writes_json_as_bytes
+from .middleware import Middleware, RequestOptions, session_closed_error
 
 Timeout = ClientTimeout | float | None
 
 _UNCHANGING = (NoneType, bool, int, float, str, bytes, URL, ClientTimeout)
-"""What no caller can change while its request waits, as a dictionary that is used again for the next one."""
+"""What no caller can change while its request waits, unlike a dictionary that is used again for the next one."""
 
 
-def can_wait(session: ClientSession, options: Mapping[str, Any]) -> bool:
+def can_wait_early(session: ClientSession, options: Mapping[str, Any]) -> bool:
     """
-    Whether a request of *session* with *options* may wait first: nothing but its JSON and headers can change meanwhile.
+    Whether a request of *session* with *options* may wait early: nothing but its JSON and headers could change meanwhile.
 
-    Traces see the request from its beginning, and arguments that are wrong are aiohttp's to refuse at once.
+    Traces see a request from its beginning, and wrong arguments are aiohttp's to refuse immediately.
     """
-    if session.closed or session.trace_configs or session._json_serialize_bytes is not None:  # noqa: SLF001 - no public one
+    if session.closed or session.trace_configs or writes_json_as_bytes(session):
         return False
     if options.get("json") is not None and options.get("data") is not None:
         return False
-    if not _is_timeout(options.get("timeout")) or not options.keys() <= _known_options():
+    if not _is_timeout(options.get("timeout")) or not options.keys() <= known_options():
         return False
     return all(isinstance(value, _UNCHANGING) or name in {"json", "headers"} for name, value in options.items())
 
 
-def hold_fast(session: ClientSession, options: dict[str, Any]) -> None:
-    """Write *options*' JSON, and copy its headers, as they are now: aiohttp would do so now."""
-    if options.get("json") is not None:
-        options["data"] = session.json_serialize(options.pop("json")).encode()
-    if options.get("headers") is not None:
-        options["headers"] = CIMultiDict(options["headers"])
+async def send_after_waiting(
+    session: ClientSession,
+    middleware: Middleware,
+    method: str,
+    url: URL,
+    arguments: dict[str, Any],
+    *,
+    options: RequestOptions,
+) -> ClientResponse:
+    """Wait for a token if there is none, then have *session* create and send the request."""
+    waiter, issued_before = None, middleware.issued
+    # Asked again: this coroutine may be awaited long after it was created.
+    if middleware.must_wait and not session.closed:
+        freeze_arguments(session, arguments)
+        waiter = middleware.waiter(deadline_of(arguments.get("timeout", session.timeout)))
+        with waiter as done:
+            await done
+        if session.closed:
+            raise session_closed_error()
+        if waiter.deadline is not None:
+            arguments["timeout"] = with_deadline(waiter.deadline, arguments.get("timeout", session.timeout))
+        name_json(session, arguments)
+    arguments["middlewares"] = (middleware.with_options(options, issued_before, waiter),)
+    return await session.request(method, url, **arguments)
 
 
-def end_of(timeout: Timeout) -> float | None:
-    """The loop's time at which a request with *timeout* is to end, on the full second where aiohttp rounds it so."""
+async def with_first_body(session: ClientSession, arguments: dict[str, Any], factory: BodyFactory) -> dict[str, Any]:
+    """Return *arguments* with a first body from *factory*, whose time counts against the request's timeout."""
+    timeout = arguments.get("timeout", session.timeout)
+    deadline = deadline_of(timeout)
+    async with asyncio.timeout(total_of(timeout)):
+        arguments = {**arguments, "data": await made_by(factory)}
+    if deadline is not None:
+        arguments["timeout"] = with_deadline(deadline, timeout)
+    return arguments
+
+
+def freeze_arguments(session: ClientSession, arguments: dict[str, Any]) -> None:
+    """Write *arguments*' JSON, and copy its headers, as they are now: aiohttp would do so now."""
+    if arguments.get("json") is not None:
+        arguments["data"] = session.json_serialize(arguments.pop("json")).encode()
+    if arguments.get("headers") is not None:
+        arguments["headers"] = CIMultiDict(arguments["headers"])
+
+
+def deadline_of(timeout: Timeout) -> float | None:
+    """Return the loop's time at which a request with *timeout* must end, rounded up to the second where aiohttp does."""
     total = total_of(timeout)
     if total is None:
         return None
-    end = asyncio.get_running_loop().time() + total
+    deadline = asyncio.get_running_loop().time() + total
     rounded_from = timeout.ceil_threshold if isinstance(timeout, ClientTimeout) else ClientTimeout().ceil_threshold
-    return math.ceil(end) if total >= rounded_from else end
+    return math.ceil(deadline) if total >= rounded_from else deadline
 
 
 def total_of(timeout: Timeout) -> float | None:
-    """What a request with this ``timeout=`` may take in all; as for aiohttp, nothing and zero are no limit."""
+    """Return the seconds that a request with this ``timeout=`` may take; for aiohttp, None and zero are no limit."""
     total = timeout.total if isinstance(timeout, ClientTimeout) else timeout
     return total if total is not None and total > 0 else None
 
 
-def ending(end: float, timeout: Timeout) -> ClientTimeout:
-    """*timeout*, but ending at the loop's time *end*, not rounded again; if that is over, at once (zero would be never)."""
-    left = max(end - asyncio.get_running_loop().time(), 1e-9)
+def with_deadline(deadline: float, timeout: Timeout) -> ClientTimeout:
+    """Return *timeout* ending at the loop's time *deadline*; one that has passed ends at once (zero would be never)."""
+    left = max(deadline - asyncio.get_running_loop().time(), 1e-9)
     rest = timeout if isinstance(timeout, ClientTimeout) else ClientTimeout()
     return ClientTimeout(
         total=left,
         connect=rest.connect,
         sock_read=rest.sock_read,
         sock_connect=rest.sock_connect,
-        ceil_threshold=math.inf,
+        ceil_threshold=math.inf,  # it was rounded once already
     )
-
-
-@cache
-def _known_options() -> frozenset[str]:
-    return frozenset(inspect.signature(ClientSession._request).parameters)  # noqa: SLF001 - the public verbs take any
 
 
 def _is_timeout(value: object) -> TypeGuard[Timeout]:

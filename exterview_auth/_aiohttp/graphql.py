@@ -1,4 +1,9 @@
-"""GraphQL over HTTP: a request's body, an answer's data, and the documented errors as types."""
+"""
+GraphQL over HTTP: a request's body, an answer's data, and its own way to refuse a token. Loaded on first use.
+
+1. An answer of status 200 whose error has the code ``UNAUTHENTICATED`` is a refusal.
+2. A mutation whose refusal carries data has taken effect, so it is not sent twice.
+"""
 
 from __future__ import annotations
 
@@ -7,18 +12,27 @@ import io
 import json
 import mimetypes
 import os
-from collections.abc import Callable, Mapping
-from typing import Any, NoReturn
+import re
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
-from aiohttp import ClientResponse, FormData
+from aiohttp import ClientRequest, ClientResponse, FormData, hdrs
 
 from .._json import json_object
 from ..errors import ApiError, BadRequestError, ConfigurationError, ForbiddenError, GraphQLError, UnauthorizedError
+from .bodies import read_ahead
+from .refusal import UNAUTHORIZED, IsUnauthorized, evaluate
 
-_DOCUMENTED: Mapping[int, type[ApiError]] = {400: BadRequestError, 401: UnauthorizedError, 403: ForbiddenError}
+MAX_GRAPHQL_ANSWER = 8 * 2**20
+"""Bytes; a longer answer is not searched for a refusal."""
+
 _OK = 200
-_QUOTED = 500
-"""Characters of an answer that an error's message quotes at most."""
+_MAX_QUOTED = 500
+"""Characters of an answer that an error's message quotes."""
+_DOCUMENTED_ERRORS: Mapping[int, type[ApiError]] = {400: BadRequestError, 401: UnauthorizedError, 403: ForbiddenError}
+_GRAPHQL_TYPES = frozenset({"application/json", "application/graphql-response+json"})
+
+# -- a request --------------------------------------------------------------------------------------------------------
 
 
 def operation(query: str, variables: Mapping[str, Any] | None, name: str | None) -> dict[str, Any]:
@@ -90,41 +104,137 @@ def _guessed(name: str) -> str:
     return mimetypes.guess_type(name)[0] or "application/octet-stream"
 
 
+# -- an answer --------------------------------------------------------------------------------------------------------
+
+
 async def data_of(response: ClientResponse) -> dict[str, Any]:
-    """The answer's ``data``; raises `ApiError`'s kinds for the documented statuses, `GraphQLError` for ``errors``."""
-    body = await response.read()
-    answer = json_object(body)
+    """Return the answer's ``data``. Raises the documented `ApiError` by status, and `GraphQLError` for ``errors``."""
+    answer = json_object(await response.read())
     if response.status != _OK:
-        kind = _DOCUMENTED.get(response.status, ApiError)
+        kind = _DOCUMENTED_ERRORS.get(response.status, ApiError)
         raise kind(_message(answer) or f"the API answered {response.status}", status=response.status)
     if answer is None:
-        raise ApiError(f"the API answered with {response.content_type} that is no JSON object", status=response.status)
-    errors, data = answer.get("errors"), answer.get("data")
+        raise ApiError(
+            f"the API answered with {response.content_type} that is not a JSON object", status=response.status
+        )
+    errors, data = _as_list(answer.get("errors")), answer.get("data")
     if errors:
-        _raise_graphql(answer, errors, data, response.status)
+        raise GraphQLError(
+            _message(answer) or "the API answered with errors",
+            status=response.status,
+            errors=[error if isinstance(error, dict) else {"message": str(error)} for error in errors],
+            data=data if isinstance(data, dict) else None,
+        )
     if not isinstance(data, dict):
         raise ApiError("the API answered without data and without errors", status=response.status)
     return data
 
 
-def _raise_graphql(answer: dict[str, Any], errors: Any, data: Any, status: int) -> NoReturn:
-    listed = [error if isinstance(error, dict) else {"message": str(error)} for error in _list(errors)]
-    raise GraphQLError(
-        _message(answer) or "the API answered with errors",
-        status=status,
-        errors=listed,
-        data=data if isinstance(data, dict) else None,
-    )
-
-
 def _message(answer: dict[str, Any] | None) -> str | None:
-    """The body's own words: ``{"error": "..."}`` as documented, or GraphQL's first error."""
+    """Return the answer's own words: ``{"error": "..."}`` as documented, or the first GraphQL error's message."""
     if answer is None:
         return None
-    first = next(iter(_list(answer.get("errors"))), None)
+    first = next(iter(_as_list(answer.get("errors"))), None)
     said = answer.get("error") or (first.get("message") if isinstance(first, dict) else first)
-    return str(said)[:_QUOTED] if said else None
+    return str(said)[:_MAX_QUOTED] if said else None
 
 
-def _list(value: Any) -> list[Any]:
+def _as_list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value] if value else []
+
+
+# -- a refusal --------------------------------------------------------------------------------------------------------
+
+
+async def graphql_unauthenticated(response: ClientResponse) -> bool:
+    """
+    Whether *response* is a 401, or a GraphQL answer of status 200 with an error of ``extensions.code`` ``UNAUTHENTICATED``.
+
+    For ``is_unauthorized=``. The body stays readable, as text, JSON and stream.
+    """
+    return response.status == UNAUTHORIZED or await _refused_in_body(response)
+
+
+def or_unauthenticated(test: IsUnauthorized | None) -> IsUnauthorized:
+    """Return a test for GraphQL's own refusal, and for what *test* says in addition."""
+    if test is None:
+        return graphql_unauthenticated
+
+    async def either(response: ClientResponse) -> bool:
+        return await evaluate(test, response) or await graphql_unauthenticated(response)
+
+    return either
+
+
+async def _refused_in_body(response: ClientResponse) -> bool:
+    if not _may_be_graphql(response):
+        return False
+    body = await read_ahead(response, MAX_GRAPHQL_ANSWER)
+    if body is None or b"UNAUTHENTICATED" not in body:  # parsing every answer would cost every request
+        return False
+    errors = (json_object(body) or {}).get("errors")
+    return isinstance(errors, list) and any(_code_of(error) == "UNAUTHENTICATED" for error in errors)
+
+
+def _code_of(error: object) -> object:
+    extensions = error.get("extensions") if isinstance(error, dict) else None
+    return extensions.get("code") if isinstance(extensions, dict) else None
+
+
+def _may_be_graphql(response: ClientResponse) -> bool:
+    short = (response.content_length or 0) <= MAX_GRAPHQL_ANSWER
+    return response.status == _OK and response.content_type in _GRAPHQL_TYPES and short
+
+
+async def mutation_took_effect(request: ClientRequest, response: ClientResponse) -> bool:
+    """Whether a refusal carries data of what may be a mutation."""
+    if not _may_be_graphql(response) or request.method == hdrs.METH_GET:
+        return False
+    data = (json_object(await read_ahead(response, MAX_GRAPHQL_ANSWER) or b"") or {}).get("data")
+    if not isinstance(data, dict) or all(value is None for value in data.values()):
+        return False
+    try:
+        text = (await request.body.as_bytes()).decode() if request.body else None
+    except (TypeError, ValueError):
+        text = None
+    return may_contain_mutation(text)
+
+
+# GraphQL specification, section 2.1: strings and comments may hold anything, so they are lexemes. Possessive quantifiers, and
+# a lone quote as the beginning of a string that is not closed: each character is read once, whatever the server's text is.
+_LEXEMES = re.compile(
+    r'"""(?:\\"""|(?!""")[\s\S])*+"""|"(?!"")(?:\\.|[^"\\\n])*+"|["{}()]|#[^\n\r]*|[_A-Za-z][_0-9A-Za-z]*'
+)
+_KINDS = frozenset({"query", "mutation", "subscription", "fragment"})
+
+
+def may_contain_mutation(body: str | None) -> bool:
+    """Whether the JSON request *body* asks for a mutation; true also if it cannot be read."""
+    try:
+        request = json.loads(body or "")
+        text, chosen = request["query"], request.get("operationName")
+        operations = list(_operations(text))
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return True
+    return any(kind == "mutation" and (not chosen or name == chosen) for kind, name in operations)
+
+
+def _operations(text: str) -> Iterator[tuple[str, str]]:
+    """Yield kind and name of each definition. The shorthand ``{ ... }`` is a query, and has no kind."""
+    depth, kind = 0, ""
+    for match in _LEXEMES.finditer(text):
+        lexeme = match[0]
+        if lexeme == '"':
+            raise ValueError("a string that is not closed")
+        if lexeme in "{(":
+            if depth == 0 and kind:
+                yield kind, ""
+                kind = ""
+            depth += 1
+        elif lexeme in "})":
+            depth -= 1
+        elif depth == 0 and kind and lexeme[0] not in '"#':
+            yield kind, lexeme
+            kind = ""
+        elif depth == 0 and lexeme in _KINDS:
+            kind = lexeme

@@ -23,9 +23,9 @@ from .._endpoint import origin_after, origin_of, require_safe_transport
 from .._token import Token
 from ..errors import CredentialsRejectedError, ExterviewAuthError, LoginError, LoginUnavailableError
 from ..logins._context import MAX_RESPONSE, Login, LoginContext
+from .bodies import read_ahead
 from .internals import own_middlewares, twin_of
 from .origins import REDIRECTS
-from .rereadable import read_ahead
 
 
 class LoginCall:

@@ -1,233 +1,216 @@
 """
-One request and its answer: sign, send, recognise a refusal, have the token renewed, send again.
+One request and its answer: sign, send, recognise a refusal, have the token replaced, send again.
 
-1. Only requests to our origins are signed, hop by hop; what a redirect leads away is stripped of the credentials.
+1. Only requests to configured origins are signed, hop by hop. When a redirect leads to another origin, the credentials are
+   removed from that hop.
 2. A refusal's connection is given back before anything waits.
-3. A request is sent once more per login that came after it was refused, and only with a body that is whole.
+3. A request is sent once more per login that came after it was refused, and only with its body whole.
 4. A request that queued for a connection while its token died is signed again, or waits, before it is written.
 5. What cannot be sent again, or would not help, comes back to the caller as the server sent it.
 """
 
 from __future__ import annotations
 
-import asyncio
-import logging
+from functools import partial
 from typing import NamedTuple
 
-from aiohttp import ClientConnectionError, ClientHandlerType, ClientRequest, ClientResponse
+from aiohttp import ClientConnectionError, ClientHandlerType, ClientMiddlewareType, ClientRequest, ClientResponse
+from yarl import URL
 
-from .._calls import is_being_cancelled
-from .._clock import Clock
 from .._core.api_key import ApiKey
-from .._core.grant import Grant
 from .._core.keeper import Keeper
-from .._core.single_flight import Seat
-from .._events import emit
-from .._secret import OwnedHeader
+from .._core.single_flight import Waiter
+from .._core.state import IssuedToken
 from .bodies import BodyFactory, can_be_sent_again, replace
 from .origins import Origins
-from .queued import OutdatedError, UnderWay
-from .refusal import UNAUTHORIZED, IsUnauthorized, has_written, says, set_aside
-from .signing import AUTHORIZATION, X_API_KEY, sign
+from .queued import InFlight, StaleTokenError
+from .refusal import ACCEPTING, IsUnauthorized, is_refused, release_connection
+from .signing import X_API_KEY, sign, strip
 
-_REDIRECTS = 300
-_ACCEPTING = frozenset(range(200, 500)) - {400, UNAUTHORIZED}
-"""Statuses of a server that has taken the token; 400 may come before it looks."""
+_OK = 200
 
 
-class Manner(NamedTuple):
-    """How one request differs from another: what counts as its refusal, and what makes its body anew."""
+class RequestOptions(NamedTuple):
+    """How one request differs from another: what counts as its refusal, and what makes its body again."""
 
     is_unauthorized: IsUnauthorized | None = None
-    remake: BodyFactory | None = None
+    body_factory: BodyFactory | None = None
 
 
-BY_STATUS = Manner()
-"""The usual one: status 401 is a refusal, and the body can be sent again or not."""
+DEFAULT_OPTIONS = RequestOptions()
+"""Status 401 is a refusal, and the body can be sent again or not."""
 
 
-class _Sending(NamedTuple):
-    """An answer, and the grant that the request went out with in the end."""
+class _Attempt(NamedTuple):
+    """An answer, and the token that its request carried when it was written."""
 
     response: ClientResponse
-    grant: Grant
+    issued: IssuedToken
 
 
-class Exchange:
+class Middleware:
     """
-    The middleware proper.
+    The way of a request through one owner, except for the fast path.
 
-    A call is the hot path, of few steps: no lock, no store, no task, no log call, and no clock that is not needed. What is not
-    as usual goes the long way round, `_run`.
+    `ExterviewAuth.__call__` is the fast path: the same steps for a request that needs nothing but a signature, in one
+    coroutine. It hands over to `send` or `replay_if_refused` whenever something is not as usual.
     """
 
-    __slots__ = ("_api_key", "_bond", "_clock", "_held", "_keeper", "_manner", "_origins", "_under_way")
+    __slots__ = ("_api_key", "_keeper", "_lifecycle", "_state", "in_flight", "options", "origins")
 
-    def __init__(self, keeper: Keeper, origins: Origins, api_key: ApiKey, manner: Manner, *, clock: Clock) -> None:
+    def __init__(self, keeper: Keeper, origins: Origins, api_key: ApiKey, options: RequestOptions) -> None:
         self._keeper = keeper
-        self._held = keeper.held
-        self._bond = keeper.bond
+        self._state = keeper.state
+        self._lifecycle = keeper.lifecycle
         self._api_key = api_key
-        self._manner = manner
-        self._clock = clock
-        self._origins = origins
-        self._under_way = keeper.held.watcher = UnderWay(api_key)
+        self.origins = origins
+        self.options = options
+        """How requests are treated that say nothing else."""
+        self.in_flight = keeper.state.watcher = InFlight(api_key)
 
-    async def __call__(self, request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
-        """Send *request*, with credentials if it goes to one of the origins; the answer to its last sending."""
-        held, tickets = self._held, self._under_way.tickets
-        grant, until = held.express, held.express_until
-        if (
-            grant is None
-            or request.loop is not self._bond.loop
-            or (request.url is not self._origins.last_url and not self._origins.own(request.url))
-            or (until is not None and self._clock() >= until)
-        ):
-            return await self._run(request, handler, self._manner)
-        sign(request, grant, self._api_key)
-        tickets[request] = response = None
-        try:
-            response = await handler(request)
-        except OutdatedError:
-            pass
-        finally:
-            ticket = tickets.pop(request, None)
-            if ticket is not None:
-                ticket.withdraw()
-                grant = ticket.grant
-        if response is None:
-            return await self._run(request, handler, BY_STATUS, grant.number)
-        if response.status < _REDIRECTS:
-            grant.served = grant.serving = True
-            return response
-        return await self._settle(request, handler, BY_STATUS, _Sending(response, grant), grant.number)
-
-    async def _run(
+    async def send(
         self,
         request: ClientRequest,
         handler: ClientHandlerType,
-        manner: Manner,
-        seen: int | None = None,
-        seat: Seat | None = None,
+        options: RequestOptions | None = None,
+        issued_before: int | None = None,
+        waiter: Waiter | None = None,
     ) -> ClientResponse:
-        if not self._origins.own(request.url):
+        """
+        Send *request*, with credentials if it goes to one of the origins; return the answer to its last attempt.
+
+        It began when *issued_before* tokens had been issued, and has waited in *waiter*, if these are given.
+        """
+        if not self.origins.own(request.url):
             return await self._pass_through(request, handler)
-        if seen is None:
-            seen = self._held.issued
-        grant = self._held.ready
-        if grant is None or request.loop is not self._bond.loop:
-            if seat is None and self._held.fresh is None:
-                seat = self._keeper.seat()
-                with seat as landing:
-                    await landing
-            grant = await self._keeper.obtain(seat=seat)
-            _require_open(request)
-        if self._manner is BY_STATUS:
-            self._held.open_express()
-        sending = await self._send(request, handler, grant)
-        return await self._settle(request, handler, manner, sending, seen)
+        if issued_before is None:
+            issued_before = self._state.issued
+        issued = self._state.usable
+        if issued is None or request.loop is not self._lifecycle.loop:
+            if waiter is None and self._state.unexpired is None:
+                # Waited for here and not in `obtain`: thousands wait, and each coroutine on the way is memory.
+                waiter = self._keeper.waiter()
+                with waiter as done:
+                    await done
+            issued = await self._keeper.obtain(waiter=waiter)
+            _ensure_open(request)
+        if self.options is DEFAULT_OPTIONS:
+            # Everything has been checked, so the next requests need not check it again.
+            self._state.open_fast_path()
+        attempt = await self._attempt(request, handler, issued)
+        return await self.replay_if_refused(request, handler, options or self.options, attempt, issued_before)
 
-    async def _settle(
-        self, request: ClientRequest, handler: ClientHandlerType, manner: Manner, sending: _Sending, seen: int
+    async def replay_if_refused(
+        self,
+        request: ClientRequest,
+        handler: ClientHandlerType,
+        options: RequestOptions,
+        attempt: tuple[ClientResponse, IssuedToken],
+        issued_before: int,
     ) -> ClientResponse:
-        """The answer to *request*, which began when *seen* grants had been issued; sent again where that helps."""
-        again = repeated = False
-        while await self._refused(request, sending, manner) and not repeated:
-            grant = await self._newer(
-                request, manner, sending, waited=again or sending.grant.number > seen, again=again
-            )
-            if grant is None:
-                break
-            again, repeated = True, grant is sending.grant
-            self._keeper.counters.replays += 1
-            sending = await self._send(request, handler, grant)
-        return sending.response
-
-    async def _send(self, request: ClientRequest, handler: ClientHandlerType, grant: Grant) -> _Sending:
-        tickets = self._under_way.tickets
+        """Return the answer to *request*, which is sent again for as long as that can help."""
+        keeper = self._keeper
+        refused_before = same_token = False
         while True:
-            sign(request, grant, self._api_key)
-            tickets[request] = response = None
+            response, issued = attempt
+            if not await is_refused(options.is_unauthorized, response):
+                if response.status in ACCEPTING:
+                    issued.ever_accepted = issued.accepted_since_refusal = True
+                    self.origins.note_redirect(request, response)
+                return response
+            # Whether it was refused with a token that is as new as its own waiting: then a newer one is unlikely to help.
+            waited = refused_before or issued.number > issued_before
+            if same_token or not keeper.refuse(issued, waited=waited, again=refused_before):
+                return response
+            # The login has begun, for the next request too. This one may still be one that must not be sent twice.
+            if options.body_factory is None and not can_be_sent_again(request):
+                return response
+            if response.status == _OK and await _mutation_took_effect(request, response):
+                return response
+            kept = await release_connection(request, response)
+            newer = await keeper.obtain(issued)
+            _ensure_open(request)
+            same_token = newer is issued
+            if same_token and kept and self._api_key.value == request.headers[X_API_KEY]:
+                return response  # nothing newer, and the same key: the refusal is the caller's
+            if options.body_factory is not None:
+                await replace(request, options.body_factory)
+            request.update_expect_continue()
+            refused_before = True
+            keeper.account.counters.replays += 1
+            attempt = await self._attempt(request, handler, newer)
+
+    async def _attempt(self, request: ClientRequest, handler: ClientHandlerType, issued: IssuedToken) -> _Attempt:
+        """Sign *request* and pass it on; while it queues and its token dies, wait and begin again."""
+        pending = self.in_flight.pending
+        while True:
+            sign(request, issued, self._api_key)
+            pending[request] = response = None
             try:
                 response = await handler(request)
-            except OutdatedError:
+            except StaleTokenError:
                 pass  # and let go of its traceback, before thousands wait
             finally:
-                ticket = tickets.pop(request, None)
-                if ticket is not None:
-                    ticket.withdraw()
-                    grant = ticket.grant
+                late = pending.pop(request, None)
+                if late is not None:
+                    late.restore()
+                    issued = late.issued
             if response is not None:
-                return _Sending(response, grant)
-            grant = await self._keeper.obtain()
-            _require_open(request)
-
-    async def _refused(self, request: ClientRequest, sending: _Sending, manner: Manner) -> bool:
-        test, (response, grant) = manner.is_unauthorized, sending
-        refused = response.status == UNAUTHORIZED if test is None else await _verdict(test, response)
-        if not refused and response.status in _ACCEPTING:
-            grant.served = grant.serving = True
-            self._origins.note_redirect(request, response)
-        return refused
-
-    async def _newer(
-        self, request: ClientRequest, manner: Manner, refused: _Sending, *, waited: bool, again: bool
-    ) -> Grant | None:
-        """
-        The grant to send *request* again with, its body whole and the refusal's connection given back.
-
-        ``None`` where the refusal is the caller's; the same grant where it is, but had to be given up with its connection, or
-        where the API key has changed.
-        """
-        keeper = self._keeper
-        response, grant = refused
-        if keeper.inside_login or not keeper.refuse(grant, waited=waited, again=again):
-            return None
-        keeper.renew_soon()
-        if manner.remake is None and not can_be_sent_again(request):
-            return None
-        if await has_written(request, response):
-            return None
-        kept = await set_aside(request, response)
-        newer = await keeper.obtain(grant)
-        _require_open(request)
-        if newer is grant and kept and self._api_key.value == request.headers[X_API_KEY]:
-            return None
-        if manner.remake is not None:
-            await replace(request, manner.remake)
-        request.update_expect_continue()
-        return newer
+                return _Attempt(response, issued)
+            issued = await self._keeper.obtain()
+            _ensure_open(request)
 
     async def _pass_through(self, request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
-        hop = self._origins.is_hop(request)
+        hop = self.origins.is_hop(request)
         if hop:
-            # The session's default headers and the caller's own come along with every hop; another owner's are its own.
-            for name in (AUTHORIZATION, X_API_KEY):
-                if not isinstance(request.headers.get(name), OwnedHeader):
-                    request.headers.popall(name, None)
+            strip(request)
         response = await handler(request)
         if hop:
-            self._origins.has_led(request)
-            self._origins.note_redirect(request, response)
+            self.origins.forget_redirect(request)
+            self.origins.note_redirect(request, response)
         return response
 
+    # -- for `AuthSession`: requests with options of their own, and requests that wait before aiohttp creates them -----------
 
-def _require_open(request: ClientRequest) -> None:
+    def with_options(
+        self, options: RequestOptions, issued_before: int | None = None, waiter: Waiter | None = None
+    ) -> ClientMiddlewareType:
+        """Return a client middleware that calls `send` with these arguments."""
+        return partial(self.send, options=options, issued_before=issued_before, waiter=waiter)
+
+    @property
+    def must_wait(self) -> bool:
+        """Whether a request would have to wait for a token now."""
+        state = self._state
+        if state.fast_path is None:
+            return state.unexpired is None
+        return state.fast_path_until is not None and self._keeper.account.clock() >= state.fast_path_until
+
+    @property
+    def issued(self) -> int:
+        """How many tokens have been issued."""
+        return self._state.issued
+
+    def waiter(self, deadline: float | None) -> Waiter:
+        """Join the login in flight; see `Keeper.waiter`."""
+        return self._keeper.waiter(deadline=deadline)
+
+    def owns(self, url: URL) -> bool:
+        """Whether credentials go to *url*."""
+        return self.origins.own(url)
+
+
+async def _mutation_took_effect(request: ClientRequest, response: ClientResponse) -> bool:
+    from .graphql import mutation_took_effect  # noqa: PLC0415 - only a refusal in the body of an answer needs it
+
+    return await mutation_took_effect(request, response)
+
+
+def _ensure_open(request: ClientRequest) -> None:
     if request.session.closed:
-        raise closed_meanwhile()
+        raise session_closed_error()
 
 
-def closed_meanwhile() -> ClientConnectionError:
-    """The session's owner has closed it; aiohttp would say so by an assertion."""
+def session_closed_error() -> ClientConnectionError:
+    """Return the error of a request whose session was closed while it waited; aiohttp would fail an assertion."""
     return ClientConnectionError("the session was closed while this request waited for a token")
-
-
-async def _verdict(test: IsUnauthorized, response: ClientResponse) -> bool:
-    try:
-        return await says(test, response)
-    except (Exception, asyncio.CancelledError) as failure:
-        if isinstance(failure, asyncio.CancelledError) and is_being_cancelled():
-            response.close()
-            raise
-        emit(logging.ERROR, "is_unauthorized.failed", error=type(failure).__name__)
-        return response.status == UNAUTHORIZED

@@ -1,4 +1,9 @@
-"""Requests that queue for a connection: signed again, or sent back to wait, when their turn comes after the token has changed."""
+"""
+Requests that queue for a connection while their token changes.
+
+aiohttp calls a request's ``send`` when it has a connection, which under load is long after the middleware has signed it.
+By then the token may be dead. Such a request is signed again, or sent back to wait, just before it is written.
+"""
 
 from __future__ import annotations
 
@@ -8,60 +13,59 @@ from typing import Any
 from aiohttp import ClientRequest, ClientResponse
 from aiohttp.connector import Connection
 
-from .._core.grant import Grant
-from .._core.state import Held
+from .._core.state import IssuedToken, TokenState
 from .signing import Key, sign
 
 
-class OutdatedError(Exception):
-    """The token died while its request queued for a connection; nothing was sent, and the connection was given back."""
+class StaleTokenError(Exception):
+    """The token was rejected while its request queued; nothing was sent, and the connection was given back."""
 
 
-class Ticket:
+class LateSignature:
     """
-    A request whose token has changed before its answer.
+    Replaces the ``send`` of a request whose token changed before its answer came.
 
-    It stands for the request's ``send``, which aiohttp calls once there is a connection; where that was before, for nothing.
-
-    ``grant`` is what the request is signed with when it is written.
+    aiohttp calls it once there is a connection; a request that was written before is not affected. ``issued`` is the token
+    that the request carries when it is written.
     """
 
-    __slots__ = ("_held", "_key", "_request", "grant")
+    __slots__ = ("_key", "_request", "_state", "issued")
 
-    def __init__(self, request: ClientRequest, grant: Grant, held: Held, key: Key) -> None:
+    def __init__(self, request: ClientRequest, issued: IssuedToken, state: TokenState, key: Key) -> None:
         self._request = request
-        self._held = held
+        self._state = state
         self._key = key
-        self.grant = grant
+        self.issued = issued
         request.send = self  # type: ignore[method-assign,assignment]  # for this instance alone, until it is written
 
     def __call__(self, connection: Connection) -> Coroutine[Any, Any, ClientResponse]:
-        current = self._held.living
+        current = self._state.unrejected
         if current is None:
             connection.release()
-            raise OutdatedError
-        if current is not self.grant:
-            self.grant = current
+            raise StaleTokenError
+        if current is not self.issued:
+            self.issued = current
             sign(self._request, current, self._key)
         return type(self._request).send(self._request, connection)
 
-    def withdraw(self) -> None:
-        """The request has its answer, or none: leave its ``send`` as aiohttp made it."""
+    def restore(self) -> None:
+        """Give the request its own ``send`` back: it has its answer, or will have none."""
         self._request.__dict__.pop("send", None)
 
 
-class UnderWay:
-    """Requests that are signed and have no answer yet."""
+class InFlight:
+    """Requests that are signed and have no answer yet; watches the state of their token."""
 
-    __slots__ = ("_key", "tickets")
+    __slots__ = ("_key", "pending")
 
     def __init__(self, key: Key) -> None:
         self._key = key
-        # Invariant: a request is in here exactly while its handler runs. Without a ticket it is signed with the current grant.
-        self.tickets: dict[ClientRequest, Ticket | None] = {}
+        # Invariant: a request is in here exactly while its handler runs. Without a late signature it carries the current
+        # token.
+        self.pending: dict[ClientRequest, LateSignature | None] = {}
 
-    def changes(self, held: Held, grant: Grant) -> None:
-        """Whoever is not written yet is to look again then."""
-        for request, ticket in self.tickets.items():
-            if ticket is None:
-                self.tickets[request] = Ticket(request, grant, held, self._key)
+    def on_change(self, state: TokenState, issued: IssuedToken) -> None:
+        """Make requests that are not written yet check the token again before they are."""
+        for request, late in self.pending.items():
+            if late is None:
+                self.pending[request] = LateSignature(request, issued, state, self._key)

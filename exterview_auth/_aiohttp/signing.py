@@ -1,4 +1,4 @@
-"""The one place that puts credentials on a request."""
+"""The one place that puts credentials on a request, removes them, or hands them out as headers."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from typing import Protocol
 from aiohttp import ClientRequest, hdrs
 from multidict import istr
 
-from .._core.grant import Grant
+from .._core.state import IssuedToken
+from .._secret import OwnedHeader, Secret
 
+# `istr`: multidict then does not fold the case of the name for each request.
 AUTHORIZATION = istr(hdrs.AUTHORIZATION)
 X_API_KEY = istr("x-api-key")
 _CONTENT_TYPE = istr(hdrs.CONTENT_TYPE)
@@ -19,14 +21,31 @@ class Key(Protocol):
 
     @property
     def value(self) -> str:
-        """For a header."""
+        """The text of the header."""
 
 
-def sign(request: ClientRequest, grant: Grant, key: Key) -> None:
-    """Replace *request*'s credentials, and name a content type where there is none."""
+def sign(request: ClientRequest, issued: IssuedToken, key: Key) -> None:
+    """Replace *request*'s credentials, and name a content type if it has none."""
     headers = request.headers
-    headers[AUTHORIZATION] = grant.authorization
+    headers[AUTHORIZATION] = issued.authorization
     headers[X_API_KEY] = key.value
     if _CONTENT_TYPE not in headers:
         headers[_CONTENT_TYPE] = "application/json"
-    grant.asked = True
+    issued.used = True
+
+
+def strip(request: ClientRequest) -> None:
+    """
+    Remove the credentials from a hop that leads away from our origins.
+
+    The session's default headers and the caller's own come along with every hop. What another owner has put there is its own.
+    """
+    for name in (AUTHORIZATION, X_API_KEY):
+        if not isinstance(request.headers.get(name), OwnedHeader):
+            request.headers.popall(name, None)
+
+
+def as_headers(issued: IssuedToken, key: Key) -> dict[str, str]:
+    """Return the credentials for another HTTP client; their values print as ``'***'``."""
+    issued.used = True
+    return {str(AUTHORIZATION): Secret(issued.authorization), str(X_API_KEY): Secret(key.value)}

@@ -1,171 +1,149 @@
-"""Where the next grant comes from: the store, if it holds a newer token, else a login, which one owner makes for all."""
+"""Where the next token comes from: the store, if another owner saved a newer one, else one login for all owners."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
 
 from .._calls import within
-from .._clock import Clock
-from .._options import RenewalOptions
 from .._token import Token
 from ..errors import LoginError
-from .grant import Draw, Grant
+from .account import Account
 from .limits import LoginLimits
 from .login import LoginRunner
+from .state import IssuedToken
 
 if TYPE_CHECKING:
     from ..stores._access import StoreSession
 
 LOCK_SHARE = 0.5
 """The part of the login timeout that waiting for the shared lock may take."""
-REMEMBERED_TEXTS = 16
-"""How many tokens that an owner is done with are known by their text."""
-LOOK_AGAIN = 1.0
-"""Seconds between two looks into the store while no login may be made."""
+MAX_RETIRED = 16
+"""Retired tokens that are remembered by their text."""
+STORE_CHECK_INTERVAL = 1.0
+"""Seconds between two looks into the store while no login is allowed."""
 
 
-class Supply:
-    """One account's tokens to come."""
+class Acquisition:
+    """One account's way to its next token. A token that is *retired* here is never adopted from the store again."""
 
-    __slots__ = (
-        "_asked",
-        "_clock",
-        "_draw",
-        "_limits",
-        "_look_at",
-        "_past",
-        "_policy",
-        "_prepare",
-        "_runner",
-        "trusts_store",
-    )
+    __slots__ = ("_account", "_asked", "_check_store_at", "_limits", "_retired", "_runner", "store_is_current")
 
-    def __init__(
-        self,
-        runner: LoginRunner,
-        *,
-        limits: LoginLimits,
-        prepare: Callable[[], Awaitable[None]],
-        policy: RenewalOptions,
-        clock: Clock,
-        draw: Draw,
-    ) -> None:
-        self._prepare = prepare
+    def __init__(self, runner: LoginRunner, account: Account, limits: LoginLimits) -> None:
         self._runner = runner
+        self._account = account
         self._limits = limits
-        self._look_at = self._asked = float("-inf")
-        self._policy = policy
-        self._clock = clock
-        self._draw = draw
-        self._past: tuple[str, ...] = ()
-        self.trusts_store = True
-        """False after a logout that the store did not hear of, until the next token of our own."""
+        self._check_store_at = self._asked = float("-inf")
+        self._retired: tuple[str, ...] = ()
+        self.store_is_current = True
+        """False after a logout that did not reach the store, until this owner's next login."""
 
-    def never_again(self, token: Token) -> None:
-        """*token* was refused, replaced or logged out: it is not taken from the store any more."""
-        self._past = (*self._past, token.value)[-REMEMBERED_TEXTS:]
+    def retire(self, token: Token) -> None:
+        """Never adopt *token* again: it was rejected, replaced or logged out."""
+        self._retired = (*self._retired, token.value)[-MAX_RETIRED:]
 
-    def is_past(self, text: str) -> bool:
-        """Whether this owner has had the token and is done with it: what the store holds is older than its own."""
-        return text in self._past
+    def is_retired(self, text: str) -> bool:
+        """Whether this owner had the token and is done with it, so that what the store holds is older than its own."""
+        return text in self._retired
 
-    def may_find(self) -> bool:
-        """Whether it is time to look into the store again, although no login may be made: another may have made one."""
-        return self._clock() >= self._look_at
+    @property
+    def store_check_due(self) -> bool:
+        """Whether to look into the store although no login is allowed: another owner may have logged in."""
+        return self._account.clock() >= self._check_store_at
 
     @contextlib.asynccontextmanager
     async def next(
-        self, old: Grant | None, session: StoreSession | None, *, refused: bool = False
-    ) -> AsyncIterator[Grant]:
+        self, old: IssuedToken | None, session: StoreSession | None, *, refused: bool = False
+    ) -> AsyncIterator[IssuedToken]:
         """
-        A grant to follow *old*, any other where it was *refused*; *old* itself where the login has nothing newer.
+        Yield a token to follow *old*: any other if *old* was *refused*, *old* itself if the login has nothing newer.
 
         While the body runs, no other owner of the account logs in. One that holds the account's lock for longer than its
-        share of the login timeout does not stop this owner. Raises `LoginError`, by the login timeout; also where no login may be
-        made and the store has nothing newer.
+        share of the login timeout does not stop this owner. Raises `LoginError` within the login timeout, also when no
+        login is allowed and the store has nothing newer.
         """
-        deadline = self._clock() + self._policy.login_timeout
-        self._runner.begin()
+        deadline = self._account.clock() + self._account.options.login_timeout
+        self._runner.reset()
         async with contextlib.AsyncExitStack() as stack:
             async with self._in_time(deadline):
+                issued, stored = None, None
                 if session is not None:
-                    await self._prepare()
-                found, stored = await self._from_store(old, session, stack, refused=refused)
-                grant = found or await self._log_in(old, stored, deadline)
-            yield grant
+                    # An adopted token needs no login, but after a 401 the API key must be read again all the same.
+                    await self._account.prepare()
+                    issued, stored = await self._from_store(old, session, stack, refused=refused)
+                if issued is None:
+                    issued = await self._log_in(old, stored, deadline)
+            yield issued
 
-    def follow(self, newer: Token, *, asked: float) -> Grant | None:
-        """The grant of a token that another saved while this process was paused, if it is of any use."""
+    def adopt_newer(self, newer: Token, *, asked: float) -> IssuedToken | None:
+        """Return the token that another owner saved while this process was not running, if it is of any use."""
         self._asked = asked
         return self._adopt(newer, None, refused=False)
 
     async def _from_store(
-        self, old: Grant | None, session: StoreSession | None, stack: contextlib.AsyncExitStack, *, refused: bool
-    ) -> tuple[Grant | None, Token | None]:
-        """A grant that another has got, and what the store holds; without one it is this owner's turn, until *stack* ends."""
-        if session is None:
-            return None, None
-        stored = await self._look(session)
-        grant, ours = self._adopt(stored, old, refused=refused), False
-        if grant is None:
-            self._require_permission(old)
-            from ..stores._waiting import lock_waiter  # noqa: PLC0415 - most owners share with nobody
-
-            waiter = await stack.enter_async_context(lock_waiter(session, self._policy.login_timeout * LOCK_SHARE))
-        while grant is None and not ours:
-            ours = await waiter.try_acquire()
-            if ours or await waiter.wait_for_change():
-                seen = await self._look(session)
-                stored = stored if session.failed else seen
-                grant = self._adopt(stored, old, refused=refused)
-        return grant, stored
-
-    def _require_permission(self, old: Grant | None) -> None:
+        self, old: IssuedToken | None, session: StoreSession, stack: contextlib.AsyncExitStack, *, refused: bool
+    ) -> tuple[IssuedToken | None, Token | None]:
+        """Return a token that another owner got, or None once this owner may log in, until *stack* ends; and what is stored."""
+        stored = await self._read_store(session)
+        issued = self._adopt(stored, old, refused=refused)
+        if issued is not None:
+            return issued, stored
         try:
-            self._limits.check(needed=old is not None and not old.dead and old.served)
+            self._limits.check(needed=old is not None and not old.rejected and old.ever_accepted)
         except LoginError:
-            self._look_at = self._clock() + LOOK_AGAIN
+            self._check_store_at = self._account.clock() + STORE_CHECK_INTERVAL
             raise
+        from ..stores._waiting import lock_waiter  # noqa: PLC0415 - most owners share with nobody
 
-    async def _look(self, session: StoreSession) -> Token | None:
-        self._asked = self._clock()
-        return await session.load() if self.trusts_store else None
+        waiter = await stack.enter_async_context(lock_waiter(session, self._account.options.login_timeout * LOCK_SHARE))
+        acquired = False
+        while issued is None and not acquired:
+            acquired = await waiter.try_acquire()
+            # Whoever held the lock until now has usually saved what this owner is looking for.
+            if acquired or await waiter.wait_for_change():
+                seen = await self._read_store(session)
+                stored = stored if session.failed else seen
+                issued = self._adopt(stored, old, refused=refused)
+        return issued, stored
 
-    def _adopt(self, stored: Token | None, old: Grant | None, *, refused: bool) -> Grant | None:
-        if stored is None or self.is_past(stored.value) or (old is not None and stored.value == old.token.value):
+    async def _read_store(self, session: StoreSession) -> Token | None:
+        self._asked = self._account.clock()
+        return await session.load() if self.store_is_current else None
+
+    def _adopt(self, stored: Token | None, old: IssuedToken | None, *, refused: bool) -> IssuedToken | None:
+        if stored is None or self.is_retired(stored.value) or (old is not None and stored.value == old.token.value):
             return None
-        # What is left of its life counts from the question: the machine may have slept since.
-        grant = self._timed(Grant(stored, from_login=False), began=self._asked, received=self._asked)
-        newer = old is None or old.dead or refused or grant.expires > old.expires
-        return grant if newer and self._clock() < grant.expires else None
+        # What is left of its lifetime counts from the question: the machine may have slept since.
+        issued = self._timed(IssuedToken(stored, from_login=False), began=self._asked, received=self._asked)
+        newer = old is None or old.rejected or refused or issued.expires > old.expires
+        return issued if newer and self._account.clock() < issued.expires else None
 
-    async def _log_in(self, old: Grant | None, stored: Token | None, deadline: float) -> Grant:
-        issued = await self._runner.run(self._previous(old, stored), deadline)
-        if old is not None and issued.token is old.token:
+    async def _log_in(self, old: IssuedToken | None, stored: Token | None, deadline: float) -> IssuedToken:
+        previous = None if old is None else old.token
+        if stored is not None and stored.refresh_token is not None and not self.is_retired(stored.value):
+            # The store's refresh token is newer than any here: a single-use one that was presented already would log
+            # everybody out. The same token as ours stays ours, so that the login can return that very object.
+            previous = previous if previous is not None and previous.value == stored.value else stored
+        result = await self._runner.run(previous, deadline)
+        if old is not None and result.token is old.token:
             return old
-        self.trusts_store = True
-        began = issued.received if issued.token.counts_from_receipt else issued.sent
-        return self._timed(Grant(issued.token, from_login=True), began=began, received=issued.received)
+        self.store_is_current = True
+        began = result.received if result.token.counts_from_receipt else result.sent
+        return self._timed(IssuedToken(result.token, from_login=True), began=began, received=result.received)
 
-    def _previous(self, old: Grant | None, stored: Token | None) -> Token | None:
-        """What the login replaces: the store's refresh token is newer than any here, unless this owner has had it."""
-        own = None if old is None else old.token
-        if stored is None or stored.refresh_token is None or self.is_past(stored.value):
-            return own
-        return own if own is not None and own.value == stored.value else stored
-
-    def _timed(self, grant: Grant, *, began: float, received: float) -> Grant:
-        return grant.timed(began=began, received=received, window=self._policy.refresh_ahead, draw=self._draw)
+    def _timed(self, issued: IssuedToken, *, began: float, received: float) -> IssuedToken:
+        window, random = self._account.options.refresh_ahead, self._account.random
+        return issued.timed(began=began, received=received, window=window, random=random)
 
     @contextlib.asynccontextmanager
     async def _in_time(self, deadline: float) -> AsyncIterator[None]:
         try:
-            async with within(deadline - self._clock()):
+            async with within(deadline - self._account.clock()):
                 yield
         except TimeoutError:
-            error = self._runner.timed_out(self._policy.login_timeout)
+            # Raised outside this block: the timeout as its context says nothing and may hold what must not show.
+            error = self._runner.timed_out(self._account.options.login_timeout)
         else:
             return
         raise error

@@ -1,4 +1,4 @@
-"""The organization's API key: fixed, or read anew whenever it may have changed."""
+"""The organization's API key: fixed, or read again whenever it may have changed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ ApiKeySource = str | Callable[[], "str | Awaitable[str]"]
 
 
 class ApiKey:
-    """``value`` is the key as it was last read; a callable's is missing until the first `read`."""
+    """``value`` is the key as it was last read; a callable's key is empty until the first `read`."""
 
     __slots__ = ("_source", "value")
 
@@ -22,7 +22,7 @@ class ApiKey:
         self.value = OwnedHeader("" if callable(key) else checked_api_key(key))
 
     async def read(self) -> None:
-        """Read the key, at a login and after a 401; raises `LoginError` where the callable fails or gives no key."""
+        """Read the key, at a login and after a 401. Raises `LoginError` if the callable fails or returns no key."""
         if self._source is None:
             return
         try:
@@ -30,11 +30,10 @@ class ApiKey:
         except CancelledItselfError:
             problem = "ended by cancelling itself"
         except ReentrantLoginError:
-            problem = (
-                "asks for the token of its own owner, whose login waits for the key; let it read the key elsewhere"
-            )
+            # It would wait for the login that waits for the key.
+            problem = "asks for the token of its own owner, whose login waits for the key; read the key elsewhere"
         except ConfigurationError as failure:
-            raise LoginError(f"the api_key callable gave no key: {failure}") from None
+            raise LoginError(f"the api_key callable returned no key: {failure}") from None
         except Exception as failure:
             raise LoginError(f"the api_key callable ended in {type(failure).__name__}") from failure
         else:

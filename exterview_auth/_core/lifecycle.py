@@ -1,41 +1,152 @@
-"""One owner, one event loop at a time."""
+"""When an owner may be used: one event loop at a time, until it is closed; and how it logs out, closes and is dropped."""
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
+from collections.abc import Callable
+from typing import Any
 
-from ..errors import ConfigurationError
+from .._events import emit
+from ..errors import ClosedError, ConfigurationError, ExterviewAuthError, LoggedOutError
+from .account import Account
+from .renewal import Renewal
+from .single_flight import Flight
 
 
-class LoopBond:
+class Lifecycle:
     """
-    The loop that an owner's tasks, timers and futures belong to.
+    The event loop that an owner's tasks, timers and futures belong to, and the ways in which they end.
 
-    `entered` is false where the caller runs in another loop than last time, the old one having ended (or the process
-    having forked): what belonged to the old loop is then to be let go of, and never touched.
+    A loop that has ended (or the parent's, after a fork) is never touched: what belonged to it is let go of.
     """
 
-    __slots__ = ("_pid", "loop")
+    __slots__ = ("_account", "_closed", "_closing", "_pid", "_renewal", "loop", "on_busy")
 
-    def __init__(self) -> None:
+    def __init__(self, account: Account, renewal: Renewal) -> None:
+        self._account = account
+        self._renewal = renewal
         self.loop: asyncio.AbstractEventLoop | None = None
         self._pid = os.getpid()
+        self._closed = False
+        self._closing: asyncio.Task[None] | None = None
+        self.on_busy: Callable[[Any], None] | None = None
+        """Called with the owner when a login begins. A pool sets it on eviction, and keeps the owner while it is busy."""
 
-    def entered(self) -> bool:
-        """Whether this is still the loop of last time; raises `ConfigurationError` where that one still runs elsewhere."""
+    def enter(self) -> None:
+        """Check that the owner may be used here: raise `ClosedError`, or `ConfigurationError` on a second running loop."""
+        self.ensure_open()
+        self._ensure_running_loop()
+
+    def ensure_open(self) -> None:
+        """Raise `ClosedError` if the owner is closed."""
+        if self._closed:
+            raise ClosedError("this ExterviewAuth is closed; create a new one")
+
+    def _ensure_running_loop(self) -> None:
         loop = asyncio.get_running_loop()
         if loop is self.loop:
-            return True
+            return
         if self.loop is not None and self.loop.is_running() and self._pid == os.getpid():
             raise ConfigurationError(
-                "this ExterviewAuth is in use by another event loop that still runs; make one owner for each loop"
-                " and let them share a store"
+                "this ExterviewAuth is in use by another event loop that is still running; create one owner for each"
+                " loop and let them share a store"
             )
         self.loop, self._pid = loop, os.getpid()
-        return False
+        renewal = self._renewal
+        renewal.single_flight.drop(None)
+        renewal.state.close_fast_path()
+        renewal.leaving = self._closing = None
+        renewal.timer.release()
+        if renewal.saver is not None and renewal.store is not None:
+            renewal.store.release()
+            renewal.saver.change_loop()
+        if renewal.state.current is not None:
+            renewal.timer.arm(renewal.state.current)
+
+    async def logout(self) -> None:
+        """
+        Forget the token here at once and then in the store, also if the caller is cancelled.
+
+        Waiters get `LoggedOutError`, and a login in flight is discarded. One logout runs after another.
+        """
+        self.enter()
+        renewal = self._renewal
+        renewal.limits.forget_rejection()
+        emit(logging.INFO, "logged_out", account=self._account.name)
+        flight = self._detach(LoggedOutError("the owner was logged out while this request waited for a token"))
+        saving = None if renewal.saver is None else renewal.saver.abandon()
+        renewal.leaving = asyncio.ensure_future(self._delete_everywhere(flight, renewal.leaving, saving))
+        await asyncio.wait([renewal.leaving])
+
+    async def aclose(self) -> None:
+        """End all background work. Waiters get `ClosedError`, and so does every later use. Closing twice is fine."""
+        self._ensure_running_loop()
+        if not self._closed:
+            self._closed = True
+            flight = self._detach(ClosedError("the owner was closed while this request waited for a token"))
+            self._closing = asyncio.ensure_future(self._close(flight))
+        if self._closing is not None:
+            await asyncio.wait([self._closing])
+
+    def _detach(self, error: ExterviewAuthError) -> Flight | None:
+        """Forget the token here and end all waiters with *error*, in one step; return the flight, which is to be cancelled."""
+        renewal = self._renewal
+        if renewal.state.current is not None:
+            renewal.acquisition.retire(renewal.state.current.token)
+        renewal.state.clear()
+        renewal.timer.cancel()
+        return renewal.single_flight.drop(error)
+
+    async def _delete_everywhere(self, flight: Flight | None, *earlier: asyncio.Task[None] | None) -> None:
+        # What is under way may still write the token, so the deletion comes last.
+        before = [task for task in earlier if task is not None]
+        if before:
+            await asyncio.wait(before)
+        if flight is not None:
+            await flight.cancel()
+        renewal = self._renewal
+        if renewal.store is not None:
+            renewal.acquisition.store_is_current = await renewal.store.session(probe=True).delete()
+
+    async def _close(self, flight: Flight | None) -> None:
+        if flight is not None:
+            await flight.cancel()
+        renewal = self._renewal
+        if renewal.leaving is not None:
+            await asyncio.wait([renewal.leaving])
+        if renewal.saver is not None and renewal.store is not None:
+            await renewal.saver.aclose()  # with one last attempt at a save that is due
+            await renewal.store.aclose()
+
+    def drop(self) -> None:
+        """Leave no timer behind: nothing refers to the owner any more."""
+        if self._alive:
+            self._renewal.timer.cancel()
 
     @property
-    def alive(self) -> bool:
-        """Whether the loop could still run what belongs to it."""
+    def busy(self) -> bool:
+        """Whether a login is in flight, or a save is still to be repeated, perhaps on a loop that has ended."""
+        renewal = self._renewal
+        return renewal.single_flight.current is not None or (renewal.saver is not None and renewal.saver.busy)
+
+    @property
+    def holds_open(self) -> bool:
+        """Whether background work is under way or due, on a loop that could still run it."""
+        # A renewal that is due is no reason to warn once a pool has evicted the owner: no request will ask for it.
+        due = self._renewal.timer.armed and self.on_busy is None
+        return (due or self.busy) and self._alive
+
+    @property
+    def status(self) -> str:
+        """What a person wants to read in the owner's repr."""
+        if self._closed:
+            return "closed"
+        if self._renewal.single_flight.current is not None:
+            return "logging in"
+        return "signed out" if self._renewal.state.unrejected is None else "signed in"
+
+    @property
+    def _alive(self) -> bool:
         return self.loop is not None and not self.loop.is_closed() and self._pid == os.getpid()

@@ -6,7 +6,7 @@ from .._clock import Clock
 from ..errors import CredentialsRejectedError, LoginBudgetExceededError, LoginUnavailableError
 
 FIRST_REJECTION_PAUSE = 10.0
-LONGEST_PAUSE = 60.0
+MAX_PAUSE = 60.0
 """Seconds: how long a rejection is remembered at first and at most; the pause doubles with each further one."""
 
 
@@ -15,11 +15,10 @@ class LoginLimits:
     The three latches before a login.
 
     1. Rejected credentials are not presented again for a pause of 10 s, then 20, 40 and at most 60 s.
-    2. A ``Retry-After`` is kept, by the flights after the one that learned of it too, up to
-       `LONGEST_PAUSE` or the login timeout, whichever is longer.
+    2. A ``Retry-After`` is respected, by later logins too, up to `MAX_PAUSE` or the login timeout, whichever is longer.
     3. At most ``budget`` useless logins within ``window`` seconds.
 
-    A login that cannot reach its endpoint touches none of them, and none touches another.
+    A login that cannot reach its endpoint uses up none of them, and none affects another.
     """
 
     __slots__ = (
@@ -43,15 +42,15 @@ class LoginLimits:
         self._useless: tuple[float, ...] = ()
 
     def check(self, *, needed: bool = False) -> None:
-        """Raise the error that stands in the way of a login now, if one does; one *needed* anyway asks no budget."""
+        """Raise the error that blocks a login now, if there is one. The budget does not block a *needed* login."""
         now = self._clock()
         if self._rejection is not None and now < self._rejected_until:
             raise self._rejection.copy_for_waiter()
         if self.exhausted and not needed:
             left = self._useless[0] + self.window - now
             raise LoginBudgetExceededError(
-                f"{self.budget} logins within {self.window:g} s gave tokens that the API refused; the next is made in"
-                f" {left:.1f} s: check that the API key and the account belong to this endpoint",
+                f"{self.budget} logins within {self.window:g} s gave tokens that the API refused; the next login is"
+                f" possible in {left:.1f} s: check that the API key and the account belong to this endpoint",
                 retry_after=left,
             )
 
@@ -62,9 +61,9 @@ class LoginLimits:
 
     @property
     def nearly_exhausted(self) -> bool:
-        """Whether at most one useless login is left, others having been made."""
+        """Whether at most one useless login is left, after others."""
         now = self._clock()
-        recent = sum(now < made + self.window for made in self._useless)
+        recent = sum(now < at + self.window for at in self._useless)
         return recent >= max(1, self.budget - 1)
 
     @property
@@ -74,30 +73,31 @@ class LoginLimits:
 
     @property
     def wait(self) -> float:
-        """Seconds until the login endpoint wants to be asked again."""
+        """Seconds until the login endpoint may be asked again."""
         return max(0.0, self._unavailable_until - self._clock())
 
     def succeeded(self) -> None:
-        """A login gave a token."""
+        """Open the first two latches: a login returned a token."""
         self._rejection, self._rejections = None, 0
         self._unavailable_until = float("-inf")
 
-    def was_rejected(self, error: CredentialsRejectedError) -> None:
-        """A login was rejected."""
-        pause = min(LONGEST_PAUSE, FIRST_REJECTION_PAUSE * 2.0 ** min(self._rejections, 10))
+    def record_rejection(self, error: CredentialsRejectedError) -> None:
+        """Close the first latch, for twice as long as last time."""
+        # The exponent is bounded: after ten thousand rejections the pause must not overflow.
+        pause = min(MAX_PAUSE, FIRST_REJECTION_PAUSE * 2.0 ** min(self._rejections, 10))
         self._rejections += 1
         self._rejection = error
         self._rejected_until = self._clock() + pause
 
-    def was_unavailable(self, error: LoginUnavailableError, longest: float) -> None:
-        """A login could not be made; *longest* caps what its ``Retry-After`` asks for."""
+    def record_unavailable(self, error: LoginUnavailableError, longest: float) -> None:
+        """Close the second latch if the endpoint sent a ``Retry-After``, for *longest* seconds at most."""
         if error.retry_after is not None and error.retry_after > 0:
             self._unavailable_until = self._clock() + min(error.retry_after, longest)
 
-    def was_useless(self) -> None:
-        """A login's token was refused to a request that the login was made for."""
+    def record_useless(self) -> None:
+        """Use up one of the budget: a login's token was refused to a request that the login was for."""
         self._useless = (*self._useless, self._clock())[-self.budget :]
 
-    def forget(self) -> None:
-        """After a logout a rejection is not held against the next login; ``Retry-After`` and the budget are."""
+    def forget_rejection(self) -> None:
+        """Open the first latch at a logout. ``Retry-After`` and the budget stay: they are not the account's fault."""
         self._rejection, self._rejections = None, 0

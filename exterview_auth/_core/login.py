@@ -1,17 +1,16 @@
-"""One login, as often as its endpoint needs to be asked, and what its failures are called."""
+"""Runs one login with its retries, and turns every failure into a typed error."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from .._calls import CancelledItselfError, bounded
 from .._clock import Clock
 from .._events import emit
-from .._options import RenewalOptions
-from .._stats import Counters
+from .._options import LONGEST
 from .._token import Token
 from ..errors import (
     ConfigurationError,
@@ -21,11 +20,15 @@ from ..errors import (
     LoginUnavailableError,
     ReentrantLoginError,
 )
-from .limits import LONGEST_PAUSE, LoginLimits
+from .account import Account
+from .limits import MAX_PAUSE, LoginLimits
+
+if TYPE_CHECKING:
+    import tenacity
 
 
-class Issued(NamedTuple):
-    """A login's token, and when it was asked for and received, in seconds of the keeper's clock."""
+class LoginResult(NamedTuple):
+    """A login's token, and when it was asked for and received, in seconds of the account's clock."""
 
     token: Token
     sent: float
@@ -33,78 +36,67 @@ class Issued(NamedTuple):
 
 
 class LoginRunner:
-    """Runs a login until it gives a token, fails for good, or has no time left."""
+    """Calls the application's login until it returns a token, fails for good, or has no time left."""
 
-    __slots__ = ("_clock", "_counters", "_limits", "_login", "_longest_pause", "_prepare", "_told")
+    __slots__ = ("_account", "_last_failure", "_limits", "_login")
 
     def __init__(
-        self,
-        login: Callable[[Token | None], Awaitable[Token]],
-        *,
-        prepare: Callable[[], Awaitable[None]],
-        limits: LoginLimits,
-        clock: Clock,
-        counters: Counters,
-        policy: RenewalOptions,
+        self, login: Callable[[Token | None], Awaitable[Token]], account: Account, limits: LoginLimits
     ) -> None:
         self._login = login
-        self._prepare = prepare
+        self._account = account
         self._limits = limits
-        self._clock = clock
-        self._counters = counters
-        self._longest_pause = max(LONGEST_PAUSE, policy.login_timeout)
-        self._told: LoginUnavailableError | None = None
+        self._last_failure: LoginUnavailableError | None = None
 
-    def begin(self) -> None:
-        """What attempts have told before this flight is no reason of its failure."""
-        self._told = None
+    def reset(self) -> None:
+        """Forget earlier failures: they do not explain this login's."""
+        self._last_failure = None
 
-    async def run(self, previous: Token | None, deadline: float) -> Issued:
+    async def run(self, previous: Token | None, deadline: float) -> LoginResult:
         """
-        A token to follow *previous*, before *deadline*.
+        Return a token to follow *previous*, before *deadline*.
 
         An endpoint that is not available is asked again, with exponential backoff and jitter or after its
-        ``Retry-After``. Raises `LoginError` (or what forbids the login altogether) as soon as it is clear that no token comes.
+        ``Retry-After``. Raises `LoginError` (or the error that blocks logins) as soon as it is clear that no token comes.
         """
-        await self._keep_retry_after(deadline)
-        from .backoff import until  # noqa: PLC0415 - the first login pays for the retry library, not the import
-
-        issued: Issued = await until(deadline, self._clock)(self._attempt, previous)
+        clock, wait = self._account.clock, self._limits.wait
+        if wait > 0:
+            # An earlier login was asked to stay away until then; that binds this one too.
+            if clock() + wait >= deadline:
+                raise LoginUnavailableError(
+                    f"the login endpoint asked not to be called for another {wait:.1f} s", retry_after=wait
+                )
+            await asyncio.sleep(wait)
+        result: LoginResult = await retrying(deadline, clock)(self._attempt, previous)
         self._limits.succeeded()
-        return issued
+        return result
 
     def timed_out(self, seconds: float) -> LoginUnavailableError:
-        """The error of a login that was cut off after so many *seconds*; what an attempt before has told is its cause."""
-        self._counters.login_failures += 1
+        """Return the error of a login that was cut off after *seconds*, with the last attempt's failure as its cause."""
+        self._account.counters.login_failures += 1
         emit(logging.WARNING, "login.failed", error="TimeoutError")
-        advice = "see whether its endpoint answers" if self._told is None else f"before that: {self._told}"
-        error = LoginUnavailableError(f"no login came to its end within {seconds:g} s; {advice}")
-        error.__cause__ = self._told
+        earlier = self._last_failure
+        advice = "check that its endpoint responds" if earlier is None else f"before that: {earlier}"
+        error = LoginUnavailableError(f"the login did not finish within {seconds:g} s; {advice}")
+        error.__cause__ = earlier
         return error
 
-    async def _keep_retry_after(self, deadline: float) -> None:
-        wait = self._limits.wait
-        if wait <= 0:
-            return
-        if self._clock() + wait >= deadline:
-            raise LoginUnavailableError(
-                f"the login endpoint asked not to be called for another {wait:.1f} s", retry_after=wait
-            )
-        await asyncio.sleep(wait)
-
-    async def _attempt(self, previous: Token | None) -> Issued:
+    async def _attempt(self, previous: Token | None) -> LoginResult:
+        clock = self._account.clock
         try:
-            await self._prepare()
-            sent = self._clock()
-            token = await self._typed(self._login(previous))
+            # The API key may have been rotated since the last attempt.
+            await self._account.prepare()
+            sent = clock()
+            token = await self._call(previous)
         except (LoginError, ReentrantLoginError, InsecureTransportError) as failure:
-            self._note(failure)
+            self._record_failure(failure)
             raise
-        return Issued(token, sent, self._clock())
+        return LoginResult(token, sent, clock())
 
-    async def _typed(self, call: Awaitable[Token]) -> Token:
+    async def _call(self, previous: Token | None) -> Token:
+        """Call the login once; every way in which foreign code can end becomes one of our errors."""
         try:
-            token = await bounded(call)
+            token = await bounded(self._login(previous))
         except (LoginError, ReentrantLoginError, InsecureTransportError):
             raise
         except CancelledItselfError:
@@ -119,16 +111,39 @@ class LoginRunner:
             raise LoginError(f"the login returned {type(token).__name__}; let it return an exterview_auth.Token")
         return token
 
-    def _note(self, failure: Exception) -> None:
-        self._counters.login_failures += 1
+    def _record_failure(self, failure: Exception) -> None:
+        self._account.counters.login_failures += 1
         if isinstance(failure, CredentialsRejectedError):
-            self._limits.was_rejected(failure)
+            self._limits.record_rejection(failure)
         elif isinstance(failure, LoginUnavailableError):
-            self._told = failure
-            self._limits.was_unavailable(failure, self._longest_pause)
+            self._last_failure = failure
+            self._limits.record_unavailable(failure, max(MAX_PAUSE, self._account.options.login_timeout))
         emit(
             logging.WARNING,
             "login.failed",
             error=type(failure).__name__,
             retry_after=getattr(failure, "retry_after", None),
         )
+
+
+def retrying(deadline: float, clock: Clock) -> tenacity.AsyncRetrying:
+    """Retry `LoginUnavailableError` for as long as the next attempt would begin before *deadline*; then raise it."""
+    import tenacity  # noqa: PLC0415 - the first login pays for the retry library, not the import
+
+    # tenacity's own waits: libraries on top of it print once structlog is importable.
+    exponential, jitter = tenacity.wait_exponential(multiplier=0.25, max=10), tenacity.wait_random(0, 0.25)
+
+    def pause(state: tenacity.RetryCallState) -> float:
+        """Exponential, with jitter, and not before the time that the endpoint named."""
+        failure = state.outcome.exception() if state.outcome is not None else None
+        asked = failure.retry_after if isinstance(failure, LoginUnavailableError) else None
+        # Capped before it becomes a float: an application's own error may carry any whole number.
+        return float(max(exponential(state), min(asked or 0.0, LONGEST)) + jitter(state))
+
+    return tenacity.AsyncRetrying(
+        retry=tenacity.retry_if_exception_type(LoginUnavailableError),
+        wait=pause,
+        stop=lambda state: clock() + state.upcoming_sleep >= deadline,
+        sleep=asyncio.sleep,
+        reraise=True,
+    )

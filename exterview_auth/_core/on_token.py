@@ -1,4 +1,4 @@
-"""The application's ``on_token``: told once per login, contained, and never waited for twice where it hangs."""
+"""The application's ``on_token``: called once per login, its errors logged, and waited for only once if it hangs."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from .._events import Reason, emit
 from .._token import Token
 
 TIMEOUT = 5.0
-"""Seconds that the hook may hold up those who wait for a login."""
+"""Seconds for which the hook may delay a login's waiters."""
 TIMEOUT_ONCE_HUNG = 0.1
 """The same after it has used them up once, until it returns in time again."""
 
 OnToken = Callable[[Token, Token | None, Reason], object]
 
 
-class Hook:
-    """Calls *on_token* with the new token, the one before, and why."""
+class OnTokenHook:
+    """Calls *on_token* with the new token, the one before, and the reason."""
 
     __slots__ = ("_on_token", "_timeout")
 
@@ -26,8 +26,8 @@ class Hook:
         self._on_token = on_token
         self._timeout = TIMEOUT
 
-    async def tell(self, new: Token, old: Token | None, reason: Reason) -> None:
-        """Await the hook; what it raises is logged, and where it hangs it is cancelled."""
+    async def notify(self, new: Token, old: Token | None, reason: Reason) -> None:
+        """Await the hook. Its error is logged, and a hook that hangs is cancelled."""
         if self._on_token is None:
             return
         try:

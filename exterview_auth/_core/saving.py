@@ -1,4 +1,4 @@
-"""Saves a new token, as often as it takes: a rotated refresh token must not be lost."""
+"""Saves a new token, and repeats that until it succeeds: a rotated refresh token must not be lost."""
 
 from __future__ import annotations
 
@@ -7,33 +7,31 @@ import random
 from collections.abc import Callable, Iterator
 from itertools import chain, repeat
 
-from .._clock import Clock
-from .._stats import Counters
 from .._token import Token
 from ..stores._access import Saved, StoreAccess, StoreSession
 from ..stores._waiting import lock_waiter
-from .grant import Grant
+from .account import Account
+from .state import IssuedToken
 
 PAUSES = (0.5, 1.0, 2.0, 4.0)
-"""Seconds before a failed save is repeated; the last goes on."""
+"""Seconds before a failed save is repeated; the last one recurs."""
 
 
 class Saver:
     """
-    The newest grant's way into the store.
+    The newest token's way into the store.
 
-    *is_past* tells of a token's text whether its owner is done with it: such a one in the store overtakes nothing.
+    *is_retired* says whether the owner is done with a token's text: such a token in the store overtakes nothing.
     """
 
-    __slots__ = ("_clock", "_counters", "_is_past", "_pending", "_since", "_store", "_task")
+    __slots__ = ("_account", "_is_retired", "_pending", "_since", "_store", "_task")
 
-    def __init__(self, store: StoreAccess, clock: Clock, counters: Counters, is_past: Callable[[str], bool]) -> None:
+    def __init__(self, store: StoreAccess, account: Account, is_retired: Callable[[str], bool]) -> None:
         self._store = store
-        self._clock = clock
-        self._counters = counters
-        self._is_past = is_past
-        # Invariant: the grant that is not saved yet, while its save is to be repeated.
-        self._pending: Grant | None = None
+        self._account = account
+        self._is_retired = is_retired
+        # Invariant: the token that is not saved yet, while its save is to be repeated.
+        self._pending: IssuedToken | None = None
         self._task: asyncio.Task[None] | None = None
         self._since = 0.0
 
@@ -42,22 +40,22 @@ class Saver:
         """Whether a save is still to be repeated."""
         return self._pending is not None
 
-    async def save(self, grant: Grant, session: StoreSession) -> Token | None:
+    async def save(self, issued: IssuedToken, session: StoreSession) -> Token | None:
         """
-        Save *grant*; where that fails, go on trying in the background and return all the same.
+        Save *issued*. If that fails, return all the same and keep trying in the background.
 
-        The token that stays in its place, where this process was paused and another has saved a newer one.
+        Return the token that stays in its place, if this process was not running and another saved a newer one.
         """
         self.abandon()
-        self._since = self._clock()
-        saved = await self._attempt(grant, session)
+        self._since = self._account.clock()
+        saved = await self._attempt(issued, session)
         if not saved.settled:
-            self._pending = grant
-            self._task = self._store.run_detached(self._until_saved(grant), "save")
+            self._pending = issued
+            self._task = self._store.run_detached(self._until_saved(issued), "save")
         return saved.newer
 
     def abandon(self) -> asyncio.Task[None] | None:
-        """Forget the pending save: it is overtaken, or its loop has ended; what is under way of it comes to its end."""
+        """Forget the pending save and return its task, which comes to its end: it was overtaken, or its loop has ended."""
         task, self._task, self._pending = self._task, None, None
         if task is None or task.done():
             return None
@@ -65,7 +63,7 @@ class Saver:
         return task
 
     def change_loop(self) -> None:
-        """Let go of a task that belongs to another loop or process, without touching it, and go on in this one."""
+        """Let go of a task that belongs to another loop or process, without touching it, and go on in this loop."""
         self._task = None
         if self._pending is not None:
             self._task = self._store.run_detached(self._until_saved(self._pending), "save")
@@ -80,43 +78,43 @@ class Saver:
         if pending is not None:
             await self._attempt(pending, self._store.session(probe=True))
 
-    async def _until_saved(self, grant: Grant) -> None:
+    async def _until_saved(self, issued: IssuedToken) -> None:
         for pause in _pauses():
             await asyncio.sleep(pause)
-            if await self._settled(grant):
+            if await self._settled(issued):
                 break
-        if self._pending is grant:
+        if self._pending is issued:
             self._task = self._pending = None
 
-    async def _settled(self, grant: Grant) -> bool:
-        """Whether *grant* is saved now, or overtaken by another that is there instead."""
+    async def _settled(self, issued: IssuedToken) -> bool:
+        """Whether *issued* is saved now, or overtaken by another token that is there instead."""
         session = self._store.session(probe=True)
-        if await self._overtaken(grant, session):
+        if await self._overtaken(issued, session):
             return True
         async with lock_waiter(session, None) as waiter:  # so that nobody saves between the look and the save
             if session.failed or not await waiter.try_acquire():
                 return False
-            if await self._overtaken(grant, session):
+            if await self._overtaken(issued, session):
                 return True
-            return not session.failed and (await self._attempt(grant, session)).settled
+            return not session.failed and (await self._attempt(issued, session)).settled
 
-    async def _overtaken(self, grant: Grant, session: StoreSession) -> bool:
+    async def _overtaken(self, issued: IssuedToken, session: StoreSession) -> bool:
         stored = await session.load()
         if session.failed:
-            self._counters.save_failures += 1
-        if stored is None or stored.value == grant.token.value or self._is_past(stored.value):
+            self._account.counters.save_failures += 1
+        if stored is None or stored.value == issued.token.value or self._is_retired(stored.value):
             return False
-        # Another's token from before this login is one that this owner has never seen, and older.
-        return session.age is None or session.age < self._clock() - self._since
+        # A token of another owner from before this login is one that this owner has never seen, and older.
+        return session.age is None or session.age < self._account.clock() - self._since
 
-    async def _attempt(self, grant: Grant, session: StoreSession) -> Saved:
-        saved = await session.save(grant.remaining(self._clock()))
+    async def _attempt(self, issued: IssuedToken, session: StoreSession) -> Saved:
+        saved = await session.save(issued.remaining(self._account.clock()))
         if not saved.settled:
-            self._counters.save_failures += 1
+            self._account.counters.save_failures += 1
         return saved
 
 
 def _pauses() -> Iterator[float]:
-    """With jitter: a fleet has lost its store at the same moment."""
+    """Draw each pause with jitter: a whole fleet lost its store at the same moment."""
     for pause in chain(PAUSES, repeat(PAUSES[-1])):
         yield pause * random.uniform(0.75, 1.0)  # noqa: S311 - jitter is no secret

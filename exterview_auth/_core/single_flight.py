@@ -1,10 +1,10 @@
 """
-Single flight: one piece of work, any number that wait for it.
+Single flight: one piece of work, any number of waiters.
 
-1. A flight exists from the moment `SingleFlight.begin` is called, before its task has run: nobody begins a second.
+1. A flight exists from the moment `SingleFlight.begin` is called, before its task has run: nobody begins a second one.
 2. It belongs to nobody: cancelling a waiter, the first one too, changes nothing for the others.
-3. Every flight lands, however its work ends, and landing wakes all who wait: at once with an error, else a few at a time.
-4. A flight that was dropped (logout, close, another event loop) still lands for its own waiters, but is not current.
+3. Every flight finishes, however its work ends, and wakes all its waiters: at once with an error, else in batches.
+4. A flight that was dropped (logout, close, another event loop) still finishes for its own waiters, but is not current.
 """
 
 from __future__ import annotations
@@ -21,143 +21,148 @@ from ..errors import ExterviewAuthError, LoginError
 # The flights whose work the running code is part of, outermost first.
 _inside: ContextVar[tuple[Flight, ...]] = ContextVar("exterview_auth_inside")
 
-LONGEST_CANCELLING = 3 * CANCEL_GRACE
-"""Seconds; cancelled work first finishes its command to a store, then gives back its lock."""
+MAX_CANCELLING = 3 * CANCEL_GRACE
+"""Seconds; cancelled work first finishes its command to a store, then releases its lock."""
 
-PORTION = 8
-"""How many go on in one turn of the loop. Were it all, thousands would be sent before the first answer is read."""
+WAKE_BATCH = 8
+"""Waiters that resume in one turn of the loop. If all did, thousands would be sent before the first answer is read."""
 
-_CANCELLED = LoginError("the login was cancelled; the next request makes another")
+_CANCELLED = LoginError("the login was cancelled; the next request logs in again")
 
 
-class _Row:
-    """Those who wait for a flight until the same time: they share its timer."""
+class _DeadlineGroup:
+    """The waiters of a flight that share a deadline, and its one timer."""
 
-    __slots__ = ("_timer", "seats", "until")
+    __slots__ = ("_timer", "deadline", "waiters")
 
-    def __init__(self, until: float | None, loop: asyncio.AbstractEventLoop) -> None:
-        self.until = until
-        self.seats: dict[asyncio.Future[bool], None] = {}
-        self._timer = None if until is None else loop.call_at(until, self._time_is_over, context=Context())
+    def __init__(self, deadline: float | None, loop: asyncio.AbstractEventLoop) -> None:
+        self.deadline = deadline
+        self.waiters: dict[asyncio.Future[bool], None] = {}
+        self._timer = None if deadline is None else loop.call_at(deadline, self._expire, context=Context())
 
     def close(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
 
-    def _time_is_over(self) -> None:
-        for seat in self.seats:
-            if not seat.done():
-                seat.set_result(False)
+    def _expire(self) -> None:
+        for waiter in self.waiters:
+            if not waiter.done():
+                waiter.set_result(False)
 
 
-class Seat:
+class Waiter:
     """
-    One who waits for *flight*: ``with seat as landing: await landing``, which costs thousands who wait no coroutine more.
+    A waiter on *flight*: ``with waiter as done: await done``.
 
-    At its end it raises the caller's own copy of the flight's error, or ``TimeoutError`` if its time came first.
+    A context manager around a future rather than a coroutine, because thousands may wait. On exit it raises the caller's
+    separate copy of the flight's error, or ``TimeoutError`` if its deadline came first.
     """
 
-    __slots__ = ("_landing", "flight", "spent", "until")
+    __slots__ = ("_done", "consumed", "deadline", "flight")
 
-    def __init__(self, flight: Flight, until: float | None) -> None:
+    def __init__(self, flight: Flight, deadline: float | None) -> None:
         self.flight = flight
-        self.until = flight.same_time(until)
-        self.spent = False
-        """Whether what its waiter found has been looked at."""
+        # The very float that others with this deadline hold: thousands of equal ones would be memory.
+        self.deadline = flight.shared_deadline(deadline)
+        self.consumed = False
+        """Whether the outcome that it waited for has been looked at."""
 
     def __enter__(self) -> asyncio.Future[bool]:
-        self._landing = self.flight.take(self.until)
-        return self._landing
+        self._done = self.flight.join(self.deadline)
+        return self._done
 
     def __exit__(self, failed: type[BaseException] | None, *_: object) -> None:
-        self.flight.leave(self._landing, self.until)
+        self.flight.leave(self._done, self.deadline)
         if failed is not None:
             return
-        if not self._landing.result():
+        if not self._done.result():
             raise TimeoutError
         if self.flight.error is not None:
+            # One shared instance would collect every waiter's traceback.
             raise self.flight.error.copy_for_waiter()
 
 
 class Flight:
-    """One run of the work, and those who wait for it."""
+    """One run of the work, and its waiters."""
 
-    __slots__ = ("_loop", "_rows", "_task", "error", "landed", "unchanged", "waiting")
+    __slots__ = ("_groups", "_loop", "_task", "error", "finished", "unchanged", "waiting")
 
     def __init__(self) -> None:
-        # Invariant: a future is in a row exactly while its waiter is suspended, and counted in `waiting`; a row with none is
-        # taken away. Only the landing and the row's time resolve one.
-        self._rows: dict[float | None, _Row] = {}
+        # Invariant: a future is in a group exactly while its waiter is suspended, and counted in `waiting`; an empty group
+        # is removed. Only `finish` and the group's timer resolve a future.
+        self._groups: dict[float | None, _DeadlineGroup] = {}
         self.waiting = 0
         self._loop = asyncio.get_running_loop()
         self._task: asyncio.Task[None] | None = None
-        self.landed = False
+        self.finished = False
         self.error: ExterviewAuthError | None = None
         self.unchanged = False
+        """Whether the login had nothing newer than the token it was to replace."""
 
     @property
-    def contains_caller(self) -> bool:
-        """Whether the calling code is part of this flight's unfinished work (a task that outlives it is not)."""
-        return not self.landed and self in _inside.get(())
+    def is_caller_inside(self) -> bool:
+        """Whether the calling code is part of this flight's unfinished work; a task that outlives the work is not."""
+        return not self.finished and self in _inside.get(())
 
-    def same_time(self, until: float | None) -> float | None:
-        """*until*, as the number that those share who wait until then."""
-        row = self._rows.get(until)
-        return until if row is None else row.until
+    def shared_deadline(self, deadline: float | None) -> float | None:
+        """Return *deadline*, as the object that the waiters with an equal deadline share."""
+        group = self._groups.get(deadline)
+        return deadline if group is None else group.deadline
 
-    def take(self, until: float | None) -> asyncio.Future[bool]:
-        """A future that becomes true at the landing, and false where the loop's time *until* comes first."""
-        seat: asyncio.Future[bool] = self._loop.create_future()
-        if self.landed:
-            seat.set_result(True)
-        row = self._rows.get(until)
-        if row is None:
-            row = self._rows[until] = _Row(until, self._loop)
-        row.seats[seat] = None
+    def join(self, deadline: float | None) -> asyncio.Future[bool]:
+        """Return a future that becomes true when the flight finishes, false if the loop's time *deadline* comes first."""
+        waiter: asyncio.Future[bool] = self._loop.create_future()
+        if self.finished:
+            waiter.set_result(True)
+        group = self._groups.get(deadline)
+        if group is None:
+            group = self._groups[deadline] = _DeadlineGroup(deadline, self._loop)
+        group.waiters[waiter] = None
         self.waiting += 1
-        return seat
+        return waiter
 
-    def leave(self, seat: asyncio.Future[bool], until: float | None) -> None:
-        """Whoever took *seat* waits no longer."""
-        row = self._rows[until]
-        del row.seats[seat]
+    def leave(self, waiter: asyncio.Future[bool], deadline: float | None) -> None:
+        """Remove *waiter*, which no longer waits."""
+        group = self._groups[deadline]
+        del group.waiters[waiter]
         self.waiting -= 1
-        if not row.seats:
-            row.close()
-            del self._rows[until]
+        if not group.waiters:
+            group.close()
+            del self._groups[deadline]
 
-    def land(self, error: ExterviewAuthError | None) -> None:
-        """End the wait of all; a second landing changes nothing."""
-        if self.landed:
+    def finish(self, error: ExterviewAuthError | None) -> None:
+        """Wake all waiters; finishing twice changes nothing."""
+        if self.finished:
             return
-        self.landed, self.error = True, error
+        self.finished, self.error = True, error
         if self._loop.is_closed():
-            return  # nobody wakes any more
-        seats = [seat for row in self._rows.values() for seat in row.seats]
-        self._wake(iter(seats), PORTION if error is None else len(seats))
+            return  # no waiter can wake any more
+        waiters = [waiter for group in self._groups.values() for waiter in group.waiters]
+        # An error wakes all at once (they send nothing); after a login, answers are read between the batches.
+        self._wake(iter(waiters), WAKE_BATCH if error is None else len(waiters))
 
-    def _wake(self, seats: Iterator[asyncio.Future[bool]], number: int) -> None:
-        portion = list(islice(seats, number))
-        for seat in portion:
-            if not seat.done():
-                seat.set_result(True)
-        if portion:
-            self._loop.call_soon(self._wake, seats, number)
+    def _wake(self, waiters: Iterator[asyncio.Future[bool]], number: int) -> None:
+        batch = list(islice(waiters, number))
+        for waiter in batch:
+            if not waiter.done():
+                waiter.set_result(True)
+        if batch:
+            self._loop.call_soon(self._wake, waiters, number)
 
     async def cancel(self) -> None:
-        """Cancel the work and give it a moment to clean up; called from inside the work, it is not waited for."""
+        """Cancel the work and give it a moment to clean up. Called from inside the work, do not wait for it."""
         task = self._task
         if task is None or task.done():
             return
         if self in _inside.get(()):
             task.cancel()
         else:
-            await cancel_and_wait(task, LONGEST_CANCELLING)
+            await cancel_and_wait(task, MAX_CANCELLING)
 
-    def launch(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        """Run *work* in a context of its own: nothing of the first caller's (trace span, variables) shows in it."""
+    def start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Run *work* in a separate context, in which nothing of the first caller (trace span, variables) is visible."""
         context = Context()
-        outer = (flight for flight in _inside.get(()) if not flight.landed)
+        outer = (flight for flight in _inside.get(()) if not flight.finished)
         context.run(_inside.set, (*outer, self))
         self._task = task = self._loop.create_task(work, context=context, name="exterview_auth login")
         return task
@@ -174,17 +179,18 @@ class SingleFlight:
 
     def begin(self, work: Callable[[Flight], Coroutine[Any, Any, None]]) -> Flight:
         """Make a flight current and start its *work*."""
+        # Current before its task exists: a second caller in this turn of the loop must find it.
         flight = self.current = Flight()
-        task = flight.launch(self._run(flight, work))
+        task = flight.start(self._run(flight, work))
         # A task that is cancelled before its first step runs nothing of `_run`.
         task.add_done_callback(lambda _: self._end(flight, _CANCELLED))
         return flight
 
     def drop(self, error: ExterviewAuthError | None) -> Flight | None:
-        """Take the current flight out, and end its waiters with *error*; its work goes on for nobody."""
+        """Remove and return the current flight, and end its waiters with *error*; its work goes on for nobody."""
         flight, self.current = self.current, None
         if flight is not None and error is not None:
-            flight.land(error)
+            flight.finish(error)
         return flight
 
     async def _run(self, flight: Flight, work: Callable[[Flight], Coroutine[Any, Any, None]]) -> None:
@@ -194,7 +200,7 @@ class SingleFlight:
             error = None
         except ExterviewAuthError as failure:
             error = failure
-        except Exception as failure:  # noqa: BLE001 - whatever it is, the waiters have to know
+        except Exception as failure:  # noqa: BLE001 - whatever it is, the waiters must get it
             error = LoginError(f"the login ended in {type(failure).__name__}")
             error.__cause__ = failure
         finally:
@@ -203,4 +209,4 @@ class SingleFlight:
     def _end(self, flight: Flight, error: ExterviewAuthError | None) -> None:
         if self.current is flight:
             self.current = None
-        flight.land(error)
+        flight.finish(error)

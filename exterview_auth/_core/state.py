@@ -1,104 +1,187 @@
-"""The token in use: what requests are signed with, and until when without asking anybody."""
+"""The current token, how long requests may use it without further checks, and what is known of it."""
 
 from __future__ import annotations
 
 import math
-from typing import Protocol
+from typing import Protocol, Self
 
 from .._clock import Clock
-from .grant import Grant
+from .._secret import OwnedHeader
+from .._token import Token
+from .account import RandomSource
+
+RENEWAL_SHARE = 0.25
+"""The window of renewal ahead covers at most this part of a lifetime."""
+JITTER = 0.2
+"""The part of the window over which the beginnings of renewals are spread."""
+MAX_LEEWAY = 1.0
+"""Seconds before its end at which a token is no longer sent: it would expire on the way."""
+
+
+class IssuedToken:
+    """
+    One login's token, or one adopted from the store, with what this owner has learned about it.
+
+    Compared by identity: two logins that return the same text are two issued tokens.
+    """
+
+    __slots__ = (
+        "accepted_since_refusal",
+        "authorization",
+        "end",
+        "ever_accepted",
+        "expires",
+        "from_login",
+        "number",
+        "rejected",
+        "renew_at",
+        "renewal_deferred",
+        "token",
+        "unexpired_at_install",
+        "used",
+        "useless",
+    )
+
+    def __init__(self, token: Token, *, from_login: bool) -> None:
+        self.token = token
+        self.authorization = OwnedHeader(f"Bearer {token.value}")
+        # Invariant: grows from one installed token to the next; zero before.
+        self.number = 0
+        self.from_login = from_login
+        # The lifetime's end, the moment from which the token is no longer sent, and the moment at which it is renewed.
+        self.end = self.expires = self.renew_at = math.inf
+        # Whether a request used it, and whether its renewal waits for one that does.
+        self.used = self.renewal_deferred = False
+        # What the API said of it. A rejected token is never sent again.
+        self.rejected = self.ever_accepted = self.accepted_since_refusal = False
+        # It was refused to a request that its login was made for; it may work for others.
+        self.useless = False
+        # False where the save or the hook took longer than the token lives.
+        self.unexpired_at_install = False
+
+    def timed(self, *, began: float, received: float, window: float, random: RandomSource) -> Self:
+        """
+        Set the end of the lifetime and the time of the renewal, which is drawn once.
+
+        The lifetime counts from *began*, but half of it is left at *received*: a login that takes longer than its token
+        lives is no reason to log in again at once.
+        """
+        life = self.token.expires_in
+        if life is not None:
+            self.end = end = max(began + life, received + life / 2)
+            self.expires = end - min(MAX_LEEWAY, life / 50)
+            margin = min(window, life * RENEWAL_SHARE)
+            if margin > 0:
+                # Drawn here and not at each check: with a draw per request, the earliest one would always win.
+                self.renew_at = self.expires - margin * (1 - JITTER * random.random())
+        return self
+
+    def drop_expiry(self) -> None:
+        """Forget lifetime and rejection: the source has nothing newer, and only the API can tell whether it works."""
+        self.end = self.expires = self.renew_at = math.inf
+        self.rejected = False
+
+    def remaining(self, now: float) -> Token:
+        """Return the token as a store takes it, with its lifetime counted from *now*."""
+        return self.token.with_remaining(None if self.end == math.inf else self.end - now)
 
 
 class Watcher(Protocol):
-    """Who has to know that requests are not to be sent any more as they are signed."""
+    """Is notified before the current token changes, so that requests already signed with it can be signed again."""
 
-    def changes(self, held: Held, grant: Grant) -> None:
-        """*grant* is about to be replaced, dead or forgotten."""
+    def on_change(self, state: TokenState, issued: IssuedToken) -> None:
+        """*issued* is about to be replaced, rejected or cleared."""
 
 
-class Held:
-    """One account's current grant. Every change is one synchronous step."""
+class TokenState:
+    """
+    One account's current token. Every change is one synchronous step.
 
-    __slots__ = ("_clock", "current", "express", "express_until", "fresh_until", "issued", "watcher")
+    Three questions can be asked of it, each stricter than the one before: `unrejected`, `unexpired`, `usable`.
+    """
+
+    __slots__ = ("_clock", "current", "fast_path", "fast_path_until", "issued", "usable_until", "watcher")
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        # Invariant: requests are signed with `current` alone, and without asking anybody only before `fresh_until`,
-        # which lies in the past whenever `current` is missing or dead.
-        self.current: Grant | None = None
-        self.fresh_until = -math.inf
+        # Invariant: requests are signed with `current` alone, and without asking the keeper only before `usable_until`,
+        # which lies in the past whenever `current` is missing or rejected.
+        self.current: IssuedToken | None = None
+        self.usable_until = -math.inf
         self.issued = 0
         self.watcher: Watcher | None = None
-        # Invariant: `express` is missing, or `current` and `ready` until `express_until`; who opens it answers for all else.
-        self.express: Grant | None = None
-        self.express_until: float | None = None
+        # Invariant: `fast_path` is None, or it is `current` and usable until `fast_path_until` (None: without end).
+        # Whoever opens it has already checked everything else.
+        self.fast_path: IssuedToken | None = None
+        self.fast_path_until: float | None = None
 
     @property
-    def living(self) -> Grant | None:
-        """The grant unless it is dead; whether it is too old, only the API can tell."""
-        return None if self.current is None or self.current.dead else self.current
+    def unrejected(self) -> IssuedToken | None:
+        """The current token unless it is rejected; it may be too old, which only the API can tell for certain."""
+        return None if self.current is None or self.current.rejected else self.current
 
     @property
-    def ready(self) -> Grant | None:
-        """The grant, where a request may be signed with it without asking anybody."""
-        return self.current if self._clock() < self.fresh_until else None
-
-    def open_express(self) -> None:
-        """Let requests be signed with the current grant and ask nothing but the time, until there is a change."""
-        self.express = grant = self.ready
-        self.express_until = None if grant is None or grant.expires == math.inf else grant.expires
-
-    def close_express(self) -> None:
-        """Let the next request look at everything."""
-        self.express = None
+    def unexpired(self) -> IssuedToken | None:
+        """The current token if it is neither rejected nor expired."""
+        issued = self.unrejected
+        return issued if issued is not None and self._clock() < issued.expires else None
 
     @property
-    def fresh(self) -> Grant | None:
-        """The grant if it is neither dead nor at its end."""
-        grant = self.living
-        return grant if grant is not None and self._clock() < grant.expires else None
+    def usable(self) -> IssuedToken | None:
+        """The current token if a request may be signed with it without asking the keeper."""
+        return self.current if self._clock() < self.usable_until else None
 
-    def install(self, grant: Grant) -> None:
-        """Make *grant* the current one."""
-        self._leave()
+    def open_fast_path(self) -> None:
+        """Let requests use the current token and check nothing but the time, until something changes."""
+        self.fast_path = issued = self.usable
+        self.fast_path_until = None if issued is None or issued.expires == math.inf else issued.expires
+
+    def close_fast_path(self) -> None:
+        """Let the next request check everything."""
+        self.fast_path = None
+
+    def install(self, issued: IssuedToken) -> None:
+        """Make *issued* the current token."""
+        self._announce_change()
         self.issued += 1
-        grant.number = self.issued
-        grant.lasting = self._clock() < grant.expires
-        self.current = grant
-        self.fresh_until = grant.expires
+        issued.number = self.issued
+        issued.unexpired_at_install = self._clock() < issued.expires
+        self.current = issued
+        self.usable_until = issued.expires
 
-    def watch(self, grant: Grant) -> None:
-        """Have the next request ask for *grant*, although it is fresh: nobody did when its renewal was due."""
-        grant.overdue = True
-        self.fresh_until = -math.inf
-        self.close_express()
-
-    def unwatch(self, grant: Grant) -> None:
-        """Somebody has asked."""
-        grant.overdue = False
-        self.fresh_until = grant.expires
-
-    def kill(self) -> None:
-        """The current grant was refused."""
-        self._leave()
+    def reject(self) -> None:
+        """Mark the current token rejected, in one step with the requests in flight that still carry it."""
+        self._announce_change()
         if self.current is not None:
-            self.current.dead = True
-        self.fresh_until = -math.inf
+            self.current.rejected = True
+        self.usable_until = -math.inf
 
-    def revive(self) -> None:
-        """There is nothing newer than the current grant: it is sent again, and only the API can tell whether it serves."""
-        grant = self.current
-        if grant is not None:
-            if self.fresh is None:
-                grant.goes_on()
-            self.fresh_until = grant.expires
+    def clear(self) -> None:
+        """Forget the current token."""
+        self._announce_change()
+        self.current, self.usable_until = None, -math.inf
 
-    def forget(self) -> None:
-        """There is no token any more."""
-        self._leave()
-        self.current, self.fresh_until = None, -math.inf
+    def keep_using(self) -> None:
+        """Send the current token again: the login has nothing newer, and only the API can tell whether it works."""
+        issued = self.current
+        if issued is not None:
+            if self.unexpired is None:
+                issued.drop_expiry()
+            self.usable_until = issued.expires
 
-    def _leave(self) -> None:
-        self.close_express()
+    def defer_renewal(self, issued: IssuedToken) -> None:
+        """Send the next request to the keeper although *issued* is usable: nobody used it until its renewal was due."""
+        issued.renewal_deferred = True
+        self.usable_until = -math.inf
+        self.close_fast_path()
+
+    def resume_renewal(self, issued: IssuedToken) -> None:
+        """Note that *issued* is used after all."""
+        issued.renewal_deferred = False
+        self.usable_until = issued.expires
+
+    def _announce_change(self) -> None:
+        # Before `current` changes: afterwards nobody could tell which token the requests in flight were signed with.
+        self.close_fast_path()
         if self.current is not None and self.watcher is not None:
-            self.watcher.changes(self, self.current)
+            self.watcher.on_change(self, self.current)

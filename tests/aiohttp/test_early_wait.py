@@ -78,7 +78,7 @@ async def turns(number: int = 30) -> None:
 def deadlines() -> int:
     """How many timers of those who wait for a token are set."""
     scheduled = asyncio.get_running_loop()._scheduled  # type: ignore[attr-defined]  # asyncio has no public one
-    return sum(not handle.cancelled() and "_time_is_over" in repr(handle) for handle in scheduled)
+    return sum(not handle.cancelled() and "_expire" in repr(handle) for handle in scheduled)
 
 
 # -- requests that wait -------------------------------------------------------------------------------------------------
@@ -809,7 +809,7 @@ async def test_who_finds_the_token_over_waits_before_the_request_is_made_too() -
     async with scene(refresh_ahead=0, session={"request_class": requests}) as at:
         at.login.expires_in = 0.2
         assert (await at.post())[0] == 200
-        await until(lambda: at.auth.waits)
+        await until(lambda: at.auth._middleware.must_wait)
         at.login.gate.clear()
         made = requests.made
         tasks = await begun(at, 5)

@@ -30,7 +30,7 @@ from tests.kit.api import (
 
 def lane_is_open(auth: ExterviewAuth) -> bool:
     """Whether the next usual request asks nothing but the time."""
-    return auth._held.express is not None
+    return auth._state.fast_path is not None
 
 
 @contextlib.asynccontextmanager
@@ -166,7 +166,7 @@ async def test_an_expired_token_is_not_sent() -> None:
         at.login.expires_in = 0.4
         assert [(await at.post())[0] for _ in range(3)] == [200] * 3
         assert lane_is_open(at.auth)
-        await until(lambda: at.auth._held.fresh is None)
+        await until(lambda: at.auth._state.unexpired is None)
         at.login.expires_in = 3600
         mark = len(at.api.arrivals)
         assert {status for status, _ in await asyncio.gather(*(at.post() for _ in range(10)))} == {200}
@@ -234,10 +234,10 @@ async def test_a_renewed_token_is_the_one_that_is_sent() -> None:
 async def test_a_token_whose_renewal_is_overdue_is_asked_for() -> None:
     """Rule 8: the request that finds it so is sent with it, and has the renewal begun."""
     async with express() as at:
-        grant = at.auth._held.current
+        grant = at.auth._state.current
         assert grant is not None
         grant.renew_at = 0.0
-        at.auth._held.watch(grant)
+        at.auth._state.defer_renewal(grant)
         assert not lane_is_open(at.auth)
         mark = len(at.api.arrivals)
         assert (await at.post())[0] == 200
@@ -261,10 +261,10 @@ async def test_a_renewal_that_fails_leaves_the_token_in_use() -> None:
         made.append(at)
         assert (await at.post())[0] == 200
         outcomes.append(LoginUnavailableError("down", retry_after=100))
-        grant = at.auth._held.current
+        grant = at.auth._state.current
         assert grant is not None
         grant.renew_at = 0.0
-        at.auth._held.watch(grant)
+        at.auth._state.defer_renewal(grant)
         assert (await at.post())[0] == 200
         await until(lambda: at.auth.stats().login_failures > 0)
         assert [(await at.post())[0] for _ in range(5)] == [200] * 5

@@ -122,7 +122,7 @@ async def test_a_usual_request_takes_two_calls_of_ours(expires_in: float | None)
     [request] = await made_by_aiohttp(ENDPOINT)
     async with signed_in(expires_in) as auth:
         steps = await steps_of(lambda: auth(request, answer))
-    assert steps.own == {"Exchange.__call__": 1, "sign": 1}
+    assert steps.own == {"ExterviewAuth.__call__": 1, "sign": 1}
     assert steps.in_c.total() <= 2
     assert 0 < steps.instructions <= 120
 
@@ -137,7 +137,7 @@ async def test_another_url_of_the_origin_takes_one_call_more() -> None:
                 await auth(request, answer)
 
         steps = await steps_of(both)
-    assert steps.own == {"Exchange.__call__": 2, "sign": 2, "Origins.own": 2}
+    assert steps.own == {"ExterviewAuth.__call__": 2, "sign": 2, "Origins.own": 2}
 
 
 async def test_a_request_leaves_nothing_allocated() -> None:
@@ -168,7 +168,7 @@ async def test_a_crowd_costs_each_request_no_more() -> None:
         steps = await steps_of(lambda: auth(request, answer))
         going_on.set()
         await asyncio.gather(*tasks)
-    assert steps.own == {"Exchange.__call__": 1, "sign": 1}
+    assert steps.own == {"ExterviewAuth.__call__": 1, "sign": 1}
 
 
 async def test_a_verb_of_the_session_takes_few_calls_of_ours() -> None:
@@ -186,7 +186,7 @@ async def test_a_verb_of_the_session_takes_few_calls_of_ours() -> None:
         "AuthSession.post": 1,
         "AuthSession._send": 1,
         "AuthSession._resolved": 1,
-        "ExterviewAuth.waits": 1,
+        "Middleware.must_wait": 1,
     }
     assert steps.instructions <= 90
 

@@ -711,8 +711,8 @@ async def test_an_owner_shows_where_it_belongs_and_how_it_is() -> None:
 
 async def test_the_defaults_are_the_contracts() -> None:
     """30 s for a login, renewal 300 s ahead, five useless logins a minute."""
-    renewer = ExterviewAuth(StaticLogin("t"), api_key=KEY)._keeper._renewer
-    assert tuple(renewer._supply._policy) == (30.0, 300.0, (5, 60.0)) == tuple(RenewalOptions())
+    renewer = ExterviewAuth(StaticLogin("t"), api_key=KEY)._keeper._renewal
+    assert tuple(renewer.acquisition._account.options) == (30.0, 300.0, (5, 60.0)) == tuple(RenewalOptions())
 
 
 async def test_whoever_takes_a_token_is_somebody_who_asks() -> None:
@@ -720,9 +720,9 @@ async def test_whoever_takes_a_token_is_somebody_who_asks() -> None:
     async with scene() as at:
         for use in (at.auth.token, at.auth.headers, at.post):
             grant = await at.auth._keeper.obtain()
-            grant.asked = False
+            grant.used = False
             await use()
-            assert grant.asked is True
+            assert grant.used is True
 
 
 async def test_after_aclose_every_use_raises() -> None:
@@ -792,7 +792,7 @@ async def test_is_unauthorized_replaces_the_test_and_its_mistakes_are_contained(
         ({"is_unauthorized": 1}, "is_unauthorized"),
         ({"account": ""}, "account"),
         ({"store": object()}, "store"),
-        ({"store": object(), "account": "a"}, "not object"),
+        ({"store": object(), "account": "a"}, "not be object"),
         ({"login": 7}, "not int"),
         ({"login_session": object()}, "login_session"),
     ],
@@ -831,7 +831,7 @@ async def test_which_answers_say_that_a_token_serves(status: int, *, served: boo
         at.api.answers["/graphql"] = answered
         await at.post()
         grant = await at.auth._keeper.obtain()
-        assert (grant.served, grant.serving) == (served, served)
+        assert (grant.ever_accepted, grant.accepted_since_refusal) == (served, served)
 
 
 async def test_a_refusal_of_ones_own_kind_says_that_a_token_does_not_serve() -> None:
@@ -840,7 +840,7 @@ async def test_a_refusal_of_ones_own_kind_says_that_a_token_does_not_serve() -> 
         at.api.answers["/graphql"] = at.api.refusals["/graphql"] = teapot
         grant = await at.auth._keeper.obtain()
         assert (await at.post())[0] == 418
-        assert not grant.served
+        assert not grant.ever_accepted
 
 
 async def test_a_refusal_that_breaks_off_is_replayed_all_the_same() -> None:

@@ -11,7 +11,7 @@ from aiohttp import web
 from yarl import URL
 
 from exterview_auth import AuthSession, ExterviewAuth
-from exterview_auth._aiohttp.origins import MOST_PENDING
+from exterview_auth._aiohttp.origins import MAX_PENDING
 from exterview_auth._endpoint import origin_after
 from tests.kit.api import KEY, QUERY, Api, Login, Scene, post, scene
 
@@ -159,10 +159,10 @@ async def test_only_so_many_redirects_are_remembered() -> None:
             async with at.client.get("/away", allow_redirects=False):
                 pass
         assert len(origins._leading_to) == 5
-        origins._leading_to.update(dict.fromkeys(range(MOST_PENDING), (None, ("", "", None))))
+        origins._leading_to.update(dict.fromkeys(range(MAX_PENDING), (None, ("", "", None))))
         async with at.client.get("/away", allow_redirects=False):
             pass
-        assert len(origins._leading_to) <= MOST_PENDING + 5
+        assert len(origins._leading_to) <= MAX_PENDING + 5
 
 
 async def follow_by_hand(at: Scene, foreign: Api, **options: Any) -> None:
@@ -200,11 +200,11 @@ async def test_another_port_and_another_scheme_are_strangers() -> None:
     async with scene() as at:
         auth = at.auth
         port = at.auth.endpoint.port
-        assert auth.owns(at.auth.endpoint.with_path("/ats/candidates/bulk-upload"))
-        assert auth.owns(at.auth.endpoint.with_scheme("ws"))
-        assert not auth.owns(at.auth.endpoint.with_port((port or 0) + 1))
-        assert not auth.owns(at.auth.endpoint.with_scheme("https"))
-        assert not auth.owns(at.auth.endpoint.with_host("localhost"))
+        assert auth._middleware.owns(at.auth.endpoint.with_path("/ats/candidates/bulk-upload"))
+        assert auth._middleware.owns(at.auth.endpoint.with_scheme("ws"))
+        assert not auth._middleware.owns(at.auth.endpoint.with_port((port or 0) + 1))
+        assert not auth._middleware.owns(at.auth.endpoint.with_scheme("https"))
+        assert not auth._middleware.owns(at.auth.endpoint.with_host("localhost"))
 
 
 async def test_a_redirect_without_a_place_leads_nowhere() -> None:

@@ -158,7 +158,7 @@ async def test_a_request_is_known_exactly_while_it_is_under_way() -> None:
         await going_on.wait()
 
     async with scene(session=narrow(4)) as at:
-        under_way = at.auth._under_way.tickets
+        under_way = at.auth._middleware.in_flight.pending
         at.api.answers["/held"] = at.api.refusals["/held"] = hold
         await at.post()
         at.api.revoke()
@@ -187,7 +187,7 @@ async def test_what_queues_behind_answers_that_are_being_read_is_not_sent_with_a
             await unread.enter_async_context(at.client.post("/long", json={}))
         dead = await at.auth.token()
         task = asyncio.create_task(at.post())
-        await until(lambda: len(at.auth._under_way.tickets) == 1)
+        await until(lambda: len(at.auth._middleware.in_flight.pending) == 1)
         at.auth.invalidate(dead)
         mark = len(at.api.arrivals)
         await unread.aclose()

@@ -76,7 +76,7 @@ async def test_a_callable_that_gives_no_key_is_a_login_error(wrong: Any) -> None
     answers = iter(["good", wrong])
     key = ApiKey(lambda: next(answers))
     await key.read()
-    with pytest.raises(LoginError, match=r"^the api_key callable gave no key: api_key must be") as caught:
+    with pytest.raises(LoginError, match=r"^the api_key callable returned no key: api_key must be") as caught:
         await key.read()
     assert "s3cret" not in str(caught.value)
     assert caught.value.__cause__ is None

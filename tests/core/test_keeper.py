@@ -23,7 +23,7 @@ from exterview_auth import (
     ReentrantLoginError,
     Token,
 )
-from exterview_auth._core.acquisition import REMEMBERED_TEXTS
+from exterview_auth._core.acquisition import MAX_RETIRED
 from exterview_auth._core.keeper import Keeper
 from tests.kit.clock import VirtualLoop, now, passing, settle, virtual_time
 from tests.kit.keepers import ScriptedLogin, keeper
@@ -44,7 +44,7 @@ async def test_any_number_of_callers_share_one_login() -> None:
     assert kept.stats().logins == 1
     assert kept.stats().waiting_peak == 1000
     assert kept.stats().waiting == 0
-    await kept.aclose()
+    await kept.lifecycle.aclose()
 
 
 @virtual_time
@@ -54,11 +54,11 @@ async def test_a_login_runs_from_the_moment_it_is_asked_for() -> None:
     kept = keeper(login)
     first, second = asyncio.ensure_future(kept.obtain()), asyncio.ensure_future(kept.obtain())
     await asyncio.sleep(0)
-    assert kept.state == "logging in"
+    assert kept.lifecycle.status == "logging in"
     assert login.count == 0
     assert (await first) is (await second)
     assert login.count == 1
-    await kept.aclose()
+    await kept.lifecycle.aclose()
 
 
 @virtual_time
@@ -73,7 +73,7 @@ async def test_a_refusal_of_an_older_grant_makes_no_login() -> None:
         assert kept.refuse(old, waited=False)
         assert await kept.obtain(old) is new
     assert login.count == 2
-    await kept.aclose()
+    await kept.lifecycle.aclose()
 
 
 @virtual_time
@@ -88,7 +88,7 @@ async def test_two_logins_with_the_same_text_are_two_grants() -> None:
     assert kept.refuse(old, waited=False)
     assert await kept.obtain(old) is new
     assert login.count == 2
-    await kept.aclose()
+    await kept.lifecycle.aclose()
 
 
 @virtual_time
@@ -99,14 +99,14 @@ async def test_while_a_login_for_a_refused_token_runs_everybody_waits() -> None:
     old = await kept.obtain()
     login.gate = asyncio.Event()
     kept.refuse(old, waited=False)
-    assert kept.held.fresh_until == float("-inf")
+    assert kept.state.usable_until == float("-inf")
     waiting = [asyncio.ensure_future(kept.obtain()) for _ in range(10)]
     await settle()
     assert not any(task.done() for task in waiting)
     assert kept.stats().waiting == 10
     login.gate.set()
     assert {(await task).token.value for task in waiting} == {"T2"}
-    await kept.aclose()
+    await kept.lifecycle.aclose()
 
 
 @virtual_time
@@ -123,7 +123,7 @@ async def test_cancelling_waiters_neither_cancels_the_login_nor_loses_it() -> No
     await passing(2)
     assert (await kept.obtain()).token.value == "T1"
     assert login.count == 1
-    await kept.aclose()
+    await kept.lifecycle.aclose()
 
 
 @virtual_time
@@ -138,7 +138,7 @@ async def test_a_failed_login_ends_every_waiter_with_its_own_copy() -> None:
     assert all(isinstance(error, LoginError) and error.__cause__ is cause for error in errors)
     assert (await kept.obtain()).token.value == "T2"
     assert kept.stats().login_failures == 1
-    await kept.aclose()
+    await kept.lifecycle.aclose()
 
 
 @virtual_time
@@ -162,7 +162,7 @@ async def test_rejected_credentials_are_presented_once_per_pause() -> None:
         await kept.obtain()
     await passing(61)
     assert (await kept.obtain()).token.value == "T7"
-    await kept.aclose()
+    await kept.lifecycle.aclose()
 
 
 @virtual_time
@@ -175,7 +175,7 @@ async def test_an_unavailable_endpoint_is_asked_again_inside_the_flight() -> Non
     assert all(0.2 <= pause <= 10.5 for pause in pauses)
     assert pauses[-1] > pauses[0]
     assert kept.stats().login_failures == 4
-    await kept.aclose()
+    await kept.lifecycle.aclose()
 
 
 @virtual_time
@@ -189,7 +189,7 @@ async def test_an_endpoint_that_stays_down_ends_the_wait_at_the_timeout() -> Non
     assert 4 <= login.count <= 12
     login.script.clear()
     assert (await kept.obtain()).token.value.startswith("T")
-    await kept.aclose()
+    await kept.lifecycle.aclose()
 
 
 @virtual_time
@@ -200,7 +200,7 @@ async def test_retry_after_is_kept_by_all_who_wait() -> None:
     assert await gathered(kept, 500) == {"T2"}
     assert login.count == 2
     assert 2.0 <= login.times[1] <= 2.5
-    await kept.aclose()
+    await kept.lifecycle.aclose()
 
 
 @virtual_time
@@ -217,7 +217,7 @@ async def test_a_retry_after_beyond_the_timeout_binds_the_next_flight() -> None:
     await passing(45)
     assert (await kept.obtain()).token.value == "T2"
     assert now() == pytest.approx(50.0)
-    await kept.aclose()
+    await kept.lifecycle.aclose()
 
 
 @virtual_time
@@ -229,7 +229,7 @@ async def test_an_absurd_retry_after_is_capped() -> None:
         await kept.obtain()
     await passing(60)
     assert (await kept.obtain()).token.value == "T2"
-    await kept.aclose()
+    await kept.lifecycle.aclose()
 
 
 @virtual_time
@@ -242,7 +242,7 @@ async def test_a_black_hole_ends_at_the_timeout() -> None:
     assert now() == pytest.approx(30)
     assert login.count == 1
     assert kept.stats().login_failures == 1
-    await kept.aclose()
+    await kept.lifecycle.aclose()
 
 
 @virtual_time
@@ -261,7 +261,7 @@ async def test_a_login_that_swallows_its_cancellation_holds_nobody_up() -> None:
     with pytest.raises(LoginUnavailableError):
         await kept.obtain()
     assert now() <= 7
-    await kept.aclose()
+    await kept.lifecycle.aclose()
     await passing(4000)
 
 
@@ -271,7 +271,7 @@ async def test_a_login_that_cancels_itself_is_a_failed_login() -> None:
     kept = keeper(ScriptedLogin(asyncio.CancelledError()))
     with pytest.raises(LoginError, match="cancelling itself"):
         await kept.obtain()
-    await kept.aclose()
+    await kept.lifecycle.aclose()
 
 
 @pytest.mark.parametrize("nonsense", [None, "token", {"access_token": "x"}])
@@ -286,7 +286,7 @@ def test_a_login_that_returns_nonsense_is_a_failed_login(nonsense: Any) -> None:
         kept = keeper(login)
         with pytest.raises(LoginError, match=r"exterview_auth\.Token"):
             await kept.obtain()
-        await kept.aclose()
+        await kept.lifecycle.aclose()
 
     run()
 
@@ -298,7 +298,7 @@ async def test_useless_logins_are_limited_and_the_limit_opens() -> None:
     kept = keeper(login, max_logins=(3, 60.0))
 
     async def refused_request() -> None:
-        seen = kept.held.issued
+        seen = kept.state.issued
         grant = await kept.obtain()
         again = False
         while kept.refuse(grant, waited=grant.number > seen, again=again):
@@ -315,7 +315,7 @@ async def test_useless_logins_are_limited_and_the_limit_opens() -> None:
     await refused_request()
     assert login.count == 4
     assert kept.stats().useless_logins == 4
-    await kept.aclose()
+    await kept.lifecycle.aclose()
 
 
 @virtual_time
@@ -325,11 +325,11 @@ async def test_a_token_that_served_and_was_revoked_costs_no_budget() -> None:
     kept = keeper(login, max_logins=(2, 60.0))
     for _ in range(20):
         grant = await kept.obtain()
-        grant.served = True
+        grant.ever_accepted = True
         kept.refuse(grant, waited=False)
     assert kept.stats().useless_logins == 0
     assert login.count == 20
-    await kept.aclose()
+    await kept.lifecycle.aclose()
 
 
 @virtual_time
@@ -338,14 +338,14 @@ async def test_a_token_revoked_after_it_served_is_renewed_for_who_waited_for_it_
     login = ScriptedLogin()
     kept = keeper(login)
     grant = await kept.obtain()
-    grant.served = True
+    grant.ever_accepted = True
     assert kept.refuse(grant, waited=True)
     newer = await kept.obtain(grant)
     assert newer is not grant
     assert kept.stats().useless_logins == 0
     assert not kept.refuse(newer, waited=True, again=True)
     assert kept.stats().useless_logins == 1
-    await kept.aclose()
+    await kept.lifecycle.aclose()
 
 
 @virtual_time
@@ -355,10 +355,10 @@ async def test_a_token_that_served_is_replaced_at_its_end_whatever_the_budget() 
     kept = keeper(login, max_logins=(1, 600.0), refresh_ahead=0)
     grant = await kept.obtain()
     kept.refuse(grant, waited=True, again=True)
-    grant.served = True
+    grant.ever_accepted = True
     await passing(51)
     assert (await kept.obtain()).token.value == "T2"
-    await kept.aclose()
+    await kept.lifecycle.aclose()
 
 
 @virtual_time
@@ -367,16 +367,16 @@ async def test_the_last_login_is_kept_for_a_token_that_serves_nobody_any_more() 
     login = ScriptedLogin()
     kept = keeper(login, max_logins=(2, 60.0))
     grant = await kept.obtain()
-    grant.served = grant.serving = True
+    grant.ever_accepted = grant.accepted_since_refusal = True
     assert kept.refuse(grant, waited=False)
     grant = await kept.obtain(grant)
     assert not kept.refuse(grant, waited=True, again=True)
     for _ in range(10):
-        grant.served = grant.serving = True
+        grant.ever_accepted = grant.accepted_since_refusal = True
         assert not kept.refuse(grant, waited=False)
     assert kept.refuse(grant, waited=False)
     assert (await kept.obtain(grant)).token.value == "T3"
-    await kept.aclose()
+    await kept.lifecycle.aclose()
 
 
 @virtual_time
@@ -386,13 +386,13 @@ async def test_a_late_success_of_a_dead_token_hides_no_refusal() -> None:
     kept = keeper(login, max_logins=(2, 60.0))
     grant = await kept.obtain()
     kept.refuse(grant, waited=True, again=True)
-    grant.served = grant.serving = True
+    grant.ever_accepted = grant.accepted_since_refusal = True
     assert not kept.refuse(grant, waited=False)
     assert kept.refuse(grant, waited=False)
-    grant.serving = True
+    grant.accepted_since_refusal = True
     assert kept.refuse(grant, waited=False)
     assert (await kept.obtain(grant)).token.value == "T2"
-    await kept.aclose()
+    await kept.lifecycle.aclose()
 
 
 @virtual_time
@@ -403,7 +403,7 @@ async def test_a_retry_after_of_nothing_does_not_make_the_pauses_shorter() -> No
     with pytest.raises(LoginUnavailableError):
         await kept.obtain()
     assert login.count <= 10
-    await kept.aclose()
+    await kept.lifecycle.aclose()
 
 
 @virtual_time
@@ -420,10 +420,10 @@ async def test_closing_again_waits_for_what_a_cancelled_close_began() -> None:
     kept = keeper(slow_to_die)
     waiting = asyncio.ensure_future(kept.obtain())
     await settle()
-    first = asyncio.ensure_future(kept.aclose())
+    first = asyncio.ensure_future(kept.lifecycle.aclose())
     await settle()
     first.cancel()
-    await kept.aclose()
+    await kept.lifecycle.aclose()
     assert now() == pytest.approx(0.5)
     with pytest.raises(ClosedError):
         await waiting
@@ -436,7 +436,7 @@ async def test_network_failures_use_no_budget() -> None:
     kept = keeper(login, max_logins=(1, 60.0), login_timeout=300)
     await kept.obtain()
     assert kept.stats().useless_logins == 0
-    await kept.aclose()
+    await kept.lifecycle.aclose()
 
 
 @virtual_time
@@ -446,16 +446,16 @@ async def test_one_callers_refusals_leave_the_token_to_the_others() -> None:
     kept = keeper(login, max_logins=(3, 60.0))
     for _ in range(10):
         grant = await kept.obtain()
-        grant.served = True  # somebody else
+        grant.ever_accepted = True  # somebody else
         if not kept.refuse(grant, waited=False):
             continue
         newer = await kept.obtain(grant)
-        newer.served = True
+        newer.ever_accepted = True
         assert not kept.refuse(newer, waited=True, again=True)
         assert await kept.obtain() is newer
     assert login.count == 4
     assert (await kept.obtain()).token.value == "T4"
-    await kept.aclose()
+    await kept.lifecycle.aclose()
 
 
 @virtual_time
@@ -470,10 +470,10 @@ async def test_a_refusal_right_after_a_login_leaves_the_token_to_be_tried() -> N
     with pytest.raises(LoginBudgetExceededError):
         await kept.obtain(grant)
     assert await kept.obtain() is grant
-    grant.served = True
+    grant.ever_accepted = True
     assert not kept.refuse(grant, waited=False)
     assert login.count == 1
-    await kept.aclose()
+    await kept.lifecycle.aclose()
 
 
 @virtual_time
@@ -489,7 +489,7 @@ async def test_a_source_with_nothing_newer_is_not_a_new_login() -> None:
     assert kept.stats().logins == 1
     assert await kept.obtain() is grant
     assert login.count == 2
-    await kept.aclose()
+    await kept.lifecycle.aclose()
 
 
 @virtual_time
@@ -504,7 +504,7 @@ async def test_invalidate_knows_the_current_token_by_its_text() -> None:
     assert (await kept.obtain()).token.value == "T2"
     kept.invalidate(grant.token)
     assert login.count == 2
-    await kept.aclose()
+    await kept.lifecycle.aclose()
 
 
 @virtual_time
@@ -514,13 +514,13 @@ async def test_logout_wins_over_a_login_in_flight() -> None:
     kept = keeper(login)
     waiting = asyncio.ensure_future(kept.obtain())
     await settle()
-    await kept.logout()
+    await kept.lifecycle.logout()
     with pytest.raises(LoggedOutError):
         await waiting
-    assert kept.held.current is None
+    assert kept.state.current is None
     assert (await kept.obtain()).token.value == "T2"
     assert login.issued == ["T2"]
-    await kept.aclose()
+    await kept.lifecycle.aclose()
 
 
 @virtual_time
@@ -529,15 +529,15 @@ async def test_closing_ends_the_wait_and_every_later_use() -> None:
     kept = keeper(ScriptedLogin(seconds=100))
     waiting = asyncio.ensure_future(kept.obtain())
     await settle()
-    await kept.aclose()
-    await kept.aclose()
+    await kept.lifecycle.aclose()
+    await kept.lifecycle.aclose()
     with pytest.raises(ClosedError):
         await waiting
-    for use in (kept.obtain, kept.logout):
+    for use in (kept.obtain, kept.lifecycle.logout):
         with pytest.raises(ClosedError):
             await use()
     assert now() == 0
-    assert not kept.holds_open
+    assert not kept.lifecycle.holds_open
 
 
 @virtual_time
@@ -557,7 +557,7 @@ async def test_a_login_that_asks_for_its_own_token_fails_at_once() -> None:
         with pytest.raises(ReentrantLoginError):
             await kept.obtain()
         assert now() < 1
-        await kept.aclose()
+        await kept.lifecycle.aclose()
 
 
 @virtual_time
@@ -582,7 +582,7 @@ async def test_a_task_that_outlives_the_login_is_not_inside_it() -> None:
     await kept.obtain()
     await tasks[0]
     assert results == ["T1"]
-    await kept.aclose()
+    await kept.lifecycle.aclose()
 
 
 @virtual_time
@@ -597,10 +597,10 @@ async def test_logins_run_in_a_context_of_their_own() -> None:
 
     kept = keeper(login)
     variable.set("a request's")
-    (await kept.obtain()).asked = True
+    (await kept.obtain()).used = True
     await passing(100)
     assert seen == ["none", "none"]
-    await kept.aclose()
+    await kept.lifecycle.aclose()
 
 
 @virtual_time
@@ -617,7 +617,7 @@ async def test_many_parked_callers_are_cancelled_in_little_time() -> None:
     assert kept.stats().waiting_peak == 20_000
     await passing(2)
     assert (await kept.obtain()).token.value == "T1"
-    await kept.aclose()
+    await kept.lifecycle.aclose()
 
 
 @virtual_time
@@ -632,13 +632,13 @@ async def test_a_fresh_token_that_died_before_its_waiters_woke_is_useless() -> N
     waiting = asyncio.ensure_future(kept.obtain())
     for _ in range(10):
         await passing(0.5)
-        if kept.held.current is not None and not kept.held.current.dead:
-            kept.refuse(kept.held.current, waited=False)  # somebody who did not wait
+        if kept.state.current is not None and not kept.state.current.rejected:
+            kept.refuse(kept.state.current, waited=False)  # somebody who did not wait
         await passing(0.6)
     with pytest.raises(LoginBudgetExceededError):
         await waiting
     assert login.count == 3
-    await kept.aclose()
+    await kept.lifecycle.aclose()
 
 
 @virtual_time
@@ -650,7 +650,7 @@ async def test_a_useless_login_is_counted_once() -> None:
         assert not kept.refuse(grant, waited=True, again=True)
     assert kept.stats().useless_logins == 1
     assert kept.stats().unauthorized == 5
-    await kept.aclose()
+    await kept.lifecycle.aclose()
 
 
 @virtual_time
@@ -662,14 +662,14 @@ async def test_what_happens_to_a_token_is_told_to_the_log(caplog: pytest.LogCapt
         for _ in range(3):
             kept.refuse(grant, waited=False)
         await kept.obtain(grant)
-        await kept.logout()
+        await kept.lifecycle.logout()
     assert [(record.levelno, record.getMessage()) for record in caplog.records] == [
         (logging.INFO, "token.issued account='a' reason='first' expires_in=60.0"),
         (logging.INFO, "token.refused account='a'"),
         (logging.INFO, "token.issued account='a' reason='refused'"),
         (logging.INFO, "logged_out account='a'"),
     ]
-    await kept.aclose()
+    await kept.lifecycle.aclose()
 
 
 @virtual_time
@@ -692,7 +692,7 @@ async def test_a_login_that_fails_is_told_to_the_log(caplog: pytest.LogCaptureFi
         (logging.WARNING, "login.failed error='TimeoutError'"),
     ]
     assert kept.stats().login_failures == 5
-    await kept.aclose()
+    await kept.lifecycle.aclose()
 
 
 @virtual_time
@@ -709,7 +709,7 @@ async def test_a_short_retry_after_binds_the_next_flight_too() -> None:
     await passing(9.5)
     assert (await kept.obtain()).token.value == "T2"
     assert login.times == [0.0, 10.5]
-    await kept.aclose()
+    await kept.lifecycle.aclose()
 
 
 @virtual_time
@@ -720,7 +720,7 @@ async def test_a_login_that_is_configured_wrongly_says_so() -> None:
     with pytest.raises(LoginError, match=r"^set it$") as caught:
         await kept.obtain()
     assert caught.value.__cause__ is cause
-    await kept.aclose()
+    await kept.lifecycle.aclose()
 
 
 @virtual_time
@@ -738,11 +738,11 @@ async def test_why_a_token_was_needed_is_told() -> None:
     await kept.obtain(grant)
     await passing(100)
     await kept.obtain()
-    await kept.logout()
+    await kept.lifecycle.logout()
     await kept.obtain()
     assert told == [("T1", None, "first"), ("T2", "T1", "refused"), ("T3", "T2", "expired"), ("T4", None, "first")]
     assert [None if previous is None else previous.value for previous in login.calls] == [None, "T1", "T2", None]
-    await kept.aclose()
+    await kept.lifecycle.aclose()
 
 
 @virtual_time
@@ -753,11 +753,11 @@ async def test_only_so_many_texts_are_remembered() -> None:
     for _ in range(50):
         kept.refuse(grant, waited=False)
         grant = await kept.obtain(grant)
-    supply = kept._renewer._supply
-    assert supply.is_past("T50")
-    assert not supply.is_past("T1")
-    assert len(supply._past) == REMEMBERED_TEXTS
-    await kept.aclose()
+    supply = kept._renewal.acquisition
+    assert supply.is_retired("T50")
+    assert not supply.is_retired("T1")
+    assert len(supply._retired) == MAX_RETIRED
+    await kept.lifecycle.aclose()
 
 
 @virtual_time
@@ -776,7 +776,7 @@ async def test_the_key_is_read_before_every_attempt() -> None:
     owner = keeper(ScriptedLogin(unavailable), prepare=read)
     await owner.obtain()
     assert presented == ["old", "new"]
-    await owner.aclose()
+    await owner.lifecycle.aclose()
 
 
 @virtual_time
@@ -788,10 +788,10 @@ async def test_a_login_that_is_cut_off_says_what_was_told_before() -> None:
         await owner.obtain()
     assert str(caught.value.__cause__) == str(reason)
     await passing(60)
-    with pytest.raises(LoginUnavailableError, match="see whether its endpoint answers") as caught:
+    with pytest.raises(LoginUnavailableError, match="check that its endpoint responds") as caught:
         await keeper(ScriptedLogin(lambda _: asyncio.sleep(1e6)), login_timeout=5.0).obtain()
     assert caught.value.__cause__ is None
-    await owner.aclose()
+    await owner.lifecycle.aclose()
 
 
 @virtual_time
@@ -807,7 +807,7 @@ async def test_a_token_that_went_over_while_its_hook_hung_is_not_sent() -> None:
     grant = await owner.obtain()
     assert (grant.token.value, login.count) == ("T2", 2)
     assert now() < grant.expires
-    await owner.aclose()
+    await owner.lifecycle.aclose()
 
 
 @virtual_time
@@ -822,7 +822,7 @@ async def test_who_is_held_up_twice_sends_the_second_token() -> None:
     async with asyncio.timeout(60):
         assert (await owner.obtain()).token.value == "T2"
     assert (login.count, now()) == (2, 8)
-    await owner.aclose()
+    await owner.lifecycle.aclose()
 
 
 @virtual_time
@@ -837,14 +837,14 @@ async def test_a_token_that_was_refused_before_its_flight_landed_is_not_given_ba
     assert kept.refuse(first, waited=True)
     waiting = asyncio.ensure_future(kept.obtain(first))
     await settle()
-    second = kept.held.fresh
+    second = kept.state.unexpired
     assert second is not None
     assert kept.refuse(second, waited=True)  # signed again while it queued for a connection
     with pytest.raises(LoginBudgetExceededError):
         await kept.obtain(second)
-    assert not second.dead
+    assert not second.rejected
     assert await waiting is second
-    await kept.aclose()
+    await kept.lifecycle.aclose()
 
 
 @virtual_time
@@ -868,7 +868,7 @@ async def test_an_owner_lives_as_long_as_its_login() -> None:
     await settle()
     gc.collect()
     assert known() is None
-    await kept.aclose()
+    await kept.lifecycle.aclose()
 
 
 @virtual_time
@@ -878,7 +878,7 @@ async def test_a_token_that_was_over_when_it_came_is_tried_all_the_same() -> Non
     owner = keeper(login)
     assert (await owner.obtain()).token.value == "T1"
     assert login.count == 1
-    await owner.aclose()
+    await owner.lifecycle.aclose()
 
 
 @virtual_time
@@ -895,10 +895,10 @@ async def test_a_login_that_is_cut_off_says_what_went_wrong_before() -> None:
     with pytest.raises(LoginUnavailableError, match=r"within 10 s; before that: it answered 503$") as caught:
         await waiting
     assert str(caught.value.__cause__) == "it answered 503"
-    with pytest.raises(LoginUnavailableError, match=r"within 10 s; see whether its endpoint answers$") as caught:
+    with pytest.raises(LoginUnavailableError, match=r"within 10 s; check that its endpoint responds$") as caught:
         await kept.obtain()
     assert caught.value.__cause__ is None
-    await kept.aclose()
+    await kept.lifecycle.aclose()
 
 
 def test_an_owner_whose_loop_has_ended_holds_nothing_open() -> None:
@@ -906,8 +906,8 @@ def test_an_owner_whose_loop_has_ended_holds_nothing_open() -> None:
     kept = keeper(ScriptedLogin(expires_in=100))
     with asyncio.Runner(loop_factory=VirtualLoop) as runner:
         runner.run(kept.obtain())
-        assert kept.holds_open
-    assert not kept.holds_open
+        assert kept.lifecycle.holds_open
+    assert not kept.lifecycle.holds_open
 
 
 @virtual_time
@@ -915,14 +915,14 @@ async def test_every_login_is_counted() -> None:
     """`stats()`: those that gave a token, and those that gave none."""
     kept = keeper(ScriptedLogin(Token("T1"), KeyError(), Token("T3"), Token("T4")))
     for expected in (1, 2, 3):
-        while kept.held.living is None:
+        while kept.state.unrejected is None:
             with contextlib.suppress(LoginError):
                 await kept.obtain()
         assert kept.stats().logins == expected
-        assert kept.held.current is not None
-        kept.refuse(kept.held.current, waited=False)
+        assert kept.state.current is not None
+        kept.refuse(kept.state.current, waited=False)
     assert kept.stats().login_failures == 1
-    await kept.aclose()
+    await kept.lifecycle.aclose()
 
 
 @virtual_time
@@ -939,7 +939,7 @@ async def test_what_an_earlier_flight_was_told_is_no_cause_of_this_one() -> None
     await owner.obtain()
     await passing(3600)
     hang = True
-    with pytest.raises(LoginUnavailableError, match="see whether its endpoint answers") as caught:
+    with pytest.raises(LoginUnavailableError, match="check that its endpoint responds") as caught:
         await owner.obtain()
     assert caught.value.__cause__ is None
-    await owner.aclose()
+    await owner.lifecycle.aclose()

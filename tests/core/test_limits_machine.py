@@ -14,11 +14,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from exterview_auth import CredentialsRejectedError, LoginBudgetExceededError, LoginError, LoginUnavailableError
-from exterview_auth._core.backoff import until
+from exterview_auth._core.account import Account
 from exterview_auth._core.limits import LoginLimits
-from exterview_auth._core.login import LoginRunner
+from exterview_auth._core.login import LoginRunner, retrying
 from exterview_auth._options import LONGEST, RenewalOptions
-from exterview_auth._stats import Counters
 from exterview_auth.logins._http_dates import retry_after
 from tests.kit import clock, hypothesis_profiles
 
@@ -63,7 +62,7 @@ class LimitsMachine(RuleBasedStateMachine):
     @rule(times=st.sampled_from((1, 1, 1, 2, 10_000)))
     def credentials_are_rejected(self, times: int) -> None:
         for _ in range(times):
-            self.limits.was_rejected(CredentialsRejectedError("no", reason="user"))
+            self.limits.record_rejection(CredentialsRejectedError("no", reason="user"))
         self.rejections += times
         self.rejected_until = self.now + PAUSES[min(self.rejections, 4) - 1]
         self.the_pause_ends_by_itself()
@@ -77,7 +76,7 @@ class LimitsMachine(RuleBasedStateMachine):
     @rule(seconds=st.sampled_from(ODD_NUMBERS) | st.floats(), times=st.sampled_from((1, 1, 10_000)))
     def the_endpoint_is_not_available(self, seconds: float | None, times: int) -> None:
         for _ in range(times):
-            self.limits.was_unavailable(LoginUnavailableError(retry_after=seconds), self.longest)
+            self.limits.record_unavailable(LoginUnavailableError(retry_after=seconds), self.longest)
         if seconds is not None and seconds > 0:
             self.later_at = self.now + min(seconds, self.longest)
 
@@ -90,7 +89,7 @@ class LimitsMachine(RuleBasedStateMachine):
     @rule(times=st.sampled_from((1, 1, 1, 3, 10_000)))
     def a_login_is_useless(self, times: int) -> None:
         for _ in range(times):
-            self.limits.was_useless()
+            self.limits.record_useless()
         self.useless = (self.useless + [self.now] * min(times, 10))[-10:]
 
     @rule()
@@ -100,7 +99,7 @@ class LimitsMachine(RuleBasedStateMachine):
 
     @rule()
     def the_user_logs_out(self) -> None:
-        self.limits.forget()
+        self.limits.forget_rejection()
         self.rejections, self.rejected_until = 0, -math.inf
 
     @rule()
@@ -159,12 +158,12 @@ TestLimits = LimitsMachine.TestCase
 @example(1, 10**400)
 def test_the_next_pause_lies_within_its_bounds(attempt: int, asked: float | None) -> None:
     """Lesson 12: also after ten thousand failures it is at most 10 s and the jitter, or what the endpoint asks for, up to decades."""
-    retrying = until(1e9, lambda: 0.0)
-    state = tenacity.RetryCallState(retrying, None, (), {})
+    policy = retrying(1e9, lambda: 0.0)
+    state = tenacity.RetryCallState(policy, None, (), {})
     state.attempt_number = attempt
     state.set_exception((LoginUnavailableError, LoginUnavailableError(retry_after=asked), None))
-    assert callable(retrying.wait)
-    pause = retrying.wait(state)
+    assert callable(policy.wait)
+    pause = policy.wait(state)
     least = min(10.0, 0.25 * 2.0 ** min(attempt - 1, 100))
     if asked is not None and asked > least:
         least = min(asked, LONGEST)
@@ -192,23 +191,13 @@ def test_a_flight_of_failures_ends_in_time(failures: list[tuple[float | None, fl
         not_before.append(clock.now() + (min(seconds, LONGEST) if seconds is not None and seconds > 0 else 0.25))
         raise LoginUnavailableError(retry_after=seconds)
 
-    async def nothing() -> None:
-        """No preparation."""
-
     async def fly() -> None:
-        policy, counters = RenewalOptions(login_timeout=timeout), Counters()
-        limits = LoginLimits(policy.max_logins, clock.now)
-        runner = LoginRunner(
-            login,  # type: ignore[arg-type]  # never returns
-            prepare=nothing,
-            limits=limits,
-            clock=clock.now,
-            counters=counters,
-            policy=policy,
-        )
+        account = Account(options=RenewalOptions(login_timeout=timeout), clock=clock.now)
+        limits = LoginLimits(account.options.max_logins, clock.now)
+        runner = LoginRunner(login, account, limits)  # type: ignore[arg-type]  # never returns
         with pytest.raises(LoginUnavailableError):
             await runner.run(None, timeout)
-        assert counters.login_failures == len(begun)
+        assert account.counters.login_failures == len(begun)
         assert limits.wait <= max(60.0, timeout) + 1e-6
 
     with asyncio.Runner(loop_factory=clock.VirtualLoop) as runner:

@@ -7,9 +7,9 @@ import math
 import pytest
 
 from exterview_auth import LoginUnavailableError, Token
-from exterview_auth._core.keeper import Keeper
-from exterview_auth._core.limits import LONGEST_PAUSE
+from exterview_auth._core.limits import MAX_PAUSE
 from tests.kit.clock import now, virtual_time
+from tests.kit.keepers import keeper
 
 
 @pytest.mark.parametrize("asked", [10**400, 10**5000, 1e308, math.inf], ids=["long", "longer", "large", "endless"])
@@ -23,13 +23,13 @@ def test_an_absurd_wish_is_capped(asked: float) -> None:
 
     @virtual_time
     async def run() -> None:
-        keeper = Keeper(login, clock=now)
+        kept = keeper(login)
         with pytest.raises(LoginUnavailableError, match=r"^later$"):
-            await keeper.obtain()
-        with pytest.raises(LoginUnavailableError, match=rf"for another {LONGEST_PAUSE} s$"):
-            await keeper.obtain()
+            await kept.obtain()
+        with pytest.raises(LoginUnavailableError, match=rf"for another {MAX_PAUSE} s$"):
+            await kept.obtain()
         assert calls == [now()] == [0.0]
-        await keeper.aclose()
+        await kept.lifecycle.aclose()
 
     run()
 
@@ -47,10 +47,10 @@ def test_a_wish_that_says_nothing_is_ignored(asked: float | None) -> None:
 
     @virtual_time
     async def run() -> None:
-        keeper = Keeper(login, clock=now)
-        assert (await keeper.obtain()).token.value == "value"
+        kept = keeper(login)
+        assert (await kept.obtain()).token.value == "value"
         assert calls[0] == 0
         assert 0.25 <= calls[1] <= 0.5
-        await keeper.aclose()
+        await kept.lifecycle.aclose()
 
     run()

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from exterview_auth import Reason, Token
-from exterview_auth._core.on_token import TIMEOUT, TIMEOUT_ONCE_HUNG, Hook
+from exterview_auth._core.on_token import TIMEOUT, TIMEOUT_ONCE_HUNG, OnTokenHook
 from tests.kit.clock import now, settle, virtual_time
 
 NEW, OLD = Token("new-s3cret"), Token("old-s3cret")
@@ -18,7 +18,7 @@ NEW, OLD = Token("new-s3cret"), Token("old-s3cret")
 @virtual_time
 async def test_without_a_hook_nothing_happens() -> None:
     """``on_token=None`` costs nothing."""
-    await Hook(None).tell(NEW, OLD, Reason.REFUSED)
+    await OnTokenHook(None).notify(NEW, OLD, Reason.REFUSED)
 
 
 @virtual_time
@@ -30,8 +30,8 @@ async def test_a_hook_gets_both_tokens_and_the_reason() -> None:
         await asyncio.sleep(1)
         told.append(arguments)
 
-    await Hook(lambda *arguments: told.append(arguments)).tell(NEW, None, Reason.FIRST)
-    await Hook(later).tell(NEW, OLD, Reason.AHEAD)
+    await OnTokenHook(lambda *arguments: told.append(arguments)).notify(NEW, None, Reason.FIRST)
+    await OnTokenHook(later).notify(NEW, OLD, Reason.AHEAD)
     assert told == [(NEW, None, Reason.FIRST), (NEW, OLD, Reason.AHEAD)]
     assert now() == 1
 
@@ -49,9 +49,9 @@ async def test_what_a_hook_raises_is_logged_and_contained() -> None:
         told.append(reason)
         raise asyncio.CancelledError
 
-    for hook in (Hook(broken), Hook(cancels)):
-        await hook.tell(NEW, OLD, Reason.REFUSED)
-        await hook.tell(NEW, OLD, Reason.REFUSED)
+    for hook in (OnTokenHook(broken), OnTokenHook(cancels)):
+        await hook.notify(NEW, OLD, Reason.REFUSED)
+        await hook.notify(NEW, OLD, Reason.REFUSED)
     assert len(told) == 4
     assert now() == 0
 
@@ -62,7 +62,7 @@ def test_a_broken_hook_is_named_in_the_log(caplog: pytest.LogCaptureFixture) -> 
     def broken(new: Token, old: Token | None, reason: Reason) -> None:
         raise ValueError(new.value)
 
-    asyncio.run(Hook(broken).tell(NEW, OLD, Reason.REFUSED))
+    asyncio.run(OnTokenHook(broken).notify(NEW, OLD, Reason.REFUSED))
     assert [(record.levelno, record.getMessage()) for record in caplog.records if record.name == "exterview_auth"] == [
         (logging.ERROR, "on_token.failed error='ValueError'")
     ]
@@ -78,10 +78,10 @@ async def test_a_hook_that_hangs_holds_up_its_waiters_once() -> None:
         await asyncio.sleep(lasting[0])
         ended.append(now())
 
-    hook, took, lasting = Hook(slow), [], [1000.0, 1000.0, 1000.0, TIMEOUT_ONCE_HUNG / 2, TIMEOUT / 2]
+    hook, took, lasting = OnTokenHook(slow), [], [1000.0, 1000.0, 1000.0, TIMEOUT_ONCE_HUNG / 2, TIMEOUT / 2]
     while lasting:
         began = now()
-        await hook.tell(NEW, None, Reason.FIRST)
+        await hook.notify(NEW, None, Reason.FIRST)
         took.append(round(now() - began, 6))
         del lasting[0]
     assert took == [TIMEOUT, TIMEOUT_ONCE_HUNG, TIMEOUT_ONCE_HUNG, TIMEOUT_ONCE_HUNG / 2, TIMEOUT / 2]
@@ -94,7 +94,7 @@ def test_a_hook_that_hangs_is_named_in_the_log(caplog: pytest.LogCaptureFixture)
 
     @virtual_time
     async def hang() -> None:
-        await Hook(lambda *_: asyncio.Event().wait()).tell(NEW, OLD, Reason.REFUSED)
+        await OnTokenHook(lambda *_: asyncio.Event().wait()).notify(NEW, OLD, Reason.REFUSED)
 
     hang()
     assert [(record.levelno, record.getMessage()) for record in caplog.records if record.name == "exterview_auth"] == [
@@ -112,9 +112,9 @@ async def test_a_hook_that_raises_has_not_hung() -> None:
         if failures:
             raise failures.pop()
 
-    hook = Hook(raises_once)
+    hook = OnTokenHook(raises_once)
     for _ in range(2):
-        await hook.tell(NEW, None, Reason.FIRST)
+        await hook.notify(NEW, None, Reason.FIRST)
     assert now() == 2 * (TIMEOUT - 1)
 
 
@@ -129,7 +129,7 @@ async def test_cancelling_those_who_tell_cancels_the_hook() -> None:
         finally:
             cancelled.append(True)
 
-    telling = asyncio.ensure_future(Hook(waits).tell(NEW, None, Reason.FIRST))
+    telling = asyncio.ensure_future(OnTokenHook(waits).notify(NEW, None, Reason.FIRST))
     await settle()
     telling.cancel()
     with pytest.raises(asyncio.CancelledError):

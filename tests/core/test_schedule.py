@@ -10,8 +10,8 @@ import weakref
 import pytest
 
 from exterview_auth import Token
-from exterview_auth._core.grant import Grant
-from exterview_auth._core.schedule import SHORTEST_PAUSE, RenewalTimer
+from exterview_auth._core.schedule import MIN_PAUSE, RenewalTimer
+from exterview_auth._core.state import IssuedToken
 from tests.kit.clock import VirtualLoop, now, passing, virtual_time
 
 VARIABLE: contextvars.ContextVar[str] = contextvars.ContextVar("VARIABLE", default="nothing")
@@ -30,9 +30,9 @@ class Owner:
         self.seen.append(VARIABLE.get())
 
 
-def grant(renew_at: float, expires: float = 1000) -> Grant:
+def grant(renew_at: float, expires: float = 1000) -> IssuedToken:
     """A grant with these times."""
-    made = Grant(Token("abc"), from_login=True)
+    made = IssuedToken(Token("abc"), from_login=True)
     made.renew_at, made.expires = renew_at, expires
     return made
 
@@ -87,8 +87,8 @@ async def test_a_disarmed_timer_does_not_go_off() -> None:
     """After a logout or close nothing comes, and disarming twice is fine."""
     owner = Owner()
     owner.timer.arm(grant(100))
-    owner.timer.disarm()
-    owner.timer.disarm()
+    owner.timer.cancel()
+    owner.timer.cancel()
     assert not owner.timer.armed
     await passing(200)
     assert owner.times == []
@@ -113,7 +113,7 @@ async def test_retries_end_with_the_life() -> None:
         owner.timer.arm_again(failing)
         if not owner.timer.armed:
             break
-        await passing(failing.expires / 2 - now() / 2 if failing.expires - now() > 2 else SHORTEST_PAUSE)
+        await passing(failing.expires / 2 - now() / 2 if failing.expires - now() > 2 else MIN_PAUSE)
     assert owner.times == [5, 7.5, 8.75, 9.75]
 
 
@@ -121,11 +121,11 @@ async def test_retries_end_with_the_life() -> None:
 async def test_no_attempt_begins_a_second_before_the_end() -> None:
     """What would begin when the life is over is no renewal ahead any more."""
     late, owner = Owner(), Owner()
-    late.timer.arm_again(grant(0, expires=SHORTEST_PAUSE))
+    late.timer.arm_again(grant(0, expires=MIN_PAUSE))
     assert not late.timer.armed
-    owner.timer.arm_again(grant(0, expires=SHORTEST_PAUSE + 0.01))
+    owner.timer.arm_again(grant(0, expires=MIN_PAUSE + 0.01))
     assert owner.timer.armed
-    owner.timer.disarm()
+    owner.timer.cancel()
 
 
 @virtual_time

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from exterview_auth import ClosedError, ConfigurationError, CredentialsRejectedError, LoginError
-from exterview_auth._core.single_flight import LONGEST_CANCELLING, PORTION, Flight, Seat, SingleFlight
+from exterview_auth._core.single_flight import MAX_CANCELLING, WAKE_BATCH, Flight, SingleFlight, Waiter
 from tests.kit.clock import VirtualLoop, now, settle, virtual_time
 
 Work = Callable[[Flight], Coroutine[Any, Any, None]]
@@ -34,7 +34,7 @@ def ending(*, gate: asyncio.Event | None = None, error: BaseException | None = N
 
 async def join(flight: Flight) -> None:
     """Wait for *flight* as a caller does."""
-    with Seat(flight, None) as landing:
+    with Waiter(flight, None) as landing:
         await landing
 
 
@@ -56,7 +56,7 @@ async def test_a_flight_exists_before_its_work_begins() -> None:
     flights = SingleFlight()
     flight = flights.begin(work)
     assert flights.current is flight
-    assert (begun, flight.landed) == ([], False)
+    assert (begun, flight.finished) == ([], False)
     await join(flight)
     assert begun == [flight]
 
@@ -78,7 +78,7 @@ async def test_landing_wakes_all_and_leaves_no_flight() -> None:
     gate.set()
     await asyncio.gather(*waiters)
     assert seen == [None] * 100
-    assert (flight.waiting, flight.landed, flight.error) == (0, True, None)
+    assert (flight.waiting, flight.finished, flight.error) == (0, True, None)
     await join(flight)
 
 
@@ -91,7 +91,7 @@ async def test_cancelling_waiters_changes_nothing_for_the_others() -> None:
     for waiter in waiters[:9]:
         waiter.cancel()
     await settle()
-    assert (flight.waiting, flight.landed) == (1, False)
+    assert (flight.waiting, flight.finished) == (1, False)
     gate.set()
     await waiters[9]
     assert all(waiter.cancelled() for waiter in waiters[:9])
@@ -104,7 +104,7 @@ async def test_a_waiter_cancelled_at_the_landing_is_cancelled_alone() -> None:
     flight = flights.begin(ending(gate=asyncio.Event()))
     first, second = await joined(flight, 2)
     first.cancel()
-    flight.land(None)
+    flight.finish(None)
     await second
     with pytest.raises(asyncio.CancelledError):
         await first
@@ -172,7 +172,7 @@ async def test_work_that_is_cancelled_wakes_its_waiters() -> None:
     [waiter] = await joined(flight)
     await settle()
     await flight.cancel()
-    with pytest.raises(LoginError, match="cancelled; the next request makes another"):
+    with pytest.raises(LoginError, match="cancelled; the next request logs in again"):
         await waiter
     assert flights.current is None
     await flight.cancel()
@@ -208,7 +208,7 @@ async def test_cancelling_does_not_wait_for_ever_for_work_that_goes_on() -> None
     flight = SingleFlight().begin(work)
     await settle()
     await flight.cancel()
-    assert now() == LONGEST_CANCELLING == 3
+    assert now() == MAX_CANCELLING == 3
     await join(flight)
 
 
@@ -220,7 +220,7 @@ async def test_work_that_is_cancelled_before_its_first_step_wakes_its_waiters() 
     await flight.cancel()
     await settle()
     assert flights.current is None
-    assert flight.landed
+    assert flight.finished
     with pytest.raises(LoginError):
         await join(flight)
 
@@ -250,7 +250,7 @@ async def test_a_flight_may_be_dropped_and_land_by_itself() -> None:
     flight = flights.begin(ending(gate=gate))
     [waiter] = await joined(flight)
     assert flights.drop(None) is flight
-    assert (flights.current, flight.landed) == (None, False)
+    assert (flights.current, flight.finished) == (None, False)
     gate.set()
     await waiter
 
@@ -264,15 +264,15 @@ async def test_work_knows_that_it_is_inside_its_flight() -> None:
     seen: list[bool] = []
 
     async def look(flight: Flight) -> None:
-        seen.append(flight.contains_caller)
+        seen.append(flight.is_caller_inside)
 
     async def work(flight: Flight) -> None:
         await look(flight)
         await asyncio.create_task(look(flight))
-        await asyncio.to_thread(lambda: seen.append(flight.contains_caller))
+        await asyncio.to_thread(lambda: seen.append(flight.is_caller_inside))
 
     flight = SingleFlight().begin(work)
-    assert not flight.contains_caller
+    assert not flight.is_caller_inside
     await join(flight)
     assert seen == [True, True, True]
 
@@ -284,10 +284,10 @@ async def test_a_task_that_outlives_the_work_is_outside() -> None:
 
     async def outlives(flight: Flight) -> None:
         await gate.wait()
-        seen.append(flight.contains_caller)
+        seen.append(flight.is_caller_inside)
 
         async def look(later: Flight) -> None:
-            seen.extend([flight.contains_caller, later.contains_caller])
+            seen.extend([flight.is_caller_inside, later.is_caller_inside])
 
         await join(SingleFlight().begin(look))
 
@@ -307,7 +307,7 @@ async def test_work_inside_work_is_inside_both() -> None:
 
     async def outer(flight: Flight) -> None:
         async def inner(nested: Flight) -> None:
-            seen.extend([flight.contains_caller, nested.contains_caller])
+            seen.extend([flight.is_caller_inside, nested.is_caller_inside])
 
         await join(SingleFlight().begin(inner))
 
@@ -356,7 +356,7 @@ def timers() -> int:
 async def outcome(flight: Flight, until: float | None) -> str:
     """How waiting for *flight* ended."""
     try:
-        with Seat(flight, until) as landing:
+        with Waiter(flight, until) as landing:
             await landing
     except (TimeoutError, LoginError) as error:
         return type(error).__name__
@@ -478,7 +478,7 @@ async def woken(*untils: float | None) -> list[tuple[int, int]]:
     seen: list[tuple[int, int]] = []
 
     async def waiter(number: int, until: float | None) -> None:
-        with Seat(flight, until) as landing:
+        with Waiter(flight, until) as landing:
             await landing
         seen.append((number, turns.number))
 
@@ -494,24 +494,24 @@ async def woken(*untils: float | None) -> list[tuple[int, int]]:
 @virtual_time
 async def test_a_few_wake_in_each_turn_of_the_loop() -> None:
     """Answers are read between the sendings: no turn wakes more than a portion, and none is left out."""
-    seen = await woken(*[None] * (5 * PORTION + 3))
+    seen = await woken(*[None] * (5 * WAKE_BATCH + 3))
     turns = [turn for _, turn in seen]
     first = turns[0]
-    assert [turns.count(first + nth) for nth in range(6)] == [PORTION] * 5 + [3]
+    assert [turns.count(first + nth) for nth in range(6)] == [WAKE_BATCH] * 5 + [3]
 
 
 @virtual_time
 async def test_landing_serves_who_came_first_first() -> None:
     """First come, first served, where all wait until the same time."""
-    assert [number for number, _ in await woken(*[50.0] * (4 * PORTION))] == list(range(4 * PORTION))
+    assert [number for number, _ in await woken(*[50.0] * (4 * WAKE_BATCH))] == list(range(4 * WAKE_BATCH))
 
 
 @virtual_time
 async def test_an_error_wakes_all_at_once() -> None:
     """Rule 6: nobody sends anything after it, and nobody's own timeout is to come before it."""
     flight = SingleFlight().begin(ending(gate=asyncio.Event()))
-    tasks = await joined(flight, 5 * PORTION)
-    flight.land(LoginError("refused"))
+    tasks = await joined(flight, 5 * WAKE_BATCH)
+    flight.finish(LoginError("refused"))
     await settle(1)
     assert all(isinstance(task.exception(), LoginError) for task in tasks)
     await flight.cancel()
@@ -521,8 +521,8 @@ async def test_an_error_wakes_all_at_once() -> None:
 async def test_who_comes_after_the_landing_does_not_queue_behind_those_who_still_wake() -> None:
     """A flight that has landed keeps nobody waiting."""
     flight = SingleFlight().begin(ending(gate=asyncio.Event()))
-    tasks = await joined(flight, 10 * PORTION)
-    flight.land(None)
+    tasks = await joined(flight, 10 * WAKE_BATCH)
+    flight.finish(None)
     await join(flight)
     assert sum(task.done() for task in tasks) < len(tasks)
     await asyncio.gather(*tasks)
@@ -534,12 +534,14 @@ async def test_who_comes_after_the_landing_does_not_queue_behind_those_who_still
 async def test_those_who_leave_while_others_wake_hold_nobody_up() -> None:
     """Rule 5: cancelled in the middle of the waking, whole portions of them, and the rest is served."""
     flight = SingleFlight().begin(ending(gate=asyncio.Event()))
-    tasks = await joined(flight, 6 * PORTION)
-    flight.land(None)
-    for task in tasks[PORTION : 4 * PORTION]:
+    tasks = await joined(flight, 6 * WAKE_BATCH)
+    flight.finish(None)
+    for task in tasks[WAKE_BATCH : 4 * WAKE_BATCH]:
         task.cancel()
     results = await asyncio.gather(*tasks, return_exceptions=True)
-    assert [result is None for result in results] == [True] * PORTION + [False] * 3 * PORTION + [True] * 2 * PORTION
+    assert [result is None for result in results] == [True] * WAKE_BATCH + [False] * 3 * WAKE_BATCH + [
+        True
+    ] * 2 * WAKE_BATCH
     assert flight.waiting == 0
     await flight.cancel()
 
@@ -548,9 +550,9 @@ async def test_those_who_leave_while_others_wake_hold_nobody_up() -> None:
 async def test_a_deadline_that_comes_while_others_wake_ends_whose_turn_has_not_come() -> None:
     """Each ends once, by its turn or by its time, and nobody is lost."""
     flight = SingleFlight().begin(ending(gate=asyncio.Event()))
-    tasks = outcomes(flight, *[5.0, None] * (3 * PORTION))
+    tasks = outcomes(flight, *[5.0, None] * (3 * WAKE_BATCH))
     await settle()
-    flight.land(None)
+    flight.finish(None)
     loop = asyncio.get_running_loop()
     assert isinstance(loop, VirtualLoop)
     loop.now = 6.0
@@ -565,10 +567,10 @@ async def test_a_deadline_that_comes_while_others_wake_ends_whose_turn_has_not_c
 async def test_a_second_landing_changes_nothing() -> None:
     """The first end counts, for those who still wake too."""
     flight = SingleFlight().begin(ending(gate=asyncio.Event()))
-    tasks = outcomes(flight, *[None] * 3 * PORTION)
+    tasks = outcomes(flight, *[None] * 3 * WAKE_BATCH)
     await settle()
-    flight.land(None)
-    flight.land(LoginError("too late"))
+    flight.finish(None)
+    flight.finish(LoginError("too late"))
     assert set(await asyncio.gather(*tasks)) == {"landed"}
     assert flight.error is None
     await flight.cancel()
@@ -589,7 +591,7 @@ def calls_for(number: int) -> int:
         flight = SingleFlight().begin(ending(gate=asyncio.Event()))
         sys.setprofile(count)
         try:
-            seats = [(flight.take(1000.0 + nth), 1000.0 + nth) for nth in range(number)]
+            seats = [(flight.join(1000.0 + nth), 1000.0 + nth) for nth in range(number)]
             assert flight.waiting == number
             for seat, until in seats:
                 flight.leave(seat, until)

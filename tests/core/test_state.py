@@ -10,8 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exterview_auth import Token
-from exterview_auth._core.grant import Grant
-from exterview_auth._core.state import Held
+from exterview_auth._core.state import IssuedToken, TokenState
 
 LIVES = st.floats(min_value=0.01, max_value=1e8)
 WINDOWS = st.floats(min_value=2, max_value=1e6)
@@ -33,26 +32,26 @@ class Draw(random.Random):
 
 def grant(
     life: float | None, *, began: float = 100, received: float = 100, window: float = 300, draw: float = 0
-) -> Grant:
+) -> IssuedToken:
     """A timed grant of a token that lives *life* seconds."""
     token = Token("abc", expires_in=life)
-    return Grant(token, from_login=True).timed(began=began, received=received, window=window, draw=Draw(draw))
+    return IssuedToken(token, from_login=True).timed(began=began, received=received, window=window, random=Draw(draw))
 
 
 def test_a_new_grant_makes_a_header_and_knows_nothing_against_itself() -> None:
     """The header's value never prints itself, and a grant that was not timed never ends."""
-    new = Grant(Token("abc", expires_in=60), from_login=True)
+    new = IssuedToken(Token("abc", expires_in=60), from_login=True)
     assert new.authorization == "Bearer abc"
     assert repr(new.authorization) == "'***'"
     assert (new.number, new.from_login, new.end, new.expires, new.renew_at) == (0, True, math.inf, math.inf, math.inf)
-    assert not any((new.asked, new.served, new.dead, new.useless))
-    assert not Grant(Token("abc"), from_login=False).from_login
+    assert not any((new.used, new.ever_accepted, new.rejected, new.useless))
+    assert not IssuedToken(Token("abc"), from_login=False).from_login
 
 
 def test_two_grants_of_the_same_text_are_two() -> None:
     """Lesson 3: identity tells grants apart, not the token's text."""
     token = Token("abc")
-    assert Grant(token, from_login=True) != Grant(token, from_login=True)
+    assert IssuedToken(token, from_login=True) != IssuedToken(token, from_login=True)
 
 
 def test_a_life_counts_from_the_moment_the_login_was_sent() -> None:
@@ -87,7 +86,7 @@ def test_without_a_window_nothing_is_renewed_ahead() -> None:
 def test_jitter_is_drawn_once_and_moves_the_beginning_later() -> None:
     """Lesson 26: one draw per token; the largest shifts the beginning by a fifth of the window."""
     draw = Draw(0.999999)
-    Grant(Token("abc", expires_in=3600), from_login=True).timed(began=0, received=0, window=300, draw=draw)
+    IssuedToken(Token("abc", expires_in=3600), from_login=True).timed(began=0, received=0, window=300, random=draw)
     assert draw.count == 1
     early, late = grant(3600, draw=0).renew_at, grant(3600, draw=0.999999).renew_at
     assert late - early == pytest.approx(60, abs=0.1)
@@ -124,9 +123,9 @@ def test_a_small_window_still_begins_before_requests_wait(window: float, draw: f
 def test_what_the_source_has_nothing_newer_for_goes_on() -> None:
     """A grant that goes on has no end by the clock and nothing against it: only the API can tell."""
     old = grant(60)
-    old.dead = True
-    old.goes_on()
-    assert not old.dead
+    old.rejected = True
+    old.drop_expiry()
+    assert not old.rejected
     assert (old.end, old.expires, old.renew_at) == (math.inf, math.inf, math.inf)
     assert old.remaining(1e9).expires_in is None
 
@@ -141,60 +140,60 @@ def test_a_store_gets_what_is_left() -> None:
 
 def test_requests_are_signed_without_asking_only_while_a_living_grant_is_held() -> None:
     """The invariant of what is held: where the grant is missing or dead, its freshness lies in the past."""
-    held = Held(lambda: 0.0)
-    assert (held.current, held.fresh_until) == (None, -math.inf)
+    held = TokenState(lambda: 0.0)
+    assert (held.current, held.usable_until) == (None, -math.inf)
     one = grant(60)
     held.install(one)
-    assert (held.current, held.fresh_until, one.number) == (one, one.expires, held.issued)
-    held.kill()
-    assert (one.dead, held.fresh_until) == (True, -math.inf)
+    assert (held.current, held.usable_until, one.number) == (one, one.expires, held.issued)
+    held.reject()
+    assert (one.rejected, held.usable_until) == (True, -math.inf)
     held.install(grant(60))
-    held.forget()
-    assert (held.current, held.fresh_until) == (None, -math.inf)
-    held.kill()
-    held.revive()
-    assert (held.current, held.fresh_until) == (None, -math.inf)
+    held.clear()
+    assert (held.current, held.usable_until) == (None, -math.inf)
+    held.reject()
+    held.keep_using()
+    assert (held.current, held.usable_until) == (None, -math.inf)
 
 
 def test_at_its_end_a_grant_is_not_fresh_any_more() -> None:
     """Rule 1: whoever asks at the very moment from which requests are not signed without asking waits for the next one."""
     times = [0.0]
-    held = Held(lambda: times[-1])
+    held = TokenState(lambda: times[-1])
     one = grant(60)
     held.install(one)
     times.append(one.expires - 0.01)
-    assert (held.fresh, held.living) == (one, one)
+    assert (held.unexpired, held.unrejected) == (one, one)
     times.append(one.expires)
-    assert (held.fresh, held.living) == (None, one)
+    assert (held.unexpired, held.unrejected) == (None, one)
     times.append(0.0)
-    held.kill()
-    assert (held.fresh, held.living) == (None, None)
+    held.reject()
+    assert (held.unexpired, held.unrejected) == (None, None)
 
 
 def test_a_grant_that_is_watched_is_asked_for_until_somebody_has() -> None:
     """Watching has the next request ask although the grant is fresh; after that it is signed with as before."""
-    held, one = Held(lambda: 0.0), grant(60)
+    held, one = TokenState(lambda: 0.0), grant(60)
     held.install(one)
-    held.watch(one)
-    assert (one.overdue, held.fresh_until, held.fresh) == (True, -math.inf, one)
-    held.unwatch(one)
-    assert (one.overdue, held.fresh_until) == (False, one.expires)
+    held.defer_renewal(one)
+    assert (one.renewal_deferred, held.usable_until, held.unexpired) == (True, -math.inf, one)
+    held.resume_renewal(one)
+    assert (one.renewal_deferred, held.usable_until) == (False, one.expires)
 
 
 def test_a_grant_that_is_revived_keeps_its_end_where_that_is_to_come() -> None:
     """Nothing newer: a fresh grant goes on to its own end, a dead one to no end that a clock knows."""
-    held, one = Held(lambda: 0.0), grant(60)
+    held, one = TokenState(lambda: 0.0), grant(60)
     held.install(one)
-    held.revive()
-    assert held.fresh_until == one.expires < math.inf
-    held.kill()
-    held.revive()
-    assert (one.dead, held.fresh_until) == (False, math.inf)
+    held.keep_using()
+    assert held.usable_until == one.expires < math.inf
+    held.reject()
+    held.keep_using()
+    assert (one.rejected, held.usable_until) == (False, math.inf)
 
 
 def test_each_grant_has_a_greater_number_than_the_one_before() -> None:
     """Who waited is told from who did not by them: a request knows the newest number that it has seen."""
-    held, grants = Held(lambda: 0.0), [grant(60) for _ in range(3)]
+    held, grants = TokenState(lambda: 0.0), [grant(60) for _ in range(3)]
     for one in grants:
         held.install(one)
         assert one.number == held.issued

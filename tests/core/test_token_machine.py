@@ -66,13 +66,13 @@ class TokenMachine(RuleBasedStateMachine):
         """From its login, while time passes or the machine sleeps, through a part of its life."""
         world = self.world
         world.plan = Plan(latency, answer)
-        if world.keeper.held.current is not None:
+        if world.keeper.state.current is not None:
             self.the_current_token_is_refused(waited=False, again=False, replayed=True)
         self.requests_ask(1)
         if asleep:
             self.the_machine_sleeps(latency)
         self.time_passes(latency)
-        grant = world.keeper.held.current
+        grant = world.keeper.state.current
         self.all_holds()
         if grant is not None and grant.token.expires_in is not None:
             self.time_passes(grant.token.expires_in * share if grant.token.expires_in < 1e6 else 1e6)
@@ -109,24 +109,24 @@ class TokenMachine(RuleBasedStateMachine):
         data.draw(st.sampled_from(range(len(waiters))).map(waiters.__getitem__)).cancel()
         self.world.run()
 
-    @precondition(lambda self: self.world.keeper.held.living)
+    @precondition(lambda self: self.world.keeper.state.unrejected)
     @rule()
     def the_api_accepts_the_token(self) -> None:
-        grant = self.world.keeper.held.current
+        grant = self.world.keeper.state.current
         assert grant is not None
-        grant.served = grant.serving = True
+        grant.ever_accepted = grant.accepted_since_refusal = True
 
-    @precondition(lambda self: self.world.keeper.held.current)
+    @precondition(lambda self: self.world.keeper.state.current)
     @rule(waited=st.booleans(), again=st.booleans(), replayed=st.booleans())
     def the_current_token_is_refused(self, *, waited: bool, again: bool, replayed: bool) -> None:
         world = self.world
-        grant = world.keeper.held.current
+        grant = world.keeper.state.current
         assert grant is not None
-        help_to_send_again = world.keeper.refuse(grant, waited=waited, again=again)
+        help_to_send_again = world.refuse(grant, waited=waited, again=again)
         world.refusals += 1
-        if grant.dead:
+        if grant.rejected:
             world.refused.append(grant.token.value)
-            world.wanted = bool(world.pending) or world.keeper._renewer.busy
+            world.wanted = bool(world.pending) or world.keeper.lifecycle.busy
         if help_to_send_again and replayed:
             world.ask(grant)
         world.run()
@@ -137,11 +137,11 @@ class TokenMachine(RuleBasedStateMachine):
         """Rule 2: replayed with the current token, if that is fresh without any login."""
         world = self.world
         old = data.draw(st.sampled_from(range(len(world.known))).map(list(world.known).__getitem__))
-        current, calls, ahead = world.keeper.held.fresh, world.calls, world.keeper.held.fresh_until == -math.inf
-        if old is world.keeper.held.current:
+        current, calls, ahead = world.keeper.state.unexpired, world.calls, world.keeper.state.usable_until == -math.inf
+        if old is world.keeper.state.current:
             return
-        assert world.keeper.refuse(old, waited=True, again=True)
-        assert world.keeper.held.fresh is current
+        assert world.refuse(old, waited=True, again=True)
+        assert world.keeper.state.unexpired is current
         world.ask(old)
         world.run()
         assert current is None or ahead or world.calls == calls
@@ -152,7 +152,7 @@ class TokenMachine(RuleBasedStateMachine):
         world.era += 1
         world.wanted = False
         world.rejected_until = -math.inf
-        world.run(world.keeper.logout())
+        world.run(world.keeper.lifecycle.logout())
         world.forgotten()
 
     # -- what only a row of steps can show ------------------------------------------------------------------------------
@@ -181,7 +181,7 @@ class TokenMachine(RuleBasedStateMachine):
         """Lesson 35: at most two renewals, and none after a rejection."""
         world = self.world
         before, calls = world.keeper.stats().logins, world.calls
-        rejected = world.keeper._limits.rejected and not world.keeper._renewer.busy
+        rejected = world.keeper._limits.rejected and not world.keeper.lifecycle.busy
         self.time_passes(3600.0)
         assert world.keeper.stats().logins <= before + 2
         assert not rejected or world.calls == calls
@@ -192,9 +192,9 @@ class TokenMachine(RuleBasedStateMachine):
         """Rule 8: an idle owner stops, whatever became of its renewals."""
         world = self.world
         self.time_passes(SILENCE)
-        assert not world.keeper._renewer.busy
-        grant = world.keeper.held.current
-        if world.keeper._renewer.due:
+        assert not world.keeper.lifecycle.busy
+        grant = world.keeper.state.current
+        if world.keeper._renewal.timer.armed:
             assert grant is not None
             seconds = world.known[grant][1].seconds if grant in world.known else math.inf
             assert seconds is not None

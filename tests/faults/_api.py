@@ -133,7 +133,7 @@ ROWS = (
         "401 for ever",
         refuses_for_ever,
         (401,) * BUDGET + (LoginBudgetExceededError,) * 3,
-        "the next is made in",
+        "the next login is possible in",
         logins=BUDGET,
     ),
     Row(PLACE, "401 with a body that never ends", refuses_without_end),

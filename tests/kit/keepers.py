@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from exterview_auth import Token
+from exterview_auth._core.account import Account
 from exterview_auth._core.keeper import Keeper
 from exterview_auth._options import RenewalOptions
 from tests.kit import clock
@@ -66,6 +67,9 @@ class ScriptedLogin:
 
 def keeper(login: Any, **options: Any) -> Keeper:
     """A keeper on the running loop's virtual time, its jitter seeded."""
-    policy = {name: options.pop(name) for name in RenewalOptions._fields if name in options}
-    options.setdefault("clock", clock.now)
-    return Keeper(login, policy=RenewalOptions(**policy), draw=random.Random(1), **options)
+    renewal = {name: options.pop(name) for name in RenewalOptions._fields if name in options}
+    given = {name: options.pop(name) for name in ("prepare", "clock") if name in options}
+    given.setdefault("clock", clock.now)
+    name = options.pop("account", "")
+    account = Account(name, options=RenewalOptions(**renewal), random=random.Random(1), **given)
+    return Keeper(login, account, **options)

@@ -13,8 +13,7 @@ from yarl import URL
 
 from exterview_auth import ConfigurationError, LoginError, OAuth2Login, PasswordLogin, Token
 from exterview_auth import _environment as environment
-from exterview_auth._aiohttp.graphql_text import may_write
-from exterview_auth._aiohttp.refusal import _code
+from exterview_auth._aiohttp.graphql import _code_of, may_contain_mutation
 from exterview_auth._json import json_object
 from exterview_auth._token import jwt_claims, jwt_lifetime
 from exterview_auth.logins import _oauth2_response as _oauth2_answer
@@ -65,7 +64,7 @@ def endpoint(raw: bytes) -> dict[str, str]:
 def refusal(raw: bytes) -> list[object]:
     """The codes of the errors in a GraphQL answer."""
     errors = (json_object(raw) or {}).get("errors")
-    return [_code(error) for error in errors] if isinstance(errors, list) else []
+    return [_code_of(error) for error in errors] if isinstance(errors, list) else []
 
 
 def read_oauth(raw: bytes, status: int = 200) -> Token:
@@ -113,8 +112,8 @@ PARSERS = {
         lambda raw: ENCRYPTED.found(HEAD + ENCRYPTED._cipher.close(raw), 1.5), (), (b"@", b'{"token":@,"expires_in":@}')
     ),
     "an entry in Redis": Parser(in_redis, (), KEPT),
-    "a GraphQL request": Parser(lambda raw: may_write(text_of(raw)), (), (b"@", b'{"query":@,"operationName":@}')),
-    "a GraphQL document": Parser(lambda raw: may_write(json.dumps({"query": text_of(raw)})), ()),
+    "a GraphQL request": Parser(lambda raw: may_contain_mutation(text_of(raw)), (), (b"@", b'{"query":@,"operationName":@}')),
+    "a GraphQL document": Parser(lambda raw: may_contain_mutation(json.dumps({"query": text_of(raw)})), ()),
     "a GraphQL refusal": Parser(refusal, (), ANSWERED),
     "the environment": Parser(lambda raw: environment.arguments_from(environ(raw), {}), (ConfigurationError,)),
     "the endpoint": Parser(lambda raw: environment.arguments_from(endpoint(raw), {}), (ConfigurationError,), (b"@", b"https://@")),

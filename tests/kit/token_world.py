@@ -12,8 +12,9 @@ from typing import Any, NamedTuple
 import pytest
 
 from exterview_auth import ClosedError, LoggedOutError, LoginError, MemoryStore, Token, _token
-from exterview_auth._core.grant import Grant
+from exterview_auth._core.account import Account
 from exterview_auth._core.keeper import Keeper
+from exterview_auth._core.state import IssuedToken
 from exterview_auth._options import RenewalOptions
 from exterview_auth._stats import Stats
 from tests.kit import clock
@@ -45,10 +46,9 @@ class World:
         self.asleep = self.wall_offset = 0.0
         self.plan = Plan(0.0, opaque(3600, 3600.0))
         self.store = MemoryStore(timer=self.clock) if shared else None
-        policy = RenewalOptions(login_timeout=30.0, refresh_ahead=window)
-        self.keeper = Keeper(
-            self.login, policy=policy, store=self.store, account="ada", clock=self.clock, draw=random.Random(seed)
-        )
+        options = RenewalOptions(login_timeout=30.0, refresh_ahead=window)
+        account = Account("ada", options=options, clock=self.clock, random=random.Random(seed))
+        self.keeper = Keeper(self.login, account, store=self.store)
         self.patch = pytest.MonkeyPatch()
         self.patch.setattr(_token, "time", SimpleNamespace(time=self.wall))
         self.calls = self.running = self.failures = self.cut_off = self.successes = 0
@@ -60,7 +60,7 @@ class World:
         self.era = self.refusals = 0
         self.rejected_until = float("-inf")
         self.pending: set[asyncio.Task[None]] = set()
-        self.known: dict[Grant, tuple[Times, Life]] = {}
+        self.known: dict[IssuedToken, tuple[Times, Life]] = {}
         self.last = self.keeper.stats()
 
     # -- clocks -----------------------------------------------------------------------------------------------------
@@ -97,11 +97,11 @@ class World:
         self.calls += 1
         assert self.running == 0
         assert self.clock() >= self.rejected_until
-        grant = self.keeper.held.fresh
+        grant = self.keeper.state.unexpired
         if grant is not None:
             assert self.clock() >= grant.renew_at
-            assert grant.asked
-        elif self.keeper.held.living is None:
+            assert grant.used
+        elif self.keeper.state.unrejected is None:
             assert self.wanted
 
     def _answer(self, does: Answer | LoginError | str, previous: Token | None, sent: float, era: int) -> Token:
@@ -112,7 +112,7 @@ class World:
             raise does.copy_for_waiter()
         self.rejected_until = float("-inf")
         if isinstance(does, str):
-            grant = self.keeper.held.current
+            grant = self.keeper.state.current
             if previous is not None and grant is not None and previous is grant.token:
                 self.unchanged.add(previous.value)
                 return previous
@@ -124,7 +124,7 @@ class World:
 
     # -- requests ---------------------------------------------------------------------------------------------------
 
-    def ask(self, refused: Grant | None = None, *, times: int = 1) -> None:
+    def ask(self, refused: IssuedToken | None = None, *, times: int = 1) -> None:
         """Requests that want a token, *refused* to them before; they wait on their own."""
         self.wanted = True
         for _ in range(times):
@@ -132,11 +132,19 @@ class World:
             self.pending.add(task)
             task.add_done_callback(self._asked)
 
-    async def _ask(self, refused: Grant | None) -> None:
-        held, began, refusals = self.keeper.held, self.loop.now, self.refusals
+    def refuse(self, issued: IssuedToken, **how: bool) -> bool:
+        """Have the API refuse *issued*; whether to send again."""
+
+        async def refuse() -> bool:
+            return self.keeper.refuse(issued, **how)
+
+        return bool(self.loop.run_until_complete(refuse()))
+
+    async def _ask(self, refused: IssuedToken | None) -> None:
+        held, began, refusals = self.keeper.state, self.loop.now, self.refusals
         grant = held.current
-        at_once = grant is not None and refused is None and held.fresh is grant
-        if refused is not None or grant is None or self.clock() >= held.fresh_until:
+        at_once = grant is not None and refused is None and held.unexpired is grant
+        if refused is not None or grant is None or self.clock() >= held.usable_until:
             try:
                 grant = await self.keeper.obtain(refused)
             finally:
@@ -144,16 +152,16 @@ class World:
         assert grant is not None
         if at_once:
             assert self.loop.now == began  # rule 8: no request waits for a renewal
-        grant.asked = True
+        grant.used = True
         self._handed_out(grant, refused)
 
-    def _handed_out(self, grant: Grant, refused: Grant | None) -> None:
+    def _handed_out(self, grant: IssuedToken, refused: IssuedToken | None) -> None:
         """Lesson 34: nobody is given what is past its end, unless the source has nothing newer; nor what was refused."""
         text = str(grant.token.value)
-        if text in self.unchanged and (grant is refused or not grant.dead):
+        if text in self.unchanged and (grant is refused or not grant.rejected):
             return
         assert grant is not refused
-        assert not grant.dead
+        assert not grant.rejected
         issue = self.issues[text]
         end = end_of(issue)
         assert self.clock() < end or self.clock() == issue.received
@@ -169,15 +177,15 @@ class World:
     def check(self) -> None:
         """After each step."""
         assert not self.problems, self.problems
-        self._check_grant(self.keeper.held.current)
+        self._check_grant(self.keeper.state.current)
         self._check_timer()
         self._check_stats(self.keeper.stats())
 
-    def _check_grant(self, grant: Grant | None) -> None:
-        held = self.keeper.held
-        if self.clock() < held.fresh_until:  # what the hot path looks at
+    def _check_grant(self, grant: IssuedToken | None) -> None:
+        held = self.keeper.state
+        if self.clock() < held.usable_until:  # what the hot path looks at
             assert grant is not None
-            assert held.fresh is grant
+            assert held.unexpired is grant
         if grant is None:
             return
         times = (grant.end, grant.expires, grant.renew_at)
@@ -188,7 +196,7 @@ class World:
         went_on = times == (float("inf"),) * 3 and grant.token.value in self.unchanged
         assert went_on or times == self.known[grant][0]
 
-    def _first_seen(self, grant: Grant) -> Life:
+    def _first_seen(self, grant: IssuedToken) -> Life:
         text = str(grant.token.value)
         issue = self.issues[text]
         if grant.from_login:
@@ -208,8 +216,8 @@ class World:
         disarms it (`World.close`, `forgotten`). Where it goes off it does nothing, since `_begins` lets no login begin
         that nobody wants.
         """
-        grant = self.keeper.held.current
-        if self.keeper._renewer.due:
+        grant = self.keeper.state.current
+        if self.keeper._renewal.timer.armed:
             assert grant is not None
             assert self.known[grant][1].seconds is not None
 
@@ -219,34 +227,34 @@ class World:
             assert name == "waiting" or getattr(now, name) >= getattr(self.last, name)
         self.last = now
         assert now.waiting == len(self.pending) <= now.waiting_peak
-        assert now.logins + now.adopted == self.keeper.held.issued
+        assert now.logins + now.adopted == self.keeper.state.issued
         assert now.refreshes_ahead <= now.logins <= self.successes
         assert self.failures <= now.login_failures <= self.failures + self.cut_off
         assert now.store_failures == now.save_failures == 0
 
     def forgotten(self) -> None:
         """After a logout nobody waits, nothing is due, and nothing is under way, also where a dead token left its timer."""
-        assert self.keeper.held.current is None
+        assert self.keeper.state.current is None
         assert not self.pending
-        assert not self.keeper._renewer.due
-        assert not self.keeper.holds_open
+        assert not self.keeper._renewal.timer.armed
+        assert not self.keeper.lifecycle.holds_open
 
     # -- the end ----------------------------------------------------------------------------------------------------
 
     def close(self) -> None:
         """Rule 21: nothing is left, and every later use is refused."""
         try:
-            self.loop.run_until_complete(self.keeper.aclose())
+            self.loop.run_until_complete(self.keeper.lifecycle.aclose())
             self.run()
             assert not self.pending
-            assert not self.keeper._renewer.due
-            assert not self.keeper.holds_open
+            assert not self.keeper._renewal.timer.armed
+            assert not self.keeper.lifecycle.holds_open
             assert not asyncio.all_tasks(self.loop)
             assert all(handle.cancelled() for handle in _scheduled(self.loop))
-            for use in (self.keeper.obtain, self.keeper.logout):
+            for use in (self.keeper.obtain, self.keeper.lifecycle.logout):
                 with pytest.raises(ClosedError):
                     self.run(use())
-            self.run(self.keeper.aclose())
+            self.run(self.keeper.lifecycle.aclose())
             gc.collect(0)
             assert not self.problems, self.problems
         finally:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from hypothesis import strategies as st
 
 from exterview_auth import Token
-from exterview_auth._core.grant import Grant
+from exterview_auth._core.state import IssuedToken
 
 TEN_YEARS = 10 * 365 * 86_400.0
 
@@ -105,7 +105,7 @@ def end_of(issue: Issue) -> float:
     return max(began + issue.life.seconds, issue.received + issue.life.seconds / 2)
 
 
-def check_times(grant: Grant, issue: Issue, end: float) -> None:
+def check_times(grant: IssuedToken, issue: Issue, end: float) -> None:
     """Its end is the model's; the window of its renewal covers at most a quarter of its life (lesson 32)."""
     life = issue.life.seconds
     if life is None:

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from exterview_auth import ClosedError, ExterviewAuthError, LoggedOutError, Token
-from exterview_auth._core.grant import Grant
 from exterview_auth._core.keeper import Keeper
+from exterview_auth._core.state import IssuedToken
 from tests.kit.clock import now, virtual_time
 from tests.kit.keepers import ScriptedLogin, keeper
 
@@ -23,7 +23,7 @@ class PacedStore:
 
     def __init__(self) -> None:
         self.entries: dict[str, Token] = {}
-        self.held = 0
+        self.state = 0
         self._lock = asyncio.Lock()
 
     async def load(self, account: str) -> Token | None:
@@ -42,12 +42,12 @@ class PacedStore:
     async def lock(self, account: str) -> AsyncIterator[None]:
         await _turns()
         async with self._lock:
-            self.held += 1
-            assert self.held == 1
+            self.state += 1
+            assert self.state == 1
             try:
                 yield
             finally:
-                self.held -= 1
+                self.state -= 1
                 await _turns()
 
 
@@ -72,9 +72,9 @@ class Scene:
     async def check(self) -> None:
         """Nothing is held, and a token is to be had, by one more login at most."""
         grant = await asyncio.wait_for(self.keeper.obtain(), 60)
-        assert not grant.dead
-        await asyncio.wait_for(self.keeper.aclose(), 10)
-        assert self.store.held == 0
+        assert not grant.rejected
+        await asyncio.wait_for(self.keeper.lifecycle.aclose(), 10)
+        assert self.store.state == 0
         assert self.login.running == 0
         assert self.login.running_peak == 1
 
@@ -163,14 +163,14 @@ def test_leaving_at_every_await_of_a_login_ends_every_wait(how: str) -> None:
         reached = await steps_until(waiting, step + 1)
         before = set(scene.told)
         async with asyncio.timeout(10):
-            await getattr(scene.keeper, how)()
+            await getattr(scene.keeper.lifecycle, how)()
         if reached:
             outcome = (await asyncio.wait_for(asyncio.gather(waiting, return_exceptions=True), 10))[0]
             # Who had just been woken logs in anew after a logout.
             anew = how == "logout" and not isinstance(outcome, BaseException) and outcome.token.value not in before
             assert anew or isinstance(outcome, LoggedOutError | ClosedError)
         else:
-            assert scene.keeper.held.current is None
+            assert scene.keeper.state.current is None
             assert scene.store.entries == ({} if how == "logout" else scene.store.entries)
         if how == "logout":
             assert (await scene.keeper.obtain()).token.value not in before
@@ -187,19 +187,19 @@ def test_leaving_is_complete_although_it_is_cancelled(how: str) -> None:
     async def scenario(step: int) -> bool:
         scene = Scene()
         await scene.keeper.obtain()
-        old = scene.keeper.held.current
-        leaving = asyncio.ensure_future(getattr(scene.keeper, how)())
+        old = scene.keeper.state.current
+        leaving = asyncio.ensure_future(getattr(scene.keeper.lifecycle, how)())
         await asyncio.sleep(0)
         reached = await steps_until(leaving, step)
         leaving.cancel()
         await asyncio.wait([leaving])
-        assert scene.keeper.held.current is None
+        assert scene.keeper.state.current is None
         if how == "logout":
             assert (await scene.keeper.obtain()) is not old
             assert scene.login.count == 2
             await scene.check()
         else:
-            await scene.keeper.aclose()
+            await scene.keeper.lifecycle.aclose()
         return reached
 
     assert at_every_step(scenario) >= 0
@@ -240,7 +240,7 @@ def test_the_flights_task_cancelled_at_every_await_leaves_nobody_waiting() -> No
             if task.get_name() == "exterview_auth login":
                 task.cancel()
         outcome = (await asyncio.wait_for(asyncio.gather(waiting, return_exceptions=True), 30))[0]
-        assert isinstance(outcome, ExterviewAuthError) or (isinstance(outcome, Grant) and not outcome.dead)
+        assert isinstance(outcome, ExterviewAuthError) or (isinstance(outcome, IssuedToken) and not outcome.rejected)
         await scene.check()
         assert now() < 30
         return reached

@@ -96,8 +96,8 @@ async def test_documented_errors_are_types() -> None:
         (403, {"error": "no permission"}, ForbiddenError, "no permission"),
         (500, {"error": "oops"}, ApiError, "oops"),
         (502, "<html>", ApiError, "the API answered 502"),
-        (200, "<html>", ApiError, "no JSON object"),
-        (200, [1], ApiError, "no JSON object"),
+        (200, "<html>", ApiError, "not a JSON object"),
+        (200, [1], ApiError, "not a JSON object"),
         (200, {}, ApiError, "without data"),
         (200, {"data": {"a": 1}, "errors": [{"message": "half"}]}, GraphQLError, "half"),
         (200, {"data": None, "errors": ["odd"]}, GraphQLError, "odd"),
@@ -240,7 +240,7 @@ async def test_the_test_leaves_the_body_readable() -> None:
 
 async def test_an_answer_beyond_the_limit_is_passed_on_as_it_comes(monkeypatch: pytest.MonkeyPatch) -> None:
     """The fault table: a chunked answer without an end fills no memory, and its reader misses nothing."""
-    monkeypatch.setattr("exterview_auth._aiohttp.refusal.LONGEST_GRAPHQL_ANSWER", 100_000)
+    monkeypatch.setattr("exterview_auth._aiohttp.graphql.MAX_GRAPHQL_ANSWER", 100_000)
 
     async def long(request: web.Request, _body: bytes) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Type": "application/json"})

@@ -222,7 +222,7 @@ def test_a_request_takes_its_owner_to_the_loop_it_runs_in() -> None:
         async with aiohttp.ClientSession(middlewares=(auth,)) as http:
             with pytest.raises(aiohttp.ClientConnectionError):
                 await http.post(auth.endpoint)
-        assert auth._keeper.bond.loop is asyncio.get_running_loop()
+        assert auth._keeper.lifecycle.loop is asyncio.get_running_loop()
 
     for _ in range(3):
         asyncio.run(request())

@@ -25,7 +25,7 @@ async def test_it_hears_of_every_login_once_and_why() -> None:
     kept = keeper(ScriptedLogin(expires_in=100), on_token=on_token)
     grant = (await asyncio.gather(*(kept.obtain() for _ in range(10))))[0]
     kept.refuse(grant, waited=False)
-    (await kept.obtain(grant)).asked = True
+    (await kept.obtain(grant)).used = True
     await passing(90)
     await passing(200)
     await kept.obtain()
@@ -35,7 +35,7 @@ async def test_it_hears_of_every_login_once_and_why() -> None:
         ("T3", "T2", "ahead"),
         ("T4", "T3", "expired"),
     ]
-    await kept.aclose()
+    await kept.lifecycle.aclose()
 
 
 @virtual_time
@@ -48,7 +48,7 @@ async def test_what_it_raises_breaks_nothing(caplog: pytest.LogCaptureFixture) -
 
         kept = keeper(ScriptedLogin(), on_token=on_token)
         assert (await kept.obtain()).token.value == "T1"
-        await kept.aclose()
+        await kept.lifecycle.aclose()
     assert [record.message for record in caplog.records if "on_token" in record.message] == [
         "on_token.failed error='RuntimeError'",
         "on_token.failed error='CancelledItselfError'",
@@ -68,7 +68,7 @@ async def test_one_that_hangs_holds_the_waiters_up_once() -> None:
     kept.refuse(grant, waited=False)
     await kept.obtain(grant)
     assert now() == pytest.approx(5.1)
-    await kept.aclose()
+    await kept.lifecycle.aclose()
 
 
 @virtual_time
@@ -87,7 +87,7 @@ async def test_it_gets_the_new_token_when_it_asks() -> None:
     await kept.obtain(grant)
     assert got == ["T1", "T2"]
     assert now() == 0
-    await kept.aclose()
+    await kept.lifecycle.aclose()
 
 
 @virtual_time
@@ -96,18 +96,18 @@ async def test_it_may_log_out_or_close() -> None:
     kept: Keeper
 
     async def log_out(*_: Any) -> None:
-        await kept.logout()
+        await kept.lifecycle.logout()
 
     async def close(*_: Any) -> None:
-        await kept.aclose()
+        await kept.lifecycle.aclose()
 
     for hook in (log_out, close):
         kept = keeper(ScriptedLogin(), on_token=hook)
         with pytest.raises(Exception, match="while this request waited"):
             await asyncio.wait_for(kept.obtain(), 10)
-        assert kept.held.current is None
+        assert kept.state.current is None
         assert now() < 5
-        await kept.aclose()
+        await kept.lifecycle.aclose()
 
 
 @virtual_time
@@ -129,4 +129,4 @@ async def test_a_task_that_it_leaves_behind_may_ask_too() -> None:
     kept = keeper(ScriptedLogin(seconds=0.5), on_token=on_token)
     await kept.obtain()
     assert await tasks[0] == "T2"
-    await kept.aclose()
+    await kept.lifecycle.aclose()

@@ -295,7 +295,7 @@ async def test_a_wrong_argument_is_one_sentence(arguments: dict[str, Any]) -> No
 async def test_a_factory_that_makes_something_else_is_told_so() -> None:
     """Bad input: the sentence names what it made."""
     pool = AuthPool(lambda account: account)  # type: ignore[arg-type,return-value]  # a wrong use
-    with pytest.raises(ConfigurationError, match="factory made str"):
+    with pytest.raises(ConfigurationError, match="factory returned str"):
         pool["a"]
 
 
@@ -306,5 +306,5 @@ async def test_an_owner_that_the_pool_keeps_again_is_an_owner_like_any_other() -
     pool["b"]
     assert pool["a"] is owner
     await owner.token()
-    assert owner._keeper.holds_open
+    assert owner._keeper.lifecycle.holds_open
     await pool.aclose()

@@ -18,10 +18,10 @@ from tests.kit.keepers import ScriptedLogin, keeper
 
 async def ask(kept: Keeper) -> str:
     """What a request does on the hot path, and in its absence on the slow one."""
-    grant = kept.held.current
-    if grant is None or now() >= kept.held.fresh_until:
+    grant = kept.state.current
+    if grant is None or now() >= kept.state.usable_until:
         grant = await kept.obtain()
-    grant.asked = grant.served = True
+    grant.used = grant.ever_accepted = True
     return grant.token.value
 
 
@@ -42,7 +42,7 @@ async def test_a_token_is_replaced_before_it_expires_and_nobody_waits() -> None:
     assert 6 <= login.count <= 8
     assert kept.stats().refreshes_ahead == login.count - 1
     assert login.running_peak == 1
-    await kept.aclose()
+    await kept.lifecycle.aclose()
 
 
 @pytest.mark.parametrize("life", [1, 5, 20, 59])
@@ -58,7 +58,7 @@ def test_a_short_life_is_used(life: float) -> None:
             await passing(life / 40)
             await ask(kept)
         assert login.count == 1
-        await kept.aclose()
+        await kept.lifecycle.aclose()
 
     run()
 
@@ -69,15 +69,15 @@ async def test_jitter_is_drawn_once_per_token() -> None:
     login = ScriptedLogin(expires_in=1000)
     kept = keeper(login)
     await ask(kept)
-    assert kept.held.current is not None
-    drawn = kept.held.current.renew_at
+    assert kept.state.current is not None
+    drawn = kept.state.current.renew_at
     assert 750 <= drawn <= 800
     for _ in range(700):
         await passing(1)
         await ask(kept)
-    assert kept.held.current.renew_at == drawn
+    assert kept.state.current.renew_at == drawn
     assert login.count == 1
-    await kept.aclose()
+    await kept.lifecycle.aclose()
 
 
 @virtual_time
@@ -93,7 +93,7 @@ async def test_a_failing_renewal_disturbs_nobody() -> None:
     await passing(2)
     with pytest.raises(LoginError):
         await ask(kept)
-    await kept.aclose()
+    await kept.lifecycle.aclose()
 
 
 @virtual_time
@@ -104,9 +104,9 @@ async def test_an_owner_that_nobody_asks_stops_renewing() -> None:
     await ask(kept)
     await passing(3600)
     assert login.count <= 3
-    assert not kept.holds_open
+    assert not kept.lifecycle.holds_open
     assert await ask(kept) == f"T{login.count}"
-    await kept.aclose()
+    await kept.lifecycle.aclose()
 
 
 @virtual_time
@@ -125,7 +125,7 @@ async def test_who_asks_first_inside_the_window_begins_the_renewal_and_waits_for
     await passing(3)
     assert await ask(kept) == "T3"
     assert kept.stats().refreshes_ahead == 2
-    await kept.aclose()
+    await kept.lifecycle.aclose()
 
 
 @virtual_time
@@ -140,7 +140,7 @@ async def test_after_a_rejection_nothing_is_renewed_until_somebody_asks() -> Non
     await passing(3600)
     assert login.count == 2
     assert await ask(kept) == "T3"
-    await kept.aclose()
+    await kept.lifecycle.aclose()
 
 
 @virtual_time
@@ -152,12 +152,12 @@ async def test_a_refusal_while_the_renewal_runs_joins_it() -> None:
     login.seconds = 5
     await passing(79)
     assert login.running == 1
-    grant = kept.held.current
+    grant = kept.state.current
     assert grant is not None
     kept.refuse(grant, waited=False)
     assert (await kept.obtain(grant)).token.value == "T2"
     assert login.count == 2
-    await kept.aclose()
+    await kept.lifecycle.aclose()
 
 
 @virtual_time
@@ -168,7 +168,7 @@ async def test_a_renewal_that_is_cancelled_leaves_nobody_waiting() -> None:
     await ask(kept)
     login.seconds = 50
     await passing(81)
-    grant = kept.held.current
+    grant = kept.state.current
     assert grant is not None
     kept.refuse(grant, waited=False)
     joined = asyncio.ensure_future(kept.obtain(grant))
@@ -180,7 +180,7 @@ async def test_a_renewal_that_is_cancelled_leaves_nobody_waiting() -> None:
         await joined
     login.seconds = 0
     assert await ask(kept) == "T3"
-    await kept.aclose()
+    await kept.lifecycle.aclose()
 
 
 @virtual_time
@@ -192,7 +192,7 @@ async def test_refresh_ahead_of_zero_never_renews() -> None:
     await passing(200)
     assert login.count == 1
     assert await ask(kept) == "T2"
-    await kept.aclose()
+    await kept.lifecycle.aclose()
 
 
 @virtual_time
@@ -202,7 +202,7 @@ async def test_a_login_slower_than_its_tokens_life_is_used_all_the_same() -> Non
     kept = keeper(login, refresh_ahead=0)
     assert set(await asyncio.gather(*(ask(kept) for _ in range(20)))) == {"T1"}
     assert login.count == 1
-    await kept.aclose()
+    await kept.lifecycle.aclose()
 
 
 @virtual_time
@@ -211,8 +211,8 @@ async def test_expires_in_counts_from_the_moment_the_login_was_sent() -> None:
     login = ScriptedLogin(seconds=30, expires_in=100)
     kept = keeper(login, refresh_ahead=0, login_timeout=60)
     await ask(kept)
-    assert kept.held.fresh_until == pytest.approx(99)
-    await kept.aclose()
+    assert kept.state.usable_until == pytest.approx(99)
+    await kept.lifecycle.aclose()
 
 
 @virtual_time
@@ -223,10 +223,10 @@ async def test_time_that_passed_in_a_suspended_machine_counts() -> None:
     kept = keeper(login, clock=lambda: now() + asleep)
     assert await ask(kept) == "T1"
     asleep = 7200.0
-    assert kept.held.current is not None
-    assert now() + asleep >= kept.held.fresh_until
+    assert kept.state.current is not None
+    assert now() + asleep >= kept.state.usable_until
     assert (await kept.obtain()).token.value == "T2"
-    await kept.aclose()
+    await kept.lifecycle.aclose()
 
 
 @virtual_time
@@ -239,7 +239,7 @@ async def test_a_timer_that_goes_off_early_waits_on() -> None:
     assert login.count == 1
     await passing(60)
     assert login.count == 2
-    await kept.aclose()
+    await kept.lifecycle.aclose()
 
 
 @virtual_time
@@ -253,7 +253,7 @@ async def test_many_idle_owners_make_no_login() -> None:
     await passing(1800)
     assert login.count == before
     for kept in owners:
-        await kept.aclose()
+        await kept.lifecycle.aclose()
 
 
 @virtual_time
@@ -262,12 +262,12 @@ async def test_a_timer_that_goes_off_for_a_refused_token_begins_nothing() -> Non
     login = ScriptedLogin(expires_in=100)
     kept = keeper(login)
     await ask(kept)
-    assert kept.held.current is not None
-    kept.refuse(kept.held.current, waited=False)
+    assert kept.state.current is not None
+    kept.invalidate(kept.state.current.token)
     await passing(200)
     assert login.count == 1
     assert await ask(kept) == "T2"
-    await kept.aclose()
+    await kept.lifecycle.aclose()
 
 
 @virtual_time
@@ -285,7 +285,7 @@ async def test_a_renewal_and_its_failure_are_told_to_the_log(caplog: pytest.LogC
         (logging.WARNING, "renewal.failed account='a' error='LoginError'"),
         (logging.INFO, "token.issued account='a' reason='ahead' expires_in=100.0"),
     ]
-    await kept.aclose()
+    await kept.lifecycle.aclose()
 
 
 def jwt_of(life: int) -> str:
@@ -300,8 +300,8 @@ async def test_a_life_that_the_token_itself_tells_counts_from_its_receipt() -> N
     """The contract, `Token`: a JWT's own life begins when it is there, whenever its login was sent."""
     kept = keeper(ScriptedLogin(lambda _previous: Token(jwt_of(100)), seconds=30), refresh_ahead=0, login_timeout=60)
     await ask(kept)
-    assert kept.held.fresh_until == pytest.approx(129, abs=5)
-    await kept.aclose()
+    assert kept.state.usable_until == pytest.approx(129, abs=5)
+    await kept.lifecycle.aclose()
 
 
 @virtual_time
@@ -314,5 +314,5 @@ async def test_a_failed_login_that_a_request_asked_for_is_no_renewal(caplog: pyt
     with pytest.raises(LoginError):
         await ask(kept)
     assert caplog.messages == ["login.failed error='LoginError'"]
-    assert not kept.holds_open
-    await kept.aclose()
+    assert not kept.lifecycle.holds_open
+    await kept.lifecycle.aclose()

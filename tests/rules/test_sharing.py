@@ -68,12 +68,12 @@ async def test_two_owners_of_one_store_make_one_login() -> None:
         grants = await asyncio.gather(*(kept.obtain() for kept in (one, two) * 20))
         assert {grant.token.value for grant in grants} == {expected}
         for kept in (one, two):
-            assert kept.held.current is not None
-            kept.refuse(kept.held.current, waited=False)
+            assert kept.state.current is not None
+            kept.refuse(kept.state.current, waited=False)
     assert login.count == 3
     assert one.stats().adopted + two.stats().adopted == 3
-    await one.aclose()
-    await two.aclose()
+    await one.lifecycle.aclose()
+    await two.lifecycle.aclose()
 
 
 @virtual_time
@@ -85,8 +85,8 @@ async def test_accounts_of_one_store_share_nothing() -> None:
     a, b = await asyncio.gather(one.obtain(), two.obtain())
     assert a.token.value != b.token.value
     assert login.running_peak == 2
-    await one.aclose()
-    await two.aclose()
+    await one.lifecycle.aclose()
+    await two.lifecycle.aclose()
 
 
 @virtual_time
@@ -99,10 +99,10 @@ async def test_an_owner_that_starts_later_needs_no_login() -> None:
     await passing(60)
     two = sharing(login, store, refresh_ahead=0)
     assert (await two.obtain()).token.value == "T1"
-    assert two.held.fresh_until == pytest.approx(100, abs=1)
+    assert two.state.usable_until == pytest.approx(100, abs=1)
     assert two.stats().logins == 0
-    await one.aclose()
-    await two.aclose()
+    await one.lifecycle.aclose()
+    await two.lifecycle.aclose()
 
 
 @virtual_time
@@ -120,7 +120,7 @@ async def test_a_refused_token_is_not_adopted_again() -> None:
     assert kept.refuse(adopted, waited=True)
     assert (await kept.obtain(adopted)).token.value == "T2"
     assert login.count == 2
-    await kept.aclose()
+    await kept.lifecycle.aclose()
 
 
 @virtual_time
@@ -135,7 +135,7 @@ async def test_an_expired_entry_is_not_adopted_but_its_refresh_token_is_used() -
     previous = login.calls[0]
     assert previous is not None
     assert (previous.value, previous.refresh_token) == ("old", "R1")
-    await kept.aclose()
+    await kept.lifecycle.aclose()
 
 
 @virtual_time
@@ -145,10 +145,10 @@ async def test_logout_forgets_the_token_in_the_store() -> None:
     store = MemoryStore(timer=now)
     kept = sharing(login, store)
     await kept.obtain()
-    await kept.logout()
+    await kept.lifecycle.logout()
     assert await store.load("a") is None
     assert (await kept.obtain()).token.value == "T2"
-    await kept.aclose()
+    await kept.lifecycle.aclose()
 
 
 @virtual_time
@@ -158,12 +158,12 @@ async def test_after_a_logout_that_the_store_did_not_hear_of_its_token_stays_out
     store.entries["a"] = Token("of-before")
     kept = sharing(login, store)
     store.faults["delete"] = OSError("read-only")
-    await kept.logout()
+    await kept.lifecycle.logout()
     store.faults.clear()
     await passing(60)
     assert (await kept.obtain()).token.value == "T1"
     assert store.entries["a"].value == "T1"
-    await kept.aclose()
+    await kept.lifecycle.aclose()
 
 
 @virtual_time
@@ -184,15 +184,15 @@ async def test_a_slow_first_read_does_not_undo_a_logout() -> None:
     kept = sharing(login, store)
     waiting = asyncio.ensure_future(kept.obtain())
     await settle()
-    leaving = asyncio.ensure_future(kept.logout())
+    leaving = asyncio.ensure_future(kept.lifecycle.logout())
     await settle()
     answer.set()
     await leaving
     with pytest.raises(Exception, match="logged out"):
         await waiting
-    assert kept.held.current is None
+    assert kept.state.current is None
     assert (await kept.obtain()).token.value == "T1"
-    await kept.aclose()
+    await kept.lifecycle.aclose()
 
 
 # Waiting for a lock is waiting for another's login (bounded by `login_timeout`, see below), not a sick store.
@@ -218,11 +218,11 @@ def test_a_sick_store_costs_no_request(call: str, fault: Any) -> None:
         kept.refuse(first, waited=False)
         assert (await kept.obtain(first)).token.value == "T2"
         assert now() <= 7
-        await kept.logout()
+        await kept.lifecycle.logout()
         assert (await kept.obtain()).token.value == "T3"
         assert kept.stats().store_failures >= 1
         store.faults.clear()
-        await kept.aclose()
+        await kept.lifecycle.aclose()
 
     run()
 
@@ -236,7 +236,7 @@ async def test_a_lock_that_nobody_gives_back_stops_nobody() -> None:
     assert (await kept.obtain()).token.value == "T1"
     assert now() == pytest.approx(5)
     assert kept.stats().store_failures == 1
-    await kept.aclose()
+    await kept.lifecycle.aclose()
 
 
 @virtual_time
@@ -254,7 +254,7 @@ async def test_what_a_stuck_holder_saved_is_used_all_the_same() -> None:
     kept.invalidate(Token("T1"))
     assert (await kept.obtain()).token.value == "T2"
     assert now() == pytest.approx(5)
-    await kept.aclose()
+    await kept.lifecycle.aclose()
 
 
 @virtual_time
@@ -264,7 +264,7 @@ async def test_a_lock_that_cancels_itself_is_a_sick_store() -> None:
     store.faults["lock"] = asyncio.CancelledError()
     kept = sharing(login, store)
     assert (await kept.obtain()).token.value == "T1"
-    await kept.aclose()
+    await kept.lifecycle.aclose()
 
 
 @virtual_time
@@ -278,8 +278,8 @@ async def test_waiting_for_the_lock_and_the_login_have_one_deadline() -> None:
         await two.obtain()
     assert now() == pytest.approx(10)
     assert (await first).token.value == "T1"
-    await one.aclose()
-    await two.aclose()
+    await one.lifecycle.aclose()
+    await two.lifecycle.aclose()
 
 
 @virtual_time
@@ -301,9 +301,9 @@ async def test_a_store_whose_methods_raise_at_once_costs_no_request() -> None:
 
     kept = sharing(ScriptedLogin(), Broken())
     assert (await kept.obtain()).token.value == "T1"
-    await kept.logout()
+    await kept.lifecycle.logout()
     assert (await kept.obtain()).token.value == "T2"
-    await kept.aclose()
+    await kept.lifecycle.aclose()
 
 
 @virtual_time
@@ -321,14 +321,14 @@ async def test_one_logout_after_another() -> None:
     kept = sharing(ScriptedLogin(slow_to_die, Token("T2")), store)
     waiting = asyncio.ensure_future(kept.obtain())
     await settle()
-    leaving = [asyncio.ensure_future(kept.logout()) for _ in range(2)]
+    leaving = [asyncio.ensure_future(kept.lifecycle.logout()) for _ in range(2)]
     await settle()
     assert (await kept.obtain()).token.value == "T2"
     await asyncio.gather(*leaving)
     await asyncio.gather(waiting, return_exceptions=True)
     await passing(5)
     assert store.entries["a"].value == "T2"
-    await kept.aclose()
+    await kept.lifecycle.aclose()
 
 
 @virtual_time
@@ -344,8 +344,8 @@ async def test_a_failed_save_is_repeated_until_it_succeeds() -> None:
     await passing(4)
     assert store.entries["a"].refresh_token == "R1"
     assert kept.stats().save_failures >= 2
-    assert not kept.holds_open
-    await kept.aclose()
+    assert not kept.lifecycle.holds_open
+    await kept.lifecycle.aclose()
 
 
 @virtual_time
@@ -359,7 +359,7 @@ async def test_a_save_that_is_overtaken_is_given_up() -> None:
     store.faults.clear()
     await passing(10)
     assert store.entries["a"].value.startswith("newer")
-    await kept.aclose()
+    await kept.lifecycle.aclose()
 
 
 @virtual_time
@@ -378,7 +378,7 @@ async def test_a_token_of_before_the_outage_overtakes_nothing() -> None:
     store.faults.clear()
     await passing(5)
     assert store.entries["a"].refresh_token == "R3"
-    await kept.aclose()
+    await kept.lifecycle.aclose()
 
 
 @virtual_time
@@ -397,7 +397,7 @@ async def test_a_login_presents_its_own_refresh_token_rather_than_an_older_one_o
         await kept.obtain()
     presented = [None if previous is None else previous.refresh_token for previous in login.calls]
     assert presented == [None, "R1", "R2"]
-    await kept.aclose()
+    await kept.lifecycle.aclose()
 
 
 @virtual_time
@@ -408,7 +408,7 @@ async def test_closing_tries_a_pending_save_once_more() -> None:
     kept = sharing(login, store)
     await kept.obtain()
     store.faults.clear()
-    await kept.aclose()
+    await kept.lifecycle.aclose()
     assert store.entries["a"].value == "T1"
 
 
@@ -431,10 +431,10 @@ async def test_logout_deletes_after_a_save_that_is_under_way() -> None:
     store.faults.clear()
     while store.saves < 2:
         await passing(0.01)
-    await kept.logout()
+    await kept.lifecycle.logout()
     await passing(10)
     assert store.entries == {}
-    await kept.aclose()
+    await kept.lifecycle.aclose()
 
 
 @pytest.mark.asyncio
@@ -462,7 +462,7 @@ async def test_a_lock_is_entered_and_left_in_one_task() -> None:
         kept.refuse(grant, waited=False)
     assert problems == []
     assert kept.stats().store_failures == 0
-    await kept.aclose()
+    await kept.lifecycle.aclose()
 
 
 @virtual_time
@@ -485,7 +485,7 @@ async def test_a_lock_that_swallows_its_cancellation_is_left_when_it_comes() -> 
     assert now() == pytest.approx(2)
     await passing(30)
     assert held in ([], ["taken", "left"])
-    await kept.aclose()
+    await kept.lifecycle.aclose()
 
 
 @virtual_time
@@ -496,10 +496,10 @@ async def test_logout_gives_a_pending_save_up() -> None:
     kept = sharing(login, store)
     await kept.obtain()
     store.faults.clear()
-    await kept.logout()
+    await kept.lifecycle.logout()
     await passing(30)
     assert store.entries == {}
-    await kept.aclose()
+    await kept.lifecycle.aclose()
 
 
 @virtual_time
@@ -509,7 +509,7 @@ async def test_nonsense_in_the_store_is_a_miss() -> None:
     store.entries["a"] = {"token": "x"}
     kept = sharing(login, store)
     assert (await kept.obtain()).token.value == "T1"
-    await kept.aclose()
+    await kept.lifecycle.aclose()
 
 
 @virtual_time
@@ -537,7 +537,7 @@ async def test_the_token_is_saved_before_the_first_waiter_resumes() -> None:
     kept = sharing(ScriptedLogin(), store, on_token=on_token)
     await asyncio.gather(*(request() for _ in range(3)))
     assert order == ["saved", "told", "resumed", "resumed", "resumed"]
-    await kept.aclose()
+    await kept.lifecycle.aclose()
 
 
 @pytest.mark.parametrize("call", ["load", "lock", "save", "unlock"])
@@ -552,7 +552,7 @@ def test_an_outage_names_the_call_of_a_store_that_has_a_lock_alone(call: str, ca
         await kept.obtain()
         store.faults.clear()
         await passing(5)
-        await kept.aclose()
+        await kept.lifecycle.aclose()
 
     run()
     assert caplog.messages == [f"store.unavailable store='SickStore' call={call!r} problem='OSError'"]
@@ -569,7 +569,7 @@ async def test_an_adoption_is_told_to_the_log(caplog: pytest.LogCaptureFixture) 
     assert [(each.levelno, each.getMessage()) for each in caplog.records] == [
         (logging.INFO, "token.adopted account='a' reason='first'")
     ]
-    await kept.aclose()
+    await kept.lifecycle.aclose()
 
 
 def test_memory_holds_a_thousand_accounts_by_default() -> None:
@@ -583,16 +583,16 @@ async def test_a_renewal_takes_no_token_that_ends_sooner() -> None:
     login, store = ScriptedLogin(expires_in=100), MemoryStore(timer=now)
     kept = sharing(login, store)
     grant = await kept.obtain()
-    grant.asked = True
+    grant.used = True
     await passing(70)
     await store.save("a", Token("short", expires_in=15))
     await passing(10)
-    assert kept.held.current is not None
-    assert (kept.held.current.token.value, login.count) == ("T2", 2)
+    assert kept.state.current is not None
+    assert (kept.state.current.token.value, login.count) == ("T2", 2)
     await store.save("a", Token("shorter", expires_in=12))
-    taken = await kept.obtain(kept.held.current)
+    taken = await kept.obtain(kept.state.current)
     assert (taken.token.value, taken.from_login, login.count) == ("shorter", False, 2)
-    await kept.aclose()
+    await kept.lifecycle.aclose()
 
 
 @pytest.mark.parametrize("call", ["load", "save", "lock"])
@@ -609,7 +609,7 @@ def test_a_store_that_hangs_leaves_time_for_the_login(call: str, timeout: float)
         grant = await owner.obtain()
         assert (grant.token.value, login.count) == ("T1", 1)
         assert owner.stats().store_failures > 0
-        await owner.aclose()
+        await owner.lifecycle.aclose()
 
     run()
 
@@ -632,7 +632,7 @@ async def test_the_life_of_an_adopted_token_counts_from_the_question() -> None:
     store.entries.update(dict.fromkeys(list(store.entries), store.entries["a"]))
     assert (await owner.obtain()).token.value == "T1"
     assert login.count == 1
-    await owner.aclose()
+    await owner.lifecycle.aclose()
 
 
 @virtual_time
@@ -641,15 +641,15 @@ async def test_a_token_that_was_replaced_is_not_adopted_again() -> None:
     login, store = ScriptedLogin(expires_in=100), SickStore()
     kept = sharing(login, store)
     first = await kept.obtain()
-    first.asked = True
+    first.used = True
     await passing(90)
-    current = kept.held.current
+    current = kept.state.current
     assert current is not None
     assert current.token.value == "T2"
     store.entries["a"] = Token("T1", expires_in=1000)
     kept.refuse(current, waited=False)
     assert (await kept.obtain(current)).token.value == "T3"
-    await kept.aclose()
+    await kept.lifecycle.aclose()
 
 
 @virtual_time
@@ -660,7 +660,7 @@ async def test_the_logins_deadline_counts_from_its_own_beginning() -> None:
     with pytest.raises(LoginUnavailableError):
         await kept.obtain()
     assert now() == 105
-    await kept.aclose()
+    await kept.lifecycle.aclose()
 
 
 @virtual_time
@@ -672,7 +672,7 @@ async def test_a_token_at_its_end_is_not_adopted_as_a_new_one() -> None:
     assert store.entries["a"].expires_in == 100
     await passing(100)
     assert (await kept.obtain()).token.value == "T2"
-    await kept.aclose()
+    await kept.lifecycle.aclose()
 
 
 @virtual_time
@@ -681,10 +681,10 @@ async def test_a_served_token_is_replaced_at_its_end_whatever_the_budget_with_a_
     kept = sharing(ScriptedLogin(expires_in=50), SickStore(), max_logins=(1, 600.0), refresh_ahead=0)
     grant = await kept.obtain()
     kept.refuse(grant, waited=True, again=True)
-    grant.served = True
+    grant.ever_accepted = True
     await passing(51)
     assert (await kept.obtain()).token.value == "T2"
-    await kept.aclose()
+    await kept.lifecycle.aclose()
 
 
 @virtual_time
@@ -703,7 +703,7 @@ async def test_a_refresh_token_that_was_seen_is_presented_although_the_store_fai
     await kept.obtain()
     assert login.calls[0] is not None
     assert login.calls[0].refresh_token == "R1"
-    await kept.aclose()
+    await kept.lifecycle.aclose()
 
 
 @pytest.mark.parametrize(
@@ -727,7 +727,7 @@ def test_which_refresh_token_is_presented(stored: Token, presented: str) -> None
         await kept.obtain()
         assert login.calls[1] is not None
         assert login.calls[1].refresh_token == presented
-        await kept.aclose()
+        await kept.lifecycle.aclose()
 
     run()
 
@@ -743,18 +743,18 @@ async def test_who_was_logged_out_while_it_waited_for_a_logout_makes_no_login() 
 
     login = ScriptedLogin()
     owner = sharing(login, Slow())
-    first = asyncio.ensure_future(owner.logout())
+    first = asyncio.ensure_future(owner.lifecycle.logout())
     await settle()
     waiter = asyncio.ensure_future(owner.obtain())
     await settle()
-    second = asyncio.ensure_future(owner.logout())
+    second = asyncio.ensure_future(owner.lifecycle.logout())
     await settle()
     with pytest.raises(LoggedOutError):
         await waiter
     gate.set()
     await asyncio.gather(first, second)
     assert login.count == 0
-    await owner.aclose()
+    await owner.lifecycle.aclose()
 
 
 def test_a_save_that_was_pending_when_its_loop_ended_goes_on_in_the_next() -> None:
@@ -766,15 +766,15 @@ def test_a_save_that_was_pending_when_its_loop_ended_goes_on_in_the_next() -> No
     async def first() -> None:
         owners.append(sharing(login, store, clock=time.monotonic))
         assert (await owners[0].obtain()).token.value == "T1"
-        assert owners[0].busy
+        assert owners[0].lifecycle.busy
 
     async def second() -> None:
         store.faults.clear()
         await owners[0].obtain()
         await passing(10)
-        assert not owners[0].busy
+        assert not owners[0].lifecycle.busy
         assert [token.refresh_token for token in store.entries.values()] == ["R1"]
-        await owners[0].aclose()
+        await owners[0].lifecycle.aclose()
 
     for run in (first, second):
         with asyncio.Runner(loop_factory=VirtualLoop) as runner:
@@ -800,7 +800,7 @@ async def test_the_key_is_read_before_the_store_is_looked_at() -> None:
     owner = sharing(ScriptedLogin(), store, prepare=prepare)
     assert (await owner.obtain()).token.value == "another's"
     assert order == ["key", "look"]
-    await owner.aclose()
+    await owner.lifecycle.aclose()
 
 
 @virtual_time
@@ -810,7 +810,7 @@ async def test_a_store_that_missed_a_logout_is_trusted_again_after_the_next_logi
     store.faults["delete"] = OSError("down")
     owner = sharing(login, store)
     await owner.obtain()
-    await owner.logout()
+    await owner.lifecycle.logout()
     store.faults.clear()
     await passing(60)
     grant = await owner.obtain()
@@ -818,7 +818,7 @@ async def test_a_store_that_missed_a_logout_is_trusted_again_after_the_next_logi
     store.entries["a"] = Token("another's", expires_in=3600)
     owner.refuse(grant, waited=False)
     assert (await owner.obtain(grant)).token.value == "another's"
-    await owner.aclose()
+    await owner.lifecycle.aclose()
 
 
 def test_a_renewal_is_due_on_the_next_loop_too() -> None:
@@ -828,16 +828,16 @@ def test_a_renewal_is_due_on_the_next_loop_too() -> None:
 
     async def first() -> None:
         owners.append(sharing(login, SickStore()))
-        (await owners[0].obtain()).asked = True
+        (await owners[0].obtain()).used = True
 
     async def second() -> None:
         owner = owners[0]
-        owner.open()
+        owner.lifecycle.ensure_open()
         await owner.obtain()
         await passing(600)
         assert login.count == 2
         assert owner.stats().refreshes_ahead == 1
-        await owner.aclose()
+        await owner.lifecycle.aclose()
 
     for run in (first, second):
         with asyncio.Runner(loop_factory=VirtualLoop) as runner:

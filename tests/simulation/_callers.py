@@ -35,7 +35,7 @@ class Call:
         self.owner = owner
         self.what = action.what
         self.body, _, self.trouble = action.how.partition(":")
-        self.timeout = action.seconds or owner.auth._keeper._renewer._supply._policy.login_timeout
+        self.timeout = action.seconds or owner.auth._keeper._renewal.acquisition._account.options.login_timeout
         self.began = loop.now
         self.paused_before = owner.process.paused
         self.ended: float | None = None

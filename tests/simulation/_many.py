@@ -15,7 +15,7 @@ from typing import NamedTuple
 from ._plan import plan_of
 from ._run import Result, run
 
-PORTION = 20
+WAKE_BATCH = 20
 """Seeds that a worker process takes at a time."""
 
 
@@ -76,7 +76,7 @@ def run_many(
 
 def _portions(seeds: Iterable[int]) -> Iterator[list[int]]:
     rest = iter(seeds)
-    while portion := list(islice(rest, PORTION)):
+    while portion := list(islice(rest, WAKE_BATCH)):
         yield portion
 
 

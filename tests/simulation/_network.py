@@ -51,7 +51,7 @@ class ClientEnd(asyncio.Transport):
         self._arrives = 0.0
         self._closing = self._paused = False
         self.written: Callable[[bytes], None] = _nobody_looks
-        self._held: list[bytes] = []
+        self._state: list[bytes] = []
 
     # -- what the client does ---------------------------------------------------------------------------------------
 
@@ -85,7 +85,7 @@ class ClientEnd(asyncio.Transport):
     def resume_reading(self) -> None:
         """Hold back no more."""
         self._paused = False
-        held, self._held = self._held, []
+        held, self._state = self._state, []
         for data in held:
             self._loop.call_soon(self.receive, data)
 
@@ -98,7 +98,7 @@ class ClientEnd(asyncio.Transport):
     def receive(self, data: bytes) -> None:
         """Bytes of the server."""
         if self._paused:
-            self._held.append(data)
+            self._state.append(data)
         elif not self._closing:
             self._protocol.data_received(data)
 

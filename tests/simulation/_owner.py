@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 ENDPOINT = f"https://{API}/graphql"
 
 
-LONGEST_PAUSE = 60.0
+MAX_PAUSE = 60.0
 """Seconds for which rejected credentials are remembered at most."""
 
 
@@ -92,7 +92,7 @@ class Owner:
 
     def may_not_log_in(self, since: float) -> bool:
         """Whether a login has failed *since* then, or one that failed before still forbids the next."""
-        forbidden_until = max(self.not_before, self.rejected_at + LONGEST_PAUSE)
+        forbidden_until = max(self.not_before, self.rejected_at + MAX_PAUSE)
         return self.failed_at >= since - LANDING or self.process.clock() < forbidden_until
 
     async def _key(self) -> str:

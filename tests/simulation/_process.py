@@ -72,7 +72,7 @@ class Process:
         self._booted = dice.between(0.0, BOOTED)
         self._rate = 1 + dice.between(-DRIFT, DRIFT)
         self.paused = self.slept = 0.0
-        self.dead = False
+        self.rejected = False
         self.owners: list[Owner] = []
         self.store = store
         self.connector = SimulatedConnector(network, party, limit=setting.limit, onlooker=onlooker)

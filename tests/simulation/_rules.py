@@ -79,13 +79,13 @@ class Watch:
         """What holds at any time."""
         for owner in self.owners:
             keeper = owner.auth._keeper
-            grant, flight = keeper.held.current, keeper._renewer.current
+            grant, flight = keeper.state.current, keeper._renewal.single_flight.current
             if flight is not owner.flight:
                 owner.flight, owner.flight_began = flight, self._loop.now
             if grant is None:
                 continue
             text = str.__str__(grant.token.value)
-            if grant.dead:
+            if grant.rejected:
                 owner.known_dead.setdefault(text, self._loop.now)
             elif text in owner.known_dead or text in owner.left:
                 self.broken(NOT_REVIVED, f"{text} by {owner}")
@@ -131,7 +131,7 @@ class Watch:
 
     def _look_for_need(self, owner: Owner) -> None:
         """A login is needless where its owner has, or would have found in the shared store, a token that is good for long."""
-        grant = owner.auth._keeper.held.current
+        grant = owner.auth._keeper.state.current
         known = [] if grant is None else [self._platform.tokens.get(str.__str__(grant.token.value))]
         if self._plan.having("store trouble"):
             known = []  # the life of what it was told late counts from its question
@@ -176,7 +176,7 @@ class Watch:
         left = owner.closed or owner.logged_out_at >= owner.login_flight
         lasted = self._loop.now - owner.login_flight
         itself = self._setting.login == "callable" and self._plan.having("login trouble")
-        stood_still = owner.process.paused > 0 or owner.process.dead or owner.process.slept > 0
+        stood_still = owner.process.paused > 0 or owner.process.rejected or owner.process.slept > 0
         if not (left or itself or stood_still or lasted >= self._setting.login_timeout - INEXACT):
             self.broken(NOT_CANCELLED, f"a login of {owner} was cancelled after {lasted:.3f} s")
 

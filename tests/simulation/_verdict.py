@@ -29,7 +29,7 @@ ADDS_UP = "stats() adds up"
 def judge(call: Call, watch: Watch, plan: Plan) -> None:
     """Look at how *call* ended."""
     process = call.owner.process
-    if process.dead:
+    if process.rejected:
         return
     bound = _bound(call) + process.paused - call.paused_before
     if call.ended is None or call.ended - call.began > bound:
@@ -90,10 +90,10 @@ def _may_be_refused(call: Call) -> bool:
 def left_open(processes: list[Process], watch: Watch) -> None:
     """Look at what is in use although nobody asks for anything."""
     for process in processes:
-        if process.dead:
+        if process.rejected:
             continue
         for connector in (process.connector, process.login_connector):
-            if connector.in_use and not any(owner.auth._keeper.holds_open for owner in process.owners):
+            if connector.in_use and not any(owner.auth._keeper.lifecycle.holds_open for owner in process.owners):
                 watch.broken(NOTHING_LEFT, f"{connector.in_use} connections of {process.party}")
         for owner in process.owners:
             _add_up(owner, watch)

@@ -105,7 +105,7 @@ class World:
     def _act(self, action: Action) -> None:
         self.begun.add(action.number)
         owner = self.owner(action.owner)
-        if not owner.process.dead:
+        if not owner.process.rejected:
             _ACTIONS[action.what](self, action, owner)
 
     def ask(self, action: Action, owner: Owner) -> None:
@@ -137,7 +137,7 @@ class World:
 
     def invalidate(self, _: Action, owner: Owner) -> None:
         """The application knows that the token is refused."""
-        grant = owner.auth._keeper.held.current
+        grant = owner.auth._keeper.state.current
         if grant is not None and not owner.closed:
             owner.auth.invalidate(grant.token)
             owner.left.add(str.__str__(grant.token.value))
@@ -165,7 +165,7 @@ class World:
             await owner.auth.aclose()
 
     def _leave(self, owner: Owner) -> list[str]:
-        grant = owner.auth._keeper.held.current
+        grant = owner.auth._keeper.state.current
         texts = [] if grant is None else [str.__str__(grant.token.value)]
         owner.left.update(texts)
         for other in self.watch.owners:
@@ -194,13 +194,13 @@ class World:
             self.loop.call_for(WORLD, action.seconds, self._wake, process)
 
     def _wake(self, process: Process) -> None:
-        if not process.dead:
+        if not process.rejected:
             self.loop.thaw(process.party)
 
     def kill(self, _: Action, owner: Owner) -> None:
         """A process is never heard of again."""
         process = owner.process
-        process.dead = True
+        process.rejected = True
         self.loop.freeze(process.party)
         self.shared.kill(process.party)
 
@@ -243,12 +243,14 @@ class World:
         for process in self.processes:
             await self._bury(process)
         await asyncio.sleep(BURIAL)
-        left_behind(self.loop, [process for process in self.processes if not process.dead], self.shared, self.watch)
+        left_behind(self.loop, [process for process in self.processes if not process.rejected], self.shared, self.watch)
 
     def _at_rest(self) -> bool:
-        if any(call.ended is None and not call.owner.process.dead for call in self.calls):
+        if any(call.ended is None and not call.owner.process.rejected for call in self.calls):
             return False
-        return all(action.number in self.begun or self.owner(action.owner).process.dead for action in self.plan.actions)
+        return all(
+            action.number in self.begun or self.owner(action.owner).process.rejected for action in self.plan.actions
+        )
 
     async def _bury(self, process: Process) -> None:
         self.loop.thaw(process.party)
@@ -257,7 +259,7 @@ class World:
         with self.loop.acting(process.party):
             closing = self.loop.create_task(process.aclose())
         for task in list(self.tasks):
-            if process.dead and task.get_name() == process.party.name:
+            if process.rejected and task.get_name() == process.party.name:
                 task.cancel()
         await closing
 

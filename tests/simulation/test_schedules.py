@@ -84,7 +84,9 @@ def test_a_seed_is_the_same_run_everywhere() -> None:
 def test_a_failing_seed_prints_the_shortest_schedule_and_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is printed is enough to see the failure again."""
     monkeypatch.setattr(Platform, "revoke", lambda _, __=None: None)
-    monkeypatch.setattr("exterview_auth._core.state.Held.kill", lambda held: setattr(held.current, "dead", True))
+    monkeypatch.setattr(
+        "exterview_auth._core.state.TokenState.reject", lambda state: setattr(state.current, "rejected", True)
+    )
     seed, found = next((seed, run(plan_of(seed)).found) for seed in range(200) if run(plan_of(seed)).found)
     plan = shortest(plan_of(seed), found[0].rule)
     assert 0 < len(plan.actions) < len(plan_of(seed).actions)

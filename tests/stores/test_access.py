@@ -122,7 +122,7 @@ async def test_a_login_under_a_turn() -> None:
     kept = owner(store)
     assert (await kept.obtain()).token.value == "T1"
     assert store.calls == ["load", "lock", "load", "save", "unlock"]
-    await kept.aclose()
+    await kept.lifecycle.aclose()
 
 
 @virtual_time
@@ -133,7 +133,7 @@ async def test_an_adoption_asks_once() -> None:
     kept = owner(store)
     assert (await kept.obtain()).token.value == "theirs"
     assert store.calls == ["load"]
-    await kept.aclose()
+    await kept.lifecycle.aclose()
 
 
 @virtual_time
@@ -149,7 +149,7 @@ async def test_who_waits_adopts_what_the_holder_saves() -> None:
     assert (await waiting).token.value == "theirs"
     assert now() == pytest.approx(0.3)
     assert (login.count, kept.stats().adopted, store.calls) == (0, 1, ["load", "lock", "load", "load", "unlock"][:4])
-    await kept.aclose()
+    await kept.lifecycle.aclose()
 
 
 @virtual_time
@@ -162,8 +162,8 @@ async def test_a_save_that_was_overtaken_gives_the_newer_token_to_all() -> None:
     assert first is second
     assert (first.token.value, first.from_login) == ("newer", False)
     assert (kept.stats().logins, kept.stats().adopted, hooked) == (1, 1, [])
-    assert not kept.holds_open or kept._renewer.due
-    await kept.aclose()
+    assert not kept.lifecycle.holds_open or kept._renewal.timer.armed
+    await kept.lifecycle.aclose()
 
 
 @virtual_time
@@ -176,7 +176,7 @@ async def test_a_newer_token_that_is_known_to_be_refused_is_not_used() -> None:
     store.newer = Token("T1")
     store.entry = None
     assert (await kept.obtain(first)).token.value == "T2"
-    await kept.aclose()
+    await kept.lifecycle.aclose()
 
 
 @pytest.mark.parametrize("seconds", [0.3, 0.45, 0.6, 0.9, 1.9, 2.5])
@@ -198,7 +198,7 @@ def test_a_slow_store_costs_its_patience_at_most(seconds: float) -> None:
             assert now() == began
         store.seconds = 0
         await passing(60)
-        await kept.aclose()
+        await kept.lifecycle.aclose()
 
     run()
 
@@ -222,7 +222,7 @@ def test_each_call_may_fail(call: str, fault: Any, caplog: pytest.LogCaptureFixt
         assert (await kept.obtain(grant)).token.value == "T2"
         assert store.entry is not None
         assert store.entry.value == "T2"
-        await kept.aclose()
+        await kept.lifecycle.aclose()
 
     with caplog.at_level(logging.INFO, "exterview_auth"):
         run()
@@ -256,7 +256,7 @@ async def test_a_crowd_of_owners_is_no_sick_store() -> None:
     assert now() == pytest.approx(200 / peak * 0.1)
     assert sum(kept.stats().store_failures for kept in owners) == 0
     for kept in owners:
-        await kept.aclose()
+        await kept.lifecycle.aclose()
 
 
 @virtual_time
@@ -270,7 +270,7 @@ async def test_a_crowd_at_a_sick_store_waits_once() -> None:
     assert store.calls.count("load") == ScriptedStore.calls_at_once
     store.faults.clear()
     for kept in owners:
-        await kept.aclose()
+        await kept.lifecycle.aclose()
 
 
 @pytest.mark.parametrize(("age", "kept_value"), [(100.0, "T1"), (0.5, "another's"), (None, "another's")])
@@ -288,7 +288,7 @@ def test_a_token_saved_before_the_login_overtakes_nothing(age: float | None, kep
         store.entry, store.age = Token("another's"), age
         await passing(5)
         assert store.entry.value == kept_value
-        await kept.aclose()
+        await kept.lifecycle.aclose()
 
     run()
 
@@ -305,7 +305,7 @@ def test_a_lock_that_cannot_be_given_back_holds_nobody_up(fault: Any) -> None:
         assert (await kept.obtain()).token.value == "T1"
         assert now() <= STORE_BUDGET
         assert store.entry is not None
-        await kept.aclose()
+        await kept.lifecycle.aclose()
 
     run()
 
@@ -328,7 +328,7 @@ async def test_who_has_not_taken_the_turn_does_not_wait_until_it_is_left() -> No
     store.changed.set()
     assert (await waiting).token.value == "theirs"
     assert now() == pytest.approx(0.3)
-    await kept.aclose()
+    await kept.lifecycle.aclose()
 
 
 @virtual_time
@@ -351,7 +351,7 @@ async def test_a_store_that_does_not_let_itself_be_cancelled_gets_its_share_once
     assert now() == pytest.approx(0.5)
     store.stuck = False
     await passing(60)
-    await kept.aclose()
+    await kept.lifecycle.aclose()
 
 
 @virtual_time
@@ -364,7 +364,7 @@ async def test_news_that_fail_do_not_end_the_login() -> None:
     assert now() < 0.1
     store.faults.clear()
     await passing(10)
-    await kept.aclose()
+    await kept.lifecycle.aclose()
 
 
 @virtual_time
@@ -380,7 +380,7 @@ async def test_a_turn_that_never_comes_stops_nobody() -> None:
     began = now()
     assert (await kept.obtain(grant)).token.value == "T2"
     assert now() == began
-    await kept.aclose()
+    await kept.lifecycle.aclose()
 
 
 @virtual_time
@@ -398,7 +398,7 @@ async def test_the_owners_of_one_store_know_of_its_outage_together(caplog: pytes
         store.faults.clear()
         await passing(10)
         for kept in (*owners, late):
-            await kept.aclose()
+            await kept.lifecycle.aclose()
     assert told(caplog).count("store.unavailable") == told(caplog).count("store.recovered") == 1
 
 
@@ -481,7 +481,7 @@ def test_an_owner_that_may_not_log_in_adopts_what_another_got(latch: Any) -> Non
         await passing(1.1)
         assert (await kept.obtain(grant)).token.value == "theirs"
         assert login.count == 1
-        await kept.aclose()
+        await kept.lifecycle.aclose()
 
     run()
 
@@ -504,8 +504,8 @@ def test_an_outage_says_what_is_wrong_and_where(fault: Exception, caplog: pytest
         await passing(3)
         store.faults.clear()
         await passing(10)
-        assert not kept._renewer.busy
-        await kept.aclose()
+        assert not kept.lifecycle.busy
+        await kept.lifecycle.aclose()
 
     with caplog.at_level(logging.INFO, "exterview_auth"):
         run()
@@ -530,7 +530,7 @@ async def test_a_lock_that_nobody_gives_back_is_told_to_the_log(caplog: pytest.L
         await kept.obtain(grant)
     assert events(caplog) == [(logging.WARNING, "store.lock_timeout account='a' seconds=5.0")] * 2
     assert kept.stats().store_failures == 2
-    await kept.aclose()
+    await kept.lifecycle.aclose()
 
 
 @virtual_time
@@ -548,8 +548,8 @@ async def test_a_save_is_tried_again_although_the_store_rests() -> None:
     assert store.entry is not None
     assert store.entry.value == "T1"
     assert kept.stats().save_failures == failures
-    assert not kept._renewer.busy
-    await kept.aclose()
+    assert not kept.lifecycle.busy
+    await kept.lifecycle.aclose()
 
 
 @virtual_time
@@ -561,11 +561,11 @@ async def test_a_save_that_is_overtaken_is_not_tried_any_more() -> None:
     await kept.obtain()
     store.entry = Token("another's")
     await passing(5)
-    assert not kept._renewer.busy
+    assert not kept.lifecycle.busy
     store.calls.clear()
     await passing(60)
     assert store.calls == []
-    await kept.aclose()
+    await kept.lifecycle.aclose()
 
 
 @virtual_time
@@ -584,7 +584,7 @@ async def test_a_repeated_save_is_made_under_the_lock_alone() -> None:
     assert "save" not in store.calls
     await passing(10)
     assert store.calls[-5:] == ["load", "lock", "load", "save", "unlock"]
-    await kept.aclose()
+    await kept.lifecycle.aclose()
 
 
 def asleep_while_it_waits(*, saves_later: bool) -> Any:
@@ -605,7 +605,7 @@ def asleep_while_it_waits(*, saves_later: bool) -> Any:
             store.entry = Token("theirs")
             store.changed.set()
         outcome.append(((await waiting).token.value, now(), login.count))
-        await kept.aclose()
+        await kept.lifecycle.aclose()
 
     run()
     return outcome[0]
@@ -638,7 +638,7 @@ async def test_each_attempt_at_a_save_is_counted_once() -> None:
     await passing(20)
     assert kept.stats().save_failures == store.calls.count("load") > 5
     store.faults.clear()
-    await kept.aclose()
+    await kept.lifecycle.aclose()
 
 
 @virtual_time
@@ -654,8 +654,8 @@ async def test_what_was_saved_before_a_late_login_overtakes_nothing() -> None:
     store.entry, store.age = Token("another's"), 50.0
     await passing(10)
     assert store.entry.value == "T1"
-    assert not kept._renewer.busy
-    await kept.aclose()
+    assert not kept.lifecycle.busy
+    await kept.lifecycle.aclose()
 
 
 def test_an_outage_of_reading_ends_with_reading() -> None:
@@ -747,7 +747,7 @@ async def test_under_a_turn_the_turn_saves() -> None:
     store.newer = Token("newer")
     assert await access.session().save(Token("T3")) == (False, store.newer)
     assert saved == ["under the lock", "a", "a"]
-    await kept.aclose()
+    await kept.lifecycle.aclose()
 
 
 @virtual_time

@@ -53,7 +53,7 @@ class SimulatedApi:
         self.on_login(process)
         await asyncio.sleep(self._dice.between(QUICKEST_LOGIN, SLOWEST_LOGIN))
         token = self.issue()
-        self.completed += not process.dead
+        self.completed += not process.rejected
         return token
 
     async def accepts(self, token: Token, dice: Dice) -> bool:

@@ -10,8 +10,9 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from exterview_auth import RedisStore, Token
-from exterview_auth._core.grant import Grant
+from exterview_auth._core.account import Account
 from exterview_auth._core.keeper import Keeper
+from exterview_auth._core.state import IssuedToken
 
 from .api import SimulatedApi
 from .client import SimulatedClient
@@ -44,20 +45,18 @@ class Process:
         self._clock = _skewed(self._loop, self.dice)
         self.keeper = Keeper(
             self._log_in,
+            Account(ACCOUNT, clock=self._clock, random=random.Random(seed * 1_000_003 + number)),
             store=RedisStore(SimulatedClient(redis, self.link)),
-            account=ACCOUNT,
-            clock=self._clock,
-            draw=random.Random(seed * 1_000_003 + number),
         )
         self.served_at = math.inf
         self.longest = 0.0
         self.problems: Counter[str] = Counter()
         self.workers: list[asyncio.Task[None]] = []
-        self.dead = False
+        self.rejected = False
 
     async def _log_in(self, _: Token | None) -> Token:
         token = await self._api.login(self)
-        if self.dead:
+        if self.rejected:
             await self._loop.create_future()
         return token
 
@@ -75,7 +74,7 @@ class Process:
 
     def die(self) -> None:
         """Never be heard of again: nothing that it held is given back."""
-        self.dead = self.link.cut = True
+        self.rejected = self.link.cut = True
         for worker in self.workers:
             worker.cancel()
 
@@ -90,10 +89,10 @@ class Process:
     @property
     def settled(self) -> bool:
         """Whether nothing is under way."""
-        if self.dead:
+        if self.rejected:
             return True
-        self.keeper.retire()
-        return not self.keeper.holds_open and all(worker.done() for worker in self.workers)
+        self.keeper.lifecycle.on_busy = lambda _: None  # as after an eviction: a renewal that is due does not count
+        return not self.keeper.lifecycle.holds_open and all(worker.done() for worker in self.workers)
 
     # -- requests ---------------------------------------------------------------------------------------------------
 
@@ -122,26 +121,25 @@ class Process:
         return accepted != "" and accepted not in self._old
 
     async def _exchange(self, dice: Dice) -> str:
-        keeper, held = self.keeper, self.keeper.held
-        grant, until, seen = held.current, held.fresh_until, held.issued
+        keeper, held = self.keeper, self.keeper.state
+        grant, until, seen = held.current, held.usable_until, held.issued
         if grant is None or (until != math.inf and self._clock() >= until):
             grant = await keeper.obtain()
         again = False
         while not await self._accepts(grant, dice):
             if not keeper.refuse(grant, waited=again or grant.number > seen, again=again):
                 return ""
-            keeper.renew_soon()
             newer = await keeper.obtain(grant)
             if newer is grant:
                 return ""
             grant, again = newer, True
         return grant.token.value
 
-    async def _accepts(self, grant: Grant, dice: Dice) -> bool:
-        grant.asked = True
+    async def _accepts(self, grant: IssuedToken, dice: Dice) -> bool:
+        grant.used = True
         accepted = await self._api.accepts(grant.token, dice)
         if accepted:
-            grant.served = grant.serving = True
+            grant.ever_accepted = grant.accepted_since_refusal = True
         return accepted
 
 

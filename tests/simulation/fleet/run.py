@@ -78,7 +78,7 @@ class Fleet:
         for process in self.processes:
             for worker in process.workers:
                 worker.cancel()
-        await asyncio.gather(*(process.keeper.aclose() for process in self.processes))
+        await asyncio.gather(*(process.keeper.lifecycle.aclose() for process in self.processes))
         await asyncio.sleep(BURIAL)
 
     # -- what was found ---------------------------------------------------------------------------------------------
@@ -100,7 +100,7 @@ class Fleet:
         }
 
     def _requests(self) -> dict[str, float]:
-        living = [process for process in self.processes if not process.dead]
+        living = [process for process in self.processes if not process.rejected]
         served = sorted(process.served_at - self.began for process in living if process.served_at < math.inf)
         times = {"half_serve": statistics.median(served), "all_serve": served[-1]} if served else {}
         return {

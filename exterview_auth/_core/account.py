@@ -1,0 +1,49 @@
+"""What every part of one owner knows: one record instead of the same arguments at every level."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Awaitable, Callable
+from typing import Protocol
+
+from .._clock import Clock, boot_time
+from .._options import DEFAULT_RENEWAL, RenewalOptions
+from .._stats import Counters
+
+
+class RandomSource(Protocol):
+    """Where jitter comes from: the module `random`, or a generator that a test has seeded."""
+
+    def random(self) -> float:
+        """Return a number from 0 to 1."""
+
+
+async def _nothing_to_prepare() -> None:
+    """Prepare nothing."""
+
+
+class Account:
+    """
+    One account's name, options and instruments, shared by all parts of its owner.
+
+    *name* is the account's key in a store. *clock* gives seconds. *random* draws jitter; the default is the module, which
+    draws differently in each child after a fork. *prepare* is awaited before each login and each look into the store.
+    """
+
+    __slots__ = ("clock", "counters", "name", "options", "prepare", "random")
+
+    def __init__(
+        self,
+        name: str = "",
+        *,
+        options: RenewalOptions = DEFAULT_RENEWAL,
+        clock: Clock = boot_time,
+        random: RandomSource = random,
+        prepare: Callable[[], Awaitable[None]] = _nothing_to_prepare,
+    ) -> None:
+        self.name = name
+        self.options = options
+        self.clock = clock
+        self.random = random
+        self.prepare = prepare
+        self.counters = Counters()
