@@ -57,6 +57,7 @@ class Accounts:
 
     def issue_token(self, lifetime: float) -> str:
         """Return a new bearer token that is valid for *lifetime* seconds."""
+        # An emulator may run for days under a test that logs in again and again.
         while len(self._tokens) >= MOST_TOKENS:
             self._tokens.popitem(last=False)
         token = secrets.token_urlsafe(32)

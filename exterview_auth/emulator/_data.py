@@ -109,6 +109,7 @@ class Dataset:
 
     def add_candidate(self, name: str, job_id: str, organization_id: str, created: datetime, **known: str) -> Candidate:
         """Add a candidate with contact data, score and skills, as if a resume had been parsed."""
+        # An upload may name a job that is not among these. Its candidates get the skills of any other.
         job = self.jobs.get(job_id) or self._random.choice(list(self.jobs.values()))
         number = len(self.candidates) + 1
         candidate = Candidate(

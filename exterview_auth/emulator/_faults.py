@@ -1,8 +1,8 @@
 """
 Trouble on demand: refused, failing, slow and silent responses.
 
-What goes wrong is decided here, where it does so in `_state` (each request, each login, each request with valid
-credentials), and how a user asks for it in `_emulator`. A new fault needs these three files alone.
+This module decides what goes wrong. `_state` applies it: to each request, each login, or each request with valid
+credentials. `_emulator` has the control that asks for it. A new fault needs these three files alone.
 """
 
 from __future__ import annotations
@@ -41,6 +41,7 @@ class Faults:
     """What goes wrong at the moment. Every change takes effect at once, for delayed requests too."""
 
     def __init__(self) -> None:
+        # Separate, because a change of the silence wakes its waiters, and must not cut other delays short.
         self.delays = Delays()
         self._silence = Delays()
         self._silent_until = 0.0
@@ -111,15 +112,15 @@ class Delays:
         for waiter in self._waiters:
             _finish(waiter)
 
-    async def sleep(self, seconds: float) -> None:
-        """Return after *seconds* or at `wake`; raise `StoppingError` once the emulator stops."""
-        if seconds <= 0:
+    async def sleep(self, duration: float) -> None:
+        """Return after *duration* seconds or at `wake`; raise `StoppingError` once the emulator stops."""
+        if duration <= 0:
             return
         # `asyncio.sleep` would do for the time, but nothing else could end it: a login in an hour of silence has to end
         # with the silence, and with the emulator.
         loop = asyncio.get_running_loop()
         waiter: asyncio.Future[None] = loop.create_future()
-        timer = loop.call_later(seconds, _finish, waiter)
+        timer = loop.call_later(duration, _finish, waiter)
         self._waiters.add(waiter)
         try:
             if not self._stopping:

@@ -14,7 +14,7 @@ JSON = "application/json"
 MULTIPART = "multipart/form-data"
 
 
-# Two steps, because a login has an API key but no token yet.
+# The guard has two steps, because a login has an API key but no token yet.
 
 
 def require_api_key(

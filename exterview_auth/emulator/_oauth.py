@@ -20,6 +20,7 @@ NOT_STORED = {"Cache-Control": "no-store", "Pragma": "no-cache"}
 _BUSY = 429
 _SERVER_ERROR = 500
 
+# A form whose names are unique; `_form` refuses others, because two values for one parameter are ambiguous.
 Form = Mapping[str, str]
 
 

@@ -44,6 +44,8 @@ class EmulatorState:
     @asynccontextmanager
     async def login(self) -> AsyncIterator[None]:
         """Count a login while it runs and delay it, then let the body check its credentials; or raise its refusal."""
+        # Delayed before it is judged, as at the real API: a login is as slow when it is refused. A silent login counts as
+        # running, so that tests can wait until it is.
         with self.counters.login():
             await self.faults.wait_out_silence()
             await self.faults.delays.sleep(self.login_delay)

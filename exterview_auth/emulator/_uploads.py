@@ -36,6 +36,7 @@ RESUME_TYPES = frozenset({".pdf", ".doc", ".docx"})
 
 _CHUNK = 65_536
 
+# Words in file names of resumes that do not belong to the person's name.
 _NOT_NAMES = frozenset({"cv", "resume", "final", "copy"})
 
 
@@ -64,6 +65,7 @@ async def answer_bulk_upload(state: EmulatorState, request: web.Request) -> web.
                 form.files.append(await read_file(part, request))
             else:
                 form.fields[name] = await read_field(part)
+    # Only now, when all of it has arrived: a client that repeats an upload after a 400 must not find half of it there.
     _check(form)
     created, duplicates, skipped = _add_candidates(state.data, form)
     counts = {"created": len(created), "duplicates": duplicates, "skipped": skipped}

@@ -25,6 +25,7 @@ from .schema import SCHEMA
 MOST_LEXICAL_TOKENS = 20_000
 """How many a document may have; the engine's own limit on its size."""
 
+# A client sends the same few documents again and again. Longer ones are rare, and would only fill the memory.
 _LONGEST_CACHED = 20_000
 
 

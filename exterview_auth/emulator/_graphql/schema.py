@@ -22,6 +22,8 @@ from graphql import (
 from .._state import EmulatorState
 from .resolvers import RESOLVERS, SUBSCRIPTIONS, item
 
+# The schema has the API's names (`dateAndTime`, `_id`); records and resolvers have Python's. They are translated here, once
+# for all fields and arguments, so that no resolver is needed where a record has the value already.
 _CAPITAL = re.compile(r"(?<=[a-z])(?=[A-Z])")
 
 
