@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
-import aiohttp
 import pytest_asyncio
+from aiohttp import ClientSession
 
 from exterview_auth.emulator import Emulator
 from tests.kit.emulator import credentials
@@ -19,15 +19,15 @@ async def emulator() -> AsyncIterator[Emulator]:
 
 
 @pytest_asyncio.fixture
-async def http() -> AsyncIterator[aiohttp.ClientSession]:
+async def http() -> AsyncIterator[ClientSession]:
     """A session without credentials."""
-    async with aiohttp.ClientSession() as session:
+    async with ClientSession() as session:
         yield session
 
 
 @pytest_asyncio.fixture
-async def api(emulator: Emulator) -> AsyncIterator[aiohttp.ClientSession]:
+async def api(emulator: Emulator) -> AsyncIterator[ClientSession]:
     """A session on the emulator's origin, with good credentials in every request."""
     origin = emulator.endpoint.removesuffix("graphql")
-    async with aiohttp.ClientSession(origin, headers=credentials(emulator)) as session:
+    async with ClientSession(origin, headers=credentials(emulator)) as session:
         yield session

@@ -9,8 +9,8 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-import aiohttp
 import pytest
+from aiohttp import ClientSession
 
 from exterview_auth.emulator import Emulator
 from exterview_auth.emulator._emulator import _cannot_listen
@@ -73,7 +73,7 @@ def test_it_runs_under_one_event_loop_after_another() -> None:
     emulator = Emulator(login_delay=0.01)
 
     async def run() -> int:
-        async with emulator, aiohttp.ClientSession() as http:
+        async with emulator, ClientSession() as http:
             return (await log_in(emulator, http)).status
 
     assert [asyncio.run(run()), asyncio.run(run())] == [200, 200]

@@ -11,7 +11,7 @@ from dataclasses import FrozenInstanceError
 
 import aiohttp
 import pytest
-from aiohttp import web
+from aiohttp import ClientSession, web
 
 from exterview_auth.emulator import Emulator, EmulatorStats
 from exterview_auth.emulator._faults import Delays, StoppingError
@@ -22,9 +22,7 @@ from tests.kit.emulator import SMOKE, answer, credentials, log_in, smoke
 pytestmark = pytest.mark.asyncio
 
 
-async def test_a_login_gives_a_token_that_serves_until_it_is_revoked(
-    emulator: Emulator, http: aiohttp.ClientSession
-) -> None:
+async def test_a_login_gives_a_token_that_serves_until_it_is_revoked(emulator: Emulator, http: ClientSession) -> None:
     """A login's token passes, and `revoke` makes every token invalid at once."""
     login = (await log_in(emulator, http)).content["data"]["login"]
     assert login["expiresIn"] == 3600
@@ -35,7 +33,7 @@ async def test_a_login_gives_a_token_that_serves_until_it_is_revoked(
     assert await smoke(emulator, http) == 200
 
 
-async def test_expired_tokens_are_answered_401(emulator: Emulator, http: aiohttp.ClientSession) -> None:
+async def test_expired_tokens_are_answered_401(emulator: Emulator, http: ClientSession) -> None:
     """`expire` ends every token, and `token_lifetime` that of the next ones."""
     headers = credentials(emulator)
     emulator.expire()
@@ -47,7 +45,7 @@ async def test_expired_tokens_are_answered_401(emulator: Emulator, http: aiohttp
     assert await smoke(emulator, http) == 401
 
 
-async def test_a_rotated_api_key_replaces_the_old_one_at_once(emulator: Emulator, http: aiohttp.ClientSession) -> None:
+async def test_a_rotated_api_key_replaces_the_old_one_at_once(emulator: Emulator, http: ClientSession) -> None:
     """After `rotate_api_key` the old key is answered 401, and tokens stay valid with the new one."""
     token = emulator.issue_token()
     old = credentials(emulator, token)
@@ -57,7 +55,7 @@ async def test_a_rotated_api_key_replaces_the_old_one_at_once(emulator: Emulator
     assert refused.body == (401, {"error": "Invalid API key"})
 
 
-async def test_failing_logins_heal_after_the_given_number(emulator: Emulator, http: aiohttp.ClientSession) -> None:
+async def test_failing_logins_heal_after_the_given_number(emulator: Emulator, http: ClientSession) -> None:
     """`fail_logins` refuses so many logins with its status and Retry-After, then they work again."""
     emulator.fail_logins(2, status=429, retry_after=1.5)
     for _ in range(2):
@@ -74,9 +72,7 @@ async def test_failing_logins_heal_after_the_given_number(emulator: Emulator, ht
     assert (emulator.stats().logins, emulator.stats().logins_refused) == (5, 3)
 
 
-async def test_refused_requests_are_counted_down_and_spare_logins(
-    emulator: Emulator, http: aiohttp.ClientSession
-) -> None:
+async def test_refused_requests_are_counted_down_and_spare_logins(emulator: Emulator, http: ClientSession) -> None:
     """`refuse` answers the next requests with its status although their token is valid; logins and wrong ones do not count."""
     emulator.refuse(1)
     assert (await log_in(emulator, http)).status == 200
@@ -87,7 +83,7 @@ async def test_refused_requests_are_counted_down_and_spare_logins(
     assert await smoke(emulator, http) == 401
 
 
-async def test_silence_holds_logins_and_nothing_else(emulator: Emulator, http: aiohttp.ClientSession) -> None:
+async def test_silence_holds_logins_and_nothing_else(emulator: Emulator, http: ClientSession) -> None:
     """While `silence` lasts a login is accepted and not answered; ended, it is answered at once."""
     emulator.silence(3600)
     login = asyncio.create_task(log_in(emulator, http))
@@ -100,7 +96,7 @@ async def test_silence_holds_logins_and_nothing_else(emulator: Emulator, http: a
     assert (await login).status == 200
 
 
-async def test_a_silence_ends_by_itself(emulator: Emulator, http: aiohttp.ClientSession) -> None:
+async def test_a_silence_ends_by_itself(emulator: Emulator, http: ClientSession) -> None:
     """A login waits as long as the silence lasts, not longer."""
     emulator.silence(0.05)
     begun = time.monotonic()
@@ -108,7 +104,7 @@ async def test_a_silence_ends_by_itself(emulator: Emulator, http: aiohttp.Client
     assert 0.04 < time.monotonic() - begun < 2
 
 
-async def test_slow_logins_overlap_and_the_peak_is_remembered(emulator: Emulator, http: aiohttp.ClientSession) -> None:
+async def test_slow_logins_overlap_and_the_peak_is_remembered(emulator: Emulator, http: ClientSession) -> None:
     """`login_delay` makes each login slow, and the statistics show how many ran at once."""
     emulator.login_delay = 0.05
     assert emulator.login_delay == 0.05
@@ -117,7 +113,7 @@ async def test_slow_logins_overlap_and_the_peak_is_remembered(emulator: Emulator
     assert (stats.logins, stats.logins_running, stats.logins_running_peak) == (3, 0, 3)
 
 
-async def test_an_abandoned_login_ends_with_its_connection(emulator: Emulator, http: aiohttp.ClientSession) -> None:
+async def test_an_abandoned_login_ends_with_its_connection(emulator: Emulator, http: ClientSession) -> None:
     """A client that goes away leaves no running login behind."""
     emulator.silence(3600)
     login = asyncio.create_task(log_in(emulator, http))
@@ -126,9 +122,7 @@ async def test_an_abandoned_login_ends_with_its_connection(emulator: Emulator, h
     await until(lambda: emulator.stats().logins_running == 0)
 
 
-async def test_latency_delays_each_request_before_it_is_looked_at(
-    emulator: Emulator, http: aiohttp.ClientSession
-) -> None:
+async def test_latency_delays_each_request_before_it_is_looked_at(emulator: Emulator, http: ClientSession) -> None:
     """Of hundreds of requests on their way, none passes with a token that is revoked by then."""
     emulator.latency = 0.05
     assert emulator.latency == 0.05
@@ -141,7 +135,7 @@ async def test_latency_delays_each_request_before_it_is_looked_at(
     assert time.monotonic() - begun > 0.04
 
 
-async def test_the_statistics_are_a_frozen_moment(emulator: Emulator, http: aiohttp.ClientSession) -> None:
+async def test_the_statistics_are_a_frozen_moment(emulator: Emulator, http: ClientSession) -> None:
     """`stats` counts requests, logins and statuses, and a record once taken does not change."""
     before = emulator.stats()
     await log_in(emulator, http)
@@ -177,7 +171,7 @@ async def test_help_shows_what_is_for_users() -> None:
     assert all(getattr(Emulator, name).__doc__ for name in public)
 
 
-async def test_it_starts_again_at_the_same_endpoint_with_the_same_accounts(http: aiohttp.ClientSession) -> None:
+async def test_it_starts_again_at_the_same_endpoint_with_the_same_accounts(http: ClientSession) -> None:
     """Stopping twice is fine, a restart keeps endpoint, keys, tokens and counters, and `repr` shows the state alone."""
     emulator = Emulator()
     assert await emulator.start() is emulator
@@ -230,7 +224,7 @@ async def test_a_cancelled_start_leaves_nothing_open(monkeypatch: pytest.MonkeyP
 
 
 @pytest.mark.parametrize(("host", "shown"), [("localhost", "127.0.0.1"), ("127.0.0.2", "127.0.0.2"), ("::1", "[::1]")])
-async def test_every_loopback_address_will_do(host: str, shown: str, http: aiohttp.ClientSession) -> None:
+async def test_every_loopback_address_will_do(host: str, shown: str, http: ClientSession) -> None:
     """The endpoint shows the address that is listened on."""
     if host == "::1" and not has_ipv6():
         pytest.skip("this machine has no IPv6 loopback")
@@ -248,7 +242,7 @@ def has_ipv6() -> bool:
     return True
 
 
-async def test_stopping_is_quick_and_leaves_no_task(http: aiohttp.ClientSession) -> None:
+async def test_stopping_is_quick_and_leaves_no_task(http: ClientSession) -> None:
     """Silent logins, delayed requests, half an upload and open WebSockets end with the emulator; no task stays behind."""
     before = asyncio.all_tasks()
     emulator = await Emulator().start()
@@ -311,7 +305,7 @@ async def test_data_is_the_same_for_a_seed_and_secrets_never_are() -> None:
             assert getattr(one, name) != getattr(two, name)
 
 
-async def test_the_page_explains_itself_and_holds_no_secret(emulator: Emulator, api: aiohttp.ClientSession) -> None:
+async def test_the_page_explains_itself_and_holds_no_secret(emulator: Emulator, api: ClientSession) -> None:
     """The page runs its own script only, and neither it nor the counters hold a credential or count as requests."""
     token = emulator.issue_token()
     async with api.get("/") as response:
@@ -327,7 +321,7 @@ async def test_the_page_explains_itself_and_holds_no_secret(emulator: Emulator, 
     assert '"requests":0' in counters
 
 
-async def test_other_paths_are_answered_404(emulator: Emulator, api: aiohttp.ClientSession) -> None:
+async def test_other_paths_are_answered_404(emulator: Emulator, api: ClientSession) -> None:
     """A path that the API does not have gets the API's error body and is not counted."""
     refused = await answer(api.get("/graphql/nothing"))
     assert refused.body == (404, {"error": "There is nothing at /graphql/nothing"})

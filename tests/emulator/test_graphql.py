@@ -10,6 +10,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+from aiohttp import ClientSession
 
 from exterview_auth.emulator import Emulator, _app
 from exterview_auth.emulator._graphql import documents, endpoint
@@ -20,12 +21,12 @@ pytestmark = pytest.mark.asyncio
 JSON = {"Content-Type": "application/json"}
 
 
-async def ask(api: aiohttp.ClientSession, query: str, **more: Any) -> tuple[int, Any]:
+async def ask(api: ClientSession, query: str, **more: Any) -> tuple[int, Any]:
     return (await answer(api.post("/graphql", json={"query": query, **more}))).body
 
 
 async def without_bearer(emulator: Emulator, **content: Any) -> tuple[int, Any]:
-    async with aiohttp.ClientSession(headers={"x-api-key": emulator.api_key}) as http:
+    async with ClientSession(headers={"x-api-key": emulator.api_key}) as http:
         return (await answer(http.post(emulator.endpoint, json=content))).body
 
 
@@ -33,7 +34,7 @@ def code(content: Any) -> Any:
     return content["errors"][0]["extensions"]["code"]
 
 
-async def test_a_login_needs_no_bearer_and_counts(emulator: Emulator, http: aiohttp.ClientSession) -> None:
+async def test_a_login_needs_no_bearer_and_counts(emulator: Emulator, http: ClientSession) -> None:
     """The login mutation passes with the API key alone, however the document is written, and other operations do not."""
     status, content, _ = await log_in(emulator, http, email=emulator.email.upper())
     assert (status, content["data"]["login"]["expiresIn"]) == (200, 3600)
@@ -50,7 +51,7 @@ async def test_a_login_needs_no_bearer_and_counts(emulator: Emulator, http: aioh
     assert emulator.stats().logins == 2
 
 
-async def test_a_login_with_a_revoked_bearer_passes(emulator: Emulator, api: aiohttp.ClientSession) -> None:
+async def test_a_login_with_a_revoked_bearer_passes(emulator: Emulator, api: ClientSession) -> None:
     """A stale token beside the login does not keep anybody out."""
     emulator.revoke()
     variables = {"email": emulator.email, "password": emulator.password}
@@ -62,7 +63,7 @@ async def test_a_login_with_a_revoked_bearer_passes(emulator: Emulator, api: aio
     "changed", [{"email": "someone@else.example"}, {"password": "wrong"}, {"password": "wröng"}, {"email": ""}]
 )
 async def test_wrong_credentials_are_a_graphql_error(
-    emulator: Emulator, http: aiohttp.ClientSession, changed: dict[str, str]
+    emulator: Emulator, http: ClientSession, changed: dict[str, str]
 ) -> None:
     """Status 200 with `UNAUTHENTICATED`, which does not say what was wrong."""
     status, content, _ = await log_in(emulator, http, **changed)
@@ -71,7 +72,7 @@ async def test_wrong_credentials_are_a_graphql_error(
     assert (emulator.stats().logins, emulator.stats().logins_refused) == (1, 1)
 
 
-async def test_a_login_beside_other_fields_is_refused(emulator: Emulator, api: aiohttp.ClientSession) -> None:
+async def test_a_login_beside_other_fields_is_refused(emulator: Emulator, api: ClientSession) -> None:
     """What passes without a token must not carry anything else along, nor slip past the login's counter."""
     both = 'mutation { login(email: "a", password: "b") { token } assignInterviewer(input: {candidateId: "c", interviewerId: "i", dateAndTime: "2025-01-01"}) { message } }'
     assert (await without_bearer(emulator, query=both))[0] == 400
@@ -81,7 +82,7 @@ async def test_a_login_beside_other_fields_is_refused(emulator: Emulator, api: a
     assert emulator.stats().logins == 0
 
 
-async def test_a_restricted_key_may_log_in(emulator: Emulator, http: aiohttp.ClientSession) -> None:
+async def test_a_restricted_key_may_log_in(emulator: Emulator, http: ClientSession) -> None:
     """Only what comes after the login is answered 403."""
     emulator._state.accounts.api_key = emulator.restricted_api_key
     status, content, _ = await log_in(emulator, http)
@@ -97,7 +98,7 @@ async def test_a_restricted_key_may_log_in(emulator: Emulator, http: aiohttp.Cli
         ("{" + "jobs{id}" * 10_000 + "}", "GRAPHQL_PARSE_FAILED"),
     ],
 )
-async def test_wrong_documents_are_graphql_errors(api: aiohttp.ClientSession, query: str, expected: str) -> None:
+async def test_wrong_documents_are_graphql_errors(api: ClientSession, query: str, expected: str) -> None:
     """What the engine refuses is answered 200 with `errors` and no data."""
     status, content = await ask(api, query)
     assert (status, list(content), code(content)) == (200, ["errors"], expected)
@@ -111,7 +112,7 @@ async def test_wrong_documents_are_graphql_errors(api: aiohttp.ClientSession, qu
         {"query": "{a" * 9000},
     ],
 )
-async def test_other_wrong_requests_are_errors_too(api: aiohttp.ClientSession, content: dict[str, str]) -> None:
+async def test_other_wrong_requests_are_errors_too(api: ClientSession, content: dict[str, str]) -> None:
     """A missing variable, an unknown operation and a document that would exhaust the stack are answered likewise."""
     status, answered = await ask(api, **content)
     assert (status, bool(answered["errors"]), answered.get("data")) == (200, True, None)
@@ -140,7 +141,7 @@ async def test_an_engine_that_runs_out_of_stack_is_contained(monkeypatch: pytest
         ({"query": "{__typename}", "operationName": 1}, "The operationName must be a string"),
     ],
 )
-async def test_malformed_requests_are_answered_400(api: aiohttp.ClientSession, content: Any, error: str) -> None:
+async def test_malformed_requests_are_answered_400(api: ClientSession, content: Any, error: str) -> None:
     """A body that is not a GraphQL request is answered 400, with the API's error body."""
     assert (await answer(api.post("/graphql", json=content))).body == (400, {"error": error})
 
@@ -151,13 +152,13 @@ async def test_requests_without_an_operation_name_may_leave_it_empty() -> None:
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"\xff\xfe\xff", b"[" * 100_000])
-async def test_bodies_that_are_not_json_are_answered_400(api: aiohttp.ClientSession, body: bytes) -> None:
+async def test_bodies_that_are_not_json_are_answered_400(api: ClientSession, body: bytes) -> None:
     """Broken, undecodable and absurd JSON gets one answer."""
     refused = await answer(api.post("/graphql", data=body, headers=JSON))
     assert refused.body == (400, {"error": "The body is not valid JSON"})
 
 
-async def test_an_unreadable_encoding_is_answered_400(api: aiohttp.ClientSession) -> None:
+async def test_an_unreadable_encoding_is_answered_400(api: ClientSession) -> None:
     """A body that does not have the encoding that it names cannot be read."""
     refused = await answer(api.post("/graphql", data=b"no gzip", headers={**JSON, "Content-Encoding": "gzip"}))
     assert refused.body == (400, {"error": "The body cannot be read"})
@@ -171,7 +172,7 @@ async def test_a_body_beyond_the_limit_is_answered_413(monkeypatch: pytest.Monke
             yield b" " * 1000
 
     monkeypatch.setattr(_app, "MAX_BODY", 20_000)
-    async with Emulator() as emulator, aiohttp.ClientSession() as http:
+    async with Emulator() as emulator, ClientSession() as http:
         headers = {"x-api-key": emulator.api_key, **JSON}
         for body in (chunks(), b" " * 20_001):
             refused = await answer(http.post(emulator.endpoint, data=body, headers=headers))
@@ -195,7 +196,7 @@ def form(operations: Any, mapping: Any, **files: bytes) -> aiohttp.FormData:
     return data
 
 
-async def test_an_uploaded_file_arrives_byte_by_byte(emulator: Emulator, api: aiohttp.ClientSession) -> None:
+async def test_an_uploaded_file_arrives_byte_by_byte(emulator: Emulator, api: ClientSession) -> None:
     """The answer to a multipart request carries name, type, size and digest of exactly what was sent."""
     candidate, content = next(iter(emulator._state.data.candidates)), bytes(range(256)) * 4000
     operations = {"query": UPLOAD, "variables": {"id": candidate, "file": None}}
@@ -209,14 +210,14 @@ async def test_an_uploaded_file_arrives_byte_by_byte(emulator: Emulator, api: ai
     }
 
 
-async def test_files_are_placed_inside_lists(api: aiohttp.ClientSession) -> None:
+async def test_files_are_placed_inside_lists(api: ClientSession) -> None:
     """A path of the map may lead through lists; unused variables are fine."""
     operations = {"query": "query { __typename }", "variables": {"files": [None, None]}}
     data = form(operations, {"a": ["variables.files.0", "variables.files.1"]}, a=b"x")
     assert (await answer(api.post("/graphql", data=data))).body == (200, {"data": {"__typename": "Query"}})
 
 
-async def test_an_upload_that_is_not_a_file_is_an_error(emulator: Emulator, api: aiohttp.ClientSession) -> None:
+async def test_an_upload_that_is_not_a_file_is_an_error(emulator: Emulator, api: ClientSession) -> None:
     """Text in the place of a file, and an unknown candidate, are GraphQL errors."""
     for candidate, expected in ((next(iter(emulator._state.data.candidates)), "BAD_USER_INPUT"), ("no", "NOT_FOUND")):
         _, content = await ask(api, UPLOAD, variables={"id": candidate, "file": "text"})
@@ -247,14 +248,14 @@ QUERY = {"query": "{__typename}", "variables": {"file": None, "text": "t", "list
     ],
 )
 async def test_malformed_multipart_requests_are_answered_400(
-    api: aiohttp.ClientSession, data: aiohttp.FormData, error: str
+    api: ClientSession, data: aiohttp.FormData, error: str
 ) -> None:
     """Each way to break the multipart request specification is told apart."""
     assert (await answer(api.post("/graphql", data=data))).body == (400, {"error": error})
 
 
 async def test_an_upload_with_a_revoked_token_is_refused_before_it_is_read(
-    emulator: Emulator, api: aiohttp.ClientSession
+    emulator: Emulator, api: ClientSession
 ) -> None:
     """The 401 comes although the body is not a multipart form at all."""
     emulator.revoke()

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-import aiohttp
 import pytest
+from aiohttp import ClientSession
 from multidict import CIMultiDict
 
 from exterview_auth.emulator import Emulator
@@ -27,7 +27,7 @@ async def send(
     emulator: Emulator, headers: CIMultiDict[str], body: Any = SMOKE, *, method: str = "POST", path: str = "/graphql"
 ) -> tuple[int, Any]:
     url = emulator.endpoint.replace("/graphql", path)
-    async with aiohttp.ClientSession(skip_auto_headers=["Content-Type"]) as http:
+    async with ClientSession(skip_auto_headers=["Content-Type"]) as http:
         return (await answer(http.request(method, url, data=body, headers=headers))).body
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from base64 import b64encode
 from typing import Any
 
-import aiohttp
 import pytest
+from aiohttp import ClientSession
 
 from exterview_auth.emulator import Emulator
 from tests.kit.emulator import Answer, answer, smoke
@@ -27,18 +27,16 @@ def user(emulator: Emulator) -> dict[str, str]:
     return client(emulator, "password", username=emulator.email, password=emulator.password)
 
 
-async def ask(emulator: Emulator, http: aiohttp.ClientSession, form: Any, **headers: str) -> Answer:
+async def ask(emulator: Emulator, http: ClientSession, form: Any, **headers: str) -> Answer:
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     return await answer(http.post(emulator.token_endpoint, data=form, headers=named))
 
 
-async def refresh(emulator: Emulator, http: aiohttp.ClientSession, token: str) -> Answer:
+async def refresh(emulator: Emulator, http: ClientSession, token: str) -> Answer:
     return await ask(emulator, http, client(emulator, "refresh_token", refresh_token=token))
 
 
-async def test_client_credentials_give_a_token_without_a_refresh_token(
-    emulator: Emulator, http: aiohttp.ClientSession
-) -> None:
+async def test_client_credentials_give_a_token_without_a_refresh_token(emulator: Emulator, http: ClientSession) -> None:
     """The token serves the API, is not to be stored, and counts as a login."""
     status, token, headers = await ask(emulator, http, client(emulator, scope="read"))
     assert (status, headers["Cache-Control"]) == (200, "no-store")
@@ -48,7 +46,7 @@ async def test_client_credentials_give_a_token_without_a_refresh_token(
     assert (emulator.stats().logins, emulator.stats().statuses) == (1, {200: 2})
 
 
-async def test_basic_authentication_is_form_decoded(emulator: Emulator, http: aiohttp.ClientSession) -> None:
+async def test_basic_authentication_is_form_decoded(emulator: Emulator, http: ClientSession) -> None:
     """Id and secret are form-encoded before they are joined (RFC 6749, section 2.3.1)."""
     emulator._state.accounts.client_secret = "a+b:c/d e%"
     encoded = b64encode(f"{emulator.client_id}:a%2Bb%3Ac%2Fd+e%25".encode()).decode()
@@ -56,7 +54,7 @@ async def test_basic_authentication_is_form_decoded(emulator: Emulator, http: ai
     assert (await ask(emulator, http, form, Authorization=f"Basic {encoded}")).status == 200
 
 
-async def test_refresh_tokens_rotate_and_reuse_ends_the_family(emulator: Emulator, http: aiohttp.ClientSession) -> None:
+async def test_refresh_tokens_rotate_and_reuse_ends_the_family(emulator: Emulator, http: ClientSession) -> None:
     """Each refresh token, which `revoke` leaves alone, is good for one use; a second one revokes its successors."""
     first = (await ask(emulator, http, user(emulator))).content["refresh_token"]
     emulator.revoke()
@@ -83,7 +81,7 @@ async def test_refresh_tokens_rotate_and_reuse_ends_the_family(emulator: Emulato
     ],
 )
 async def test_refusals_have_the_codes_of_the_standard(
-    emulator: Emulator, http: aiohttp.ClientSession, change: dict[str, str], status: int, error: str
+    emulator: Emulator, http: ClientSession, change: dict[str, str], status: int, error: str
 ) -> None:
     """A wrong user, client and grant are told apart by `error`."""
     answered, refusal, headers = await ask(emulator, http, {**user(emulator), **change})
@@ -95,14 +93,14 @@ async def test_refusals_have_the_codes_of_the_standard(
 
 @pytest.mark.parametrize("value", ["Bearer x", "Basic", "Basic !!!", "Basic YWJj", "Basic /w=="])
 async def test_unreadable_client_authentication_is_an_invalid_client(
-    emulator: Emulator, http: aiohttp.ClientSession, value: str
+    emulator: Emulator, http: ClientSession, value: str
 ) -> None:
     """Another scheme, no Base64, no colon and no text are all answered 401."""
     status, refusal, _ = await ask(emulator, http, {"grant_type": "client_credentials"}, Authorization=value)
     assert (status, refusal["error"]) == (401, "invalid_client")
 
 
-async def test_malformed_requests_are_invalid(emulator: Emulator, http: aiohttp.ClientSession) -> None:
+async def test_malformed_requests_are_invalid(emulator: Emulator, http: ClientSession) -> None:
     """Another content type, broken encoding, a doubled parameter and two ways to authenticate are refused."""
     url_encoded = "application/x-www-form-urlencoded"
     for body, headers in (
@@ -116,7 +114,7 @@ async def test_malformed_requests_are_invalid(emulator: Emulator, http: aiohttp.
     assert emulator.stats().logins == 1
 
 
-async def test_failing_logins_fail_here_too(emulator: Emulator, http: aiohttp.ClientSession) -> None:
+async def test_failing_logins_fail_here_too(emulator: Emulator, http: ClientSession) -> None:
     """`fail_logins` gives its status and Retry-After with a code that says whether to come back."""
     for status, error in ((503, "temporarily_unavailable"), (429, "temporarily_unavailable"), (403, "invalid_grant")):
         emulator.fail_logins(1, status=status, retry_after=2)
@@ -127,7 +125,7 @@ async def test_failing_logins_fail_here_too(emulator: Emulator, http: aiohttp.Cl
     assert (emulator.stats().logins, emulator.stats().logins_refused) == (4, 3)
 
 
-async def test_only_post_is_taken(emulator: Emulator, http: aiohttp.ClientSession) -> None:
+async def test_only_post_is_taken(emulator: Emulator, http: ClientSession) -> None:
     """Credentials do not travel in a URL."""
     refused = await answer(http.get(emulator.token_endpoint))
     assert (refused.status, refused.headers["Allow"]) == (405, "POST")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-import aiohttp
 import pytest
+from aiohttp import ClientSession
 
 from exterview_auth.emulator import Emulator
 from tests.kit.emulator import answer
@@ -32,13 +32,13 @@ query Interviews($id: String) {
 """
 
 
-async def ask(api: aiohttp.ClientSession, query: str, **variables: Any) -> Any:
+async def ask(api: ClientSession, query: str, **variables: Any) -> Any:
     status, content, _ = await answer(api.post("/graphql", json={"query": query, "variables": variables}))
     assert status == 200
     return content
 
 
-async def data(api: aiohttp.ClientSession, query: str, **variables: Any) -> Any:
+async def data(api: ClientSession, query: str, **variables: Any) -> Any:
     """The one field of an answer without errors."""
     content = await ask(api, query, **variables)
     (field,) = content.pop("data").values()
@@ -46,11 +46,11 @@ async def data(api: aiohttp.ClientSession, query: str, **variables: Any) -> Any:
     return field
 
 
-async def candidates(api: aiohttp.ClientSession, **wanted: Any) -> list[Any]:
+async def candidates(api: ClientSession, **wanted: Any) -> list[Any]:
     return list((await data(api, CANDIDATES, input=wanted))["candidate"])
 
 
-async def test_interviews_are_there_to_be_read(api: aiohttp.ClientSession) -> None:
+async def test_interviews_are_there_to_be_read(api: ClientSession) -> None:
     """The documented query gives interviews with what belongs to them, of one candidate or of one status."""
     query = "{ interviews { _id id title status dateAndTime interviewer { name email } candidate { _id fullName } } }"
     first = (await data(api, query))[0]
@@ -63,7 +63,7 @@ async def test_interviews_are_there_to_be_read(api: aiohttp.ClientSession) -> No
     assert {one["status"] for one in found} == {"Completed"}
 
 
-async def test_pages_cover_all_candidates_once(api: aiohttp.ClientSession) -> None:
+async def test_pages_cover_all_candidates_once(api: ClientSession) -> None:
     """Page after page, each candidate comes exactly once, and the counts agree."""
     seen: list[str] = []
     for number in range(1, 8):
@@ -74,7 +74,7 @@ async def test_pages_cover_all_candidates_once(api: aiohttp.ClientSession) -> No
     assert await candidates(api, pageNumber=8) == []
 
 
-async def test_filters_narrow_the_candidates_down(emulator: Emulator, api: aiohttp.ClientSession) -> None:
+async def test_filters_narrow_the_candidates_down(emulator: Emulator, api: ClientSession) -> None:
     """Organization, job, status and search text each select, and together they select both."""
     some = (await candidates(api))[0]
     job, status, skill = some["jobId"], some["status"], some["skillsFound"][0]
@@ -91,20 +91,20 @@ async def test_filters_narrow_the_candidates_down(emulator: Emulator, api: aioht
 @pytest.mark.parametrize(
     "page", [{"pageNumber": 0}, {"pageNumber": None}, {"pageSize": 0}, {"pageSize": 101}, {"pageSize": None}]
 )
-async def test_impossible_pages_are_errors(api: aiohttp.ClientSession, page: dict[str, Any]) -> None:
+async def test_impossible_pages_are_errors(api: ClientSession, page: dict[str, Any]) -> None:
     """Pages start at one and have one to a hundred entries."""
     content = await ask(api, CANDIDATES, input=page)
     assert (content["errors"][0]["extensions"]["code"], content["data"]) == ("BAD_USER_INPUT", None)
 
 
-async def test_the_organization_can_be_looked_around_in(emulator: Emulator, api: aiohttp.ClientSession) -> None:
+async def test_the_organization_can_be_looked_around_in(emulator: Emulator, api: ClientSession) -> None:
     """Jobs, interviewers and the organization have the ids that the other operations take."""
     assert tuple(job["id"] for job in await data(api, "{ jobs { id title skills } }")) == emulator.job_ids
     assert (await data(api, "{ organization { id name } }"))["id"] == emulator.organization_id
     assert len(await data(api, "{ interviewers { id name } }")) == 6
 
 
-async def test_assigning_an_interviewer_changes_the_candidate(api: aiohttp.ClientSession) -> None:
+async def test_assigning_an_interviewer_changes_the_candidate(api: ClientSession) -> None:
     """The new interview shows up with the candidate, who is interviewing from then on."""
     candidate = (await candidates(api, status="Applied"))[0]["_id"]
     interviewer = (await data(api, "{ interviewers { id } }"))[0]["id"]
@@ -120,7 +120,7 @@ async def test_assigning_an_interviewer_changes_the_candidate(api: aiohttp.Clien
     assert last["id"] in [one["id"] for one in last["candidate"]["interviews"]]
 
 
-async def test_interviewers_may_come_from_outside(api: aiohttp.ClientSession) -> None:
+async def test_interviewers_may_come_from_outside(api: ClientSession) -> None:
     """An interviewer that the organization does not list is assigned by id; a candidate further on keeps their status."""
     candidate = (await candidates(api, status="Offered"))[0]["_id"]
     wanted = {"candidateId": candidate, "interviewerId": "ext-1", "dateAndTime": "2025-04-01T10:00", "status": None}
@@ -139,7 +139,7 @@ async def test_interviewers_may_come_from_outside(api: aiohttp.ClientSession) ->
     ],
 )
 async def test_impossible_assignments_are_errors(
-    emulator: Emulator, api: aiohttp.ClientSession, wrong: dict[str, str], expected: str
+    emulator: Emulator, api: ClientSession, wrong: dict[str, str], expected: str
 ) -> None:
     """An unknown candidate, no interviewer and no date are answered by GraphQL errors and change nothing."""
     before = dict(emulator._state.data.interviews)

@@ -7,6 +7,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+from aiohttp import ClientSession
 
 from exterview_auth.emulator import Emulator, _uploads
 from tests.kit.emulator import answer
@@ -26,18 +27,18 @@ def form(*files: tuple[str, bytes], **changed: str) -> aiohttp.FormData:
     return data
 
 
-async def upload(api: aiohttp.ClientSession, data: Any, path: str = PATHS[0], **options: Any) -> tuple[int, Any]:
+async def upload(api: ClientSession, data: Any, path: str = PATHS[0], **options: Any) -> tuple[int, Any]:
     return (await answer(api.post(path, data=data, **options))).body
 
 
-async def counts(api: aiohttp.ClientSession, data: Any) -> tuple[int, int, int]:
+async def counts(api: ClientSession, data: Any) -> tuple[int, int, int]:
     status, content = await upload(api, data)
     assert (status, content["status"], len(content["candidates"])) == (200, 1, content["created"])
     return content["created"], content["duplicates"], content["skipped"]
 
 
 @pytest.mark.parametrize("path", PATHS)
-async def test_resumes_become_candidates(emulator: Emulator, api: aiohttp.ClientSession, path: str) -> None:
+async def test_resumes_become_candidates(emulator: Emulator, api: ClientSession, path: str) -> None:
     """Each new PDF, DOC or DOCX creates a candidate, whom `getCandidates` shows."""
     data = form(("jane_doe-CV.pdf", b"one"), ("42.DOCX", b"two"), organizationId=emulator.organization_id)
     uploaded = await upload(api, data, path)
@@ -51,14 +52,14 @@ async def test_resumes_become_candidates(emulator: Emulator, api: aiohttp.Client
     assert uploaded == (200, {"status": 1, "message": message, **numbers, "candidates": candidates})
 
 
-async def test_the_same_content_is_a_duplicate_within_its_job(api: aiohttp.ClientSession) -> None:
+async def test_the_same_content_is_a_duplicate_within_its_job(api: ClientSession) -> None:
     """Duplicates are recognised by content, whatever the name, for each job apart."""
     assert await counts(api, form(("a.pdf", b"same"), ("b.pdf", b"same"))) == (1, 1, 0)
     assert await counts(api, form(("c.doc", b"same"))) == (0, 1, 0)
     assert await counts(api, form(("c.doc", b"same"), jobId="job-2")) == (1, 0, 0)
 
 
-async def test_other_and_empty_files_are_skipped(api: aiohttp.ClientSession) -> None:
+async def test_other_and_empty_files_are_skipped(api: ClientSession) -> None:
     """Other types than PDF, DOC and DOCX, and empty files, are counted and left out."""
     assert await counts(api, form(("a.exe", b"x"), ("pdf", b"x"), ("a.pdf", b""))) == (0, 0, 3)
 
@@ -72,14 +73,14 @@ async def test_other_and_empty_files_are_skipped(api: aiohttp.ClientSession) -> 
     ],
 )
 async def test_incomplete_forms_create_nothing(
-    emulator: Emulator, api: aiohttp.ClientSession, data: aiohttp.FormData, error: str
+    emulator: Emulator, api: ClientSession, data: aiohttp.FormData, error: str
 ) -> None:
     """A form that is not in order is answered 400 as a whole."""
     assert await upload(api, data) == (400, {"error": error})
     assert len(emulator._state.data.candidates) == 64
 
 
-async def test_the_guard_stands_before_the_upload(emulator: Emulator, api: aiohttp.ClientSession) -> None:
+async def test_the_guard_stands_before_the_upload(emulator: Emulator, api: ClientSession) -> None:
     """JSON is the wrong content type here, and a revoked token is refused."""
     wrong = await upload(api, "{}", headers={"Content-Type": "application/json"})
     assert wrong == (400, {"error": "The Content-Type must be multipart/form-data"})
@@ -102,20 +103,18 @@ NAMELESS = "Each part of the form needs a name"
         (b"Content-Type: multipart/mixed; boundary=c\r\n\r\n--c\r\n\r\nx\r\n--c--", NAMELESS),
     ],
 )
-async def test_broken_multipart_bodies_are_answered_400(
-    api: aiohttp.ClientSession, part: bytes | None, error: str
-) -> None:
+async def test_broken_multipart_bodies_are_answered_400(api: ClientSession, part: bytes | None, error: str) -> None:
     """A body that is not a form, nameless parts and text that is not UTF-8 are answered 400."""
     body = b"x" if part is None else b"--b\r\n" + part + b"\r\n--b--\r\n"
     assert await upload(api, body, headers=BOUNDARY) == (400, {"error": error})
 
 
-async def test_a_form_without_a_boundary_is_answered_400(api: aiohttp.ClientSession) -> None:
+async def test_a_form_without_a_boundary_is_answered_400(api: ClientSession) -> None:
     """Nothing says where its parts begin."""
     assert await upload(api, b"x", headers={"Content-Type": "multipart/form-data"}) == (400, {"error": UNREADABLE})
 
 
-async def test_sizes_are_limited(api: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_sizes_are_limited(api: ClientSession, monkeypatch: pytest.MonkeyPatch) -> None:
     """A body, a field and a number of parts beyond their limits are refused, announced or not."""
 
     async def chunks() -> AsyncIterator[bytes]:

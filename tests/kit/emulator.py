@@ -6,6 +6,7 @@ from contextlib import AbstractAsyncContextManager
 from typing import Any, NamedTuple
 
 import aiohttp
+from aiohttp import ClientSession
 from multidict import CIMultiDictProxy
 
 from exterview_auth.emulator import Emulator
@@ -23,29 +24,29 @@ class Answer(NamedTuple):
 
     @property
     def body(self) -> tuple[int, Any]:
-        """All of it but the headers."""
+        """Everything except the headers."""
         return self.status, self.content
 
 
 async def answer(request: AbstractAsyncContextManager[aiohttp.ClientResponse]) -> Answer:
-    """Send *request*, which gets JSON."""
+    """Send *request* and read its JSON response."""
     async with request as response:
         return Answer(response.status, await response.json(), response.headers)
 
 
 def credentials(emulator: Emulator, token: str | None = None) -> dict[str, str]:
-    """The two headers, with *token* or a new one."""
+    """Return both credentials as headers, with *token* or a new one."""
     return {"x-api-key": emulator.api_key, "Authorization": f"Bearer {token or emulator.issue_token()}"}
 
 
-async def smoke(emulator: Emulator, http: aiohttp.ClientSession, token: str | None = None) -> int:
-    """The status of the documented smoke test with *token*, or with a new one."""
+async def smoke(emulator: Emulator, http: ClientSession, token: str | None = None) -> int:
+    """Return the status of the documented smoke test with *token*, or with a new one."""
     headers = credentials(emulator, token)
     return (await answer(http.post(emulator.endpoint, json=SMOKE, headers=headers))).status
 
 
-async def log_in(emulator: Emulator, http: aiohttp.ClientSession, document: str = LOGIN, **changed: Any) -> Answer:
-    """The answer to a login with the API key alone; *changed* replaces variables."""
+async def log_in(emulator: Emulator, http: ClientSession, document: str = LOGIN, **changed: Any) -> Answer:
+    """Log in with the API key alone; *changed* replaces variables."""
     variables = {"email": emulator.email, "password": emulator.password, **changed}
     body, headers = {"query": document, "variables": variables}, {"x-api-key": emulator.api_key}
     return await answer(http.post(emulator.endpoint, json=body, headers=headers))
