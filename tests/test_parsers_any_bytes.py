@@ -19,7 +19,7 @@ from exterview_auth import _environment as environment
 from exterview_auth._options import MAX_SECRET_FILE, read_secret_file
 from exterview_auth.logins._redaction import redacted
 from exterview_auth.logins._token_search import INSTANT_NAMES, LIFETIME_NAMES, REFRESH_NAMES, TOKEN_NAMES
-from exterview_auth.stores._codec import name_of
+from exterview_auth.stores._entry import key_of
 from exterview_auth.stores._redis import scripts as _redis_scripts
 from tests.kit import costs, hypothesis_profiles
 from tests.kit.parsers import (
@@ -115,7 +115,7 @@ def test_any_file_is_a_token_or_none(
 ) -> None:
     """Fault table: what a file holds is never the caller's problem."""
     store = FileStore(_directory(tmp_path_factory), encryption_key=KEY if encrypted else None)
-    (Path(_directory(tmp_path_factory)) / f"{name_of('ada')}.token").write_bytes(HEAD + raw if headed else raw)
+    (Path(_directory(tmp_path_factory)) / f"{key_of('ada')}.token").write_bytes(HEAD + raw if headed else raw)
 
     async def load() -> Token | None:
         found = await store.load("ada")
@@ -138,7 +138,7 @@ def test_any_entry_of_a_decoding_client_is_a_token_or_none(raw: bytes) -> None:
     """Also where the client hands over as text what is none."""
     found, now = _redis_scripts.entry([text_of(raw), "1.5"])
     assert found == raw
-    assert PLAIN.found(found, now) == PLAIN.found(raw, 1.5)
+    assert PLAIN.decode(found, now) == PLAIN.decode(raw, 1.5)
 
 
 @hypothesis_profiles.examples(50)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 from exterview_auth import FileStore, Token
-from exterview_auth.stores._codec import Found
+from exterview_auth.stores._entry import StoredToken
 from exterview_auth.stores._lock import AccountLock
 
 T = TypeVar("T")
@@ -21,7 +21,7 @@ class CountedFileStore(FileStore):
         super().__init__(directory, lease=lease)
         self._counts = counts
 
-    async def read(self, account: str) -> Found:
+    async def read(self, account: str) -> StoredToken:
         """What is kept."""
         return await self._counted("loads", super().read)(account)
 

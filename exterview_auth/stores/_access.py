@@ -24,7 +24,7 @@ from .._stats import Counters
 from .._token import Token
 from . import TokenStore
 from ._breaker import LONGEST_OPEN, breaker_of
-from ._codec import Found
+from ._entry import StoredToken
 from ._lock import AccountLock, SharedStore
 
 T = TypeVar("T")
@@ -114,13 +114,13 @@ class StoreSession:
         token, self.age = (None, None) if found is None else (found.token, found.age)
         return token if isinstance(token, Token) else None
 
-    async def _read(self) -> Found:
+    async def _read(self) -> StoredToken:
         store, account = self.access.store, self.access.account
         if self._lock is not None:
             return await self._lock.read()
         if isinstance(store, SharedStore):
             return await store.read(account)
-        return Found(await store.load(account), b"")
+        return StoredToken(await store.load(account), b"")
 
     async def save(self, token: Token) -> Saved:
         """Save *token*, unless this process was paused and another owner saved a newer one."""

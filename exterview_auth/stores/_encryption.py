@@ -1,4 +1,4 @@
-"""Encryption at rest, by Fernet keys of the application's own (the library *cryptography*)."""
+"""Encryption at rest, with the application's own Fernet keys (from the library *cryptography*)."""
 
 from __future__ import annotations
 
@@ -6,57 +6,54 @@ from collections.abc import Iterable
 from typing import Protocol
 
 from ..errors import ConfigurationError
-from ._entry import UnreadableError
 
-MAKE_ONE = "python -c 'from cryptography.fernet import Fernet; print(Fernet.generate_key().decode())'"
+MAKE_A_KEY = "python -c 'from cryptography.fernet import Fernet; print(Fernet.generate_key().decode())'"
 
-Keys = str | bytes | Iterable[str | bytes]
+EncryptionKeys = str | bytes | Iterable[str | bytes]
+
+
+class UnreadableError(Exception):
+    """An entry that this store cannot read; the text says why, and holds nothing of the entry."""
 
 
 class Cipher(Protocol):
-    """What closes and opens a payload."""
+    """Encrypts and decrypts payloads."""
 
-    def close(self, payload: bytes) -> bytes:
-        """The payload as it is kept."""
+    def encrypt(self, payload: bytes) -> bytes:
+        """Return the payload as it is stored."""
 
-    def open(self, payload: bytes) -> bytes:
-        """The payload as it was; raises `UnreadableError`."""
-
-
-def cipher_for(encryption_key: Keys | None) -> Cipher:
-    """What encrypts with the first of one or several Fernet keys and opens with any; without one, what leaves it readable."""
-    if encryption_key is None:
-        return Plain()
-    return _fernet([encryption_key] if isinstance(encryption_key, str | bytes) else encryption_key)
+    def decrypt(self, payload: bytes) -> bytes:
+        """Return the payload as it was; raise `UnreadableError` if that is not possible."""
 
 
-class Plain:
-    """Keeps a payload readable."""
+class PlaintextCipher:
+    """Leaves payloads readable."""
 
-    def close(self, payload: bytes) -> bytes:
-        """The same."""
+    def encrypt(self, payload: bytes) -> bytes:
+        """Return the payload unchanged."""
         return payload
 
-    def open(self, payload: bytes) -> bytes:
-        """The same; raises `UnreadableError` for one that is encrypted."""
+    def decrypt(self, payload: bytes) -> bytes:
+        """Return the payload unchanged; raise `UnreadableError` if it is encrypted."""
         if not payload.startswith(b"{"):
             raise UnreadableError("it is damaged, or encrypted and the store has no encryption_key")
         return payload
 
 
-class Encrypted:
-    """Keeps a payload as a Fernet token."""
+class FernetCipher:
+    """Stores payloads as Fernet tokens: encrypts with the newest key, decrypts with any."""
 
     def __init__(self, fernet: _Fernet, invalid: type[Exception]) -> None:
         self._fernet = fernet
         self._invalid = invalid
 
-    def close(self, payload: bytes) -> bytes:
-        """*payload*, encrypted with the newest key."""
+    def encrypt(self, payload: bytes) -> bytes:
+        """Return *payload* encrypted with the newest key."""
         return self._fernet.encrypt(payload)
 
-    def open(self, payload: bytes) -> bytes:
-        """What was encrypted with any of the keys."""
+    def decrypt(self, payload: bytes) -> bytes:
+        """Return what any of the keys encrypted; raise `UnreadableError` for anything else."""
+        # Otherwise whoever can write to the store could plant a token of their own.
         if payload.startswith(b"{"):
             raise UnreadableError("it is not encrypted, and the store has an encryption_key")
         try:
@@ -72,16 +69,22 @@ class _Fernet(Protocol):
     def decrypt(self, msg: bytes) -> bytes: ...
 
 
-def _fernet(keys: Iterable[str | bytes]) -> Encrypted:
+def cipher_for(encryption_key: EncryptionKeys | None) -> Cipher:
+    """Return a cipher for one or several Fernet keys, newest first, or one that leaves payloads readable."""
+    if encryption_key is None:
+        return PlaintextCipher()
     try:
         from cryptography.fernet import Fernet, InvalidToken, MultiFernet  # noqa: PLC0415 - the extra, where it is used
     except ImportError:
         raise ConfigurationError(
             "encryption_key needs cryptography; run: pip install 'exterview-auth[crypto]'"
         ) from None
+    keys = [encryption_key] if isinstance(encryption_key, str | bytes) else encryption_key
     try:
-        return Encrypted(MultiFernet([Fernet(key) for key in keys]), InvalidToken)
+        return FernetCipher(MultiFernet([Fernet(key) for key in keys]), InvalidToken)
     except (ValueError, TypeError, AttributeError):
         pass
     # Outside the handler: the library's own errors may quote the key.
-    raise ConfigurationError(f"encryption_key is one or several Fernet keys, newest first; make one with: {MAKE_ONE}")
+    raise ConfigurationError(
+        f"encryption_key must be one or several Fernet keys, newest first; make one with: {MAKE_A_KEY}"
+    )

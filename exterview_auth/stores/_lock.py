@@ -37,7 +37,7 @@ from .._options import number
 from .._secret import refuse_pickling
 from .._token import Token
 from ..errors import StoreError
-from ._codec import Found
+from ._entry import StoredToken
 
 LEASE = 5.0
 """Seconds for which a lock is held without a sign of life; its holder renews it three times as often."""
@@ -69,7 +69,7 @@ class LockBackend(Protocol):
     async def release(self) -> None:
         """Release the lock if it is held by this owner, and only then."""
 
-    async def read(self) -> Found:
+    async def read(self) -> StoredToken:
         """Read the entry, and remember it for `save`."""
 
     async def save(self, token: Token) -> Token | None:
@@ -208,7 +208,7 @@ class SharedStore(ABC):
         """Return a new attempt to get the account's lock."""
 
     @abstractmethod
-    async def _read(self, account: str) -> Found:
+    async def _read(self, account: str) -> StoredToken:
         """Read the account's entry."""
 
     @abstractmethod
@@ -223,7 +223,7 @@ class SharedStore(ABC):
     async def aclose(self) -> None:
         """Close what was opened."""
 
-    async def read(self, account: str) -> Found:
+    async def read(self, account: str) -> StoredToken:
         """Read the account's entry; under ``lock(account)``, remember it for `save`."""
         lock = self._held_lock(account)
         return await self._read(account) if lock is None else await lock.read()

@@ -20,7 +20,8 @@ from exterview_auth.logins import _oauth2_response as _oauth2_answer
 from exterview_auth.logins._http_dates import retry_after, server_time
 from exterview_auth.logins._request import LoginResponse
 from exterview_auth.stores import _entry
-from exterview_auth.stores._codec import Codec, Found
+from exterview_auth.stores._encryption import UnreadableError
+from exterview_auth.stores._entry import Codec, StoredToken
 from exterview_auth.stores._redis import scripts as _redis_scripts
 
 MARK = "m4rk3d-s3cr3t"
@@ -72,10 +73,10 @@ def read_oauth(raw: bytes, status: int = 200) -> Token:
     return _oauth2_answer.read_token(answer(raw, status), "password", "old", renewal=False)
 
 
-def in_redis(raw: bytes) -> Found:
+def in_redis(raw: bytes) -> StoredToken:
     """An entry as `RedisEntries.read` takes it."""
     found, now = _redis_scripts.entry([raw, b"1.5"])
-    return PLAIN.found(found, now)
+    return PLAIN.decode(found, now)
 
 
 class Parser(NamedTuple):
@@ -105,11 +106,11 @@ PARSERS = {
     "claims of a JWT": Parser(lambda raw: Token(raw_jwt(raw)), (ConfigurationError,), (b"@", b'{"exp":@,"iat":@}')),
     "a token": Parser(lambda raw: Token(text_of(raw)), (ConfigurationError,), (b"@", b"e30.@.c2ln")),
     "no token": Parser(lambda raw: (jwt_claims(text_of(raw)), jwt_lifetime(text_of(raw), 0.0)), ()),
-    "an entry": Parser(lambda raw: PLAIN.found(raw, 1.5), (), KEPT),
-    "a payload": Parser(lambda raw: _entry.to_token(raw, 1.5), (_entry.UnreadableError,)),
-    "an entry, encrypted": Parser(lambda raw: ENCRYPTED.found(raw, 1.5), (), KEPT),
+    "an entry": Parser(lambda raw: PLAIN.decode(raw, 1.5), (), KEPT),
+    "a payload": Parser(lambda raw: _entry.to_token(raw, 1.5), (UnreadableError,)),
+    "an entry, encrypted": Parser(lambda raw: ENCRYPTED.decode(raw, 1.5), (), KEPT),
     "an encrypted payload": Parser(
-        lambda raw: ENCRYPTED.found(HEAD + ENCRYPTED._cipher.close(raw), 1.5), (), (b"@", b'{"token":@,"expires_in":@}')
+        lambda raw: ENCRYPTED.decode(HEAD + ENCRYPTED._cipher.encrypt(raw), 1.5), (), (b"@", b'{"token":@,"expires_in":@}')
     ),
     "an entry in Redis": Parser(in_redis, (), KEPT),
     "a GraphQL request": Parser(lambda raw: may_contain_mutation(text_of(raw)), (), (b"@", b'{"query":@,"operationName":@}')),

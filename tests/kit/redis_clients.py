@@ -25,7 +25,7 @@ from redis.asyncio.sentinel import MasterNotFoundError, Sentinel
 
 from exterview_auth import AuthSession, ExterviewAuth, Token
 from exterview_auth._cli.demo.redis_server import HOST, LocalRedis
-from exterview_auth.stores._codec import Found
+from exterview_auth.stores._entry import StoredToken
 from exterview_auth.stores._lock import POLL_INTERVAL
 from tests.kit.api import KEY, Api, Login, post, until
 
@@ -44,7 +44,7 @@ LEASE = 0.3
 # -- servers -------------------------------------------------------------------------------------------------------------
 
 
-def value_of(found: Found) -> str | None:
+def value_of(found: StoredToken) -> str | None:
     """The token's text."""
     return None if found.token is None else found.token.value
 

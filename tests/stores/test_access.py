@@ -16,7 +16,7 @@ from exterview_auth._core.saving import PAUSES, _pauses
 from exterview_auth._stats import Counters
 from exterview_auth.stores._access import STORE_BUDGET, StoreAccess
 from exterview_auth.stores._breaker import CircuitBreaker, breaker_of
-from exterview_auth.stores._codec import Found
+from exterview_auth.stores._entry import StoredToken
 from exterview_auth.stores._lock import AccountLock, SharedStore
 from exterview_auth.stores._waiting import lock_waiter
 from tests.kit.clock import now, passing, virtual_time
@@ -48,9 +48,9 @@ class ScriptedStore(SharedStore):
         if fault is not None:
             raise fault
 
-    async def _read(self, _account: str = "a") -> Found:
+    async def _read(self, _account: str = "a") -> StoredToken:
         await self.do("load")
-        return Found(self.entry, b"", self.age)
+        return StoredToken(self.entry, b"", self.age)
 
     async def save(self, account: str, token: Token) -> Token | None:
         await self.do("save")
@@ -238,7 +238,7 @@ async def test_a_crowd_of_owners_is_no_sick_store() -> None:
     store, under_way, peak = ScriptedStore(seconds=0.1), 0, 0
     read = store._read
 
-    async def counted(account: str = "a") -> Found:
+    async def counted(account: str = "a") -> StoredToken:
         nonlocal under_way, peak
         under_way += 1
         peak = max(peak, under_way)
@@ -338,7 +338,7 @@ async def test_a_store_that_does_not_let_itself_be_cancelled_gets_its_share_once
     class Stubborn(ScriptedStore):
         stuck = True
 
-        async def _read(self, account: str = "a") -> Found:
+        async def _read(self, account: str = "a") -> StoredToken:
             if self.stuck:
                 with contextlib.suppress(asyncio.CancelledError):
                     await asyncio.sleep(1e6)

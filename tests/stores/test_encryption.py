@@ -189,7 +189,7 @@ async def test_what_another_key_wrote_is_a_miss_and_is_replaced(
         await scene.storm()
         assert scene.login.count == 1
         (warning,) = told(caplog, "store.unreadable")
-        assert f"an entry is left aside: {problem}" in warning
+        assert f"an entry is ignored: {problem}" in warning
         assert (await store.load(scene.account)).value in scene.api.tokens
         await scene.revoked()
         assert scene.login.count == 2
@@ -210,7 +210,7 @@ def test_what_is_no_key_is_refused_at_once(store: Any, key: Any, tmp_path: Path)
     """One clear sentence at construction that shows nothing of the key, and says how to make one."""
     where = "redis://h" if store is RedisStore else tmp_path
     with pytest.raises(
-        ConfigurationError, match=r"^encryption_key is one or several Fernet keys, newest first"
+        ConfigurationError, match=r"^encryption_key must be one or several Fernet keys, newest first"
     ) as caught:
         store(where, encryption_key=key)
     assert "Fernet.generate_key" in str(caught.value)

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from exterview_auth import ConfigurationError, Token
 from exterview_auth.stores import _entry
-from exterview_auth.stores._codec import Codec, digest, name_of
-from exterview_auth.stores._encryption import Plain
+from exterview_auth.stores._encryption import PlaintextCipher, UnreadableError
+from exterview_auth.stores._entry import Codec, fingerprint, key_of
 
 VISIBLE = st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), min_size=1, max_size=50).filter(
     lambda text: not text.lower().startswith("bearer ")
@@ -32,7 +32,7 @@ def test_a_token_comes_back_with_what_is_left_of_its_life(
 ) -> None:
     """Texts as they were; the life less its age, and never more than it was; without any life, a refresh token alone stays."""
     token = Token(value, refresh_token=refresh).with_remaining(life)
-    entry = _entry.read(_entry.write(1000.5, _entry.to_payload(token)))
+    entry = _entry.parse(_entry.serialize(1000.5, _entry.to_payload(token)))
     assert entry.saved_at == 1000.5
     found = _entry.to_token(entry.payload, age)
     left = None if token.expires_in is None else token.expires_in - age
@@ -48,8 +48,8 @@ def test_a_token_comes_back_with_what_is_left_of_its_life(
 def test_any_bytes_are_read_or_refused(raw: bytes) -> None:
     """Rule 17, bad input: damaged, truncated, foreign: a sentence, and no other error."""
     for found in (raw, b"exterview_auth/1 " + raw, b"exterview_auth/1 1.0 " + raw):
-        with contextlib.suppress(_entry.UnreadableError):
-            _entry.to_token(Plain().open(_entry.read(found).payload), 1.0)
+        with contextlib.suppress(UnreadableError):
+            _entry.to_token(PlaintextCipher().decrypt(_entry.parse(found).payload), 1.0)
 
 
 @given(JSON, JSON, JSON)
@@ -58,7 +58,7 @@ def test_any_json_is_read_or_refused(token: object, refresh: object, life: objec
     payload = json.dumps({"token": token, "refresh_token": refresh, "expires_in": life}).encode()
     try:
         found = _entry.to_token(payload, 1.0)
-    except _entry.UnreadableError:
+    except UnreadableError:
         return
     assert found is None or found.value == token
 
@@ -66,14 +66,14 @@ def test_any_json_is_read_or_refused(token: object, refresh: object, life: objec
 @pytest.mark.parametrize("life", ["9" * 400, "-1", '"60"', "[]", "NaN", "-Infinity", "true_"])
 def test_a_life_that_is_none_is_damage(life: str) -> None:
     """A number that no clock can count to is a damaged entry, not an error."""
-    with pytest.raises(_entry.UnreadableError, match=r"^it is damaged$"):
+    with pytest.raises(UnreadableError, match=r"^it is damaged$"):
         _entry.to_token(f'{{"token":"x","expires_in":{life}}}'.encode(), 0.0)
 
 
 @pytest.mark.parametrize("refresh", ["\\ud800", "x\\udcff", "\\udc00\\ud800"])
 def test_a_refresh_token_that_no_login_could_present_is_damage(refresh: str) -> None:
     """Half a surrogate pair has no UTF-8 form: the entry is a miss, and the fleet logs in anew; a whole pair is text."""
-    with pytest.raises(_entry.UnreadableError, match=r"^it is damaged$"):
+    with pytest.raises(UnreadableError, match=r"^it is damaged$"):
         _entry.to_token(f'{{"token":"x","expires_in":60,"refresh_token":"{refresh}"}}'.encode(), 0.0)
     found = _entry.to_token(b'{"token":"x","expires_in":60,"refresh_token":"\\ud83d\\ude00"}', 0.0)
     assert found is not None
@@ -91,19 +91,19 @@ def test_an_endless_life_is_the_longest() -> None:
 def test_a_future_version_is_named() -> None:
     """Whatever follows it."""
     for raw in (b"exterview_auth/2 1.0 {}", b"exterview_auth/11 x", b"exterview_auth/"):
-        with pytest.raises(_entry.UnreadableError, match="newer version"):
-            _entry.read(raw)
+        with pytest.raises(UnreadableError, match="newer version"):
+            _entry.parse(raw)
 
 
 def test_a_clock_that_went_back_adds_nothing() -> None:
     """Lesson 34: an entry from the future has its whole life, and no more."""
     codec = Codec("FileStore", None)
-    raw = _entry.write(2000.0, _entry.to_payload(Token("x", expires_in=60)))
+    raw = _entry.serialize(2000.0, _entry.to_payload(Token("x", expires_in=60)))
     for now, left in ((1000.0, 60), (2000.0, 60), (2015.0, 45)):
-        found = codec.found(raw, now).token
+        found = codec.decode(raw, now).token
         assert found is not None
         assert found.expires_in == left
-    assert codec.found(raw, 2060.0).token is None
+    assert codec.decode(raw, 2060.0).token is None
 
 
 def test_what_cannot_be_read_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
@@ -111,9 +111,9 @@ def test_what_cannot_be_read_is_told_once(caplog: pytest.LogCaptureFixture) -> N
     codec = Codec("FileStore", None)
     with caplog.at_level(logging.INFO, "exterview_auth"):
         for _ in range(3):
-            assert codec.found(b"s3cret", 0.0).token is None
-        assert codec.found(b"another s3cret", 0.0).token is None
-        assert codec.found(None, 0.0) == (None, b"", None)
+            assert codec.decode(b"s3cret", 0.0).token is None
+        assert codec.decode(b"another s3cret", 0.0).token is None
+        assert codec.decode(None, 0.0) == (None, b"", None)
     assert [record.levelname for record in caplog.records] == ["WARNING", "WARNING"]
     assert "s3cret" not in caplog.text
 
@@ -121,18 +121,18 @@ def test_what_cannot_be_read_is_told_once(caplog: pytest.LogCaptureFixture) -> N
 def test_what_is_found_tells_its_entry_and_its_age() -> None:
     """A token, what tells its entry from any other, and for how long it has been there."""
     codec = Codec("FileStore", None)
-    raw = _entry.write(1000.0, _entry.to_payload(Token("x", expires_in=60)))
-    found = codec.found(raw, 1015.0)
-    assert (found.digest, found.age) == (digest(raw), 15.0)
-    assert codec.found(raw, 900.0).age == 0.0
-    assert codec.found(b"damaged", 1015.0) == (None, digest(b"damaged"), None)
+    raw = _entry.serialize(1000.0, _entry.to_payload(Token("x", expires_in=60)))
+    found = codec.decode(raw, 1015.0)
+    assert (found.fingerprint, found.age) == (fingerprint(raw), 15.0)
+    assert codec.decode(raw, 900.0).age == 0.0
+    assert codec.decode(b"damaged", 1015.0) == (None, fingerprint(b"damaged"), None)
 
 
 def test_what_cannot_be_read_is_named_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
     """Rule 17: the store and what is wrong."""
     with caplog.at_level(logging.INFO, "exterview_auth"):
-        Codec("FileStore", None).found(b"exterview_auth/2 1.0 {}", 0.0)
-    problem = "an entry is left aside: a newer version of exterview_auth has written it"
+        Codec("FileStore", None).decode(b"exterview_auth/2 1.0 {}", 0.0)
+    problem = "an entry is ignored: a newer version of exterview_auth has written it"
     assert caplog.messages == [f"store.unreadable store='FileStore' problem='{problem}'"]
 
 
@@ -150,9 +150,9 @@ def test_readable_tokens_are_told_once_for_each_store(caplog: pytest.LogCaptureF
 
 def test_an_accounts_name_is_the_same_for_every_release() -> None:
     """Two releases in one fleet share a token: where it is kept, and how it is told apart, is part of the format."""
-    assert name_of("a") == "ca978112ca1bbdcafac231b39a23dc4da786eff8"
-    assert digest(b"a") == b"86f7e437faa5a7fce15d1ddcb9eaeaea377667b8"
-    assert _entry.write(1.5, b"{}") == b"exterview_auth/1 1.500000 {}"
+    assert key_of("a") == "ca978112ca1bbdcafac231b39a23dc4da786eff8"
+    assert fingerprint(b"a") == b"86f7e437faa5a7fce15d1ddcb9eaeaea377667b8"
+    assert _entry.serialize(1.5, b"{}") == b"exterview_auth/1 1.500000 {}"
     assert json.loads(_entry.to_payload(Token("x"))) == {"token": "x", "expires_in": None}
     whole = Token("x", refresh_token="r", expires_in=60)
     assert json.loads(_entry.to_payload(whole)) == {"token": "x", "expires_in": 60, "refresh_token": "r"}
@@ -161,17 +161,17 @@ def test_an_accounts_name_is_the_same_for_every_release() -> None:
 def test_names_and_digests_tell_apart() -> None:
     """An account's name shows nothing of it, whatever characters it has; no entry has the digest of none."""
     accounts = ["a", "A", "", "../a", "\ud800", "a\0", "x" * 10_000]
-    names = {name_of(account) for account in accounts}
+    names = {key_of(account) for account in accounts}
     assert len(names) == len(accounts)
     assert all(name.isalnum() and len(name) == 40 for name in names)
-    assert digest(None) == b""
-    assert digest(b"") != b""
+    assert fingerprint(None) == b""
+    assert fingerprint(b"") != b""
 
 
 @pytest.mark.parametrize("key", ["", "short", b"x" * 32, [], ["short"], 5, [None], object()])
 def test_a_key_that_is_none_is_refused(key: object) -> None:
     """One sentence that says how to make one, and not what was given."""
-    with pytest.raises(ConfigurationError, match=r"^encryption_key is one or several Fernet keys.*generate_key"):
+    with pytest.raises(ConfigurationError, match=r"^encryption_key must be one or several Fernet keys.*generate_key"):
         Codec("FileStore", key)  # type: ignore[arg-type]  # that is the test
 
 

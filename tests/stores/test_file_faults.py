@@ -23,7 +23,7 @@ import pytest_asyncio
 
 from exterview_auth import ConfigurationError, FileStore, Token
 from exterview_auth.errors import StoreError
-from exterview_auth.stores._codec import name_of
+from exterview_auth.stores._entry import key_of
 from exterview_auth.stores._file.backend import LOOKS_PER_TRY, PAUSES, SHARE, FileLockBackend
 from exterview_auth.stores._file.directory import PrivateDirectory
 from exterview_auth.stores._file.entries import LONGEST_WRITING, THREADS, FileEntries
@@ -336,7 +336,7 @@ async def test_an_entry_that_cannot_be_read_is_a_miss(
     assert await scene.revoked() < LONGEST_WAIT + MARGIN
     assert scene.login.count == 2
     (warning,) = told(caplog, "store.unreadable")
-    assert f"an entry is left aside: {problem}" in warning
+    assert f"an entry is ignored: {problem}" in warning
     assert "token-of" not in caplog.text
     assert told(caplog, "store.unavailable") == []
     assert_private(directory)
@@ -568,7 +568,7 @@ async def test_a_deletion_waits_for_who_saves(directory: Path) -> None:
     """Nobody writes while another does: the deletion of a logout is not overtaken by a save that was under way."""
     async with FileStore(directory, lease=60) as store:
         await store.save(ACCOUNT, Token("T"))
-        saving = HostLock(store._entries.directory, f"{name_of(ACCOUNT)}.saving", 60)
+        saving = HostLock(store._entries.directory, f"{key_of(ACCOUNT)}.saving", 60)
         assert saving.take()
         with pytest.raises(StoreError, match=r"another process does not finish saving$"):
             await store.delete(ACCOUNT)
@@ -580,14 +580,14 @@ async def test_a_deletion_waits_for_who_saves(directory: Path) -> None:
 
 def backend(entries: FileEntries) -> FileLockBackend:
     """One more who waits for the account."""
-    return FileLockBackend(entries, name_of(ACCOUNT), 60)
+    return FileLockBackend(entries, key_of(ACCOUNT), 60)
 
 
 @pytest.mark.asyncio
 async def test_who_waits_looks_at_the_file_and_returns_when_it_is_another(directory: Path) -> None:
     """News of files: a new one, another one, none any more; without any, it is time to try the lock again."""
     async with FileStore(directory) as store:
-        entries, name = store._entries, name_of(ACCOUNT)
+        entries, name = store._entries, key_of(ACCOUNT)
         waiting = backend(entries)
         await waiting.subscribe()
         assert waiting._known is None

@@ -13,7 +13,7 @@ import pytest
 
 from exterview_auth import StoreError, Token
 from exterview_auth._calls import PAUSE_THRESHOLD
-from exterview_auth.stores._codec import Found
+from exterview_auth.stores._entry import StoredToken
 from exterview_auth.stores._lock import POLL_INTERVAL, RELEASE_TIMEOUT, AccountLock
 from tests.kit.clock import now, passing, settle, virtual_time
 
@@ -49,8 +49,8 @@ class Backend:
     async def release(self) -> None:
         await self._do("release")
 
-    async def read(self) -> Found:
-        return Found(None, b"")
+    async def read(self) -> StoredToken:
+        return StoredToken(None, b"")
 
     async def save(self, token: Token) -> Token | None:
         return None

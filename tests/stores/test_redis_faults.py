@@ -477,7 +477,7 @@ async def test_a_value_that_cannot_be_read_is_a_miss(
         await scene.revoked()
         assert scene.login.count == 2
         (warning,) = told(caplog, "store.unreadable")
-        assert f"an entry is left aside: {problem}" in warning
+        assert f"an entry is ignored: {problem}" in warning
         assert "token-of" not in caplog.text
         assert told(caplog, "store.unavailable") == []
         assert (await client.get(key)).startswith(b"exterview_auth/1 ")

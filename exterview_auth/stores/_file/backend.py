@@ -6,7 +6,7 @@ import asyncio
 from itertools import chain, repeat
 
 from ..._token import Token
-from .._codec import Found, digest
+from .._entry import StoredToken, fingerprint
 from .directory import Signature
 from .entries import FileEntries
 from .lock import HostLock
@@ -45,10 +45,10 @@ class FileLockBackend:
         """Let it go."""
         await self._entries.in_thread(self._lock.give_back)
 
-    async def read(self) -> Found:
+    async def read(self) -> StoredToken:
         """The token, its entry remembered."""
         found = await self._entries.read(self._name)
-        self._seen = found.digest
+        self._seen = found.fingerprint
         return found
 
     async def save(self, token: Token) -> Token | None:
@@ -56,7 +56,7 @@ class FileLockBackend:
         kept, found = await self._entries.replace(self._name, token, self._may_replace)
         if not kept:
             return found.token
-        self._seen = found.digest
+        self._seen = found.fingerprint
         return None
 
     async def subscribe(self) -> None:
@@ -81,4 +81,4 @@ class FileLockBackend:
 
     def _may_replace(self, present: bytes) -> bool:
         """Nothing has happened since the holder looked, or its lock is still its own."""
-        return digest(present) == self._seen or self._lock.is_held()
+        return fingerprint(present) == self._seen or self._lock.is_held()

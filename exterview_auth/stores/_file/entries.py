@@ -14,7 +14,7 @@ from typing import Any
 from ..._token import Token
 from ...errors import StoreError
 from .. import _entry
-from .._codec import Codec, Found, digest
+from .._entry import Codec, StoredToken, fingerprint
 from .directory import PrivateDirectory, Signature
 from .lock import PATIENCE, HostLock, Watch
 
@@ -29,7 +29,7 @@ MayReplace = Callable[[bytes], bool]
 
 
 class FileEntries:
-    """Each entry has the name of its account, see `name_of`. Methods that are awaited raise `StoreError`."""
+    """Each entry has the name of its account, see `key_of`. Methods that are awaited raise `StoreError`."""
 
     def __init__(self, directory: PrivateDirectory, codec: Codec, lease: float) -> None:
         self.directory = directory
@@ -40,18 +40,18 @@ class FileEntries:
         """How many look at a file again and again: each the less often."""
         self._threads: tuple[int, ThreadPoolExecutor] | None = None
 
-    async def read(self, name: str) -> Found:
+    async def read(self, name: str) -> StoredToken:
         """The token of *name* with what is left of its life."""
         raw: bytes | None = await self.in_thread(self.directory.read, _file_of(name))
-        return self.codec.found(raw, time.time())
+        return self.codec.decode(raw, time.time())
 
-    async def replace(self, name: str, token: Token, may_replace: MayReplace | None = None) -> tuple[bool, Found]:
+    async def replace(self, name: str, token: Token, may_replace: MayReplace | None = None) -> tuple[bool, StoredToken]:
         """Whether *token* is kept now, which it is unless *may_replace* refuses; and what is kept now."""
-        raw = _entry.write(time.time(), self.codec.payload(token))
+        raw = _entry.serialize(time.time(), self.codec.payload(token))
         newer: bytes | None = await self.in_thread(self._replace, name, raw, may_replace)
         if newer is None:
-            return True, Found(token, digest(raw))
-        return False, self.codec.found(newer, time.time())
+            return True, StoredToken(token, fingerprint(raw))
+        return False, self.codec.decode(newer, time.time())
 
     async def remove(self, name: str) -> None:
         """Forget *name*."""

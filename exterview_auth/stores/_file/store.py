@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 
 from ..._token import Token
-from .._codec import Codec, Found, name_of
-from .._encryption import Keys
+from .._encryption import EncryptionKeys
+from .._entry import Codec, StoredToken, key_of
 from .._lock import LEASE, AccountLock, SharedStore, checked_lease
 from .backend import FileLockBackend
 from .directory import PrivateDirectory
@@ -27,7 +27,7 @@ class FileStore(SharedStore):
     calls_at_once = THREADS
 
     def __init__(
-        self, directory: str | os.PathLike[str], *, encryption_key: Keys | None = None, lease: float = LEASE
+        self, directory: str | os.PathLike[str], *, encryption_key: EncryptionKeys | None = None, lease: float = LEASE
     ) -> None:
         self._lease = checked_lease(lease)
         codec = Codec("FileStore", encryption_key)
@@ -35,17 +35,17 @@ class FileStore(SharedStore):
 
     def account_lock(self, account: str) -> AccountLock:
         """Return a new attempt to get the account's lock."""
-        return AccountLock(FileLockBackend(self._entries, name_of(account), self._lease))
+        return AccountLock(FileLockBackend(self._entries, key_of(account), self._lease))
 
-    async def _read(self, account: str) -> Found:
-        return await self._entries.read(name_of(account))
+    async def _read(self, account: str) -> StoredToken:
+        return await self._entries.read(key_of(account))
 
     async def _write(self, account: str, token: Token) -> None:
-        await self._entries.replace(name_of(account), token)
+        await self._entries.replace(key_of(account), token)
 
     async def delete(self, account: str) -> None:
         """Delete the account's token."""
-        await self._entries.remove(name_of(account))
+        await self._entries.remove(key_of(account))
 
     async def aclose(self) -> None:
         """Let the threads go; a store that is used again starts new ones."""

@@ -14,7 +14,7 @@ from redis.exceptions import LockError
 from ..._events import emit
 from ..._token import Token
 from ...errors import StoreError
-from .._codec import Found
+from .._entry import StoredToken
 from .entries import RedisEntries
 from .failures import answer, answer_again
 from .keys import Keys
@@ -50,10 +50,10 @@ class RedisLockBackend:
         if released and not self._saved:
             await answer(self._entries.clients.here().client.publish(self._keys.news, FREE))
 
-    async def read(self) -> Found:
+    async def read(self) -> StoredToken:
         """The token, its entry remembered."""
         found = await self._entries.read(self._keys)
-        self._seen = found.digest
+        self._seen = found.fingerprint
         return found
 
     async def save(self, token: Token) -> Token | None:
@@ -61,7 +61,7 @@ class RedisLockBackend:
         kept, found = await self._entries.replace(self._keys, token, mark=self._mark, seen=self._seen)
         if not kept:
             return found.token
-        self._saved, self._seen = True, found.digest
+        self._saved, self._seen = True, found.fingerprint
         return None
 
     async def subscribe(self) -> None:

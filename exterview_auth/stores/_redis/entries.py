@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from ..._token import Token
-from .._codec import Codec, Found, digest
+from .._entry import Codec, StoredToken, fingerprint
 from . import scripts
 from .client import Clients
 from .failures import UndecodableError, answer, answer_again
@@ -20,15 +20,15 @@ class RedisEntries:
         self.clients = Clients(url_or_client)
         self.codec = codec
 
-    async def read(self, keys: Keys) -> Found:
+    async def read(self, keys: Keys) -> StoredToken:
         """The token with what is left of its life."""
         try:
             raw, now = scripts.entry(await answer_again(lambda: self._eval(scripts.LOAD, keys)))
         except UndecodableError:
             raw, now = b"", 0.0
-        return self.codec.found(raw, now)
+        return self.codec.decode(raw, now)
 
-    async def replace(self, keys: Keys, token: Token, *, mark: str = "", seen: bytes = b"") -> tuple[bool, Found]:
+    async def replace(self, keys: Keys, token: Token, *, mark: str = "", seen: bytes = b"") -> tuple[bool, StoredToken]:
         """
         Whether *token* is kept now, and what is kept now.
 
@@ -37,7 +37,7 @@ class RedisEntries:
         payload = self.codec.payload(token)
         answered = await answer(self._eval(scripts.SAVE, keys, mark, seen, _milliseconds(token), payload))
         kept, raw, now = scripts.outcome(answered)
-        return kept, Found(token, digest(raw)) if kept else self.codec.found(raw, now)
+        return kept, StoredToken(token, fingerprint(raw)) if kept else self.codec.decode(raw, now)
 
     async def remove(self, keys: Keys) -> None:
         """Forget the token."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple, Self
 
-from .._codec import name_of
+from .._entry import key_of
 
 
 class Keys(NamedTuple):
@@ -17,4 +17,4 @@ class Keys(NamedTuple):
     @classmethod
     def of(cls, namespace: str, account: str) -> Self:
         """The keys and the channel of *account*, whose name does not show."""
-        return cls(*(f"{namespace}:{{{name_of(account)}}}:{kind}" for kind in ("token", "lock", "news")))
+        return cls(*(f"{namespace}:{{{key_of(account)}}}:{kind}" for kind in ("token", "lock", "news")))

@@ -6,8 +6,8 @@ from typing import Any
 
 from ..._token import Token
 from ...errors import ConfigurationError
-from .._codec import Codec, Found
-from .._encryption import Keys as EncryptionKeys
+from .._encryption import EncryptionKeys
+from .._entry import Codec, StoredToken
 from .._lock import LEASE, AccountLock, SharedStore, checked_lease
 from .keys import Keys
 
@@ -51,7 +51,7 @@ class RedisStore(SharedStore):
 
         return AccountLock(RedisLockBackend(self._entries, self._keys(account), self._lease))
 
-    async def _read(self, account: str) -> Found:
+    async def _read(self, account: str) -> StoredToken:
         return await self._entries.read(self._keys(account))
 
     async def _write(self, account: str, token: Token) -> None:
