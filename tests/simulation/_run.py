@@ -13,7 +13,7 @@ from typing import NamedTuple
 from unittest import mock
 
 from exterview_auth.stores._file import entries as _file_entries
-from exterview_auth.stores._file import lock as _file_lock
+from exterview_auth.stores._file import host_lock as _host_lock
 
 from ._callers import Call
 from ._loop import SimulatedLoop, StandstillError
@@ -87,7 +87,7 @@ def _as_seeded(seed: int, loop: SimulatedLoop) -> Iterator[None]:
     random.seed(seed)
     gc.disable()  # when it comes depends on all that was done before
     try:
-        with mock.patch.object(_file_entries, "time", virtual), mock.patch.object(_file_lock, "time", virtual):
+        with mock.patch.object(_file_entries, "time", virtual), mock.patch.object(_host_lock, "time", virtual):
             yield
     finally:
         random.setstate(chance)

@@ -24,10 +24,10 @@ import pytest_asyncio
 from exterview_auth import ConfigurationError, FileStore, Token
 from exterview_auth.errors import StoreError
 from exterview_auth.stores._entry import key_of
-from exterview_auth.stores._file.backend import LOOKS_PER_TRY, PAUSES, SHARE, FileLockBackend
+from exterview_auth.stores._file.backend import DELAY_PER_POLLER, LOOKS_PER_ATTEMPT, POLL_DELAYS, FileLockBackend
 from exterview_auth.stores._file.directory import PrivateDirectory
-from exterview_auth.stores._file.entries import LONGEST_WRITING, THREADS, FileEntries
-from exterview_auth.stores._file.lock import HostLock
+from exterview_auth.stores._file.entries import ABANDONED_AFTER, THREADS, FileEntries
+from exterview_auth.stores._file.host_lock import HostLock
 from tests.kit.api import until
 from tests.kit.redis_clients import (
     ACCOUNT,
@@ -235,7 +235,7 @@ async def was_saved(store: FileStore, value: str) -> bool:
     try:
         await store.save(ACCOUNT, Token(value))
     except StoreError as problem:
-        return "another process does not finish saving" not in str(problem)
+        return "another process has not finished saving" not in str(problem)
     return True
 
 
@@ -491,7 +491,7 @@ UNFIT = [
 def test_a_directory_that_cannot_serve_is_refused_at_once(make: Callable[[Path], Path], directory: Path) -> None:
     """One clear sentence at construction that names the directory."""
     unfit = make(directory)
-    with pytest.raises(ConfigurationError, match=r"give (it|FileStore) a directory of its own") as caught:
+    with pytest.raises(ConfigurationError, match=r"give (it|FileStore) a separate directory") as caught:
         FileStore(unfit)
     assert_one_sentence(caught.value)
     assert str(unfit)[:100] in str(caught.value)
@@ -505,7 +505,7 @@ def test_a_directory_of_another_user_is_refused(tmp_path: Path, monkeypatch: pyt
     else:
         monkeypatch.setattr(os, "geteuid", lambda: NOBODY)
     with pytest.raises(
-        ConfigurationError, match="belongs to another user; give FileStore a directory of its own"
+        ConfigurationError, match="belongs to another user; give FileStore a separate directory"
     ) as caught:
         FileStore(tmp_path)
     assert_one_sentence(caught.value)
@@ -569,11 +569,11 @@ async def test_a_deletion_waits_for_who_saves(directory: Path) -> None:
     async with FileStore(directory, lease=60) as store:
         await store.save(ACCOUNT, Token("T"))
         saving = HostLock(store._entries.directory, f"{key_of(ACCOUNT)}.saving", 60)
-        assert saving.take()
-        with pytest.raises(StoreError, match=r"another process does not finish saving$"):
+        assert saving.try_acquire()
+        with pytest.raises(StoreError, match=r"another process has not finished saving$"):
             await store.delete(ACCOUNT)
         assert await store.load(ACCOUNT) is not None
-        saving.give_back()
+        saving.release()
         await store.delete(ACCOUNT)
         assert await store.load(ACCOUNT) is None
 
@@ -595,7 +595,7 @@ async def test_who_waits_looks_at_the_file_and_returns_when_it_is_another(direct
             before = waiting._known
             await change
             await waiting.wait_for_change()
-            assert waiting._known == entries.signature(name) != before
+            assert waiting._known == entries.identity(name) != before
         known = waiting._known
         await waiting.wait_for_change()
         assert waiting._known == known
@@ -618,14 +618,14 @@ async def test_all_who_wait_in_a_process_are_counted_while_they_do(
         await asyncio.gather(*(turn.subscribe() for turn in turns))
         monkeypatch.setattr(asyncio, "sleep", counted)
         await asyncio.gather(*(turn.wait_for_change() for turn in turns))
-        assert max(pauses) == pytest.approx(100 * SHARE)
-        assert len(pauses) == 100 * LOOKS_PER_TRY
-        assert store._entries.waiting == 0
+        assert max(pauses) == pytest.approx(100 * DELAY_PER_POLLER)
+        assert len(pauses) == 100 * LOOKS_PER_ATTEMPT
+        assert store._entries.pollers == 0
         pauses.clear()
         patient = backend(store._entries)
         for _ in range(2):
             await patient.wait_for_change()
-        assert pauses == [*PAUSES, *[PAUSES[-1]] * (2 * LOOKS_PER_TRY - len(PAUSES))]
+        assert pauses == [*POLL_DELAYS, *[POLL_DELAYS[-1]] * (2 * LOOKS_PER_ATTEMPT - len(POLL_DELAYS))]
 
 
 @pytest.mark.asyncio
@@ -636,7 +636,7 @@ async def test_a_save_sweeps_nothing_that_may_still_be_written(directory: Path) 
         unfinished.touch()
         await store.save(ACCOUNT, Token("T"))
         assert unfinished.exists()
-        os.utime(unfinished, (0, time.time() - LONGEST_WRITING - 5))
+        os.utime(unfinished, (0, time.time() - ABANDONED_AFTER - 5))
         await store.save(ACCOUNT, Token("T"))
         assert not unfinished.exists()
 
@@ -669,50 +669,50 @@ def test_a_lock_may_be_taken_in_one_thread_and_given_back_in_another(directory: 
     """The store has threads of its own, and any of them may come by."""
     one, other = lock_at(directory), lock_at(directory)
     with ThreadPoolExecutor(1) as first, ThreadPoolExecutor(1) as second:
-        assert first.submit(one.take).result()
-        assert not first.submit(other.take).result()
-        second.submit(one.give_back).result()
-        assert first.submit(other.take).result()
-        second.submit(other.give_back).result()
+        assert first.submit(one.try_acquire).result()
+        assert not first.submit(other.try_acquire).result()
+        second.submit(one.release).result()
+        assert first.submit(other.try_acquire).result()
+        second.submit(other.release).result()
 
 
 def test_nothing_is_taken_once_it_was_given_up(directory: Path) -> None:
     """Lesson 30: an attempt that was begun before and comes late holds nothing."""
     lock = lock_at(directory)
-    lock.give_back()
-    assert not lock.take()
-    assert lock_at(directory).take()
+    lock.release()
+    assert not lock.try_acquire()
+    assert lock_at(directory).try_acquire()
 
 
 def test_a_holder_shows_itself_while_the_lock_is_its_own(directory: Path) -> None:
     """A lease is kept by touching the file, and not any more once another has put a new one in its place."""
     lock, directory_ = lock_at(directory), PrivateDirectory(directory)
-    assert not lock.keep()
-    assert lock.take()
+    assert not lock.touch()
+    assert lock.try_acquire()
     os.utime(directory_.file("a.lock"), (0, 0))
-    assert lock.keep()
+    assert lock.touch()
     assert directory_.file("a.lock").stat().st_mtime > 0
     directory_.remove("a.lock")
-    assert not lock.keep()
+    assert not lock.touch()
     assert not lock.is_held()
-    lock.give_back()
+    lock.release()
 
 
 def test_who_breaks_a_frozen_holders_lock_waits_for_no_other_who_does(directory: Path) -> None:
     """One alone does it; one that is frozen in the middle of it stops the others for less than a second at a time."""
     holder, breaker = lock_at(directory), HostLock(PrivateDirectory(directory), "a.lock.breaking", 60)
-    assert holder.take()
-    assert breaker.take()
+    assert holder.try_acquire()
+    assert breaker.try_acquire()
     late = lock_at(directory, lease=0.05)
-    assert not late.take()
+    assert not late.try_acquire()
     time.sleep(0.1)
-    assert not late.take()
-    breaker.give_back()
+    assert not late.try_acquire()
+    breaker.release()
     time.sleep(0.1)
-    assert late.take()
+    assert late.try_acquire()
     assert not holder.is_held()
-    late.give_back()
-    holder.give_back()
+    late.release()
+    holder.release()
 
 
 @pytest.mark.asyncio

@@ -25,8 +25,8 @@ from redis.asyncio import Redis
 
 from exterview_auth import ConfigurationError, FileStore, MemoryStore, RedisStore, Token, TokenStore
 from exterview_auth._cli.demo.redis_server import LocalRedis
-from exterview_auth.stores._file.directory import Signature
-from exterview_auth.stores._file.lock import Watch
+from exterview_auth.stores._file.directory import FileIdentity
+from exterview_auth.stores._file.host_lock import LivenessWatch
 from tests.kit.api import until
 from tests.kit.redis_clients import eventually
 
@@ -685,7 +685,7 @@ def test_who_looked_away_begins_to_watch_anew(monkeypatch: pytest.MonkeyPatch) -
     """Lessons 29, 34: a holder is frozen only if it was seen to be; who was frozen itself has not seen it."""
     now = 100.0
     monkeypatch.setattr(time, "monotonic", lambda: now)
-    watch, one, other = Watch(), Signature(1, 1), Signature(1, 2)
+    watch, one, other = LivenessWatch(), FileIdentity(1, 1), FileIdentity(1, 2)
     told = []
     for now, signature in ((100.0, one), (102.0, one), (105.0, one), (120.0, one), (121.0, one), (122.0, other)):  # noqa: B007 - the clock
         told.append(watch.seconds(signature))

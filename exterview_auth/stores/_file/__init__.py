@@ -1,1 +1,11 @@
-"""Tokens in private files, for the processes of one host."""
+"""
+Tokens in private files, for the processes of one host and user.
+
+An account has up to four files, named after a hash of it: ``.token`` (the entry), ``.lock`` (its owners' lock while one of
+them logs in), ``.saving`` (a short lock around each write) and ``.breaking`` (a short lock around replacing a stale one).
+
+``store.py`` is what users construct. ``entries.py`` reads and replaces entries, in threads, because file systems block.
+``host_lock.py`` is a kernel lock, which a dead process frees at once; its file's modification time is the lease, by which a
+frozen process loses it. ``backend.py`` puts both together for `AccountLock`, and notices changes by looking at the file
+again and again. ``directory.py`` keeps the directory private and replaces files whole.
+"""

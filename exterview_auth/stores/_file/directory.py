@@ -1,4 +1,4 @@
-"""A directory that only its owner can read, and files in it that are replaced whole."""
+"""A directory that only its owner can read, whose files are replaced as a whole."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from typing import NamedTuple
 from ...errors import ConfigurationError
 
 DIRECTORY_MODE, FILE_MODE = 0o700, 0o600
-LARGEST = 2**21
-"""Bytes; what is larger was not written here."""
+MAX_FILE = 2**21
+"""Bytes that are read of a file; a larger one was not written by this package."""
 _OPEN_TO_OTHERS = 0o077
 _UNFINISHED = ".tmp"
 
 
-class Signature(NamedTuple):
+class FileIdentity(NamedTuple):
     """What changes with every replacement of a file."""
 
     inode: int
@@ -29,9 +29,9 @@ class Signature(NamedTuple):
 
 class PrivateDirectory:
     """
-    Files of one directory, by names that are made here and not by strangers. Every method blocks.
+    The files of one directory. Their names are made by this package, never by strangers. Every method blocks.
 
-    Raises `ConfigurationError` where *directory* cannot serve, and says what to do.
+    Raises `ConfigurationError` if *directory* cannot be used, and says what to do.
     """
 
     def __init__(self, directory: str | os.PathLike[str]) -> None:
@@ -47,15 +47,16 @@ class PrivateDirectory:
         else:
             return
         raise ConfigurationError(
-            f"FileStore cannot write to {self.path} ({reason}); give it a directory of its own that this user can write to"
+            f"FileStore cannot write to {self.path} ({reason}); give it a separate directory that this user can write to"
         )
 
     def file(self, name: str) -> Path:
-        """Where *name* is kept."""
+        """Return the path of *name*."""
         return self.path / name
 
     def read(self, name: str) -> bytes | None:
-        """The whole file, ``None`` where there is none, nothing of what is no file: a symbolic link is not followed."""
+        """Return the file's content, ``None`` if it does not exist, empty if it is not a regular file (links are not followed)."""
+        # A link could lead to any file, and opening a pipe would wait for its writer.
         try:
             handle = os.open(self.file(name), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         except FileNotFoundError:
@@ -68,10 +69,10 @@ class PrivateDirectory:
             os.close(handle)
             return b""
         with os.fdopen(handle, "rb") as file:
-            return file.read(LARGEST)
+            return file.read(MAX_FILE)
 
     def replace(self, name: str, content: bytes, *, only_if: Callable[[], bool]) -> None:
-        """Put *content* in the place of the file, in one step and on the disk, *only_if* that still holds at that moment."""
+        """Replace the file by *content* in one step, on the disk when this returns, *only_if* that still holds just before."""
         handle, temporary = self._temporary(name)
         try:
             with os.fdopen(handle, "wb") as file:
@@ -79,28 +80,34 @@ class PrivateDirectory:
                 file.write(content)
                 file.flush()
                 os.fsync(handle)
-            _require(only_if)
+            # Syncing may have taken long: a writer that was frozen in it has been overtaken.
+            if not only_if():
+                raise TimeoutError("this process was paused, and another one writes now")  # noqa: TRY301 - cleaned up below
             Path(temporary).replace(self.file(name))
         except BaseException:
             with contextlib.suppress(OSError):
                 Path(temporary).unlink()
             raise
-        self._sync()
+        handle = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
 
     def remove(self, name: str) -> None:
-        """Take the file away; fine where there is none."""
+        """Remove the file, if it exists."""
         self.file(name).unlink(missing_ok=True)
 
-    def signature(self, name: str) -> Signature | None:
-        """What tells the file from the one before it, ``None`` where there is none."""
+    def identity(self, name: str) -> FileIdentity | None:
+        """Return what tells the file from the one before it, or ``None`` if it does not exist."""
         try:
             found = self.file(name).lstat()
         except FileNotFoundError:
             return None
-        return Signature(found.st_ino, found.st_mtime_ns)
+        return FileIdentity(found.st_ino, found.st_mtime_ns)
 
     def sweep(self, older_than: float) -> None:
-        """Remove what a writer that was killed has left unfinished; *older_than* is a moment, in seconds since the epoch."""
+        """Remove unfinished files of killed writers that are *older_than* a moment, in seconds since the epoch."""
         with contextlib.suppress(OSError), os.scandir(self.path) as entries:
             for entry in entries:
                 unfinished = entry.name.startswith(".") and entry.name.endswith(_UNFINISHED)
@@ -108,58 +115,48 @@ class PrivateDirectory:
                     Path(entry).unlink()
 
     def ensure(self) -> None:
-        """Make the directory, also again where somebody took it away."""
+        """Create the directory, also after somebody removed it."""
         if not self.path.is_dir():
             self.path.mkdir(DIRECTORY_MODE, parents=True, exist_ok=True)
             self.path.chmod(DIRECTORY_MODE)  # whatever the umask
 
     def _refuse_foreign(self) -> None:
-        """Files of others beside ours, or a directory of somebody else's, are no place for tokens."""
+        """Refuse a directory of another user, and one that others can enter and that holds other files than a store's."""
         found = self.path.stat()
         if found.st_uid not in (os.geteuid(), 0):
-            raise ConfigurationError(f"{self.path} belongs to another user; give FileStore a directory of its own")
+            raise ConfigurationError(f"{self.path} belongs to another user; give FileStore a separate directory")
         if not found.st_mode & _OPEN_TO_OTHERS:
             return
         if any(not is_ours(file.name) for file in self.path.iterdir()):
             raise ConfigurationError(
-                f"{self.path} is open to other users and holds other files; give FileStore a directory of its own"
+                f"{self.path} is open to other users and holds other files; give FileStore a separate directory"
             )
         self.path.chmod(DIRECTORY_MODE)
 
     def _temporary(self, name: str) -> tuple[int, str]:
         return tempfile.mkstemp(prefix=f".{name}.", suffix=_UNFINISHED, dir=self.path)
 
-    def _sync(self) -> None:
-        handle = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
+
+def is_ours(name: str) -> bool:
+    """Return whether a store made a file of this *name*."""
+    return name.endswith((".token", ".lock", ".saving", ".breaking", _UNFINISHED))
 
 
-def _require(condition: Callable[[], bool]) -> None:
-    if not condition():
-        raise TimeoutError("this process stood still, and another writes now")
-
-
-def _is_path(text: str) -> bool:
+def _is_encodable(path: str) -> bool:
     try:
-        return b"\0" not in os.fsencode(text)
+        return b"\0" not in os.fsencode(path)
     except UnicodeEncodeError:
         return False
 
 
-def is_ours(name: str) -> bool:
-    """Whether a file of this *name* was made by a store."""
-    return name.endswith((".token", ".lock", ".saving", ".breaking", _UNFINISHED))
-
-
 def _absolute(directory: str | os.PathLike[str]) -> Path:
-    """Once and for all: the process may change its working directory."""
+    """Return the path as absolute, because the process may change its working directory."""
     path = os.fspath(directory) if isinstance(directory, str | os.PathLike) else None
-    if not isinstance(path, str) or not path or not _is_path(path):
-        raise ConfigurationError(f"FileStore takes the path of a directory as text, not {directory!r}")
+    if not isinstance(path, str) or not path or not _is_encodable(path):
+        raise ConfigurationError(f"FileStore needs the path of a directory as text, not {directory!r}")
     try:
         return Path(path).expanduser().absolute()
     except RuntimeError:
-        raise ConfigurationError(f"FileStore finds no home directory for {path}; write the path out") from None
+        raise ConfigurationError(
+            f"FileStore cannot find the home directory in {path}; write out the whole path"
+        ) from None

@@ -1,4 +1,4 @@
-"""Tokens as files of a private directory, read and written in threads of their own."""
+"""Entries as files of a private directory, read and replaced in threads."""
 
 from __future__ import annotations
 
@@ -13,104 +13,106 @@ from typing import Any
 
 from ..._token import Token
 from ...errors import StoreError
-from .. import _entry
-from .._entry import Codec, StoredToken, fingerprint
-from .directory import PrivateDirectory, Signature
-from .lock import PATIENCE, HostLock, Watch
+from .._entry import Codec, StoredToken, fingerprint, serialize
+from .directory import FileIdentity, PrivateDirectory
+from .host_lock import WRITE_TIMEOUT, HostLock, LivenessWatch
 
 THREADS = 8
-"""Calls to the file system at a time; none takes long, and the process's own threads are left alone."""
-BLINK = 0.003
-"""Seconds between two attempts to be the one who writes."""
-LONGEST_WRITING = 60.0
-"""Seconds after which an unfinished file is one that a killed process left."""
+"""Concurrent calls to the file system. They are short, and the default executor is left to other code."""
+WRITE_RETRY = 0.003
+"""Seconds between two attempts to get the write lock."""
+ABANDONED_AFTER = 60.0
+"""Seconds after which an unfinished file was left by a process that was killed."""
 
 MayReplace = Callable[[bytes], bool]
 
 
 class FileEntries:
-    """Each entry has the name of its account, see `key_of`. Methods that are awaited raise `StoreError`."""
+    """The entries of a directory. *name* is what `key_of` returns for an account. Coroutines raise `StoreError`."""
 
     def __init__(self, directory: PrivateDirectory, codec: Codec, lease: float) -> None:
         self.directory = directory
         self.codec = codec
         self._lease = lease
-        self._watches: dict[str, Watch] = {}
-        self.waiting = 0
-        """How many look at a file again and again: each the less often."""
+        # How long each write lock has been watched: kept between calls, because one call is shorter than a lease.
+        self._watches: dict[str, LivenessWatch] = {}
+        self.pollers = 0
+        """How many waiters of this process look at a file again and again; the more there are, the less often each looks."""
         self._threads: tuple[int, ThreadPoolExecutor] | None = None
 
     async def read(self, name: str) -> StoredToken:
-        """The token of *name* with what is left of its life."""
-        raw: bytes | None = await self.in_thread(self.directory.read, _file_of(name))
+        """Read the entry of *name*."""
+        raw: bytes | None = await self.in_thread(self.directory.read, _token_file(name))
         return self.codec.decode(raw, time.time())
 
     async def replace(self, name: str, token: Token, may_replace: MayReplace | None = None) -> tuple[bool, StoredToken]:
-        """Whether *token* is kept now, which it is unless *may_replace* refuses; and what is kept now."""
-        raw = _entry.serialize(time.time(), self.codec.payload(token))
+        """Save *token* unless *may_replace* refuses; return whether it is saved, and what the entry is now."""
+        raw = serialize(time.time(), self.codec.payload(token))
         newer: bytes | None = await self.in_thread(self._replace, name, raw, may_replace)
         if newer is None:
             return True, StoredToken(token, fingerprint(raw))
         return False, self.codec.decode(newer, time.time())
 
     async def remove(self, name: str) -> None:
-        """Forget *name*."""
+        """Remove the entry of *name*."""
         await self.in_thread(self._remove, name)
 
-    def signature(self, name: str) -> Signature | None:
-        """What changes with every replacement of *name*. Blocks."""
-        return self.directory.signature(_file_of(name))
+    def identity(self, name: str) -> FileIdentity | None:
+        """Return what changes with every replacement of *name*'s entry. Blocks."""
+        return self.directory.identity(_token_file(name))
 
     async def in_thread(self, call: Callable[..., Any], *arguments: Any) -> Any:
-        """What *call* returns."""
+        """Run *call* in one of the store's threads; turn what the system raises into a `StoreError`."""
         loop = asyncio.get_running_loop()
         try:
             return await loop.run_in_executor(self._executor(), partial(call, *arguments))
         except OSError as failure:
             problem = failure.strerror or str(failure) or type(failure).__name__
+        # Raised outside the handler: the system's error shows the file's name.
         raise StoreError(f"the token's file in {self.directory.path} cannot be used: {problem}")
 
     def close(self) -> None:
-        """Let the threads go; new ones are started when they are needed."""
+        """End the threads; the next call starts new ones."""
         threads, self._threads = self._threads, None
         if threads is not None and threads[0] == os.getpid():
             threads[1].shutdown(wait=False)
 
     def _executor(self) -> ThreadPoolExecutor:
-        """Threads of this process: a fork has none of its parent's."""
+        # A forked process has none of its parent's threads.
         if self._threads is None or self._threads[0] != os.getpid():
             self._threads = os.getpid(), ThreadPoolExecutor(THREADS, thread_name_prefix="exterview_auth store")
         return self._threads[1]
 
     def _replace(self, name: str, raw: bytes, may_replace: MayReplace | None) -> bytes | None:
-        """Put *raw* in place; or the entry that stays. Nobody else writes in between."""
-        with self._saving(name) as lock:
-            present = None if may_replace is None else self.directory.read(_file_of(name))
+        """Write *raw*, or return the entry that stays. No other process writes meanwhile."""
+        with self._write_lock(name) as lock:
+            present = None if may_replace is None else self.directory.read(_token_file(name))
             if may_replace is not None and present is not None and not may_replace(present):
                 return present
-            self.directory.replace(_file_of(name), raw, only_if=lock.is_held)
-        self.directory.sweep(time.time() - LONGEST_WRITING)
+            self.directory.replace(_token_file(name), raw, only_if=lock.is_held)
+        self.directory.sweep(time.time() - ABANDONED_AFTER)
         return None
 
     def _remove(self, name: str) -> None:
-        with self._saving(name):
-            self.directory.remove(_file_of(name))
+        with self._write_lock(name):
+            self.directory.remove(_token_file(name))
 
     @contextlib.contextmanager
-    def _saving(self, name: str) -> Iterator[HostLock]:
-        """Excludes other writers; one that is frozen, only until its lease is over."""
-        lock = HostLock(self.directory, f"{name}.saving", self._lease, self._watches.setdefault(name, Watch()))
-        until = time.monotonic() + PATIENCE
-        while not lock.take():
+    def _write_lock(self, name: str) -> Iterator[HostLock]:
+        """Exclude other writers; a frozen one only until its lease is over."""
+        watch = self._watches.setdefault(name, LivenessWatch())
+        lock = HostLock(self.directory, f"{name}.saving", self._lease, watch)
+        until = time.monotonic() + WRITE_TIMEOUT
+        while not lock.try_acquire():
             if time.monotonic() > until:
-                raise TimeoutError("another process does not finish saving")
-            time.sleep(BLINK)
+                raise TimeoutError("another process has not finished saving")
+            time.sleep(WRITE_RETRY)
         self._watches.pop(name, None)
         try:
             yield lock
         finally:
-            lock.give_back()
+            lock.release()
 
 
-def _file_of(name: str) -> str:
+def _token_file(name: str) -> str:
     return f"{name}.token"

@@ -1,4 +1,4 @@
-"""Tokens in files, for the processes of one host."""
+"""The store that users construct for tokens in files."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ class FileStore(SharedStore):
     """
     Tokens in private files of *directory* (0600 in 0700), for owners in any number of processes of one host and user.
 
-    The directory is made if it is missing. With *encryption_key*, one or several Fernet keys (newest first), nothing
-    readable is kept. *lease*: seconds after which a frozen process that holds an account's lock does not hold up the others;
-    that of one that died is free at once.
+    The directory is created if it is missing. A saved token is on the disk when `save` returns. With *encryption_key*, one or
+    several Fernet keys (newest first), nothing readable is stored. *lease*: seconds after which a frozen process that holds an
+    account's lock no longer blocks the others; the lock of a process that died is free at once.
 
-    Raises `ConfigurationError` for what cannot work; its methods raise `StoreError`.
+    Raises `ConfigurationError` for arguments that cannot work; its methods raise `StoreError`.
     """
 
     calls_at_once = THREADS
@@ -48,7 +48,7 @@ class FileStore(SharedStore):
         await self._entries.remove(key_of(account))
 
     async def aclose(self) -> None:
-        """Let the threads go; a store that is used again starts new ones."""
+        """End the threads; a store that is used again starts new ones."""
         self._entries.close()
 
     def __repr__(self) -> str:
