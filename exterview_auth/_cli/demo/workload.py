@@ -17,7 +17,7 @@ from exterview_auth import AuthSession
 BULK_UPLOAD = "/ats/candidates/bulk-upload"
 
 _RESUMES = 40
-"""Different files; the bulk upload answers the second of a kind as a duplicate."""
+"""Different files; the bulk upload answers a second one like it as a duplicate."""
 
 _INTERVIEWS = "query ($candidate: String) { interviews(candidateId: $candidate) { id title } }"
 _CANDIDATES = """query ($input: GetCandidatesInput!) {
@@ -31,7 +31,7 @@ _UPLOAD = """mutation ($candidate: String!, $file: Upload!) {
 }"""
 
 
-class Kind(StrEnum):
+class RequestKind(StrEnum):
     """What a request of the demo is."""
 
     QUERY = "query"
@@ -40,7 +40,7 @@ class Kind(StrEnum):
 
 
 class WrongAnswerError(Exception):
-    """The API answered 200 with something else than what was asked for."""
+    """The API answered 200, but not with what was asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,13 +53,13 @@ class Catalogue:
 
 
 async def candidate_ids(api: AuthSession) -> tuple[str, ...]:
-    """The candidates that are there before the demo."""
+    """Return the candidates that exist before the demo."""
     data = await api.graphql(_CANDIDATES, {"input": {"pageSize": 50}})
     return tuple(candidate["_id"] for candidate in data["getCandidates"]["candidate"])
 
 
 class Workload:
-    """The demo's requests by number; each is sent through *api*, and its answer is compared with what was asked."""
+    """The demo's requests by number: sends them through *api*, and compares each answer with what was asked."""
 
     def __init__(self, api: AuthSession, catalogue: Catalogue) -> None:
         self._api = api
@@ -97,12 +97,6 @@ class Workload:
         _expect(data["uploadResume"]["sha256"] == hashlib.sha256(resume).hexdigest(), "uploadResume")
 
     async def _bulk_upload(self, number: int) -> None:
-        async with self._api.post(BULK_UPLOAD, data=self._form(number)) as response:
-            response.raise_for_status()
-            answer: dict[str, Any] = await response.json()
-        _expect(answer["status"] == 1, "bulk upload")
-
-    def _form(self, number: int) -> aiohttp.FormData:
         form = aiohttp.FormData()
         form.add_field(
             "files",
@@ -115,32 +109,35 @@ class Workload:
         form.add_field("organizationId", self._catalogue.organization_id)
         form.add_field("userType", "recruiter")
         form.add_field("resumeScoreBreakdown", json.dumps({"skills": 60, "experience": 40}))
-        return form
+        async with self._api.post(BULK_UPLOAD, data=form) as response:
+            response.raise_for_status()
+            answer: dict[str, Any] = await response.json()
+        _expect(answer["status"] == 1, "bulk upload")
 
     def _candidate(self, number: int) -> str:
         return self._catalogue.candidate_ids[number % len(self._catalogue.candidate_ids)]
 
-    MIX: ClassVar[tuple[tuple[Kind, Callable[[Workload, int], Awaitable[None]]], ...]] = (
-        (Kind.QUERY, _candidates),
-        (Kind.UPLOAD, _upload),
-        (Kind.QUERY, _candidates),
-        (Kind.MUTATION, _assign),
-        (Kind.QUERY, _interviews),
-        (Kind.UPLOAD, _bulk_upload),
-        (Kind.QUERY, _candidates),
-        (Kind.MUTATION, _assign),
+    MIX: ClassVar[tuple[tuple[RequestKind, Callable[[Workload, int], Awaitable[None]]], ...]] = (
+        (RequestKind.QUERY, _candidates),
+        (RequestKind.UPLOAD, _upload),
+        (RequestKind.QUERY, _candidates),
+        (RequestKind.MUTATION, _assign),
+        (RequestKind.QUERY, _interviews),
+        (RequestKind.UPLOAD, _bulk_upload),
+        (RequestKind.QUERY, _candidates),
+        (RequestKind.MUTATION, _assign),
     )
 
 
-def mix_of(requests: int) -> dict[Kind, int]:
-    """How many of the first *requests* are of each kind."""
+def mix_of(requests: int) -> dict[RequestKind, int]:
+    """Return how many of the first *requests* are of each kind."""
     rounds, rest = divmod(requests, len(Workload.MIX))
     kinds = [kind for kind, _ in Workload.MIX]
-    return {kind: rounds * kinds.count(kind) + kinds[:rest].count(kind) for kind in Kind}
+    return {kind: rounds * kinds.count(kind) + kinds[:rest].count(kind) for kind in RequestKind}
 
 
 def resume_of(number: int) -> bytes:
-    """A file of about four kilobytes."""
+    """Return a file of about four kilobytes."""
     return b"%PDF-1.4\n" + f"% resume {number % _RESUMES}\n".encode() * 256 + b"%%EOF\n"
 
 

@@ -1,4 +1,4 @@
-"""A timeline as a small picture: a few lines of block characters, readable on light and dark, with colour or without."""
+"""Draws a timeline with block characters in a few lines, readable on light and dark, with colour or without."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from dataclasses import dataclass
 
 from rich.text import Text
 
-from ._timeline import Counts, Mark, Timeline, column_of
+from .timeline import Sample, Timeline, column_of
 
 WIDTH = 80
-"""Columns that the picture takes at most."""
+"""Columns of the picture, at most."""
 
 _LABEL, _TOTAL = 10, 12
-_LINES_PER_ROW = 2
+_LINES_PER_SERIES = 2
 _TICKS = 6
 
 
@@ -35,51 +35,53 @@ ASCII = Glyphs(steps=" .:=#", guide=":", line="-", tick="+", start="+", mark="^"
 
 
 @dataclass(frozen=True, slots=True)
-class _Row:
+class _Series:
     label: str
     style: str
-    read: Callable[[Counts], int]
+    read: Callable[[Sample], int]
     is_level: bool = False
 
     def values(self, timeline: Timeline, columns: int) -> list[float]:
-        return (timeline.level if self.is_level else timeline.grown)(self.read, columns)
+        return (timeline.level if self.is_level else timeline.growth)(self.read, columns)
 
     def total(self, timeline: Timeline) -> str:
         if self.is_level:
-            return f"peak {max(map(self.read, timeline.counts), default=0)}"
+            return f"peak {max(map(self.read, timeline.samples), default=0)}"
         return str(self.read(timeline.last))
 
 
-# No yellow and no blue: one is lost on a light background, the other on a dark one.
-_ROWS = (
-    _Row("sent", "", lambda counts: counts.sent),
-    _Row("refused", "red", lambda counts: counts.refused),
-    _Row("waiting", "magenta", lambda counts: counts.waiting, is_level=True),
-    _Row("replayed", "cyan", lambda counts: counts.replayed),
-    _Row("answered", "green", lambda counts: counts.answered),
+# Neither yellow nor blue: one cannot be read on a light background, the other on a dark one.
+_SERIES = (
+    _Series("sent", "", lambda sample: sample.sent),
+    _Series("refused", "red", lambda sample: sample.refused),
+    _Series("waiting", "magenta", lambda sample: sample.waiting, is_level=True),
+    _Series("replayed", "cyan", lambda sample: sample.replayed),
+    _Series("answered", "green", lambda sample: sample.answered),
 )
 
 
 def picture(timeline: Timeline, *, width: int = WIDTH, glyphs: Glyphs = UNICODE) -> list[Text]:
-    """The lines of the picture, each at most *width* columns wide."""
+    """Return the lines of the picture, each at most *width* columns wide."""
     columns = max(10, min(width, WIDTH) - _LABEL - _TOTAL)
     guides = {column_of(mark.at, timeline.duration, columns) for mark in timeline.marks if mark.guided}
-    lines = [line for row in _ROWS for line in _row_lines(row, timeline, columns, guides, glyphs)]
+    lines = [line for series in _SERIES for line in _series_lines(series, timeline, columns, guides, glyphs)]
     return [*lines, *_axis_lines(timeline.duration, columns, glyphs), *_mark_lines(timeline, columns, glyphs)]
 
 
-def _row_lines(row: _Row, timeline: Timeline, columns: int, guides: set[int], glyphs: Glyphs) -> Iterator[Text]:
-    for number, bars in enumerate(bar_lines(row.values(timeline, columns), glyphs.steps), start=1):
-        is_last = number == _LINES_PER_ROW
-        line = Text.assemble(((row.label if is_last else "").ljust(_LABEL), "bold"))
+def _series_lines(
+    series: _Series, timeline: Timeline, columns: int, guides: set[int], glyphs: Glyphs
+) -> Iterator[Text]:
+    for number, bars in enumerate(bar_lines(series.values(timeline, columns), glyphs.steps), start=1):
+        is_last = number == _LINES_PER_SERIES
+        line = Text.assemble(((series.label if is_last else "").ljust(_LABEL), "bold"))
         for column, bar in enumerate(bars):
             is_guide = bar == glyphs.steps[0] and column in guides
-            line.append(glyphs.guide if is_guide else bar, style="dim" if is_guide else row.style)
-        yield line.append((" " + row.total(timeline)) if is_last else "")
+            line.append(glyphs.guide if is_guide else bar, style="dim" if is_guide else series.style)
+        yield line.append((" " + series.total(timeline)) if is_last else "")
 
 
-def bar_lines(values: Sequence[float], steps: str, lines: int = _LINES_PER_ROW) -> list[str]:
-    """Bars as high as *values*, the highest filling all *lines* (given from the top); what is not zero shows."""
+def bar_lines(values: Sequence[float], steps: str, lines: int = _LINES_PER_SERIES) -> list[str]:
+    """Return bars as high as *values*, from the top line down: the highest fills all *lines*, the smallest still shows."""
     highest, full = max(values, default=0.0), len(steps) - 1
     heights = [math.ceil(value / highest * full * lines) if value > 0 else 0 for value in values]
     floors = range((lines - 1) * full, -1, -full)
@@ -99,7 +101,7 @@ def _axis_lines(duration: float, columns: int, glyphs: Glyphs) -> Iterator[Text]
 
 
 def tick_step(duration: float) -> float:
-    """A round number of seconds (1, 2 or 5 times a power of ten), so that there are at most six ticks after the first."""
+    """Return 1, 2 or 5 times a power of ten: seconds between ticks, of which at most six follow the first."""
     if duration <= 0:
         return 1.0
     power = 10.0 ** math.floor(math.log10(duration / _TICKS))
@@ -107,24 +109,19 @@ def tick_step(duration: float) -> float:
 
 
 def _mark_lines(timeline: Timeline, columns: int, glyphs: Glyphs) -> Iterator[Text]:
-    """One line, and a second one for the marks that the first has no room for."""
+    """Return one line, and a second one for the marks that have no room in the first."""
     lines = [[" "] * (columns + _TOTAL) for _ in range(2)]
     for mark in timeline.marks:
-        _place(mark, column_of(mark.at, timeline.duration, columns), lines, glyphs.mark)
+        column = column_of(mark.at, timeline.duration, columns)
+        right, left = f"{glyphs.mark} {mark.label}", f"{mark.label} {glyphs.mark}"
+        # To the right of the arrow, else to the left; on the first line, else on the second; else the mark is left out.
+        places = (
+            (cells, start, text) for cells in lines for start, text in ((column, right), (column - len(left) + 1, left))
+        )
+        for cells, start, text in places:
+            end = start + len(text)
+            if start >= 0 and end <= len(cells) and not "".join(cells[max(0, start - 1) : end + 1]).strip():
+                cells[start:end] = text
+                break
     texts = ["".join(cells).rstrip() for cells in lines]
     yield from (Text(" " * _LABEL + text, style="bold") for number, text in enumerate(texts) if text or number == 0)
-
-
-def _place(mark: Mark, column: int, lines: Sequence[list[str]], arrow: str) -> None:
-    """Write *mark* where there is room: to the right of its column, else to the left of it, on the first line if it can be."""
-    right, left = f"{arrow} {mark.label}", f"{mark.label} {arrow}"
-    for cells in lines:
-        for start, text in ((column, right), (column - len(left) + 1, left)):
-            if _has_room(cells, start, start + len(text)):
-                cells[start : start + len(text)] = text
-                return
-
-
-def _has_room(cells: Sequence[str], start: int, end: int) -> bool:
-    """Whether nothing stands there, nor directly beside it."""
-    return start >= 0 and end <= len(cells) and not "".join(cells[max(0, start - 1) : end + 1]).strip()

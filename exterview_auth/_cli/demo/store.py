@@ -1,9 +1,9 @@
-"""The store that the demo's processes share, and the place where it is."""
+"""The store that the demo's processes share."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from tempfile import TemporaryDirectory
@@ -29,29 +29,24 @@ class StoreAddress:
 
 
 @asynccontextmanager
-async def opened_place(kind: StoreKind) -> AsyncIterator[StoreAddress]:
-    """A redis-server, or a directory, that is gone afterwards; `ConfigurationError` where a store cannot use it."""
-    async with _place(kind) as where:
+async def temporary_store(kind: StoreKind) -> AsyncIterator[StoreAddress]:
+    """Start a redis-server, or make a directory, that is gone after the block."""
+    async with AsyncExitStack() as stack:
+        if kind is StoreKind.REDIS:
+            where = (await stack.enter_async_context(LocalRedis())).url
+        else:
+            where = stack.enter_context(TemporaryDirectory(prefix="exterview-auth-tokens-"))
         address = StoreAddress(kind, where)
+        # Opened here once, so that a missing library is reported before any process starts, and once.
         async with opened_store(address):
-            pass  # what is missing is said once and here, not by every process
+            pass
         yield address
 
 
 @asynccontextmanager
-async def _place(kind: StoreKind) -> AsyncIterator[str]:
-    if kind is StoreKind.REDIS:
-        async with LocalRedis() as redis:
-            yield redis.url
-    else:
-        with TemporaryDirectory(prefix="exterview-auth-tokens-") as directory:
-            yield directory
-
-
-@asynccontextmanager
 async def opened_store(address: StoreAddress) -> AsyncIterator[TokenStore]:
-    """The store at *address*, for this process."""
-    from exterview_auth import FileStore, RedisStore  # noqa: PLC0415 - they load libraries of their own
+    """Open the store at *address*; raises `ConfigurationError` if a library is missing."""
+    from exterview_auth import FileStore, RedisStore  # noqa: PLC0415 - they load other libraries
 
     store = RedisStore(address.where) if address.kind is StoreKind.REDIS else FileStore(address.where)
     async with store:
