@@ -13,21 +13,21 @@ from tests.kit.emulator import credentials
 
 @pytest_asyncio.fixture
 async def emulator() -> AsyncIterator[Emulator]:
-    """An emulator on a free port."""
+    """Run an emulator on a free port."""
     async with Emulator() as emulator:
         yield emulator
 
 
 @pytest_asyncio.fixture
 async def http() -> AsyncIterator[ClientSession]:
-    """A session without credentials."""
+    """Open a session without credentials."""
     async with ClientSession() as session:
         yield session
 
 
 @pytest_asyncio.fixture
 async def api(emulator: Emulator) -> AsyncIterator[ClientSession]:
-    """A session on the emulator's origin, with good credentials in every request."""
+    """Open a session on the emulator's origin, with good credentials in every request."""
     origin = emulator.endpoint.removesuffix("graphql")
     async with ClientSession(origin, headers=credentials(emulator)) as session:
         yield session

@@ -63,7 +63,7 @@ def test_a_refused_value_changes_nothing() -> None:
         ),
     ],
 )
-def test_other_reasons_not_to_listen_are_told(error: OSError, sentence: str) -> None:
+def test_other_reasons_not_to_listen_are_named(error: OSError, sentence: str) -> None:
     """A forbidden port and a missing address get a sentence of their own."""
     assert _cannot_listen("127.0.0.1", 80, error).startswith(sentence)
 

@@ -250,7 +250,7 @@ QUERY = {"query": "{__typename}", "variables": {"file": None, "text": "t", "list
 async def test_malformed_multipart_requests_are_answered_400(
     api: ClientSession, data: aiohttp.FormData, error: str
 ) -> None:
-    """Each way to break the multipart request specification is told apart."""
+    """Each way to break the multipart request specification has an error that names it."""
     assert (await answer(api.post("/graphql", data=data))).body == (400, {"error": error})
 
 

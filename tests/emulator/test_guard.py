@@ -98,7 +98,7 @@ async def test_a_restricted_key_may_do_nothing(emulator: Emulator) -> None:
 
 
 async def test_other_methods_are_answered_405_behind_the_guard(emulator: Emulator) -> None:
-    """GraphQL and uploads take POST only, and say so to those who may ask."""
+    """GraphQL and uploads take POST only, and answer so only behind the guard."""
     for path in ("/graphql", "/ats/candidates/bulk-upload"):
         refused = await send(emulator, good(emulator), method="PUT", path=path)
         assert refused == (405, {"error": f"{path} takes POST only"})
@@ -106,7 +106,7 @@ async def test_other_methods_are_answered_405_behind_the_guard(emulator: Emulato
 
 
 async def test_the_body_is_judged_after_the_token(emulator: Emulator) -> None:
-    """A malformed body is answered 400 to those who may ask, and 401 to those who may not."""
+    """A malformed body is answered 400 with a valid token, and 401 with another."""
     headers = good(emulator)
     assert await send(emulator, headers, b"{") == (400, {"error": "The body is not valid JSON"})
     headers["Authorization"] = "Bearer wrong"

@@ -83,7 +83,7 @@ async def test_refresh_tokens_rotate_and_reuse_ends_the_family(emulator: Emulato
 async def test_refusals_have_the_codes_of_the_standard(
     emulator: Emulator, http: ClientSession, change: dict[str, str], status: int, error: str
 ) -> None:
-    """A wrong user, client and grant are told apart by `error`."""
+    """A wrong user, client and grant have different codes in `error`."""
     answered, refusal, headers = await ask(emulator, http, {**user(emulator), **change})
     assert (answered, refusal["error"]) == (status, error)
     assert refusal["error_description"]

@@ -39,7 +39,7 @@ async def ask(api: ClientSession, query: str, **variables: Any) -> Any:
 
 
 async def data(api: ClientSession, query: str, **variables: Any) -> Any:
-    """The one field of an answer without errors."""
+    """Return the one field of an answer without errors."""
     content = await ask(api, query, **variables)
     (field,) = content.pop("data").values()
     assert content == {}

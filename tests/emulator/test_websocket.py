@@ -22,14 +22,14 @@ Socket = aiohttp.ClientWebSocketResponse
 
 @pytest_asyncio.fixture
 async def raw(api: ClientSession) -> AsyncIterator[Socket]:
-    """A connection that is not initialised."""
+    """Open a connection that is not initialised."""
     async with api.ws_connect("/graphql", protocols=[protocol.PROTOCOL]) as websocket:
         yield websocket
 
 
 @pytest_asyncio.fixture
 async def ws(raw: Socket) -> Socket:
-    """A connection that is."""
+    """Initialise the connection."""
     await raw.send_json({"type": "connection_init"})
     assert await raw.receive_json() == {"type": "connection_ack"}
     return raw
@@ -49,7 +49,7 @@ async def close_code(websocket: Socket) -> int | None:
 
 
 async def results(ws: Socket, name: str, query: str, **more: Any) -> list[Any]:
-    """The data of every result of an operation that ends well."""
+    """Return the data of every result of an operation that ends well."""
     await begin(ws, name, query, **more)
     found = []
     while (message := await ws.receive_json())["type"] == "next":

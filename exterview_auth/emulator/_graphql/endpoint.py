@@ -97,7 +97,7 @@ async def _read(state: EmulatorState, request: web.Request) -> GraphQLRequest:
     try:
         sent = graphql_request(_parsed(body, "body"))
     except Refusal:
-        # Without a valid token the client learns that first: a malformed body is judged for those who may send one.
+        # A request with an invalid token and a malformed body is answered 401, like any other with that token.
         state.authorize(request)
         raise
     if sent.kind is not OperationKind.LOGIN:
