@@ -42,7 +42,7 @@ class AuthSession:
     Raises `ConfigurationError` for arguments of the wrong kind.
     """
 
-    __slots__ = ("_auth", "_default_chain", "_middleware", "_own", "_session")
+    __slots__ = ("_auth", "_default_chain", "_has_base_url", "_middleware", "_own", "_session")
 
     def __init__(self, session: ClientSession, auth: ExterviewAuth) -> None:
         if not isinstance(session, ClientSession):
@@ -53,6 +53,7 @@ class AuthSession:
         self._auth = auth
         self._middleware = auth._middleware  # noqa: SLF001 - the other half of the same thing
         self._own = own_middlewares(session)
+        self._has_base_url = has_base_url(session)
         self._default_chain = self._chain(None, None)
 
     @property
@@ -169,7 +170,7 @@ class AuthSession:
         return await self._send(method, url, arguments, options)
 
     def _resolved(self, url: URL) -> URL:
-        return url if url.absolute or has_base_url(self._session) else self._auth.endpoint.join(url)
+        return url if url.absolute or self._has_base_url else self._auth.endpoint.join(url)
 
     def _owns(self, url: URL) -> bool:
         return self._middleware.owns(build_url(self._session, url))

@@ -36,13 +36,13 @@ _GRAPHQL_TYPES = frozenset({"application/json", "application/graphql-response+js
 
 
 def operation(query: str, variables: Mapping[str, Any] | None, name: str | None) -> dict[str, Any]:
-    """The request's JSON (GraphQL over HTTP, "Request Parameters")."""
+    """Return the request's JSON (GraphQL over HTTP, "Request Parameters")."""
     if not isinstance(query, str) or not query.strip():
-        raise ConfigurationError("query is a GraphQL document as text, and not empty")
+        raise ConfigurationError("query must be a GraphQL document as text, and not empty")
     if variables is not None and not isinstance(variables, Mapping):
-        raise ConfigurationError(f"variables is a mapping, not {type(variables).__name__}")
+        raise ConfigurationError(f"variables must be a mapping, not {type(variables).__name__}")
     if name is not None and not isinstance(name, str):
-        raise ConfigurationError(f"operation_name is text, not {type(name).__name__}")
+        raise ConfigurationError(f"operation_name must be text, not {type(name).__name__}")
     body: dict[str, Any] = {"query": query}
     if variables is not None:
         body["variables"] = dict(variables)
@@ -52,7 +52,7 @@ def operation(query: str, variables: Mapping[str, Any] | None, name: str | None)
 
 
 def multipart(body: dict[str, Any], files: Mapping[str, Any], dumps: Callable[[Any], str] = json.dumps) -> FormData:
-    """The request as a form with *files* by the path of their variable (GraphQL multipart request specification)."""
+    """Return the request as a form, with *files* by the path of their variable (GraphQL multipart request specification)."""
     body = {**body, "variables": copy.copy(body.get("variables") or {})}
     paths = list(files)
     for path in paths:
@@ -61,16 +61,16 @@ def multipart(body: dict[str, Any], files: Mapping[str, Any], dumps: Callable[[A
     form.add_field("operations", dumps(body), content_type="application/json")
     form.add_field("map", dumps({str(i): [path] for i, path in enumerate(paths)}), content_type="application/json")
     for i, path in enumerate(paths):
-        name, content, kind = _named(files[path], path)
+        name, content, kind = _file_parts(files[path], path)
         form.add_field(str(i), content, filename=name, content_type=kind)
     return form
 
 
 def _put_null(body: dict[str, Any], path: str) -> None:
-    """Put null where the file belongs, in copies of what lies on the way."""
+    """Put null in the file's place. What lies on the way is copied first: the caller's variables stay as they are."""
     steps = path.split(".") if isinstance(path, str) else []
     if len(steps) < 2 or steps[0] != "variables" or not all(steps):  # noqa: PLR2004 - "variables" and a name
-        raise ConfigurationError(f"files has paths such as 'variables.file' for keys, not {path!r}")
+        raise ConfigurationError(f"the keys of files must be paths such as 'variables.file', not {path!r}")
     place: Any = body
     for step, after in zip(steps, [*steps[1:], None], strict=True):
         key: Any = int(step) if isinstance(place, list) and step.isdecimal() else step
@@ -78,30 +78,25 @@ def _put_null(body: dict[str, Any], path: str) -> None:
             found = place[key] if isinstance(place, list) else place.get(key)
             place[key] = None if after is None else _copied(found)
         except (IndexError, TypeError, AttributeError):
-            raise ConfigurationError(f"files names {path!r}, which variables have no place for") from None
+            raise ConfigurationError(f"files names {path!r}, but variables has no such place") from None
         place = place[key]
 
 
 def _copied(value: Any) -> Any:
-    """What a path leads through may be changed; a tuple is a JSON array too."""
     if value is None:
         return {}
-    return list(value) if isinstance(value, tuple) else copy.copy(value)
+    return list(value) if isinstance(value, tuple) else copy.copy(value)  # a tuple is a JSON array too
 
 
-def _named(file: Any, path: str) -> tuple[str, Any, str]:
-    """Name, content and content type of *file*: a file object, bytes, or a pair or triple that says so."""
+def _file_parts(file: Any, path: str) -> tuple[str, Any, str]:
+    """Return name, content and content type of *file*: a file object, bytes, or a tuple that names them."""
     name, content, kind = (*file, None, None, None)[:3] if isinstance(file, tuple) else (None, file, None)
     if not isinstance(content, bytes | bytearray | memoryview | io.IOBase) and not hasattr(content, "read"):
         raise ConfigurationError(
             f"files holds {type(file).__name__} for {path!r}; give a file object, bytes, or (name, file[, type])"
         )
     name = str(name or os.path.basename(str(getattr(content, "name", None) or path.rpartition(".")[2])))  # noqa: PTH119 - also for what is no path
-    return name, content, kind or _guessed(name)
-
-
-def _guessed(name: str) -> str:
-    return mimetypes.guess_type(name)[0] or "application/octet-stream"
+    return name, content, kind or mimetypes.guess_type(name)[0] or "application/octet-stream"
 
 
 # -- an answer --------------------------------------------------------------------------------------------------------

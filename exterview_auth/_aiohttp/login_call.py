@@ -1,4 +1,4 @@
-"""Calls the application's login with a session on connections of its own."""
+"""Calls the application's login with a session on separate connections, held to the same safety as the API."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from .origins import REDIRECTS
 
 
 class LoginCall:
-    """The login as the keeper knows it: from the token that is replaced to the next one."""
+    """The login as the core calls it: from the token that is being replaced to the next one."""
 
     __slots__ = ("_api_key", "_endpoint", "_login", "_session", "_timeout")
 
@@ -43,7 +43,7 @@ class LoginCall:
         self._timeout = timeout
 
     async def __call__(self, previous: Token | None) -> Token:
-        """One attempt; what the login opened is closed when it ends."""
+        """Log in once. What the login opened is closed when it ends."""
         context = LoginContext(
             session=self._make_session, endpoint=self._endpoint, api_key=self._api_key.value, previous=previous
         )
@@ -57,13 +57,14 @@ class LoginCall:
         except ClientError as failure:
             if isinstance(failure, ExterviewAuthError):
                 raise
-            error = _typed(failure)
+            error = _typed(failure)  # raised below: as its context, aiohttp's error would show the request's headers
         finally:
             if context.opened_session is not None:
                 await self._end(context.opened_session)
         raise error
 
     def _make_session(self) -> ClientSession:
+        # Created for one login and closed with it: nothing is left to leak, and an idle account costs no connection.
         if self._session is None:
             return ClientSession(
                 middlewares=(_guard,), timeout=ClientTimeout(total=self._timeout), cookie_jar=DummyCookieJar()
@@ -80,33 +81,30 @@ class LoginCall:
 
 
 async def _guard(request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
-    """A client middleware: HTTPS or loopback, no redirect off the origin, and no answer without an end (rule 22)."""
-    require_safe_transport(request.url, "the login's URL")
+    """Hold every request of a login to HTTPS or loopback, to its origin, and to answers that end (a client middleware)."""
+    url = request.url
+    require_safe_transport(url, "the login's URL")
     response = await handler(request)
     location = response.headers.get(hdrs.LOCATION)
-    if location is not None and response.status in REDIRECTS:
-        _require_same_origin(request.url, location, response)
+    if location is not None and response.status in REDIRECTS and origin_after(url, location) != origin_of(url):
+        response.close()
+        raise LoginError(f"the login at {url.origin()} was redirected to another origin; give its final URL")
+    # Read here and not by the login: an endless answer would fill the memory before the login's timeout.
     if await read_ahead(response, MAX_RESPONSE) is None:
         response.close()
-        raise LoginError(f"the login at {request.url.origin()} answered with more than {MAX_RESPONSE} bytes")
+        raise LoginError(f"the login at {url.origin()} answered with more than {MAX_RESPONSE} bytes")
     return response
 
 
-def _require_same_origin(url: URL, location: str, response: ClientResponse) -> None:
-    if origin_after(url, location) != origin_of(url):
-        response.close()
-        raise LoginError(f"the login at {url.origin()} was redirected to another origin; give its final URL")
-
-
 def _typed(failure: ClientError) -> LoginError:
-    """What an aiohttp error of the application's own login means; one that holds the request's headers is not chained."""
+    """Return what an aiohttp error of the application's login means. One that holds the request's headers is not chained."""
     kind = type(failure).__name__
     if not isinstance(failure, ClientResponseError) or isinstance(failure.__cause__, HttpProcessingError):
         error: LoginError = LoginUnavailableError(f"the login could not be made ({kind})")
         error.__cause__ = None if isinstance(failure, ClientResponseError) else failure
         return error
     from ..logins._http_dates import retry_after  # noqa: PLC0415 - few logins fail
-    from ..logins._request import REJECTED, RETRYABLE  # noqa: PLC0415 - a program with a login of its own may never load it
+    from ..logins._request import REJECTED, RETRYABLE  # noqa: PLC0415 - as above
 
     if failure.status in REJECTED:
         return CredentialsRejectedError(f"the login answered {failure.status}")

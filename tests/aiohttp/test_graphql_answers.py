@@ -91,7 +91,7 @@ def test_a_requests_variables_are_a_copy() -> None:
 )
 def test_a_request_of_the_wrong_kind_is_refused(query: Any, variables: Any) -> None:
     """An empty or missing document, and variables that are no mapping, are a `ConfigurationError`."""
-    with pytest.raises(ConfigurationError, match=r"^(query is a GraphQL document|variables is a mapping)"):
+    with pytest.raises(ConfigurationError, match=r"^(query must be a GraphQL document|variables must be a mapping)"):
         operation(query, variables, None)
 
 
@@ -167,7 +167,7 @@ def test_the_callers_variables_are_not_changed() -> None:
 )
 def test_a_path_that_names_no_variable_is_refused(path: Any) -> None:
     """Keys of ``files`` are paths below ``variables``; the error quotes the wrong one."""
-    with pytest.raises(ConfigurationError, match=r"^files has paths such as") as caught:
+    with pytest.raises(ConfigurationError, match=r"^the keys of files must be paths such as") as caught:
         multipart({"query": "{ a }"}, {path: b""})
     assert repr(path) in str(caught.value)
 
@@ -178,7 +178,7 @@ def test_a_path_that_names_no_variable_is_refused(path: Any) -> None:
 def test_a_path_without_a_place_is_refused(path: str) -> None:
     """An index beyond the list, or a step into what has no inside, is a `ConfigurationError` that quotes the path."""
     body = {"query": "{ a }", "variables": {"list": ["t", None], "text": "t"}}
-    with pytest.raises(ConfigurationError, match=f"^files names '{path}', which variables have no place for"):
+    with pytest.raises(ConfigurationError, match=f"^files names '{path}', but variables has no such place"):
         multipart(body, {path: b""})
 
 
