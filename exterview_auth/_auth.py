@@ -57,6 +57,22 @@ class ExterviewAuth:
     Raises `ConfigurationError` for every argument that cannot be right, before anything is sent.
     """
 
+    # Ten thousand accounts have one each. `__dict__` stays, empty: applications may patch a method of an owner in their tests.
+    __slots__ = (
+        "__dict__",
+        "__weakref__",
+        "_account",
+        "_api_key",
+        "_clock",
+        "_endpoint",
+        "_keeper",
+        "_lifecycle",
+        "_middleware",
+        "_origins",
+        "_pending",
+        "_state",
+    )
+
     def __init__(
         self,
         login: Login,

@@ -50,7 +50,7 @@ def renewal_options(login_timeout: object, refresh_ahead: object, max_logins: ob
     if not isinstance(max_logins, tuple | list) or len(max_logins) != 2:  # noqa: PLR2004 - a pair
         raise ConfigurationError(f"max_logins must be a count and seconds such as (5, 60.0), not {max_logins!r}")
     count, window = max_logins
-    return RenewalOptions(
+    options = RenewalOptions(
         number(login_timeout, "login_timeout must be a positive number of seconds", ABOVE_ZERO),
         number(refresh_ahead, "refresh_ahead must be a number of seconds, 0 for never"),
         (
@@ -58,6 +58,7 @@ def renewal_options(login_timeout: object, refresh_ahead: object, max_logins: ob
             number(window, "the seconds in max_logins must be a positive number", ABOVE_ZERO),
         ),
     )
+    return DEFAULT_RENEWAL if options == DEFAULT_RENEWAL else options  # one record for all who change nothing
 
 
 def number(value: object, rule: str, low: float = 0.0, high: float = LONGEST) -> float:

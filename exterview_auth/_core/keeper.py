@@ -63,7 +63,7 @@ class Keeper:
             self.state,
             self._limits,
             acquisition,
-            OnTokenHook(on_token),
+            None if on_token is None else OnTokenHook(on_token),
             store=access,
             saver=saver,
             owner=owner,

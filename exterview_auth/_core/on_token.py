@@ -22,14 +22,12 @@ class OnTokenHook:
 
     __slots__ = ("_on_token", "_timeout")
 
-    def __init__(self, on_token: OnToken | None) -> None:
+    def __init__(self, on_token: OnToken) -> None:
         self._on_token = on_token
         self._timeout = TIMEOUT
 
     async def notify(self, new: Token, old: Token | None, reason: Reason) -> None:
         """Await the hook. Its error is logged, and a hook that hangs is cancelled."""
-        if self._on_token is None:
-            return
         try:
             await bounded(self._call(self._on_token, new, old, reason), self._timeout)
         except TimeoutError:

@@ -52,7 +52,7 @@ class Renewal:
         state: TokenState,
         limits: LoginLimits,
         acquisition: Acquisition,
-        hook: OnTokenHook,
+        hook: OnTokenHook | None,
         *,
         store: StoreAccess | None,
         saver: Saver | None,
@@ -135,7 +135,7 @@ class Renewal:
         except ExterviewAuthError as failure:
             self._on_failure(flight, failure, reason)
             raise
-        if issued is self.state.current and issued.from_login:
+        if self._hook is not None and issued is self.state.current and issued.from_login:
             await self._hook.notify(issued.token, None if old is None else old.token, reason)
 
     def _install(self, issued: IssuedToken, reason: Reason) -> None:

@@ -16,12 +16,6 @@ NEW, OLD = Token("new-s3cret"), Token("old-s3cret")
 
 
 @virtual_time
-async def test_without_a_hook_nothing_happens() -> None:
-    """``on_token=None`` costs nothing."""
-    await OnTokenHook(None).notify(NEW, OLD, Reason.REFUSED)
-
-
-@virtual_time
 async def test_a_hook_gets_both_tokens_and_the_reason() -> None:
     """A sync and an async hook are told the new token, the old one and why, and awaited before anything goes on."""
     told: list[Any] = []

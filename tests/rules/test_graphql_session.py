@@ -286,8 +286,8 @@ async def test_an_answer_that_is_no_graphql_is_not_read() -> None:
         ({"query": "{ a }", "variables": [1]}, "variables"),
         ({"query": "{ a }", "files": {"file": b""}}, r"variables\.file"),
         ({"query": "{ a }", "files": {1: b""}}, r"variables\.file"),
-        ({"query": "{ a }", "variables": {"list": []}, "files": {"variables.list.3": b""}}, "no place"),
-        ({"query": "{ a }", "variables": {"text": "x"}, "files": {"variables.text.file": b""}}, "no place"),
+        ({"query": "{ a }", "variables": {"list": []}, "files": {"variables.list.3": b""}}, "no such place"),
+        ({"query": "{ a }", "variables": {"text": "x"}, "files": {"variables.text.file": b""}}, "no such place"),
     ],
 )
 async def test_a_wrong_use_is_one_sentence_before_anything_is_sent(arguments: dict[str, Any], sentence: str) -> None:
