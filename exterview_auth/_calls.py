@@ -1,4 +1,4 @@
-"""Calls into code that is not ours: it may hang, block, swallow its cancellation or cancel itself."""
+"""Calls into code that is not ours: it may hang, block, ignore its cancellation or cancel itself."""
 
 from __future__ import annotations
 
@@ -23,21 +23,21 @@ CANCEL_GRACE = 1.0
 
 
 class CancelledItselfError(Exception):
-    """The called code ended in ``CancelledError``, although nobody cancelled it."""
+    """The called code raised ``CancelledError`` although it had not been cancelled."""
 
 
 async def bounded(
     call: Awaitable[T], seconds: float | None = None, *, finish: bool = False, grace: float = CANCEL_GRACE
 ) -> T:
     """
-    The result of *call*, run in a task of its own.
+    Run *call* in a separate task and return its result.
 
-    Raises ``TimeoutError`` after *seconds* (a process that stood still takes in first what came meanwhile), and ends at most
-    *grace* after that or after its own cancellation, also where *call* does not let itself be cancelled: it is left
-    behind then, and what becomes of it is ignored. With *finish*, a cancellation gives *call* that grace to come to its end first.
+    Raises ``TimeoutError`` after *seconds*; a process that was not running reads first what has arrived meanwhile. Ends at most
+    *grace* seconds after that, or after its own cancellation, even if *call* ignores its cancellation: then *call* is
+    abandoned and its outcome ignored. With *finish*, a cancellation lets *call* finish within *grace* before cancelling it.
     """
-    # A coroutine is the task's own, so that it ends with it also where it never began.
-    work: Coroutine[Any, Any, T] = call if asyncio.iscoroutine(call) else _as_coroutine(call)
+    # The task must own the coroutine: then a task that is cancelled before its first step closes it too.
+    work: Coroutine[Any, Any, T] = call if asyncio.iscoroutine(call) else awaited(call)
     task = asyncio.ensure_future(work)
     try:
         done = await _done_in_time(task, seconds)
@@ -45,7 +45,7 @@ async def bounded(
         try:
             if finish:
                 await asyncio.wait([task], timeout=grace)
-        finally:  # also where the caller is cancelled once more
+        finally:  # also if the caller is cancelled a second time
             await cancel_and_wait(task, grace)
         raise
     if not done:
@@ -58,16 +58,16 @@ async def bounded(
 
 @contextlib.asynccontextmanager
 async def within(seconds: float) -> AsyncIterator[None]:
-    """``asyncio.timeout``, but a process that stood still first takes in what came meanwhile."""
+    """Limit a block like ``asyncio.timeout``, but let a process that was not running first read what has arrived."""
     loop = asyncio.get_running_loop()
     until = loop.time() + seconds
 
-    def over() -> None:
+    def expire() -> None:
         late = loop.time() - until > PAUSE_THRESHOLD
         limit.reschedule(loop.time() + (PAUSE_GRACE if late else 0.0))
 
     async with asyncio.timeout(None) as limit:
-        timer = loop.call_at(until, over)
+        timer = loop.call_at(until, expire)
         try:
             yield
         finally:
@@ -84,7 +84,7 @@ async def _done_in_time(task: asyncio.Task[Any], seconds: float | None) -> bool:
 
 
 async def cancel_and_wait(task: asyncio.Task[Any], seconds: float = CANCEL_GRACE) -> None:
-    """Cancel *task* and give it so many *seconds* to end; what it raises is ignored, now and later."""
+    """Cancel *task* and wait at most *seconds* for its end. Its errors are ignored, now and later."""
     task.add_done_callback(_ignore_outcome)
     if not task.done():
         task.cancel()
@@ -101,31 +101,27 @@ async def awaited(value: Any) -> Any:
     return await value if inspect.isawaitable(value) else value
 
 
-async def _as_coroutine(call: Awaitable[T]) -> T:
-    return await call
-
-
 def is_being_cancelled() -> bool:
-    """Whether somebody has cancelled the running task: a ``CancelledError`` without that is the called code's own."""
+    """Whether the running task was cancelled from outside: otherwise a ``CancelledError`` is the called code's own."""
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0
 
 
 class SingleThread:
     """
-    A daemon thread per call, one at a time: a call that never returns costs one thread and holds up no shutdown.
+    Runs each call in a new daemon thread, one at a time: a call that never returns costs one thread and delays no shutdown.
 
-    The default executor is left alone: other code's ``asyncio.to_thread`` must not queue behind a slow source.
+    Does not use the default executor, because other code's ``asyncio.to_thread`` must not queue behind a slow call.
     """
 
     __slots__ = ("_running",)
 
     def __init__(self) -> None:
-        # Invariant: the newest call and the process that made it; after a fork its thread does not exist in the child.
+        # Invariant: the newest call and the process that started it; after a fork, its thread does not exist in the child.
         self._running: tuple[int, Future[None]] | None = None
 
     async def run(self, call: Callable[[], T]) -> T:
-        """What *call* returns or raises. Cancelled: the call runs on, and the next one waits for its end."""
+        """Return or raise what *call* does. After a cancellation *call* runs on, and the next call waits for its end."""
         while (running := self._busy()) is not None:
             await asyncio.wrap_future(running)
         done: Future[None] = Future()
@@ -155,14 +151,14 @@ def _perform(
 ) -> None:
     try:
         results.append(context.run(call))
-    except BaseException as error:  # noqa: BLE001 - raised again where it is awaited
+    except BaseException as error:  # noqa: BLE001 - raised again in the awaiting task
         errors.append(error)
     finally:
         done.set_result(None)
 
 
 class CallableValue:
-    """A sync or async callable without arguments whose value may have changed; a sync one runs in a thread."""
+    """A value that a sync or async callable returns anew at each reading. A sync callable runs in a thread."""
 
     __slots__ = ("_call", "_thread")
 
@@ -171,7 +167,7 @@ class CallableValue:
         self._thread = SingleThread()
 
     async def read(self) -> Any:
-        """What the callable returns; what it raises goes through."""
+        """Return the callable's value; its errors pass through."""
         call = self._call
         return await awaited(call() if _is_async(call) else await self._thread.run(call))
 

@@ -1,4 +1,4 @@
-"""The clock that lifetimes run on: no change of the wall clock moves it, and it goes on while the machine sleeps."""
+"""The clock for lifetimes: changes of the wall clock do not move it, and it runs on while the machine sleeps."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from functools import partial
 Clock = Callable[[], float]
 
 boot_time: Clock
-"""Seconds, without a call of Python's own around the system's: requests read it."""
+"""Seconds on that clock. A partial of the system's call, without a Python function around it, because requests call it."""
 
 if hasattr(time, "CLOCK_BOOTTIME"):  # Linux, see clock_gettime(2)
     boot_time = partial(time.clock_gettime, time.CLOCK_BOOTTIME)
-elif sys.platform == "darwin":  # pragma: no cover - where time.monotonic stands still in sleep
+elif sys.platform == "darwin":  # pragma: no cover - time.monotonic does not run in sleep
     boot_time = partial(time.clock_gettime, time.CLOCK_MONOTONIC)
-else:  # pragma: no cover - on Windows it goes on in sleep
+else:  # pragma: no cover - on Windows, it runs on in sleep
     boot_time = time.monotonic

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 from collections.abc import Iterable
 from functools import lru_cache
@@ -27,25 +28,24 @@ _WITH_TLS = {"https": "https", "wss": "https", "http": "http", "ws": "http"}
 
 
 def endpoint_url(endpoint: str | URL) -> URL:
-    """*endpoint* (``"production"``, ``"sandbox"`` or a URL) as a URL that credentials may be sent to."""
+    """Return *endpoint* (``"production"``, ``"sandbox"`` or a URL) as a URL to which credentials may be sent."""
     if not isinstance(endpoint, str | URL):
-        raise ConfigurationError(f"endpoint is 'production', 'sandbox' or a URL, not {type(endpoint).__name__}")
+        raise ConfigurationError(f"endpoint must be 'production', 'sandbox' or a URL, not {type(endpoint).__name__}")
     return checked_url(_NAMED.get(str(endpoint).lower(), endpoint), "endpoint", or_else=", 'production' or 'sandbox'")
 
 
 def checked_url(url: str | URL, what: str, *, or_else: str = "") -> URL:
-    """*url*, absolute, without credentials in it, and HTTPS or loopback; errors name it as *what*."""
+    """Return *url* if it is absolute, HTTPS or loopback, and contains no credentials. Errors name it as *what*."""
     try:
         parsed = URL(url)
         usable = parsed.absolute and parsed.scheme in _WITH_TLS and bool(parsed.host) and parsed.port is not None
     except (TypeError, ValueError, IndexError):  # the last is yarl's, for a "//[]@"
         usable = False
     if not usable:
-        raise ConfigurationError(
-            f"{what} is not an absolute http(s) URL{or_else}; give one like {_EXAMPLES.get(what, PRODUCTION)}"
-        )
+        example = _EXAMPLES.get(what, PRODUCTION)
+        raise ConfigurationError(f"{what} must be an absolute http(s) URL{or_else}; for example {example}")
     if parsed.user is not None or parsed.password is not None:
-        raise ConfigurationError(f"{what} has a user name or password in it; take them out of the URL")
+        raise ConfigurationError(f"{what} has a user name or password in it; remove them from the URL")
     require_safe_transport(parsed, what)
     return parsed
 
@@ -53,11 +53,13 @@ def checked_url(url: str | URL, what: str, *, or_else: str = "") -> URL:
 def require_safe_transport(url: URL, what: str) -> None:
     """Raise `InsecureTransportError` unless *url* is HTTPS or its host is loopback."""
     if _WITH_TLS.get(url.scheme) != "https" and not is_loopback(url.host or ""):
-        raise InsecureTransportError(f"{what} {url.origin()} is not HTTPS; credentials go over https:// or to loopback")
+        raise InsecureTransportError(
+            f"{what} {url.origin()} is not HTTPS; credentials are only sent over https:// or to loopback"
+        )
 
 
 def is_loopback(host: str) -> bool:
-    """Whether *host* is this machine: RFC 6761 (section 6.3) names, 127.0.0.0/8 and ::1."""
+    """Whether *host* is this machine: a name of RFC 6761 (section 6.3), 127.0.0.0/8 or ::1."""
     if host == "localhost" or host.endswith(".localhost"):
         return True
     try:
@@ -66,36 +68,32 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def origin_of(url: URL) -> tuple[str, str, int | None]:
-    """Scheme, host and port (RFC 6454, section 4); a WebSocket belongs to the origin of its handshake."""
+def origin_of(url: URL) -> Origin:
+    """Return scheme, host and port (RFC 6454, section 4). A WebSocket has the origin of its handshake."""
     scheme = _WITH_TLS.get(url.scheme, url.scheme)
     host = (url.host or "").lower().rstrip(".")
-    return scheme, _canonical(host) if ":" in host else host, url.port
+    if ":" in host:
+        # yarl keeps an encoded URL as it is written, and an IPv6 address has many spellings (RFC 5952 has one).
+        with contextlib.suppress(ValueError):
+            host = ipaddress.ip_address(host).compressed
+    return scheme, host, url.port
 
 
-def _canonical(address: str) -> str:
-    """An IPv6 address in its one form (RFC 5952); a URL that was taken as it is written may have it in another."""
-    try:
-        return ipaddress.ip_address(address).compressed
-    except ValueError:
-        return address
-
-
-def checked_origins(endpoint: URL, origins: Iterable[str | URL]) -> frozenset[tuple[str, str, int | None]]:
-    """The origins that credentials go to: the endpoint's own and *origins*."""
+def checked_origins(endpoint: URL, origins: Iterable[str | URL]) -> frozenset[Origin]:
+    """Return the origins to which credentials are sent: that of the endpoint, and *origins*."""
     if isinstance(origins, str | URL) or not isinstance(origins, Iterable):
-        raise ConfigurationError("origins is a list of URLs; put the one that you have into brackets")
+        raise ConfigurationError("origins must be a list of URLs; put a single URL in brackets")
     return _together(origin_of(endpoint), *(origin_of(checked_url(origin, "origins")) for origin in origins))
 
 
 @lru_cache
-def _together(*origins: tuple[str, str, int | None]) -> frozenset[tuple[str, str, int | None]]:
-    """One set for the ten thousand owners of one endpoint."""
+def _together(*origins: Origin) -> frozenset[Origin]:
+    """Return the same set for the same origins: ten thousand owners of one endpoint share it."""
     return frozenset(origins)
 
 
 def origin_after(url: URL, location: str) -> Origin | None:
-    """The origin that a redirect from *url* to *location* leads to; ``None`` where that is no URL."""
+    """Return the origin to which a redirect from *url* to *location* leads, or ``None`` if that is not a URL."""
     try:
         return origin_of(url.join(URL(location)))
     except (ValueError, IndexError):  # the last is yarl's, for a "//[]@"

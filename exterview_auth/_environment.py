@@ -1,4 +1,4 @@
-"""The environment's variables as arguments of `ExterviewAuth`."""
+"""`ExterviewAuth.from_env`: environment variables as constructor arguments. Errors name the variable."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ ENDPOINT, ENVIRONMENT = "EXTERVIEW_ENDPOINT", "EXTERVIEW_ENVIRONMENT"
 
 
 def arguments_from(environ: Mapping[str, str], given: Mapping[str, Any]) -> dict[str, Any]:
-    """Arguments for what *given* leaves open; raises `ConfigurationError` that names what is missing or wrong."""
+    """Return *given*, completed from *environ*. Raises `ConfigurationError` that names the missing or wrong variable."""
     if not isinstance(environ, Mapping):
-        raise ConfigurationError(f"environ is a mapping such as os.environ, not {type(environ).__name__}")
+        raise ConfigurationError(f"environ must be a mapping such as os.environ, not {type(environ).__name__}")
     arguments = dict(given)
     if "endpoint" not in given:
         arguments.update(_endpoint(environ))
@@ -44,7 +44,7 @@ def _endpoint(environ: Mapping[str, str]) -> dict[str, str]:
     if environment is None:
         return {}
     if environment.lower() not in {"production", "sandbox"}:
-        raise ConfigurationError(f"{ENVIRONMENT} is 'production' or 'sandbox'; for another URL set {ENDPOINT}")
+        raise ConfigurationError(f"{ENVIRONMENT} must be 'production' or 'sandbox'; for another URL set {ENDPOINT}")
     return {"endpoint": environment.lower()}
 
 
@@ -54,14 +54,13 @@ def _api_key(environ: Mapping[str, str]) -> str | Callable[[], str]:
         return _naming(API_KEY, lambda: checked_api_key(key))
     if path is None:
         raise ConfigurationError(f"the API key is missing; set {API_KEY} or {API_KEY}_FILE")
-    _read(path)
-    return lambda: _read(path)
 
+    def read() -> str:
+        return _naming(f"{API_KEY}_FILE", lambda: checked_api_key(read_secret_file(path, "the API key")))
 
-def _read(path: str) -> str:
-    """The key's file, which may be replaced while the process runs."""
-    what = f"{API_KEY}_FILE"
-    return _naming(what, lambda: checked_api_key(read_secret_file(path, "the API key")))
+    # Read now, so that a wrong path fails at the start; and at each login, because rotation replaces the file.
+    read()
+    return read
 
 
 def _login(environ: Mapping[str, str]) -> Login:
@@ -72,7 +71,7 @@ def _login(environ: Mapping[str, str]) -> Login:
         return PasswordLogin(email, password)
     if email is not None or password is not None:
         missing, found = (PASSWORD, EMAIL) if password is None else (EMAIL, PASSWORD)
-        raise ConfigurationError(f"{missing} is missing; it belongs to {found}")
+        raise ConfigurationError(f"{missing} is missing; set it together with {found}")
     token, path = _variable(environ, BEARER), _variable(environ, f"{BEARER}_FILE")
     if token is not None:
         return _naming(BEARER, lambda: StaticLogin(token))
@@ -89,9 +88,10 @@ def _variable(environ: Mapping[str, str], name: str) -> str | None:
 
 
 def _naming(variable: str, make: Callable[[], T]) -> T:
-    """What *make* gives; its error's sentence begins with the variable's name."""
+    """Return what *make* returns. The message of its `ConfigurationError` then begins with the variable's name."""
     try:
         return make()
     except ConfigurationError as error:
         named = type(error)(f"{variable}: {error}")
+    # Raised outside the except block: the first error's __context__ may hold the value.
     raise named

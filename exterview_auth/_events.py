@@ -1,4 +1,4 @@
-"""Where events go: structlog where the application configured it, else the standard logger ``exterview_auth``."""
+"""Events go to structlog if the application has configured it, and otherwise to the standard logger ``exterview_auth``."""
 
 from __future__ import annotations
 
@@ -16,21 +16,22 @@ _logger.addHandler(logging.NullHandler())
 
 
 class Reason(StrEnum):
-    """Why a login is made; handed to ``on_token`` and named in events."""
+    """Why a login was started; passed to ``on_token`` and named in events."""
 
     FIRST = "first"
     """There was no token."""
     EXPIRED = "expired"
-    """The token's lifetime was over."""
+    """The token had expired."""
     REFUSED = "refused"
-    """The API refused the token, or `ExterviewAuth.invalidate` said so."""
+    """The API refused the token, or `ExterviewAuth.invalidate` was called."""
     AHEAD = "ahead"
-    """The token is about to expire."""
+    """The token was about to expire."""
 
 
 def emit(level: int, event: str, **fields: Any) -> None:
-    """Tell *event* with its *fields*, none of them a secret. What a log processor or handler raises is contained."""
+    """Log *event* with its *fields*, none of them a secret. Errors of log processors and handlers are suppressed."""
     with contextlib.suppress(Exception, asyncio.CancelledError):
+        # Never imported here: an application that uses structlog has loaded it.
         structlog = sys.modules.get("structlog")
         if structlog is not None and structlog.is_configured():
             structlog.get_logger(LOGGER_NAME).log(level, event, **fields)

@@ -1,4 +1,4 @@
-"""What constructors take, checked before anything is sent."""
+"""Constructor arguments, checked before anything is sent. Errors name the argument and say what it must be."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ABOVE_ZERO = math.ulp(0.0)
 """The smallest positive float: the lower bound of a number that must not be zero."""
 
 MAX_SECRET_FILE = 2**20
-"""Characters of a file with a credential; whatever is longer holds something else."""
+"""Characters of a file with a credential. A longer file holds something else, such as a log that was named by mistake."""
 
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _NOT_IN_A_HEADER = re.compile(r"[^\t\x20-\x7e\x80-\xff]")
@@ -37,10 +37,10 @@ DEFAULT_RENEWAL = RenewalOptions()
 
 
 def checked_api_key(key: object) -> str:
-    """*key*, if it can stand in a header."""
+    """Return *key* if it can be sent in a header."""
     if not isinstance(key, str) or not is_header_safe(key):
         raise ConfigurationError(
-            "api_key must be the organization's key: visible ASCII text without spaces or line ends, and not empty"
+            "api_key must be the organization's key: visible ASCII text without spaces or line ends, not empty"
         )
     return key
 
@@ -76,19 +76,19 @@ def whole_number(value: object, rule: str, low: int, high: float = math.inf) -> 
 
 
 def checked_account(account: object, login: object, *, shared: bool) -> str:
-    """The account's name: as given, else the login's own identity; a shared store needs one."""
+    """Return the account's name: *account*, or else the login's identity. A shared store needs one of them."""
     if account is not None and (not isinstance(account, str) or not account):
-        raise ConfigurationError("account is the name of the account as text, and not empty")
+        raise ConfigurationError("account must be the name of the account as text, not empty")
     name = account or getattr(login, "identity", None)
     if name is not None and not isinstance(name, str):
-        raise ConfigurationError(f"a login's identity names the account as text, not {type(name).__name__}")
+        raise ConfigurationError(f"a login's identity must be the account's name as text, not {type(name).__name__}")
     if not name and shared:
-        raise ConfigurationError("a store needs to know whose token it holds; give account= a name for the account")
+        raise ConfigurationError("a store needs to know whose token it holds; set account= to a name for the account")
     return str(name or "")
 
 
 def read_secret_file(path: str | os.PathLike[str], what: str) -> str:
-    """The stripped text of a credential's file; errors name *what* and the path, never the content."""
+    """Return the stripped text of a credential's file. Errors name *what* and the path, never the content."""
     try:
         with Path(path).open(encoding="utf-8") as file:
             text = file.read(MAX_SECRET_FILE + 1)
@@ -102,61 +102,63 @@ def read_secret_file(path: str | os.PathLike[str], what: str) -> str:
 
 
 def named(value: object) -> str:
-    """What *value* is, for the error about an argument of the wrong kind."""
-    return f"the class {value.__name__}; make one" if isinstance(value, type) else type(value).__name__
+    """Return what *value* is, for an error about an argument of the wrong type."""
+    return f"the class {value.__name__}; create an instance" if isinstance(value, type) else type(value).__name__
 
 
 def check_callables(login: object, **hooks: object) -> None:
-    """Raise `ConfigurationError` where *login*, or one of the *hooks* that are given, cannot be called."""
+    """Raise `ConfigurationError` if *login*, or one of the *hooks* that are not ``None``, cannot be called."""
     if not callable(login) or isinstance(login, type):
         raise ConfigurationError(
-            f"login is an async callable such as PasswordLogin(email, password), not {named(login)}"
+            f"login must be an async callable such as PasswordLogin(email, password), not {named(login)}"
         )
     for name, hook in hooks.items():
         if hook is not None and not callable(hook):
-            raise ConfigurationError(f"{name} is a callable, not {type(hook).__name__}")
+            raise ConfigurationError(f"{name} must be a callable, not {type(hook).__name__}")
 
 
 def text_option(value: object, name: str) -> str:
-    """*value*, if it is text with something in it that can be encoded."""
+    """Return *value* if it is text that is not blank and can be encoded."""
     if not isinstance(value, str):
-        raise ConfigurationError(f"{name} is text, not {type(value).__name__}")
+        raise ConfigurationError(f"{name} must be text, not {type(value).__name__}")
     if not value.strip():
-        raise ConfigurationError(f"{name} is empty; give the login its {name}")
+        raise ConfigurationError(f"{name} is empty; the login needs it")
     if not is_encodable(value):
-        raise ConfigurationError(f"{name} holds half a surrogate pair; read it as UTF-8")
+        raise ConfigurationError(f"{name} contains half a surrogate pair; decode it as UTF-8")
     return value
 
 
 def optional_text(value: object, name: str) -> str | None:
-    """*value*, if it is absent or text."""
+    """Return *value* if it is ``None`` or text."""
     return None if value is None else text_option(value, name)
 
 
 def secret_option(value: object, name: str) -> Secret | None:
-    """*value* as a secret, if it is absent or text."""
+    """Return *value* as a secret if it is ``None`` or text."""
     return None if value is None else Secret(text_option(value, name))
 
 
 def path_option(value: object, name: str) -> tuple[str, ...]:
-    """The steps of a dotted path; none where it is absent."""
+    """Return the steps of a dotted path, or no steps for ``None``."""
     if value is None:
         return ()
     steps = tuple(text_option(value, name).split("."))
     if not all(steps):
-        raise ConfigurationError(f"{name} is a name or a dotted path like 'signIn.session.jwt', without empty steps")
+        raise ConfigurationError(
+            f"{name} must be a name or a dotted path such as 'signIn.session.jwt', without empty steps"
+        )
     return steps
 
 
 def header_options(headers: Mapping[str, str] | None) -> dict[str, Secret]:
-    """*headers* as they go out: each value is taken for a secret."""
+    """Return *headers* as they are sent. Each value may be a secret, so it becomes one."""
     if headers is None:
         return {}
     if not isinstance(headers, Mapping):
-        raise ConfigurationError(f"headers is a mapping of names to values, not {type(headers).__name__}")
+        raise ConfigurationError(f"headers must be a mapping of names to values, not {type(headers).__name__}")
     for name, value in headers.items():
         if not isinstance(name, str) or not _HEADER_NAME.fullmatch(name):
-            raise ConfigurationError("headers has a name that is no HTTP field name (RFC 9110, section 5.1)")
+            raise ConfigurationError("headers has a key that is not an HTTP field name (RFC 9110, section 5.1)")
         if not isinstance(value, str) or _NOT_IN_A_HEADER.search(value):
-            raise ConfigurationError(f"headers: the value of {name} is no text that can stand in a header")
+            raise ConfigurationError(f"headers: the value of {name} must be text that can be sent in a header")
     return {name: Secret(value) for name, value in headers.items()}

@@ -1,4 +1,4 @@
-"""A string that goes out on the wire as it is and never prints itself."""
+"""A string that is sent as it is and never prints itself."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ class Secret(str):
     """
     A token, key or password.
 
-    ``repr`` is ``'***'``, also inside containers, headers and exceptions; pickling raises ``TypeError``.
-    Only asking for the text (``str(secret)``, formatting, encoding) gives it.
+    ``repr`` is ``'***'``, also inside containers, headers and exceptions; pickling raises ``TypeError``. The text appears only
+    where code asks for it: ``str(secret)``, formatting, encoding.
     """
 
     __slots__ = ()
@@ -32,18 +32,18 @@ class Secret(str):
 
 
 class OwnedHeader(Secret):
-    """A header's value that an owner has put there, which no other owner takes away."""
+    """A header value that an owner has set. Another owner on the same request leaves it alone."""
 
     __slots__ = ()
 
 
 def refuse_pickling(secret: object) -> NoReturn:
-    """Raise the ``TypeError`` that every holder of a secret gives to ``pickle``."""
-    raise TypeError(f"{type(secret).__name__} holds a secret and is not pickled; make it anew where it is needed")
+    """Raise ``TypeError``, as every object with a secret does when ``pickle`` asks for its state."""
+    raise TypeError(f"{type(secret).__name__} holds a secret and cannot be pickled; create it again where it is needed")
 
 
 def is_header_safe(text: str) -> bool:
-    """Whether *text* can stand in a header value as one word: visible ASCII, no space, no control character."""
+    """Whether *text* can be one word of a header value: visible ASCII, no space, no control character."""
     return bool(text) and _NOT_VISIBLE_ASCII.search(text) is None
 
 

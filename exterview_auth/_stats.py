@@ -7,34 +7,34 @@ from dataclasses import dataclass, fields
 
 @dataclass(frozen=True, slots=True)
 class Stats:
-    """A snapshot of one owner's counters, each since it was made."""
+    """A snapshot of one owner's counters since its creation."""
 
     logins: int = 0
-    """Logins that gave a token."""
+    """Logins that returned a token."""
     login_failures: int = 0
-    """Login attempts that gave none."""
+    """Login attempts that failed."""
     useless_logins: int = 0
-    """Logins whose token was refused to a request that they were made for."""
+    """Logins whose token was refused to a request that had waited for it."""
     replays: int = 0
     """Requests sent again after a refusal."""
     unauthorized: int = 0
-    """Refusals seen, of any kind that ``is_unauthorized`` knows."""
+    """Responses that refused the token: 401, or whatever ``is_unauthorized`` recognizes."""
     waiting: int = 0
-    """Requests that wait for a token now."""
+    """Requests that are waiting for a token now."""
     waiting_peak: int = 0
-    """The most that ever waited at once."""
+    """The most requests that have waited at the same time."""
     refreshes_ahead: int = 0
-    """Of the logins, those made before the old token expired."""
+    """Logins that replaced a token before it expired."""
     adopted: int = 0
-    """Tokens taken from the store that another owner got."""
+    """Tokens from the store that another owner had saved."""
     store_failures: int = 0
     """Calls to the store that failed or took too long."""
     save_failures: int = 0
-    """Saves that failed, or were not made because the store rests; each is repeated until it succeeds or is overtaken."""
+    """Saves that failed, or were skipped while the store's circuit breaker was open. Each is repeated until it, or a newer one, succeeds."""
 
 
 class Counters:
-    """The same, while they count."""
+    """The same counters while they are counting."""
 
     __slots__ = tuple(field.name for field in fields(Stats))
 
@@ -56,5 +56,5 @@ class Counters:
     save_failures: int
 
     def snapshot(self) -> Stats:
-        """The counters as they are now."""
+        """Return the counters as they are now."""
         return Stats(**{name: getattr(self, name) for name in self.__slots__})

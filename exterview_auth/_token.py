@@ -1,4 +1,4 @@
-"""A bearer token, and what its lifetime is."""
+"""A bearer token and its lifetime."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from ._secret import Secret, is_encodable, is_header_safe, refuse_pickling
 from .errors import ConfigurationError
 
 MAX_TOKEN_LENGTH = 65_536
-"""Characters; servers take far less in a header."""
+"""Characters; servers accept far less in a header."""
 
 MAX_LIFETIME = 10 * 365 * 86_400.0
-"""Seconds; a longer lifetime means the same."""
+"""Seconds; a longer lifetime makes no difference."""
 
 _PREFIX = "bearer "
 
@@ -27,10 +27,10 @@ class Token:
     A bearer token with its lifetime, as a login returns it.
 
     *value* is the token without ``Bearer``. *expires_in* is its lifetime in seconds, counted from the moment the login
-    was sent; zero, negative and unreadable values count as unknown. Where it is unknown, a JWT's own ``exp`` and ``iat``
-    are used (RFC 7519, section 4.1), and an opaque token lives until a 401. *refresh_token* is handed to the next login.
+    was sent; zero, negative and unreadable values count as unknown. If it is unknown, a JWT's own ``exp`` and ``iat``
+    are used (RFC 7519, section 4.1), and an opaque token is valid until a 401. The next login gets *refresh_token*.
 
-    Raises `ConfigurationError` for a value that cannot stand in a header, and for a refresh token that has no UTF-8 form.
+    Raises `ConfigurationError` for a value that cannot be sent in a header, and for a refresh token that has no UTF-8 form.
     Never prints, formats or pickles its value.
     """
 
@@ -52,26 +52,26 @@ class Token:
 
     @property
     def refresh_token(self) -> str | None:
-        """What the next login may present instead of the credentials."""
+        """The text that the next login may send instead of the credentials."""
         return self._refresh_token
 
     @property
     def expires_in(self) -> float | None:
-        """The lifetime in seconds at the moment this object was made, or ``None`` where it is not known."""
+        """The lifetime in seconds when this object was created, or ``None`` if it is unknown."""
         return self._expires_in
 
     @property
     def expires_at(self) -> datetime | None:
-        """The end of the lifetime by the wall clock, aware and in UTC, or ``None`` where it is not known."""
+        """The end of the lifetime by the wall clock, aware and in UTC, or ``None`` if it is unknown."""
         return None if self._expires_at is None else datetime.fromtimestamp(self._expires_at, UTC)
 
     @property
     def counts_from_receipt(self) -> bool:
-        """Whether the lifetime began when the token was received (a JWT's own), not when the login was sent."""
+        """Whether the lifetime began when the token was received (as a JWT's own does), not when the login was sent."""
         return self._from_receipt
 
     def with_remaining(self, seconds: float | None) -> Self:
-        """The same token with *seconds* of life left from now (zero: it is over), as a store hands it out."""
+        """Return the same token with *seconds* of life left from now (zero: it has expired), as a store does."""
         left = None if seconds is None or math.isnan(seconds) else min(max(0.0, seconds), MAX_LIFETIME)
         twin = object.__new__(type(self))
         twin._value = self._value
@@ -97,12 +97,12 @@ class Token:
 
 
 def without_bearer(text: str) -> str:
-    """*text* without a leading ``Bearer`` (RFC 6750, section 2.1), which the header gets anyway."""
+    """Return *text* without a leading ``Bearer`` (RFC 6750, section 2.1), which the header gets anyway."""
     return text[len(_PREFIX) :].strip() if text[: len(_PREFIX)].lower() == _PREFIX else text
 
 
 def lifetime_seconds(value: Any) -> float | None:
-    """*value* as a lifetime in seconds, at most ten years; ``None`` for what says nothing (null, NaN, zero, text)."""
+    """Return *value* as a lifetime in seconds, at most ten years, or ``None`` if it is not one (null, NaN, zero, text)."""
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return None
     try:
@@ -116,10 +116,10 @@ def lifetime_seconds(value: Any) -> float | None:
 
 def jwt_lifetime(value: str, now: float) -> float | None:
     """
-    Seconds that a JWT lives from *now*, or ``None`` where it does not say or is no JWT.
+    Return the seconds that a JWT is valid from *now*, or ``None`` if it does not say so or is not a JWT.
 
-    ``exp - iat``, or ``exp - now`` where that is smaller: an old token from the environment. One that looks expired has
-    either expired (the server will say so) or comes from a server whose clock plainly disagrees: ``exp - iat`` then.
+    That is ``exp - iat``, or ``exp - now`` if that is smaller, as it is for an old token from the environment. A token that
+    looks expired has either expired, and the API will refuse it, or the server's clock is far off: ``exp - iat`` then.
     """
     claims = jwt_claims(value)
     expires, issued = numeric_date(claims.get("exp")), numeric_date(claims.get("iat"))
@@ -133,7 +133,7 @@ def jwt_lifetime(value: str, now: float) -> float | None:
 
 
 def numeric_date(value: Any) -> float | None:
-    """A NumericDate (RFC 7519, section 2) as seconds since the epoch."""
+    """Return a NumericDate (RFC 7519, section 2) as seconds since the epoch."""
     try:
         return None if lifetime_seconds(value) is None else float(value)
     except OverflowError:
@@ -152,23 +152,23 @@ def jwt_claims(value: str) -> dict[str, Any]:
 
 def _text(value: object, what: str) -> str:
     if not isinstance(value, str):
-        raise ConfigurationError(f"{what} is text, not {type(value).__name__}")
+        raise ConfigurationError(f"{what} must be text, not {type(value).__name__}")
     return value
 
 
 def _checked_refresh(value: object) -> Secret:
     text = _text(value, "a refresh token")
     if not is_encodable(text):
-        raise ConfigurationError("a refresh token holds half a surrogate pair; it could not be presented")
+        raise ConfigurationError("a refresh token contains half a surrogate pair; decode it as UTF-8")
     return Secret(text)
 
 
 def _checked(value: object, what: str) -> Secret:
     text = _text(value, what)
     if text[:7].lower() == "bearer ":
-        raise ConfigurationError(f"{what} is given without the word Bearer; take it off")
+        raise ConfigurationError(f"{what} must not begin with the word Bearer; remove it")
     if not is_header_safe(text):
-        raise ConfigurationError(f"{what} must be visible ASCII without spaces or control characters, and not empty")
+        raise ConfigurationError(f"{what} must be visible ASCII without spaces or control characters, not empty")
     if len(text) > MAX_TOKEN_LENGTH:
         raise ConfigurationError(
             f"{what} of {len(text)} characters is too long; at most {MAX_TOKEN_LENGTH} can be sent"

@@ -1,25 +1,28 @@
 """
-Every error of this library, by whose fault it is.
+Every error of this library, by who can solve the problem: the programmer, the credentials' owner, or time.
 
 ::
 
     aiohttp.ClientError
     └── ExterviewAuthError
-        ├── ConfigurationError             the program is to be changed
+        ├── ConfigurationError             the program must be changed
         │   ├── InsecureTransportError     credentials would leave without TLS
-        │   └── ReentrantLoginError        a login that waits for itself
-        ├── LoginError                     no token could be had
-        │   ├── CredentialsRejectedError   the credentials are to be changed (``.reason``)
-        │   ├── LoginUnavailableError      the login endpoint is to be asked later (``.retry_after``)
-        │   └── LoginBudgetExceededError   logins do not help (``.retry_after``)
-        ├── StoreError                     a shared store cannot be used now; no request ends in it
-        ├── LoggedOutError                 ``logout()`` came while a request waited
-        ├── ClosedError                    ``aclose()`` came before
-        └── ApiError                       the API answered with an error (``.status``, ``.message``)
+        │   └── ReentrantLoginError        a login would wait for itself
+        ├── LoginError                     logging in failed
+        │   ├── CredentialsRejectedError   the credentials must be changed (``.reason``)
+        │   ├── LoginUnavailableError      the login endpoint may answer later (``.retry_after``)
+        │   └── LoginBudgetExceededError   new tokens are refused too (``.retry_after``)
+        ├── StoreError                     a shared store does not work now; requests never raise it
+        ├── LoggedOutError                 ``logout()`` was called while a request waited
+        ├── ClosedError                    the owner was closed before
+        └── ApiError                       the API returned an error (``.status``, ``.message``)
             ├── BadRequestError            400
             ├── UnauthorizedError          401
             ├── ForbiddenError             403
             └── GraphQLError               200 with ``errors`` (``.errors``, ``.data``)
+
+Waiters on one login each get their own copy of its error (`ExterviewAuthError.copy_for_waiter`). No message, argument or cause
+holds a token, key or password. Most messages say what is wrong, then, after a semicolon, what to do.
 """
 
 from __future__ import annotations
@@ -49,11 +52,11 @@ __all__ = [
 
 
 class ExterviewAuthError(ClientError):
-    """The root: an ``aiohttp.ClientError``, so that existing handlers keep working."""
+    """The base class. It is an ``aiohttp.ClientError``, so that existing handlers keep working."""
 
     def copy_for_waiter(self) -> Self:
-        """An equal error with the same cause: one shared instance would collect every caller's traceback."""
-        # Not by the constructor: an application's own error may have another one.
+        """Return an equal error with the same cause: a shared instance would collect the traceback of every waiter."""
+        # Without the constructor, because an application's own subclass may have other arguments.
         twin = Exception.__new__(type(self), *self.args)
         twin.args = self.args
         twin.__dict__.update(self.__dict__)
@@ -65,26 +68,26 @@ class ExterviewAuthError(ClientError):
 
 
 class ConfigurationError(ExterviewAuthError):
-    """A wrong use; the sentence says what to change. Nothing was sent."""
+    """Wrong use of the library; the message says what to change. Nothing was sent."""
 
 
 class InsecureTransportError(ConfigurationError):
-    """Credentials would have left over ``http://`` to a host that is not loopback. Nothing was sent."""
+    """Credentials would have been sent over ``http://`` to a host that is not loopback. Nothing was sent."""
 
 
 class ReentrantLoginError(ConfigurationError):
-    """A login asked for the very token that it is to get."""
+    """A login asked for the token that it was called to get, and would have waited for itself."""
 
 
 class LoginError(ExterviewAuthError):
-    """A login failed; its cause is chained."""
+    """A login failed; ``__cause__`` is the reason, if there is one."""
 
 
 class CredentialsRejectedError(LoginError):
     """
-    The login endpoint refused the credentials.
+    The login endpoint rejected the credentials.
 
-    ``reason`` says which: ``"user"``, ``"client"``, ``"api_key"``, ``"refresh_token"``, or ``None`` where it is not known.
+    ``reason`` says which: ``"user"``, ``"client"``, ``"api_key"``, ``"refresh_token"``, or ``None`` if it is unknown.
     """
 
     def __init__(self, message: str = "the credentials were rejected", *, reason: str | None = None) -> None:
@@ -93,7 +96,7 @@ class CredentialsRejectedError(LoginError):
 
 
 class LoginUnavailableError(LoginError):
-    """The login endpoint cannot be reached, or asks to come back in ``retry_after`` seconds."""
+    """The login endpoint cannot be reached, or asks for a retry after ``retry_after`` seconds."""
 
     def __init__(
         self, message: str = "the login endpoint is not available", *, retry_after: float | None = None
@@ -103,7 +106,7 @@ class LoginUnavailableError(LoginError):
 
 
 class LoginBudgetExceededError(LoginError):
-    """Too many logins in a row gave tokens that were refused; ``retry_after`` seconds until the next is made."""
+    """Too many new tokens were refused in a row; the next login is allowed after ``retry_after`` seconds."""
 
     def __init__(self, message: str = "logins do not help", *, retry_after: float | None = None) -> None:
         super().__init__(message)
@@ -112,9 +115,9 @@ class LoginBudgetExceededError(LoginError):
 
 class StoreError(ExterviewAuthError):
     """
-    A `FileStore` or `RedisStore` cannot be used now, and why.
+    A `FileStore` or `RedisStore` does not work now; the message says why.
 
-    Whoever calls a store's methods meets it; an owner logs in for itself instead.
+    Code that calls a store's methods gets it. An `ExterviewAuth` logs in without the store instead.
     """
 
 
@@ -123,11 +126,11 @@ class LoggedOutError(ExterviewAuthError):
 
 
 class ClosedError(ExterviewAuthError):
-    """The owner, or the pool it came from, is closed."""
+    """The `ExterviewAuth`, or the `AuthPool` that it came from, is closed."""
 
 
 class ApiError(ExterviewAuthError):
-    """The API answered with an error; ``status`` is HTTP's, ``message`` the body's own ``error``."""
+    """The API returned an error: ``status`` is HTTP's, ``message`` is the body's ``error``."""
 
     def __init__(self, message: str, *, status: int) -> None:
         super().__init__(message)
@@ -139,7 +142,7 @@ class ApiError(ExterviewAuthError):
 
 
 class BadRequestError(ApiError):
-    """400: a header is missing or the body has the wrong format."""
+    """400: a header is missing, or the body has the wrong format."""
 
 
 class UnauthorizedError(ApiError):
@@ -152,9 +155,9 @@ class ForbiddenError(ApiError):
 
 class GraphQLError(ApiError):
     """
-    The answer carries ``errors``.
+    The response carries ``errors``.
 
-    ``errors`` is the answer's list of dicts, ``data`` its partial data or ``None``
+    ``errors`` is the response's list of dicts, ``data`` its partial data or ``None``
     (GraphQL specification, section 7.1, "Response Format").
     """
 

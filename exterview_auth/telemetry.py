@@ -1,4 +1,4 @@
-"""Metrics for OpenTelemetry (extra ``otel``): an owner's counters as asynchronous instruments, read when they are exported."""
+"""Metrics for OpenTelemetry (extra ``otel``): an owner's counters as asynchronous instruments, read at each export."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from opentelemetry.metrics import CallbackOptions, MeterProvider, Observation
 
 GAUGES = frozenset({"waiting", "waiting_peak"})
-"""The fields of `Stats` that go down too, or are no sum."""
+"""The fields of `Stats` that may fall, or are not sums."""
 
 Reading = Callable[["CallbackOptions"], "Iterable[Observation]"]
 
@@ -24,9 +24,9 @@ def observe(auth: ExterviewAuth, *, name: str | None = None, meter_provider: Met
     """
     Export ``auth.stats()`` as ``exterview_auth.<field>``, with the attributes ``server.address`` and ``account``.
 
-    *name* is the ``account`` attribute (an account's own name may be an e-mail address and is not exported by itself). The
-    global meter provider is used where none is given. Nothing is added to a request, and *auth* is not kept alive. Raises
-    `ConfigurationError` where OpenTelemetry is not installed.
+    *name* is the ``account`` attribute; without it there is none, because an account's own name may be an e-mail address.
+    *meter_provider* defaults to the global one. Requests do no extra work, and *auth* is not kept alive. Raises
+    `ConfigurationError` if OpenTelemetry is not installed.
 
     See the metrics API, "Asynchronous Counter": https://opentelemetry.io/docs/specs/otel/metrics/api/
     """

@@ -59,7 +59,7 @@ def test_plain_http_is_refused_but_for_loopback(url: str) -> None:
 )  # fmt: skip
 def test_what_is_no_url_is_refused(url: Any) -> None:
     """A relative, unreadable or foreign URL is a `ConfigurationError` that names the argument and no other error."""
-    with pytest.raises(ConfigurationError, match=r"^endpoint is ") as caught:
+    with pytest.raises(ConfigurationError, match=r"^endpoint must be ") as caught:
         endpoint_url(url)
     assert not isinstance(caught.value, InsecureTransportError)
     assert isinstance(url, str) or f"not {type(url).__name__}" in str(caught.value)

@@ -53,7 +53,7 @@ def test_a_shared_store_needs_an_account(login: object) -> None:
 @pytest.mark.parametrize("account", ["", 5, b"team", True])
 def test_an_account_is_text(account: Any) -> None:
     """An empty name, or one that is no text, is a `ConfigurationError`."""
-    with pytest.raises(ConfigurationError, match=r"^account is the name"):
+    with pytest.raises(ConfigurationError, match=r"^account must be the name"):
         checked_account(account, object(), shared=False)
 
 

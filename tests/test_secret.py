@@ -90,7 +90,7 @@ def test_a_copied_secret_is_still_a_secret(made: Callable[[Secret], Secret]) -> 
 def test_secrets_are_not_pickled(make: Callable[[str], object], protocol: int) -> None:
     """Every holder of a secret refuses every pickle protocol, in a sentence that does not hold it."""
     holder = make(TEXT)
-    with pytest.raises(TypeError, match=f"^{type(holder).__name__} holds a secret and is not pickled") as caught:
+    with pytest.raises(TypeError, match=f"^{type(holder).__name__} holds a secret and cannot be pickled") as caught:
         pickle.dumps([holder], protocol)
     assert TEXT not in str(caught.value)
 

@@ -175,7 +175,9 @@ def test_a_named_lifetime_outranks_the_jwts() -> None:
 @pytest.mark.parametrize("value", ["", " ", "a b", "a\nb", "a\r\nX: y", "a\x00", "é", "Bearer abc", "bEARER abc"])
 def test_a_value_that_no_header_can_carry_is_refused(value: str) -> None:
     """Control characters, spaces and the word Bearer are refused before anything is sent, without showing the value."""
-    advice = "without the word Bearer; take it off" if "abc" in value else "must be visible ASCII without spaces"
+    advice = (
+        "must not begin with the word Bearer; remove it" if "abc" in value else "must be visible ASCII without spaces"
+    )
     with pytest.raises(ConfigurationError, match=f"^a bearer token .*{advice}") as caught:
         Token(value)
     assert "abc" not in str(caught.value)
@@ -184,7 +186,7 @@ def test_a_value_that_no_header_can_carry_is_refused(value: str) -> None:
 @pytest.mark.parametrize(("value", "refresh"), [(None, None), (b"abc", None), (5, None), ("abc", b"r"), ("abc", 5)])
 def test_what_is_not_text_is_refused(value: Any, refresh: Any) -> None:
     """Value and refresh token are text, and the error names the wrong type."""
-    with pytest.raises(ConfigurationError, match=r"is text, not (NoneType|bytes|int)$"):
+    with pytest.raises(ConfigurationError, match=r"must be text, not (NoneType|bytes|int)$"):
         Token(value, refresh_token=refresh)
 
 

@@ -574,7 +574,7 @@ async def test_a_refresh_token_that_cannot_be_presented_is_left_out(issued: str)
 @pytest.mark.parametrize("refresh", ["\ud800", "x\udcff", "\udc00\ud800"])
 def test_a_token_refuses_a_refresh_token_that_has_no_utf8_form(refresh: str) -> None:
     """An application's own login is told, without the text."""
-    with pytest.raises(ConfigurationError, match=r"^a refresh token holds half a surrogate pair; ") as caught:
+    with pytest.raises(ConfigurationError, match=r"^a refresh token contains half a surrogate pair; ") as caught:
         Token("value", refresh_token=refresh)
     assert refresh not in repr(caught.value)
 
