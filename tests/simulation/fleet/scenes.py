@@ -9,7 +9,8 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any, NamedTuple
 
-from .loop import run
+from tests.kit.clock import run
+
 from .network import Dice
 from .process import LONGEST_THOUGHT, Process
 from .run import Fleet, Settings

@@ -27,9 +27,9 @@ from exterview_auth.errors import StoreError
 from exterview_auth.stores._lock import AccountLock
 from exterview_auth.stores._redis.keys import Keys
 from exterview_auth.stores._redis.scripts import LOAD, SAVE
+from tests.kit.clock import run
 from tests.simulation.fleet.client import SimulatedClient
 from tests.simulation.fleet.keyspace import Keyspace
-from tests.simulation.fleet.loop import run
 from tests.simulation.fleet.network import ROUND_TRIPS, Dice, Link
 from tests.simulation.fleet.redis import SimulatedRedis
 
@@ -185,36 +185,6 @@ def test_round_trips_are_short_with_a_tail() -> None:
     slow = [seconds for seconds in ordered if seconds > 5e-3]
     assert len(slow) / len(ordered) == pytest.approx(1e-3, rel=0.1)
     assert max(slow) == 0.2
-
-
-def test_virtual_time_passes_only_while_nothing_is_ready() -> None:
-    """An hour takes no time, timers run in their order, and a cancelled one does not run."""
-    seen: list[tuple[str, float]] = []
-
-    async def main() -> None:
-        loop = asyncio.get_running_loop()
-
-        def note(name: str) -> None:
-            seen.append((name, loop.time()))
-
-        loop.call_later(2.0, note, "second")
-        loop.call_later(1.0, note, "first")
-        loop.call_later(1.5, note, "never").cancel()
-        await asyncio.sleep(3600.0)
-        note("end")
-
-    run(main())
-    assert seen == [("first", 1.0), ("second", 2.0), ("end", 3600.0)]
-
-
-def test_a_simulation_that_stands_still_is_an_error() -> None:
-    """Waiting for what cannot come ends in a sentence, not in a hang."""
-
-    async def main() -> None:
-        await asyncio.get_running_loop().create_future()
-
-    with pytest.raises(RuntimeError, match="stands still"):
-        run(main())
 
 
 # -- the simulated server -----------------------------------------------------------------------------------------------
