@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from tests.simulation.fleet.scenes import SCENES, figures
 
-from ..harness.report import Spread, Table, plain, progress
-from .bars import PlottedReport
+from ..harness.report import Report, Spread, Table, plain, progress
 
 SIZES = {10: 3, 100: 3, 1000: 3, 10_000: 1}
 """Processes, and how many seeds each scene has."""
@@ -32,7 +31,7 @@ SENTENCE = (
 )
 
 
-def report(*, quick: bool) -> PlottedReport:
+def report(*, quick: bool) -> Report:
     """What each scene costs, for fleets of several sizes."""
     sizes = QUICK_SIZES if quick else SIZES
     found: dict[str, dict[int, dict[str, Spread]]] = {name: {} for name in SCENES}
@@ -43,7 +42,7 @@ def report(*, quick: bool) -> PlottedReport:
     rows = [_row(name, processes, one) for name, by_size in found.items() for processes, one in by_size.items()]
     data = {name: {str(processes): plain(one) for processes, one in sizes.items()} for name, sizes in found.items()}
     table = Table(SENTENCE.format("/".join(str(seeds) for seeds in sizes.values())), COLUMNS, rows)
-    return PlottedReport([table], data)
+    return Report([table], data)
 
 
 def _spreads(name: str, processes: int, seeds: int) -> dict[str, Spread]:

@@ -20,8 +20,8 @@ from redis.asyncio import Redis
 from redis.asyncio.lock import Lock
 from redis.exceptions import NoScriptError, RedisError, ResponseError
 
+from benchmarks.harness.report import Report
 from benchmarks.simulation import scenario as simulation
-from benchmarks.simulation.bars import PlottedReport
 from exterview_auth import RedisStore, Token
 from exterview_auth.errors import StoreError
 from exterview_auth.stores._lock import AccountLock
@@ -49,12 +49,12 @@ ONE_LOGIN = (
 
 
 @pytest.fixture(scope="module")
-def report() -> PlottedReport:
+def report() -> Report:
     return simulation.report(quick=True)
 
 
 @pytest.fixture(scope="module")
-def figures(report: PlottedReport) -> Callable[[str, str, str], float]:
+def figures(report: Report) -> Callable[[str, str, str], float]:
     def figure(scene: str, size: str, key: str) -> float:
         found = report.data[scene][size][key]
         assert found["min"] == found["max"]
@@ -66,7 +66,7 @@ def figures(report: PlottedReport) -> Callable[[str, str, str], float]:
 Figures = Callable[[str, str, str], float]
 
 
-def test_the_same_seed_gives_the_same_table(report: PlottedReport) -> None:
+def test_the_same_seed_gives_the_same_table(report: Report) -> None:
     """A second run prints the same bytes and finds the same figures."""
     again = simulation.report(quick=True)
     assert json.dumps(again.data) == json.dumps(report.data)
@@ -82,7 +82,7 @@ def test_a_fleet_makes_one_login(figures: Figures, scene: str, size: str) -> Non
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_no_request_fails(report: PlottedReport, figures: Figures, size: str) -> None:
+def test_no_request_fails(report: Report, figures: Figures, size: str) -> None:
     """In no scene a request of a living process ends in an error or a 401, or does not end; every one serves again."""
     for scene in report.data:
         assert figures(scene, size, "failures") == 0, scene
@@ -127,12 +127,6 @@ def test_the_faults_happen(figures: Figures) -> None:
     )
 
 
-def test_the_text_shows_both_pictures(report: PlottedReport) -> None:
-    """Under the table there are bars of blocks, one for each size, and one for each scene that is timed."""
-    below = report.text().partition("commands a second at the peak")[2]
-    assert sum("█" in line for line in below.splitlines()) >= len(SIZES) + 7
-
-
 def test_a_picture_needs_matplotlib_and_says_so(tmp_path: Path) -> None:
     """Without matplotlib ``--plot`` ends at once in one sentence with what to install."""
     (tmp_path / "matplotlib.py").write_text("raise ImportError")
@@ -143,7 +137,7 @@ def test_a_picture_needs_matplotlib_and_says_so(tmp_path: Path) -> None:
     assert done.stderr.splitlines()[-1] == "--plot needs matplotlib; run: pip install 'exterview-auth[bench]'"
 
 
-def test_the_picture_is_an_svg_with_both_halves(report: PlottedReport, tmp_path: Path) -> None:
+def test_the_picture_is_an_svg_with_both_halves(report: Report, tmp_path: Path) -> None:
     """The file is a picture that says what the load and the times are of."""
     pytest.importorskip("matplotlib", exc_type=ImportError)
     from benchmarks.simulation.picture import canvas, draw  # noqa: PLC0415 - with matplotlib alone
