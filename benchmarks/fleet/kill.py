@@ -1,31 +1,18 @@
-"""``kill -9`` of the process that logs in, in the middle of its login."""
+"""``kill -9`` of the process that logs in, during its login."""
 
 from __future__ import annotations
 
 import asyncio
 import random
 
-from ..harness.report import Spread, Table, plain, progress
+from ..harness.report import Figures, Report, Table, in_random_order, plain, spreads
 from .crew import Crew
 
 IN_FLIGHT = 20
 
-Rounds = list[dict[str, float]]
 
-
-async def measured(crew: Crew, lease: float, rounds: int) -> dict[str, Rounds]:
-    """Each round on each store."""
-    found: dict[str, Rounds] = {store: [] for store in crew.places}
-    for number in range(rounds):
-        progress(number + 1, rounds, "kill -9, round")
-        for store, told in found.items():
-            told.append(await _killed(crew, store, lease))
-    return found
-
-
-async def _killed(crew: Crew, store: str, lease: float) -> dict[str, float]:
-    await crew.open(store, lease)
-    await crew.warm()
+async def _killed(crew: Crew, store: str, lease: float) -> Figures:
+    await crew.open(store, lease, warm=True)
     await crew.api.hold()
     sending = asyncio.create_task(crew.send_refused(IN_FLIGHT))
     victim = await crew.api.held()
@@ -44,11 +31,10 @@ async def _killed(crew: Crew, store: str, lease: float) -> dict[str, float]:
     }
 
 
-def shown(found: dict[str, Rounds], processes: int, lease: float) -> tuple[Table, dict[str, object]]:
-    """As a table, and as JSON."""
-    spreads = {
-        store: {key: Spread.of(one[key] for one in rounds) for key in rounds[0]} for store, rounds in found.items()
-    }
+async def measured(crew: Crew, lease: float, rounds: int) -> Report:
+    """Kill a process in each round on each store."""
+    found = await in_random_order(crew.places, rounds, lambda store: _killed(crew, store, lease), "kill -9,")
+    figures = {store: spreads(one) for store, one in found.items()}
     rows = [
         [
             store,
@@ -56,14 +42,13 @@ def shown(found: dict[str, Rounds], processes: int, lease: float) -> tuple[Table
             *(f"{one[seconds]:.2f}" for seconds in ("next_login", "all_answered")),
             f"{2 * lease:g}",
         ]
-        for store, one in spreads.items()
+        for store, one in figures.items()
     ]
-    repeated = max(len(rounds) for rounds in found.values())
     table = Table(
-        f"fleet, kill -9: of {processes} processes x {IN_FLIGHT} requests in flight, the one that logs in is killed at a random moment of its\n"
-        f"  login, up to half a lease ({lease:g} s) after it began; {repeated} rounds.\n"
-        "  logins begun: with that of the killed one; failures: requests of the others; seconds since the kill.",
+        f"fleet, kill -9: {len(crew.workers)} processes x {IN_FLIGHT} requests in flight; the process that logs in is killed at a"
+        f" random moment of its login,\n  up to half a lease ({lease:g} s) after it began; {rounds} rounds."
+        " logins begun: including that of the killed process; failures: requests of the others; seconds since the kill.",
         ("", "logins begun", "ended", "failures", "another has logged in", "all answered", "goal"),
         rows,
     )
-    return table, {store: plain(one) for store, one in spreads.items()}
+    return Report([table], {store: plain(one) for store, one in figures.items()})

@@ -1,4 +1,4 @@
-"""What clients send to Redis, as its own MONITOR tells it."""
+"""Reads what clients send to Redis from its own MONITOR."""
 
 from __future__ import annotations
 
@@ -9,50 +9,37 @@ from asyncio import StreamReader, StreamWriter
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 
 from exterview_auth._cli.demo.redis_server import HOST
 
-from ..harness.api import DEADLINE
+from ..harness.process import DEADLINE
 
-# +1700000000.000000 [0 127.0.0.1:50000] "get" "key", or [0 lua] where a script calls it.
+# +1700000000.000000 [0 127.0.0.1:50000] "get" "key", or [0 lua] if a script calls it.
 _LINE = re.compile(rb"\+[0-9.]+ \[\d+ (?:lua|\S+:(?P<port>\d+))\] \"")
 
 
-@dataclass
-class Commands:
-    """Commands by the port that they came from, and those that scripts called."""
-
-    by_port: Counter[int] = field(default_factory=Counter)
-    by_scripts: int = 0
-
-
 class Monitor:
-    """Reads along at one Redis; a connection of its own marks where to stop."""
+    """Reads along at one Redis. A second connection marks where to stop."""
 
     def __init__(self, lines: StreamReader, marks: tuple[StreamReader, StreamWriter]) -> None:
         self._lines = lines
         self._answers, self._marking = marks
         self._own: int = self._marking.get_extra_info("sockname")[1]
 
-    async def commands(self) -> Commands:
-        """All that came since the last time, without what this object has sent."""
+    async def commands(self) -> Counter[int]:
+        """Count the commands since the last time by the client's port, without those of scripts and of this object."""
         mark = uuid.uuid4().hex.encode()
         self._marking.write(b"ECHO %s\r\n" % mark)
-        found = Commands()
+        found = Counter[int]()
         async with asyncio.timeout(DEADLINE):
             while mark not in (line := await self._lines.readuntil(b"\r\n")):
-                self._note(line, found)
+                command = _LINE.match(line)
+                assert command is not None, line
+                if command["port"] is not None:
+                    found[int(command["port"])] += 1
             await self._answers.readuntil(mark + b"\r\n")
+        del found[self._own]
         return found
-
-    def _note(self, line: bytes, found: Commands) -> None:
-        told = _LINE.match(line)
-        assert told is not None, line
-        if told["port"] is None:
-            found.by_scripts += 1
-        elif int(told["port"]) != self._own:
-            found.by_port[int(told["port"])] += 1
 
 
 @asynccontextmanager

@@ -1,20 +1,18 @@
-"""Real processes that share one account and one store: one login, how soon all serve again, and what the store is asked."""
+"""Four scenes of a fleet, on files and on Redis if there is a redis-server."""
 
 from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
-import redis  # noqa: F401 - for the processes, which would miss it too late
+import redis  # noqa: F401 - the processes need it, and would fail later
 
 from exterview_auth.stores._lock import LEASE
 
-from ..harness.report import Report, Table
+from ..harness.report import Report
 from . import kill, storm, traffic, wakeup
-from .crew import REDIS, Crew, opened_crew
+from .crew import REDIS, opened_crew
 
 
 @dataclass(frozen=True)
@@ -36,27 +34,19 @@ QUICK = Size(3, 20, 2, 1, 1, 0.5, 1, 100)
 
 
 def report(*, quick: bool) -> Report:
-    """Four tables, over files and over Redis where there is a redis-server."""
-    tables, data = asyncio.run(_measured(QUICK if quick else FULL))
-    return Report(tables, data)
+    """Measure storms, wake-ups, killed logins, and the traffic at the store."""
+    return asyncio.run(_measured(QUICK if quick else FULL))
 
 
-async def _measured(size: Size) -> tuple[Sequence[Table], dict[str, Any]]:
+async def _measured(size: Size) -> Report:
     async with opened_crew(size.processes) as crew:
         if REDIS not in crew.places:
             print(f"  no {REDIS}: redis-server is not on this machine", file=sys.stderr, flush=True)
-        shown = await _scenes(crew, size)
-    return [table for table, _ in shown.values()], {name: data for name, (_, data) in shown.items()}
-
-
-async def _scenes(crew: Crew, size: Size) -> dict[str, tuple[Table, dict[str, object]]]:
-    storms = await storm.measured(crew, size.storm_requests, size.storms)
-    delays = await wakeup.measured(crew, size.wakeups)
-    counts = await traffic.measured(crew, size.revocations, size.steady_requests)
-    kills = await kill.measured(crew, size.lease, size.kills)
-    return {
-        "storm": storm.shown(storms, size.processes, size.storm_requests),
-        "wake-up": wakeup.shown(delays, size.processes),
-        "kill": kill.shown(kills, size.processes, size.lease),
-        "traffic": traffic.shown(counts, size.processes),
-    }
+        scenes = {
+            "storm": await storm.measured(crew, size.storm_requests, size.storms),
+            "wake-up": await wakeup.measured(crew, size.wakeups),
+            "kill": await kill.measured(crew, size.lease, size.kills),
+            "traffic": await traffic.measured(crew, size.revocations, size.steady_requests),
+        }
+    tables = [scene.tables[0] for scene in scenes.values()]
+    return Report(tables, {name: scene.data for name, scene in scenes.items()})

@@ -1,17 +1,14 @@
-"""How soon the other processes of the fleet send again once one has logged in."""
+"""How soon the other processes of the fleet send again after one has logged in."""
 
 from __future__ import annotations
 
-import random
 from dataclasses import dataclass
 
-from ..harness.api import ServerLog
-from ..harness.report import Spread, Table, plain, progress
+from ..harness.api import Log
+from ..harness.report import Report, Spread, Table, in_random_order, plain
 from .crew import FILES, REDIS, Crew
 from .worker import LOGIN_SECONDS
 
-IN_FLIGHT = 1
-"""Request of each process: with more, the machine's own load would be what is measured."""
 GOALS = {FILES: "50", REDIS: "20"}
 """Milliseconds, for the median."""
 PLAIN = "no library, no login"
@@ -26,26 +23,15 @@ class Round:
     failures: int
 
 
-async def measured(crew: Crew, rounds: int) -> dict[str, list[Round]]:
-    """Each round on each store and with plain requests, in random order."""
-    found: dict[str, list[Round]] = {name: [] for name in (*crew.places, PLAIN)}
-    for number in range(rounds):
-        progress(number + 1, rounds, "wake-up, round")
-        for name in random.sample(list(found), len(found)):
-            found[name].append(await (_plain(crew) if name == PLAIN else _round(crew, name)))
-    return found
-
-
 async def _round(crew: Crew, store: str) -> Round:
-    await crew.open(store)
-    await crew.warm()
-    sent = await crew.send_refused(IN_FLIGHT)
+    await crew.open(store, warm=True)
+    sent = await crew.send_refused(1)
     log = await crew.api.log()
     return Round(_delays(log), log.logins, sent.failures)
 
 
 async def _plain(crew: Crew) -> Round:
-    """What the machine takes: all processes get an answer at one moment, and each sends another request."""
+    """Measure the machine: all processes get an answer at one moment, and each sends another request."""
     await crew.open(FILES)
     await crew.send_plain()
     log = await crew.api.log()
@@ -53,8 +39,8 @@ async def _plain(crew: Crew) -> Round:
     return Round(delays, log.logins, log.refused)
 
 
-def _delays(log: ServerLog) -> list[float]:
-    """From the moment the login's answer was written to each other process' first request with its token."""
+def _delays(log: Log) -> list[float]:
+    """Return the times from the login's answer to the first request of each other process with its token."""
     login = log.sessions[-1]
     assert login.ended is not None
     first: dict[str, float] = {}
@@ -64,9 +50,14 @@ def _delays(log: ServerLog) -> list[float]:
     return [(at - login.ended) * 1e3 for process, at in first.items() if process != login.process]
 
 
-def shown(found: dict[str, list[Round]], processes: int) -> tuple[Table, dict[str, object]]:
-    """As a table, and as JSON."""
-    spreads = {name: _spreads(rounds) for name, rounds in found.items()}
+async def measured(crew: Crew, rounds: int) -> Report:
+    """Measure each store and plain requests."""
+
+    async def measure(name: str) -> Round:
+        return await (_plain(crew) if name == PLAIN else _round(crew, name))
+
+    found = await in_random_order([*crew.places, PLAIN], rounds, measure, "wake-up,")
+    figures = {name: _spreads(one) for name, one in found.items()}
     rows = [
         [
             name,
@@ -76,18 +67,17 @@ def shown(found: dict[str, list[Round]], processes: int) -> tuple[Table, dict[st
             GOALS.get(name, "-"),
             *(one[count].count() for count in ("woken", "logins", "failures")),
         ]
-        for name, one in spreads.items()
+        for name, one in figures.items()
     ]
-    repeated = max(len(rounds) for rounds in found.values())
     table = Table(
         f"fleet, wake-up: milliseconds from the end of the login (the server has written its answer; it took {LOGIN_SECONDS} s) to the\n"
-        f"  arrival of the first replay of each other process; {repeated} rounds x {processes - 1} processes, in random order.\n"
-        f"  {IN_FLIGHT} request in flight per process, so that the machine's load is not what is measured; the median lies in the\n"
-        f"  range to its right with 95 %. {PLAIN}: from an answer to all processes at once to each one's next request.",
+        f"  first replay of each other process; {rounds} rounds x {len(crew.workers) - 1} processes, in random order. One request per"
+        " process is in flight, so that the\n  machine's load is not what is measured; the median lies in the range to its right with"
+        f" 95 %.\n  {PLAIN}: from an answer to all processes at once to the next request of each.",
         ("", "each process", "95 %", "last process", "goal, median", "woken", "logins", "failures"),
         rows,
     )
-    return table, {name: plain(one) for name, one in spreads.items()}
+    return Report([table], {name: plain(one) for name, one in figures.items()})
 
 
 def _spreads(rounds: list[Round]) -> dict[str, Spread]:

@@ -1,4 +1,4 @@
-"""Middlewares to compare with: what a few lines would do."""
+"""Middlewares of a few lines to compare with."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _BEARER = f"Bearer {FIXED_TOKEN}"
 
 
 async def cheapest(request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
-    """Two header sets: no token that can change costs less."""
+    """Set two headers: a token that can change cannot cost less."""
     headers = request.headers
     headers[_AUTHORIZATION] = _BEARER
     headers[_X_API_KEY] = API_KEY
@@ -22,14 +22,14 @@ async def cheapest(request: ClientRequest, handler: ClientHandlerType) -> Client
 
 
 async def sends_twice(request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
-    """Each request is answered twice, as in a storm where each is refused once, with no login and no waiting."""
+    """Send each request twice, as in a storm in which each is refused once, but without a login and without waiting."""
     response = await handler(request)
     await response.read()
     return await handler(request)
 
 
 class Parked:
-    """Requests wait for one event, each in a future of its own: the least that waiting can cost."""
+    """Makes requests wait for one event, each with its own future: the least that waiting can cost."""
 
     def __init__(self, gate: asyncio.Event) -> None:
         self._gate = gate
@@ -41,7 +41,7 @@ class Parked:
 
 
 class Shielded:
-    """Requests wait for one task, each behind a shield of its own: what single flight looks like at first."""
+    """Makes requests wait for one task, each behind its own shield: the obvious way to write single flight."""
 
     def __init__(self, task: asyncio.Task[bool]) -> None:
         self._task = task

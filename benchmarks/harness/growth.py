@@ -1,4 +1,4 @@
-"""What each of many costs in memory, measured in a process of its own."""
+"""What each of many objects costs in memory, measured in a separate process."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
 
-from .api import CHECKOUT, DEADLINE
+from .process import CHECKOUT, DEADLINE
 from .report import Spread, progress
 
 RESIDENT, TRACED = "resident", "traced"
 KINDS = (RESIDENT, TRACED)
-"""Pages of the process, and what Python allocates; apart, since tracing takes pages of its own."""
+"""Pages of the process, and what Python allocates. They are measured separately, because tracing takes pages too."""
 COLUMNS = ("resident", "ratio", "traced", "ratio")
 
 LANES = 2
-"""Processes that are measured at the same time: no time is compared."""
+"""Processes that run at the same time: no times are compared."""
 
 _STATM = Path("/proc/self/statm")
 
@@ -42,7 +42,7 @@ def _traced() -> int:
 
 
 async def bytes_each(kind: str, count: int, grow: Callable[[int], Awaitable[None]], *, warm_up: int) -> float:
-    """By how much memory grows, divided by *count*, when *grow* is awaited for so many, after it was for *warm_up*."""
+    """Grow by *warm_up* and then by *count*; return by how many bytes memory grew for each of the latter."""
     gauge = _resident if kind == RESIDENT else _traced
     if kind == TRACED:
         tracemalloc.start()
@@ -57,7 +57,7 @@ async def bytes_each(kind: str, count: int, grow: Callable[[int], Awaitable[None
 
 
 async def fresh(module: str, *arguments: object) -> dict[str, Any]:
-    """The JSON that ``python -m benchmarks.module`` prints."""
+    """Return the JSON that ``python -m benchmarks.MODULE`` prints."""
     command = (sys.executable, "-m", f"benchmarks.{module}", *map(str, arguments))
     process = await asyncio.create_subprocess_exec(*command, cwd=CHECKOUT, stdout=PIPE)
     try:
@@ -74,15 +74,15 @@ async def fresh(module: str, *arguments: object) -> dict[str, Any]:
 
 
 Measure = Callable[[str, str], Awaitable[dict[str, Any]]]
-"""What one process finds, by contestant and kind."""
+"""Runs one process for a contestant and a kind, and returns what it finds."""
 Found = dict[tuple[str, str], list[dict[str, Any]]]
-"""What each round found, by contestant and kind."""
+"""What was found in each round, by contestant and kind."""
 
 
 async def in_rounds(
     names: Sequence[str], rounds: int, lane: Callable[[], AbstractAsyncContextManager[Measure]]
 ) -> Found:
-    """All *names* in both kinds, in each round in random order; some at the same time, each in a *lane*."""
+    """Measure all *names* in both kinds, each round in random order; as many at a time as there are lanes."""
     pairs = [(name, kind) for name in names for kind in KINDS]
     found: Found = {pair: [{}] * rounds for pair in pairs}
     jobs = enumerate((number, pair) for number in range(rounds) for pair in random.sample(pairs, len(pairs)))
@@ -101,17 +101,17 @@ async def in_rounds(
 
 
 def bytes_and_ratio(found: Found, name: str, base: str) -> dict[str, Spread]:
-    """*name*'s bytes in both kinds, and their ratios to those of *base* in the same round."""
+    """Return *name*'s bytes in both kinds, and their ratios to those of *base* in the same round."""
     figures = {}
     for kind in KINDS:
-        pairs = list(zip(found[name, kind], found[base, kind], strict=True))
-        figures[kind] = Spread.of(one["bytes"] for one, _ in pairs)
-        figures[f"{kind}_ratio"] = Spread.of(one["bytes"] / other["bytes"] for one, other in pairs)
+        sizes, bases = ([one["bytes"] for one in found[contestant, kind]] for contestant in (name, base))
+        figures[kind] = Spread.of(sizes)
+        figures[f"{kind}_ratio"] = Spread.of_ratios(sizes, bases)
     return figures
 
 
 def cells(figures: dict[str, Spread], *, base: bool) -> list[str]:
-    """These figures as cells of a table under `COLUMNS`."""
+    """Return these figures as cells under `COLUMNS`."""
     shown = []
     for kind in KINDS:
         shown += [f"{figures[kind]:.0f}", "-" if base else f"{figures[f'{kind}_ratio']:.3f}"]

@@ -1,14 +1,20 @@
-"""What the figures were measured on."""
+"""Describes the machine, and what it does while a scenario is measured."""
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import gc
+import itertools
 import os
 import platform
+import time
+from collections.abc import Iterator
 from importlib.metadata import version
 
 
 def machine() -> dict[str, str]:
-    """Versions and cores, as printed above the tables."""
+    """Return versions and cores, as printed above the tables."""
     return {
         "python": platform.python_version(),
         "aiohttp": version("aiohttp"),
@@ -16,3 +22,40 @@ def machine() -> dict[str, str]:
         "cores": str(os.cpu_count()),
         "system": f"{platform.system()} {platform.machine()}",
     }
+
+
+class CollectorTime:
+    """Adds up the seconds that the garbage collector takes; a callback for ``gc.callbacks``."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+        self._began = 0.0
+
+    def __call__(self, phase: str, _: object) -> None:
+        """Note the beginning or the end of a collection."""
+        if phase == "start":
+            self._began = time.perf_counter()
+        else:
+            self.seconds += time.perf_counter() - self._began
+
+
+@contextlib.contextmanager
+def collector_time() -> Iterator[CollectorTime]:
+    """Measure the garbage collector inside the block, which begins with nothing to collect."""
+    gc.collect()
+    noted = CollectorTime()
+    gc.callbacks.append(noted)
+    try:
+        yield noted
+    finally:
+        gc.callbacks.remove(noted)
+
+
+async def note_stalls(stalls: list[float]) -> None:
+    """Append to *stalls*, in each turn of the event loop, the seconds since the turn before."""
+    last = time.perf_counter()
+    for _ in itertools.count():
+        await asyncio.sleep(0)
+        now = time.perf_counter()
+        stalls.append(now - last)
+        last = now

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import math
+import random
 import statistics
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Any, Self, TypeVar
+
+K = TypeVar("K")
+T = TypeVar("T")
+
+Figures = Mapping[str, float]
+"""What one round found."""
 
 
 @dataclass(frozen=True)
@@ -15,7 +22,7 @@ class Spread:
     """
     The median of repeated measurements, and the range in which all lie; formats as ``median [min..max]``.
 
-    ``sure`` is the range in which the median itself lies with 95 % (by order statistics, whatever the distribution).
+    ``sure`` is the range in which the median itself lies with 95 % (by order statistics, for any distribution).
     """
 
     median: float
@@ -25,33 +32,61 @@ class Spread:
 
     @classmethod
     def of(cls, values: Iterable[float]) -> Self:
-        """The spread of *values*."""
+        """Return the spread of *values*."""
         known = sorted(values)
         rank = max(0, math.floor((len(known) - 1.96 * math.sqrt(len(known))) / 2))
         return cls(statistics.median(known), known[0], known[-1], (known[rank], known[-1 - rank]))
+
+    @classmethod
+    def of_ratios(cls, values: Iterable[float], bases: Iterable[float]) -> Self:
+        """Return the spread of *values*, each divided by the one of *bases* in the same round."""
+        return cls.of(value / base for value, base in zip(values, bases, strict=True))
 
     def __format__(self, spec: str) -> str:
         return f"{self.median:{spec}} [{self.low:{spec}}..{self.high:{spec}}]"
 
     def surely(self, spec: str) -> str:
-        """The range of the median."""
+        """Format the range of the median."""
         return f"{self.sure[0]:{spec}}..{self.sure[1]:{spec}}"
 
     def count(self) -> str:
-        """As a count that should be the same each time: one number where it was."""
+        """Format a count that should be the same in each round: as one number if it was."""
         return f"{self.low:.0f}" if self.low == self.high else f"{self.low:.0f}..{self.high:.0f}"
+
+
+def spreads(rounds: Sequence[Figures]) -> dict[str, Spread]:
+    """Return the spread of each figure over all *rounds*."""
+    return {name: Spread.of(one[name] for one in rounds) for name in rounds[0]}
+
+
+async def in_random_order(
+    names: Iterable[K], rounds: int, measure: Callable[[K], Awaitable[T]], what: str = "", every: int = 1
+) -> dict[K, list[T]]:
+    """Measure all *names* once in each round, in random order: no contestant always follows another."""
+    found: dict[K, list[T]] = {name: [] for name in names}
+    for number in range(rounds):
+        if number % every == 0:
+            progress(number + 1, rounds, f"{what} round".strip())
+        for name in random.sample(list(found), len(found)):
+            found[name].append(await measure(name))
+    return found
+
+
+def progress(done: int, of: int, what: str) -> None:
+    """Print to stderr how far a scenario is."""
+    print(f"  {what} {done}/{of}", file=sys.stderr, flush=True)
 
 
 @dataclass(frozen=True)
 class Table:
-    """One sentence that says what is shown, and rows under the names of their columns."""
+    """A sentence that explains what is shown, and rows under the names of their columns."""
 
     sentence: str
     columns: Sequence[str]
     rows: Sequence[Sequence[str]]
 
     def text(self) -> str:
-        """The table, its first column to the left and the others to the right."""
+        """Return the table, with its first column on the left and the others aligned to the right."""
         lines = [self.columns, *self.rows]
         widths = [max(len(line[column]) for line in lines) for column in range(len(self.columns))]
         return "\n".join([self.sentence, *(f"  {_line(line, widths)}" for line in lines)])
@@ -64,18 +99,18 @@ def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
 
 @dataclass(frozen=True)
 class Report:
-    """What one scenario found: for people, and as JSON."""
+    """What one scenario found: as tables for people, and as JSON."""
 
     tables: Sequence[Table]
     data: dict[str, Any] = field(default_factory=dict)
 
     def text(self) -> str:
-        """All tables, with an empty line before each."""
+        """Return all tables, with an empty line before each."""
         return "".join(f"\n{table.text()}\n" for table in self.tables)
 
 
-def plain(figures: dict[str, Spread]) -> dict[str, Any]:
-    """*figures* as JSON takes them."""
+def plain(figures: Mapping[str, Spread]) -> dict[str, Any]:
+    """Return *figures* as JSON takes them."""
     return {name: _plain(spread) for name, spread in figures.items()}
 
 
@@ -86,8 +121,3 @@ def _plain(spread: Spread) -> dict[str, Any]:
 
 def _short(figure: float) -> float:
     return float(f"{figure:.4g}")
-
-
-def progress(done: int, of: int, what: str) -> None:
-    """Say on stderr how far a scenario is."""
-    print(f"  {what} {done}/{of}", file=sys.stderr, flush=True)

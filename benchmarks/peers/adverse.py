@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Sequence
 from typing import Any
 
-from ..harness.report import Spread, Table, plain, progress
+from ..harness.api import Api
+from ..harness.report import Spread, Table, in_random_order, plain
 from . import scenes
-from .api import Api
 from .contestants import PEERS
 from .peer import DEADLINE, Peer
 from .scenes import FOR_EVER, SHORT_LIFE, End, Scene, Size
@@ -35,14 +34,13 @@ def _takes_part(peer: Peer, scene: str) -> bool:
 
 
 async def measured(api: Api, size: Size) -> Found:
-    """Each contestant is opened anew for each scene."""
-    turns = [(peer, scene) for peer in PEERS for scene in SCENES if _takes_part(peer, scene)]
-    found: Found = {(peer.name, scene): [] for peer, scene in turns}
-    for number in range(size.rounds):
-        progress(number + 1, size.rounds, "adverse, round")
-        for peer, scene in random.sample(turns, len(turns)):
-            found[peer.name, scene].append(await SCENES[scene](api, peer, size))
-    return found
+    """Open each contestant again for each scene."""
+    turns = {(peer.name, scene): peer for peer in PEERS for scene in SCENES if _takes_part(peer, scene)}
+
+    async def measure(turn: tuple[str, str]) -> End:
+        return await SCENES[turn[1]](api, turns[turn], size)
+
+    return await in_random_order(turns, size.rounds, measure, "adverse,")
 
 
 def _counted(number: Spread, what: str) -> str:
@@ -85,7 +83,7 @@ def _data(ends: Sequence[End]) -> dict[str, Any]:
 
 
 def tables(found: Found, size: Size) -> tuple[list[Table], dict[str, Any]]:
-    """For people, and as JSON."""
+    """Return the figures as tables, and as JSON."""
     failing = (
         f"peers, failing login: {size.waiters['aiohttp']} requests (httpx: {size.waiters['httpx']}) wait for a login that fails"
         f" after {size.quick_login} s, once or each time; rounds in random order: {size.rounds}.\n"

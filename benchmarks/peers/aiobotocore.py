@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from aiobotocore.credentials import AioDeferredRefreshableCredentials
 from aiohttp import ClientSession
 
-from .api import KEY_HEADER, QUERY, Api, unlimited
+from ..harness.api import KEY_HEADER, QUERY, Api, unlimited
 from .peer import Client, Peer
 
 # It logs each failed refresh with its traceback; without any handler that goes to standard error.

@@ -8,7 +8,8 @@ from contextlib import asynccontextmanager
 
 from authlib.deprecate import AuthlibDeprecationWarning
 
-from .api import CLIENT_ID, CLIENT_SECRET, KEY_HEADER, Api
+from ..harness.api import KEY_HEADER, Api
+from ..harness.server import CLIENT_ID, CLIENT_SECRET
 from .on_httpx import OPTIONS, sending
 from .peer import Client, Peer
 

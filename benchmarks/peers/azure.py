@@ -19,7 +19,7 @@ from azure.core.pipeline.policies import (
 from azure.core.pipeline.transport import AioHttpTransport
 from azure.core.rest import AsyncHttpResponse, HttpRequest
 
-from .api import KEY_HEADER, QUERY, Api, unlimited
+from ..harness.api import KEY_HEADER, QUERY, Api, unlimited
 from .peer import Client, Peer
 
 
@@ -57,7 +57,7 @@ async def pipeline(api: Api) -> AsyncIterator[Client]:
         ]
         transport = AioHttpTransport(session=session, session_owner=False)
         async with AsyncPipelineClient[HttpRequest, AsyncHttpResponse](
-            api.root, policies=policies, transport=transport
+            str(api.root), policies=policies, transport=transport
         ) as client:
 
             async def send(path: str) -> int:

@@ -13,7 +13,7 @@ from google.auth.aio.transport.aiohttp import Request
 from google.auth.aio.transport.sessions import AsyncAuthorizedSession
 from google.auth.exceptions import RefreshError
 
-from .api import KEY_HEADER, QUERY, Api, unlimited
+from ..harness.api import KEY_HEADER, QUERY, Api, unlimited
 from .peer import Client, Peer
 
 _BODY = json.dumps(QUERY).encode()

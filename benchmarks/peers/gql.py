@@ -9,7 +9,7 @@ from gql import Client as GraphQLClient
 from gql import gql
 from gql.transport.aiohttp import AIOHTTPTransport
 
-from .api import QUERY, STATIC_HEADERS, Api, unlimited
+from ..harness.api import QUERY, STATIC_HEADERS, Api, unlimited
 from .peer import Client, Peer
 
 

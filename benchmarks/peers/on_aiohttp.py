@@ -14,7 +14,8 @@ from aiohttp_oauth2_client.middleware import OAuth2Middleware
 
 from exterview_auth import AuthSession, ExterviewAuth, OAuth2Login
 
-from .api import API_KEY, CLIENT_ID, CLIENT_SECRET, KEY_HEADER, QUERY, STATIC_HEADERS, Api, unlimited
+from ..harness.api import KEY_HEADER, QUERY, STATIC_HEADERS, Api, unlimited
+from ..harness.server import API_KEY, CLIENT_ID, CLIENT_SECRET
 from .peer import Client, Peer, Send
 
 BASE = "aiohttp, static headers"
@@ -105,8 +106,8 @@ async def oauth2_client(api: Api) -> AsyncIterator[Client]:
 PEERS = [
     Peer(BASE, "aiohttp", static_headers, logs_in=False),
     Peer("aiohttp, static headers again", "aiohttp", static_headers, logs_in=False),
-    Peer("ExterviewAuth", "aiohttp", middleware, also_redirected=[partial(middleware, headers=KEY_HEADER)]),
-    Peer("AuthSession", "aiohttp", auth_session, also_redirected=[partial(auth_session, headers=KEY_HEADER)]),
+    Peer("ExterviewAuth", "aiohttp", middleware, also_redirected=(partial(middleware, headers=KEY_HEADER),)),
+    Peer("AuthSession", "aiohttp", auth_session, also_redirected=(partial(auth_session, headers=KEY_HEADER),)),
     Peer("aiohttp's cookbook", "aiohttp", cookbook),
     Peer("aiohttp-oauth2-client", "aiohttp", oauth2_client),
 ]

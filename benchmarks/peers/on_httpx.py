@@ -11,7 +11,8 @@ import httpx
 from httpx_auth import OAuth2, OAuth2ClientCredentials
 from singleflight_auth import AsyncSingleFlightAuth
 
-from .api import CLIENT_ID, CLIENT_SECRET, KEY_HEADER, QUERY, STATIC_HEADERS, Api
+from ..harness.api import KEY_HEADER, QUERY, STATIC_HEADERS, Api
+from ..harness.server import CLIENT_ID, CLIENT_SECRET
 from .peer import Client, Peer, Send
 
 BASE = "httpx, static headers"

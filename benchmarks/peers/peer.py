@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 
-from .api import Api
+from ..harness.api import Api
 
 Send = Callable[[str], Awaitable[int]]
 """Posts the query to a path of the API, reads the answer, and gives its status."""
@@ -43,7 +43,7 @@ class Peer:
     opened: Opened
     logs_in: bool = True
     throughput_only: bool = False
-    also_redirected: Sequence[Opened] = ()
+    also_redirected: tuple[Opened, ...] = ()
     """Other ways to set it up, of which no credential may leave the origin either."""
 
 

@@ -1,16 +1,16 @@
-"""All of it, one after the other, against one server."""
+"""Runs all scenes, one after the other, against one server."""
 
 from __future__ import annotations
 
 import asyncio
 import gc
 
+from ..harness.api import opened_api
 from ..harness.report import Report
 from . import adverse, scenes, steady, storms
-from .api import api_process
 
 Sizes = tuple[steady.Size, storms.Size, scenes.Size]
-"""How much of each."""
+"""How often each is repeated, and with how many requests."""
 
 QUICK: Sizes = (
     steady.Size({"aiohttp": 64, "httpx": 32}, {"aiohttp": 2, "httpx": 1}),
@@ -26,7 +26,7 @@ FULL: Sizes = (
 
 async def _measured(sizes: Sizes) -> Report:
     for_steady, for_storms, for_scenes = sizes
-    async with api_process(login_timeout=for_scenes.login_timeout) as api:
+    async with opened_api(for_scenes.login_timeout) as api:
         costs = await steady.measured(api, for_steady)
         in_storms = await storms.measured(api, for_storms)
         ends = await adverse.measured(api, for_scenes)
@@ -40,9 +40,9 @@ async def _measured(sizes: Sizes) -> Report:
 
 
 def report(*, quick: bool) -> Report:
-    """Steady requests, storms, cold starts, and what else can happen."""
+    """Measure steady requests, storms, cold starts and adverse scenes."""
     gc.collect()
-    gc.freeze()  # a collection in front of each block is not to look through all that the peers have imported
+    gc.freeze()  # otherwise each collection before a block visits all that the peers have imported
     try:
         return asyncio.run(_measured(QUICK if quick else FULL))
     finally:

@@ -8,8 +8,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
-from ..harness.stalls import note_stalls
-from .api import Api, Log
+from ..harness.api import Api, Log
+from ..harness.machine import note_stalls
 from .peer import Client, Outcome, Peer, all_at_once, outcome
 
 SHORT_LIFE = 20

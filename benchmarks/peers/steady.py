@@ -2,29 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
-import gc
 import random
-import time
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
-from ..harness.report import Spread, Table, plain, progress
-from .api import Api
+from ..harness.api import Api
+from ..harness.cost import COLUMNS, Cost, cost_of, figures, row
+from ..harness.report import Table, plain, progress
 from .contestants import BASES, PEERS
-from .peer import Client, Peer
+from .peer import Peer
 
 CONCURRENCY = 64
-COLUMNS = ("", "CPU us/request", "requests/s", "by CPU time", "95 %", "by throughput", "95 %")
-
-
-@dataclass(frozen=True)
-class Cost:
-    """What one block took: seconds of this process's CPU, and of the clock."""
-
-    cpu: float
-    wall: float
 
 
 Found = dict[str, list[Cost]]
@@ -38,76 +28,48 @@ class Size:
     rounds: dict[str, int]
 
     def taking_part(self, number: int) -> list[Peer]:
-        """Who is measured in this round: what takes ten times as long, in fewer of them."""
+        """Return the peers that are measured in this round: those that take ten times as long in fewer of them."""
         return [peer for peer in PEERS if number % (self.most // self.rounds[peer.library]) == 0]
 
     @property
     def most(self) -> int:
-        """All rounds."""
+        """The number of rounds."""
         return max(self.rounds.values())
 
 
-async def _block(client: Client, requests: int) -> Cost:
-    left = iter(range(requests))
-
-    async def work() -> None:
-        for _ in left:
-            assert await client.send("graphql") == 200
-
-    gc.collect()
-    gc.disable()
-    try:
-        cpu, wall = time.process_time(), time.perf_counter()
-        await asyncio.gather(*(work() for _ in range(CONCURRENCY)))
-        return Cost(time.process_time() - cpu, time.perf_counter() - wall)
-    finally:
-        gc.enable()
-
-
 async def measured(api: Api, size: Size) -> Found:
-    """All contestants are open all the time, on connections of their own; the first block of each does not count."""
+    """Measure all contestants, each open all the time on its own connections; the first block of each does not count."""
     found: Found = {peer.name: [] for peer in PEERS}
     async with AsyncExitStack() as stack:
         await api.begin()
         clients = {peer.name: await stack.enter_async_context(peer.opened(api)) for peer in PEERS}
+
+        async def cost(peer: Peer) -> Cost:
+            send = partial(clients[peer.name].send, "graphql")
+            return await cost_of(send, size.requests[peer.library], CONCURRENCY)
+
         for peer in PEERS:
             await clients[peer.name].warm()
-            await _block(clients[peer.name], size.requests[peer.library])
+            await cost(peer)
         for number in range(size.most):
             if number % 10 == 0:
-                progress(number, size.most, "steady, round")
+                progress(number + 1, size.most, "steady, round")
             peers = size.taking_part(number)
             for peer in random.sample(peers, len(peers)):
-                found[peer.name].append(await _block(clients[peer.name], size.requests[peer.library]))
+                found[peer.name].append(await cost(peer))
     return found
 
 
-def _figures(found: Found, name: str, library: str, requests: int) -> dict[str, Spread]:
-    costs = found[name]
-    pairs = list(zip(costs, found[BASES[library]], strict=True))
-    return {
-        "cpu_us": Spread.of(cost.cpu / requests * 1e6 for cost in costs),
-        "per_second": Spread.of(requests / cost.wall for cost in costs),
-        "cpu_ratio": Spread.of(base.cpu / cost.cpu for cost, base in pairs),
-        "throughput_ratio": Spread.of(base.wall / cost.wall for cost, base in pairs),
-    }
-
-
-def _row(name: str, one: dict[str, Spread]) -> list[str]:
-    cpu, rate = one["cpu_ratio"], one["throughput_ratio"]
-    ratios = [f"{cpu.median:.3f}", cpu.surely(".3f"), f"{rate.median:.3f}", rate.surely(".3f")]
-    costs = [f"{one['cpu_us'].median:.0f}", f"{one['per_second'].median:.0f}"]
-    return [name, *costs, *(["-"] * 4 if name in BASES.values() else ratios)]
-
-
 def table(found: Found, size: Size) -> tuple[Table, dict[str, Any]]:
-    """For people, and as JSON."""
-    figures = {peer.name: _figures(found, peer.name, peer.library, size.requests[peer.library]) for peer in PEERS}
+    """Return the figures as a table, and as JSON."""
+    compared = {
+        peer.name: figures(found[peer.name], found[BASES[peer.library]], size.requests[peer.library]) for peer in PEERS
+    }
     blocks = " and ".join(f"{size.rounds[name]} of {size.requests[name]} on {name}" for name in BASES)
     sentence = (
         f"peers, steady: the token is good; {CONCURRENCY} at a time, in blocks in random order ({blocks}).\n"
-        "  Ratios are to static headers on the same HTTP library in the same round: 1 is as fast, less is slower;"
+        "  Ratios compare with static headers on the same HTTP library in the same round: 1 is as fast, less is slower;"
         " the median lies in the range to its right with 95 %."
     )
-    rows = [_row(name, one) for name, one in figures.items()]
-    return Table(sentence, COLUMNS, rows), {name: plain(one) for name, one in figures.items()}
+    rows = [row(name, one, base=name in BASES.values()) for name, one in compared.items()]
+    return Table(sentence, COLUMNS, rows), {name: plain(one) for name, one in compared.items()}

@@ -1,15 +1,14 @@
-"""Many requests in flight when every token is revoked, and many that come before there is one."""
+"""Many requests in flight when every token is revoked, and many before there is a token."""
 
 from __future__ import annotations
 
 import gc
-import random
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
-from ..harness.report import Spread, Table, plain, progress
-from .api import Api, Log
+from ..harness.api import Api, Log
+from ..harness.report import Spread, Table, in_random_order, plain
 from .contestants import BASES, PEERS
 from .peer import Client, Outcome, Peer, all_at_once
 
@@ -37,36 +36,9 @@ class Size:
     rounds: int
 
 
-@dataclass
-class Storms:
-    """What one contestant did in each round."""
-
-    ends: list[tuple[Outcome, Log]] = field(default_factory=list)
-
-    def seconds(self) -> list[float]:
-        """How long each took."""
-        return [outcome.seconds for outcome, _ in self.ends]
-
-    def cpu(self) -> list[float]:
-        """Seconds of this process's CPU."""
-        return [outcome.cpu for outcome, _ in self.ends]
-
-    def errors(self) -> Counter[str]:
-        """What the callers got, of all rounds."""
-        return sum((outcome.errors for outcome, _ in self.ends), Counter())
-
-    def figures(self) -> dict[str, Spread]:
-        """Counts of the server's, and what the callers saw."""
-        return {
-            "logins": Spread.of(log.logins for _, log in self.ends),
-            "wire": Spread.of(log.wire for _, log in self.ends),
-            "failures": Spread.of(outcome.failures for outcome, _ in self.ends),
-            "seconds": Spread.of(self.seconds()),
-            "cpu": Spread.of(self.cpu()),
-        }
-
-
-Found = dict[str, Storms]
+Ends = list[tuple[Outcome, Log]]
+Found = dict[str, Ends]
+"""How each storm of each contestant ended, for its callers and at the server."""
 
 
 async def _one(api: Api, peer: Peer, client: Client, size: Size) -> tuple[Outcome, Log]:
@@ -94,25 +66,30 @@ SCENES = {"storm": _revoked, "cold start": _cold}
 
 
 async def measured(api: Api, size: Size) -> dict[str, Found]:
-    """Each contestant is opened anew for each storm."""
-    peers = [peer for peer in PEERS if not peer.throughput_only]
-    found: dict[str, Found] = {scene: {peer.name: Storms() for peer in peers} for scene in SCENES}
-    for number in range(size.rounds):
-        progress(number + 1, size.rounds, "storms, round")
-        turns = [(scene, peer) for scene in SCENES for peer in peers]
-        for scene, peer in random.sample(turns, len(turns)):
-            found[scene][peer.name].ends.append(await SCENES[scene](api, peer, size))
+    """Open each contestant again for each storm."""
+    turns = [(scene, peer) for scene in SCENES for peer in PEERS if not peer.throughput_only]
+
+    async def measure(turn: tuple[str, Peer]) -> tuple[Outcome, Log]:
+        scene, peer = turn
+        return await SCENES[scene](api, peer, size)
+
+    found: dict[str, Found] = {scene: {} for scene in SCENES}
+    for (scene, peer), ends in (await in_random_order(turns, size.rounds, measure, "storms,")).items():
+        found[scene][peer.name] = ends
     return found
 
 
 def _figures(found: Found, peer: Peer, size: Size) -> dict[str, Spread]:
-    one, base = found[peer.name], found[BASES[peer.library]]
+    ends, bases = found[peer.name], found[BASES[peer.library]]
     delay = size.login if peer.logs_in else 0.0
-    wall, cpu = zip(one.seconds(), base.seconds(), strict=True), zip(one.cpu(), base.cpu(), strict=True)
     return {
-        **one.figures(),
-        "wall_ratio": Spread.of(own / (other + delay) for own, other in wall),
-        "cpu_ratio": Spread.of(own / other for own, other in cpu),
+        "logins": Spread.of(log.logins for _, log in ends),
+        "wire": Spread.of(len(log.arrivals) for _, log in ends),
+        "failures": Spread.of(outcome.failures for outcome, _ in ends),
+        "seconds": Spread.of(outcome.seconds for outcome, _ in ends),
+        "cpu": Spread.of(outcome.cpu for outcome, _ in ends),
+        "wall_ratio": Spread.of_ratios((one.seconds for one, _ in ends), (base.seconds + delay for base, _ in bases)),
+        "cpu_ratio": Spread.of_ratios((one.cpu for one, _ in ends), (base.cpu for base, _ in bases)),
     }
 
 
@@ -130,20 +107,21 @@ SENTENCES = {
 
 
 def table(scene: str, found: Found, size: Size) -> tuple[Table, dict[str, Any]]:
-    """For people, and as JSON."""
+    """Return the figures as a table, and as JSON."""
     rows, data = [], {}
     for peer in PEERS:
         if peer.throughput_only:
             rows.append([peer.name, *("-" for _ in COLUMNS[1:])])
             continue
-        errors, at_once = found[peer.name].errors(), size.at_once[peer.library]
+        at_once = size.at_once[peer.library]
+        errors = sum((outcome.errors for outcome, _ in found[peer.name]), Counter[str]())
         figures = _figures(found, peer, size)
         rows.append(_row(peer, figures, errors, at_once))
         data[peer.name] = {"requests": at_once, **plain(figures), "errors": dict(errors)}
     sentence = (
         f"peers, {scene}: {SENTENCES[scene]}; a login takes {size.login} s; {size.rounds} rounds in random order.\n"
-        "  Static headers carry a token that is never revoked. Times are relative to theirs on the same HTTP library in the"
+        "  Static headers carry a token that is never revoked. Times compare with theirs on the same HTTP library in the"
         " same round, plus a login (CPU: without one);"
-        " who fails is done sooner."
+        " a peer whose requests fail takes less."
     )
     return Table(sentence, COLUMNS, rows), data

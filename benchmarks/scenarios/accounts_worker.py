@@ -1,7 +1,8 @@
 """
-Accounts in memory, in a process of their own: ``python -m benchmarks.scenarios.accounts_worker NAME KIND COUNT``.
+Accounts in memory, in a separate process.
 
-It prints one line of JSON: bytes per account, and how many logins there were.
+``python -m benchmarks.scenarios.accounts_worker NAME KIND COUNT`` prints one line of JSON: bytes per account, and how many
+logins there were.
 """
 
 from __future__ import annotations
@@ -21,11 +22,11 @@ from ..harness.server import API_KEY
 ENDPOINT = "http://127.0.0.1:9/graphql"
 LIFETIME = 3600.0
 WARM_UP = 50
-"""Accounts that are there before the others are counted."""
+"""Accounts that exist before the others are counted."""
 
 _NUMBERS = itertools.count()
 Growth = tuple[Callable[[int], Awaitable[None]], Callable[[], int]]
-"""What adds so many accounts, and what tells how many logins there were."""
+"""Adds so many accounts, and counts the logins."""
 
 
 def _names(count: int) -> list[str]:
@@ -40,10 +41,6 @@ async def _login(_: LoginContext) -> Token:
     return _token()
 
 
-def _owner(_: str) -> ExterviewAuth:
-    return ExterviewAuth(_login, api_key=API_KEY, endpoint=ENDPOINT)
-
-
 @asynccontextmanager
 async def _in_a_dict(_: int) -> AsyncIterator[Growth]:
     tokens: dict[str, Token] = {}
@@ -55,7 +52,7 @@ async def _in_a_dict(_: int) -> AsyncIterator[Growth]:
 
 
 @asynccontextmanager
-async def _pool_of(count: int, *, signs_in: bool) -> AsyncIterator[Growth]:
+async def _in_a_pool(count: int, *, logs_in: bool) -> AsyncIterator[Growth]:
     names: list[str] = []
 
     async def grow(more: int) -> None:
@@ -63,20 +60,22 @@ async def _pool_of(count: int, *, signs_in: bool) -> AsyncIterator[Growth]:
         names.extend(added)
         for name in added:
             owner = pool[name]
-            if signs_in:
+            if logs_in:
                 await owner.token()
 
-    async with AuthPool(_owner, maxsize=count + WARM_UP) as pool:
+    def owner(_: str) -> ExterviewAuth:
+        return ExterviewAuth(_login, api_key=API_KEY, endpoint=ENDPOINT)
+
+    async with AuthPool(owner, maxsize=count + WARM_UP) as pool:
         yield grow, lambda: sum(pool[name].stats().logins for name in names)
 
 
 BASE = "a name and its Token in a dict"
-SIGNED_IN = "in the pool, signed in"
 SUBJECTS: dict[str, Callable[[int], AbstractAsyncContextManager[Growth]]] = {
     BASE: _in_a_dict,
     f"{BASE} again": _in_a_dict,
-    "in the pool, not signed in": lambda count: _pool_of(count, signs_in=False),
-    SIGNED_IN: lambda count: _pool_of(count, signs_in=True),
+    "in the pool, not logged in": lambda count: _in_a_pool(count, logs_in=False),
+    "in the pool, logged in": lambda count: _in_a_pool(count, logs_in=True),
 }
 
 

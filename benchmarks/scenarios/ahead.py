@@ -1,4 +1,4 @@
-"""What requests feel of a renewal ahead of expiry: the slowest of those in flight meanwhile."""
+"""How a renewal ahead of expiry affects requests: the slowest of those in flight meanwhile."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from typing import NamedTuple
 
-from aiohttp import ClientSession, TCPConnector
+from aiohttp import ClientSession
 
 from exterview_auth import AuthSession, ExterviewAuth, LoginContext, Token
 
-from ..harness.api import ApiProcess, api_process
-from ..harness.report import Report, Spread, Table, plain, progress
+from ..harness.api import Api, opened_api, unlimited
+from ..harness.report import Figures, Report, Spread, Table, plain, progress, spreads
 from ..harness.server import API_KEY, FIXED_TOKEN
 from .ahead_load import Load, Window
 
@@ -24,37 +24,37 @@ WITHOUT, CONTROL, WITH = "without a renewal", "without a renewal again", "with a
 AT_ONCE = 64
 LOGIN_SECONDS = 0.1
 WINDOW, PAUSE = 0.4, 0.15
-"""Seconds in which requests are looked at, and before the next: notes are fetched, garbage is collected, traffic goes on."""
+"""Seconds in which requests are measured, and between two windows: the log is fetched, garbage is collected, traffic continues."""
 LEAD = 2
-"""Windows between the sign-in of an owner and its own."""
+"""Windows between an owner's login and its own window."""
 AGE = LEAD * (WINDOW + PAUSE) + PAUSE
-"""Seconds from that sign-in to the beginning of the window."""
+"""Seconds from that login to the beginning of the window."""
 LONG = 3600.0
 SHORT = (AGE + 0.15) / 0.755
-"""A lifetime of which the renewal, after 73 to 78 %, begins between 0.1 and 0.2 s in the window, and whose end lies after it."""
+"""A lifetime whose renewal, after 73 to 78 %, begins between 0.1 and 0.2 s into the window, and which ends after the window."""
 
 
-class Member(NamedTuple):
-    """The owner for one window, and when it signed in."""
+class Subject(NamedTuple):
+    """The owner for one window, and when it logged in."""
 
     kind: str
     auth: ExterviewAuth
     since: float
 
 
-async def _signed_in(api: ApiProcess, kind: str) -> Member:
-    """The first token costs no request; the next comes from the API, and the first goes on to be good."""
+async def _logged_in(api: Api, kind: str) -> Subject:
+    """Log in without a request; the next token comes from the API, and the first one stays good."""
 
     async def login(context: LoginContext) -> Token:
         if context.previous is None:
             return Token(FIXED_TOKEN, expires_in=SHORT if kind == WITH else LONG)
-        async with context.session.post(api.root / "login", params={"seconds": str(LOGIN_SECONDS)}) as response:
-            return Token((await response.json())["token"], expires_in=LONG)
+        token, _ = await api.login(context.session, seconds=str(LOGIN_SECONDS))
+        return Token(token, expires_in=LONG)
 
     auth = ExterviewAuth(login, api_key=API_KEY, endpoint=api.url)
     since = asyncio.get_running_loop().time()
     await auth.token()
-    return Member(kind, auth, since)
+    return Subject(kind, auth, since)
 
 
 async def _until(moment: float) -> None:
@@ -62,8 +62,8 @@ async def _until(moment: float) -> None:
 
 
 @asynccontextmanager
-async def _load(api: ApiProcess) -> AsyncIterator[tuple[Load, ClientSession]]:
-    async with ClientSession(connector=TCPConnector(limit=0)) as http, (await _signed_in(api, WITHOUT)).auth as auth:
+async def _load(api: Api) -> AsyncIterator[tuple[Load, ClientSession]]:
+    async with ClientSession(connector=unlimited()) as http, (await _logged_in(api, WITHOUT)).auth as auth:
         load = Load(api, AuthSession(http, auth))
         workers = [asyncio.create_task(load.work()) for _ in range(AT_ONCE)]
         try:
@@ -74,9 +74,9 @@ async def _load(api: ApiProcess) -> AsyncIterator[tuple[Load, ClientSession]]:
             await asyncio.wait(workers)
 
 
-async def _one_window(api: ApiProcess, load: Load, http: ClientSession, member: Member) -> dict[str, float]:
+async def _one_window(api: Api, load: Load, http: ClientSession, subject: Subject) -> Figures:
     between, window = load.client, Window()
-    async with member.auth as auth:
+    async with subject.auth as auth:
         began = asyncio.get_running_loop().time()
         load.client, load.window = AuthSession(http, auth), window
         await asyncio.sleep(WINDOW)
@@ -88,34 +88,34 @@ async def _one_window(api: ApiProcess, load: Load, http: ClientSession, member: 
     return {**window.figures(), "logins": log.logins, "within": within, "ahead": ahead, "refused": log.refused}
 
 
-async def _windows(api: ApiProcess, kinds: list[str]) -> AsyncGenerator[tuple[str, dict[str, float]], None]:
-    """One window after another; in the pause before each the owner for the one after the next signs in."""
-    members: deque[Member] = deque()
+async def _windows(api: Api, kinds: list[str]) -> AsyncGenerator[tuple[str, Figures], None]:
+    """Measure one window after another; before each, the owner for the window after the next logs in."""
+    subjects: deque[Subject] = deque()
     async with _load(api) as (load, http):
         for step in range(len(kinds) + LEAD):
             if step < len(kinds):
-                members.append(await _signed_in(api, kinds[step]))
+                subjects.append(await _logged_in(api, kinds[step]))
             gc.collect()
             if step < LEAD:
                 await api.log()
-                await _until(members[-1].since + WINDOW + PAUSE)
+                await _until(subjects[-1].since + WINDOW + PAUSE)
             else:
-                member = members.popleft()
-                await _until(member.since + AGE)
-                yield member.kind, await _one_window(api, load, http, member)
+                subject = subjects.popleft()
+                await _until(subject.since + AGE)
+                yield subject.kind, await _one_window(api, load, http, subject)
 
 
-async def _measured(rounds: int) -> dict[str, list[dict[str, float]]]:
-    found: dict[str, list[dict[str, float]]] = {WITHOUT: [], CONTROL: [], WITH: []}
+async def _measured(rounds: int) -> dict[str, list[Figures]]:
+    found: dict[str, list[Figures]] = {WITHOUT: [], CONTROL: [], WITH: []}
     kinds = [kind for _ in range(rounds) for kind in random.sample(list(found), len(found))]
     gc.collect()
     gc.freeze()
-    gc.disable()  # it is collected in the pauses
+    gc.disable()  # garbage is collected between the windows
     try:
-        async with api_process() as api, aclosing(_windows(api, kinds)) as windows:
+        async with opened_api() as api, aclosing(_windows(api, kinds)) as windows:
             async for kind, figures in windows:
                 if len(found[kind]) % 5 == 0 and kind == WITHOUT:
-                    progress(len(found[kind]), rounds, "round")
+                    progress(len(found[kind]) + 1, rounds, "round")
                 found[kind].append(figures)
     finally:
         gc.enable()
@@ -123,13 +123,12 @@ async def _measured(rounds: int) -> dict[str, list[dict[str, float]]]:
     return found
 
 
-def _figures(found: dict[str, list[dict[str, float]]], name: str) -> dict[str, Spread]:
-    pairs = list(zip(found[name], found[WITHOUT], strict=True))
-    return {
-        **{key: Spread.of(one[key] for one in found[name]) for key in found[name][0]},
-        "slowest_ratio": Spread.of(one["slowest"] / base["slowest"] for one, base in pairs),
-        "p99_ratio": Spread.of(one["p99"] / base["p99"] for one, base in pairs),
+def _figures(found: dict[str, list[Figures]], name: str) -> dict[str, Spread]:
+    ratios = {
+        f"{key}_ratio": Spread.of_ratios((one[key] for one in found[name]), (base[key] for base in found[WITHOUT]))
+        for key in ("slowest", "p99")
     }
+    return spreads(found[name]) | ratios
 
 
 def _row(name: str, figures: dict[str, Spread], base: dict[str, Spread]) -> list[str]:
@@ -147,17 +146,17 @@ COLUMNS = ("", "requests", *MILLISECONDS, "slowest to typical", *COUNTS)
 
 
 def report(*, quick: bool) -> Report:
-    """The slowest request of windows with and without a renewal."""
+    """Measure the slowest request in windows with and without a renewal."""
     rounds = 1 if quick else 21
     found = asyncio.run(_measured(rounds))
     figures = {name: _figures(found, name) for name in found}
     table = Table(
         f"ahead: {AT_ONCE} requests in flight all the time; windows of {WINDOW} s with a renewal in the middle, whose login takes"
         f" {LOGIN_SECONDS} s, and without; {rounds} rounds in random order.\n"
-        "  Milliseconds of each window's slowest request and 99th percentile; the ratios of their medians to those without a"
-        " renewal,\n  and the range in which the median of the rounds' own ratios lies with 95 %;"
+        "  Milliseconds of each window's slowest request and of its 99th percentile; the ratios of their medians to those without a"
+        " renewal,\n  and the range in which the median of the ratios within a round lies with 95 %;"
         " slowest to typical: to the median request of its window.\n"
-        "  Logins and refusals are the server's, per window; within: logins that began and ended in it.",
+        "  Logins and refusals are counted by the server, per window; within: logins that began and ended in it.",
         COLUMNS,
         [_row(name, one, figures[WITHOUT]) for name, one in figures.items()],
     )

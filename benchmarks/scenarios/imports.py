@@ -1,17 +1,17 @@
-"""What ``import exterview_auth`` adds to a program that has aiohttp anyway."""
+"""What ``import exterview_auth`` adds to a program that already imports aiohttp."""
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
-import random
 import subprocess
 import sys
 import tempfile
 from typing import Any
 
-from ..harness.api import CHECKOUT
-from ..harness.report import Report, Spread, Table, plain, progress
+from ..harness.process import CHECKOUT
+from ..harness.report import Report, Spread, Table, in_random_order, plain
 
 UNWANTED = (
     "authlib",
@@ -42,7 +42,7 @@ print(json.dumps({{"cpu": cpu, "wall": wall, "modules": sorted(sys.modules)}}))
 
 
 def _fresh(statement: str, bytecode: str) -> dict[str, Any]:
-    """*statement*'s times in an interpreter of its own, and the modules loaded after it."""
+    """Run *statement* in a new interpreter; return its times, and the modules that are loaded after it."""
     environ = {**os.environ, "PYTHONPYCACHEPREFIX": bytecode}
     environ.pop("PYTHONDONTWRITEBYTECODE", None)
     command = [sys.executable, "-c", _PROGRAM.format(statement=statement)]
@@ -52,17 +52,15 @@ def _fresh(statement: str, bytecode: str) -> dict[str, Any]:
 
 
 def _measured(rounds: int) -> dict[str, list[dict[str, Any]]]:
-    """All modules come compiled, as from an installation: the first imports, which do that, are not counted."""
-    found: dict[str, list[dict[str, Any]]] = {name: [] for name in STATEMENTS}
+    """Import with all modules compiled, as from an installation: the first imports, which compile them, are not counted."""
     with tempfile.TemporaryDirectory() as bytecode:
         for statement in STATEMENTS.values():
             _fresh(statement, bytecode)
-        for number in range(rounds):
-            if number % 10 == 0:
-                progress(number, rounds, "round")
-            for name in random.sample(list(STATEMENTS), len(STATEMENTS)):
-                found[name].append(_fresh(STATEMENTS[name], bytecode))
-    return found
+
+        async def measure(name: str) -> dict[str, Any]:
+            return _fresh(STATEMENTS[name], bytecode)  # nothing else is to run meanwhile
+
+        return asyncio.run(in_random_order(STATEMENTS, rounds, measure, every=10))
 
 
 def _unwanted(modules: list[str]) -> list[str]:
@@ -70,24 +68,23 @@ def _unwanted(modules: list[str]) -> list[str]:
 
 
 def _figures(found: dict[str, list[dict[str, Any]]], name: str) -> dict[str, Spread]:
-    pairs = list(zip(found[name], found[BASE], strict=True))
-    return {
-        "wall_ms": Spread.of(one["wall"] * 1e3 for one, _ in pairs),
-        "cpu_ms": Spread.of(one["cpu"] * 1e3 for one, _ in pairs),
-        "wall_ratio": Spread.of(one["wall"] / base["wall"] for one, base in pairs),
-        "cpu_ratio": Spread.of(one["cpu"] / base["cpu"] for one, base in pairs),
-    }
+    figures = {}
+    for clock in ("wall", "cpu"):
+        times, bases = ([one[clock] for one in found[contestant]] for contestant in (name, BASE))
+        figures[f"{clock}_ms"] = Spread.of(time * 1e3 for time in times)
+        figures[f"{clock}_ratio"] = Spread.of_ratios(times, bases)
+    return figures
 
 
 def report(*, quick: bool) -> Report:
-    """Times of the import, and the modules that it loads."""
+    """Measure the import, and list the modules that it loads."""
     rounds = 2 if quick else 20
     found = _measured(rounds)
     figures = {name: _figures(found, name) for name in found}
     with_auth, alone = found["aiohttp, exterview_auth"][0]["modules"], set(found[BASE][0]["modules"])
     unwanted, added = _unwanted(with_auth), [module for module in with_auth if module not in alone]
     times = Table(
-        f"imports: fresh interpreters, everything compiled before, {rounds} rounds in random order; ratios are to aiohttp alone in the same round.",
+        f"imports: new interpreters, everything compiled before, {rounds} rounds in random order; ratios compare with aiohttp alone in the same round.",
         ("", "ms", "ratio", "CPU ms", "CPU ratio"),
         [
             [
@@ -100,16 +97,13 @@ def report(*, quick: bool) -> Report:
             for name, one in figures.items()
         ],
     )
-    own = sum(module.partition(".")[0] == "exterview_auth" for module in added)
+    packages = [module.partition(".")[0] for module in added]
     modules = Table(
-        "imports: what is loaded beside aiohttp's own modules, and what must not be.",
+        "imports: modules that are loaded in addition to aiohttp's own, and those that must not be.",
         ("", "modules"),
         [
-            ["of exterview_auth", str(own)],
-            [
-                "others",
-                ", ".join(sorted({module.partition(".")[0] for module in added} - {"exterview_auth"})) or "none",
-            ],
+            ["of exterview_auth", str(packages.count("exterview_auth"))],
+            ["others", ", ".join(sorted({*packages} - {"exterview_auth"})) or "none"],
             ["unwanted", ", ".join(unwanted) or "none"],
         ],
     )

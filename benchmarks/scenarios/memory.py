@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from ..harness.api import api_process
+from ..harness.api import opened_api
 from ..harness.growth import COLUMNS, RESIDENT, TRACED, Found, Measure, bytes_and_ratio, cells, fresh, in_rounds
 from ..harness.report import Report, Spread, Table, plain
 from .memory_worker import BASE, SCENES
@@ -18,21 +18,20 @@ COUNTS = ("waiting", "answered", "cancelled")
 def _lanes(counts: dict[str, int]) -> Any:
     @asynccontextmanager
     async def lane() -> AsyncIterator[Measure]:
-        # An API for each lane: a login there ends the life of the token before it.
-        async with api_process() as api:
+        # Each lane has its own API, because a login ends the tokens before it.
+        async with opened_api() as api:
             yield lambda name, kind: fresh("scenarios.memory_worker", name, kind, counts[kind], api.root.port)
 
     return lane
 
 
 def _figures(found: Found, name: str) -> dict[str, Spread]:
-    resident, both = found[name, RESIDENT], [*found[name, RESIDENT], *found[name, TRACED]]
+    resident, traced = found[name, RESIDENT], found[name, TRACED]
     return {
         **bytes_and_ratio(found, name, BASE),
-        "waiting_traced": Spread.of(one["waiting"] for one in found[name, TRACED]),
+        "waiting_traced": Spread.of(one["waiting"] for one in traced),
         **{count: Spread.of(one[count] for one in resident) for count in COUNTS},
-        "unanswered": Spread.of(one["to_answer"] - one["answered"] for one in both),
-        "failures": Spread.of(one["failures"] for one in both),
+        **{count: Spread.of(one[count] for one in [*resident, *traced]) for count in ("unanswered", "failures")},
     }
 
 
@@ -42,15 +41,15 @@ def _row(name: str, figures: dict[str, Spread]) -> list[str]:
 
 
 def report(*, quick: bool) -> Report:
-    """Bytes per waiting request, resident and traced."""
+    """Measure bytes per waiting request, resident and traced."""
     counts, rounds = ({RESIDENT: 500, TRACED: 200}, 1) if quick else ({RESIDENT: 10_000, TRACED: 2000}, 3)
     found = asyncio.run(in_rounds(list(SCENES), rounds, _lanes(counts)))
     figures = {name: _figures(found, name) for name in SCENES}
     table = Table(
         f"memory: bytes per request, while {counts[RESIDENT]} wait in a task each; fresh processes, {rounds} rounds in random order.\n"
-        f"  resident: the process's memory; traced: what Python allocates (with {counts[TRACED]}, since tracing is slow);"
-        f" ratios are to requests that queue in a pool of one connection.\n"
-        "  Then a part is cancelled and the gate of the login opens: answered with 200, unanswered of those left, failures.",
+        f"  resident: the memory of the process; traced: what Python allocates (with {counts[TRACED]}, because tracing is slow);"
+        " ratios compare with requests that queue for one connection.\n"
+        "  Then some are cancelled and the login ends: answered with 200, unanswered of the rest, failures.",
         ("", *COLUMNS, "waiting", "answered", "unanswered", "failures"),
         [_row(name, one) for name, one in figures.items()],
     )

@@ -1,7 +1,8 @@
 """
-One contestant of the scenario memory, in a process of its own: ``python -m benchmarks.scenarios.memory_worker NAME KIND COUNT PORT``.
+One contestant of the scenario ``memory``, in a separate process.
 
-It prints one line of JSON: bytes per waiting request, how many waited, and how they ended.
+``python -m benchmarks.scenarios.memory_worker NAME KIND COUNT PORT`` prints one line of JSON: bytes per waiting request, how
+many waited, and how they ended.
 """
 
 from __future__ import annotations
@@ -9,57 +10,51 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 from aiohttp import ClientSession, TCPConnector
 
-from ..harness.api import DEADLINE, QUERY, STATIC_HEADERS, ApiProcess
+from ..harness.api import QUERY, STATIC_HEADERS, Api, answered
 from ..harness.growth import bytes_each
+from ..harness.process import DEADLINE
 from . import cancel
-from .cancel import Ask, Scene
+from .cancel import Scene
 
 BASE = "queueing for a connection"
-CONTROL = f"{BASE} again"
 
 WARM_UP = 100
 """Requests that wait already when the others begin."""
 ANSWERED = 1000
-"""Of the requests that wait for a login, so many are answered in the end, or all; the others are cancelled."""
+"""Of the requests that wait for a login, at most this many are answered in the end; the others are cancelled."""
 TURNS = 20
-"""Turns of the loop after which every request waits."""
+"""Turns of the event loop after which every request waits."""
 
 
 @asynccontextmanager
-async def _one_connection(api: ApiProcess) -> AsyncIterator[Scene]:
+async def _one_connection(api: Api) -> AsyncIterator[Scene]:
     async with ClientSession(headers=STATIC_HEADERS, connector=TCPConnector(limit=1)) as session:
         await api.hold()
-        never_answered = asyncio.create_task(_status(lambda: session.post(api.root / "login")))
+        never_answered = asyncio.create_task(answered(session.post(api.login_url)))
         await api.held()
-        yield Scene(lambda: session.post(api.url, json=QUERY), asyncio.Event(), None)
+        yield Scene(lambda: answered(session.post(api.url, json=QUERY)), asyncio.Event())
         never_answered.cancel()
         await asyncio.wait([never_answered])
 
 
-SCENES: dict[str, Callable[[ApiProcess], AbstractAsyncContextManager[Scene]]] = {
+SCENES = {
     BASE: _one_connection,
-    CONTROL: _one_connection,
+    f"{BASE} again": _one_connection,
     **{name: cancel.SCENES[name] for name in ("parked in one asyncio.Event", "ExterviewAuth", "AuthSession")},
 }
 
 
-async def _status(ask: Ask) -> int:
-    async with ask() as response:
-        await response.read()
-        return response.status
-
-
-async def _measured(name: str, kind: str, count: int, api: ApiProcess) -> dict[str, float]:
+async def _measured(name: str, kind: str, count: int, api: Api) -> dict[str, float]:
     async with asyncio.timeout(DEADLINE), SCENES[name](api) as scene:
-        tasks: list[asyncio.Task[int]] = []
+        tasks: list[asyncio.Future[int]] = []
 
         async def begin(more: int) -> None:
-            tasks.extend([asyncio.create_task(_status(scene.ask)) for _ in range(more)])
+            tasks.extend([asyncio.ensure_future(scene.ask()) for _ in range(more)])
             for _ in range(TURNS):
                 await asyncio.sleep(0)
 
@@ -68,25 +63,25 @@ async def _measured(name: str, kind: str, count: int, api: ApiProcess) -> dict[s
         return {"bytes": size, "waiting": waiting - WARM_UP, **await _ended(scene, tasks)}
 
 
-async def _ended(scene: Scene, tasks: list[asyncio.Task[int]]) -> dict[str, int]:
+async def _ended(scene: Scene, tasks: list[asyncio.Future[int]]) -> dict[str, int]:
     to_answer = min(ANSWERED, len(tasks)) if scene.auth else 0
     for task in tasks[to_answer:]:
         task.cancel()
     scene.gate.set()
     ends = await asyncio.gather(*tasks, return_exceptions=True)
-    answered, cancelled = ends.count(200), sum(isinstance(end, asyncio.CancelledError) for end in ends)
+    answers, cancelled = ends.count(200), sum(isinstance(end, asyncio.CancelledError) for end in ends)
     return {
-        "to_answer": to_answer,
-        "answered": answered,
+        "answered": answers,
         "cancelled": cancelled,
-        "failures": len(tasks) - answered - cancelled,
+        "unanswered": to_answer - answers,
+        "failures": len(tasks) - answers - cancelled,
     }
 
 
-async def _main(name: str, kind: str, count: int, port: int) -> None:
+async def _main(name: str, kind: str, count: str, port: str) -> None:
     async with ClientSession() as controls:
-        print(json.dumps(await _measured(name, kind, count, ApiProcess(port, controls))))
+        print(json.dumps(await _measured(name, kind, int(count), Api(int(port), controls))))
 
 
 if __name__ == "__main__":
-    asyncio.run(_main(sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])))
+    asyncio.run(_main(*sys.argv[1:]))

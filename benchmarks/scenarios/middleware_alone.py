@@ -1,11 +1,10 @@
-"""The middleware's own time, with nothing behind it."""
+"""The middleware's own time, with nothing behind it. The scenario ``overhead`` prints it."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import gc
-import random
 import time
 from collections.abc import Awaitable, Callable
 from typing import NoReturn, cast
@@ -17,7 +16,7 @@ from exterview_auth import ExterviewAuth, LoginContext, Token
 
 from ..harness.api import QUERY
 from ..harness.baselines import cheapest
-from ..harness.report import Report, Spread, Table, plain
+from ..harness.report import Report, Spread, Table, in_random_order, plain
 from ..harness.server import API_KEY
 from .steps import steps
 
@@ -27,25 +26,26 @@ BASE = "two header sets"
 Loop = Callable[[int], Awaitable[int]]
 
 
-class _Answer:
-    """All that the middleware looks at."""
+class _Response:
+    """All that the middleware reads of a response."""
 
     status = 200
 
 
-_ANSWER = cast("ClientResponse", _Answer())
+_RESPONSE = cast("ClientResponse", _Response())
 
 
-async def _handler(_: ClientRequest) -> ClientResponse:
-    return _ANSWER
+async def answer_at_once(_: ClientRequest) -> ClientResponse:
+    """Handle a request without sending it."""
+    return _RESPONSE
 
 
 class _CaughtError(Exception):
-    """Nothing is sent."""
+    """Keeps a request from being sent."""
 
 
-async def _caught(*urls: URL) -> list[ClientRequest]:
-    """Requests of one session as aiohttp makes them, taken from it before they are sent."""
+async def requests_to(*urls: URL) -> list[ClientRequest]:
+    """Return requests as aiohttp makes them, all of one session, taken from it before they are sent."""
     requests: list[ClientRequest] = []
 
     async def catch(request: ClientRequest, _: ClientHandlerType) -> NoReturn:
@@ -63,16 +63,16 @@ def _calls(
     middleware: Callable[[ClientRequest, ClientHandlerType], Awaitable[ClientResponse]], *requests: ClientRequest
 ) -> Loop:
     async def loop(count: int) -> int:
-        again = requests * (count // len(requests))
+        repeated = requests * (count // len(requests))
         began = time.process_time_ns()
-        for request in again:
-            await middleware(request, _handler)
+        for request in repeated:
+            await middleware(request, answer_at_once)
         return time.process_time_ns() - began
 
     return loop
 
 
-async def _signed_in(expires_in: float | None) -> ExterviewAuth:
+async def _logged_in(expires_in: float | None) -> ExterviewAuth:
     async def login(_: LoginContext) -> Token:
         return Token("token", expires_in=expires_in)
 
@@ -81,15 +81,15 @@ async def _signed_in(expires_in: float | None) -> ExterviewAuth:
     return auth
 
 
-async def _straight(request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
+async def _no_work(request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
     return await handler(request)
 
 
 async def _measured(count: int, rounds: int) -> dict[str, list[float]]:
-    request, other = await _caught(ENDPOINT, ENDPOINT.update_query(page="2"))
-    async with await _signed_in(None) as opaque, await _signed_in(3600) as timed:
+    request, other = await requests_to(ENDPOINT, ENDPOINT.update_query(page="2"))
+    async with await _logged_in(None) as opaque, await _logged_in(3600) as timed:
         loops = {
-            "no middleware's work": _calls(_straight, request),
+            "no middleware's work": _calls(_no_work, request),
             BASE: _calls(cheapest, request),
             **{name: _calls(step, request) for name, step in steps(request.url).items()},
             f"{BASE} again": _calls(cheapest, request),
@@ -97,28 +97,24 @@ async def _measured(count: int, rounds: int) -> dict[str, list[float]]:
             "ExterviewAuth, token with a lifetime": _calls(timed, request),
             "the same, another URL each time": _calls(timed, request, other),
         }
-        found: dict[str, list[float]] = {name: [] for name in loops}
-        for _ in range(rounds):
-            for name in random.sample(list(loops), len(loops)):
-                gc.collect()
-                found[name].append(await loops[name](count) / count)
-    return found
+
+        async def nanoseconds(name: str) -> float:
+            gc.collect()
+            return await loops[name](count) / count
+
+        return await in_random_order(loops, rounds, nanoseconds, "middleware alone,", every=5)
 
 
 def report(*, quick: bool) -> Report:
-    """Nanoseconds per call, beside the cheapest middleware that there can be."""
+    """Measure nanoseconds per call, beside the cheapest possible middleware."""
     count, rounds = (1000, 3) if quick else (20_000, 15)
     found = asyncio.run(_measured(count, rounds))
     figures = {
-        name: {
-            "ns": Spread.of(times),
-            "ratio": Spread.of(time / base for time, base in zip(times, found[BASE], strict=True)),
-        }
-        for name, times in found.items()
+        name: {"ns": Spread.of(times), "ratio": Spread.of_ratios(times, found[BASE])} for name, times in found.items()
     }
     table = Table(
         f"middleware alone: CPU time of one call around a handler that answers at once; {rounds} rounds of {count} calls.\n"
-        "  Lines with a plus add one step to those above: the least that the rules take.",
+        "  Lines with a plus add one step to those above: the minimum that the rules require.",
         ("", "ns/call", "to two header sets"),
         [[name, f"{one['ns']:.0f}", f"{one['ratio']:.2f}"] for name, one in figures.items()],
     )

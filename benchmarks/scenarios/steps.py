@@ -1,7 +1,7 @@
 """
-The steps that any correct middleware takes beside two header sets, added one by one: what each of them costs at least.
+The steps that any correct middleware takes beside two header sets, added one by one: the minimum that each of them costs.
 
-Each is written out as a whole: a call of a common part would cost more than most of the steps.
+Each is written out in full on purpose: calling a common part would cost more than most of the steps.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ _BEARER = f"Bearer {FIXED_TOKEN}"
 
 
 class _Called:
-    """An object that is called, as a middleware with a state is."""
+    """An object that is called, like a middleware with state."""
 
     def __init__(self, url: URL) -> None:
         self.url = url
         self.until = boot_time() + 3600
-        self.under_way: dict[ClientRequest, None] = {}
+        self.in_flight: dict[ClientRequest, None] = {}
         self.refused = False
 
     async def __call__(self, request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
@@ -48,7 +48,7 @@ class _Typed(_Called):
         return await handler(request)
 
 
-class _OfOneOrigin(_Called):
+class _OneOrigin(_Called):
     async def __call__(self, request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
         if request.url is not self.url:
             return await handler(request)
@@ -60,7 +60,7 @@ class _OfOneOrigin(_Called):
         return await handler(request)
 
 
-class _WithAnEye(_Called):
+class _ChecksStatus(_Called):
     async def __call__(self, request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
         if request.url is not self.url:
             return await handler(request)
@@ -74,7 +74,7 @@ class _WithAnEye(_Called):
         return response
 
 
-class _Known(_Called):
+class _Tracked(_Called):
     async def __call__(self, request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
         if request.url is not self.url:
             return await handler(request)
@@ -83,16 +83,16 @@ class _Known(_Called):
         headers[_X_API_KEY] = API_KEY
         if _CONTENT_TYPE not in headers:
             headers[_CONTENT_TYPE] = "application/json"
-        self.under_way[request] = None
+        self.in_flight[request] = None
         try:
             response = await handler(request)
         finally:
-            self.under_way.pop(request)
+            self.in_flight.pop(request)
         self.refused = response.status == 401
         return response
 
 
-class _Timed(_Known):
+class _Timed(_Tracked):
     async def __call__(self, request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
         if request.url is not self.url or boot_time() >= self.until:
             return await handler(request)
@@ -101,22 +101,22 @@ class _Timed(_Known):
         headers[_X_API_KEY] = API_KEY
         if _CONTENT_TYPE not in headers:
             headers[_CONTENT_TYPE] = "application/json"
-        self.under_way[request] = None
+        self.in_flight[request] = None
         try:
             response = await handler(request)
         finally:
-            self.under_way.pop(request)
+            self.in_flight.pop(request)
         self.refused = response.status == 401
         return response
 
 
 def steps(url: URL) -> dict[str, Middleware]:
-    """Each with the steps before it, too."""
+    """Return each step, together with those before it."""
     return {
-        "+ by an object, not a function": _Called(url),
-        "+ a content type where there is none": _Typed(url),
-        "+ to one origin alone": _OfOneOrigin(url),
-        "+ a look at the answer's status": _WithAnEye(url),
-        "+ known while it is under way": _Known(url),
-        "+ a look at the clock": _Timed(url),
+        "+ an object instead of a function": _Called(url),
+        "+ a content type if there is none": _Typed(url),
+        "+ for one origin only": _OneOrigin(url),
+        "+ a check of the status": _ChecksStatus(url),
+        "+ tracked while in flight": _Tracked(url),
+        "+ a check of the clock": _Timed(url),
     }

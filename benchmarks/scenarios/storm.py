@@ -1,32 +1,28 @@
 """
-Thousands of requests in flight with a token that is dead, and thousands with none.
+Thousands of requests in flight with a revoked token, and thousands without a token.
 
 Requests are counted where they arrive (the server's log), where they are written (aiohttp's trace) and where they begin
-(handed to the session): a request may be signed and queue for a connection before the first refusal comes.
+(handed to the session), because a request may be signed and queue for a connection before the first refusal arrives.
 """
 
 from __future__ import annotations
 
 import asyncio
-import random
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
 
-from aiohttp import (
-    ClientMiddlewareType,
-    ClientSession,
-    TCPConnector,
-)
+from aiohttp import ClientMiddlewareType, ClientSession, TCPConnector
 from aiohttp.client import _RequestContextManager
 
 from exterview_auth import AuthSession, ExterviewAuth
 
-from ..harness.api import DEADLINE, QUERY, STATIC_HEADERS, ApiProcess, api_process
+from ..harness.api import QUERY, STATIC_HEADERS, Api, answered, opened_api
 from ..harness.baselines import sends_twice
-from ..harness.collector import collections
-from ..harness.report import Report, Spread, Table, plain, progress
+from ..harness.machine import collector_time
+from ..harness.process import DEADLINE
+from ..harness.report import Figures, Report, Spread, Table, in_random_order, plain, spreads
 from ..harness.server import FIXED_TOKEN, NUMBER
 from .storm_watch import Run, Watch
 
@@ -35,7 +31,7 @@ LOGIN_SECONDS = 0.1
 
 @dataclass(frozen=True)
 class Size:
-    """How many requests are in flight at once, how many begin at the first answer, on how many connections, and how often."""
+    """How many requests begin at once, how many at the first answer, over how many connections, and in how many rounds."""
 
     at_once: int
     later: int
@@ -46,19 +42,17 @@ class Size:
         return f"{self.at_once} at once, {f'{self.limit} connections' if self.limit else 'any number of connections'}"
 
 
-Ask = Callable[..., _RequestContextManager]
+Post = Callable[..., _RequestContextManager]
 
 
-async def _requests(post: Ask, api: ApiProcess, watch: Watch, size: Size) -> Run:
+async def _requests(post: Post, api: Api, watch: Watch, size: Size) -> Run:
     begun = [0.0] * (size.at_once + size.later)
 
     async def ask(number: int) -> int:
         begun[number] = time.monotonic()
-        async with post(api.url, json=QUERY, headers={NUMBER: str(number)}) as response:
-            await response.read()
-            return response.status
+        return await answered(post(api.url, json=QUERY, headers={NUMBER: str(number)}))
 
-    with collections() as collected:
+    with collector_time() as collector:
         async with asyncio.timeout(DEADLINE):
             began = time.perf_counter()
             tasks = [asyncio.create_task(ask(number)) for number in range(size.at_once)]
@@ -69,11 +63,11 @@ async def _requests(post: Ask, api: ApiProcess, watch: Watch, size: Size) -> Run
             answers = await asyncio.gather(*tasks, return_exceptions=True)
             seconds = time.perf_counter() - began
     failures = sum(answer != 200 for answer in answers)
-    return Run({"failures": failures, "seconds": seconds, "collector": collected.seconds}, begun, watch)
+    return Run({"failures": failures, "seconds": seconds, "collector": collector.seconds}, begun, watch)
 
 
 async def _storm(
-    api: ApiProcess, size: Size, *middlewares: ClientMiddlewareType, static: bool = False, watched: bool = False
+    api: Api, size: Size, *middlewares: ClientMiddlewareType, static: bool = False, watched: bool = False
 ) -> Run:
     watch = Watch()
     async with ClientSession(
@@ -85,78 +79,73 @@ async def _storm(
         return await _requests(session.post, api, watch, size)
 
 
-async def _wrapped(api: ApiProcess, size: Size, auth: ExterviewAuth) -> Run:
+async def _through(api: Api, size: Size, auth: ExterviewAuth, *, wrapped: bool, watched: bool = False) -> Run:
+    if not wrapped:
+        return await _storm(api, size, auth, watched=watched)
     async with ClientSession(connector=TCPConnector(limit=size.limit)) as session:
         return await _requests(AuthSession(session, auth).post, api, Watch(), size)
 
 
-async def _dead(api: ApiProcess, size: Size, *, wrapped: bool = False, watched: bool = False) -> dict[str, float]:
+async def _revoked(api: Api, size: Size, *, wrapped: bool = False, watched: bool = False) -> Figures:
     async with api.auth(login_seconds=LOGIN_SECONDS) as auth:
         token = (await auth.token()).value
         await api.revoke()
         await api.log()
-        run = await (_wrapped(api, size, auth) if wrapped else _storm(api, size, auth, watched=watched))
+        run = await _through(api, size, auth, wrapped=wrapped, watched=watched)
         log = await api.log()
-    late = run.dead(log, token) if watched else {"refused": log.refused}
+    late = run.refused(log, token) if watched else {"refused": log.refused}
     return {"logins": log.logins, **run.figures, **late}
 
 
-async def _cold(api: ApiProcess, size: Size, *, wrapped: bool = False) -> dict[str, float]:
+async def _cold(api: Api, size: Size, *, wrapped: bool = False) -> Figures:
     await api.revoke()
     await api.log()
     async with api.auth(login_seconds=LOGIN_SECONDS) as auth:
-        run = await (_wrapped(api, size, auth) if wrapped else _storm(api, size, auth))
+        run = await _through(api, size, auth, wrapped=wrapped)
         log = await api.log()
-        fresh = log.by_token[(await auth.token()).value]
-    refused = len(log.arrivals) - fresh
-    return {"logins": log.logins, **run.figures, "refused": refused}
+        with_the_token = log.by_token[(await auth.token()).value]
+    return {"logins": log.logins, **run.figures, "refused": len(log.arrivals) - with_the_token}
 
 
-async def _static(api: ApiProcess, size: Size) -> dict[str, float]:
+async def _static(api: Api, size: Size) -> Figures:
     run = await _storm(api, size, static=True)
     log = await api.log()
     assert log.by_token[FIXED_TOKEN] == size.at_once + size.later
     return {"logins": log.logins, **run.figures}
 
 
-async def _static_twice(api: ApiProcess, size: Size) -> dict[str, float]:
+async def _static_twice(api: Api, size: Size) -> Figures:
     run = await _storm(api, size, sends_twice, static=True)
     return {"logins": (await api.log()).logins, **run.figures}
 
 
 STATIC, TWICE, WATCHED = "static headers", "static, sent twice", "dead token, watched"
-SCENES: dict[str, Callable[[ApiProcess, Size], Awaitable[dict[str, float]]]] = {
+SCENES: dict[str, Callable[[Api, Size], Awaitable[Figures]]] = {
     STATIC: _static,
     f"{STATIC} again": _static,
     TWICE: _static_twice,
-    "dead token, ExterviewAuth": _dead,
-    "dead token, AuthSession": partial(_dead, wrapped=True),
-    WATCHED: partial(_dead, watched=True),
+    "dead token, ExterviewAuth": _revoked,
+    "dead token, AuthSession": partial(_revoked, wrapped=True),
+    WATCHED: partial(_revoked, watched=True),
     "cold start, ExterviewAuth": _cold,
     "cold start, AuthSession": partial(_cold, wrapped=True),
 }
 
-Rounds = list[dict[str, float]]
 
-
-async def _measured(api: ApiProcess, size: Size) -> dict[str, Rounds]:
-    found: dict[str, Rounds] = {scene: [] for scene in SCENES}
+async def _measured(api: Api, size: Size) -> dict[str, dict[str, Spread]]:
     await _static(api, size)
-    for number in range(size.rounds):
-        progress(number + 1, size.rounds, f"{size}, round")
-        for scene in random.sample(list(found), len(found)):
-            found[scene].append(await SCENES[scene](api, size))
-    return found
+    found = await in_random_order(SCENES, size.rounds, lambda scene: SCENES[scene](api, size), f"{size},")
+    return {scene: _figures(found, scene) for scene in found}
 
 
-def _figures(found: dict[str, Rounds], scene: str) -> dict[str, Spread]:
+def _figures(found: dict[str, list[Figures]], scene: str) -> dict[str, Spread]:
     rounds = found[scene]
-    figures = {name: Spread.of(one[name] for one in rounds) for name in rounds[0]}
-    for name, base in (("to_static", STATIC), ("to_static_twice", TWICE)):
-        pairs = zip(rounds, found[base], strict=True)
-        delay = LOGIN_SECONDS if "refused" in rounds[0] else 0
-        figures[name] = Spread.of(one["seconds"] / (other["seconds"] + delay) for one, other in pairs)
-    return figures
+    delay = LOGIN_SECONDS if "refused" in rounds[0] else 0
+    ratios = {
+        name: Spread.of_ratios((one["seconds"] for one in rounds), (one["seconds"] + delay for one in found[base]))
+        for name, base in (("to_static", STATIC), ("to_static_twice", TWICE))
+    }
+    return spreads(rounds) | ratios
 
 
 COUNTS = ("logins", "failures", "refused", "arrived_late", "written_late", "begun_late")
@@ -173,35 +162,29 @@ COLUMNS = (
 def _row(name: str, figures: dict[str, Spread]) -> list[str]:
     counts = [figures[count].count() if count in figures else "-" for count in COUNTS]
     ratios = [f"{figures['to_static']:.2f}", f"{figures['to_static_twice']:.2f}" if "refused" in figures else "-"]
-    return [
-        name,
-        *counts,
-        f"{figures['seconds']:.2f}",
-        f"{figures['collector'].median:.2f}",
-        *(ratios if name != STATIC else ("-", "-")),
-    ]
+    times = [f"{figures['seconds']:.2f}", f"{figures['collector'].median:.2f}"]
+    return [name, *counts, *times, *(ratios if name != STATIC else ("-", "-"))]
 
 
 def _table(size: Size, figures: dict[str, dict[str, Spread]]) -> Table:
     return Table(
         f"storm: {size}, {size.later} more requests at the first answer; the login takes {LOGIN_SECONDS} s;"
         f" {size.rounds} rounds in random order.\n"
-        "  refused: arrived with the dead token; of these arrived, written, begun (handed to the session) late:"
-        " after the client saw the first refusal (noted in a scene of its own, since looking takes time).\n"
-        "  Times relative to the same requests with static headers, and to these sent twice, each plus the login.",
+        "  refused: arrived with the revoked token. Of these arrived, written, begun (handed to the session) late: after the"
+        " client saw the first refusal,\n  noted in a separate scene, because noting takes time."
+        " Times compare with the same requests with static headers, sent once and twice, each plus the login.",
         COLUMNS,
         [_row(name, one) for name, one in figures.items()],
     )
 
 
 async def _all(sizes: list[Size]) -> dict[Size, dict[str, dict[str, Spread]]]:
-    async with api_process() as api:
-        found = {size: await _measured(api, size) for size in sizes}
-    return {size: {scene: _figures(rounds, scene) for scene in rounds} for size, rounds in found.items()}
+    async with opened_api() as api:
+        return {size: await _measured(api, size) for size in sizes}
 
 
 def report(*, quick: bool) -> Report:
-    """One login, nothing lost, and how long it takes."""
+    """Count logins and lost requests, and measure how long it takes."""
     sizes = (
         [Size(60, 10, 0, 2), Size(60, 10, 5, 2)]
         if quick

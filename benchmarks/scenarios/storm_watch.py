@@ -1,4 +1,4 @@
-"""The client's notes of a storm: what its requests carried, and what was known when they were written."""
+"""What the client notes of a storm: what its requests carried, and what it knew when they were written."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from aiohttp import (
     TraceRequestHeadersSentParams,
 )
 
-from ..harness.api import ServerLog
+from ..harness.api import Log
 
 
 @dataclass
 class Watch:
-    """The innermost middleware: it sees each answer before the library does; and a trace of what is written when."""
+    """The innermost middleware, which sees each answer before the library does, and a trace of what is written when."""
 
     first_answer: asyncio.Event = field(default_factory=asyncio.Event)
     first_refusal: float = math.inf
@@ -38,7 +38,7 @@ class Watch:
         return response
 
     def trace(self) -> TraceConfig:
-        """Notes each request's credentials and time as its headers are written."""
+        """Return a trace that notes the token and the time of each request when its headers are written."""
 
         async def note(_: ClientSession, __: SimpleNamespace, sent: TraceRequestHeadersSentParams) -> None:
             self.written.append((str(sent.headers["Authorization"]).removeprefix("Bearer "), time.monotonic()))
@@ -50,14 +50,14 @@ class Watch:
 
 @dataclass(frozen=True)
 class Run:
-    """One storm: the client's notes of it."""
+    """One storm, as the client saw it."""
 
     figures: dict[str, float]
     begun: Sequence[float]
     watch: Watch
 
-    def dead(self, log: ServerLog, token: str) -> dict[str, int]:
-        """Requests with the dead *token*: all, and those that arrived, were written, began after the first refusal."""
+    def refused(self, log: Log, token: str) -> dict[str, int]:
+        """Count requests with the dead *token*: all, and those that arrived, were written or began after the first refusal."""
         refusal = self.watch.first_refusal
         arrivals = [arrival for arrival in log.arrivals if arrival.token == token]
         return {

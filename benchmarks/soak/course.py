@@ -14,43 +14,47 @@ from typing import Any
 
 from ..harness.report import progress
 from .disturbances import Disturbances, Window
-from .flatness import Point
 from .judge import Event
 from .stage import Stage, opened_stage
 
 WARM_UP = 0.2
 CALM = 2.0
-"""Seconds of traffic without disturbances before each rest, so that all are well by then."""
+"""Seconds of traffic without disturbances before each rest, so that everything has recovered by then."""
 LIFETIME, SHORTEST_LIFETIME = 4.0, 0.6
 _OBJECTS_EVERY = 10
+
+Point = tuple[float, float]
+"""A time, and a figure at that time."""
+Rest = list[dict[str, Any]]
+"""What each process holds at rest."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """How long the traffic goes on, drawn from which seed; a short one has short disturbances too."""
+    """How long the traffic continues, and the seed; in a short soak disturbances are short too."""
 
     seconds: float
     seed: int
 
     @property
     def pace(self) -> float:
-        """What durations are multiplied by."""
+        """The factor for durations."""
         return min(1.0, self.seconds / 60)
 
     @property
     def lifetime(self) -> float:
-        """Of a token, in seconds: short, so that they are renewed ahead."""
+        """Seconds for which a token is good: few, so that tokens are renewed ahead."""
         return max(SHORTEST_LIFETIME, LIFETIME * self.pace)
 
 
 @dataclass
 class Found:
-    """All that was seen."""
+    """Everything that was observed."""
 
     points: dict[tuple[str, str], list[Point]] = field(default_factory=lambda: defaultdict(list))
     outcomes: Counter[str] = field(default_factory=Counter)
-    told: list[Event] = field(default_factory=list)
-    rests: list[list[dict[str, Any]]] = field(default_factory=list)
+    events: list[Event] = field(default_factory=list)
+    rests: list[Rest] = field(default_factory=list)
     redis_clients: list[int | None] = field(default_factory=list)
     disturbances: Counter[str] = field(default_factory=Counter)
     windows: list[Window] = field(default_factory=list)
@@ -61,22 +65,22 @@ class Found:
 
 
 class Soak:
-    """One run of it."""
+    """One run."""
 
     def __init__(self, plan: Plan, stage: Stage) -> None:
         self._plan, self._stage = plan, stage
         self._disturbances = Disturbances(stage, Random(plan.seed), plan.pace)
         self._sampling = itertools.count()
         self._paused = 0.0
-        """Seconds of rest so far: the points are laid out as if there had been none."""
+        """Seconds of rest so far: the points are placed as if there had been none."""
         self.found = Found(disturbances=self._disturbances.counts, windows=self._disturbances.windows)
 
     async def run(self) -> Found:
-        """Play it."""
+        """Run the whole plan."""
         self._began = time.monotonic()
-        await self._traffic(self._plan.seconds * WARM_UP, whole=False)
+        await self._traffic(self._plan.seconds * WARM_UP, each=False)
         await self._rest()
-        await self._traffic(self._plan.seconds * (1 - WARM_UP), whole=True)
+        await self._traffic(self._plan.seconds * (1 - WARM_UP), each=True)
         self.found.seconds = self._now()
         await self._rest()
         await self._close()
@@ -85,11 +89,11 @@ class Soak:
     def _now(self) -> float:
         return time.monotonic() - self._began - self._paused
 
-    async def _traffic(self, seconds: float, *, whole: bool) -> None:
-        await self._stage.tell_all("go")
+    async def _traffic(self, seconds: float, *, each: bool) -> None:
+        await self._stage.order_all("go")
         async with self._sampled():
             calm = CALM * self._plan.pace
-            await self._disturbances.go_on(time.monotonic() + seconds - calm, whole=whole)
+            await self._disturbances.run(time.monotonic() + seconds - calm, each=each)
             await asyncio.sleep(calm)
 
     @contextlib.asynccontextmanager
@@ -108,11 +112,13 @@ class Soak:
                 async with asyncio.timeout(1.0):
                     await done.wait()
             await self._sample()
-            progress(min(round(self._now()), round(self._plan.seconds)), round(self._plan.seconds), self._so_far())
+            sent, failed = self.found.outcomes.total(), sum(event["what"] == "failed" for event in self.found.events)
+            whole = round(self._plan.seconds)
+            progress(min(round(self._now()), whole), whole, f"{sent} requests, {failed} to be judged, second")
 
     async def _sample(self) -> None:
         number = next(self._sampling)
-        answers = await self._stage.tell_all("sample", objects=number % _OBJECTS_EVERY == 0)
+        answers = await self._stage.order_all("sample", objects=number % _OBJECTS_EVERY == 0)
         clients = await self._stage.redis_clients()
         now = self._now()
         if clients is not None:
@@ -121,29 +127,25 @@ class Soak:
             for measure, value in answer["gauges"].items():
                 self.found.points[measure, str(worker)].append((now, value))
             self.found.outcomes += Counter(answer["outcomes"])
-            self.found.told += answer["told"]
+            self.found.events += answer["events"]
         await self._stage.api.count()
-
-    def _so_far(self) -> str:
-        sent, failed = self.found.outcomes.total(), sum(event["what"] == "failed" for event in self.found.told)
-        return f"{sent} requests, {failed} to be judged, second"
 
     async def _rest(self) -> None:
         began = time.monotonic()
-        self.found.rests.append(await self._stage.tell_all("rest"))
+        self.found.rests.append(await self._stage.order_all("rest"))
         self.found.redis_clients.append(await self._stage.redis_clients())
         await self._sample()
         self._paused += time.monotonic() - began
 
     async def _close(self) -> None:
-        for answer in await self._stage.tell_all("close"):
-            self.found.told += answer["told"]
+        for answer in await self._stage.order_all("close"):
+            self.found.events += answer["events"]
             self.found.owned += Counter(answer["counted"])
-            self.found.left.update(answer["left"])  # also with what is nought
+            self.found.left.update(answer["left"])  # keeps zeros, unlike +=
         self.found.served = self._stage.api.counts
 
 
 async def soak(plan: Plan) -> Found:
-    """Play *plan*."""
+    """Run *plan* on a new stage."""
     async with opened_stage(lifetime=plan.lifetime, seed=plan.seed, pace=plan.pace) as stage:
         return await Soak(plan, stage).run()

@@ -1,48 +1,44 @@
-"""Whether a figure stays where it is: medians of two fifths of the time, and the slope by Theil and Sen."""
+"""What must not grow: figures under load, compared by medians, and what is held at rest, compared to the piece."""
 
 from __future__ import annotations
 
-import itertools
 import statistics
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from random import Random
+
+from .course import Found, Point, Rest
+from .owners import POOLED
 
 MEBIBYTE = 2**20
 LONG_ENOUGH = 300.0
-"""Seconds of traffic from which on it is judged: an allocator has its fill, and the disturbances even out, only by then."""
+"""Seconds of traffic from which figures under load are judged: only then has the allocator its fill, and disturbances even out."""
 _SHARE = 0.05
 _MEMORY = 3 * MEBIBYTE
-"""What resident memory may grow by under load, where the allocator's pages follow the peaks; blocks in use are judged at rest."""
+"""How much resident memory may grow under load, where the allocator's pages follow the peaks; blocks are judged at rest."""
 _SHARE_OF_TRAFFIC, _TRAFFIC = 0.5, 30
-"""What a figure may grow by that follows the traffic, the disturbances and what else the machine does; it is judged at rest."""
-_MOST = 300
-
-Point = tuple[float, float]
+"""How much a figure may grow that follows the traffic and the disturbances; it is judged at rest."""
+_ROUGHLY, _SHARE_AT_REST = ("objects", "blocks"), 0.02
+"""How much objects and allocated blocks may grow at rest: tables of a fixed size are not all full after the first fifth."""
 
 
 @dataclass(frozen=True)
 class Course:
-    """One figure of one process: in the second fifth of the time, in the last, and how it went in between."""
+    """One figure of one process under load: its median in the second fifth of the time, and in the last."""
 
     measure: str
     process: str
     early: float
     late: float
-    per_hour: float
     judged: bool
 
     @property
-    def growth(self) -> float:
-        """From the second fifth to the last."""
-        return self.late - self.early
-
-    @property
     def flat(self) -> bool:
-        """Grown by less than 5 % and 3 MB (memory), 30 or 50 % (the rest)."""
+        """Whether it grew by less than 5 % and 3 MB (memory), or 30 or 50 % (others)."""
+        growth = self.late - self.early
         if self.measure == "memory":
-            return self.growth < min(_SHARE * self.early, _MEMORY)
-        return self.growth < max(_TRAFFIC, _SHARE_OF_TRAFFIC * self.early)
+            return growth < min(_SHARE * self.early, _MEMORY)
+        return growth < max(_TRAFFIC, _SHARE_OF_TRAFFIC * self.early)
 
     @property
     def verdict(self) -> str:
@@ -50,20 +46,54 @@ class Course:
         return ("flat" if self.flat else "GROWS") if self.judged else "(too short)"
 
 
-def course(measure: str, process: str, points: Sequence[Point], began: float, ended: float) -> Course | None:
-    """How *points* went between *began*, when the traffic did, and *ended*; ``None`` where there are too few."""
-    fifth = (ended - began) / 5
-    after = [point for point in points if point[0] >= began + fifth]
-    early = [value for time, value in after if time < began + 2 * fifth]
-    late = [value for time, value in after if time >= ended - fifth]
+def course(measure: str, process: str, points: Sequence[Point], seconds: float) -> Course | None:
+    """Return the course of *points* within so many *seconds*; ``None`` if there are too few."""
+    fifth = seconds / 5
+    early = [value for time, value in points if fifth <= time < 2 * fifth]
+    late = [value for time, value in points if time >= seconds - fifth]
     if not early or not late:
         return None
-    medians = statistics.median(early), statistics.median(late)
-    return Course(measure, process, *medians, 3600 * slope(after), judged=ended - began >= LONG_ENOUGH)
+    return Course(measure, process, statistics.median(early), statistics.median(late), judged=seconds >= LONG_ENOUGH)
 
 
-def slope(points: Sequence[Point]) -> float:
-    """The median of the slopes between all pairs: no outlier moves it."""
-    some = points if len(points) <= _MOST else sorted(Random(1).sample(points, _MOST))
-    slopes = [(y2 - y1) / (x2 - x1) for (x1, y1), (x2, y2) in itertools.combinations(some, 2) if x1 != x2]
-    return statistics.median(slopes) if slopes else 0.0
+@dataclass(frozen=True)
+class Held:
+    """One figure at rest, after the warm-up and at the end."""
+
+    measure: str
+    process: str
+    first: float | None
+    last: float | None
+
+    @property
+    def same(self) -> bool:
+        """To the piece; objects and blocks within two per cent; owners at most one for the main account and a full pool."""
+        if self.first is None or self.last is None:
+            return False
+        if self.measure in _ROUGHLY:
+            return self.last <= self.first * (1 + _SHARE_AT_REST)
+        return self.first == self.last or (self.measure == "owners" and self.last <= 1 + POOLED)
+
+
+def compared(found: Found) -> Iterator[Held]:
+    """Compare each figure at the first rest with the last; after closing, with zero."""
+    first, last = found.rests[0], found.rests[-1]
+    for process, (before, after) in enumerate(zip(first, last, strict=True), 1):
+        for measure, value in before["gauges"].items():
+            # What the allocator keeps for later does not show what is in use; the blocks do.
+            if measure != "memory":
+                yield Held(measure, str(process), value, after["gauges"][measure])
+    yield Held("Redis' clients", "both", found.redis_clients[0], found.redis_clients[-1])
+    for measure, value in sorted(found.left.items()):
+        yield Held(f"{measure} after closing", "both", 0, value)
+
+
+def grown(found: Found, most: int) -> list[tuple[str, int, int]]:
+    """Return the types that grew most between the rests: the name, how many before, how many more."""
+    first, last = _types(found.rests[0]), _types(found.rests[-1])
+    more = {name: count - first[name] for name, count in last.items() if count > first[name]}
+    return [(name, first[name], more[name]) for name in sorted(more, key=lambda name: -more[name])[:most]]
+
+
+def _types(rest: Rest) -> Counter[str]:
+    return sum((Counter(one["types"]) for one in rest), Counter[str]())

@@ -1,4 +1,4 @@
-"""What a process holds, read from its own interpreter and from ``/proc``."""
+"""Reads what a process holds from its own interpreter and from ``/proc``."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
 def held(api_port: int, redis_port: int) -> dict[str, int]:
-    """The figures that are cheap."""
+    """Return the figures that are cheap to read."""
     sockets, others = _descriptors()
     remote = _remote_ports(sockets)
     return {
@@ -29,7 +29,7 @@ def held(api_port: int, redis_port: int) -> dict[str, int]:
 
 
 def busy() -> bool:
-    """Whether the library or a timer has something to do."""
+    """Return whether the library or a timer has something to do."""
     return _timers() > 0 or any(task.get_name().startswith("exterview_auth") for task in asyncio.all_tasks())
 
 
@@ -38,18 +38,14 @@ def _timers() -> int:
 
 
 def objects() -> Counter[str]:
-    """What the collector knows, by type, garbage left out."""
+    """Count the objects that the garbage collector knows, by type, after a collection."""
     gc.collect()
-    return Counter(_name(type(thing)) for thing in gc.get_objects())
+    return Counter(f"{type(thing).__module__}.{type(thing).__qualname__}" for thing in gc.get_objects())
 
 
 def object_count() -> int:
-    """How many the collector knows."""
+    """Count the objects that the garbage collector knows."""
     return len(gc.get_objects())
-
-
-def _name(kind: type) -> str:
-    return f"{kind.__module__}.{kind.__qualname__}"
 
 
 def _resident() -> int:
@@ -57,12 +53,12 @@ def _resident() -> int:
 
 
 def _descriptors() -> tuple[set[str], int]:
-    """The inodes of the open sockets, and how many other descriptors there are (but the one that looks)."""
+    """Return the inodes of the open sockets, and how many other descriptors there are, without the one that reads them."""
     inodes, others = set(), 0
     for entry in Path("/proc/self/fd").iterdir():
         try:
             target = str(entry.readlink())
-        except OSError:  # the one that listed them
+        except OSError:  # the descriptor that listed them
             continue
         if target.startswith("socket:["):
             inodes.add(target[8:-1])
@@ -72,7 +68,7 @@ def _descriptors() -> tuple[set[str], int]:
 
 
 def _remote_ports(inodes: set[str]) -> Counter[int]:
-    """How many of the sockets belong to which port; one that the other side has reset is not told any more."""
+    """Count the sockets by remote port; one that the other side has reset is not listed."""
     found = Counter[int]()
     for line in Path("/proc/self/net/tcp").read_text().splitlines()[1:]:
         fields = line.split()

@@ -1,9 +1,9 @@
 """
-Which outcomes of a request are right, given what was going on.
+Which outcomes of a request are right, given what happened at that time.
 
-Beside an answer of its own, a caller may get: aiohttp's error of a connection while the API is down; a login's typed error
-while its endpoint is; its owner's, where that was closed or logged out meanwhile; and a 401 whose body cannot be sent twice
-(rule 12), or of a token that came fresh from a login and was revoked again (rule 3).
+Besides its own answer, a caller may get: aiohttp's connection error while the API is down; a typed error of the login while
+its endpoint is down; an error of the owner if that was closed or logged out meanwhile; and a 401 if the body cannot be sent
+twice (rule 12), or if the token had just come from a login and was revoked again (rule 3).
 """
 
 from __future__ import annotations
@@ -17,29 +17,29 @@ from .disturbances import API, LOGINS, Window
 from .owners import ALL, LOGIN_TIMEOUT, MAIN
 
 MARGIN = 0.5
-"""Seconds by which processes may see one moment at different times."""
+"""Seconds by which two processes may date the same moment differently."""
 _CONNECTION_ERRORS = {"ClientConnectionError", "ClientPayloadError", "ConnectionError", "WSMessageTypeError"}
-"""The last: a WebSocket that ends where a message was awaited."""
+"""The last one: a WebSocket ended instead of sending a message."""
 _ACTS_BEFORE = {
     "LoggedOutError": ("logout", "logout_in_pool"),
-    "ClosedError": ("owner_anew", "pool_anew"),
+    "ClosedError": ("replace_owner", "replace_pool"),
 }
 
 Event = dict[str, Any]
 
 
 class Judge:
-    """Knows what was out of order when, and what the processes did to their owners."""
+    """Judges failures by what was out of order at the time, and by what the processes did to their owners."""
 
-    def __init__(self, windows: Iterable[Window], told: Iterable[Event]) -> None:
-        known = list(told)
+    def __init__(self, windows: Iterable[Window], events: Iterable[Event]) -> None:
+        known = list(events)
         self._windows = list(windows)
         self._failed = [event for event in known if event["what"] == "failed"]
         self._acts = [event for event in known if event["what"] != "failed"]
         self.acts = Counter(event["what"].replace("_", " ") for event in self._acts)
 
     def verdicts(self) -> tuple[Counter[str], list[Event]]:
-        """How often a failure was right, by reason, and the others."""
+        """Return how many failures were right, by reason, and all others."""
         right, wrong = Counter[str](), []
         for event in self._failed:
             reason = self._reason(event)

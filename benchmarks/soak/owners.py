@@ -1,4 +1,4 @@
-"""The owners of one process of the soak: one of the main account, a pool of the others, all in one store."""
+"""The owners of one process of the soak: one for the main account, a pool for the others, all with one store."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from exterview_auth import AuthPool, ExterviewAuth, PasswordLogin, RedisStore
 MAIN, ALL = "main", "*"
 ACCOUNTS = [f"account-{number:02}" for number in range(20)]
 POOLED = 12
-"""Fewer than there are accounts, so that owners are dropped and made again all the time."""
+"""Fewer than there are accounts, so that the pool evicts owners and makes new ones all the time."""
 LOGIN_TIMEOUT = 6.0
 _KEYS_IN_THREADS = set(ACCOUNTS[::2])
 
 
 class Owners:
-    """What the process sends with, and what it does to them now and then."""
+    """Owners that the process sends with, and what it does to them from time to time."""
 
     def __init__(self, endpoint: str, store: RedisStore, key_file: Path) -> None:
         self._endpoint, self._store, self._key_file = endpoint, store, key_file
@@ -28,11 +28,11 @@ class Owners:
         self.main, self.pool = self._owner(MAIN), self._new_pool()
 
     def of(self, account: str) -> ExterviewAuth:
-        """The account's owner."""
+        """Return the account's owner."""
         return self.main if account == MAIN else self.pool[account]
 
-    def look(self) -> None:
-        """Ask the pool often enough, so that it has let go of all owners that were at work."""
+    def release_evicted(self) -> None:
+        """Use the pool often enough that it has released all evicted owners."""
         for _ in ACCOUNTS:
             self.of(ACCOUNTS[0])
 
@@ -42,43 +42,43 @@ class Owners:
         return sum(owner.stats().waiting for owner in self.alive)
 
     def counted(self) -> dict[str, int]:
-        """What the main account's owners have counted."""
+        """Return what the main account's owners have counted."""
         return dict(self._counted + _stats(self.main))
 
     async def aclose(self) -> None:
-        """End all."""
+        """Close all owners."""
         await self.main.aclose()
         await self.pool.aclose()
 
-    # -- now and then -----------------------------------------------------------------------------------------------
+    # -- acts, each of which returns the account concerned ----------------------------------------------------------
 
     async def logout(self, _: str) -> str:
-        """The main account forgets its token; the account that this happened to."""
+        """Log the main account out."""
         await self.main.logout()
         return MAIN
 
     async def logout_in_pool(self, account: str) -> str:
-        """One of the others does."""
+        """Log one of the other accounts out."""
         await self.pool[account].logout()
         return account
 
-    async def owner_anew(self, _: str) -> str:
-        """The main account's owner is closed, and another one made."""
+    async def replace_owner(self, _: str) -> str:
+        """Close the main account's owner, and make a new one."""
         old, self.main = self.main, self._owner(MAIN)
         await old.aclose()
         self._counted += _stats(old)
         return MAIN
 
-    async def pool_anew(self, _: str) -> str:
-        """All the others are closed, and made again as they are asked for."""
+    async def replace_pool(self, _: str) -> str:
+        """Close the pool, and make a new one."""
         old, self.pool = self.pool, self._new_pool()
         await old.aclose()
         return ALL
 
     @property
     def acts(self) -> list[Callable[[str], Awaitable[str]]]:
-        """What happens to owners now and then."""
-        return [self.logout, self.logout_in_pool, self.owner_anew, self.pool_anew]
+        """What happens to owners from time to time."""
+        return [self.logout, self.logout_in_pool, self.replace_owner, self.replace_pool]
 
     # -- inside -----------------------------------------------------------------------------------------------------
 

@@ -18,22 +18,22 @@ from exterview_auth import AuthSession, UnauthorizedError
 
 from .server import ACCOUNT, BIG, NUMBER, REFUSALS
 
-PATIENCE = 25.0
-"""Seconds after which a request that nobody interrupts hangs: more than a login may take."""
+LONGEST_REQUEST = 25.0
+"""Seconds after which a request hangs: more than a login may take."""
 QUERY = "query Soak($number: String!, $account: String!) { soak(number: $number, account: $account) }"
 
 
 class WrongAnswerError(Exception):
-    """Somebody else's answer, or none that the server gives to this request."""
+    """The answer belongs to another request, or is not one that the server gives."""
 
 
 class RefusedError(Exception):
-    """A 401, with what the server says of it."""
+    """A 401, with what the server says about it."""
 
 
 @dataclass(frozen=True)
 class Ask:
-    """One request: its number, whose it is, its body and how long its caller waits."""
+    """One request: its number, its account, its body, and how long its caller waits."""
 
     client: AuthSession
     number: str
@@ -43,12 +43,12 @@ class Ask:
 
     @property
     def options(self) -> dict[str, Any]:
-        """What every request has."""
+        """Options of every request."""
         return {"headers": {NUMBER: self.number, ACCOUNT: self.account}, "timeout": ClientTimeout(total=self.seconds)}
 
 
 def ask_for(client: AuthSession, number: str, account: str, draw: Random, seconds: float) -> Ask:
-    """A request with a body of its own, seldom a large one."""
+    """Return a request with its own body, which is seldom a large one."""
     size = draw.choice((40, 400, 4_000, 4_000, 40_000, 150_000))
     return Ask(client, number, account, f"{number} {account} ".encode().ljust(size, b"."), seconds)
 
@@ -88,7 +88,7 @@ async def _unread(ask: Ask) -> None:
 
 
 async def _big(ask: Ask) -> None:
-    """Left after its first bytes."""
+    """Leave the response after its first bytes."""
     async with ask.client.get("/big", **ask.options) as response:
         _require_ok(response, await response.text() if response.status != 200 else "")
         begins = await response.content.readexactly(len(ask.number))
@@ -136,12 +136,12 @@ KINDS: dict[str, tuple[int, Callable[[Ask], Awaitable[None]]]] = {
     "large answer": (2, _big_whole),
     "websocket": (2, _websocket),
 }
-"""How often, and what is done."""
+"""How often each kind is sent, and how."""
 
 
 @contextlib.contextmanager
 def refusals() -> Iterator[None]:
-    """Every way in which a caller learns of a 401, as one."""
+    """Turn every way in which a caller gets a 401 into one."""
     try:
         yield
     except UnauthorizedError as refusal:
@@ -153,7 +153,7 @@ def refusals() -> Iterator[None]:
 
 
 async def send(kind: str, ask: Ask) -> None:
-    """Send it; raises `RefusedError`, `WrongAnswerError`, or what the session raises."""
+    """Send a request; raise `RefusedError`, `WrongAnswerError`, or what the session raises."""
     with refusals():
         await KINDS[kind][1](ask)
 

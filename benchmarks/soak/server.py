@@ -1,11 +1,11 @@
 """
-The API of the soak, in a process of its own: ``python -m benchmarks.soak.server PORT LIFETIME``; with port 0 it chooses one.
+The API of the soak, in a separate process: ``python -m benchmarks.soak.server PORT LIFETIME``; for port 0 it chooses one.
 
-It takes orders from standard input and answers each on standard output, and ends when its input does. A token says for itself whose it is and when it was issued, so that a server which is started
-again knows those of the one before: what it must be told is since when tokens are dead, and which API keys are good.
+It takes orders (see `harness.process`). A token contains its account and when it was issued, so that a restarted server knows
+the tokens of the one before: it only needs to learn since when tokens are revoked, and which API keys are good.
 
-Each answer holds the request's number, the account of its token and a digest of its body. A refusal tells in its ``error``
-how often the request was refused, with tokens of which time, and why; a header does too, for handshakes.
+Each answer holds the request's number, the account of its token and a digest of its body. The ``error`` of a refusal says how
+often the request was refused, when those tokens were issued, and why; a header repeats it, for handshakes.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import contextlib
 import json
 import logging
 import random
+import socket
 import sys
 import time
 import zlib
@@ -24,18 +25,19 @@ from typing import Any
 
 from aiohttp import WSMsgType, web
 
-from .ports import loopback_port
-from .process import serve_orders
+from ..harness.process import serve_orders
 
 LOGIN_SECONDS = 0.06
 LONGEST_ANSWER = 0.3
-"""Seconds from a request's arrival to its answer at most."""
+"""Seconds from a request's arrival to its answer, at most."""
 NUMBER, ACCOUNT, REFUSALS = "x-number", "x-account", "x-refusals"
 ALL = "*"
 BIG = bytes(range(256)) * 1200
 
-_SIGHTINGS = 20_000
-_TOLD = 4
+_REMEMBERED = 20_000
+_LISTED = 4
+_PORTS = range(20_000, 32_000)
+"""Below those that a system lends to outgoing connections: while the server is down, one of them could take its port."""
 
 
 class Tokens:
@@ -44,23 +46,23 @@ class Tokens:
     def __init__(self, lifetime: float) -> None:
         self.lifetime = lifetime
         self.keys: list[str] = []
-        self.dead_since: dict[str, float] = {}
+        self.revoked_since: dict[str, float] = {}
 
     def issue(self, account: str) -> str:
-        """A new token, good for a lifetime."""
+        """Return a new token, good for the lifetime."""
         return f"{account}.{time.monotonic_ns()}"
 
     def fault(self, account: str, issued: float, key: str) -> str:
-        """What is wrong with a request's credentials, if anything."""
+        """Return what is wrong with a request's credentials; an empty string if nothing is."""
         if key not in self.keys:
             return "key"
-        if issued <= max(self.dead_since.get(ALL, 0.0), self.dead_since.get(account, 0.0)):
+        if issued <= max(self.revoked_since.get(ALL, 0.0), self.revoked_since.get(account, 0.0)):
             return "revoked"
         return "expired" if time.monotonic() > issued + self.lifetime else ""
 
 
 class Api:
-    """The routes, and what is counted."""
+    """The routes and counters."""
 
     def __init__(self, lifetime: float, port: int) -> None:
         self.port = port
@@ -78,25 +80,24 @@ class Api:
         }
 
     def app(self) -> web.Application:
-        """All paths."""
+        """Return the server."""
         app = web.Application(client_max_size=2**22)
         app.router.add_route("*", "/{path}", self._serve)
         return app
 
     # -- orders -----------------------------------------------------------------------------------------------------
 
-    async def do_admit(self, orders: dict[str, Any]) -> dict[str, Any]:
-        """From now on these *keys* are good, and tokens *dead_since* are not."""
-        self._tokens.keys, self._tokens.dead_since = orders["keys"], orders["dead_since"]
+    async def do_admit(self, keys: list[str], revoked_since: dict[str, float]) -> dict[str, Any]:
+        """Accept these *keys*, and no token that was issued before its account's time in *revoked_since*."""
+        self._tokens.keys, self._tokens.revoked_since = keys, revoked_since
         return {"port": self.port}
 
-    async def do_logins(self, orders: dict[str, Any]) -> dict[str, Any]:
-        """Logins get a 503 that asks for *retry_after* seconds (0: says nothing of it), or with ``None`` are served."""
-        self._retry_after = orders["retry_after"]
-        return {}
+    async def do_logins(self, retry_after: float | None) -> None:
+        """Answer logins with a 503 that asks for *retry_after* seconds (0: for none); ``None``: serve them."""
+        self._retry_after = retry_after
 
-    async def do_count(self, _: dict[str, Any]) -> dict[str, Any]:
-        """What was counted since the last time."""
+    async def do_count(self) -> dict[str, Any]:
+        """Return what was counted since the last time."""
         counts = dict(self._counts)
         self._counts.clear()
         return counts
@@ -112,7 +113,7 @@ class Api:
         return answer
 
     def _refusal(self, request: web.Request, number: str, wanted: str) -> web.Response | None:
-        """The answer to a request that is not let in."""
+        """Return the answer to a request that is not accepted."""
         for name in ("Authorization", "x-api-key", NUMBER):
             if len(request.headers.getall(name, [])) > 1:
                 return web.json_response({"error": f"{name} is doubled"}, status=400)
@@ -128,13 +129,13 @@ class Api:
         self._counts["refused"] += 1
         seen = self._refused.setdefault(number, [])
         seen.append((issued, time.monotonic(), fault))
-        if len(self._refused) > _SIGHTINGS:
+        if len(self._refused) > _REMEMBERED:
             self._refused.popitem(last=False)
-        told = json.dumps(seen[-_TOLD:])
-        return web.json_response({"error": told}, status=401, headers={REFUSALS: told})
+        listed = json.dumps(seen[-_LISTED:])
+        return web.json_response({"error": listed}, status=401, headers={REFUSALS: listed})
 
     async def _echo(self, request: web.Request) -> web.Response:
-        """Refused before its body is read, as many servers do."""
+        """Refuse before the body is read, as many servers do."""
         number, wanted = request.headers.get(NUMBER, ""), request.headers.get(ACCOUNT, "")
         refusal = self._refusal(request, number, wanted)
         if refusal is not None:
@@ -194,7 +195,7 @@ def _echo_of(number: str, account: str, body: bytes) -> dict[str, Any]:
 
 
 async def _content(request: web.Request) -> bytes:
-    """The body; of a form, its file."""
+    """Return the body; of a form, its file."""
     if not request.content_type.startswith("multipart/"):
         return await request.read()
     file = (await request.post())["file"]
@@ -204,7 +205,7 @@ async def _content(request: web.Request) -> bytes:
 
 
 async def _operation(request: web.Request) -> tuple[dict[str, Any], bytes]:
-    """A GraphQL operation, and the file that came with it."""
+    """Return a GraphQL operation, and its file."""
     if not request.content_type.startswith("multipart/"):
         operation: dict[str, Any] = json.loads(await request.read())
         return operation, b""
@@ -216,8 +217,19 @@ async def _operation(request: web.Request) -> tuple[dict[str, Any], bytes]:
         return json.loads(text), file.file.read()
 
 
+def loopback_port() -> int:
+    """Return a port that is free now, and stays free until the server is back on it."""
+    for port in random.sample(_PORTS, 50):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            with contextlib.suppress(OSError):
+                probe.bind(("127.0.0.1", port))
+                return port
+    raise OSError("no free port for the soak's API")
+
+
 async def _main(port: int, lifetime: float) -> None:
-    logging.disable()  # clients that go away in the middle are part of it; an answer of 500 is noticed by who gets it
+    logging.disable()  # clients that leave in the middle are expected; an answer of 500 is noticed by the client
     api = Api(lifetime, port or loopback_port())
     runner = web.AppRunner(api.app(), access_log=None, shutdown_timeout=0.2)
     await runner.setup()

@@ -1,4 +1,4 @@
-"""What the soak plays on: a Redis, an API that can be started again, and the worker processes."""
+"""What the soak runs on: a Redis, an API that can be restarted, and the worker processes."""
 
 from __future__ import annotations
 
@@ -6,9 +6,7 @@ import asyncio
 import contextlib
 import re
 import secrets
-import sys
 import time
-from asyncio.subprocess import PIPE
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -18,66 +16,56 @@ from typing import Any
 
 from exterview_auth._cli.demo.redis_server import HOST, LocalRedis
 
-from ..fleet.crew import Worker
-from ..harness.api import CHECKOUT
+from ..harness.process import Worker
 from .server import ALL
 
 PROCESSES = 2
-LONGEST_LINE = 2**24
 _TRIES = 10
 _PROBE_SECONDS = 0.5
 _CLIENTS = re.compile(rb"connected_clients:(\d+)")
 
 
-async def started(program: str, *arguments: str) -> Worker:
-    """A process of *program* that takes orders."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", program, *arguments, cwd=CHECKOUT, stdin=PIPE, stdout=PIPE, limit=LONGEST_LINE
-    )
-    return Worker(program, process)
-
-
 class SoakApi:
-    """The API over all its lives: which tokens and keys are good outlives it."""
+    """The API across restarts, with the tokens and keys that stay good."""
 
     def __init__(self, key_file: Path, lifetime: float) -> None:
         self.port = 0
         self.counts = Counter[str]()
         self._key_file, self._lifetime = key_file, lifetime
-        self._dead_since: dict[str, float] = {}
-        self._turn = asyncio.Lock()
+        self._revoked_since: dict[str, float] = {}
+        self._ordering = asyncio.Lock()
         self._process: Worker
         self._keys = [self._new_key()]
 
     async def start(self) -> None:
-        """A new life, on the same port."""
+        """Start the API, on the same port as before."""
         for _ in range(_TRIES):
-            self._process = await started("benchmarks.soak.server", str(self.port), str(self._lifetime))
+            self._process = await Worker.started("api", "benchmarks.soak.server", self.port, self._lifetime)
             answer = await self._admit()
             if answer:
                 self.port = answer["port"]
                 return
             await self._process.end()
-        raise OSError("the soak's API does not come up")
+        raise OSError("the soak's API does not start")
 
     async def end(self, *, killed: bool = False) -> None:
-        """Nobody listens any more."""
+        """Stop the API."""
         await self.count()
         if killed:
             self._process.kill()
         await self._process.end()
 
     async def revoke(self, account: str = ALL) -> None:
-        """No token of *account* that was issued before is good any more."""
+        """Revoke the tokens of *account* issued so far."""
         self.lose(account)
         await self._admit()
 
     def lose(self, account: str = ALL) -> None:
-        """The same, as far as the next life is concerned."""
-        self._dead_since[account] = time.monotonic()
+        """Revoke them when the API starts next."""
+        self._revoked_since[account] = time.monotonic()
 
     async def rotate_key(self, overlap: float) -> None:
-        """A new API key is where the workers read it; the old one is good for *overlap* seconds more."""
+        """Replace the API key in the workers' file; the old key stays good for *overlap* seconds."""
         new = self._new_key()
         self._keys.append(new)
         await self._admit()
@@ -88,14 +76,14 @@ class SoakApi:
         await self._admit()
 
     async def refuse_logins(self, retry_after: int | None) -> None:
-        """Logins get a 503 that asks for so many seconds (0: for none), or with ``None`` are served."""
-        await self._tell("logins", retry_after=retry_after)
+        """Answer logins with a 503 that asks for so many seconds (0: for none); ``None``: serve them again."""
+        await self._order("logins", retry_after=retry_after)
 
     async def count(self) -> None:
         """Add to `counts` what was counted since the last time."""
-        told = Counter(await self._tell("count"))
-        self.counts["most logins at once"] = max(self.counts["most logins at once"], told.pop("logins at once", 0))
-        self.counts += told
+        counts = Counter(await self._order("count"))
+        self.counts["most logins at once"] = max(self.counts["most logins at once"], counts.pop("logins at once", 0))
+        self.counts += counts
 
     def _new_key(self) -> str:
         key = f"key-{secrets.token_hex(8)}"
@@ -104,36 +92,36 @@ class SoakApi:
         return key
 
     async def _admit(self) -> dict[str, Any]:
-        return await self._tell("admit", keys=self._keys, dead_since=self._dead_since)
+        return await self._order("admit", keys=self._keys, revoked_since=self._revoked_since)
 
-    async def _tell(self, do: str, **orders: Any) -> dict[str, Any]:
-        """What the API answers; nothing where it is down."""
-        async with self._turn:
+    async def _order(self, do: str, **orders: Any) -> dict[str, Any]:
+        """Return the API's answer; an empty one if it is down."""
+        async with self._ordering:
             try:
-                return await self._process.tell(do, **orders)
+                return await self._process.order(do, **orders)
             except ConnectionError:
                 return {}
 
 
 class Stage:
-    """All of it."""
+    """Redis, API and workers."""
 
     def __init__(self, redis: LocalRedis, api: SoakApi, workers: list[Worker]) -> None:
         self.redis, self.api, self.workers = redis, api, workers
 
-    async def tell_all(self, do: str, **orders: Any) -> list[dict[str, Any]]:
-        """What each worker answers."""
-        return await asyncio.gather(*(worker.tell(do, **orders) for worker in self.workers))
+    async def order_all(self, do: str, **orders: Any) -> list[dict[str, Any]]:
+        """Return the answer of each worker."""
+        return await asyncio.gather(*(worker.order(do, **orders) for worker in self.workers))
 
     async def redis_clients(self) -> int | None:
-        """How many connections Redis has, this one left out; ``None`` where it does not answer."""
+        """Return how many other connections Redis has; ``None`` if it does not answer."""
         with contextlib.suppress(OSError, TimeoutError, asyncio.IncompleteReadError):
             async with asyncio.timeout(_PROBE_SECONDS):
                 return await _clients(self.redis.port)
         return None
 
     async def flush_redis(self) -> None:
-        """It forgets everything."""
+        """Remove all keys."""
         with contextlib.suppress(OSError, TimeoutError):
             async with asyncio.timeout(_PROBE_SECONDS):
                 await _ask(self.redis.port, b"FLUSHALL\r\n", b"OK\r\n")
@@ -156,7 +144,7 @@ async def _ask(port: int, command: bytes, until: bytes) -> bytes:
 
 @asynccontextmanager
 async def opened_stage(*, lifetime: float, seed: int, pace: float) -> AsyncIterator[Stage]:
-    """Redis, API and workers that have their owners, and wait to be told to go."""
+    """Start Redis, the API and workers, which have their owners and wait for the order to go."""
     async with AsyncExitStack() as stack:
         key_file = Path(stack.enter_context(TemporaryDirectory(prefix="exterview-auth-soak-"))) / "key"
         redis = await stack.enter_async_context(LocalRedis())
@@ -165,10 +153,11 @@ async def opened_stage(*, lifetime: float, seed: int, pace: float) -> AsyncItera
         stack.push_async_callback(api.end)
         workers = []
         for number in range(PROCESSES):
-            orders = (f"process-{number}", api.port, redis.port, key_file, seed, pace)
-            worker = await started("benchmarks.soak.worker", *map(str, orders))
+            name = f"process-{number}"
+            arguments = (name, api.port, redis.port, key_file, seed, pace)
+            worker = await Worker.started(name, "benchmarks.soak.worker", *arguments)
             stack.push_async_callback(worker.end)
             workers.append(worker)
         stage = Stage(redis, api, workers)
-        await stage.tell_all("open")
+        await stage.order_all("open")
         yield stage

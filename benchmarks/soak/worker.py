@@ -1,8 +1,8 @@
 """
 One process of the soak: ``python -m benchmarks.soak.worker NAME API_PORT REDIS_PORT KEY_FILE SEED PACE``.
 
-It keeps requests in flight until it is told to rest. What is not plainly right it does not judge: it tells when and how it
-happened, and what it did to its owners itself.
+It keeps requests in flight until it is ordered to rest. It does not judge failures: it reports when and how they happened, and
+what it did to its owners.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ from aiohttp import ClientSession, TCPConnector
 
 from exterview_auth import AuthSession, RedisStore
 
+from ..harness.process import serve_orders
 from . import gauges
 from .owners import ACCOUNTS, MAIN, Owners
-from .process import serve_orders
-from .requests import KINDS, PATIENCE, ask_for, send
+from .requests import KINDS, LONGEST_REQUEST, ask_for, send
 
 for _name in (
     "_core.login",
@@ -41,29 +41,29 @@ for _name in (
     "logins._http_dates",
     "logins._oauth2",
 ):
-    # Otherwise loaded on first use: after the first look at what there is at rest, as if it had grown.
+    # Otherwise they load on first use, after the first rest, and look like growth.
     import_module(f"exterview_auth.{_name}")
 
 CALLERS = 80
 CONNECTIONS = 60
-"""Fewer than there are callers, so that some queue for one."""
+"""Fewer than there are callers, so that some requests queue."""
 KEEPALIVE = 1.0
 THREADS = 4
 _QUIET, _RESTLESS = 0.3, 40.0
-"""Seconds in which nothing is under way, after which a process is at rest; and how long it may take until then."""
+"""Seconds without activity after which a process is at rest, and how long that may take."""
 _NAMES, _WEIGHTS = list(KINDS), [often for often, _ in KINDS.values()]
-_TELLING = 500
+_LONGEST_TEXT = 500
 
 
 class SoakWorker:
-    """The traffic, and what there is to tell of it."""
+    """The traffic, and what is reported of it."""
 
     def __init__(self, name: str, ports: tuple[int, int], key_file: Path, draw: Random, pace: float) -> None:
         self._name, self._ports, self._key_file, self._draw, self._pace = name, ports, key_file, draw, pace
         self._numbers = itertools.count(1)
         self._opened = AsyncExitStack()
         self._outcomes = Counter[str]()
-        self._told: list[dict[str, Any]] = []
+        self._events: list[dict[str, Any]] = []
         self._going = asyncio.Event()
         self._at_work = 0
         self._loops: list[asyncio.Task[None]] = []
@@ -73,8 +73,8 @@ class SoakWorker:
 
     # -- orders -----------------------------------------------------------------------------------------------------
 
-    async def do_open(self, _: dict[str, Any]) -> dict[str, Any]:
-        """Owners, and traffic as soon as it goes."""
+    async def do_open(self) -> None:
+        """Make the owners, and the traffic, which waits for `do_go`."""
         self._watch_for_noise()
         asyncio.get_running_loop().set_default_executor(_all_threads())
         connector = TCPConnector(limit=CONNECTIONS, keepalive_timeout=KEEPALIVE)
@@ -83,38 +83,36 @@ class SoakWorker:
         self._owners = Owners(f"http://127.0.0.1:{self._ports[0]}/graphql", self._store, self._key_file)
         work = [*(self._ask_on() for _ in range(CALLERS)), self._meddle()]
         self._loops = [asyncio.create_task(one) for one in work]
-        return {}
 
-    async def do_go(self, _: dict[str, Any]) -> dict[str, Any]:
-        """Let the traffic go."""
+    async def do_go(self) -> None:
+        """Start the traffic, or continue it."""
         self._going.set()
-        return {}
 
-    async def do_sample(self, orders: dict[str, Any]) -> dict[str, Any]:
-        """What is held now, and what happened since the last time."""
+    async def do_sample(self, *, objects: bool) -> dict[str, Any]:
+        """Return what is held now, and what happened since the last time."""
         figures = gauges.held(*self._ports)
         figures["owners in the pool"] = len(self._owners.pool)
         figures["requests in flight"], figures["of these waiting"] = self._at_work, self._owners.waiting
-        if orders["objects"]:
+        if objects:
             figures["objects"] = gauges.object_count()
-        outcomes, told = self._outcomes, self._told
-        self._outcomes, self._told = Counter(), []
-        return {"time": time.monotonic(), "gauges": figures, "outcomes": outcomes, "told": told}
+        outcomes, events = self._outcomes, self._events
+        self._outcomes, self._events = Counter(), []
+        return {"gauges": figures, "outcomes": outcomes, "events": events}
 
-    async def do_rest(self, _: dict[str, Any]) -> dict[str, Any]:
-        """Pause the traffic, wait until nothing changes any more, and tell what is left, by type too."""
+    async def do_rest(self) -> dict[str, Any]:
+        """Pause the traffic, wait until nothing changes any more, and return what is held, also by type."""
         self._going.clear()
         await self._settled()
-        await self._store.aclose()  # how many connections its client keeps says how many were needed at once
+        await self._store.aclose()  # otherwise its client keeps as many connections as were needed at once
         await self._settled()
-        self._owners.look()
+        self._owners.release_evicted()
         objects = gauges.objects()
         figures = {**gauges.held(*self._ports), "objects": objects.total(), "blocks": sys.getallocatedblocks()}
         figures["owners"], figures["requests waiting"] = len(self._owners.alive), self._owners.waiting
         return {"gauges": figures, "types": objects}
 
-    async def do_close(self, _: dict[str, Any]) -> dict[str, Any]:
-        """End everything; what the main account's owners counted, and how much is left."""
+    async def do_close(self) -> dict[str, Any]:
+        """Close everything; return what the main account's owners counted, and what is left."""
         counted = self._owners.counted()
         for task in self._loops:
             task.cancel()
@@ -127,10 +125,10 @@ class SoakWorker:
         figures = gauges.held(*self._ports)
         left = {name: figures[name] for name in ("tasks", "API connections", "Redis connections")}
         left["tasks"] -= 1  # this one
-        return {"told": self._told, "counted": counted, "left": left}
+        return {"events": self._events, "counted": counted, "left": left}
 
     async def _settled(self) -> None:
-        """Until nothing is under way or due any more: no request, renewal or save, no connection kept for later."""
+        """Wait until nothing is active or due: no request, no renewal, no save, no connection that is kept for later."""
         since = time.monotonic()
         until = since + _RESTLESS
         while time.monotonic() < min(until, since + _QUIET):
@@ -150,24 +148,24 @@ class SoakWorker:
             await asyncio.sleep(self._draw.uniform(0.0, 0.15) if calm else 0.25)
 
     async def _ask(self) -> bool:
-        """One request; whether it went as most do."""
+        """Send one request; return whether it ended as most do."""
         account = self._draw.choice(ACCOUNTS) if self._draw.random() < 0.5 else MAIN
         kind = self._draw.choices(_NAMES, _WEIGHTS)[0]
         interruption = self._draw.choices(("", CANCELLED, TIMED_OUT), (85, 8, 7))[0]
         seconds = self._draw.uniform(0.002, 0.2)
         client = AuthSession(self._http, self._owners.of(account))
         number = f"{self._name}-{next(self._numbers)}"
-        patience = seconds if interruption == TIMED_OUT else PATIENCE
+        patience = seconds if interruption == TIMED_OUT else LONGEST_REQUEST
         sent, began = send(kind, ask_for(client, number, account, self._draw, patience)), time.monotonic()
         outcome = await (_cancelled_after(seconds, sent) if interruption == CANCELLED else _outcome(sent))
         if outcome is None or outcome == interruption:
             self._outcomes[f"200, {kind}" if outcome is None else str(outcome)] += 1
             return True
-        self._tell("failed", account, began, kind=kind, number=number, **_described(outcome))
+        self._note("failed", account, began, kind=kind, number=number, **_described(outcome))
         return False
 
     async def _meddle(self) -> None:
-        """Now and then something happens to the owners."""
+        """Do something to the owners from time to time."""
         while True:
             acts = self._owners.acts
             for act in self._draw.sample(acts, len(acts)):
@@ -175,14 +173,16 @@ class SoakWorker:
                 await self._going.wait()
                 began = time.monotonic()
                 account = await act(self._draw.choice(ACCOUNTS))
-                self._tell(act.__name__, account, began)
+                self._note(act.__name__, account, began)
 
-    def _tell(self, what: str, account: str, began: float, **more: str) -> None:
+    def _note(self, what: str, account: str, began: float, **more: str) -> None:
         ended = time.monotonic()
-        self._told.append({"what": what, "account": account, "began": began, "ended": ended, "by": self._name, **more})
+        self._events.append(
+            {"what": what, "account": account, "began": began, "ended": ended, "by": self._name, **more}
+        )
 
     def _watch_for_noise(self) -> None:
-        """Errors that nobody retrieved, and what was not closed, are wrong too."""
+        """Report errors that nobody retrieved, and what was not closed: they are wrong too."""
         warnings.simplefilter("always", ResourceWarning)
         warnings.showwarning = lambda message, *_args, **_options: self._noise(str(message))
         sys.unraisablehook = lambda unraisable: self._noise(repr(unraisable.exc_value))
@@ -191,7 +191,7 @@ class SoakWorker:
         )
 
     def _noise(self, text: str) -> None:
-        self._tell("failed", "", time.monotonic(), kind="", number="", error="noise", text=text[:_TELLING])
+        self._note("failed", "", time.monotonic(), kind="", number="", error="noise", text=text[:_LONGEST_TEXT])
 
 
 CANCELLED, TIMED_OUT = "cancelled by the caller", "the caller's own timeout"
@@ -221,11 +221,11 @@ def _described(outcome: Exception | str) -> dict[str, str]:
     if isinstance(outcome, str):
         return {"error": "hangs", "text": outcome}
     lineage = ", ".join(kind.__name__ for kind in type(outcome).__mro__[:-3])
-    return {"error": type(outcome).__name__, "lineage": lineage, "text": str(outcome)[:_TELLING]}
+    return {"error": type(outcome).__name__, "lineage": lineage, "text": str(outcome)[:_LONGEST_TEXT]}
 
 
 def _all_threads() -> ThreadPoolExecutor:
-    """An executor whose threads have all begun: from here on, one more is a leak."""
+    """Return an executor whose threads all run: from now on, one more is a leak."""
     executor = ThreadPoolExecutor(THREADS)
     together = threading.Barrier(THREADS)
     for _ in range(THREADS):

@@ -1,7 +1,7 @@
 """
 A picture of a storm: ``python -m benchmarks.storm_chart FILE.svg [--quick]``.
 
-Both runs are real: the requests go over sockets to the API process. Who reads the picture sees it in light and in dark mode.
+Both runs are real: the requests go over sockets to the API process. The picture works in light and in dark mode.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import argparse
 import asyncio
 from pathlib import Path
 
-from ..harness.api import api_process
+from ..harness.api import opened_api
 from .drawing import Chart, svg
 from .storm import Size, naive, ours, storm
 
@@ -24,7 +24,7 @@ def record(*, quick: bool) -> Chart:
 
 
 async def _record(size: Size) -> Chart:
-    async with api_process() as api:
+    async with opened_api() as api:
         async with naive(api, size) as middleware:
             theirs = await storm(api, size, middleware)
         async with ours(api, size) as middleware:

@@ -13,13 +13,13 @@ from .svg import NAMESPACE, Scale, add
 
 WIDTH, HEIGHT = 720, 742
 TOPS = (120, 436)
-"""Where each panel begins."""
+"""The top of each panel."""
 HEADINGS = {
     "A naive middleware": ": each 401 starts a login, and each login ends another's token",
     "exterview_auth": ": the first 401 starts a login, and all others wait for it",
 }
 LEGEND = {
-    "under-way": (12, "queued or in flight"),
+    "in-flight": (12, "queued or in flight"),
     "refused": (190, "refused (401), waits for a login"),
     "held": (456, "held back until the login is done"),
 }
@@ -27,7 +27,7 @@ LEGEND = {
 
 @dataclass(frozen=True)
 class Chart:
-    """The same storm, met by the naive middleware and by `ExterviewAuth`."""
+    """The same storm with the naive middleware and with `ExterviewAuth`."""
 
     size: Size
     naive: Course
@@ -35,7 +35,7 @@ class Chart:
 
 
 def svg(chart: Chart) -> str:
-    """The whole picture. The same *chart* makes the same text."""
+    """Return the whole picture. The same *chart* makes the same text."""
     root = ET.Element("svg", xmlns=NAMESPACE, viewBox=f"0 0 {WIDTH} {HEIGHT}", width=f"{WIDTH}", height=f"{HEIGHT}")
     root.attrib |= {"role": "img", "aria-labelledby": "title desc"}
     add(root, "title", _title(chart), id="title")

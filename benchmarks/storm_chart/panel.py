@@ -1,4 +1,4 @@
-"""One half of the chart: open requests by state, the logins, the failures, and the figures under them."""
+"""One half of the chart: open requests by state, the logins, the failures, and figures below them."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from .svg import Scale, add, short
 
 LEFT, RIGHT = 114, 708
 PLOT, LOGINS, FAILURES, AXIS, FIGURES = (36, 156), (166, 212), (220, 231), 250, 282
-"""What a panel consists of, counted from its top."""
-LAYERS = {State.UNDER_WAY: "under-way", State.REFUSED: "refused", State.HELD: "held"}
+"""The parts of a panel, measured from its top."""
+LAYERS = {State.IN_FLIGHT: "in-flight", State.REFUSED: "refused", State.HELD: "held"}
 
 Span = tuple[float, float]
 
 
 @dataclass(frozen=True)
 class Panel:
-    """Where and on which scales one storm is drawn."""
+    """One storm, where it is drawn, and on which scales."""
 
     parent: ET.Element
     course: Course
@@ -28,7 +28,7 @@ class Panel:
 
 
 def draw(panel: Panel, name: str, rest: str) -> None:
-    """The panel under its heading."""
+    """Draw the panel below its heading."""
     heading = add(panel.parent, "text", x=12, y=18, class_="ink heading")
     add(heading, "tspan", name, class_="name").tail = rest
     _grid(panel)
@@ -53,14 +53,14 @@ def _grid(panel: Panel) -> None:
 
 
 def _layers(panel: Panel) -> None:
-    """Each layer reaches down to zero; the lower ones lie over it."""
+    """Draw each layer down to zero; lower layers cover it."""
     for number, state in reversed(list(enumerate(OPEN))):
         tops = [sum(sample.open[: number + 1]) for sample in panel.course.samples]
         add(panel.parent, "path", d=_steps(panel, tops), class_=LAYERS[state])
 
 
 def _steps(panel: Panel, tops: Sequence[int]) -> str:
-    """A step where the count changes; the last sample is of a time when nothing is open any more."""
+    """Return a path with a step where the count changes; at the last sample nothing is open any more."""
     drawn, parts = 0, [f"M{LEFT} {short(panel.count(0))}"]
     for sample, top in zip(panel.course.samples, tops, strict=True):
         if top != drawn:
@@ -70,7 +70,7 @@ def _steps(panel: Panel, tops: Sequence[int]) -> str:
 
 
 def _logins(panel: Panel) -> None:
-    """A line for each login, as long as it took; those that go on at the same time below each other."""
+    """Draw a line for each login, as long as it took; simultaneous logins below each other."""
     placed = list(rows(panel.course.logins))
     if not placed:
         return
@@ -85,7 +85,7 @@ def _logins(panel: Panel) -> None:
 
 
 def rows(spans: Sequence[Span]) -> Iterator[tuple[int, Span]]:
-    """Each of *spans* with the first row in which nothing else is at that time."""
+    """Return each of *spans* with the first row that is free at that time."""
     free: list[float] = []
     for span in sorted(spans):
         row = next((row for row, ended in enumerate(free) if ended <= span[0]), len(free))
@@ -94,7 +94,7 @@ def rows(spans: Sequence[Span]) -> Iterator[tuple[int, Span]]:
 
 
 def _failures(panel: Panel) -> None:
-    """A tick for each failure; those that would lie on each other are one."""
+    """Draw a tick for each failure; failures at the same place share one."""
     top, bottom = FAILURES
     places = sorted({int(panel.time(failed)) for failed in panel.course.failed})
     add(panel.parent, "path", d="".join(f"M{x}.5 {top}V{bottom}" for x in places), class_="failed")
@@ -115,7 +115,7 @@ def _figures(panel: Panel) -> None:
 
 
 def figures(course: Course) -> list[tuple[str, str]]:
-    """The numbers of one storm, with the words for them."""
+    """Return the numbers of one storm, with their labels."""
     return [
         (f"{len(course.logins)}", "login" if len(course.logins) == 1 else "logins"),
         (f"{course.refusals}", "refusals (401)"),

@@ -1,4 +1,4 @@
-"""Which state each request of a storm is in, and how many are in each at any time."""
+"""The state of each request in a storm, and how many are in each state at any time."""
 
 from __future__ import annotations
 
@@ -8,35 +8,35 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 
-from ..harness.api import ServerLog
+from ..harness.api import Log
 
 FINEST = 0.01
 """Seconds between two samples, at least."""
 MOST = 240
-"""Samples of one storm, about at most: the picture stays small."""
+"""Samples of one storm, approximately: the picture stays small."""
 
 
 class State(Enum):
-    """What happens to a request at the moment."""
+    """The state of one request."""
 
-    UNDER_WAY = "under way"
-    """Handed to aiohttp: it queues for a connection, or is sent, or its answer comes."""
+    IN_FLIGHT = "in flight"
+    """Handed to aiohttp: it queues for a connection, is being sent, or waits for its answer."""
     REFUSED = "refused"
-    """Its 401 has come; it is not yet sent again."""
+    """It got a 401, and is not sent again yet."""
     HELD = "held"
-    """Begun and not yet handed to aiohttp: it waits for a login that goes on."""
+    """It has begun, and waits for a login before it is handed to aiohttp."""
     ANSWERED = "answered"
     FAILED = "failed"
     """Its caller got the 401."""
 
 
-OPEN = (State.UNDER_WAY, State.REFUSED, State.HELD)
+OPEN = (State.IN_FLIGHT, State.REFUSED, State.HELD)
 """The states of requests that have begun and not ended."""
 
 
 @dataclass(frozen=True)
 class Sample:
-    """How many requests have begun before *time*, and are in each open state then."""
+    """How many requests have begun before *time*, and how many are in each open state."""
 
     time: float
     begun: int
@@ -51,18 +51,18 @@ class Course:
     samples: Sequence[Sample]
     revoked: float
     logins: Sequence[tuple[float, float]]
-    """When each login came to the server, and when it was answered."""
+    """When each login arrived at the server, and when it was answered."""
     failed: Sequence[float]
-    """When each request failed that did."""
+    """When each failed request failed."""
     answered: int
     refusals: int
     seconds: float
-    """Until the last request had ended."""
+    """Until the last request ended."""
 
 
 @dataclass(frozen=True)
 class Move:
-    """One request's step from one state to the next."""
+    """A request enters a state."""
 
     time: float
     number: str
@@ -76,11 +76,11 @@ class Notes:
         self._moves: list[Move] = []
 
     def move(self, number: str, state: State) -> None:
-        """Request *number* is in *state* from now on."""
+        """Note that request *number* enters *state*."""
         self._moves.append(Move(time.monotonic(), number, state))
 
-    def course(self, log: ServerLog) -> Course:
-        """What these notes and the server's *log* say together."""
+    def course(self, log: Log) -> Course:
+        """Return the course that these notes and the server's *log* show together."""
         began = self._moves[0].time
         ends = [move for move in self._moves if move.state not in OPEN]
         failed = [move.time - began for move in ends if move.state is State.FAILED]
@@ -96,7 +96,7 @@ class Notes:
 
 
 def samples(moves: Sequence[Move]) -> list[Sample]:
-    """The counts at equal distances, from the first of *moves* until none is left."""
+    """Return the counts at equal distances, from the first of *moves* to the last."""
     began, left = moves[0].time, list(reversed(moves))
     distance = max(FINEST, (moves[-1].time - began) / MOST)
     states: dict[str, State] = {}

@@ -1,4 +1,4 @@
-"""The storm that the chart shows: steady requests, in the middle of which every token is revoked."""
+"""The storm that the chart shows: steady requests, during which every token is revoked."""
 
 from __future__ import annotations
 
@@ -10,17 +10,18 @@ from dataclasses import dataclass
 
 from aiohttp import ClientHandlerType, ClientMiddlewareType, ClientRequest, ClientResponse, ClientSession, TCPConnector
 
-from ..harness.api import DEADLINE, QUERY, ApiProcess
+from ..harness.api import QUERY, Api, answered, unlimited
+from ..harness.process import DEADLINE
 from ..harness.server import API_KEY, NUMBER
 from .states import Course, Notes, State
 
 WAY = 0.02
-"""Seconds added in each direction, as a network takes them: the server is on this machine and answers at once."""
+"""Seconds added in each direction, as by a network: the server is on this machine and answers at once."""
 
 
 @dataclass(frozen=True)
 class Size:
-    """How many requests begin at equal distances within how many seconds, over how many connections."""
+    """How many requests begin, at equal distances within so many seconds, over so many connections."""
 
     requests: int
     seconds: float
@@ -34,21 +35,20 @@ class Size:
 
 
 class Naive:
-    """What a few lines do: each request that meets a 401 logs in for itself and is sent again. No lock."""
+    """A middleware of a few lines: each request that gets a 401 logs in and is sent again, without a lock."""
 
-    def __init__(self, api: ApiProcess, logins: ClientSession, seconds: float) -> None:
-        self._url = api.root / "login"
+    def __init__(self, api: Api, logins: ClientSession, seconds: float) -> None:
+        self._api = api
         self._logins = logins
         self._seconds = seconds
         self._token = ""
 
     async def login(self) -> None:
-        """Fetch a token for all requests, over connections of its own."""
-        async with self._logins.post(self._url, params={"seconds": str(self._seconds)}) as response:
-            self._token = (await response.json())["token"]
+        """Fetch a token for all requests, over separate connections."""
+        self._token, _ = await self._api.login(self._logins, seconds=str(self._seconds))
 
     async def __call__(self, request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
-        """Send *request*, and once more after a login of its own where it is refused."""
+        """Send *request*; if it is refused, log in and send it again."""
         response = await handler(self._signed(request))
         if response.status == 401:
             await response.read()
@@ -63,24 +63,24 @@ class Naive:
 
 
 @asynccontextmanager
-async def naive(api: ApiProcess, size: Size) -> AsyncIterator[ClientMiddlewareType]:
-    """The naive middleware, logged in."""
-    async with ClientSession(connector=TCPConnector(limit=0)) as logins:
+async def naive(api: Api, size: Size) -> AsyncIterator[ClientMiddlewareType]:
+    """Open the naive middleware, logged in."""
+    async with ClientSession(connector=unlimited()) as logins:
         middleware = Naive(api, logins, size.login_seconds)
         await middleware.login()
         yield middleware
 
 
 @asynccontextmanager
-async def ours(api: ApiProcess, size: Size) -> AsyncIterator[ClientMiddlewareType]:
-    """`ExterviewAuth`, logged in."""
+async def ours(api: Api, size: Size) -> AsyncIterator[ClientMiddlewareType]:
+    """Open `ExterviewAuth`, logged in."""
     async with api.auth(login_seconds=size.login_seconds) as auth:
         await auth.token()
         yield auth
 
 
 class Watch:
-    """The innermost middleware: the network's way, and a note of each attempt."""
+    """The innermost middleware: adds the network's delay, and notes each attempt."""
 
     def __init__(self, notes: Notes) -> None:
         self._notes = notes
@@ -88,7 +88,7 @@ class Watch:
     async def __call__(self, request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
         """Send *request*."""
         number = request.headers[NUMBER]
-        self._notes.move(number, State.UNDER_WAY)
+        self._notes.move(number, State.IN_FLIGHT)
         await asyncio.sleep(WAY)
         response = await handler(request)
         await asyncio.sleep(WAY)
@@ -97,8 +97,8 @@ class Watch:
         return response
 
 
-async def storm(api: ApiProcess, size: Size, middleware: ClientMiddlewareType) -> Course:
-    """All requests through *middleware*; the revocation comes after the first of them."""
+async def storm(api: Api, size: Size, middleware: ClientMiddlewareType) -> Course:
+    """Send all requests through *middleware*; tokens are revoked after some of them."""
     notes = Notes()
     await api.log()
     async with (
@@ -111,7 +111,7 @@ async def storm(api: ApiProcess, size: Size, middleware: ClientMiddlewareType) -
     return notes.course(await api.log())
 
 
-async def _requests(session: ClientSession, api: ApiProcess, size: Size, notes: Notes) -> None:
+async def _requests(session: ClientSession, api: Api, size: Size, notes: Notes) -> None:
     began = time.monotonic()
     tasks = []
     for number in range(size.requests):
@@ -122,8 +122,7 @@ async def _requests(session: ClientSession, api: ApiProcess, size: Size, notes: 
     await asyncio.gather(*tasks)
 
 
-async def _ask(session: ClientSession, api: ApiProcess, notes: Notes, number: str) -> None:
+async def _ask(session: ClientSession, api: Api, notes: Notes, number: str) -> None:
     notes.move(number, State.HELD)
-    async with session.post(api.url, json=QUERY, headers={NUMBER: number}) as response:
-        await response.read()
-    notes.move(number, State.ANSWERED if response.status == 200 else State.FAILED)
+    status = await answered(session.post(api.url, json=QUERY, headers={NUMBER: number}))
+    notes.move(number, State.ANSWERED if status == 200 else State.FAILED)

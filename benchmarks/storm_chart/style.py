@@ -1,7 +1,7 @@
 """
-The chart's colours: those of Okabe and Ito, which colour-blind people tell apart, a shade darker on light pages.
+The chart's colours, from Okabe and Ito: colour-blind people can tell them apart. They are a shade darker on light pages.
 
-What is drawn has a contrast of at least 3:1 with the page, text one of 4.5:1, in both modes.
+The contrast with the page is at least 3:1, for text 4.5:1, in both modes.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 PAGES = ("#ffffff", "#0d1117")
-"""What lies behind the chart, in light and in dark mode: it has no background of its own."""
+"""The page behind the chart in light and in dark mode: the chart itself has no background."""
 
 
 class Shade(NamedTuple):
@@ -21,7 +21,7 @@ class Shade(NamedTuple):
 
 TEXT = {"ink": Shade("#1f2328", "#f0f6fc"), "soft": Shade("#59636e", "#9198a1")}
 AREAS = {
-    "under-way": Shade("#0072b2", "#56b4e9"),
+    "in-flight": Shade("#0072b2", "#56b4e9"),
     "refused": Shade("#b97d00", "#e69f00"),
     "held": Shade("#bd6598", "#cc79a7"),
 }
@@ -34,7 +34,7 @@ GRID = {"grid": Shade("#d1d9e0", "#3d444d")}
 
 
 def style() -> str:
-    """The style sheet."""
+    """Return the style sheet."""
     return "\n".join(["", *_rules(0), "@media (prefers-color-scheme: dark) {", *_rules(1), "}", *_FIXED, ""])
 
 

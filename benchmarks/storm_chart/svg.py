@@ -1,4 +1,4 @@
-"""SVG by hand: elements, numbers that are short, and scales."""
+"""SVG elements, short numbers, and scales."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ NAMESPACE = "http://www.w3.org/2000/svg"
 
 
 def add(parent: ET.Element, tag: str, text: str | None = None, **attributes: str | float) -> ET.Element:
-    """A new element at the end of *parent*; ``_`` in an attribute's name stands for ``-``, and at its end for nothing."""
+    """Add an element to *parent*; ``_`` in the name of an attribute becomes ``-``, and is removed at its end."""
     named = {name.rstrip("_").replace("_", "-"): _text(value) for name, value in attributes.items()}
     child = ET.SubElement(parent, tag, named)
     child.text, child.tail = text, "\n"
@@ -23,19 +23,19 @@ def _text(value: str | float) -> str:
 
 
 def short(value: float) -> str:
-    """*value* with one decimal at most."""
+    """Format *value* with at most one decimal."""
     return f"{value:.1f}".removesuffix(".0")
 
 
 def step(most: float) -> float:
-    """The distance of ticks, a round number, so that at most five stand between zero and *most*."""
+    """Return a round distance of ticks, so that at most five lie between zero and *most*."""
     power = 10.0 ** math.floor(math.log10(most / 5))
     return next(power * factor for factor in (1, 2, 5, 10) if power * factor * 5 >= most)
 
 
 @dataclass(frozen=True)
 class Scale:
-    """From values between zero and *most* to coordinates between *low* and *high*."""
+    """Maps values between zero and *most* to coordinates between *low* and *high*."""
 
     most: float
     low: float
@@ -46,7 +46,7 @@ class Scale:
         return self.low + (self.high - self.low) * value / self.most
 
     def ticks(self) -> Iterator[tuple[float, float]]:
-        """Round values, and where they are."""
+        """Return round values and their coordinates."""
         distance = step(self.most)
         for number in range(int(self.most / distance + 1e-9) + 1):
             yield number * distance, self(number * distance)

@@ -1,114 +1,85 @@
-"""The scenarios of memory, of many accounts and of renewal ahead count what they should; sizes and times are never asserted."""
+"""The scenarios of one process count what they should; times and sizes are never asserted."""
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
-from pathlib import Path
-from typing import Any
-
 import pytest
 
-CHECKOUT = Path(__file__).resolve().parents[2]
+from .running import always, figures
+
 OURS = ("ExterviewAuth", "AuthSession")
-PROGRAM = """
-import json
-from benchmarks.scenarios import {scenario}
-report = {scenario}.report(quick=True)
-print(json.dumps({{"text": report.text(), "tables": len(report.tables), "data": report.data}}))
-"""
+NARROW, WIDE = "60 at once, 5 connections", "60 at once, any number of connections"
+
+pytestmark = pytest.mark.timeout(120)
 
 
-def ran(scenario: str) -> Any:
-    """What the scenario reports, run once in a process of its own; the JSON of its data must exist."""
-    command = [sys.executable, "-c", PROGRAM.format(scenario=scenario)]
-    done = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, timeout=50, check=False)
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
+@pytest.mark.parametrize("size", [NARROW, WIDE])
+@pytest.mark.parametrize("way", OURS)
+@pytest.mark.parametrize("scene", ["dead token", "cold start"])
+def test_a_storm_makes_one_login_and_loses_nothing(scene: str, way: str, size: str) -> None:
+    """In each round there is one login and no failure; with no token yet, no request is refused."""
+    found = figures("storm")[size][f"{scene}, {way}"]
+    assert always(found["logins"]) == 1
+    assert always(found["failures"]) == 0
+    assert scene == "dead token" or always(found["refused"]) == 0
 
 
-@pytest.fixture(scope="module")
-def memory() -> Any:
-    return ran("memory")
+@pytest.mark.parametrize(("size", "most"), [(NARROW, 5), (WIDE, 60)])
+def test_what_is_not_written_at_the_first_refusal_never_carries_the_dead_token(size: str, most: int) -> None:
+    """Requests begun or written after the client saw a refusal wait for the login; each of the others is refused once at most."""
+    storm = figures("storm")[size]
+    found = storm["dead token, watched"]
+    assert always(found["begun_late"]) == always(found["written_late"]) == 0
+    assert 1 <= found["refused"]["min"] <= found["refused"]["max"] <= most
+    assert 1 <= storm["dead token, AuthSession"]["refused"]["max"] <= most
 
 
-@pytest.fixture(scope="module")
-def accounts() -> Any:
-    return ran("accounts")
+def test_the_import_loads_nothing_unwanted() -> None:
+    """What belongs to single features is not loaded with the package."""
+    assert figures("imports")["unwanted"] == []
 
 
-@pytest.fixture(scope="module")
-def ahead() -> Any:
-    return ran("ahead")
+@pytest.mark.parametrize("way", OURS)
+def test_cancelling_all_waiters_leaves_the_login_alone(way: str) -> None:
+    """All waiters end as cancelled, none is left, and the next request is sent with the one login's token."""
+    found = figures("cancel")[way]
+    assert always(found["waiting"]) == always(found["cancelled"]) == 200
+    assert always(found["left"]) == 0
+    assert always(found["logins"]) == 1
+    assert always(found["next_status"]) == 200
 
 
-def always(figure: dict[str, float]) -> float:
-    assert figure["min"] == figure["max"]
-    return figure["min"]
+def test_all_contestants_wait_while_memory_is_measured() -> None:
+    """All requests of each contestant wait and take memory, resident and under tracing; each ends as it should."""
+    found = figures("memory")
+    assert set(found) > set(OURS)
+    for name, one in found.items():
+        assert (always(one["waiting"]), always(one["waiting_traced"])) == (500, 200)
+        assert one["traced"]["min"] > 0
+        assert always(one["unanswered"]) == always(one["failures"]) == 0
+        assert (always(one["answered"]), always(one["cancelled"])) == ((600, 0) if name in OURS else (0, 600))
 
 
-@pytest.mark.parametrize(("scenario", "tables"), [("memory", 1), ("accounts", 3), ("ahead", 1)])
-def test_each_table_has_its_sentence(request: pytest.FixtureRequest, scenario: str, tables: int) -> None:
-    """Every table stands under a sentence that begins with the scenario's name."""
-    found = request.getfixturevalue(scenario)
-    assert found["tables"] == found["text"].count(f"\n{scenario}: ") == tables
-
-
-def test_all_contestants_wait_at_once(memory: Any) -> None:
-    """With each contestant all requests wait when memory is looked at, of the resident kind and under tracing."""
-    contestants = {name for name, found in memory["data"].items() if always(found["waiting"]) == 500}
-    assert contestants == set(memory["data"]) > set(OURS)
-    assert all(always(found["waiting_traced"]) == 200 for found in memory["data"].values())
-
-
-@pytest.mark.parametrize("name", OURS)
-def test_who_waited_for_the_login_is_answered(memory: Any, name: str) -> None:
-    """Once the login's gate opens, each request that was measured, and each that waited before it, gets a 200."""
-    found = memory["data"][name]
-    assert always(found["answered"]) == 600
-    assert always(found["unanswered"]) == always(found["failures"]) == always(found["cancelled"]) == 0
-
-
-def test_who_waits_without_a_login_is_cancelled(memory: Any) -> None:
-    """The plain requests end when they are cancelled, none is left and none fails."""
-    for name in set(memory["data"]) - set(OURS):
-        found = memory["data"][name]
-        assert always(found["cancelled"]) == 600
-        assert always(found["answered"]) == always(found["failures"]) == 0
-
-
-def test_every_waiting_request_takes_memory(memory: Any) -> None:
-    """No contestant's bytes are zero: the figures are of requests that exist."""
-    assert all(found["traced"]["min"] > 0 for found in memory["data"].values())
-
-
-def test_accounts_are_compared_with_one_and_with_one_again(accounts: Any) -> None:
-    """Through the network and without it one account, its control and many stand beside each other."""
+def test_accounts_are_compared_with_one_and_with_one_again() -> None:
+    """One account, its control and many stand beside each other, with a network and without; none is refused."""
+    found = figures("accounts")
     contestants = {"1 account", "1 account again", "200 accounts"}
-    assert set(accounts["data"]["requests"]) == contestants
-    assert set(accounts["data"]["alone"]) == contestants | {f"{name}, in a dict" for name in contestants} - {
-        "1 account again, in a dict"
-    }
+    assert set(found["requests"]) == contestants
+    assert set(found["alone"]) == contestants | {"1 account, in a dict", "200 accounts, in a dict"}
+    assert found["refused"] == 0
 
 
-def test_no_account_is_refused(accounts: Any) -> None:
-    """The API accepts every request of every account."""
-    assert accounts["data"]["refused"] == 0
-
-
-def test_an_account_is_measured_after_one_login_or_none(accounts: Any) -> None:
-    """Accounts that sign in make one login each, the others none."""
-    logins = {name: always(found["logins"]) for name, found in accounts["data"]["memory"].items()}
-    assert logins.pop("in the pool, signed in") == 200
+def test_an_account_is_measured_after_one_login_or_none() -> None:
+    """Accounts that log in do so once each, the others never."""
+    logins = {name: always(found["logins"]) for name, found in figures("accounts")["memory"].items()}
+    assert logins.pop("in the pool, logged in") == 200
     assert len(logins) == 3
     assert set(logins.values()) == {0}
 
 
 @pytest.mark.parametrize("name", ["without a renewal", "without a renewal again", "with a renewal"])
-def test_a_renewal_ahead_is_one_login_and_costs_no_request(ahead: Any, name: str) -> None:
+def test_a_renewal_ahead_is_one_login_and_costs_no_request(name: str) -> None:
     """The server sees one login in a window with a renewal and none in others; nothing is refused and nothing fails."""
-    found = ahead["data"][name]
+    found = figures("ahead")[name]
     assert always(found["logins"]) == always(found["ahead"]) == (name == "with a renewal")
     assert always(found["refused"]) == always(found["failures"]) == 0
     assert found["requests"]["min"] >= 64

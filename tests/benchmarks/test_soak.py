@@ -4,29 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import json
-import subprocess
-import sys
-from pathlib import Path
 from random import Random
 from typing import Any
 
 import pytest
 from aiohttp import ClientSession, web
 
-from benchmarks import __main__ as command
-from benchmarks.harness.report import Report
-from benchmarks.soak import scenario as soak
 from benchmarks.soak import server
 from benchmarks.soak.course import Found
 from benchmarks.soak.disturbances import API, LOGINS, REDIS, Window
-from benchmarks.soak.flatness import MEBIBYTE, Course, course, slope
+from benchmarks.soak.flatness import MEBIBYTE, compared, course
 from benchmarks.soak.judge import Event, Judge
-from benchmarks.soak.ports import loopback_port
 from benchmarks.soak.requests import KINDS, WrongAnswerError, ask_for, send
-from benchmarks.soak.rest import compared
 from exterview_auth import AuthSession, ExterviewAuth, PasswordLogin
 
-CHECKOUT = Path(__file__).resolve().parents[2]
+from .running import benchmarks
+
 DISTURBANCES = {
     "all tokens revoked",
     "all tokens revoked, and once more after the login",
@@ -40,7 +33,7 @@ DISTURBANCES = {
     "logins refused, with Retry-After",
     "Redis stopped and started, empty",
     "Redis killed and started, empty",
-    "Redis stands still",
+    "Redis paused",
     "Redis flushed",
 }
 
@@ -48,8 +41,7 @@ DISTURBANCES = {
 # Ten seconds or so; several times as many where the machine is busy.
 @pytest.fixture(scope="module")
 def figures(redis_binary: str) -> Any:
-    asked = [sys.executable, "-m", "benchmarks", "soak", "--seconds", "2", "--json"]
-    done = subprocess.run(asked, cwd=CHECKOUT, capture_output=True, text=True, timeout=110, check=False)
+    done = benchmarks("soak", "--seconds", "2", "--json")
     assert done.returncode == 0, done.stdout + done.stderr
     return json.loads(done.stdout.splitlines()[-1])["soak"]
 
@@ -94,8 +86,8 @@ RIGHT = [
     (failed("LoginUnavailableError"), [Window(LOGINS, 5.5, 6.0)], []),
     (failed("LoginUnavailableError"), [Window(API, 10.0, 12.0)], []),
     (failed("LoggedOutError"), [], [act("logout")]),
-    (failed("ClosedError"), [], [act("owner_anew")]),
-    (failed("ClosedError", account="account-01"), [], [act("pool_anew", account="*")]),
+    (failed("ClosedError"), [], [act("replace_owner")]),
+    (failed("ClosedError", account="account-01"), [], [act("replace_pool", account="*")]),
     (refused((5.0, "revoked"), (10.5, "revoked")), [], []),
     (refused((5.0, "revoked"), kind="once"), [], []),
     (refused((5.0, "revoked")), [Window(API, 9.0, 10.2)], []),
@@ -106,8 +98,8 @@ WRONG = [
     (failed("LoginBudgetExceededError"), [Window(LOGINS, 10.0, 11.0)], []),
     (failed("CredentialsRejectedError"), [Window(API, 10.0, 11.0)], []),
     (failed("LoggedOutError"), [], [act("logout", by="process-1")]),
-    (failed("ClosedError"), [], [act("owner_anew", began=20.0)]),
-    (failed("ClosedError"), [], [act("pool_anew", account="*")]),
+    (failed("ClosedError"), [], [act("replace_owner", began=20.0)]),
+    (failed("ClosedError"), [], [act("replace_pool", account="*")]),
     (refused((5.0, "revoked")), [], []),
     (refused((5.0, "revoked"), (5.0, "revoked")), [], []),
     (refused((5.0, "revoked"), (10.5, "expired")), [], []),
@@ -147,7 +139,7 @@ class LyingApi(server.Api):
 
 async def outcomes(api: server.Api) -> dict[str, Any]:
     """What each kind of request raises at *api*, or ``None``."""
-    await api.do_admit({"keys": ["key"], "dead_since": {}})
+    await api.do_admit(keys=["key"], revoked_since={})
     runner = web.AppRunner(api.app())
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", api.port).start()
@@ -165,13 +157,13 @@ async def outcomes(api: server.Api) -> dict[str, Any]:
 @pytest.mark.asyncio
 async def test_each_kind_of_request_knows_its_own_answer() -> None:
     """Nothing is raised where the answer is the request's own."""
-    assert await outcomes(server.Api(3600.0, loopback_port())) == dict.fromkeys(KINDS)
+    assert await outcomes(server.Api(3600.0, server.loopback_port())) == dict.fromkeys(KINDS)
 
 
 @pytest.mark.asyncio
 async def test_an_answer_of_somebody_else_is_noticed() -> None:
     """A body that belongs to another number is a wrong answer, in every kind of request that reads one."""
-    found = await outcomes(LyingApi(3600.0, loopback_port()))
+    found = await outcomes(LyingApi(3600.0, server.loopback_port()))
     noticed = {kind for kind, raised in found.items() if isinstance(raised, WrongAnswerError)}
     assert noticed == set(KINDS) - {"unread", "websocket"}
 
@@ -179,13 +171,6 @@ async def test_an_answer_of_somebody_else_is_noticed() -> None:
 def points(*values: float) -> list[tuple[float, float]]:
     """One value a second."""
     return [(float(second), value) for second, value in enumerate(values)]
-
-
-def judged(measure: str, early: float, late: float) -> Course:
-    """500 seconds of which the second fifth lies at *early*, the last at *late*."""
-    found = course(measure, "1", points(*[0.0] * 100, *[early] * 100, *[early] * 200, *[late] * 100), 0.0, 500.0)
-    assert found is not None
-    return found
 
 
 @pytest.mark.parametrize(
@@ -203,22 +188,18 @@ def judged(measure: str, early: float, late: float) -> Course:
 )
 def test_what_grows_is_not_flat(measure: str, early: float, late: float, *, flat: bool) -> None:
     """The warm-up does not count, and the end is compared with what came after it."""
-    found = judged(measure, early, late)
+    seconds = points(*[0.0] * 100, *[early] * 100, *[early] * 200, *[late] * 100)
+    found = course(measure, "1", seconds, 500.0)
+    assert found is not None
     assert (found.early, found.late) == (early, late)
     assert found.flat is flat
 
 
 def test_a_short_soak_says_that_it_is_too_short() -> None:
     """Within a minute a figure under load means nothing, whatever it does."""
-    found = course("memory", "1", points(*range(60)), 0.0, 60.0)
+    found = course("memory", "1", points(*range(60)), 60.0)
     assert found is not None
     assert found.verdict == "(too short)"
-
-
-def test_an_outlier_does_not_move_the_slope() -> None:
-    """One value out of line leaves the slope as it is."""
-    assert slope(points(*range(20), 1000.0)) == pytest.approx(1.0, abs=0.01)
-    assert slope(points(5.0)) == 0.0
 
 
 def resting(**gauges: int) -> list[dict[str, Any]]:
@@ -238,21 +219,3 @@ def test_one_task_more_at_rest_is_noticed() -> None:
         "Redis' clients": True,
         "tasks after closing": False,
     }
-
-
-def test_a_soak_that_finds_something_ends_with_exit_code_1(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever runs it from a script learns of it."""
-    monkeypatch.setattr(soak, "report", lambda **_: Report([], {"ok": False}))
-    monkeypatch.setattr(sys, "argv", ["benchmarks", "soak"])
-    with pytest.raises(SystemExit) as ended:
-        command.main()
-    assert ended.value.code == 1
-
-
-def test_the_soak_s_options_need_the_soak(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    """``--seconds`` without it would be ignored: that is an error which says so."""
-    monkeypatch.setattr(sys, "argv", ["benchmarks", "storm", "--seconds", "5"])
-    with pytest.raises(SystemExit) as ended:
-        command.main()
-    assert ended.value.code == 2
-    assert "name it too" in capsys.readouterr().err

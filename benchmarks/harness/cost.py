@@ -1,0 +1,59 @@
+"""What a block of requests costs, in CPU time of this process and in time of the clock."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+
+from .report import Spread
+
+Ask = Callable[[], Awaitable[int]]
+"""Sends a request, reads its answer, and returns the status."""
+
+COLUMNS = ("", "CPU us/request", "requests/s", "by CPU time", "95 %", "by throughput", "95 %")
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What one block took, in seconds."""
+
+    cpu: float
+    wall: float
+
+
+async def cost_of(ask: Ask, requests: int, concurrency: int) -> Cost:
+    """Send a block of *requests*, *concurrency* at a time, with the garbage collector turned off."""
+    left = iter(range(requests))
+
+    async def work() -> None:
+        for _ in left:
+            assert await ask() == 200
+
+    gc.collect()
+    gc.disable()
+    try:
+        cpu, wall = time.process_time(), time.perf_counter()
+        await asyncio.gather(*(work() for _ in range(concurrency)))
+        return Cost(time.process_time() - cpu, time.perf_counter() - wall)
+    finally:
+        gc.enable()
+
+
+def figures(costs: Sequence[Cost], bases: Sequence[Cost], requests: int) -> dict[str, Spread]:
+    """Compare *costs* with those of the *bases* in the same round."""
+    return {
+        "cpu_us": Spread.of(cost.cpu / requests * 1e6 for cost in costs),
+        "per_second": Spread.of(requests / cost.wall for cost in costs),
+        "cpu_ratio": Spread.of_ratios((base.cpu for base in bases), (cost.cpu for cost in costs)),
+        "throughput_ratio": Spread.of_ratios((base.wall for base in bases), (cost.wall for cost in costs)),
+    }
+
+
+def row(name: str, one: dict[str, Spread], *, base: bool) -> list[str]:
+    """Return a row of a table with `COLUMNS`."""
+    cpu, rate = one["cpu_ratio"], one["throughput_ratio"]
+    ratios = ["-"] * 4 if base else [f"{cpu:.3f}", cpu.surely(".3f"), f"{rate:.3f}", rate.surely(".3f")]
+    return [name, f"{one['cpu_us'].median:.0f}", f"{one['per_second'].median:.0f}", *ratios]
