@@ -60,6 +60,7 @@ def expiry_of(environ: Mapping[str, str]) -> datetime | None:
 async def opened_account(seconds: float, scrubber: Scrubber) -> AsyncIterator[EnvironmentAccount]:
     """Open the environment's account; *scrubber* learns each token it gets, and each wait takes at most *seconds*."""
     number(seconds, f"--timeout must be a positive number of seconds, at most {LONGEST:.0f}", ABOVE_ZERO)
+    # The scrubber knows the environment's secrets from the start; a token it can learn only when a login gives one.
     auth = ExterviewAuth.from_env(
         os.environ, login_timeout=seconds, on_token=lambda new, _old, _reason: scrubber.hide(new.value)
     )

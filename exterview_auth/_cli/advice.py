@@ -65,6 +65,7 @@ _ENDPOINT = "check EXTERVIEW_ENDPOINT or EXTERVIEW_ENVIRONMENT, the network and 
 
 _OWN_WORDS = "the API answered"
 """The beginning of the library's own sentence, for an answer without a message."""
+# How servers say that a header did not arrive, and the headers that every login sends.
 _MISSING = re.compile(r"\b(?:missing|required)\b", re.IGNORECASE)
 _SENT_WITH_A_LOGIN = {
     "x-api-key": re.compile(r"\bapi[\s_-]?key\b", re.IGNORECASE),
@@ -72,6 +73,7 @@ _SENT_WITH_A_LOGIN = {
 }
 
 
+# One function for each kind of error; for an error of several kinds, the most specific one answers.
 @singledispatch
 def advice(error: Exception, _context: ErrorContext) -> Advice:
     """Return what to say about *error*."""
@@ -95,6 +97,7 @@ def _(error: BadRequestError, context: ErrorContext) -> Advice:
 
 @advice.register
 def _(error: UnauthorizedError, context: ErrorContext) -> Advice:
+    # The status says that one of the two headers is wrong; which one, only the server's words say, if anything does.
     words = error.message.lower()
     if "key" in words and "token" not in words:
         return Advice(f"the API answered 401{_said(error, context)}: the header x-api-key is not accepted", _KEY)
@@ -132,6 +135,7 @@ def _(error: ApiError, context: ErrorContext) -> Advice:
 
 @advice.register
 def _(error: CredentialsRejectedError, context: ErrorContext) -> Advice:
+    # A login's 400 about a header that was sent: something on the way has dropped it, and the key may well be right.
     header = _lost_header(str(error))
     if header:
         return Advice(

@@ -14,7 +14,8 @@ from exterview_auth.errors import ConfigurationError
 from . import require_extra
 from .output import ExitCode, complain
 
-_json = click.option("--json", "as_json", is_flag=True, help="End with one line of JSON.")
+# Options of several commands.
+_json = click.option("--json", "as_json", is_flag=True, help="Print the result as one line of JSON.")
 _timeout = click.option(
     "--timeout", default=10.0, metavar="SECONDS", help="How long to wait for the login, and for the answer."
 )
@@ -75,7 +76,11 @@ def _print_version(context: click.Context, _option: click.Parameter, wanted: boo
     help="Print the version and exit.",
 )
 def app() -> None:
-    """Authentication for the Exterview API: see it work, prove credentials, get a token."""
+    """Authenticate with the Exterview API: see how it works, prove credentials, get a token."""
+
+
+# Each command imports its module when it runs. `--help` and wrong use load nothing that they do not need, and `check` and
+# `token` work without graphql-core.
 
 
 @app.command()
@@ -92,7 +97,7 @@ def demo(*, requests: int, processes: int, store: str | None, as_json: bool) -> 
     The exit code is 1 if any request failed.
     """
     require_extra("emulator")
-    from .demo import run_demo  # noqa: PLC0415 - each command loads what it needs
+    from .demo import run_demo  # noqa: PLC0415 - loaded when it runs
 
     return run_demo(requests, processes=processes, store=store, as_json=as_json)
 
@@ -107,7 +112,7 @@ def check(*, as_json: bool, timeout: float) -> int:
     Sends `query { __typename }` with EXTERVIEW_API_KEY, and EXTERVIEW_EMAIL and EXTERVIEW_PASSWORD or
     EXTERVIEW_BEARER_TOKEN, to EXTERVIEW_ENDPOINT or EXTERVIEW_ENVIRONMENT. The exit code is 1 if the API refuses them.
     """
-    from .check import run_check  # noqa: PLC0415 - each command loads what it needs
+    from .check import run_check  # noqa: PLC0415 - loaded when it runs
 
     return run_check(as_json=as_json, timeout=timeout)
 
@@ -117,7 +122,7 @@ def check(*, as_json: bool, timeout: float) -> int:
 @_timeout
 def token(*, header: bool, timeout: float) -> int:
     """Log in and print the bearer token."""
-    from .token import run_token  # noqa: PLC0415 - each command loads what it needs
+    from .token import run_token  # noqa: PLC0415 - loaded when it runs
 
     return run_token(as_header=header, timeout=timeout)
 
@@ -131,6 +136,6 @@ def emulator(*, port: int) -> int:
     Prints the environment variables that the other commands need, one to a line and ready for `export`.
     """
     require_extra("emulator")
-    from .emulator import run_emulator  # noqa: PLC0415 - each command loads what it needs
+    from .emulator import run_emulator  # noqa: PLC0415 - loaded when it runs
 
     return run_emulator(port)

@@ -34,6 +34,7 @@ def run_check(*, as_json: bool, timeout: float) -> ExitCode:
     try:
         asyncio.run(_check(result, timeout, scrubber))
     except FAILURES as error:
+        # What was found before the error, the endpoint for one, is part of the answer in JSON.
         result.error = error
     answer: dict[str, object] = {
         "ok": result.error is None,
@@ -58,7 +59,8 @@ async def _check(result: CheckResult, seconds: float, scrubber: Scrubber) -> Non
         data = await account.api.graphql(_QUERY)
         if not isinstance(data.get("__typename"), str):
             raise ValueError("the answer has no __typename")  # noqa: TRY004 - a server's mistake, not a programmer's
-        result.token = await account.auth.token()  # the one that the API has just accepted
+        # Not another login: this is the token that the API has just accepted.
+        result.token = await account.auth.token()
 
 
 def _sentence(result: CheckResult, lifetime: float | None) -> str:

@@ -25,7 +25,7 @@ def run_emulator(port: int) -> ExitCode:
 
 async def _serve(port: int) -> None:
     stopped, loop = asyncio.Event(), asyncio.get_running_loop()
-    # From before the first line is printed: who reads it may send the signal at once.
+    # Before the first line is printed: its reader may send a signal at once.
     for number in (signal.SIGINT, signal.SIGTERM):
         with contextlib.suppress(NotImplementedError):  # Windows: Ctrl-C ends `asyncio.run` instead
             loop.add_signal_handler(number, stopped.set)

@@ -6,6 +6,7 @@ import os
 import re
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from enum import IntEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
@@ -44,7 +45,10 @@ class Scrubber:
         for name in _VARIABLES:
             self.hide(environ.get(name, ""))
         for name in _FILES:
-            self.hide(_content_of(environ.get(name, "").strip()))
+            path = environ.get(name, "").strip()
+            # The command itself reports a file that cannot be read.
+            with suppress(OSError, UnicodeDecodeError):
+                self.hide(Path(path).read_text(encoding="utf-8") if path else "")
 
     def hide(self, secret: str) -> None:
         """Replace *secret* too from now on."""
@@ -60,17 +64,11 @@ class Scrubber:
         return line if len(line) <= _MAX_LENGTH else f"{line[:_MAX_LENGTH]}..."
 
 
-def _content_of(path: str) -> str:
-    try:
-        return Path(path).read_text(encoding="utf-8").strip() if path else ""
-    except (OSError, UnicodeDecodeError):
-        return ""  # the command itself reports a file that cannot be read
-
-
 def console(stream: TextIO) -> Console:
     """Return a console on *stream*: colours on a terminal only, and never if ``NO_COLOR`` is set (https://no-color.org)."""
     from rich.console import Console  # noqa: PLC0415 - this module reports that the extra with rich is missing
 
+    # rich's own detection would write control codes into a pipe if `FORCE_COLOR` or `TTY_COMPATIBLE` is set.
     is_terminal = stream.isatty()
     with_colours = is_terminal and not os.environ.get("NO_COLOR")
     return Console(

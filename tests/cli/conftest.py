@@ -11,14 +11,14 @@ import pytest
 
 @pytest.fixture(autouse=True)
 def no_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The developer's own environment does not count."""
+    """Ignore the developer's own environment."""
     for name in [name for name in os.environ if name.startswith("EXTERVIEW_")]:
         monkeypatch.delenv(name)
 
 
 @pytest.fixture
 def interruptible() -> Iterator[None]:
-    """SIGINT has its default handler, also if the runner was started with it ignored: children inherit that."""
+    """Give SIGINT its default handler, also if the runner was started with it ignored: children inherit that."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)

@@ -50,7 +50,7 @@ def elsewhere() -> Iterator[Elsewhere]:
 
 @pytest.fixture
 def emulator(elsewhere: Elsewhere, monkeypatch: pytest.MonkeyPatch) -> Iterator[Emulator]:
-    """A running emulator, and the environment that leads to it."""
+    """Run an emulator, and set the environment that leads to it."""
     emulator = Emulator()
     elsewhere.run(emulator.start())
     monkeypatch.setenv("EXTERVIEW_ENDPOINT", emulator.endpoint)
@@ -63,7 +63,7 @@ def emulator(elsewhere: Elsewhere, monkeypatch: pytest.MonkeyPatch) -> Iterator[
 
 @pytest.fixture
 def fixed_token(emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> str:
-    """A bearer token that the emulator issued, in the place of email and password."""
+    """Return a bearer token from the emulator, which is in the place of email and password."""
     monkeypatch.delenv("EXTERVIEW_EMAIL")
     monkeypatch.delenv("EXTERVIEW_PASSWORD")
     monkeypatch.setenv("EXTERVIEW_BEARER_TOKEN", emulator.issue_token())
@@ -74,7 +74,7 @@ def fixed_token(emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> str:
 def serve(
     elsewhere: Elsewhere, emulator: Emulator, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Callable[[Answer], None]]:
-    """Puts another server in the API's place."""
+    """Return a function that puts another server in the API's place."""
     runners: list[web.ServerRunner] = []
 
     async def start(answer: Answer) -> str:

@@ -22,7 +22,7 @@ VARIABLES = ["EXTERVIEW_ENDPOINT", "EXTERVIEW_API_KEY", "EXTERVIEW_EMAIL", "EXTE
 
 @contextmanager
 def running(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], dict[str, str]]]:
-    """The process, and the environment that it printed."""
+    """Run the command, and read the environment that it prints."""
     process = subprocess.Popen(
         [*COMMAND, "emulator", *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )

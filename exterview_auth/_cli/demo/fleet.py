@@ -48,7 +48,7 @@ class WorkerProcess:
     async def start(cls, config: WorkerConfig) -> Self:
         """Start a process; raises `ConfigurationError` if the machine does not allow another one."""
         try:
-            # In a session of its own, so that Ctrl-C reaches this process alone, which then ends the others.
+            # In a separate session, so that Ctrl-C reaches this process alone, which then ends the others.
             process = await asyncio.create_subprocess_exec(
                 *COMMAND, stdin=PIPE, stdout=PIPE, stderr=DEVNULL, start_new_session=True
             )
@@ -133,6 +133,7 @@ class Fleet:
 @asynccontextmanager
 async def opened_fleet(plan: Plan, kind: StoreKind, config: WorkerConfig) -> AsyncIterator[Fleet]:
     """Start the processes of *plan*, each with its share of *config*; they and their store are gone after the block."""
+    # The order of the ends: processes first, then their store. A signal may arrive at any moment between.
     with _ended_by_signals():
         async with temporary_store(kind) as address:
             processes: list[WorkerProcess] = []
@@ -142,6 +143,7 @@ async def opened_fleet(plan: Plan, kind: StoreKind, config: WorkerConfig) -> Asy
                     connections = each + (index < left)
                     share = replace(config, index=index, workers=plan.processes, connections=connections, store=address)
                     processes.append(await WorkerProcess.start(share))
+                # All are ready before the first begins: loading modules takes longer than a small storm.
                 await asyncio.gather(*(process.get_ready() for process in processes))
                 yield Fleet(processes)
             finally:

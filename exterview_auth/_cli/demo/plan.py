@@ -11,7 +11,7 @@ from typing import ClassVar
 from exterview_auth._options import whole_number
 from exterview_auth.errors import ConfigurationError
 
-from .redis_server import redis_server_path
+from .redis_server import redis_server_path, required_redis_server
 from .store import StoreAddress, StoreKind
 from .workload import Catalogue, Workload
 
@@ -86,8 +86,8 @@ def checked_plan(requests: int, processes: int, store: str | None) -> Plan:
         return Plan(requests, processes, StoreKind.REDIS if has_redis else StoreKind.FILE)
     if store not in tuple(StoreKind):
         raise ConfigurationError(f"--store must be {' or '.join(StoreKind)}")  # without the value: it may be a secret
-    if store == StoreKind.REDIS and redis_server_path() is None:
-        raise ConfigurationError("redis-server is not installed on this machine; install it, or use --store file")
+    if store == StoreKind.REDIS:
+        required_redis_server()
     return Plan(requests, processes, StoreKind(store))
 
 
@@ -121,6 +121,7 @@ class WorkerConfig:
 
     def numbers(self) -> Sequence[int]:
         """Return the numbers of this sender's requests, in their order; each sender has the same mix of kinds."""
+        # Grouped by kind, then taken in turn. Every n-th number as such would give a sender queries alone.
         by_kind = sorted(range(self.requests), key=lambda number: number % len(Workload.MIX))
         return sorted(by_kind[self.index :: self.workers])
 

@@ -31,6 +31,14 @@ def redis_server_path() -> str | None:
     return shutil.which("redis-server")
 
 
+def required_redis_server() -> str:
+    """Return the path of this machine's redis-server; raises `ConfigurationError` if it is not installed."""
+    path = redis_server_path()
+    if path is None:
+        raise ConfigurationError("redis-server is not installed on this machine; install it, or use --store file")
+    return path
+
+
 class LocalRedis:
     """
     A redis-server on a free loopback port, empty and without persistence; *options* end its command line.
@@ -105,32 +113,24 @@ class LocalRedis:
 
     async def _start(self) -> bool:
         """Return whether the server is up on its port; it ends at once if another process has taken the port."""
+        where = ["--port", str(self.port), "--bind", HOST, "--dir", str(self._directory)]
+        command = [required_redis_server(), *where, "--save", "", "--appendonly", "no", *self._options]
+        # In a separate session: Ctrl-C must not end the server while the requests that need it are being cancelled.
         self.process = await asyncio.create_subprocess_exec(
-            *self._command(), stdin=DEVNULL, stdout=DEVNULL, stderr=DEVNULL, start_new_session=True
+            *command, stdin=DEVNULL, stdout=DEVNULL, stderr=DEVNULL, start_new_session=True
         )
         try:
             async with asyncio.timeout(START_SECONDS):
-                return await self._is_up()
+                while self.process.returncode is None:
+                    if await _answers(self.port):
+                        return True
+                    await asyncio.sleep(_SECONDS_BETWEEN_PROBES)
         except TimeoutError:
             await self.kill()
+            raise _not_started() from None
         except BaseException:
             await self.kill()
             raise
-        raise _not_started()
-
-    def _command(self) -> list[str]:
-        path = redis_server_path()
-        if path is None:
-            raise ConfigurationError("redis-server is not installed on this machine; install it, or use --store file")
-        where = ["--port", str(self.port), "--bind", HOST, "--dir", str(self._directory)]
-        return [path, *where, "--save", "", "--appendonly", "no", *self._options]
-
-    async def _is_up(self) -> bool:
-        """Wait until the server answers or has ended."""
-        while self.process.returncode is None:
-            if await _answers(self.port):
-                return True
-            await asyncio.sleep(_SECONDS_BETWEEN_PROBES)
         return False
 
 

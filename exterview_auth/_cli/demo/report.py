@@ -56,6 +56,7 @@ class Screen:
         if not self._console.is_terminal or self._console.is_dumb_terminal:
             yield
             return
+        # Without a thread that redraws: `show` is called often enough, from the loop that sends.
         with Live(console=self._console, auto_refresh=False, transient=True) as self._live:
             yield
         self._live = None
@@ -98,11 +99,17 @@ def _what(plan: Plan) -> str:
 def summary(result: DemoResult) -> Iterator[tuple[str, str]]:
     """Return the name and the text of each line."""
     plan, client, server = result.plan, result.client, result.server
-    yield "requests", f"{plan.requests}: {_mix(plan.requests)}; {_count(plan.connections, 'connection')}"
+    counted = ((kind, count) for kind, count in mix_of(plan.requests).items() if count)
+    mix = ", ".join(f"{count} {kind if count == 1 else _PLURALS[kind]}" for kind, count in counted)
+    yield "requests", f"{plan.requests}: {mix}; {_count(plan.connections, 'connection')}"
     if plan.store is not None:
         does = "keeping its token" if plan.processes == 1 else "sharing one token"
         yield "processes", f"{plan.processes}, {does} through {_STORES[plan.store]}"
-    yield "logins", _logins(client.logins, result.logins_before)
+    after = client.logins - result.logins_before
+    if after > 0:
+        yield "logins", f"{client.logins}: {result.logins_before} at the start, {after} after the revocation"
+    else:
+        yield "logins", f"{client.logins}; nothing was left to send when the tokens were revoked"
     if plan.store is not None:
         adopted = f"{client.adopted}: taken from the store by the processes that did not log in"
         yield "adopted", adopted if client.adopted else "0"
@@ -141,17 +148,6 @@ def as_dict(result: DemoResult) -> dict[str, object]:
             "statuses": {str(status): count for status, count in server.statuses.items()},
         },
     }
-
-
-def _mix(requests: int) -> str:
-    kinds = ((kind, count) for kind, count in mix_of(requests).items() if count)
-    return ", ".join(f"{count} {kind if count == 1 else _PLURALS[kind]}" for kind, count in kinds)
-
-
-def _logins(logins: int, before: int) -> str:
-    if logins > before:
-        return f"{logins}: {before} at the start, {logins - before} after the revocation"
-    return f"{logins}; nothing was left to send when the tokens were revoked"
 
 
 def _count(number: int, noun: str) -> str:

@@ -85,6 +85,7 @@ class _Run:
 
     def on_answers(self) -> None:
         """Revoke every token, once, when there are enough answers."""
+        # By answers and not by time: on a slow machine too, requests are in flight and some are left to send.
         if self._logins_before is None and self._sender.answered >= self._revoke_at:
             self._logins_before = self._sender.counts().logins
             self._emulator.revoke()
@@ -107,6 +108,7 @@ class _Run:
         )
 
     def _sample(self) -> Sample:
+        # The server counts what was sent and refused: the clients do not see attempts, only answers.
         client, statuses = self._sender.counts(), _statuses_of_requests(self._before, self._emulator.stats())
         return Sample(
             sent=sum(statuses.values()),

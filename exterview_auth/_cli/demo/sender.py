@@ -36,6 +36,7 @@ class Sender:
             api_key=config.target.api_key,
             endpoint=config.target.endpoint,
             store=store,
+            # Not called for a token that another process's login gave: it counts logins, not tokens.
             on_token=lambda _new, _old, _reason: self._observer.on_login(),
         )
         self._observer: Observer

@@ -113,6 +113,7 @@ class Timeline:
 
     def growth(self, read: Callable[[Sample], int], columns: int) -> list[float]:
         """Return how much a counter grew in each of *columns* equal parts of the time."""
+        # Between two samples a counter grows evenly: a loop that was busy for a while leaves no gap and no spike.
         values = [read(sample) for sample in self.samples]
         edges = [self._interpolated(values, self.duration * edge / columns) for edge in range(columns + 1)]
         return [after - before for before, after in pairwise(edges)]

@@ -33,7 +33,7 @@ class _Reporter:
         print(self._sender.counts().to_json(), flush=True)
 
     def on_login(self) -> None:
-        self.report()
+        self.report()  # at once: the parent marks the login when it reads of it
 
     def on_answers(self) -> None:
         """Leave the answers to the next report."""

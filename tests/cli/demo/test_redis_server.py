@@ -14,7 +14,7 @@ from exterview_auth._cli.demo import redis_server
 from exterview_auth._cli.demo.redis_server import HOST, LocalRedis, redis_server_path
 from exterview_auth.errors import ConfigurationError
 from tests.kit.api import until
-from tests.kit.redis_server import MISSING, flush, redis_binary
+from tests.kit.redis_server import MISSING, redis_binary
 
 
 def ask(port: int, *commands: str) -> list[str]:
@@ -35,7 +35,7 @@ def contents(directory: Path) -> list[str]:
 
 @pytest.fixture
 def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where temporary directories are made."""
+    """Return the directory in which temporary directories are made."""
     directory = tmp_path / "temporary"
     directory.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(directory))
@@ -44,7 +44,7 @@ def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A redis-server that starts and never listens."""
+    """Install a redis-server that starts and never listens."""
     path = tmp_path / "redis-server"
     path.write_text("#!/bin/sh\nexec sleep 60\n", encoding="utf-8")
     path.chmod(0o755)
@@ -105,21 +105,12 @@ async def test_a_restart_is_on_the_same_port_and_empty(
 
 
 @pytest.mark.asyncio
-async def test_a_paused_server_answers_when_it_is_resumed(own_redis: LocalRedis) -> None:
-    """Until then it accepts connections and answers nothing; it can still be stopped."""
-    own_redis.pause()
-    reader, writer = await asyncio.open_connection(HOST, own_redis.port)
-    writer.write(b"PING\r\n")
-    with pytest.raises(TimeoutError):
-        await asyncio.wait_for(reader.readline(), 0.1)
-    own_redis.resume()
-    assert await reader.readline() == b"+PONG\r\n"
-    writer.close()
-    await writer.wait_closed()
+async def test_a_paused_server_can_still_be_stopped(own_redis: LocalRedis) -> None:
+    """It is resumed first, and ends in its usual way."""
     own_redis.pause()
     await own_redis.stop()
     own_redis.resume()
-    assert own_redis.process.returncode is not None
+    assert own_redis.process.returncode == 0
 
 
 @pytest.mark.asyncio
@@ -194,14 +185,6 @@ async def test_without_redis_server_it_says_what_to_do(monkeypatch: pytest.Monke
     with pytest.raises(ConfigurationError, match=r"^redis-server is not installed on this machine; install it, or"):
         await LocalRedis().__aenter__()
     assert contents(temporary) == []
-
-
-def test_the_shared_server_is_empty_for_each_test(redis_url: str) -> None:
-    """What one test leaves, the next does not find."""
-    port = int(redis_url.rpartition(":")[2].partition("/")[0])
-    assert ask(port, "DBSIZE", "SET a b") == [":0", "+OK"]
-    flush(port)
-    assert ask(port, "DBSIZE") == [":0"]
 
 
 @pytest.mark.parametrize(("ci", "outcome"), [("true", pytest.fail.Exception), ("", pytest.skip.Exception)])

@@ -35,7 +35,7 @@ class Stream(io.StringIO):
 
 @pytest.fixture(autouse=True)
 def terminal(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A plain terminal, whatever the developer's is, and descriptors enough."""
+    """Give the test a plain terminal, whatever the developer's is, and descriptors enough."""
     for name in ("NO_COLOR", "FORCE_COLOR", "COLORTERM", "TTY_COMPATIBLE", "TTY_INTERACTIVE"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("TERM", "xterm-256color")
@@ -44,7 +44,7 @@ def terminal(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def storm() -> Timeline:
-    """A thousand requests in two seconds: a login, a revocation at 0.8 s, a login."""
+    """Return a thousand requests in two seconds: a login, a revocation at 0.8 s, a login."""
     samples = [
         *(Sample(waiting=1000) for _ in range(20)),
         *(Sample(sent=step * 20, answered=step * 20) for step in range(20)),
