@@ -13,8 +13,11 @@ from exterview_auth._options import (
     LONGEST,
     checked_account,
     checked_api_key,
+    header_options,
     number,
+    path_option,
     renewal_options,
+    text_option,
     whole_number,
 )
 
@@ -103,3 +106,26 @@ def test_bounds_are_included() -> None:
     assert number(ABOVE_ZERO, "", ABOVE_ZERO) > 0
     assert number(10**9, "") == LONGEST
     assert (whole_number(1, "", 1, 2), whole_number(2, "", 1, 2), whole_number(10**30, "", 1)) == (1, 2, 10**30)
+
+
+@pytest.mark.parametrize("headers", ["text", {"a b": "x"}, {"a": "x\r\ny"}, {"a": 1}, {1: "x"}])
+def test_headers_that_cannot_be_sent_are_refused_unseen(headers: Any) -> None:
+    """The value is not in the message."""
+    with pytest.raises(ConfigurationError, match=r"^headers(?!.*x\r)"):
+        header_options(headers)
+
+
+@pytest.mark.parametrize("value", [None, 1, "", "  ", "\ud800"])
+def test_a_text_option_is_text_that_is_not_blank(value: object) -> None:
+    """The option is named."""
+    with pytest.raises(ConfigurationError, match=r"^option"):
+        text_option(value, "option")
+
+
+def test_a_path_has_no_empty_steps() -> None:
+    """``None`` has no steps; a dotted path has several."""
+    assert path_option(None, "token_field") == ()
+    assert path_option("a.b", "token_field") == ("a", "b")
+    for wrong in ("a..b", ".a", "", 1):
+        with pytest.raises(ConfigurationError, match=r"^token_field"):
+            path_option(wrong, "token_field")

@@ -190,6 +190,14 @@ def test_what_is_not_text_is_refused(value: Any, refresh: Any) -> None:
         Token(value, refresh_token=refresh)
 
 
+@pytest.mark.parametrize("refresh", ["\ud800", "x\udcff", "\udc00\ud800"])
+def test_a_refresh_token_without_a_utf8_form_is_refused_unseen(refresh: str) -> None:
+    """It could never be sent; the error does not show it."""
+    with pytest.raises(ConfigurationError, match=r"^a refresh token contains half a surrogate pair; ") as caught:
+        Token("value", refresh_token=refresh)
+    assert refresh not in repr(caught.value)
+
+
 def test_the_longest_token_is_taken_and_a_longer_one_refused() -> None:
     """A token of 64 Ki characters can be sent; one more, and it is an error that does not quote it."""
     assert len(Token("x" * MAX_TOKEN_LENGTH).value) == 65_536

@@ -9,20 +9,15 @@ import pickle
 import subprocess
 import sys
 import time
-import traceback
 import warnings
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from typing import Any
-from urllib.parse import parse_qs, unquote_plus
+from urllib.parse import unquote_plus
 
 import pytest
-from aiohttp import ClientSession, web
-from aiohttp.test_utils import TestServer
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa, x25519
 from joserfc import jwk, jws
-from yarl import URL
 
 from exterview_auth._token import MAX_LIFETIME, Token
 from exterview_auth.errors import (
@@ -33,62 +28,26 @@ from exterview_auth.errors import (
     LoginUnavailableError,
 )
 from exterview_auth.logins import OAuth2Login
-from exterview_auth.logins._context import IdentifiedLogin, LoginContext
+from exterview_auth.logins._context import IdentifiedLogin
+from tests.kit import login_endpoint as kit
+from tests.kit.login_endpoint import OLD, OLD_REFRESH, PASSWORD, SECRET, LoginEndpoint, Reply, login_endpoint
 
-SECRET = "s3cret: & more"
-PASSWORD = "correct horse"
-KEY = "key-0123456789"
-OLD, OLD_REFRESH = "old-token-0123", "old-refresh-0123"
-
-Reply = tuple[int, object]
-FINE: Reply = (200, {"access_token": "t-1", "token_type": "Bearer", "expires_in": 60})
-DEAD: Reply = (400, {"error": "invalid_grant"})
+FINE = Reply(200, {"access_token": "t-1", "token_type": "Bearer", "expires_in": 60})
+DEAD = Reply(400, {"error": "invalid_grant"})
+USER: dict[str, Any] = {"grant_type": "password", "username": "ada", "password": PASSWORD}
 
 
-class TokenEndpoint:
-    """A token endpoint that gives its replies in turn, the last one for ever, and remembers the requests."""
-
-    def __init__(self, replies: tuple[Reply, ...]) -> None:
-        self.replies = list(replies)
-        self.url = URL()
-        self.headers: list[dict[str, str]] = []
-        self.forms: list[dict[str, str]] = []
-
-    async def handle(self, request: web.Request) -> web.Response:
-        self.headers.append(dict(request.headers))
-        form = parse_qs((await request.read()).decode(), keep_blank_values=True, strict_parsing=True)
-        assert all(len(values) == 1 for values in form.values()), "RFC 6749, section 3.2: no parameter twice"
-        self.forms.append({name: values[0] for name, values in form.items()})
-        status, payload = self.replies.pop(0) if len(self.replies) > 1 else self.replies[0]
-        return web.json_response(payload, status=status, headers={"Retry-After": "4"} if status >= 400 else {})
+async def log_in(endpoint: LoginEndpoint, *secret: str, previous: Token | None = None, **options: Any) -> Token:
+    """One login of the client with *options*."""
+    return await kit.log_in(OAuth2Login(endpoint.url, "client", *secret, **options), endpoint.url, previous)
 
 
-@asynccontextmanager
-async def serving(*replies: Reply) -> AsyncIterator[TokenEndpoint]:
-    endpoint = TokenEndpoint(replies)
-    app = web.Application()
-    app.router.add_post("/token", endpoint.handle)
-    async with TestServer(app) as server:
-        endpoint.url = server.make_url("/token")
-        yield endpoint
-
-
-async def log_in(login: OAuth2Login, previous: Token | None = None) -> Token:
-    async with ClientSession() as session:
-        api = URL("https://api.example/graphql")
-        return await login(LoginContext(session=lambda: session, endpoint=api, api_key=KEY, previous=previous))
-
-
-async def refusal(endpoint: TokenEndpoint, previous: Token | None = None, **options: Any) -> LoginError:
-    """The error of one login, whose chain shows no secret."""
-    with pytest.raises(LoginError) as caught:
-        await log_in(OAuth2Login(endpoint.url, "client", **options), previous)
-    error: BaseException | None = caught.value
-    while error is not None:
-        shown = "".join([str(error), repr(error), repr(error.args), *traceback.format_exception_only(error)])
-        assert not [secret for secret in (SECRET, PASSWORD, KEY, OLD, OLD_REFRESH) if secret in shown]
-        error = error.__cause__ or error.__context__
-    return caught.value
+async def refusal(*replies: Reply, previous: Token | None = None, **options: Any) -> LoginError:
+    """The error of one login that gets *replies* and makes one request; it shows no secret."""
+    async with login_endpoint(*replies) as endpoint:
+        error = await kit.refusal(OAuth2Login(endpoint.url, "client", **options), endpoint.url, previous)
+    assert len(endpoint.bodies) == 1
+    return error
 
 
 def pem_of(key: Any, form: serialization.PrivateFormat = serialization.PrivateFormat.PKCS8) -> str:
@@ -99,11 +58,8 @@ def pem_of(key: Any, form: serialization.PrivateFormat = serialization.PrivateFo
 @pytest.mark.asyncio
 async def test_client_credentials_are_the_default_grant() -> None:
     """Scope and further fields go along; the secret is in the header only, the API key nowhere."""
-    async with serving(FINE) as endpoint:
-        login = OAuth2Login(
-            endpoint.url, "client", SECRET, scope=["read", "write"], audience="https://api", empty_ok="x"
-        )
-        token = await log_in(login)
+    async with login_endpoint(FINE) as endpoint:
+        token = await log_in(endpoint, SECRET, scope=["read", "write"], audience="https://api", empty_ok="x")
     assert (token.value, token.expires_in, token.refresh_token) == ("t-1", 60.0, None)
     assert endpoint.forms == [
         {"grant_type": "client_credentials", "scope": "read write", "audience": "https://api", "empty_ok": "x"}
@@ -118,8 +74,8 @@ async def test_client_credentials_are_the_default_grant() -> None:
 @pytest.mark.parametrize(("client", "secret"), [("id", "plain"), ("a:b c", "p%s/:=+ é&"), ("ünï", "~._-*")])
 async def test_basic_encodes_id_and_secret_as_a_form_first(client: str, secret: str) -> None:
     """RFC 6749, section 2.3.1: the colon that separates them stands alone, and every character survives."""
-    async with serving(FINE) as endpoint:
-        await log_in(OAuth2Login(endpoint.url, client, secret))
+    async with login_endpoint(FINE) as endpoint:
+        await kit.log_in(OAuth2Login(endpoint.url, client, secret), endpoint.url)
     scheme, _, encoded = endpoint.headers[0]["Authorization"].partition(" ")
     name, colon, rest = base64.b64decode(encoded).decode("ascii").partition(":")
     assert (scheme, colon, unquote_plus(name), unquote_plus(rest)) == ("Basic", ":", client, secret)
@@ -131,8 +87,8 @@ async def test_basic_encodes_id_and_secret_as_a_form_first(client: str, secret: 
 @pytest.mark.asyncio
 async def test_post_puts_id_and_secret_into_the_body() -> None:
     """And nothing into the header."""
-    async with serving(FINE) as endpoint:
-        await log_in(OAuth2Login(endpoint.url, "client", SECRET, token_endpoint_auth_method="client_secret_post"))
+    async with login_endpoint(FINE) as endpoint:
+        await log_in(endpoint, SECRET, token_endpoint_auth_method="client_secret_post")
     assert endpoint.forms[0] == {"grant_type": "client_credentials", "client_id": "client", "client_secret": SECRET}
     assert "Authorization" not in endpoint.headers[0]
 
@@ -140,12 +96,9 @@ async def test_post_puts_id_and_secret_into_the_body() -> None:
 @pytest.mark.asyncio
 async def test_a_client_without_a_secret_names_itself() -> None:
     """RFC 6749, section 3.2.1: a public client sends its id."""
-    async with serving(FINE) as endpoint:
-        login = OAuth2Login(endpoint.url, "client", grant_type="password", username="ada", password=PASSWORD)
-        await log_in(login)
-    assert endpoint.forms[0] == {
-        "grant_type": "password", "client_id": "client", "username": "ada", "password": PASSWORD,
-    }  # fmt: skip
+    async with login_endpoint(FINE) as endpoint:
+        await log_in(endpoint, **USER)
+    assert endpoint.forms[0] == {"client_id": "client", **USER}
     assert "Authorization" not in endpoint.headers[0]
 
 
@@ -165,10 +118,10 @@ async def test_private_key_jwt_is_signed_for_the_token_endpoint(
 ) -> None:
     """RFC 7523, section 3: issuer and subject are the client, the audience is the endpoint, the id is used once."""
     key = make()
-    async with serving(FINE) as endpoint:
+    async with login_endpoint(FINE) as endpoint:
         login = OAuth2Login(endpoint.url, "client", private_key=pem_of(key, form).encode(), key_id="k-1")
-        await log_in(login)
-        await log_in(login)
+        for _ in range(2):
+            await kit.log_in(login, endpoint.url)
     seen = set()
     for request in endpoint.forms:
         assert request.keys() == {"grant_type", "client_assertion_type", "client_assertion"}
@@ -193,8 +146,8 @@ def verified(assertion: str, public: Any, algorithm: str) -> tuple[dict[str, Any
 @pytest.mark.asyncio
 async def test_extra_headers_are_sent() -> None:
     """A gateway in front of the token endpoint may want them."""
-    async with serving(FINE) as endpoint:
-        await log_in(OAuth2Login(endpoint.url, "client", SECRET, headers={"X-Tenant": "acme"}))
+    async with login_endpoint(FINE) as endpoint:
+        await log_in(endpoint, SECRET, headers={"X-Tenant": "acme"})
     assert endpoint.headers[0]["X-Tenant"] == "acme"
 
 
@@ -203,16 +156,14 @@ async def test_extra_headers_are_sent() -> None:
     "options",
     [
         {},
-        {"grant_type": "password", "username": "ada", "password": PASSWORD},
+        USER,
         {"grant_type": "refresh_token", "refresh_token": "configured"},
     ],
 )
 async def test_the_newest_refresh_token_goes_first(options: dict[str, Any]) -> None:
     """Whatever the grant: the one that came with the token being replaced, and its successor is handed on."""
-    async with serving((200, {"access_token": "t-2", "refresh_token": "rotated"})) as endpoint:
-        token = await log_in(
-            OAuth2Login(endpoint.url, "client", SECRET, **options), Token(OLD, refresh_token=OLD_REFRESH)
-        )
+    async with login_endpoint(Reply(200, {"access_token": "t-2", "refresh_token": "rotated"})) as endpoint:
+        token = await log_in(endpoint, SECRET, previous=OLD, **options)
     assert endpoint.forms == [{"grant_type": "refresh_token", "refresh_token": OLD_REFRESH}]
     assert (token.value, token.refresh_token) == ("t-2", "rotated")
 
@@ -220,13 +171,10 @@ async def test_the_newest_refresh_token_goes_first(options: dict[str, Any]) -> N
 @pytest.mark.asyncio
 async def test_a_refresh_token_is_kept_until_a_new_one_comes() -> None:
     """RFC 6749, section 6: the server may, but need not, issue a new one."""
-    async with serving(FINE) as endpoint:
-        login = OAuth2Login(
-            endpoint.url, "client", SECRET, grant_type="refresh_token", refresh_token="configured", scope="a"
-        )
-        token = await log_in(login)
-        assert token.refresh_token == "configured"
-        assert (await log_in(login, Token(OLD, refresh_token=OLD_REFRESH))).refresh_token == OLD_REFRESH
+    async with login_endpoint(FINE) as endpoint:
+        options: dict[str, Any] = {"grant_type": "refresh_token", "refresh_token": "configured", "scope": "a"}
+        assert (await log_in(endpoint, SECRET, **options)).refresh_token == "configured"
+        assert (await log_in(endpoint, SECRET, previous=OLD, **options)).refresh_token == OLD_REFRESH
     assert [form["refresh_token"] for form in endpoint.forms] == ["configured", OLD_REFRESH]
     assert [form["scope"] for form in endpoint.forms] == ["a", "a"]
 
@@ -234,8 +182,8 @@ async def test_a_refresh_token_is_kept_until_a_new_one_comes() -> None:
 @pytest.mark.asyncio
 async def test_a_renewal_asks_for_no_scope_of_its_own() -> None:
     """RFC 6749, section 6: it is the scope of the first grant."""
-    async with serving(FINE) as endpoint:
-        await log_in(OAuth2Login(endpoint.url, "client", SECRET, scope="a"), Token(OLD, refresh_token=OLD_REFRESH))
+    async with login_endpoint(FINE) as endpoint:
+        await log_in(endpoint, SECRET, previous=OLD, scope="a")
     assert "scope" not in endpoint.forms[0]
 
 
@@ -245,17 +193,15 @@ async def test_a_renewal_asks_for_no_scope_of_its_own() -> None:
     ("options", "grant"),
     [
         ({}, "client_credentials"),
-        ({"grant_type": "password", "username": "ada", "password": PASSWORD}, "password"),
+        (USER, "password"),
     ],
 )
 async def test_a_refused_refresh_token_falls_back_to_the_full_grant(
     status: int, options: dict[str, Any], grant: str
 ) -> None:
     """In the same login, and the refused refresh token is forgotten."""
-    async with serving((status, {"error": "invalid_grant"}), FINE) as endpoint:
-        token = await log_in(
-            OAuth2Login(endpoint.url, "client", SECRET, **options), Token(OLD, refresh_token=OLD_REFRESH)
-        )
+    async with login_endpoint(DEAD._replace(status=status), FINE) as endpoint:
+        token = await log_in(endpoint, SECRET, previous=OLD, **options)
     assert [form["grant_type"] for form in endpoint.forms] == ["refresh_token", grant]
     assert (token.value, token.refresh_token) == ("t-1", None)
 
@@ -263,11 +209,9 @@ async def test_a_refused_refresh_token_falls_back_to_the_full_grant(
 @pytest.mark.asyncio
 async def test_a_dead_rotated_refresh_token_tries_the_configured_one_then_the_password() -> None:
     """Each once."""
-    async with serving(DEAD, DEAD, FINE) as endpoint:
-        login = OAuth2Login(
-            endpoint.url, "client", SECRET, grant_type="refresh_token", refresh_token="configured", username="ada", password=PASSWORD
-        )  # fmt: skip
-        token = await log_in(login, Token(OLD, refresh_token=OLD_REFRESH))
+    async with login_endpoint(DEAD, DEAD, FINE) as endpoint:
+        options = {**USER, "grant_type": "refresh_token", "refresh_token": "configured"}
+        token = await log_in(endpoint, SECRET, previous=OLD, **options)
     assert [form.get("refresh_token") for form in endpoint.forms] == [OLD_REFRESH, "configured", None]
     assert endpoint.forms[2]["grant_type"] == "password"
     assert token.value == "t-1"
@@ -276,39 +220,33 @@ async def test_a_dead_rotated_refresh_token_tries_the_configured_one_then_the_pa
 @pytest.mark.asyncio
 async def test_a_refresh_token_with_nothing_behind_it_is_a_rejection() -> None:
     """The same token is not presented twice."""
-    async with serving(DEAD) as endpoint:
-        error = await refusal(
-            endpoint, Token(OLD, refresh_token="configured"), grant_type="refresh_token", refresh_token="configured"
-        )
+    error = await refusal(DEAD, previous=OLD, grant_type="refresh_token", refresh_token=OLD_REFRESH)
     assert isinstance(error, CredentialsRejectedError)
     assert error.reason == "refresh_token"
-    assert len(endpoint.forms) == 1
 
 
 @pytest.mark.asyncio
 @pytest.mark.parametrize(
     "reply",
     [
-        (401, {}),
-        (401, {"error": "invalid_token"}),
-        (400, {"error": "unauthorized_client"}),
-        (400, {"error": "unsupported_grant_type"}),
+        Reply(401, {}),
+        Reply(401, {"error": "invalid_token"}),
+        Reply(400, {"error": "unauthorized_client"}),
+        Reply(400, {"error": "unsupported_grant_type"}),
     ],
 )
 async def test_a_renewal_that_is_not_open_to_the_client_falls_back_too(reply: Reply) -> None:
     """The login worked without it, so its refusal is not the login's."""
-    async with serving(reply, FINE) as endpoint:
-        token = await log_in(OAuth2Login(endpoint.url, "client", SECRET), Token(OLD, refresh_token=OLD_REFRESH))
+    async with login_endpoint(reply, FINE) as endpoint:
+        token = await log_in(endpoint, SECRET, previous=OLD)
     assert token.value == "t-1"
 
 
 @pytest.mark.asyncio
-@pytest.mark.parametrize("reply", [(401, {"error": "invalid_client"}), (503, {}), (404, {})])
+@pytest.mark.parametrize("reply", [Reply(401, {"error": "invalid_client"}), Reply(503, {}), Reply(404, {})])
 async def test_what_says_nothing_about_the_refresh_token_does_not_fall_back(reply: Reply) -> None:
     """A wrong client or a server in trouble is asked once."""
-    async with serving(reply) as endpoint:
-        await refusal(endpoint, Token(OLD, refresh_token=OLD_REFRESH), client_secret=SECRET)
-    assert len(endpoint.forms) == 1
+    await refusal(reply, previous=OLD, client_secret=SECRET)
 
 
 @pytest.mark.asyncio
@@ -331,16 +269,12 @@ async def test_the_oauth_error_outranks_the_status(
     status: int, error: str, kind: type[LoginError], reason: str | None
 ) -> None:
     """RFC 6749, section 5.2; providers send it with any status. The description is quoted without secrets."""
-    async with serving((status, {"error": error, "error_description": f"no {PASSWORD}"})) as endpoint:
-        failure = await refusal(
-            endpoint, client_secret=SECRET, grant_type="password", username="ada", password=PASSWORD
-        )
+    reply = Reply(status, {"error": error, "error_description": f"no {PASSWORD}"}, {"Retry-After": "4"})
+    failure = await refusal(reply, client_secret=SECRET, **USER)
     assert type(failure) is kind
     assert getattr(failure, "reason", None) == reason
     assert f"it answered {status}, '{error}: no ***'" in str(failure)
-    if kind is LoginUnavailableError and status >= 400:
-        assert failure.retry_after == 4.0  # type: ignore[attr-defined] # checked a line above
-    assert len(endpoint.forms) == 1
+    assert getattr(failure, "retry_after", 4.0) == 4.0
 
 
 @pytest.mark.asyncio
@@ -368,8 +302,7 @@ async def test_without_a_known_error_the_status_decides(
     status: int, payload: object, kind: type[LoginError], reason: str | None
 ) -> None:
     """And a success needs a bearer token in it."""
-    async with serving((status, payload)) as endpoint:
-        failure = await refusal(endpoint, client_secret=SECRET)
+    failure = await refusal(Reply(status, payload), client_secret=SECRET)
     assert type(failure) is kind
     assert getattr(failure, "reason", None) == reason
 
@@ -377,10 +310,7 @@ async def test_without_a_known_error_the_status_decides(
 @pytest.mark.asyncio
 async def test_a_bare_401_to_a_password_names_no_culprit() -> None:
     """Client and user are both in the request."""
-    async with serving((401, {})) as endpoint:
-        failure = await refusal(
-            endpoint, client_secret=SECRET, grant_type="password", username="ada", password=PASSWORD
-        )
+    failure = await refusal(Reply(401, {}), client_secret=SECRET, **USER)
     assert isinstance(failure, CredentialsRejectedError)
     assert failure.reason is None
 
@@ -388,17 +318,16 @@ async def test_a_bare_401_to_a_password_names_no_culprit() -> None:
 @pytest.mark.asyncio
 @pytest.mark.parametrize("token_type", ["bearer", "Bearer", "BEARER", None])
 @pytest.mark.parametrize(
-    ("told", "seconds"),
+    ("written", "seconds"),
     [("60", 60.0), (60.5, 60.5), (0, None), (-1, None), ("x", None), (None, None), (1e300, MAX_LIFETIME)],
 )
 async def test_types_and_lifetimes_as_servers_write_them(
-    token_type: str | None, told: object, seconds: float | None
+    token_type: str | None, written: object, seconds: float | None
 ) -> None:
-    """The type is told in any case or not at all; odd lifetimes are capped or ignored."""
-    async with serving(
-        (200, {"access_token": "Bearer t", "token_type": token_type, "expires_in": told, "refresh_token": 7})
-    ) as endpoint:
-        token = await log_in(OAuth2Login(endpoint.url, "client", SECRET))
+    """The type is written in any case, or missing; odd lifetimes are capped or ignored."""
+    members = {"access_token": "Bearer t", "token_type": token_type, "expires_in": written, "refresh_token": 7}
+    async with login_endpoint(Reply(200, members)) as endpoint:
+        token = await log_in(endpoint, SECRET)
     assert (token.value, token.expires_in, token.refresh_token) == ("t", seconds, None)
 
 

@@ -15,9 +15,7 @@ from yarl import URL
 from exterview_auth._token import Token
 from exterview_auth.errors import LoginError
 from exterview_auth.logins import PasswordLogin
-from exterview_auth.logins._http_dates import retry_after, server_time
 from exterview_auth.logins._oauth2_response import read_token
-from exterview_auth.logins._redaction import MAX_QUOTE, redacted
 from exterview_auth.logins._request import LoginResponse
 from exterview_auth.logins._token_search import INSTANT_NAMES, LIFETIME_NAMES, TOKEN_NAMES, seconds_left
 
@@ -61,12 +59,6 @@ def outcome(read: Callable[[], Token]) -> Token | LoginError:
         return error
 
 
-@given(STATUSES, st.binary(max_size=200), st.text(max_size=10))
-def test_any_bytes_as_an_answer_end_in_a_login_error(status: int, body: bytes, retry: str) -> None:
-    """The parser's own errors never come out."""
-    judge(status, body, retry)
-
-
 @settings(max_examples=300)
 @given(STATUSES, JSON | st.dictionaries(NAMES, JSON, max_size=5), st.text(max_size=10))
 def test_any_json_as_an_answer_ends_in_a_token_or_a_login_error(status: int, content: Any, retry: str) -> None:
@@ -79,24 +71,3 @@ def test_any_lifetime_is_positive_or_unknown(value: Any, name: str) -> None:
     """Odd lifetimes are capped or ignored, never fatal."""
     seconds = seconds_left(value, name, 1.7e9)
     assert seconds is None or seconds > 0
-
-
-@given(st.text(max_size=40), st.text(max_size=40))
-def test_any_dates_are_read_or_ignored(retry: str, date: str) -> None:
-    """Retry-After and Date are the server's to write."""
-    seconds = retry_after({"Retry-After": retry, "Date": date})
-    assert seconds is None or seconds >= 0
-    assert isinstance(server_time({"Date": date}), float)
-
-
-@given(
-    st.text(),
-    st.text(min_size=4, max_size=12).filter(lambda text: text.strip("*… ") == text and "*" not in text),
-    st.text(),
-)
-def test_no_quoted_sentence_holds_the_secret(before: str, secret: str, after: str) -> None:
-    """Wherever it stands in the text."""
-    quote = redacted(before + secret + after, [secret])
-    assert secret not in quote
-    assert len(quote) <= MAX_QUOTE
-    assert quote.isprintable()

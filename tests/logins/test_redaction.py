@@ -1,0 +1,128 @@
+"""A server's text in a message: no secret in any form, one printable line, and short."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from exterview_auth.logins._redaction import MAX_QUOTE, MAX_SENTENCE, redacted
+
+PASSWORD = "hunter2 & <wonder>"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        PASSWORD,
+        f"wrong: {PASSWORD}!",
+        "hunter2+%26+%3Cwonder%3E",
+        "hunter2%20%26%20%3cwonder%3e",
+        "hunter2 &amp; &lt;wonder&gt;",
+        "HUNTER2 & <WONDER>",
+        "hunter2\t&\n <wonder>",
+        "x" * 190 + PASSWORD,
+    ],
+)
+def test_a_quoted_sentence_masks_every_form_of_a_secret(text: str) -> None:
+    """Servers repeat what they were sent, encoded and cut; no part of it is left."""
+    quote = redacted(text, [PASSWORD])
+    assert "unter" not in quote.lower().replace("hunters", "")
+    assert "wonder" not in quote.lower()
+    assert len(quote) <= MAX_QUOTE
+
+
+@pytest.mark.parametrize(
+    ("secret", "form"),
+    [
+        ("ab/cd+ef==", "ab\\/cd+ef=="),
+        ("ab/cd+ef==", "ab/cd%2Bef%3D%3D"),
+        ("p@ss!w(o)rd*1", "p%40ss!w(o)rd*1"),
+        ("p@ss w&rd/1", "p@ss%20w&rd/1"),
+        ("p<ss&w>rd", "p\\u003css\\u0026w\\u003erd"),
+        ("p's\"word", "p&#39;s&#34;word"),
+        ("p's&word", "p's&amp;word"),
+    ],
+)
+def test_a_secret_is_masked_as_other_languages_encode_it(secret: str, form: str) -> None:
+    """Rule 22: PHP's JSON, Python's and JavaScript's URLs, Go's JSON, Jinja's HTML."""
+    assert redacted(f"rejected: {form}.", [secret]) == "rejected: ***."
+
+
+@pytest.mark.parametrize(
+    ("secret", "form"),
+    [
+        ("p@ss*w~rd", "p%40ss*w%7Erd"),
+        ("p&ssword", "p&amp;amp;ssword"),
+        ('p"ss\\word', json.dumps(json.dumps('p"ss\\word'))),
+        ("p@ss/word", "p%2540ss%252Fword"),
+        ("straße-geheim", "STRASSE-GEHEIM"),
+        ("caf\u00e9-geheim", "cafe\u0301-geheim"),
+        ("geheimnis", "geheim\u200bnis"),
+    ],
+)
+def test_what_is_a_secret_once_it_is_decoded_is_not_quoted(secret: str, form: str) -> None:
+    """Rule 22: escaped twice, in capitals, in pieces: then nothing is quoted at all, which a harmless sentence is."""
+    assert redacted(f"rejected: {form}", [secret]) == ""
+    assert redacted(f"rejected: {form}", ["something else"]) != ""
+
+
+@pytest.mark.parametrize(
+    ("text", "secrets", "told"),
+    [
+        ("no HUNTER2", ["hunter2"], "no ***"),
+        ("İİİ hunter2 İ", ["HUNTER2"], "İİİ *** İ"),
+        ("pa\u017f\u017fword", ["PASSWORD"], "***"),
+        ("STRAẞE straße", ["straße"], "*** ***"),
+        ("ΟΔΌΣ οδός", ["οδόσ"], "*** ***"),
+        ("abcdefgh", ["abcde", "defg"], "***h"),
+        ("xababay", ["aba"], "x***y"),
+        ("one two", ["one", "two", "one two"], "***"),
+        ("a***b", ["*"], "a***b"),
+        ("nothing", ["", "something else"], "nothing"),
+    ],
+)
+def test_every_letter_that_belongs_to_a_secret_is_masked(text: str, secrets: list[str], told: str) -> None:
+    """Whatever its case, wherever secrets overlap, and whatever letters stand before them; the rest stays as it is."""
+    assert redacted(text, secrets) == told
+
+
+def test_a_secret_as_long_as_a_sentence_can_be_is_masked_and_a_longer_one_costs_nothing() -> None:
+    """No text that is quoted has room for it."""
+    secret = "s" * MAX_SENTENCE
+    assert redacted(secret, [secret]) == "***"
+    assert redacted("s" * 50, [secret, "x" * 10_000_000]) == "s" * 50
+
+
+def test_masking_leaves_no_secret_behind_in_the_caches_of_re() -> None:
+    """A pattern is kept for as long as the process lives: none is made of a secret."""
+    re.compile("a pattern of the application")
+    redacted("wrong: s3cretw0rd", ["s3cretw0rd", "an0ther"])
+    kept = repr([value for name, value in vars(re).items() if "cache" in name])
+    assert "a pattern of the application" in kept
+    assert "s3cretw0rd" not in kept
+    assert "an0ther" not in kept
+
+
+def test_a_quoted_sentence_is_one_printable_line() -> None:
+    """Control characters, surrogates and lengths do not reach a log."""
+    assert redacted("a\r\nb\x1b[31m\ud800 c", []) == "a b [31m c"
+    assert redacted("x" * 1000, []) == "x" * (MAX_QUOTE - 1) + "…"
+    assert redacted("x" * 100_000, []) == ""
+    assert redacted({"a": 1}, []) == ""
+
+
+@given(
+    st.text(),
+    st.text(min_size=4, max_size=12).filter(lambda text: text.strip("*… ") == text and "*" not in text),
+    st.text(),
+)
+def test_no_quoted_sentence_holds_the_secret(before: str, secret: str, after: str) -> None:
+    """Wherever it stands in the text."""
+    quote = redacted(before + secret + after, [secret])
+    assert secret not in quote
+    assert len(quote) <= MAX_QUOTE
+    assert quote.isprintable()
