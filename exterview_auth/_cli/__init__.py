@@ -32,6 +32,7 @@ _MODULES = {"cli": ("click", "rich"), "emulator": ("graphql",)}
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command with *arguments* (by default the process's) and return its exit code."""
+    # Before `app` is imported: it imports click, and an installation without the extra has the command all the same.
     try:
         require_extra("cli")
         from .app import run  # noqa: PLC0415 - needs the extra

@@ -87,6 +87,7 @@ class WorkerProcess:
 
     async def end(self) -> None:
         """End the process: it ends by itself when its standard input does, or is killed."""
+        # The worker takes the end of its standard input for the end of its parent, in whatever state it is.
         assert self._process.stdin is not None
         self._process.stdin.close()
         try:

@@ -14,7 +14,7 @@ WIDTH = 80
 """Columns of the picture, at most."""
 
 _LABEL, _TOTAL = 10, 12
-_LINES_PER_SERIES = 2
+_LINES_PER_CURVE = 2
 _TICKS = 6
 
 
@@ -35,7 +35,7 @@ ASCII = Glyphs(steps=" .:=#", guide=":", line="-", tick="+", start="+", mark="^"
 
 
 @dataclass(frozen=True, slots=True)
-class _Series:
+class _Curve:
     label: str
     style: str
     read: Callable[[Sample], int]
@@ -51,12 +51,12 @@ class _Series:
 
 
 # Neither yellow nor blue: one cannot be read on a light background, the other on a dark one.
-_SERIES = (
-    _Series("sent", "", lambda sample: sample.sent),
-    _Series("refused", "red", lambda sample: sample.refused),
-    _Series("waiting", "magenta", lambda sample: sample.waiting, is_level=True),
-    _Series("replayed", "cyan", lambda sample: sample.replayed),
-    _Series("answered", "green", lambda sample: sample.answered),
+_CURVES = (
+    _Curve("sent", "", lambda sample: sample.sent),
+    _Curve("refused", "red", lambda sample: sample.refused),
+    _Curve("waiting", "magenta", lambda sample: sample.waiting, is_level=True),
+    _Curve("replayed", "cyan", lambda sample: sample.replayed),
+    _Curve("answered", "green", lambda sample: sample.answered),
 )
 
 
@@ -64,25 +64,25 @@ def picture(timeline: Timeline, *, width: int = WIDTH, glyphs: Glyphs = UNICODE)
     """Return the lines of the picture, each at most *width* columns wide."""
     columns = max(10, min(width, WIDTH) - _LABEL - _TOTAL)
     guides = {column_of(mark.at, timeline.duration, columns) for mark in timeline.marks if mark.guided}
-    lines = [line for series in _SERIES for line in _series_lines(series, timeline, columns, guides, glyphs)]
+    lines = [line for curve in _CURVES for line in _curve_lines(curve, timeline, columns, guides, glyphs)]
     return [*lines, *_axis_lines(timeline.duration, columns, glyphs), *_mark_lines(timeline, columns, glyphs)]
 
 
-def _series_lines(
-    series: _Series, timeline: Timeline, columns: int, guides: set[int], glyphs: Glyphs
-) -> Iterator[Text]:
-    for number, bars in enumerate(bar_lines(series.values(timeline, columns), glyphs.steps), start=1):
-        is_last = number == _LINES_PER_SERIES
-        line = Text.assemble(((series.label if is_last else "").ljust(_LABEL), "bold"))
+def _curve_lines(curve: _Curve, timeline: Timeline, columns: int, guides: set[int], glyphs: Glyphs) -> Iterator[Text]:
+    for number, bars in enumerate(bar_lines(curve.values(timeline, columns), glyphs.steps), start=1):
+        is_last = number == _LINES_PER_CURVE
+        line = Text.assemble(((curve.label if is_last else "").ljust(_LABEL), "bold"))
+        # The guide is drawn only where the bars leave it room.
         for column, bar in enumerate(bars):
             is_guide = bar == glyphs.steps[0] and column in guides
-            line.append(glyphs.guide if is_guide else bar, style="dim" if is_guide else series.style)
-        yield line.append((" " + series.total(timeline)) if is_last else "")
+            line.append(glyphs.guide if is_guide else bar, style="dim" if is_guide else curve.style)
+        yield line.append((" " + curve.total(timeline)) if is_last else "")
 
 
-def bar_lines(values: Sequence[float], steps: str, lines: int = _LINES_PER_SERIES) -> list[str]:
+def bar_lines(values: Sequence[float], steps: str, lines: int = _LINES_PER_CURVE) -> list[str]:
     """Return bars as high as *values*, from the top line down: the highest fills all *lines*, the smallest still shows."""
     highest, full = max(values, default=0.0), len(steps) - 1
+    # Heights are counted in steps of a character, rounded up so that one request among thousands is still seen.
     heights = [math.ceil(value / highest * full * lines) if value > 0 else 0 for value in values]
     floors = range((lines - 1) * full, -1, -full)
     return ["".join(steps[min(full, max(0, height - floor))] for height in heights) for floor in floors]

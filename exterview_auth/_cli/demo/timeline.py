@@ -40,6 +40,7 @@ class Counts:
     @classmethod
     def from_json(cls, line: bytes) -> Counts:
         """Return what `to_json` wrote; raises `ValueError` for anything else."""
+        # A process that died may have left half a line, or a traceback.
         values = json.loads(line)
         if not isinstance(values, dict) or values.keys() != {item.name for item in fields(cls)}:
             raise ValueError("the line does not hold these counters")

@@ -19,6 +19,7 @@ BULK_UPLOAD = "/ats/candidates/bulk-upload"
 _RESUMES = 40
 """Different files; the bulk upload answers a second one like it as a duplicate."""
 
+# Queries, a mutation and an upload: every kind of body that must be sent again after a refusal.
 _INTERVIEWS = "query ($candidate: String) { interviews(candidateId: $candidate) { id title } }"
 _CANDIDATES = """query ($input: GetCandidatesInput!) {
   getCandidates(input: $input) { candidate { _id uId fullName emailAddress resumeScore skillsFound status createdAt } }
@@ -117,6 +118,7 @@ class Workload:
     def _candidate(self, number: int) -> str:
         return self._catalogue.candidate_ids[number % len(self._catalogue.candidate_ids)]
 
+    # Request number n is of kind n modulo 8: every prefix of the numbers has nearly the same mix.
     MIX: ClassVar[tuple[tuple[RequestKind, Callable[[Workload, int], Awaitable[None]]], ...]] = (
         (RequestKind.QUERY, _candidates),
         (RequestKind.UPLOAD, _upload),

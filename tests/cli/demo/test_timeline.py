@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from exterview_auth._cli.demo.timeline import Counts, Mark, Recorder, Sample, Timeline, column_of, total
+from exterview_auth._cli.demo.timeline import Counts, Recorder, Sample, Timeline, column_of, total
 
 COUNTS = Counts(answered=7, waiting=2, waiting_peak=5, replays=1, logins=1, adopted=1, failures={"TimeoutError": 1})
 
@@ -64,20 +64,6 @@ def test_the_level_of_a_column_is_the_highest_in_it() -> None:
 def test_instants_fall_into_columns(at: float, column: int) -> None:
     """The last instant belongs to the last column, and none is outside."""
     assert column_of(at, 2.0, 10) == column
-
-
-def test_the_recorder_counts_time_from_its_making() -> None:
-    """Samples and marks are in seconds since then, and the live display sees each sample."""
-    ticks = iter([100.0, 100.5, 101.0, 102.0])
-    seen: list[Timeline] = []
-    recorder = Recorder(lambda: Sample(sent=3), lambda: next(ticks), on_sample=seen.append)
-    recorder.take()
-    recorder.mark("login")
-    recorder.mark("revoked", guided=True)
-    assert recorder.timeline == Timeline(
-        [0.5], [Sample(sent=3)], [Mark(1.0, "login"), Mark(2.0, "revoked", guided=True)]
-    )
-    assert seen == [recorder.timeline]
 
 
 @pytest.mark.asyncio
