@@ -1,9 +1,9 @@
 """
 ``python -m benchmarks [SCENARIO ...] [--quick] [--json] [--plot FILE]``: what the library costs, on this machine.
 
-Without a name all of `SCENARIOS` run, in less than ten minutes. By name alone: ``simulation`` (the same figures on every
-machine), and ``soak [--seconds N] [--seed N]``, which ends with exit code 1 where an answer was wrong or something grew.
-The README's picture of a storm is drawn by ``python -m benchmarks.storm_chart FILE``.
+Without names all of `SCENARIOS` run, in less than ten minutes. Two more run only by name: ``simulation`` (the same figures on
+every machine), and ``soak [--seconds N] [--seed N]``, which ends with exit code 1 if an answer was wrong or something grew.
+``python -m benchmarks.storm_chart FILE`` draws the README's picture of a storm.
 """
 
 from __future__ import annotations
@@ -27,31 +27,15 @@ SCENARIOS = {
     "fleet": "fleet.scenario",
     "peers": "peers",
 }
-"""Names and modules; all that run by default."""
+"""Names and modules of the scenarios that run by default."""
 BY_NAME = {"simulation": "simulation.scenario", "soak": "soak.scenario"}
-"""And those that do not."""
+"""Names and modules of the others."""
 
 
 def main() -> None:
-    """Run the scenarios that were asked for, all by default, and print a table or two for each."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="What exterview_auth costs, measured.")
-    parser.add_argument(
-        "scenario", nargs="*", help=f"any of: {', '.join(SCENARIOS)}; all by default; or {', '.join(BY_NAME)}"
-    )
-    parser.add_argument("--quick", action="store_true", help="tiny sizes, in seconds: counts hold, times mean little")
-    parser.add_argument("--json", action="store_true", help="one line of JSON at the end")
-    parser.add_argument("--plot", metavar="FILE", help="draw the simulation, as SVG or PNG (needs the extra bench)")
-    parser.add_argument("--seconds", type=float, help="how long the soak goes on (60 by default)")
-    parser.add_argument("--seed", type=int, help="what the soak's disturbances are drawn from (1 by default)")
-    arguments = parser.parse_args()
-    unknown = set(arguments.scenario) - {*SCENARIOS, *BY_NAME}
-    if unknown:
-        parser.error(f"no such scenario: {', '.join(sorted(unknown))}")
+    """Run the named scenarios, or all, and print their tables."""
+    arguments = _arguments()
     names = arguments.scenario or list(SCENARIOS)
-    if arguments.plot and "simulation" not in names:
-        parser.error("--plot draws the scenario simulation; name it too")
-    if (arguments.seconds, arguments.seed) != (None, None) and "soak" not in names:
-        parser.error("--seconds and --seed are the soak's; name it too")
     scenarios = _loaded(names)
     if "soak" in scenarios:
         scenarios["soak"] = partial(scenarios["soak"], seconds=arguments.seconds, seed=arguments.seed)
@@ -67,12 +51,34 @@ def main() -> None:
         sys.exit(1)
 
 
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure what exterview_auth costs.")
+    parser.add_argument(
+        "scenario", nargs="*", help=f"any of {', '.join(SCENARIOS)} (all by default), {', '.join(BY_NAME)}"
+    )
+    parser.add_argument("--quick", action="store_true", help="tiny sizes, in seconds: counts hold, times mean little")
+    parser.add_argument("--json", action="store_true", help="print one line of JSON at the end")
+    parser.add_argument("--plot", metavar="FILE", help="draw the simulation, as SVG or PNG (needs the extra bench)")
+    parser.add_argument("--seconds", type=float, help="duration of the soak (60 by default)")
+    parser.add_argument("--seed", type=int, help="seed of the soak's disturbances (1 by default)")
+    arguments = parser.parse_args()
+    unknown = set(arguments.scenario) - {*SCENARIOS, *BY_NAME}
+    if unknown:
+        parser.error(f"no such scenario: {', '.join(sorted(unknown))}")
+    if arguments.plot and "simulation" not in arguments.scenario:
+        parser.error("--plot draws the scenario simulation; name it too")
+    if (arguments.seconds, arguments.seed) != (None, None) and "soak" not in arguments.scenario:
+        parser.error("--seconds and --seed are options of the scenario soak; name it too")
+    return arguments
+
+
 def _loaded(names: Sequence[str]) -> dict[str, Scenario]:
-    """The scenarios; what one of them needs and is not installed is told before the first begins."""
+    """Import the scenarios. A library that is not installed is an error before the first of them runs."""
     if "peers" in names:
         peers.require()
     try:
-        return {name: import_module(f"{__package__}.{SCENARIOS.get(name) or BY_NAME[name]}").report for name in names}
+        modules = {name: SCENARIOS.get(name) or BY_NAME[name] for name in names}
+        return {name: import_module(f"{__package__}.{module}").report for name, module in modules.items()}
     except ModuleNotFoundError as error:
         raise SystemExit(f"The benchmarks need {error.name}, of the extra dev: pip install -e '.[dev]'") from None
 

@@ -1,4 +1,9 @@
-"""The library beside others, each used as its own documentation says: cost, storms, and what else happens to tokens."""
+"""
+The library beside others, each used as its own documentation says: cost, storms, and adverse scenes.
+
+A module named after a library opens its contestants, and ``contestants`` lists them all. ``steady``, ``storms`` and ``adverse``
+measure them; ``scenario`` runs all three against one server.
+"""
 
 from __future__ import annotations
 
@@ -10,14 +15,14 @@ _NEEDED = ("aiobotocore", "aiohttp_oauth2_client", "azure", "google", "gql", "ht
 
 
 def require() -> None:
-    """Raise `SystemExit` with one sentence where a peer is not installed; none is imported for that."""
+    """Raise `SystemExit` if a peer is not installed, without importing any."""
     for name in _NEEDED:
         if find_spec(name) is None:
             raise _missing(name)
 
 
 def report(*, quick: bool) -> Report:
-    """Tables with a row for each contestant; they are imported now, not with the other scenarios."""
+    """Return tables with a row for each contestant."""
     try:
         from . import scenario  # noqa: PLC0415 - the extra may not be installed
     except ModuleNotFoundError as error:

@@ -13,13 +13,13 @@ from aiohttp import ClientSession
 from ..harness.api import KEY_HEADER, QUERY, Api, unlimited
 from .peer import Client, Peer
 
-# It logs each failed refresh with its traceback; without any handler that goes to standard error.
+# It logs each failed refresh with a traceback, which would go to standard error without a handler.
 logging.getLogger("aiobotocore").addHandler(logging.NullHandler())
 
 
 @asynccontextmanager
 async def credentials(api: Api) -> AsyncIterator[Client]:
-    """The token is asked for in front of each request."""
+    """Get the token before each request."""
     async with ClientSession() as logins, ClientSession(connector=unlimited(), headers=KEY_HEADER) as session:
 
         async def refresh() -> dict[str, str]:

@@ -21,7 +21,7 @@ with warnings.catch_warnings():
 
 @asynccontextmanager
 async def oauth2_client(api: Api) -> AsyncIterator[Client]:
-    """Client credentials; the first token must be fetched."""
+    """Use client credentials; the first token must be fetched."""
     client = AsyncOAuth2Client(
         CLIENT_ID,
         CLIENT_SECRET,

@@ -24,19 +24,19 @@ from .peer import Client, Peer
 
 
 class LoginCredential:
-    """What the policy asks for tokens."""
+    """Logs in for the policy."""
 
     def __init__(self, api: Api, session: ClientSession) -> None:
         self._api = api
         self._session = session
 
     async def get_token(self, *_scopes: str, **_options: Any) -> AccessToken:
-        """A login each time: the policy keeps the token."""
+        """Log in each time, because the policy keeps the token."""
         token, seconds = await self._api.login(self._session)
         return AccessToken(token, int(time.time()) + seconds)
 
     async def close(self) -> None:
-        """Nothing of its own is open."""
+        """Do nothing: the session belongs to the caller."""
 
     async def __aenter__(self) -> Self:
         return self
@@ -47,7 +47,7 @@ class LoginCredential:
 
 @asynccontextmanager
 async def pipeline(api: Api) -> AsyncIterator[Client]:
-    """Of the policies only those that concern credentials: the default ones cost more."""
+    """Use only the policies that concern credentials: the default ones cost more."""
     async with ClientSession() as logins, ClientSession(connector=unlimited(), auto_decompress=False) as session:
         policies = [
             HeadersPolicy(KEY_HEADER),

@@ -21,7 +21,7 @@ _JSON = {"Content-Type": "application/json"}
 
 
 class LoginCredentials(Credentials):
-    """Credentials of one's own, for which the base class asks for these two methods."""
+    """Own credentials: the two methods that the base class requires."""
 
     def __init__(self, api: Api) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # google-auth annotates little
@@ -29,7 +29,7 @@ class LoginCredentials(Credentials):
         self._expires = 0.0
 
     async def refresh(self, request: Request) -> None:
-        """Log in, by the transport that the session hands over."""
+        """Log in with the session's transport."""
         response = await request(self._api.login_url, method="POST")
         body = await response.read()
         if response.status_code != 200:
@@ -38,7 +38,7 @@ class LoginCredentials(Credentials):
         self.token, self._expires = answer["access_token"], time.monotonic() + answer["expires_in"]
 
     async def before_request(self, request: Request, _method: str, _url: str, headers: dict[str, str]) -> None:
-        """Have a token, and set it."""
+        """Set a token, after a login if there is none."""
         if time.monotonic() >= self._expires:
             await self.refresh(request)
         await self.apply(headers)  # type: ignore[no-untyped-call]  # as above
@@ -46,7 +46,7 @@ class LoginCredentials(Credentials):
 
 @asynccontextmanager
 async def authorized_session(api: Api) -> AsyncIterator[Client]:
-    """The session on a transport of ours, for the sake of its connections and its key."""
+    """Give the session our transport, with its connections and its API key."""
     http = ClientSession(connector=unlimited(), headers=KEY_HEADER, auto_decompress=False)
     session = AsyncAuthorizedSession(LoginCredentials(api), Request(session=http))
 

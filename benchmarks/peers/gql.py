@@ -1,4 +1,4 @@
-"""gql: no authentication of its own, so for its throughput only."""
+"""gql, which has no authentication: only its throughput is measured."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .peer import Client, Peer
 
 @asynccontextmanager
 async def transport(api: Api) -> AsyncIterator[Client]:
-    """Static headers on gql's own session; its result has no status, and anything but data raises."""
+    """Set static headers on gql's own session; its result has no status, and anything but data raises."""
     document = gql(QUERY["query"])
     http = AIOHTTPTransport(
         f"{api.root}/graphql", headers=STATIC_HEADERS, client_session_args={"connector": unlimited()}

@@ -1,4 +1,4 @@
-"""Plain aiohttp, this library, and what is written for aiohttp's middlewares."""
+"""Plain aiohttp, this library, and other middlewares for aiohttp."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def sending(session: ClientSession | AuthSession, api: Api) -> Send:
 
 @asynccontextmanager
 async def static_headers(api: Api) -> AsyncIterator[Client]:
-    """No authentication but two headers: the limit of what a request costs."""
+    """Set two headers: a request cannot cost less."""
     async with ClientSession(connector=unlimited(), headers=STATIC_HEADERS) as session:
         yield Client(sending(session, api))
 
@@ -46,20 +46,20 @@ def _owner(api: Api) -> ExterviewAuth:
 
 @asynccontextmanager
 async def middleware(api: Api, **options: Any) -> AsyncIterator[Client]:
-    """`ExterviewAuth` as the session's middleware."""
+    """Use `ExterviewAuth` as the session's middleware."""
     async with _owner(api) as auth, ClientSession(connector=unlimited(), middlewares=(auth,), **options) as session:
         yield Client(sending(session, api))
 
 
 @asynccontextmanager
 async def auth_session(api: Api, **options: Any) -> AsyncIterator[Client]:
-    """`AuthSession` around a plain session."""
+    """Use `AuthSession` around a plain session."""
     async with _owner(api) as auth, ClientSession(connector=unlimited(), **options) as session:
         yield Client(sending(AuthSession(session, auth), api))
 
 
 class Cookbook:
-    """What aiohttp's documentation shows: a lock, one renewal for those that were refused with the same token, a second try."""
+    """The middleware of aiohttp's documentation: a lock, one renewal for all requests refused with the same token, a second try."""
 
     def __init__(self, api: Api) -> None:
         self._api = api
@@ -88,14 +88,14 @@ class Cookbook:
 
 @asynccontextmanager
 async def cookbook(api: Api) -> AsyncIterator[Client]:
-    """The documentation's middleware."""
+    """Use the middleware of the documentation."""
     async with ClientSession(connector=unlimited(), headers=KEY_HEADER, middlewares=(Cookbook(api),)) as session:
         yield Client(sending(session, api))
 
 
 @asynccontextmanager
 async def oauth2_client(api: Api) -> AsyncIterator[Client]:
-    """aiohttp-oauth2-client's middleware."""
+    """Use the middleware of aiohttp-oauth2-client."""
     async with (
         ClientCredentialsGrant(api.token_url, CLIENT_ID, CLIENT_SECRET) as grant,
         ClientSession(connector=unlimited(), headers=KEY_HEADER, middlewares=(OAuth2Middleware(grant),)) as session,

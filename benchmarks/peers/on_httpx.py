@@ -1,4 +1,4 @@
-"""Plain httpx, and what is written for its authentication flows."""
+"""Plain httpx, and authentication flows for it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ OPTIONS: dict[str, Any] = {
     "follow_redirects": True,
     "verify": _TLS,
 }
-"""As for aiohttp: as many connections as requests, and redirects are followed, which httpx does not by default."""
+"""As for aiohttp: as many connections as requests, and redirects are followed, unlike httpx's default."""
 
 
 def sending(client: httpx.AsyncClient, api: Api) -> Send:
@@ -37,7 +37,7 @@ def sending(client: httpx.AsyncClient, api: Api) -> Send:
 
 
 async def logged_in(client: httpx.AsyncClient, api: Api) -> str:
-    """A new token."""
+    """Log in; return the token."""
     response = await client.post(api.login_url)
     response.raise_for_status()
     token: str = response.json()["access_token"]
@@ -46,14 +46,14 @@ async def logged_in(client: httpx.AsyncClient, api: Api) -> str:
 
 @asynccontextmanager
 async def static_headers(api: Api) -> AsyncIterator[Client]:
-    """No authentication but two headers: the limit of what a request costs."""
+    """Set two headers: a request cannot cost less."""
     async with httpx.AsyncClient(headers=STATIC_HEADERS, **OPTIONS) as client:
         yield Client(sending(client, api))
 
 
 @asynccontextmanager
 async def single_flight(api: Api) -> AsyncIterator[Client]:
-    """singleflight-auth, which begins with no token as its documentation allows."""
+    """Use singleflight-auth, which begins without a token, as its documentation allows."""
     kept = ""
     async with httpx.AsyncClient(verify=_TLS) as logins:
 
@@ -68,7 +68,7 @@ async def single_flight(api: Api) -> AsyncIterator[Client]:
 
 
 class Unlocked(httpx.Auth):
-    """What httpx's documentation shows: the refused request's flow sends the login, then the request again."""
+    """The flow of httpx's documentation: a refused request logs in and is sent again."""
 
     requires_response_body = True
 
@@ -89,7 +89,7 @@ class Unlocked(httpx.Auth):
 
 
 class Locked(httpx.Auth):
-    """The same with a lock around the login, and a look at whether somebody else has made it."""
+    """The same with a lock around the login, and a check whether another request has logged in already."""
 
     def __init__(self, api: Api, logins: httpx.AsyncClient) -> None:
         self._api = api
@@ -113,14 +113,14 @@ class Locked(httpx.Auth):
 
 @asynccontextmanager
 async def unlocked(api: Api) -> AsyncIterator[Client]:
-    """An own flow without a lock."""
+    """Use our own flow without a lock."""
     async with httpx.AsyncClient(auth=Unlocked(api), headers=KEY_HEADER, **OPTIONS) as client:
         yield Client(sending(client, api))
 
 
 @asynccontextmanager
 async def locked(api: Api) -> AsyncIterator[Client]:
-    """An own flow with a lock."""
+    """Use our own flow with a lock."""
     async with (
         httpx.AsyncClient(verify=_TLS) as logins,
         httpx.AsyncClient(auth=Locked(api, logins), headers=KEY_HEADER, **OPTIONS) as client,
@@ -130,7 +130,7 @@ async def locked(api: Api) -> AsyncIterator[Client]:
 
 @asynccontextmanager
 async def client_credentials(api: Api) -> AsyncIterator[Client]:
-    """httpx-auth; its tokens are kept for the whole process, and forgotten here."""
+    """Use httpx-auth, whose tokens are kept for the whole process, and removed here."""
     OAuth2.token_cache.clear()
     auth = OAuth2ClientCredentials(api.token_url, CLIENT_ID, CLIENT_SECRET)
     async with httpx.AsyncClient(auth=auth, headers=KEY_HEADER, **OPTIONS) as client:

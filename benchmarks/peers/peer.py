@@ -1,4 +1,4 @@
-"""What a peer is to the scenes, and how many requests are sent through one at once."""
+"""What the scenes know of a peer, and how they send many requests through one at once."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from ..harness.api import Api
 
 Send = Callable[[str], Awaitable[int]]
-"""Posts the query to a path of the API, reads the answer, and gives its status."""
+"""Posts the query to a path of the API, reads the answer, and returns its status."""
 
 DEADLINE = 5.0
-"""Seconds after which what has not ended hangs."""
+"""Seconds after which a request counts as hanging."""
 
 
 @dataclass(frozen=True)
@@ -24,10 +24,10 @@ class Client:
 
     send: Send
     sign_in: Callable[[], Awaitable[object]] | None = None
-    """The first login, for a peer that makes none by itself."""
+    """The first login, for a peer that does not log in by itself."""
 
     async def warm(self) -> None:
-        """Have a token."""
+        """Get a token."""
         await (self.sign_in() if self.sign_in is not None else self.send("graphql"))
 
 
@@ -44,29 +44,29 @@ class Peer:
     logs_in: bool = True
     throughput_only: bool = False
     also_redirected: tuple[Opened, ...] = ()
-    """Other ways to set it up, of which no credential may leave the origin either."""
+    """Other ways to set it up, from which no credential may leave the origin either."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How so many requests at once ended for their callers."""
+    """How requests sent at once ended for their callers."""
 
     failures: int
     hung: int
     seconds: float
     cpu: float
-    """Seconds of this process."""
+    """Seconds of CPU of this process."""
     errors: Counter[str]
 
 
 async def all_at_once(client: Client, count: int, *, deadline: float = DEADLINE) -> Outcome:
-    """Send *count* requests; who has no answer of status 200 by the deadline has failed."""
+    """Send *count* requests; those without an answer of status 200 by the deadline have failed."""
     cpu, wall = time.process_time(), time.perf_counter()
     return await outcome([asyncio.ensure_future(client.send("graphql")) for _ in range(count)], cpu, wall, deadline)
 
 
 async def outcome(tasks: Sequence[asyncio.Future[int]], cpu: float, wall: float, deadline: float = DEADLINE) -> Outcome:
-    """What becomes of *tasks*, which began at these readings of the clocks."""
+    """Return how *tasks* end, which began at these readings of the clocks."""
     _, hanging = await asyncio.wait(tasks, timeout=deadline)
     cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
     for task in hanging:

@@ -7,35 +7,35 @@ import gc
 
 from ..harness.api import opened_api
 from ..harness.report import Report
-from . import adverse, scenes, steady, storms
+from . import adverse, steady, storms
 
-Sizes = tuple[steady.Size, storms.Size, scenes.Size]
+Sizes = tuple[steady.Size, storms.Size, adverse.Size]
 """How often each is repeated, and with how many requests."""
 
 QUICK: Sizes = (
     steady.Size({"aiohttp": 64, "httpx": 32}, {"aiohttp": 2, "httpx": 1}),
     storms.Size({"aiohttp": 40, "httpx": 10}, 0.02, 1),
-    scenes.Size({"aiohttp": 10, "httpx": 5}, 0.05, 0.002, 5, 0.6, 1),
+    adverse.Size({"aiohttp": 10, "httpx": 5}, 0.05, 0.002, 5, 0.6, 1),
 )
 FULL: Sizes = (
     steady.Size({"aiohttp": 192, "httpx": 64}, {"aiohttp": 40, "httpx": 8}),
     storms.Size({"aiohttp": 1000, "httpx": 50}, 0.1, 3),
-    scenes.Size({"aiohttp": 100, "httpx": 50}, 0.1, 0.005, 20, 2.0, 1),
+    adverse.Size({"aiohttp": 100, "httpx": 50}, 0.1, 0.005, 20, 2.0, 1),
 )
 
 
 async def _measured(sizes: Sizes) -> Report:
-    for_steady, for_storms, for_scenes = sizes
-    async with opened_api(for_scenes.login_timeout) as api:
+    for_steady, for_storms, for_adverse = sizes
+    async with opened_api(for_adverse.login_timeout) as api:
         costs = await steady.measured(api, for_steady)
         in_storms = await storms.measured(api, for_storms)
-        ends = await adverse.measured(api, for_scenes)
+        ends = await adverse.measured(api, for_adverse)
     first, data = steady.table(costs, for_steady)
     tables, all_data = [first], {"steady": data}
     for scene, found in in_storms.items():
         table, all_data[scene] = storms.table(scene, found, for_storms)
         tables.append(table)
-    further, all_data["adverse"] = adverse.tables(ends, for_scenes)
+    further, all_data["adverse"] = adverse.tables(ends, for_adverse)
     return Report([*tables, *further], all_data)
 
 

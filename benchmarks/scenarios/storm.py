@@ -8,23 +8,33 @@ Requests are counted where they arrive (the server's log), where they are writte
 from __future__ import annotations
 
 import asyncio
+import math
 import time
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
 from functools import partial
+from types import SimpleNamespace
 
-from aiohttp import ClientMiddlewareType, ClientSession, TCPConnector
+from aiohttp import (
+    ClientHandlerType,
+    ClientMiddlewareType,
+    ClientRequest,
+    ClientResponse,
+    ClientSession,
+    TCPConnector,
+    TraceConfig,
+    TraceRequestHeadersSentParams,
+)
 from aiohttp.client import _RequestContextManager
 
 from exterview_auth import AuthSession, ExterviewAuth
 
-from ..harness.api import QUERY, STATIC_HEADERS, Api, answered, opened_api
+from ..harness.api import QUERY, STATIC_HEADERS, Api, Log, answered, opened_api
 from ..harness.baselines import sends_twice
 from ..harness.machine import collector_time
 from ..harness.process import DEADLINE
 from ..harness.report import Figures, Report, Spread, Table, in_random_order, plain, spreads
 from ..harness.server import FIXED_TOKEN, NUMBER
-from .storm_watch import Run, Watch
 
 LOGIN_SECONDS = 0.1
 
@@ -40,6 +50,53 @@ class Size:
 
     def __str__(self) -> str:
         return f"{self.at_once} at once, {f'{self.limit} connections' if self.limit else 'any number of connections'}"
+
+
+@dataclass
+class Watch:
+    """The innermost middleware, which sees each answer before the library does, and a trace of what is written when."""
+
+    first_answer: asyncio.Event = field(default_factory=asyncio.Event)
+    first_refusal: float = math.inf
+    written: list[tuple[str, float]] = field(default_factory=list)
+
+    async def __call__(self, request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
+        """Send *request*, and note the time of the first refusal."""
+        response = await handler(request)
+        if response.status == 401 and self.first_refusal == math.inf:
+            self.first_refusal = time.monotonic()
+        self.first_answer.set()
+        return response
+
+    def trace(self) -> TraceConfig:
+        """Return a trace that notes the token and the time of each request when its headers are written."""
+
+        async def note(_: ClientSession, __: SimpleNamespace, sent: TraceRequestHeadersSentParams) -> None:
+            self.written.append((str(sent.headers["Authorization"]).removeprefix("Bearer "), time.monotonic()))
+
+        config = TraceConfig()
+        config.on_request_headers_sent.append(note)
+        return config
+
+
+@dataclass(frozen=True)
+class Run:
+    """One storm, as the client saw it."""
+
+    figures: dict[str, float]
+    begun: Sequence[float]
+    watch: Watch
+
+    def refused(self, log: Log, token: str) -> dict[str, int]:
+        """Count requests with the dead *token*: all, and those that arrived, were written or began after the first refusal."""
+        refusal = self.watch.first_refusal
+        arrivals = [arrival for arrival in log.arrivals if arrival.token == token]
+        return {
+            "refused": len(arrivals),
+            "arrived_late": sum(arrival.time > refusal for arrival in arrivals),
+            "written_late": sum(sent == token and when > refusal for sent, when in self.watch.written),
+            "begun_late": sum(self.begun[int(arrival.number)] > refusal for arrival in arrivals),
+        }
 
 
 Post = Callable[..., _RequestContextManager]

@@ -1,1 +1,1 @@
-"""The simulated fleet's figures, as a table and as pictures."""
+"""The figures of the simulated fleet (``tests.simulation.fleet``), as a table and as a picture."""

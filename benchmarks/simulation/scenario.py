@@ -1,13 +1,13 @@
-"""A fleet beyond one machine: the library's own decisions, in virtual time, against a simulated Redis and API."""
+"""A fleet larger than one machine allows: the library's decisions in virtual time, against a simulated Redis and API."""
 
 from __future__ import annotations
 
 from tests.simulation.fleet.scenes import SCENES, figures
 
-from ..harness.report import Report, Spread, Table, plain, progress
+from ..harness.report import Report, Spread, Table, plain, progress, spreads
 
 SIZES = {10: 3, 100: 3, 1000: 3, 10_000: 1}
-"""Processes, and how many seeds each scene has."""
+"""Number of processes, and of seeds for each scene."""
 QUICK_SIZES = {10: 1, 100: 1}
 
 COLUMNS = (
@@ -27,12 +27,12 @@ SENTENCE = (
     "simulation: processes with the library's own keeper and RedisStore; network, clocks, Redis and the API are simulated.\n"
     "  logins: per revocation or renewal, + those whose process died; failed: requests; commands each: at the store, of each\n"
     "  process; peak/s: commands in the busiest 10 ms; queue ms: longest wait for the server (10 us a command); half, all\n"
-    "  serve: seconds until so many processes serve again; seconds: until all is at rest. Virtual time, medians of {} seeds."
+    "  serve: seconds until so many processes serve again; seconds: until all are at rest. Virtual time, medians of {} seeds."
 )
 
 
 def report(*, quick: bool) -> Report:
-    """What each scene costs, for fleets of several sizes."""
+    """Measure each scene for fleets of several sizes."""
     sizes = QUICK_SIZES if quick else SIZES
     found: dict[str, dict[int, dict[str, Spread]]] = {name: {} for name in SCENES}
     for processes, seeds in sizes.items():
@@ -46,8 +46,7 @@ def report(*, quick: bool) -> Report:
 
 
 def _spreads(name: str, processes: int, seeds: int) -> dict[str, Spread]:
-    runs = [figures(name, processes, seed) for seed in range(1, seeds + 1)]
-    return {key: Spread.of(one[key] for one in runs) for key in runs[0]}
+    return spreads([figures(name, processes, seed) for seed in range(1, seeds + 1)])
 
 
 def _row(name: str, processes: int, one: dict[str, Spread]) -> list[str]:

@@ -34,15 +34,16 @@ from .owners import ACCOUNTS, MAIN, Owners
 from .requests import KINDS, LONGEST_REQUEST, ask_for, send
 
 for _name in (
-    "_core.login",
-    "_aiohttp.graphql",
-    "_core.saving",
-    "stores._access",
-    "logins._http_dates",
-    "logins._oauth2",
+    "tenacity",
+    "exterview_auth._core.login",
+    "exterview_auth._aiohttp.graphql",
+    "exterview_auth._core.saving",
+    "exterview_auth.stores._access",
+    "exterview_auth.logins._http_dates",
+    "exterview_auth.logins._oauth2",
 ):
     # Otherwise they load on first use, after the first rest, and look like growth.
-    import_module(f"exterview_auth.{_name}")
+    import_module(_name)
 
 CALLERS = 80
 CONNECTIONS = 60
