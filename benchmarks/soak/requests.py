@@ -1,4 +1,4 @@
-"""The requests of the soak, each of its own kind, and what an answer must hold."""
+"""The requests of the soak, one kind each, and what an answer must contain."""
 
 from __future__ import annotations
 

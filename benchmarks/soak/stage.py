@@ -115,31 +115,21 @@ class Stage:
 
     async def redis_clients(self) -> int | None:
         """Return how many other connections Redis has; ``None`` if it does not answer."""
-        with contextlib.suppress(OSError, TimeoutError, asyncio.IncompleteReadError):
-            async with asyncio.timeout(_PROBE_SECONDS):
-                return await _clients(self.redis.port)
-        return None
+        found = _CLIENTS.search(await self._redis_answer(b"INFO clients\r\n", b"\r\n\r\n"))
+        return int(found[1]) - 1 if found else None
 
     async def flush_redis(self) -> None:
         """Remove all keys."""
-        with contextlib.suppress(OSError, TimeoutError):
+        await self._redis_answer(b"FLUSHALL\r\n", b"OK\r\n")
+
+    async def _redis_answer(self, command: bytes, until: bytes) -> bytes:
+        with contextlib.suppress(OSError, TimeoutError, asyncio.IncompleteReadError):
             async with asyncio.timeout(_PROBE_SECONDS):
-                await _ask(self.redis.port, b"FLUSHALL\r\n", b"OK\r\n")
-
-
-async def _clients(port: int) -> int:
-    found = _CLIENTS.search(await _ask(port, b"INFO clients\r\n", b"\r\n\r\n"))
-    return int(found[1]) - 1 if found else 0
-
-
-async def _ask(port: int, command: bytes, until: bytes) -> bytes:
-    reader, writer = await asyncio.open_connection(HOST, port)
-    try:
-        writer.write(command)
-        await writer.drain()
-        return await reader.readuntil(until)
-    finally:
-        writer.close()
+                reader, writer = await asyncio.open_connection(HOST, self.redis.port)
+                with contextlib.closing(writer):
+                    writer.write(command)
+                    return await reader.readuntil(until)
+        return b""
 
 
 @asynccontextmanager

@@ -33,6 +33,6 @@ def figures(scenario: str) -> Any:
 
 
 def always(figure: dict[str, float]) -> float:
-    """The same in each round."""
+    """Return a figure that must be the same in each round."""
     assert figure["min"] == figure["max"]
     return figure["min"]

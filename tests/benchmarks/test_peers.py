@@ -120,7 +120,7 @@ def test_every_other_contestant_takes_the_key_along_a_redirect(figures: Any) -> 
 
 
 def test_the_cookbooks_middleware_logs_in_for_each_waiter_and_signs_for_strangers(figures: Any) -> None:
-    """A rejected login is repeated by all who wait, a cancelled leader's is made again, a redirect is signed."""
+    """A rejected login is repeated by all waiters, a cancelled leader's is made again, a redirect is signed."""
     found = figures["adverse"]["aiohttp's cookbook"]
     assert counts(found, "401 for ever") == (10, 10)
     assert counts(found, "leader cancelled") == (2, 0)

@@ -66,7 +66,7 @@ def test_nothing_is_left_at_rest(figures: Any) -> None:
 
 
 def failed(error: str, **more: Any) -> Event:
-    """A request of the first process from 10 to 11 s that ended in *error*."""
+    """Return a request of the first process from 10 to 11 s that ended in *error*."""
     event = {"what": "failed", "account": "main", "began": 10.0, "ended": 11.0, "by": "process-0", "kind": "json"}
     return {**event, "lineage": error, "error": error, "text": "", **more}
 
@@ -76,7 +76,7 @@ def act(what: str, *, began: float = 10.5, by: str = "process-0", account: str =
 
 
 def refused(*seen: tuple[float, str], kind: str = "json") -> Event:
-    """A 401 after refusals of tokens that were issued when, and why."""
+    """Return a 401 after refusals, each with the time when its token was issued and the reason."""
     return failed("RefusedError", text=json.dumps([(issued, 10.0, why) for issued, why in seen]), kind=kind)
 
 
@@ -138,7 +138,7 @@ class LyingApi(server.Api):
 
 
 async def outcomes(api: server.Api) -> dict[str, Any]:
-    """What each kind of request raises at *api*, or ``None``."""
+    """Return what each kind of request raises at *api*, or ``None``."""
     await api.do_admit(keys=["key"], revoked_since={})
     runner = web.AppRunner(api.app())
     await runner.setup()

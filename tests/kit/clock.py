@@ -56,7 +56,7 @@ def run(main: Coroutine[Any, Any, T]) -> T:
 
 
 def now() -> float:
-    """The running loop's time: the clock to inject."""
+    """Return the running loop's time: the clock to inject."""
     return asyncio.get_running_loop().time()
 
 

@@ -1,4 +1,4 @@
-"""The API that a fleet uses: it takes living tokens, refuses others, and counts logins."""
+"""The API that a fleet uses: it accepts good tokens, refuses others, and counts logins."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from exterview_auth import Token
 from .network import Dice
 
 QUICKEST, SLOWEST = 0.02, 0.08
-"""Seconds that a request takes, there and back."""
+"""Seconds that a request takes in both directions."""
 QUICKEST_LOGIN, SLOWEST_LOGIN = 0.2, 0.4
 
 
@@ -33,7 +33,7 @@ class SimulatedApi:
         self.on_login: Callable[[Any], None] = _ignore
 
     def issue(self) -> Token:
-        """A new token."""
+        """Return a new token."""
         if self._single_session:
             self.revoke()
         self._issued += 1
@@ -42,13 +42,13 @@ class SimulatedApi:
         return Token(value, expires_in=self._lifetime)
 
     def revoke(self) -> None:
-        """End all tokens that there are."""
+        """Revoke all tokens."""
         now = self._loop.time()
         for value, end in self._good_until.items():
             self._good_until[value] = min(now, end)
 
     async def login(self, process: Any) -> Token:
-        """What a login of *process* gives."""
+        """Log *process* in."""
         self.begun += 1
         self.on_login(process)
         await asyncio.sleep(self._dice.between(QUICKEST_LOGIN, SLOWEST_LOGIN))
@@ -57,7 +57,7 @@ class SimulatedApi:
         return token
 
     async def accepts(self, token: Token, dice: Dice) -> bool:
-        """Whether a request with *token* is accepted: as it is when the request arrives, halfway through."""
+        """Return whether a request with *token* is accepted when it arrives, halfway through."""
         took = dice.between(QUICKEST, SLOWEST)
         arrives = self._loop.time() + took / 2
         await asyncio.sleep(took)
@@ -65,4 +65,4 @@ class SimulatedApi:
 
 
 def _ignore(_: Any) -> None:
-    """Nobody wants to know."""
+    """Do nothing."""

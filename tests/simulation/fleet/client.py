@@ -1,4 +1,4 @@
-"""A client of the simulated Redis: what `RedisStore`, redis-py's lock and the news ask of a `redis.asyncio.Redis`."""
+"""A client of the simulated Redis: what `RedisStore`, redis-py's lock and subscriptions use of `redis.asyncio.Redis`."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from .redis import SimulatedRedis
 
 
 class Encoder:
-    """What makes bytes of arguments, as redis-py's own."""
+    """Encodes arguments like redis-py."""
 
     def encode(self, value: bytes | str | float) -> bytes:
-        """*value* as it is sent."""
+        """Return *value* as it is sent."""
         if isinstance(value, bytes):
             return value
         return (value if isinstance(value, str) else repr(value)).encode()
@@ -27,7 +27,7 @@ class Pool:
     """As far as redis-py's lock looks into it."""
 
     def get_encoder(self) -> Encoder:
-        """The connections' encoder."""
+        """Return the connections' encoder."""
         return _ENCODER
 
 
@@ -46,7 +46,7 @@ class SimulatedClient:
         self._idle = 0
 
     async def execute_command(self, name: str, *arguments: Any) -> Any:
-        """The server's answer."""
+        """Send a command and return the answer."""
         waiting: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         raw = [_ENCODER.encode(argument) for argument in arguments]
         opening = self._take_connection()
@@ -100,16 +100,16 @@ class SimulatedClient:
         return await self.execute_command("SCRIPT LOAD", script)
 
     def register_script(self, script: str) -> AsyncScript:
-        """redis-py's own: EVALSHA, and SCRIPT LOAD where the server does not know it."""
-        return AsyncScript(self, script)  # type: ignore[arg-type]  # it asks no more of a client than this one has
+        """Return redis-py's own script: EVALSHA, and SCRIPT LOAD if the server does not know it."""
+        return AsyncScript(self, script)  # type: ignore[arg-type]  # it uses no more of a client than this one has
 
     def pubsub(self) -> SimulatedPubSub:
-        """What listens."""
+        """Return a connection for subscriptions."""
         return SimulatedPubSub(self._server, self._link)
 
 
 class SimulatedPubSub:
-    """One connection that listens; opened with the first subscription."""
+    """One connection for subscriptions, opened with the first of them."""
 
     def __init__(self, server: SimulatedRedis, link: Link) -> None:
         self.link = link
@@ -119,7 +119,7 @@ class SimulatedPubSub:
         self._waiting: asyncio.Future[None] | None = None
 
     async def subscribe(self, channel: str) -> None:
-        """Ask; the confirmation is the first message."""
+        """Subscribe; the confirmation is the first message."""
         opening = 0.0 if self._open else self.link.round_trip()
         if not self._open:
             self._open = True
@@ -127,11 +127,11 @@ class SimulatedPubSub:
         self.link.deliver(self._server.subscribe, channel.encode(), self, after=opening)
 
     async def unsubscribe(self, channel: str) -> None:
-        """Ask no more."""
+        """Unsubscribe."""
         self.link.deliver(self._server.unsubscribe, self, channel.encode())
 
     async def get_message(self, timeout: float) -> Any:  # noqa: ASYNC109 - redis-py's own signature
-        """The next message, or ``None`` if there was none for so long. Raises what ended the connection."""
+        """Return the next message, or ``None`` after *timeout* seconds. Raises what ended the connection."""
         if not self._heard:
             self._waiting = asyncio.get_running_loop().create_future()
             await asyncio.wait([self._waiting], timeout=timeout)
@@ -141,7 +141,7 @@ class SimulatedPubSub:
         return message
 
     def hear(self, message: Any) -> None:
-        """A message arrives."""
+        """Receive a message."""
         self._heard.append(message)
         if self._waiting is not None and not self._waiting.done():
             self._waiting.set_result(None)

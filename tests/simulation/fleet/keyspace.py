@@ -1,4 +1,4 @@
-"""What Redis keeps, and its commands as far as `RedisStore` and redis-py's lock use them, on a clock of its own."""
+"""The keys of the simulated Redis, and the commands that `RedisStore` and redis-py's lock use."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ Arguments = Sequence[bytes]
 
 class Keyspace:
     """
-    Strings with an end, each command in one step.
+    Strings that expire, each command in one step.
 
-    *clock* gives microseconds since the epoch; *publish* takes a channel and a message and gives how many listen. Scripts
-    are known by their text, and carried out as it says.
+    *clock* returns microseconds since the epoch; *publish* takes a channel and a message and returns how many listen. Scripts
+    are known by their text, and each is written here in Python once more.
     """
 
     def __init__(self, clock: Callable[[], int], publish: Callable[[bytes, bytes], int]) -> None:
         self._clock = clock
         self._publish = publish
-        # Invariant: value and, in milliseconds, the end; a key whose end has come is as good as gone.
+        # Invariant: value and, in milliseconds, when it expires; an expired key counts as removed.
         self._kept: dict[bytes, tuple[bytes, int | None]] = {}
         self._loaded: dict[bytes, bytes] = {}
         self._commands: dict[bytes, Callable[[Arguments], Any]] = {
@@ -45,14 +45,14 @@ class Keyspace:
         }
 
     def execute(self, name: bytes, arguments: Arguments) -> Any:
-        """The answer of one command. Raises `redis.exceptions.ResponseError`."""
+        """Return the answer to one command. Raises `redis.exceptions.ResponseError`."""
         command = self._commands.get(name)
         if command is None:
             raise ResponseError(f"unknown command {name.decode()!r}")
         return command(arguments)
 
     def get(self, key: bytes) -> bytes | None:
-        """The value, if its end has not come."""
+        """Return the value, unless it has expired."""
         value, end = self._kept.get(key, (None, None))
         if end is not None and self._milliseconds() > end:
             del self._kept[key]
@@ -60,13 +60,13 @@ class Keyspace:
         return value
 
     def put(self, key: bytes, value: bytes, milliseconds: int | None = None) -> None:
-        """Keep *value*, for ever or for some *milliseconds*."""
+        """Keep *value*, without expiry or for some *milliseconds*."""
         if milliseconds is not None and milliseconds <= 0:
             raise ResponseError("invalid expire time in 'set' command")
         self._kept[key] = value, None if milliseconds is None else self._milliseconds() + milliseconds
 
     def remove(self, key: bytes) -> int:
-        """Forget the key; how many there were."""
+        """Remove the key; return how many there were."""
         known = self.get(key) is not None
         self._kept.pop(key, None)
         return int(known)

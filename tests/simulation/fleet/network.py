@@ -1,4 +1,4 @@
-"""Chance and distance in a simulated fleet: all of it from seeds, and each party's its own, whatever order they run in."""
+"""Randomness and delays of a simulated fleet, from seeds; each party has its own, so that the order of running changes nothing."""
 
 from __future__ import annotations
 
@@ -30,26 +30,26 @@ class Dice:
             self._state = self.number()
 
     def number(self) -> int:
-        """Any of 64 bits."""
+        """Return any number of 64 bits."""
         self._state = mixed = (self._state + 0x9E3779B97F4A7C15) & _WORD
         mixed = ((mixed ^ (mixed >> 30)) * 0xBF58476D1CE4E5B9) & _WORD
         mixed = ((mixed ^ (mixed >> 27)) * 0x94D049BB133111EB) & _WORD
         return mixed ^ (mixed >> 31)
 
     def random(self) -> float:
-        """From 0 to 1, without 1."""
+        """Return a number from 0 to 1, without 1."""
         return (self.number() >> 11) * 2.0**-53
 
     def between(self, low: float, high: float) -> float:
-        """Evenly spread."""
+        """Return a number between both, evenly spread."""
         return low + (high - low) * self.random()
 
     async def pause(self, low: float, high: float) -> None:
-        """Let so many seconds pass."""
+        """Sleep for so many seconds."""
         await asyncio.sleep(self.between(low, high))
 
     def of(self, values: Sequence[T]) -> T:
-        """One of *values*."""
+        """Return one of *values*."""
         return values[self.number() % len(values)]
 
 
@@ -61,11 +61,11 @@ def _round_trips() -> tuple[float, ...]:
 
 
 ROUND_TRIPS = _round_trips()
-"""Seconds to Redis and back, without its own work: lognormal, clipped, with a tail."""
+"""Seconds to Redis and back, without the work of Redis: lognormal, clipped, with a tail."""
 
 
 class Link:
-    """One process's way to Redis. What is sent while it is *cut* is lost, and so is what would arrive."""
+    """The connection of one process to Redis. While it is *cut*, everything sent or about to arrive is lost."""
 
     __slots__ = ("_dice", "_loop", "cut")
 
@@ -75,12 +75,12 @@ class Link:
         self.cut = False
 
     def deliver(self, receive: Callable[..., object], *what: Any, after: float = 0.0) -> None:
-        """Have *receive* called with *what*, one way and *after* seconds from now."""
+        """Call *receive* with *what*, one way and *after* seconds from now."""
         if not self.cut:
             self._loop.call_later(after + self._one_way(), self._arrive, receive, what)
 
     def round_trip(self) -> float:
-        """What opening a connection takes."""
+        """Return the seconds that opening a connection takes."""
         return 2 * self._one_way()
 
     def _one_way(self) -> float:

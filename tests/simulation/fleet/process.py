@@ -21,19 +21,19 @@ from .redis import SimulatedRedis
 
 ACCOUNT = "fleet@example.com"
 DRIFT = 100e-6
-"""The part by which a host's clock may run too fast or too slow."""
+"""How much too fast or too slow a host's clock may run."""
 BOOTED = 1e6
-"""Seconds over which the hosts' clocks began."""
-LONGEST_THOUGHT = 0.1
-"""Seconds that a worker may let pass between two requests."""
+"""Seconds within which the hosts' clocks began."""
+LONGEST_PAUSE = 0.1
+"""Seconds that a worker may wait between two requests."""
 
 
 class Process:
     """
     A host's clock, a store, a keeper and requests.
 
-    ``served_at`` is when a request was first accepted with a token that is not among *old*; ``problems`` counts what
-    failed, and ``longest`` is the longest time that a request took.
+    ``served_at`` is when a request was first accepted with a token that is not among *old*; ``problems`` counts failures,
+    and ``longest`` is the longest time that a request took.
     """
 
     def __init__(self, seed: int, number: int, redis: SimulatedRedis, api: SimulatedApi, old: set[str]) -> None:
@@ -60,10 +60,10 @@ class Process:
             await self._loop.create_future()
         return token
 
-    # -- its life ---------------------------------------------------------------------------------------------------
+    # -- start and end ----------------------------------------------------------------------------------------------
 
     def start(self, *work: Callable[[Process, Dice], Coroutine[Any, Any, None]]) -> None:
-        """Do all *work* at once, each with chances of its own."""
+        """Start all *work* at once, each with its own randomness."""
         self.workers += [self._loop.create_task(self._do(one)) for one in work]
 
     async def _do(self, work: Callable[[Process, Dice], Coroutine[Any, Any, None]]) -> None:
@@ -73,22 +73,22 @@ class Process:
             self.problems[type(failure).__name__] += 1
 
     def die(self) -> None:
-        """Never be heard of again: nothing that it held is given back."""
+        """Die: whatever the process held is never released."""
         self.rejected = self.link.cut = True
         for worker in self.workers:
             worker.cancel()
 
     def cut_off(self) -> None:
-        """Lose the way to Redis."""
+        """Lose the connection to Redis."""
         self.link.cut = True
 
-    def join_again(self) -> None:
-        """Find it again."""
+    def reconnect(self) -> None:
+        """Restore the connection."""
         self.link.cut = False
 
     @property
     def settled(self) -> bool:
-        """Whether nothing is under way."""
+        """Whether nothing is running."""
         if self.rejected:
             return True
         self.keeper.lifecycle.on_busy = lambda _: None  # as after an eviction: a renewal that is due does not count
@@ -97,7 +97,7 @@ class Process:
     # -- requests ---------------------------------------------------------------------------------------------------
 
     async def request(self, dice: Dice) -> str:
-        """The token with which a request was accepted, sent as ``_exchange`` does; empty where it failed."""
+        """Send a request as the middleware does; return the token that was accepted, or an empty string."""
         began = self._loop.time()
         try:
             accepted = await self._exchange(dice)
@@ -109,9 +109,9 @@ class Process:
         return accepted
 
     async def serve_again(self, dice: Dice) -> None:
-        """Send requests until one is accepted with a token that is not old, and the first to manage one more a second later."""
+        """Send requests until one is accepted with a token that is not old; the first such worker sends one more a second later."""
         while not self._is_new(await self.request(dice)):
-            await dice.pause(0.0, LONGEST_THOUGHT)
+            await dice.pause(0.0, LONGEST_PAUSE)
         if self.served_at == math.inf:
             self.served_at = self._loop.time()
             await asyncio.sleep(1.0)

@@ -1,4 +1,4 @@
-"""A Redis server that is not there: one command after another, its own clock, its own faults, and a count of everything."""
+"""A simulated Redis server: it serves one command after another, has its own clock and faults, and counts everything."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from .keyspace import Arguments, Keyspace
 from .network import Dice, Link
 
 COMMAND_SECONDS = 10e-6
-"""What one command keeps the server busy for: about 100 000 a second."""
+"""Seconds that one command takes: about 100 000 a second."""
 DELIVERY_SECONDS = 2e-6
-"""What one published message does for each who listens."""
+"""Seconds that one published message takes for each listener."""
 WINDOW = 0.01
-"""Seconds over which commands are counted together."""
+"""Seconds within which commands are counted together."""
 EPOCH = 1_800_000_000.0
-"""The clock at the beginning, if it were right."""
+"""The right time at the beginning."""
 
 
 class Listener(Protocol):
@@ -28,15 +28,15 @@ class Listener(Protocol):
     link: Link
 
     def hear(self, message: Any) -> None:
-        """Take in what was published, or the error that ended the connection."""
+        """Receive a message, or the error that ended the connection."""
 
 
 class SimulatedRedis:
     """
-    What the network brings is served, counted and answered.
+    Serves, counts and answers what arrives over the network.
 
     *clock_error*: seconds by which its clock is wrong. Published messages are lost with probability ``loss``; while it is
-    ``down`` every command fails.
+    ``down``, every command fails.
     """
 
     def __init__(self, dice: Dice, *, clock_error: float = 0.0, loss: float = 0.0) -> None:
@@ -53,7 +53,7 @@ class SimulatedRedis:
         self.begin_counting()
 
     def begin_counting(self) -> None:
-        """Forget what was counted."""
+        """Begin to count from zero."""
         self.commands: Counter[str] = Counter()
         self.windows: Counter[int] = Counter()
         self.longest_queue = 0.0
@@ -61,7 +61,7 @@ class SimulatedRedis:
     # -- commands ---------------------------------------------------------------------------------------------------
 
     def receive(self, name: bytes, arguments: Arguments, link: Link, waiting: asyncio.Future[Any]) -> None:
-        """Serve a command that arrives now, after those before it, and have *waiting* told the outcome over *link*."""
+        """Serve a command that arrives now, after those before it, and send the outcome to *waiting* over *link*."""
         if self.down:
             self.failed += 1
             link.deliver(resolve, waiting, RedisConnectionError("the simulated server is down"))
@@ -91,7 +91,7 @@ class SimulatedRedis:
     # -- messages ---------------------------------------------------------------------------------------------------
 
     def subscribe(self, channel: bytes, listener: Listener) -> None:
-        """A connection asks for what is published from now on."""
+        """Send the listener what is published from now on."""
         if self.down:
             listener.link.deliver(listener.hear, RedisConnectionError("the simulated server is down"))
             return
@@ -101,7 +101,7 @@ class SimulatedRedis:
         listener.link.deliver(listener.hear, confirmation, after=self._busy_until - self._loop.time())
 
     def unsubscribe(self, listener: Listener, channel: bytes | None = None) -> None:
-        """A connection asks no more for *channel*, or has ended."""
+        """Stop sending what is published on *channel*, or on all channels."""
         for name, listeners in self._listeners.items():
             if channel in (None, name):
                 listeners.pop(listener, None)
@@ -120,16 +120,16 @@ class SimulatedRedis:
     # -- connections and faults -------------------------------------------------------------------------------------
 
     def connected(self) -> None:
-        """One more connection."""
+        """Count one more connection."""
         self.connections += 1
         self.connections_peak = max(self.connections_peak, self.connections)
 
     def disconnected(self) -> None:
-        """One connection less."""
+        """Count one connection less."""
         self.connections -= 1
 
     def go_down(self) -> None:
-        """Fail every command from now on, and break every connection that listens."""
+        """Fail every command from now on, and end every subscription."""
         self.down = True
         for listeners in self._listeners.values():
             for listener in listeners:
@@ -137,12 +137,12 @@ class SimulatedRedis:
         self._listeners.clear()
 
     def come_back(self) -> None:
-        """Serve again, with all that was kept."""
+        """Serve again, with all keys."""
         self.down = False
 
 
 def resolve(waiting: asyncio.Future[Any], outcome: Any) -> None:
-    """Tell who still waits."""
+    """Give *outcome* to *waiting*, if it still waits."""
     if waiting.done():
         return
     if isinstance(outcome, Exception):

@@ -1,4 +1,4 @@
-"""A simulated fleet from its start to its end, and what was counted meanwhile."""
+"""A simulated fleet from start to end, and what is counted meanwhile."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from .process import ACCOUNT, Process
 from .redis import SimulatedRedis
 
 CLOCK_ERROR = 120.0
-"""Seconds by which Redis' clock may be wrong."""
-STEP, BURIAL = 0.25, 10.0
+"""Seconds by which the clock of Redis may be wrong."""
+STEP, LAST_TIMEOUT = 0.25, 10.0
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What differs from one fleet to another."""
+    """Options of a fleet."""
 
     processes: int
     seed: int
@@ -30,11 +30,11 @@ class Settings:
     single_session: bool = False
     lifetime: float = 3600.0
     longest: float = 120.0
-    """Virtual seconds after which a fleet that does not come to rest is left as it is."""
+    """Virtual seconds after which a fleet is closed even if it is not at rest."""
 
 
 class Fleet:
-    """Processes, the Redis that they share, and the API that they use; times are seconds since `begin`."""
+    """Processes, the Redis that they share, and the API that they use. Times are seconds since `begin`."""
 
     def __init__(self, settings: Settings) -> None:
         self.dice = Dice(settings.seed)
@@ -50,41 +50,41 @@ class Fleet:
         self.began = 0.0
 
     async def stock(self) -> None:
-        """Have the store hold a token, saved by somebody else."""
+        """Save a token in the store, as another process would."""
         token = self.api.issue()
         self.old.add(token.value)
         await RedisStore(SimulatedClient(self.redis, Link(self.dice))).save(ACCOUNT, token)
 
     def begin(self) -> None:
-        """Count from now on."""
+        """Begin to count."""
         self.began = asyncio.get_running_loop().time()
         self.redis.begin_counting()
         self.api.begun = self.api.completed = 0
 
     def share(self, part: float) -> list[Process]:
-        """The first *part* of the processes: none differs from another."""
+        """Return a *part* of the processes; they are all alike."""
         return self.processes[: math.ceil(len(self.processes) * part)]
 
     async def rest(self) -> None:
-        """Wait until all requests have ended, and all that goes on behind them, as looked at in steps."""
+        """Wait until all requests have ended, and everything that they caused."""
         end = self.began + self.longest
         loop = asyncio.get_running_loop()
-        # Nobody tells when ten thousand processes have come to rest.
+        # Polling is cheaper than an event for each of ten thousand processes.
         while loop.time() < end and not all(process.settled for process in self.processes):  # noqa: ASYNC110
             await asyncio.sleep(STEP)
 
     async def aclose(self) -> None:
-        """End whatever is left, and give the dead the time that their timeouts take."""
+        """End what is left, and wait for the timeouts of the dead processes."""
         for process in self.processes:
             for worker in process.workers:
                 worker.cancel()
         await asyncio.gather(*(process.keeper.lifecycle.aclose() for process in self.processes))
-        await asyncio.sleep(BURIAL)
+        await asyncio.sleep(LAST_TIMEOUT)
 
     # -- what was found ---------------------------------------------------------------------------------------------
 
     def figures(self, renewals: int) -> dict[str, float]:
-        """What was counted since `begin`, in which so many tokens had to be replaced."""
+        """Return what was counted since `begin`; so many tokens had to be replaced meanwhile."""
         return {
             "logins": self.api.completed / renewals,
             "logins_died": self.api.begun - self.api.completed,

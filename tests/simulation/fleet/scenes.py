@@ -1,4 +1,4 @@
-"""What happens to a simulated fleet: one coroutine each."""
+"""What can happen to a simulated fleet."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from tests.kit.clock import run
 
 from .network import Dice
-from .process import LONGEST_THOUGHT, Process
+from .process import LONGEST_PAUSE, Process
 from .run import Fleet, Settings
 
 WORKERS = 5
@@ -24,7 +24,7 @@ AHEAD_LIFETIME = 600.0
 
 
 async def _storm(fleet: Fleet, quiet: float = 0.0) -> None:
-    """All processes have taken the token from the store, and after *quiet* seconds they are sending; it is revoked then."""
+    """Let all processes take the token from the store and send after *quiet* seconds; then revoke the token."""
     await fleet.stock()
     for process in fleet.processes:
         process.start(partial(_starter, sends_at=WARM + quiet))
@@ -41,17 +41,17 @@ async def _starter(process: Process, dice: Dice, *, sends_at: float) -> None:
 
 
 async def _sender(process: Process, dice: Dice) -> None:
-    await dice.pause(0.0, LONGEST_THOUGHT)
+    await dice.pause(0.0, LONGEST_PAUSE)
     await process.serve_again(dice)
 
 
 async def revoked(fleet: Fleet) -> None:
-    """The token is revoked."""
+    """Revoke the token."""
     await _storm(fleet)
 
 
 async def revoked_and_killed(fleet: Fleet) -> None:
-    """The first process that logs in dies in the middle of it."""
+    """Kill the first process that logs in during its login."""
     loop = asyncio.get_running_loop()
 
     def kill(process: Process) -> None:
@@ -63,7 +63,7 @@ async def revoked_and_killed(fleet: Fleet) -> None:
 
 
 async def revoked_in_outage(fleet: Fleet) -> None:
-    """The token is revoked in the middle of an outage of the store."""
+    """Revoke the token during an outage of the store."""
     loop = asyncio.get_running_loop()
     loop.call_at(WARM, fleet.redis.go_down)
     loop.call_at(WARM + OUTAGE, fleet.redis.come_back)
@@ -71,23 +71,23 @@ async def revoked_in_outage(fleet: Fleet) -> None:
 
 
 async def revoked_in_partition(fleet: Fleet) -> None:
-    """The token is revoked while a tenth of the processes cannot reach the store."""
+    """Revoke the token while a tenth of the processes cannot reach the store."""
     loop = asyncio.get_running_loop()
     for process in fleet.share(0.1):
         loop.call_at(WARM, process.cut_off)
-        loop.call_at(WARM + PARTITION, process.join_again)
+        loop.call_at(WARM + PARTITION, process.reconnect)
     await _storm(fleet)
 
 
 async def cold(fleet: Fleet) -> None:
-    """All processes start at once, and the store is empty."""
+    """Start all processes at once with an empty store."""
     fleet.begin()
     for process in fleet.processes:
         process.start(*[_sender] * WORKERS)
 
 
 async def ahead(fleet: Fleet) -> None:
-    """Nobody revokes anything: two lifetimes pass, in which half of the processes send a request a minute, the others none."""
+    """Let two lifetimes pass, in which half of the processes send a request a minute, and the others none."""
     await fleet.stock()
     busy = fleet.share(0.5)
     for process in fleet.processes:
@@ -113,7 +113,7 @@ async def _busy(process: Process, dice: Dice) -> None:
 
 
 class Scene(NamedTuple):
-    """One row: what happens, and in what a fleet."""
+    """What happens, and to which fleet."""
 
     happens: Callable[[Fleet], Awaitable[None]]
     settings: dict[str, Any] = {}
@@ -123,7 +123,7 @@ class Scene(NamedTuple):
 SCENES = {
     "revoked, healthy": Scene(revoked),
     "revoked, 1 % of messages lost": Scene(revoked, {"loss": 0.01}),
-    "revoked, who logs in is killed": Scene(revoked_and_killed),
+    "revoked, login killed": Scene(revoked_and_killed),
     "revoked in an outage of 5 s": Scene(revoked_in_outage),
     "revoked, 10 % cut off for 5 s": Scene(revoked_in_partition),
     "renewal ahead of expiry": Scene(ahead, {"lifetime": AHEAD_LIFETIME, "longest": 2.5 * AHEAD_LIFETIME}, renewals=2),
@@ -133,12 +133,12 @@ SCENES = {
 
 
 def figures(name: str, processes: int, seed: int) -> dict[str, float]:
-    """What is counted in one run of the scene called *name*."""
-    # The library draws some of its jitter from the module itself.
+    """Run the scene called *name*, and return what is counted."""
+    # The library takes some of its jitter from the module `random`.
     chance = random.getstate()
     random.seed(seed)
     gc.collect()
-    gc.disable()  # it would look through a million objects, again and again
+    gc.disable()  # it would visit a million objects again and again
     try:
         return run(_lived(SCENES[name], Settings(processes, seed, **SCENES[name].settings)))
     finally:

@@ -69,8 +69,8 @@ def test_no_request_fails(report: Report, figures: Figures, size: str) -> None:
 
 @pytest.mark.parametrize("size", SIZES)
 def test_a_login_that_dies_is_made_again_within_two_leases(figures: Figures, size: str) -> None:
-    """The process that logs in dies: one other does it again, and all who are left are served."""
-    scene = "revoked, who logs in is killed"
+    """The process that logs in dies: another one logs in, and all living processes serve again."""
+    scene = "revoked, login killed"
     assert figures(scene, size, "logins_died") == 1
     assert figures(scene, size, "logins") == 1
     assert LEASE - 1 < figures(scene, size, "all_serve") < 2 * LEASE
@@ -82,14 +82,14 @@ def test_a_revocation_costs_a_healthy_store_few_commands(figures: Figures) -> No
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_who_cannot_reach_the_store_serves_again_soon(figures: Figures, size: str) -> None:
+def test_a_process_without_its_store_serves_again_soon(figures: Figures, size: str) -> None:
     """An outage or a partition costs a request two seconds of patience and a login."""
     for scene in ("revoked in an outage of 5 s", "revoked, 10 % cut off for 5 s"):
         assert figures(scene, size, "longest_request") < 2.0 + 0.6, scene
 
 
 def test_the_faults_happen(figures: Figures) -> None:
-    """Messages are lost, commands fail, and who is cut off logs in for itself."""
+    """Messages are lost, commands fail, and a process that is cut off logs in for itself."""
     assert figures("revoked, 1 % of messages lost", "100", "lost_messages") > 0
     assert figures("revoked, 1 % of messages lost", "100", "all_serve") > figures(
         "revoked, healthy", "100", "all_serve"

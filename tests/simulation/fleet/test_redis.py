@@ -1,4 +1,4 @@
-"""The simulated Redis does what a real one does, and fails as it is told to."""
+"""The simulated Redis does what a real one does, and has the faults that a test asks for."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_set_if_absent_holds_until_its_end(redis: Kept) -> None:
 
 
 def test_redis_pys_lock_scripts_heed_the_owner(redis: Kept) -> None:
-    """Only the owner's mark releases the lock or begins its lease anew."""
+    """Only the owner's mark releases the lock or renews its lease."""
     redis("SET", "lock", "mine", "PX", 1000)
     assert redis("EVAL", Lock.LUA_REACQUIRE_SCRIPT, 1, "lock", "other", 9000) == 0
     assert redis("EVAL", Lock.LUA_REACQUIRE_SCRIPT, 1, "lock", "mine", 9000) == 1
@@ -133,7 +133,7 @@ def test_a_message_may_be_lost(loss: float, heard: bool) -> None:  # noqa: FBT00
     simulated(main, loss=loss)
 
 
-def test_who_is_cut_off_waits_for_nothing() -> None:
+def test_a_command_over_a_cut_link_never_ends() -> None:
     """A command neither arrives nor fails; the store gives up by its own timeout."""
 
     async def main(server: SimulatedRedis, link: Link) -> None:
@@ -185,8 +185,8 @@ def token(number: int) -> Token:
     return Token(f"token-{number}", expires_in=life, refresh_token=f"refresh-{number}" if number % 2 else None)
 
 
-def told(found: Token | None) -> object:
-    """What can be compared of a token."""
+def comparable(found: Token | None) -> object:
+    """Return what can be compared of a token."""
     if found is None:
         return None
     return found.value, found.refresh_token, found.expires_in and round(found.expires_in, -2)
@@ -216,13 +216,13 @@ class Followed:
         if step.name == "lose lock":
             return await self._client.delete(Keys.of("exterview_auth", step.account).lock)
         if step.name == "save":
-            return told(await store.save(step.account, token(step.number)))
+            return comparable(await store.save(step.account, token(step.number)))
         if step.name == "delete":
             await store.delete(step.account)
         if step.name == "brief":
             await store.save(step.account, Token("brief", expires_in=0.01))
             await asyncio.sleep(0.02)
-        return told(await store.load(step.account))
+        return comparable(await store.load(step.account))
 
     async def _take(self, step: Operation) -> object:
         if (step.process, step.account) in self._locks:
@@ -236,9 +236,9 @@ class Followed:
 
     async def _holding(self, step: Operation, lock: AccountLock) -> object:
         if step.name == "save under lock":
-            return told(await lock.save(token(step.number)))
+            return comparable(await lock.save(token(step.number)))
         if step.name == "load under lock":
-            return told((await lock.read()).token)
+            return comparable((await lock.read()).token)
         del self._locks[step.process, step.account]
         await lock.__aexit__(None, None, None)
         return "left"
