@@ -20,7 +20,7 @@ from exterview_auth._options import MAX_SECRET_FILE, read_secret_file
 from exterview_auth.logins._redaction import redacted
 from exterview_auth.logins._token_search import INSTANT_NAMES, LIFETIME_NAMES, REFRESH_NAMES, TOKEN_NAMES
 from exterview_auth.stores._entry import key_of
-from exterview_auth.stores._redis import scripts as _redis_scripts
+from exterview_auth.stores._redis.entries import as_bytes
 from tests.kit import costs, hypothesis_profiles
 from tests.kit.parsers import (
     BY_PATH,
@@ -30,7 +30,6 @@ from tests.kit.parsers import (
     OAUTH,
     PARSERS,
     PASSWORD,
-    PLAIN,
     Parser,
     answer,
     filled,
@@ -136,9 +135,7 @@ def _directory(factory: pytest.TempPathFactory) -> Path:
 @example(b"\xff")
 def test_any_entry_of_a_decoding_client_is_a_token_or_none(raw: bytes) -> None:
     """Also where the client hands over as text what is none."""
-    found, now = _redis_scripts.entry([text_of(raw), "1.5"])
-    assert found == raw
-    assert PLAIN.decode(found, now) == PLAIN.decode(raw, 1.5)
+    assert as_bytes(text_of(raw)) == raw
 
 
 @hypothesis_profiles.examples(50)

@@ -22,7 +22,7 @@ from exterview_auth.logins._request import LoginResponse
 from exterview_auth.stores import _entry
 from exterview_auth.stores._encryption import UnreadableError
 from exterview_auth.stores._entry import Codec, StoredToken
-from exterview_auth.stores._redis import scripts as _redis_scripts
+from exterview_auth.stores._redis.entries import as_bytes
 
 MARK = "m4rk3d-s3cr3t"
 KEY = Fernet.generate_key()
@@ -75,8 +75,7 @@ def read_oauth(raw: bytes, status: int = 200) -> Token:
 
 def in_redis(raw: bytes) -> StoredToken:
     """An entry as `RedisEntries.read` takes it."""
-    found, now = _redis_scripts.entry([raw, b"1.5"])
-    return PLAIN.decode(found, now)
+    return PLAIN.decode(as_bytes(raw), 1.5)
 
 
 class Parser(NamedTuple):

@@ -125,7 +125,7 @@ DEFECTS = (
     _one("a silent store stays subscribed", "stores/_lock.py", "            if renewing is not None:\n                renewing.cancel()\n            if self._may_be_held", "            if renewing is not None:\n                renewing.cancel()\n                await asyncio.wait([renewing])\n            if self._may_be_held", "tests/stores/test_lock.py"),
     _one("the life of an adopted token counts from its receipt", "_core/acquisition.py", "began=self._asked, received=self._asked)", "began=self._account.clock(), received=self._account.clock())", "tests/rules/test_sharing.py"),
     _one("a failing store leaves no time for the login", "stores/_access.py", "min(STORE_BUDGET, login_timeout * BUDGET_SHARE)", "STORE_BUDGET", "tests/rules/test_sharing.py"),
-    _one("a late save is not fenced", "stores/_redis/backend.py", "mark=self._mark, seen=self._seen)", 'mark="", seen=b"")'),
-    _one("a lock is released by who does not own it", "stores/_redis/backend.py", "_still_owned(self._lock().do_release(self._mark.encode()))", "_still_owned(self._entries.clients.here().client.delete(self._keys.lock))", "tests/stores/test_stores.py", "tests/stores/test_redis_faults.py"),
+    _one("a late save is not fenced", "stores/_redis/backend.py", "owner_id=self._owner_id, seen=self._seen)", 'owner_id="", seen=b"")'),
+    _one("a lock is released by who does not own it", "stores/_redis/backend.py", "_still_owned(self._lock().do_release(self._owner_id.encode()))", "_still_owned(self._entries.clients.current().client.delete(self._keys.lock))", "tests/stores/test_stores.py", "tests/stores/test_redis_faults.py"),
     _one("a failed save is not repeated", "_core/saving.py", "        if not saved.settled:\n            self._pending = issued\n", "        if saved.settled:\n            self._pending = issued\n", "tests/stores/test_access.py", "tests/rules/test_sharing.py"),
 )  # fmt: skip

@@ -22,11 +22,10 @@ from redis.asyncio import ConnectionPool, Redis, RedisCluster
 from exterview_auth import ConfigurationError, RedisStore, Token
 from exterview_auth._cli.demo.redis_server import HOST, LocalRedis
 from exterview_auth.errors import StoreError
-from exterview_auth.stores._redis import scripts
 from exterview_auth.stores._redis.backend import FREE
 from exterview_auth.stores._redis.client import CONNECTIONS, _inherited
-from exterview_auth.stores._redis.entries import _milliseconds
-from exterview_auth.stores._redis.failures import COMMAND_TIMEOUT, UndecodableError, answer, answer_again
+from exterview_auth.stores._redis.entries import as_bytes, milliseconds
+from exterview_auth.stores._redis.errors import COMMAND_TIMEOUT, UndecodableError, execute, execute_with_retry
 from tests.kit.clock import now, settle, virtual_time
 from tests.kit.redis_clients import (
     COMMANDS,
@@ -163,7 +162,7 @@ async def test_a_damaged_entry_is_a_miss_however_a_client_decodes(errors: str, r
     client = Redis.from_url(redis_url, decode_responses=True, encoding_errors=errors)
     async with client as decoding, RedisStore(decoding, lease=LEASE) as store:
         for damaged in DAMAGED:
-            await decoding.set(store._keys("f").entry, damaged)
+            await decoding.set(store._entries.keys("f").entry, damaged)
             assert await store.load("f") is None
             async with store.account_lock("f") as lock:
                 assert await lock.try_acquire()
@@ -176,10 +175,9 @@ async def test_a_damaged_entry_is_a_miss_however_a_client_decodes(errors: str, r
 def test_what_a_client_escapes_is_the_very_entry() -> None:
     """Its digest tells Redis that nobody replaced it; text that stands for no bytes is an entry that cannot be read."""
     for raw in (*DAMAGED, b"exterview_auth/1 1.0 {}", b""):
-        assert scripts.entry([raw.decode("utf-8", "surrogateescape"), "1.5"]) == (raw, 1.5)
-        assert scripts.outcome([0, raw.decode("utf-8", "surrogateescape"), b"1.5"]) == (False, raw, 1.5)
-    assert scripts.entry(["x\ud800", b"1.5"]) == (b"", 1.5)
-    assert scripts.entry([None, b"1.5"]) == (None, 1.5)
+        assert as_bytes(raw.decode("utf-8", "surrogateescape")) == as_bytes(raw) == raw
+    assert as_bytes("x\ud800") == b""
+    assert as_bytes(None) is None
 
 
 async def named(client: Any) -> set[str]:
@@ -357,7 +355,7 @@ NO_URLS = (
 def test_a_url_that_cannot_serve_is_refused_at_once(url: str) -> None:
     """One clear sentence at construction, and nothing of the URL in it."""
     with pytest.raises(
-        ConfigurationError, match=r"^(RedisStore takes a URL such as|the URL of RedisStore has) "
+        ConfigurationError, match=r"^(RedisStore needs a URL such as|the URL of RedisStore has) "
     ) as caught:
         RedisStore(url)
     assert_one_sentence(caught.value)
@@ -373,7 +371,7 @@ def test_a_url_that_cannot_serve_is_refused_at_once(url: str) -> None:
 )
 def test_what_is_no_asyncio_client_is_refused_at_once(client: Any) -> None:
     """A class, a pool, a client that would block the loop, and what is none at all."""
-    with pytest.raises(ConfigurationError, match=r"^RedisStore takes a (URL|client)") as caught:
+    with pytest.raises(ConfigurationError, match=r"^RedisStore needs a (URL|client)") as caught:
         RedisStore(client)
     assert_one_sentence(caught.value)
 
@@ -388,7 +386,7 @@ def test_half_a_client_is_none(missing: str) -> None:
         async def eval(self) -> None: ...
 
     delattr(Half, missing)
-    with pytest.raises(ConfigurationError, match=r"^RedisStore takes a URL .* or a redis\.asyncio client, not Half$"):
+    with pytest.raises(ConfigurationError, match=r"^RedisStore needs a URL .* or a redis\.asyncio client, not Half$"):
         RedisStore(Half())
 
 
@@ -396,36 +394,36 @@ def test_half_a_client_is_none(missing: str) -> None:
 async def test_a_forked_child_has_connections_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     """Rule 20: those made from a URL are left to the parent, untouched; an application's client cannot be shared with it."""
     store, used, unused = RedisStore("redis://h"), RedisStore(Redis(host="h")), RedisStore(Redis(host="h"))
-    parents = store._entries.clients.here()
-    assert store._entries.clients.here() is parents
-    used._entries.clients.here()
+    parents = store._entries.clients.current()
+    assert store._entries.clients.current() is parents
+    used._entries.clients.current()
     other = os.getpid() + 1
     monkeypatch.setattr(os, "getpid", lambda: other)
-    child = store._entries.clients.here()
+    child = store._entries.clients.current()
     assert child.client is not parents.client
     assert parents in [kept for each in _inherited for kept in each.values()]  # type: ignore[attr-defined]  # kept alive
-    assert store._entries.clients.here() is child
-    assert unused._entries.clients.here() is unused._entries.clients.here()
+    assert store._entries.clients.current() is child
+    assert unused._entries.clients.current() is unused._entries.clients.current()
     with pytest.raises(StoreError, match="its client was used before the fork; make one in each process"):
-        used._entries.clients.here()
+        used._entries.clients.current()
     await store.aclose()
-    assert store._entries.clients.here() is not child
+    assert store._entries.clients.current() is not child
 
 
 @pytest.mark.asyncio
 async def test_a_forked_child_that_closes_first_leaves_all_to_the_parent(monkeypatch: pytest.MonkeyPatch) -> None:
     """Rule 20: closing is no use; the parent's connection is kept alive, and its client still cannot be shared."""
     store, used = RedisStore("redis://h"), RedisStore(Redis(host="h"))
-    parents = store._entries.clients.here()
-    used._entries.clients.here()
+    parents = store._entries.clients.current()
+    used._entries.clients.current()
     other = os.getpid() + 1
     monkeypatch.setattr(os, "getpid", lambda: other)
     await store.aclose()
     await used.aclose()
     assert parents in [kept for each in _inherited for kept in each.values()]  # type: ignore[attr-defined]  # kept alive
-    assert store._entries.clients.here().client is not parents.client
+    assert store._entries.clients.current().client is not parents.client
     with pytest.raises(StoreError, match="its client was used before the fork"):
-        used._entries.clients.here()
+        used._entries.clients.current()
 
 
 def test_a_connection_made_from_a_url_has_neither_bounds_nor_repetitions_of_its_own() -> None:
@@ -433,7 +431,7 @@ def test_a_connection_made_from_a_url_has_neither_bounds_nor_repetitions_of_its_
     store = RedisStore("redis://h:6390/2")
 
     async def pool() -> Any:
-        return store._entries.clients.here().client.connection_pool
+        return store._entries.clients.current().client.connection_pool
 
     made = asyncio.run(pool())
     assert (made.max_connections, made.timeout) == (CONNECTIONS, COMMAND_TIMEOUT) == (64, 1)
@@ -447,16 +445,16 @@ def test_a_connection_made_from_a_url_has_neither_bounds_nor_repetitions_of_its_
 def test_where_an_account_is_kept_is_the_same_for_every_release() -> None:
     """Two releases in one fleet share tokens, locks and news; all of an account lies in one slot of a cluster."""
     slot = "exterview_auth:{ca978112ca1bbdcafac231b39a23dc4da786eff8}"
-    assert RedisStore("redis://h")._keys("a") == (f"{slot}:token", f"{slot}:lock", f"{slot}:news")
-    assert RedisStore("redis://h", namespace="X")._keys("a").entry.startswith("X:{")
+    assert RedisStore("redis://h")._entries.keys("a") == (f"{slot}:token", f"{slot}:lock", f"{slot}:news")
+    assert RedisStore("redis://h", namespace="X")._entries.keys("a").entry.startswith("X:{")
     assert FREE == b"free"
 
 
-def test_a_life_is_counted_in_milliseconds() -> None:
+def test_a_life_is_counted_inmilliseconds() -> None:
     """Never shorter than it is, none for what is over, and no end where there is none or a refresh token outlives it."""
     lives = [Token("x", expires_in=1.0001), Token("x", expires_in=60), Token("x").with_remaining(0)]
-    assert [_milliseconds(token) for token in lives] == [1001, 60_000, 0]
-    assert _milliseconds(Token("x")) == _milliseconds(Token("x", refresh_token="r", expires_in=60)) == -1
+    assert [milliseconds(token) for token in lives] == [1001, 60_000, 0]
+    assert milliseconds(Token("x")) == milliseconds(Token("x", refresh_token="r", expires_in=60)) == -1
 
 
 @pytest.mark.asyncio
@@ -474,7 +472,7 @@ async def test_a_store_that_cannot_listen_says_so_and_waits_for_the_tick(caplog:
 async def test_a_lock_ends_with_its_lease(redis_url: str) -> None:
     """Lesson 29: whoever dies under the lock holds it for a lease; whoever lives begins it anew, while it is its own."""
     async with RedisStore(redis_url, lease=60) as store, Redis.from_url(redis_url) as client:
-        key = store._keys("a").lock
+        key = store._entries.keys("a").lock
         async with store.account_lock("a") as lock:
             assert await lock.try_acquire()
             assert 59_000 < await client.pttl(key) <= 60_000
@@ -498,10 +496,10 @@ async def never() -> None:
 async def test_a_command_has_a_second() -> None:
     """Rule 17: neither a socket timeout of the client's nor its repetitions are waited for."""
     with pytest.raises(StoreError, match=r"^Redis cannot be used: it does not answer in time$"):
-        await answer(never())
+        await execute(never())
     assert now() == COMMAND_TIMEOUT == 1
     with pytest.raises(StoreError):
-        await answer_again(never)
+        await execute_with_retry(never)
     assert now() == 2
 
 
@@ -516,7 +514,7 @@ async def test_a_command_that_changes_nothing_is_asked_again() -> None:
             raise outcome
         return outcome
 
-    assert await answer_again(command) == "there"
+    assert await execute_with_retry(command) == "there"
 
 
 @virtual_time
@@ -528,7 +526,7 @@ async def test_a_command_that_was_begun_comes_to_its_end() -> None:
         await asyncio.sleep(0.3)
         ended.append(now())
 
-    caller = asyncio.ensure_future(answer(slow()))
+    caller = asyncio.ensure_future(execute(slow()))
     await settle()
     caller.cancel()
     await asyncio.wait([caller])
@@ -545,7 +543,7 @@ def undecodable() -> UnicodeDecodeError:
     ("failure", "kind", "sentence"),
     [
         (RuntimeError("s3cret"), StoreError, "its client belongs to another event loop"),
-        (undecodable(), UndecodableError, "its answer is no text"),
+        (undecodable(), UndecodableError, "its response is not text"),
         (redis.ResponseError("OOM s3cret"), StoreError, "it is out of memory; see maxmemory and maxmemory-policy"),
         (redis.ResponseError("unheard of, s3cret"), StoreError, "ResponseError"),
         (OSError("s3cret"), StoreError, "it cannot be reached"),
@@ -561,7 +559,7 @@ def test_a_failure_is_one_sentence_of_our_own(failure: BaseException, kind: type
             raise failure
 
         with pytest.raises(StoreError) as caught:
-            await answer(command())
+            await execute(command())
         assert type(caught.value) is kind
         assert str(caught.value) == f"Redis cannot be used: {sentence}"
         assert (caught.value.__cause__, caught.value.__context__) == (None, None)
@@ -580,7 +578,7 @@ def assert_one_sentence(error: ConfigurationError) -> None:
 @pytest.mark.parametrize("namespace", ["", None, 5, b"x", "a{b", "a}b"])
 def test_a_namespace_is_text_that_a_cluster_can_hash_around(namespace: Any) -> None:
     """All keys of an account lie in one slot of a cluster."""
-    with pytest.raises(ConfigurationError, match=r"^namespace is what the store's keys begin with"):
+    with pytest.raises(ConfigurationError, match=r"^namespace must be printable text without braces"):
         RedisStore("redis://h", namespace=namespace)
 
 
@@ -670,9 +668,9 @@ except exterview_auth.ConfigurationError as problem:
 @pytest.mark.parametrize(
     ("url", "problem"),
     [
-        ("http://h", "the one given is none (ValueError)"),
-        (f"redis://h?unknown={PASSWORD}", "the one given is none (TypeError)"),
-        (f"redis://:12/{PASSWORD}@h", "there is an @ behind its host: percent-encode the password in it"),
+        ("http://h", "this is not one (ValueError)"),
+        (f"redis://h?unknown={PASSWORD}", "this is not one (TypeError)"),
+        (f"redis://:12/{PASSWORD}@h", "there is an @ after its host: percent-encode the password"),
     ],
 )
 def test_what_is_wrong_with_a_url_is_said(url: str, problem: str) -> None:
@@ -692,7 +690,7 @@ def test_loops_that_have_ended_are_forgotten() -> None:
     clients = RedisStore("redis://h")._entries.clients
 
     async def here() -> Any:
-        return clients.here()
+        return clients.current()
 
     made = [asyncio.run(here()) for _ in range(3)]
     assert len({id(each) for each in made}) == 3

@@ -388,7 +388,7 @@ async def test_it_has_no_connection_left(caplog: pytest.LogCaptureFixture) -> No
 @pytest.mark.parametrize(
     ("credentials", "problem"),
     [
-        ("", "it wants a password; put it into the URL"),
+        ("", "it needs a password; put it into the URL"),
         (":wr0ng@", "it refuses the user or password; see the URL's"),
         ("user:wr0ng@", "it refuses the user or password; see the URL's"),
     ],

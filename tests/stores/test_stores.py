@@ -723,7 +723,7 @@ async def test_one_connection_listens_for_all_who_wait(redis_url: str) -> None:
                     assert await lock.wait_for_change()
                 assert await listening(1, 2)
             await eventually(partial(listening, 1, 1))
-            assert store._entries.clients.here().news.subscriber() is one._backend._listening[0]  # type: ignore[attr-defined]
+            assert store._entries.clients.current().changes.connection() is one._backend._subscribed[0]  # type: ignore[attr-defined]
         await eventually(partial(listening, 0, 0))
 
 
@@ -742,15 +742,15 @@ async def test_who_listens_ends_without_a_word_when_redis_does(
     async with RedisStore(own_redis.url) as store:
         async with store.account_lock("a") as lock:
             assert await lock.wait_for_change()
-            subscriber, ear = lock._backend._listening  # type: ignore[attr-defined]
+            connection, subscription = lock._backend._subscribed  # type: ignore[attr-defined]
             await own_redis.restart()
-            await asyncio.wait_for(ear.heard(), 5)
-            assert subscriber.ended
+            await asyncio.wait_for(subscription.wait(), 5)
+            assert connection.ended
         async with store.account_lock("a") as lock:
             assert await lock.wait_for_change()
-            subscriber, _ = lock._backend._listening  # type: ignore[attr-defined]
-            assert not subscriber.ended
-        assert subscriber.ended
+            connection, _ = lock._backend._subscribed  # type: ignore[attr-defined]
+            assert not connection.ended
+        assert connection.ended
     gc.collect()
     assert caplog.messages == []
 
@@ -763,10 +763,10 @@ async def test_nothing_of_a_callers_context_shows_where_redis_is_listened_to(red
     variable.set("a request's")
     async with RedisStore(redis_url) as store, Redis.from_url(redis_url) as client, store.account_lock("a") as lock:
         await lock.wait_for_change()
-        subscriber, _ = lock._backend._listening  # type: ignore[attr-defined]
-        subscriber._take_in = lambda _message: seen.append(variable.get())
+        connection, _ = lock._backend._subscribed  # type: ignore[attr-defined]
+        connection._dispatch = lambda _message: seen.append(variable.get())
         for _ in range(2):  # what takes the first one in was chosen before
-            await client.publish(store._keys("a").news, "saved")
+            await client.publish(store._entries.keys("a").channel, "saved")
         await until(lambda: bool(seen))
     assert set(seen) == {"none"}
 

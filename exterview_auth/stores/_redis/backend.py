@@ -1,4 +1,4 @@
-"""A contender for an account's lock on Redis: redis-py's own lock, its lease kept, and news instead of polling."""
+"""An account's lock on Redis: redis-py's lock with a lease that is renewed, and notifications instead of polling."""
 
 from __future__ import annotations
 
@@ -16,92 +16,93 @@ from ..._token import Token
 from ...errors import StoreError
 from .._entry import StoredToken
 from .entries import RedisEntries
-from .failures import answer, answer_again
-from .keys import Keys
-from .news import Ear, Subscriber
+from .errors import execute, execute_with_retry
+from .notifications import PubSubConnection, Subscription
 
 FREE = b"free"
-"""Told to who waits when a lock is given back and nothing was saved."""
+"""The message to waiters that a lock was released without a save."""
 
 
 class RedisLockBackend:
-    """The `LockBackend` of one owner for the account of *keys*."""
+    """The `LockBackend` of one owner for *account*."""
 
-    def __init__(self, entries: RedisEntries, keys: Keys, lease: float) -> None:
+    def __init__(self, entries: RedisEntries, account: str, lease: float) -> None:
         self.lease = lease
         self._entries = entries
-        self._keys = keys
-        self._mark = uuid.uuid4().hex
+        self._account = account
+        self._keys = entries.keys(account)
+        self._owner_id = uuid.uuid4().hex
         self._seen = b""
         self._saved = False
-        self._listening: tuple[Subscriber, Ear] | None = None
+        self._subscribed: tuple[PubSubConnection, Subscription] | None = None
 
     async def try_acquire(self) -> bool:
         """Try once."""
-        return bool(await answer(self._lock().acquire(token=self._mark)))
+        return bool(await execute(self._lock().acquire(token=self._owner_id)))
 
     async def renew_lease(self) -> bool:
-        """Begin the lease anew."""
-        return await answer(_still_owned(self._lock().reacquire()))
+        """Start the lease again."""
+        return await execute(_still_owned(self._lock().reacquire()))
 
     async def release(self) -> None:
-        """Let it go if it is still this contender's, and wake who waits, unless a save has."""
-        released = await answer_again(lambda: _still_owned(self._lock().do_release(self._mark.encode())))
+        """Release the lock if this owner still holds it, and wake the waiters, unless a save has woken them."""
+        released = await execute_with_retry(lambda: _still_owned(self._lock().do_release(self._owner_id.encode())))
         if released and not self._saved:
-            await answer(self._entries.clients.here().client.publish(self._keys.news, FREE))
+            await execute(self._entries.clients.current().client.publish(self._keys.channel, FREE))
 
     async def read(self) -> StoredToken:
-        """The token, its entry remembered."""
-        found = await self._entries.read(self._keys)
-        self._seen = found.fingerprint
-        return found
+        """Read the entry, and remember it."""
+        stored = await self._entries.read(self._account)
+        self._seen = stored.fingerprint
+        return stored
 
     async def save(self, token: Token) -> Token | None:
-        """Keep *token*, and wake who waits; or the newer one that stays."""
-        kept, found = await self._entries.replace(self._keys, token, mark=self._mark, seen=self._seen)
-        if not kept:
-            return found.token
-        self._saved, self._seen = True, found.fingerprint
+        """Save *token* and wake the waiters, or return the newer token that stays."""
+        saved, stored = await self._entries.replace(self._account, token, owner_id=self._owner_id, seen=self._seen)
+        if not saved:
+            return stored.token
+        self._saved, self._seen = True, stored.fingerprint
         return None
 
     async def subscribe(self) -> None:
-        """Subscribe to the account's news; without them (an old cluster's client, no connection left) there is only the tick."""
-        connected = self._entries.clients.here()
+        """Subscribe to the account's channel. If that fails, the caller only polls: notifications save time, nothing else."""
+        connected = self._entries.clients.current()
+        # An old client of a cluster has no publish/subscribe.
         if hasattr(connected.client, "pubsub"):
-            subscriber = connected.news.subscriber()
+            connection = connected.changes.connection()
             try:
-                self._listening = subscriber, await subscriber.listen(self._keys.news)
+                self._subscribed = connection, await connection.subscribe(self._keys.channel)
             except StoreError as failure:
                 emit(logging.INFO, "store.no_news", problem=str(failure))
 
     async def wait_for_change(self) -> None:
-        """Return when there is news."""
-        await (asyncio.Event().wait() if self._listening is None else self._listening[1].heard())
+        """Wait for a message."""
+        await (asyncio.Event().wait() if self._subscribed is None else self._subscribed[1].wait())
 
     async def unsubscribe(self) -> None:
-        """Listen no more."""
-        listening, self._listening = self._listening, None
-        if listening is not None:
-            await listening[0].leave(listening[1])
+        """Leave the account's channel."""
+        subscribed, self._subscribed = self._subscribed, None
+        if subscribed is not None:
+            await subscribed[0].unsubscribe(subscribed[1])
 
     def _lock(self) -> Lock:
-        """redis-py's, on the client of now: the store may have been closed and used again meanwhile."""
-        client = self._entries.clients.here().client
-        lock = _Lock(client, self._keys.lock, timeout=self.lease, blocking=False, thread_local=False)
-        lock.local.token = self._mark.encode()
+        # Made for each command: the store may have been closed and used again since the last one.
+        client = self._entries.clients.current().client
+        lock = _EvalLock(client, self._keys.lock, timeout=self.lease, blocking=False, thread_local=False)
+        lock.local.token = self._owner_id.encode()
         return lock
 
 
-class _Lock(Lock):
+class _EvalLock(Lock):
     """
-    redis-py's lock, its scripts sent as they are.
+    redis-py's lock, whose scripts are sent with EVAL.
 
-    No right to load them is needed, nor a second command where Redis has forgotten them, and the class does not keep the
-    first client for ever.
+    redis-py would load them first, which needs a further permission and a second command after Redis has forgotten them, and
+    would keep the first client for ever, in the class.
     """
 
     def register_scripts(self) -> None:
-        """One script each, of this lock's client."""
+        """Make the two scripts attributes of this lock."""
         scripts: dict[str, Any] = vars(self)
         scripts["lua_release"] = _evaluated(self.LUA_RELEASE_SCRIPT)
         scripts["lua_reacquire"] = _evaluated(self.LUA_REACQUIRE_SCRIPT)

@@ -1,54 +1,132 @@
-"""Tokens as values of Redis, each read and written in one step, by Redis' own clock."""
+"""
+Entries as values of Redis, each read and replaced in one script.
+
+Redis' own clock stamps an entry and tells its age, so that the clocks of hosts do not matter. A key of another type, or of a
+size that this package does not write, holds an unreadable entry: it is replaced by the next save.
+"""
 
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, NamedTuple, Self
 
 from ..._token import Token
-from .._entry import Codec, StoredToken, fingerprint
-from . import scripts
-from .client import Clients
-from .failures import UndecodableError, answer, answer_again
-from .keys import Keys
+from .._entry import Codec, StoredToken, fingerprint, key_of
+from .client import RedisClients
+from .errors import UndecodableError, execute, execute_with_retry
+
+_START = """
+local function get(key)
+    local found = redis.pcall('GET', key)
+    if type(found) == 'string' and #found > 2097152 then return '' end
+    if type(found) ~= 'table' or not found.err then return found end
+    if string.find(found.err, 'WRONGTYPE') then return '' end
+    return redis.call('GET', key)
+end
+local clock = redis.call('TIME')
+local now = clock[1] .. '.' .. string.format('%06d', clock[2])
+"""
+
+LOAD = (
+    _START
+    + """
+return {get(KEYS[1]), now}
+"""
+)
+
+# ARGV: owner id of the lock held (empty: no lock), fingerprint of the entry read under it, milliseconds to keep it, payload.
+# Replaces the entry if it is unchanged since the caller read it, or if the caller still holds the lock; otherwise returns the
+# newer entry.
+SAVE = (
+    _START
+    + """
+local owner, seen, kept, payload = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4]
+local present = get(KEYS[1])
+if present and owner ~= '' then
+    local unchanged = redis.sha1hex(present) == seen
+    if not unchanged and get(KEYS[2]) ~= owner then return {0, present, now} end
+end
+local entry = 'exterview_auth/1 ' .. now .. ' ' .. payload
+if kept == 0 then redis.call('DEL', KEYS[1])
+elseif kept < 0 then redis.call('SET', KEYS[1], entry)
+else redis.call('SET', KEYS[1], entry, 'PX', ARGV[3]) end
+redis.call('PUBLISH', KEYS[3], 'saved')
+return {1, entry, now}
+"""
+)
+
+
+class RedisKeys(NamedTuple):
+    """The names of one account's keys and channel. A channel is not a key, but scripts get its name like one."""
+
+    entry: str
+    lock: str
+    channel: str
+
+    @classmethod
+    def of(cls, namespace: str, account: str) -> Self:
+        """Return the names for *account*, which do not show it and lie in one slot of a cluster."""
+        return cls(*(f"{namespace}:{{{key_of(account)}}}:{kind}" for kind in ("token", "lock", "news")))
 
 
 class RedisEntries:
-    """Reads and writes by *url_or_client*. Methods that are awaited raise `StoreError`."""
+    """The entries of a Redis. Coroutines raise `StoreError`."""
 
-    def __init__(self, url_or_client: Any, codec: Codec) -> None:
-        self.clients = Clients(url_or_client)
+    def __init__(self, url_or_client: Any, namespace: str, codec: Codec) -> None:
+        self.clients = RedisClients(url_or_client)
         self.codec = codec
+        self._namespace = namespace
 
-    async def read(self, keys: Keys) -> StoredToken:
-        """The token with what is left of its life."""
+    def keys(self, account: str) -> RedisKeys:
+        """Return the names for *account*."""
+        return RedisKeys.of(self._namespace, account)
+
+    async def read(self, account: str) -> StoredToken:
+        """Read the entry."""
         try:
-            raw, now = scripts.entry(await answer_again(lambda: self._eval(scripts.LOAD, keys)))
+            raw, now = await execute_with_retry(lambda: self._eval(LOAD, account))
         except UndecodableError:
             raw, now = b"", 0.0
-        return self.codec.decode(raw, now)
+        return self.codec.decode(as_bytes(raw), float(now))
 
-    async def replace(self, keys: Keys, token: Token, *, mark: str = "", seen: bytes = b"") -> tuple[bool, StoredToken]:
+    async def replace(
+        self, account: str, token: Token, *, owner_id: str = "", seen: bytes = b""
+    ) -> tuple[bool, StoredToken]:
         """
-        Whether *token* is kept now, and what is kept now.
+        Save *token*; return whether it is saved, and what the entry is now.
 
-        It is, unless *mark* is given and the lock is not its any more, and the entry is another than the one *seen*.
+        With *owner_id*, it is not saved if that owner has lost the lock and the entry is not the one with fingerprint *seen*.
         """
         payload = self.codec.payload(token)
-        answered = await answer(self._eval(scripts.SAVE, keys, mark, seen, _milliseconds(token), payload))
-        kept, raw, now = scripts.outcome(answered)
-        return kept, StoredToken(token, fingerprint(raw)) if kept else self.codec.decode(raw, now)
+        saved, raw, now = await execute(self._eval(SAVE, account, owner_id, seen, milliseconds(token), payload))
+        if saved == 1:
+            return True, StoredToken(token, fingerprint(as_bytes(raw)))
+        return False, self.codec.decode(as_bytes(raw), float(now))
 
-    async def remove(self, keys: Keys) -> None:
-        """Forget the token."""
-        await answer(self.clients.here().client.delete(keys.entry))
+    async def remove(self, account: str) -> None:
+        """Remove the entry."""
+        await execute(self.clients.current().client.delete(self.keys(account).entry))
 
-    async def _eval(self, script: str, keys: Keys, *arguments: object) -> Any:
-        return await self.clients.here().client.eval(script, len(keys), *keys, *arguments)
+    async def _eval(self, script: str, account: str, *arguments: object) -> Any:
+        keys = self.keys(account)
+        return await self.clients.current().client.eval(script, len(keys), *keys, *arguments)
 
 
-def _milliseconds(token: Token) -> int:
-    """How long Redis keeps *token*: 0 for no time at all, -1 for as long as it can."""
+def milliseconds(token: Token) -> int:
+    """Return how long Redis keeps *token*: 0 for not at all, -1 for as long as it can."""
     if token.refresh_token is not None or token.expires_in is None:
         return -1
     return math.ceil(token.expires_in * 1000)
+
+
+def as_bytes(raw: Any) -> Any:
+    """
+    Return an entry as bytes, whatever client it came through.
+
+    With ``decode_responses=True`` the value arrives as text. Undecodable bytes may have been escaped; text that cannot be
+    encoded again is not an entry.
+    """
+    try:
+        return raw.encode("utf-8", "surrogateescape") if isinstance(raw, str) else raw
+    except UnicodeEncodeError:
+        return b""

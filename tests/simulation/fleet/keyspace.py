@@ -9,7 +9,7 @@ from typing import Any
 from redis.asyncio.lock import Lock
 from redis.exceptions import NoScriptError, ResponseError
 
-from exterview_auth.stores._redis.scripts import LOAD, SAVE
+from exterview_auth.stores._redis.entries import LOAD, SAVE
 
 Arguments = Sequence[bytes]
 

@@ -17,7 +17,7 @@ from exterview_auth import RedisStore, Token
 from exterview_auth._cli.demo.redis_server import LocalRedis
 from exterview_auth.errors import StoreError
 from exterview_auth.stores._lock import AccountLock
-from exterview_auth.stores._redis.keys import Keys
+from exterview_auth.stores._redis.entries import RedisKeys
 from tests.kit.clock import run
 from tests.simulation.fleet.client import SimulatedClient
 from tests.simulation.fleet.keyspace import Keyspace
@@ -214,7 +214,7 @@ class Followed:
         if step.name in ("leave", "load under lock", "save under lock"):
             return None if lock is None else await self._holding(step, lock)
         if step.name == "lose lock":
-            return await self._client.delete(Keys.of("exterview_auth", step.account).lock)
+            return await self._client.delete(RedisKeys.of("exterview_auth", step.account).lock)
         if step.name == "save":
             return comparable(await store.save(step.account, token(step.number)))
         if step.name == "delete":

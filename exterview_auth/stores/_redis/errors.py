@@ -1,4 +1,4 @@
-"""What is wrong with a Redis, in one sentence: the client's own errors may quote what was sent."""
+"""Bounded commands, and what went wrong with Redis in one sentence. redis-py's own errors may quote what was sent."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ...errors import StoreError
 T = TypeVar("T")
 
 COMMAND_TIMEOUT = 1.0
-"""Seconds that Redis has for one command, a connection included."""
+"""Seconds for one command, including a connection if necessary."""
 
 _RIGHTS = "the user's ACL lacks a command, key or channel; see the README for those needed"
 _MEMORY = "it is out of memory; see maxmemory and maxmemory-policy"
@@ -26,7 +26,7 @@ _SENTENCES: tuple[tuple[type[Exception], str], ...] = (
     (redis_errors.NoPermissionError, _RIGHTS),
     (redis_errors.ReadOnlyError, _REPLICA),
     (redis_errors.OutOfMemoryError, _MEMORY),
-    (redis_errors.InvalidResponse, "what answers there is no Redis; see the URL's host and port"),
+    (redis_errors.InvalidResponse, "the server there is not a Redis; see the URL's host and port"),
     (redis_errors.BusyLoadingError, "it is still loading its data"),
     (redis_errors.MaxConnectionsError, "the client has no connection left"),
     (redis_errors.TimeoutError, "it does not answer in time"),
@@ -34,10 +34,11 @@ _SENTENCES: tuple[tuple[type[Exception], str], ...] = (
     (redis_errors.ConnectionError, "it cannot be reached"),
     (OSError, "it cannot be reached"),
 )
+# In the texts of errors whose type says less. They come first.
 _WORDS = (
     ("DB index", "the URL names a database that it does not have"),
     ("max number of clients", "it has no connection left; see maxclients"),
-    ("Authentication required", "it wants a password; put it into the URL"),
+    ("Authentication required", "it needs a password; put it into the URL"),
     ("OOM", _MEMORY),
     ("READONLY", _REPLICA),
     ("The user executing the script", _RIGHTS),
@@ -48,32 +49,37 @@ _WORDS = (
 
 
 class UndecodableError(StoreError):
-    """What is kept there was not written here."""
+    """The client decodes values, and this one is not text: this package did not write it."""
 
 
-async def answer_again(command: Callable[[], Awaitable[T]]) -> T:
-    """What *command* gives, asked once more on a new connection: one that idled may have been cut without a word."""
-    with contextlib.suppress(StoreError):
-        return await answer(command(), COMMAND_TIMEOUT / 2)
-    return await answer(command(), COMMAND_TIMEOUT / 2)
-
-
-async def answer(command: Awaitable[T], seconds: float = COMMAND_TIMEOUT) -> T:
+async def execute_with_retry(make: Callable[[], Awaitable[T]]) -> T:
     """
-    What *command* gives, within so many *seconds*. Raises `StoreError` that holds nothing of what was sent.
+    Return a command's result, tried twice: an idle connection may have been cut without a word, and the second try opens another.
 
-    A caller that is cancelled lets the command come to its end: a connection that is cut off while it opens is lost.
+    For commands that may run twice. Both tries together take one command's time.
+    """
+    with contextlib.suppress(StoreError):
+        return await execute(make(), COMMAND_TIMEOUT / 2)
+    return await execute(make(), COMMAND_TIMEOUT / 2)
+
+
+async def execute(command: Awaitable[T], seconds: float = COMMAND_TIMEOUT) -> T:
+    """
+    Return *command*'s result within so many *seconds*. Raises `StoreError` that holds nothing of what was sent.
+
+    If the caller is cancelled, the command still ends by itself: a connection that is interrupted while it opens is lost.
     """
     try:
         return await bounded(command, seconds, finish=True)
     except (redis_errors.RedisError, OSError, TimeoutError, CancelledItselfError) as failure:
         problem = _sentence(failure)
-    except UnicodeDecodeError:  # of a client that decodes answers
+    except UnicodeDecodeError:  # from a client that decodes responses
         problem = ""
     except RuntimeError:
         problem = "its client belongs to another event loop"
+    # Raised outside the handlers: redis-py's error would stay as the context.
     if not problem:
-        raise UndecodableError("Redis cannot be used: its answer is no text")
+        raise UndecodableError("Redis cannot be used: its response is not text")
     raise StoreError(f"Redis cannot be used: {problem}")
 
 
