@@ -1,4 +1,21 @@
-"""Where tokens are shared: the store protocol and the stores that come with the library."""
+"""
+Where a token is shared between owners, and how to live with a store that fails.
+
+An owner that needs a token opens a session (``_access``) and loads the entry: if another owner has saved a newer token, that
+is all. Otherwise it waits for the account's lock (``_waiting``), so that one owner logs in for all; whoever waits hears of
+the new token and adopts it. The holder loads once more, because the last login may have ended just before it got the lock,
+then logs in, saves under the lock and releases it.
+
+No store can make a request fail. Every call is bounded, and after a failure the store's circuit breaker (``_breaker``) opens:
+until it closes, owners log in for themselves, and repeat in the background what they could not save.
+
+A lock may be lost: processes are paused, hosts freeze. So a lock has a lease, which its holder renews (``_lock``), and a save
+is fenced: after another owner took the lock and saved, a late save changes nothing and returns that newer token.
+
+``_protocol`` is what an application's own store implements: four methods. ``MemoryStore`` is for one process, ``FileStore``
+for the processes of one host, ``RedisStore`` for a fleet. The last two write entries (``_entry``) that may be encrypted
+(``_encryption``). A new store for several processes begins in ``_lock``.
+"""
 
 from __future__ import annotations
 
@@ -15,13 +32,13 @@ __all__ = ["FileStore", "MemoryStore", "RedisStore", "TokenStore"]
 
 _ON_FIRST_USE = {"FileStore": "._file.store", "MemoryStore": "._memory", "RedisStore": "._redis.store"}
 
-
-if not TYPE_CHECKING:  # so that a misspelt name is an error to the type checker
+if not TYPE_CHECKING:  # so that the type checker reports a misspelt name
 
     def __getattr__(name: str) -> Any:
-        """Each store is loaded with the library that it stands on, on first use (PEP 562)."""
+        """Load each store on first use, with the library that it needs (PEP 562)."""
         if name not in _ON_FIRST_USE:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         from importlib import import_module  # noqa: PLC0415 - on first use
 
-        return getattr(import_module(_ON_FIRST_USE[name], __name__), name)
+        value = globals()[name] = getattr(import_module(_ON_FIRST_USE[name], __name__), name)
+        return value

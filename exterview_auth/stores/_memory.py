@@ -1,4 +1,4 @@
-"""Tokens of this process, for owners that share an account."""
+"""Tokens in memory, for the owners of one process."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class _Entry(NamedTuple):
 
 
 def _kept_until(_account: str, entry: _Entry, _now: float) -> float:
-    """An entry goes with its token, but one with a refresh token outlives it: the next login can present it."""
+    """Return when an entry expires: with its token, or never if the next login can present its refresh token."""
     return math.inf if entry.token.refresh_token is not None else entry.expires
 
 
@@ -30,37 +30,37 @@ class MemoryStore:
     """
     A bounded token cache in memory (`cachetools.TLRUCache`), for any number of owners in one process.
 
-    Holds at most *maxsize* accounts; the least recently used goes first. *timer* gives seconds, and may be injected.
+    Holds at most *maxsize* accounts; the least recently used is dropped first. *timer* returns seconds.
     """
 
     def __init__(self, maxsize: int = 1024, *, timer: Clock = boot_time) -> None:
         maxsize = whole_number(maxsize, "maxsize must be the number of accounts to hold, at least 1", 1)
         self._timer = timer
         self._entries: TLRUCache[str, _Entry] = TLRUCache(maxsize, _kept_until, timer=timer)
-        # Locks belong to the loop that waits in them; a lock lives as long as somebody holds or awaits it.
+        # An asyncio lock belongs to one loop. Each lives as long as somebody holds it or waits for it.
         self._locks: WeakKeyDictionary[asyncio.AbstractEventLoop, WeakValueDictionary[str, asyncio.Lock]]
         self._locks = WeakKeyDictionary()
 
     async def load(self, account: str) -> Token | None:
-        """The token with what is left of its life, or ``None``."""
+        """Return the token with what is left of its life, or ``None``."""
         entry = self._entries.get(account)
         if entry is None:
             return None
         return entry.token.with_remaining(None if entry.expires == math.inf else entry.expires - self._timer())
 
     async def save(self, account: str, token: Token) -> None:
-        """Keep *token* until its life is over."""
-        # Some releases of the cache keep the old entry where the new one is over already.
+        """Save *token* until its life is over."""
+        # Some releases of cachetools keep the old entry if the new one has expired already.
         self._entries.pop(account, None)
         life = token.expires_in
         self._entries[account] = _Entry(token, math.inf if life is None else self._timer() + life)
 
     async def delete(self, account: str) -> None:
-        """Forget the account's token."""
+        """Delete the account's token."""
         self._entries.pop(account, None)
 
     def lock(self, account: str) -> AbstractAsyncContextManager[object]:
-        """One holder per account and event loop."""
+        """Return an exclusive lock for the account in the running event loop."""
         locks = self._locks.setdefault(asyncio.get_running_loop(), WeakValueDictionary())
         return locks.setdefault(account, asyncio.Lock())
 

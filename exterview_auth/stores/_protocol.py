@@ -1,4 +1,4 @@
-"""What a store is: four methods."""
+"""What a token store implements: four methods."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ class TokenStore(Protocol):
     """
     A token cache that several owners share, in one process or in many.
 
-    *account* is one key for one account at one origin. A store may raise anything: its user logs in for itself then.
-    One that opened something (connections, files) has an ``async aclose()`` too; who made the store calls it.
+    *account* is one key for one account at one origin. A method may raise anything: then the owner logs in for itself. A
+    store that opens something (connections, files) also has ``async aclose()``, for whoever made the store to call.
     """
 
     async def load(self, account: str) -> Token | None:
-        """The token as it was saved, its ``expires_in`` being what is left of its life; ``None`` where there is none."""
+        """Return the saved token with what is left of its life as ``expires_in``, or ``None``."""
 
     async def save(self, account: str, token: Token) -> Token | None:
         """
-        Keep *token*, whose ``expires_in`` counts from now; it replaces what was there.
+        Save *token*, whose ``expires_in`` counts from now, in place of the stored one.
 
-        A store that notices that the lock's holder was paused and overtaken may keep the newer token instead, and returns it.
+        A store may notice that the lock's holder was paused and overtaken: then it keeps the newer token and returns it.
         """
 
     async def delete(self, account: str) -> None:
-        """Forget the token; fine where there is none."""
+        """Delete the token, if there is one."""
 
     def lock(self, account: str) -> AbstractAsyncContextManager[object]:
-        """Excludes every other holder of this account's lock while a login is made."""
+        """Return a lock that one owner of the account at a time holds while it logs in."""
