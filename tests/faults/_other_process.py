@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from exterview_auth import AuthSession, ExterviewAuth, OAuth2Login
 from exterview_auth._cli.demo.redis_server import LocalRedis
 from tests.kit.api import QUERY, until
-from tests.kit.redis_clients import eventually
+from tests.kit.stores import eventually
 from tests.kit.workers import ACCOUNT, Barracks, Fleet, Realm, Worker
 
 from ._row import Outcome

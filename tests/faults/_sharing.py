@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from exterview_auth import AuthSession, PasswordLogin
 from exterview_auth.errors import StoreError
 from tests.kit.api import QUERY, until
-from tests.kit.redis_clients import eventually, told
+from tests.kit.stores import eventually, told
 
 from ._raw_server import RawServer
 from ._row import Outcome

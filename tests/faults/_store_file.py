@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 
 from cryptography.fernet import Fernet
 
 from exterview_auth import FileStore, Token
-from tests.stores.test_file_faults import damage, entry, from_the_future, full, read_only, truncate, unprivileged
+from tests.kit.directories import entry, full, private_place, read_only
+from tests.kit.stores import DAMAGES
 
 from ._row import Outcome, Row
 from ._sharing import Sharing, outage, sharing
@@ -22,23 +22,11 @@ KEY, UNKNOWN_KEY = Fernet.generate_key().decode(), Fernet.generate_key().decode(
 Play = Callable[[Stage], Awaitable[Outcome]]
 
 
-@contextlib.contextmanager
-def place() -> Iterator[Path]:
-    """A directory that every user can reach, and this process's user owns, who is not root."""
-    path = Path(tempfile.mkdtemp(prefix="exterview-auth-test-"))
-    path.chmod(0o755)
-    try:
-        with unprivileged(path):
-            yield path
-    finally:
-        shutil.rmtree(path)
-
-
 def harmed(harm: Callable[[Path], contextlib.AbstractContextManager[object]], *, warm: bool = True) -> Play:
     """A directory to which this happens."""
 
     async def arrange(stage: Stage) -> tuple[Sharing, contextlib.AbstractContextManager[object]]:
-        stage.place = stage.open_now(place())
+        stage.place = stage.open_now(private_place())
         directory = stage.place / "tokens"
         return await sharing(stage, FileStore(directory)), harm(directory)
 
@@ -74,9 +62,10 @@ def move_behind_a_link(directory: Path) -> None:
     directory.symlink_to(elsewhere)
 
 
-def spoiled(spoil: Callable[[Path], None]) -> Play:
+def spoiled(damage: str) -> Play:
     """The token's file is not what it should be."""
-    return harmed(once(lambda directory: spoil(entry(directory))))
+    change, _ = DAMAGES[damage]
+    return harmed(once(lambda directory: entry(directory).write_bytes(change(entry(directory).read_bytes()))))
 
 
 async def encrypted_otherwise(stage: Stage) -> Outcome:
@@ -110,8 +99,8 @@ ROWS = (
     _outage("directory read-only", harmed(read_only)),
     Row(PLACE, "directory removed, file", harmed(once(shutil.rmtree)), within=3.5, saves=True),
     Row(PLACE, "directory a symlink, file", harmed(once(move_behind_a_link)), within=3.5, saves=True),
-    _miss("value damaged", spoiled(damage)),
-    _miss("value truncated", spoiled(truncate)),
+    _miss("value damaged", spoiled("damaged")),
+    _miss("value truncated", spoiled("truncated")),
     _miss("value encrypted with an unknown key", encrypted_otherwise),
-    _miss("value from a future version", spoiled(from_the_future)),
+    _miss("value from a future version", spoiled("of the future")),
 )

@@ -11,8 +11,8 @@ from cryptography.fernet import Fernet
 from exterview_auth import PasswordLogin, RedisStore, Token
 from exterview_auth._cli.demo.redis_server import HOST, LocalRedis
 from tests.kit.redis_clients import admin
-from tests.stores import test_redis_faults
-from tests.stores.test_redis_faults import LOAD, LOCK, SAVE, Wire, damage, from_the_future, truncate
+from tests.kit.stores import DAMAGES
+from tests.kit.wire import LOAD, LOCK, SAVE, Wire
 
 from ._row import Outcome, Row
 from ._sharing import Sharing, outage, sharing
@@ -80,14 +80,15 @@ def told(harm: Act, heal: Act) -> Callable[[LocalRedis, Sharing], contextlib.Abs
     return happens
 
 
-def spoiled(spoil: Callable[[Any, bytes], Awaitable[None]]) -> Play:
+def spoiled(damage: str) -> Play:
     """The token's value is not what it should be."""
+    change, _ = DAMAGES[damage]
 
     @contextlib.asynccontextmanager
     async def happens(server: LocalRedis, _at: Sharing) -> AsyncIterator[None]:
         async with admin(server) as client:
             (key,) = await client.keys("*:token")
-            await spoil(client, key)
+            await client.set(key, change(await client.get(key)))
         yield
 
     return harmed(happens)
@@ -153,6 +154,12 @@ def during_login(act: Callable[[LocalRedis], Awaitable[object]]) -> Play:
     return play
 
 
+async def flush(server: LocalRedis) -> None:
+    """Everything is gone."""
+    async with admin(server) as client:
+        await client.flushall()
+
+
 def _outage(fault: str, play: Play, logins: int | tuple[int, int] = 2) -> Row:
     return Row(PLACE, f"{fault}, Redis", play, within=6.0, logins=logins, saves=True, tells="store.unavailable")
 
@@ -179,11 +186,11 @@ ROWS = (
     _outage("stops answering", harmed(frozen)),
     _outage("stops answering for longer than login_timeout", harmed(frozen, login_timeout=1.0)),
     _outage("answers in 2 s", over_a_wire(late)),
-    _miss("value damaged", spoiled(damage)),
-    _miss("value truncated", spoiled(truncate)),
+    _miss("value damaged", spoiled("damaged")),
+    _miss("value truncated", spoiled("truncated")),
     _miss("value encrypted with an unknown key", harmed(encrypted_otherwise, encryption_key=KEY)),
-    _miss("value from a future version", spoiled(from_the_future)),
-    Row(PLACE, "FLUSHALL, Redis", during_login(test_redis_faults.flush), within=6.0, logins=(1, 2), saves=True),
+    _miss("value from a future version", spoiled("of the future")),
+    Row(PLACE, "FLUSHALL, Redis", during_login(flush), within=6.0, logins=(1, 2), saves=True),
     _outage("maxmemory reached", harmed(full, "--maxmemory-policy", "noeviction")),
     _outage("read-only replica", harmed(replica)),
     _outage("wrong password", harmed(locked_out)),

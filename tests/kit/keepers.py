@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 from exterview_auth import Token
@@ -72,4 +73,24 @@ def keeper(login: Any, **options: Any) -> Keeper:
     given.setdefault("clock", clock.now)
     name = options.pop("account", "")
     account = Account(name, options=RenewalOptions(**renewal), random=random.Random(1), **given)
-    return Keeper(login, account, **options)
+    made = Keeper(login, account, **options)
+    _made.append(made)
+    return made
+
+
+_made: list[Keeper] = []
+
+
+def scenario(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
+    """Run an async test in virtual time, and close the keepers that it made."""
+
+    @clock.virtual_time
+    @functools.wraps(test)
+    async def run(*args: Any, **kwargs: Any) -> None:
+        _made.clear()
+        await test(*args, **kwargs)
+        for made in _made:
+            await made.lifecycle.aclose()
+        _made.clear()
+
+    return run

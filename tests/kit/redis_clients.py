@@ -1,4 +1,4 @@
-"""Servers of every kind that a store may meet, each a real `redis-server`, and what every one of them has to do."""
+"""Servers of every kind that a store may meet, each a real `redis-server`, and what a store must do on every one."""
 
 from __future__ import annotations
 
@@ -10,12 +10,10 @@ import shutil
 import socket
 import time
 from asyncio.subprocess import DEVNULL
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import aiohttp
-import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -23,25 +21,21 @@ from cryptography.x509.oid import NameOID
 from redis.asyncio import Redis
 from redis.asyncio.sentinel import MasterNotFoundError, Sentinel
 
-from exterview_auth import AuthSession, ExterviewAuth, Token
+from exterview_auth import Token
 from exterview_auth._cli.demo.redis_server import HOST, LocalRedis
 from exterview_auth.stores._entry import StoredToken
 from exterview_auth.stores._lock import POLL_INTERVAL
-from tests.kit.api import KEY, Api, Login, post, until
+from tests.kit.stores import eventually
 
-ACCOUNT = "user@example.com"
-PASSWORD = "s3cret-password"
 COMMANDS = (
     "+eval",
     *("+get", "+set", "+del", "+pexpire", "+time"),
     *("+publish", "+subscribe", "+unsubscribe"),
 )
 """All that a user of Redis must be allowed to run."""
+
 LEASE = 0.3
 """Seconds; short, so that a test sees it kept."""
-
-
-# -- servers -------------------------------------------------------------------------------------------------------------
 
 
 def value_of(found: StoredToken) -> str | None:
@@ -121,13 +115,6 @@ async def watched(directory: Path) -> AsyncIterator[tuple[LocalRedis, Any]]:
             await process.wait()
 
 
-async def eventually(look: Callable[[], Awaitable[object]], seconds: float = 10.0) -> None:
-    """Wait until *look* finds something true."""
-    async with asyncio.timeout(seconds):
-        while not await look():  # noqa: ASYNC110 - what a server knows is not ours to signal
-            await asyncio.sleep(0.01)
-
-
 def free_port() -> int:
     """A port that nobody listens on."""
     with socket.create_server((HOST, 0)) as free:
@@ -153,9 +140,6 @@ def _certificate(directory: Path) -> tuple[Path, Path]:
         key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     )
     return files
-
-
-# -- what every store does ----------------------------------------------------------------------------------------------
 
 
 async def essentials(one: Any, two: Any) -> None:
@@ -250,139 +234,3 @@ async def hearing(lock: Any) -> AsyncIterator[None]:
         await waiting
     assert quiet, "there was no news"
     assert time.monotonic() - began < POLL_INTERVAL / 2, "it was not told"
-
-
-# -- owners -------------------------------------------------------------------------------------------------------------
-
-
-class Fleet(NamedTuple):
-    """Owners of one account, each with a store of its own: so many processes."""
-
-    api: Api
-    login: Login
-    stores: tuple[Any, ...]
-    owners: list[ExterviewAuth]
-    clients: list[AuthSession]
-
-    @property
-    def account(self) -> str:
-        """Its name in a store."""
-        return f"{self.api.base}|{ACCOUNT}"
-
-    async def storm(self, requests: int = 5) -> float:
-        """So many requests through each owner, all of which succeed; how many seconds the slowest took."""
-        began = time.monotonic()
-        url = self.api.endpoint
-        answers = await asyncio.gather(*(post(client, url) for client in self.clients * requests))
-        assert {status for status, _ in answers} == {200}
-        return time.monotonic() - began
-
-    async def revoked(self, requests: int = 5) -> float:
-        """The same after every token was revoked."""
-        self.api.revoke()
-        return await self.storm(requests)
-
-
-@contextlib.asynccontextmanager
-async def fleet(*stores: Any, **options: Any) -> AsyncIterator[Fleet]:
-    """An owner for each of *stores*."""
-    async with contextlib.AsyncExitStack() as stack:
-        api = await stack.enter_async_context(Api())
-        login = options.pop("login", None) or Login(api, seconds=0.02)
-        http = await stack.enter_async_context(aiohttp.ClientSession())
-        options = {"api_key": KEY, "endpoint": api.endpoint, "account": ACCOUNT, **options}
-        owners = [await stack.enter_async_context(ExterviewAuth(login, store=store, **options)) for store in stores]
-        yield Fleet(api, login, stores, owners, [AuthSession(http, owner) for owner in owners])
-
-
-async def one_login_per_revocation(one: Any, two: Any) -> None:
-    """Two owners with one account: a login at the start, and one for each revocation, whoever makes it."""
-    async with fleet(one, two) as scene:
-        await scene.storm()
-        assert scene.login.count == 1
-        await scene.revoked()
-        assert scene.login.count == 2
-        assert sum(owner.stats().store_failures for owner in scene.owners) == 0
-
-
-# -- events -------------------------------------------------------------------------------------------------------------
-
-
-def told(caplog: pytest.LogCaptureFixture, event: str) -> list[str]:
-    """The texts of all events called *event*."""
-    texts = [record.getMessage() for record in caplog.records if record.name == "exterview_auth"]
-    return [text for text in texts if text.partition(" ")[0] == event]
-
-
-async def hears(caplog: pytest.LogCaptureFixture, event: str, times: int = 1, seconds: float = 15.0) -> None:
-    """Wait for the event."""
-    await until(lambda: len(told(caplog, event)) >= times, seconds)
-
-
-@contextlib.contextmanager
-def at_most(seconds: float) -> Iterator[None]:
-    """The body takes no longer."""
-    began = time.monotonic()
-    yield
-    took = time.monotonic() - began
-    assert took < seconds, f"{took:.2f} s"
-
-
-# -- an outage ----------------------------------------------------------------------------------------------------------
-
-LONGEST_WAIT = 2.0
-"""Seconds that a request waits for a sick store, once per outage."""
-MARGIN = 1.5
-AT_ONCE = 0.7
-"""Seconds within which all is done that waits for no store; less than a silent one takes."""
-SECRETS = (PASSWORD, "token-", KEY, ACCOUNT.partition("@")[0] + ":")
-
-
-async def survives(scene: Fleet, caplog: pytest.LogCaptureFixture, problem: str, *, wait: float = LONGEST_WAIT) -> None:
-    """
-    Rule 17 while the one store of all owners is sick: every request succeeds, each owner logs in for itself.
-
-    A request waits once, the next not at all; and one warning says *problem*.
-    """
-    logins, each = scene.login.count, len(scene.owners)
-    assert await scene.revoked() < wait + MARGIN
-    assert scene.login.count == logins + each
-    assert await scene.revoked() < AT_ONCE
-    assert scene.login.count == logins + 2 * each
-    assert_one_warning(caplog, problem)
-
-
-def assert_one_warning(caplog: pytest.LogCaptureFixture, problem: str) -> None:
-    """One outage is told once, in one sentence, and nothing that is told holds a secret."""
-    (warning,) = told(caplog, "store.unavailable")
-    assert problem in warning
-    assert "\n" not in warning
-    assert len(warning) < 250
-    assert not [secret for secret in SECRETS if secret in caplog.text]
-
-
-async def heals(scene: Fleet, caplog: pytest.LogCaptureFixture) -> None:
-    """
-    Without a restart the store is used again: one login per revocation, and no further warning.
-
-    What was got in the outage is kept in the end, whatever the store held before it: a refresh token must not be lost.
-    """
-    await hears(caplog, "store.recovered")
-
-    async def is_kept() -> bool:
-        stored = await scene.stores[0].load(scene.account)
-        return stored is not None and stored.value in scene.api.tokens
-
-    await eventually(is_kept)
-    logins = scene.login.count
-    await scene.revoked()
-    assert scene.login.count == logins + 1
-    assert len(told(caplog, "store.unavailable")) == len(told(caplog, "store.recovered")) == 1
-
-
-def nothing_is_left() -> None:
-    """No task of ours outlives its owner."""
-    running = [task.get_coro() for task in asyncio.all_tasks()]
-    assert [
-        one for one in running if "/exterview_auth/" in getattr(one, "cr_code", compile("", "", "exec")).co_filename
-    ] == []

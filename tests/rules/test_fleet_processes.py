@@ -119,7 +119,7 @@ async def test_one_login_for_all_processes_at_the_start_and_after_each_revocatio
         assert (told["logins"], told["adopted"], len(realm.logins)) == (0, 1, 6)
 
 
-async def test_a_login_slower_than_the_lease_keeps_it(barracks: Barracks, place: str) -> None:
+async def test_a_login_slower_than_the_lease_renews_it(barracks: Barracks, place: str) -> None:
     """Lesson 29: slow but alive is not dead."""
     async with fleet_at(barracks, place, lease=1.5) as (fleet, realm):
         realm.seconds = 3.5
@@ -150,7 +150,7 @@ async def test_another_logs_in_where_the_one_that_did_is_killed(barracks: Barrac
 
 
 @pytest.mark.parametrize("owners", [1, 2])
-async def test_who_slept_past_its_lease_takes_the_newer_token_and_does_not_replace_it(
+async def test_a_process_paused_beyond_its_lease_adopts_the_newer_token(
     barracks: Barracks, place: str, owners: int
 ) -> None:
     """Lessons 29, 37: one other takes over; the sleeper ends with its token, also where a second owner beside it looks first."""
@@ -180,7 +180,7 @@ async def test_who_slept_past_its_lease_takes_the_newer_token_and_does_not_repla
         assert len(realm.logins) == 2
 
 
-async def test_who_slept_past_its_lease_does_not_get_in_the_way_of_the_login_that_took_over(
+async def test_a_process_paused_beyond_its_lease_does_not_disturb_the_login_that_took_over(
     barracks: Barracks, place: str
 ) -> None:
     """Lesson 37: it wakes, and ends its login, while another's is under way; the later token is the one that all end with."""
@@ -204,8 +204,8 @@ async def test_who_slept_past_its_lease_does_not_get_in_the_way_of_the_login_tha
         assert len(realm.logins) == 2
 
 
-async def test_who_leaves_gives_its_turn_to_the_others_at_once(barracks: Barracks, place: str) -> None:
-    """Lesson 37: SIGTERM to one that waits disturbs nobody, to the one that logs in costs the others no lease."""
+async def test_a_process_that_ends_releases_the_lock_at_once(barracks: Barracks, place: str) -> None:
+    """Lesson 37: SIGTERM to a waiter disturbs nobody; to the process that logs in, it costs the others no lease."""
     async with fleet_at(barracks, place, lease=30.0) as (fleet, realm):
         realm.hold_logins(1)
         workers = await fleet.join(4)
@@ -281,7 +281,7 @@ async def test_the_stores_refresh_token_beats_the_configured_one(barracks: Barra
 async def test_one_process_of_the_fleet_renews_ahead_of_expiry(
     barracks: Barracks, redis_url: str, tmp_path: Path
 ) -> None:
-    """Rule 8: a short life under steady load is renewed once per life, not once per process, and nobody waits."""
+    """Rule 8: a short life under steady load is renewed once per life, not once per process, and no request waits."""
     places = (str(tmp_path / "tokens"), redis_url)  # two fleets at a time: a life takes as long as it takes
     await asyncio.gather(*(assert_renewed_once_per_life(barracks, place) for place in places))
 
@@ -464,7 +464,7 @@ async def test_a_stall_is_no_failure_of_the_store(place: str) -> None:
 # -- what it costs ------------------------------------------------------------------------------------------------------
 
 
-async def test_a_token_that_serves_is_not_looked_up(barracks: Barracks, place: str) -> None:
+async def test_a_token_in_use_is_not_loaded_again(barracks: Barracks, place: str) -> None:
     """In steady state no command reaches Redis, no file is touched, no thread is asked."""
     async with fleet_at(barracks, place) as (fleet, _):
         workers = await fleet.join(2)
@@ -580,13 +580,13 @@ async def assert_free_and_exclusive(account: str, one: FileStore | RedisStore, t
 
 
 @pytest.mark.parametrize("contended", [False, True], ids=["free", "contended"])
-async def test_who_is_cancelled_at_any_await_leaves_the_lock_free(
+async def test_a_cancellation_at_any_await_leaves_the_lock_free(
     place: str,
     tmp_path: Path,
     contended: bool,  # noqa: FBT001 - a parameter of the test
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """Lessons 8, 30 and 37: while it takes, holds, waits for or gives back the lock; long before a lease is over."""
+    """Lessons 8, 30 and 37: while a task acquires, holds, waits for or releases the lock; long before a lease is over."""
     account = str(tmp_path)
 
     async def contend(store: FileStore | RedisStore) -> None:

@@ -11,16 +11,15 @@ from typing import Any
 
 import pytest
 
-from exterview_auth import CredentialsRejectedError, LoginBudgetExceededError, MemoryStore, StoreError, Token
+from exterview_auth import CredentialsRejectedError, LoginBudgetExceededError, StoreError, Token
 from exterview_auth._core.saving import PAUSES, _pauses
 from exterview_auth._stats import Counters
 from exterview_auth.stores._access import STORE_BUDGET, StoreAccess
-from exterview_auth.stores._breaker import CircuitBreaker, breaker_of
 from exterview_auth.stores._entry import StoredToken
 from exterview_auth.stores._lock import AccountLock, SharedStore
 from exterview_auth.stores._waiting import lock_waiter
 from tests.kit.clock import now, passing, virtual_time
-from tests.kit.keepers import ScriptedLogin, keeper
+from tests.kit.keepers import ScriptedLogin, keeper, scenario
 
 
 class ScriptedStore(SharedStore):
@@ -110,35 +109,33 @@ def owner(store: Any, login: Any = None, **options: Any) -> Any:
     return keeper(login or ScriptedLogin(), store=store, account="a", **options)
 
 
-def told(caplog: pytest.LogCaptureFixture) -> list[str]:
-    """Names of the events of stores."""
-    return [record.getMessage().split()[0] for record in caplog.records if "store." in record.getMessage()]
+def events(caplog: pytest.LogCaptureFixture) -> list[tuple[int, str]]:
+    """Level and text of the events of stores."""
+    return [(each.levelno, each.getMessage()) for each in caplog.records if each.getMessage().startswith("store.")]
 
 
-@virtual_time
-async def test_a_login_under_a_turn() -> None:
-    """What is asked of a store that is well: look, lock, look, save, unlock."""
+@scenario
+async def test_a_login_under_the_lock() -> None:
+    """The calls to a store that works: load, lock, load, save, unlock."""
     store = ScriptedStore()
     kept = owner(store)
     assert (await kept.obtain()).token.value == "T1"
     assert store.calls == ["load", "lock", "load", "save", "unlock"]
-    await kept.lifecycle.aclose()
 
 
-@virtual_time
-async def test_an_adoption_asks_once() -> None:
-    """A token that another has saved is one look away."""
+@scenario
+async def test_an_adoption_loads_once() -> None:
+    """A token that another owner saved takes one call."""
     store = ScriptedStore()
     store.entry = Token("theirs")
     kept = owner(store)
     assert (await kept.obtain()).token.value == "theirs"
     assert store.calls == ["load"]
-    await kept.lifecycle.aclose()
 
 
-@virtual_time
-async def test_who_waits_adopts_what_the_holder_saves() -> None:
-    """It takes no lock for that, and logs in for nothing."""
+@scenario
+async def test_a_waiter_adopts_what_the_holder_saves() -> None:
+    """It does not acquire the lock for that, and does not log in."""
     store, login = ScriptedStore(), ScriptedLogin()
     store.acquires = [False]
     kept = owner(store, login)
@@ -149,12 +146,11 @@ async def test_who_waits_adopts_what_the_holder_saves() -> None:
     assert (await waiting).token.value == "theirs"
     assert now() == pytest.approx(0.3)
     assert (login.count, kept.stats().adopted, store.calls) == (0, 1, ["load", "lock", "load", "load", "unlock"][:4])
-    await kept.lifecycle.aclose()
 
 
-@virtual_time
+@scenario
 async def test_a_save_that_was_overtaken_gives_the_newer_token_to_all() -> None:
-    """Lesson 29: whoever was paused beyond its lease uses the newer token itself; the hook is not told of a discarded one."""
+    """Lesson 29: an owner that was paused beyond its lease uses the newer token; the hook does not get the discarded one."""
     store, hooked = ScriptedStore(), list[str]()
     store.newer = Token("newer", expires_in=60)
     kept = owner(store, on_token=lambda new, _old, _reason: hooked.append(new.value))
@@ -163,12 +159,11 @@ async def test_a_save_that_was_overtaken_gives_the_newer_token_to_all() -> None:
     assert (first.token.value, first.from_login) == ("newer", False)
     assert (kept.stats().logins, kept.stats().adopted, hooked) == (1, 1, [])
     assert not kept.lifecycle.holds_open or kept._renewal.timer.armed
-    await kept.lifecycle.aclose()
 
 
-@virtual_time
+@scenario
 async def test_a_newer_token_that_is_known_to_be_refused_is_not_used() -> None:
-    """Lesson 38: then its own serves, and goes on being tried."""
+    """Lesson 38: then the owner's own token is used, and its save is repeated."""
     store = ScriptedStore()
     kept = owner(store)
     first = await kept.obtain()
@@ -176,39 +171,40 @@ async def test_a_newer_token_that_is_known_to_be_refused_is_not_used() -> None:
     store.newer = Token("T1")
     store.entry = None
     assert (await kept.obtain(first)).token.value == "T2"
-    await kept.lifecycle.aclose()
 
 
 @pytest.mark.parametrize("seconds", [0.3, 0.45, 0.6, 0.9, 1.9, 2.5])
-def test_a_slow_store_costs_its_patience_at_most(seconds: float) -> None:
-    """Two seconds once per outage, all calls of a flight together, and 0 until the next probe."""
-
-    @virtual_time
-    async def run() -> None:
-        store = ScriptedStore(seconds=seconds)
-        kept = owner(store)
-        grant = await kept.obtain()
-        assert now() <= STORE_BUDGET + 0.01
-        sick = kept.stats().store_failures > 0
-        assert sick == (4 * seconds > STORE_BUDGET)
-        if sick:
-            began = now()
-            kept.refuse(grant, waited=False)
-            await kept.obtain(grant)
-            assert now() == began
-        store.seconds = 0
-        await passing(60)
-        await kept.lifecycle.aclose()
-
-    run()
+@scenario
+async def test_a_slow_store_costs_its_budget_at_most(seconds: float) -> None:
+    """Two seconds once per outage for all calls of a login together, then nothing until the next probe."""
+    store = ScriptedStore(seconds=seconds)
+    kept = owner(store)
+    grant = await kept.obtain()
+    assert now() <= STORE_BUDGET + 0.01
+    sick = kept.stats().store_failures > 0
+    assert sick == (4 * seconds > STORE_BUDGET)
+    if sick:
+        began = now()
+        kept.refuse(grant, waited=False)
+        await kept.obtain(grant)
+        assert now() == began
+    store.seconds = 0
+    await passing(60)
 
 
 @pytest.mark.parametrize("call", ["load", "lock", "save"])
-@pytest.mark.parametrize("fault", [StoreError("Redis cannot be used: it is away"), OSError("s3cret"), "hang"])
-def test_each_call_may_fail(call: str, fault: Any, caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize(
+    ("fault", "problem"),
+    [
+        (StoreError("Redis cannot be used: it is away"), "'Redis cannot be used: it is away'"),
+        (OSError("s3cret"), "'OSError'"),
+        ("hang", "'TimeoutError'"),
+    ],
+)
+def test_each_call_may_fail(call: str, fault: Any, problem: str, caplog: pytest.LogCaptureFixture) -> None:
     """Rule 17: one login, two seconds at most, one warning that names the call and no secret, and well again by itself."""
 
-    @virtual_time
+    @scenario
     async def run() -> None:
         store, login = ScriptedStore(), ScriptedLogin()
         store.faults[call] = fault
@@ -222,19 +218,20 @@ def test_each_call_may_fail(call: str, fault: Any, caplog: pytest.LogCaptureFixt
         assert (await kept.obtain(grant)).token.value == "T2"
         assert store.entry is not None
         assert store.entry.value == "T2"
-        await kept.lifecycle.aclose()
+        assert not kept.lifecycle.busy
 
     with caplog.at_level(logging.INFO, "exterview_auth"):
         run()
-    assert [name for name in told(caplog) if name == "store.unavailable"] == ["store.unavailable"]
-    assert told(caplog)[-1] == "store.recovered"
-    assert "s3cret" not in caplog.text
-    assert f"call='{call}'" in caplog.text
+    [(level, began), (_, ended)] = events(caplog)
+    assert level == logging.WARNING
+    assert began.startswith("store.unavailable store='<")
+    assert began.endswith(f" call={call!r} problem={problem}")
+    assert ended.startswith("store.recovered store='<")
 
 
-@virtual_time
-async def test_a_crowd_of_owners_is_no_sick_store() -> None:
-    """Rule 1: calls that wait for those of the same process are not the store's delay; none is made beyond its means."""
+@scenario
+async def test_a_crowd_of_owners_is_not_a_failing_store() -> None:
+    """Rule 1: waiting for calls of the same process is not the store's delay; no more calls run at once than the store can do."""
     store, under_way, peak = ScriptedStore(seconds=0.1), 0, 0
     read = store._read
 
@@ -255,64 +252,56 @@ async def test_a_crowd_of_owners_is_no_sick_store() -> None:
     assert peak == ScriptedStore.calls_at_once
     assert now() == pytest.approx(200 / peak * 0.1)
     assert sum(kept.stats().store_failures for kept in owners) == 0
-    for kept in owners:
-        await kept.lifecycle.aclose()
 
 
-@virtual_time
-async def test_a_crowd_at_a_sick_store_waits_once() -> None:
-    """The bound holds for whoever waits in line too: after the first failures nobody asks."""
+@scenario
+async def test_a_crowd_at_a_failing_store_waits_once(caplog: pytest.LogCaptureFixture) -> None:
+    """One warning per outage, not one per account; after the first failures no call is made, and a later owner does not wait."""
     store = ScriptedStore()
     store.faults["load"] = "hang"
-    owners = [owner(store) for _ in range(200)]
-    await asyncio.gather(*(kept.obtain() for kept in owners))
-    assert now() <= STORE_BUDGET + 0.01
-    assert store.calls.count("load") == ScriptedStore.calls_at_once
-    store.faults.clear()
-    for kept in owners:
-        await kept.lifecycle.aclose()
-
-
-@pytest.mark.parametrize(("age", "kept_value"), [(100.0, "T1"), (0.5, "another's"), (None, "another's")])
-def test_a_token_saved_before_the_login_overtakes_nothing(age: float | None, kept_value: str) -> None:
-    """Lesson 36: the store heals with a token that this owner has never seen; only a younger one is newer."""
-
-    @virtual_time
-    async def run() -> None:
-        store = ScriptedStore()
-        store.faults["load"] = store.faults["save"] = StoreError("down")
-        kept = owner(store)
-        await kept.obtain()
-        await passing(2)
+    with caplog.at_level(logging.INFO, "exterview_auth"):
+        owners = [owner(store) for _ in range(200)]
+        await asyncio.gather(*(kept.obtain() for kept in owners))
+        assert store.calls.count("load") == ScriptedStore.calls_at_once
+        await owner(store).obtain()
+        assert now() <= STORE_BUDGET + 0.01
         store.faults.clear()
-        store.entry, store.age = Token("another's"), age
-        await passing(5)
-        assert store.entry.value == kept_value
-        await kept.lifecycle.aclose()
+        await passing(10)
+    assert [text.split()[0] for _, text in events(caplog)] == ["store.unavailable", "store.recovered"]
 
-    run()
+
+@pytest.mark.parametrize(("age", "kept_value"), [(50.0, "T1"), (0.5, "another's"), (None, "another's")])
+@scenario
+async def test_a_token_saved_before_the_login_overtakes_nothing(age: float | None, kept_value: str) -> None:
+    """Lesson 36: the store heals with a token that this owner has never seen; only a younger one is newer, whatever the clock."""
+    store = ScriptedStore()
+    kept = owner(store)
+    await passing(100)
+    store.faults["load"] = store.faults["save"] = StoreError("down")
+    await kept.obtain()
+    await passing(2)
+    store.faults.clear()
+    store.entry, store.age = Token("another's"), age
+    await passing(10)
+    assert store.entry.value == kept_value
+    assert not kept.lifecycle.busy
 
 
 @pytest.mark.parametrize("fault", [StoreError("away"), "hang"])
-def test_a_lock_that_cannot_be_given_back_holds_nobody_up(fault: Any) -> None:
-    """Its lease ends by itself: what is left of the patience, no error, and nothing left after the owner's end."""
-
-    @virtual_time
-    async def run() -> None:
-        store = ScriptedStore(seconds=0.3)
-        store.faults["unlock"] = fault
-        kept = owner(store)
-        assert (await kept.obtain()).token.value == "T1"
-        assert now() <= STORE_BUDGET
-        assert store.entry is not None
-        await kept.lifecycle.aclose()
-
-    run()
+@scenario
+async def test_a_lock_that_cannot_be_released_delays_nobody(fault: Any) -> None:
+    """Its lease expires: the wait is what is left of the budget, without an error, and nothing is left after the owner's end."""
+    store = ScriptedStore(seconds=0.3)
+    store.faults["unlock"] = fault
+    kept = owner(store)
+    assert (await kept.obtain()).token.value == "T1"
+    assert now() <= STORE_BUDGET
+    assert store.entry is not None
 
 
-@virtual_time
-async def test_who_has_not_taken_the_turn_does_not_wait_until_it_is_left() -> None:
-    """Whoever adopts what the holder saved goes on at once: nobody in this process needs a lock that was not taken."""
+@scenario
+async def test_a_waiter_without_the_lock_does_not_wait_for_its_release() -> None:
+    """It adopts the holder's token at once: nobody in this process needs a lock that was not acquired."""
 
     class Slow(ScriptedLock):
         async def unsubscribe(self) -> None:
@@ -328,12 +317,11 @@ async def test_who_has_not_taken_the_turn_does_not_wait_until_it_is_left() -> No
     store.changed.set()
     assert (await waiting).token.value == "theirs"
     assert now() == pytest.approx(0.3)
-    await kept.lifecycle.aclose()
 
 
-@virtual_time
-async def test_a_store_that_does_not_let_itself_be_cancelled_gets_its_share_once_more() -> None:
-    """Rule 17, whatever the login timeout is: its call is left behind after a quarter of it, and a quarter to end."""
+@scenario
+async def test_a_call_that_ignores_its_cancellation_gets_the_budget_once_more() -> None:
+    """Rule 17, whatever the login timeout: it is abandoned after a quarter of it, and another quarter to end."""
 
     class Stubborn(ScriptedStore):
         stuck = True
@@ -351,12 +339,11 @@ async def test_a_store_that_does_not_let_itself_be_cancelled_gets_its_share_once
     assert now() == pytest.approx(0.5)
     store.stuck = False
     await passing(60)
-    await kept.lifecycle.aclose()
 
 
-@virtual_time
-async def test_news_that_fail_do_not_end_the_login() -> None:
-    """A store that breaks while its owner waits is a sick store: the owner logs in for itself, at once."""
+@scenario
+async def test_a_failing_notification_does_not_end_the_login() -> None:
+    """A store that breaks while its owner waits is a failing store: the owner logs in at once."""
     store = ScriptedStore()
     store.acquires, store.faults["change"] = [False], StoreError("gone")
     kept = owner(store)
@@ -364,78 +351,31 @@ async def test_news_that_fail_do_not_end_the_login() -> None:
     assert now() < 0.1
     store.faults.clear()
     await passing(10)
-    await kept.lifecycle.aclose()
 
 
-@virtual_time
-async def test_a_turn_that_never_comes_stops_nobody() -> None:
-    """Half of ``login_timeout``, once; then the lock is left alone, and the store still read."""
+@scenario
+async def test_a_lock_that_is_not_released_stops_nobody(caplog: pytest.LogCaptureFixture) -> None:
+    """Rule 17: half of ``login_timeout``, counted and logged; then the lock is suspended for a while, and the store still read."""
     store = ScriptedStore()
     store.acquires = [False] * 100
     kept = owner(store, login_timeout=10)
-    grant = await kept.obtain()
-    assert grant.token.value == "T1"
-    assert now() == pytest.approx(5, abs=0.1)
-    kept.refuse(grant, waited=False)
-    began = now()
-    assert (await kept.obtain(grant)).token.value == "T2"
-    assert now() == began
-    await kept.lifecycle.aclose()
-
-
-@virtual_time
-async def test_the_owners_of_one_store_know_of_its_outage_together(caplog: pytest.LogCaptureFixture) -> None:
-    """One warning per outage, not one per account; who comes later does not wait."""
-    store = ScriptedStore()
-    store.faults["load"] = "hang"
+    began, waits = 0.0, []
     with caplog.at_level(logging.INFO, "exterview_auth"):
-        owners = [owner(store) for _ in range(5)]
-        await asyncio.gather(*(kept.obtain() for kept in owners))
-        assert now() <= STORE_BUDGET + 0.01
-        late = owner(store)
-        await late.obtain()
-        assert now() <= STORE_BUDGET + 0.01
-        store.faults.clear()
-        await passing(10)
-        for kept in (*owners, late):
-            await kept.lifecycle.aclose()
-    assert told(caplog).count("store.unavailable") == told(caplog).count("store.recovered") == 1
+        grant = await kept.obtain()
+        for pause in (0, 31):
+            waits.append(now() - began)
+            await passing(pause)
+            kept.refuse(grant, waited=False)
+            began = now()
+            grant = await kept.obtain(grant)
+        waits.append(now() - began)
+    assert grant.token.value == "T3"
+    assert waits == [pytest.approx(5, abs=0.1), 0, pytest.approx(5, abs=0.1)]
+    assert events(caplog) == [(logging.WARNING, "store.lock_timeout account='a' seconds=5.0")] * 2
+    assert kept.stats().store_failures == 2
 
 
-def test_health_needs_no_hashable_store() -> None:
-    """An application's store may be any object; each owner then knows for itself."""
-
-    class Odd:
-        __hash__ = None  # type: ignore[assignment]  # as a dataclass with eq has it
-
-    store: Any = Odd()
-    assert breaker_of(store) is not breaker_of(store)
-    memory = MemoryStore()
-    assert breaker_of(memory) is breaker_of(memory)
-
-
-def test_an_outage_ends_with_a_call_that_asks_as_much() -> None:
-    """A store that can be read and not written has not recovered because it was read."""
-    breaker = CircuitBreaker(MemoryStore())
-    breaker.record_failure("save", StoreError("full"), 0.0)
-    breaker.record_success("load")
-    breaker.record_success("lock")
-    assert breaker.is_open(0.5)
-    breaker.record_success("save")
-    assert not breaker.is_open(0.5)
-
-
-def test_a_store_rests_longer_with_each_failure() -> None:
-    """1 s, 2 s, 4 s, ... 30 s, also after ten thousand of them."""
-    breaker = CircuitBreaker(MemoryStore())
-    for number in range(10_000):
-        breaker.record_failure("load", StoreError("down"), 0.0)
-        rest = min(30.0, 2.0**number) if number < 10 else 30.0
-        assert breaker.is_open(rest - 0.01)
-        assert not breaker.is_open(rest)
-
-
-@virtual_time
+@scenario
 async def test_a_probing_session_calls_a_store_whose_breaker_is_open() -> None:
     """Rule 3 of the module: and the others are spared."""
     store = ScriptedStore()
@@ -453,89 +393,37 @@ async def test_a_probing_session_calls_a_store_whose_breaker_is_open() -> None:
 
 
 @pytest.mark.parametrize("latch", [CredentialsRejectedError("no"), None])
-def test_an_owner_that_may_not_log_in_adopts_what_another_got(latch: Any) -> None:
+@scenario
+async def test_an_owner_that_may_not_log_in_adopts_what_another_got(latch: Any) -> None:
     """Rules 5 and 7: a latch forbids logins, not the token that is in the store; looking is bounded."""
-
-    @virtual_time
-    async def run() -> None:
-        store = ScriptedStore()
-        login = ScriptedLogin(latch) if latch else ScriptedLogin()
-        kept = owner(store, login, max_logins=(1, 60.0))
-        grant = None
-        if latch:
-            with pytest.raises(CredentialsRejectedError):
-                await kept.obtain()
-        else:
-            grant = await kept.obtain()
-            assert kept.refuse(grant, waited=True)
-            store.entry = None
-            with pytest.raises(LoginBudgetExceededError):
-                await kept.obtain(grant)
-        await passing(2)
-        store.calls.clear()
-        for _ in range(50):
-            with pytest.raises((CredentialsRejectedError, LoginBudgetExceededError)):
-                await kept.obtain(grant)
-        assert store.calls == ["load"]
-        store.entry = Token("theirs")
-        await passing(1.1)
-        assert (await kept.obtain(grant)).token.value == "theirs"
-        assert login.count == 1
-        await kept.lifecycle.aclose()
-
-    run()
-
-
-def events(caplog: pytest.LogCaptureFixture) -> list[tuple[int, str]]:
-    """Level and text of the events of stores."""
-    return [(each.levelno, each.getMessage()) for each in caplog.records if each.getMessage().startswith("store.")]
-
-
-@pytest.mark.parametrize("fault", [StoreError("it is away"), OSError("s3cret")])
-def test_an_outage_says_what_is_wrong_and_where(fault: Exception, caplog: pytest.LogCaptureFixture) -> None:
-    """Rule 17: our own sentence or the error's type alone, the store and the call; and once that it is over."""
-
-    @virtual_time
-    async def run() -> None:
-        store = ScriptedStore()
-        store.faults["save"] = fault
-        kept = owner(store)
-        await kept.obtain()
-        await passing(3)
-        store.faults.clear()
-        await passing(10)
-        assert not kept.lifecycle.busy
-        await kept.lifecycle.aclose()
-
-    with caplog.at_level(logging.INFO, "exterview_auth"):
-        run()
-    problem = "it is away" if isinstance(fault, StoreError) else "OSError"
-    [(level, began), (_, ended)] = events(caplog)
-    assert level == logging.WARNING
-    assert began.startswith("store.unavailable store='<")
-    assert began.endswith(f" call='save' problem={problem!r}")
-    assert ended.startswith("store.recovered store='<")
-
-
-@virtual_time
-async def test_a_lock_that_nobody_gives_back_is_told_to_the_log(caplog: pytest.LogCaptureFixture) -> None:
-    """Rule 17: whose lock it is, and how long it was waited for; counted each time."""
     store = ScriptedStore()
-    store.acquires = [False] * 100
-    kept = owner(store, login_timeout=10)
-    with caplog.at_level(logging.INFO, "exterview_auth"):
+    login = ScriptedLogin(latch) if latch else ScriptedLogin()
+    kept = owner(store, login, max_logins=(1, 60.0))
+    grant = None
+    if latch:
+        with pytest.raises(CredentialsRejectedError):
+            await kept.obtain()
+    else:
         grant = await kept.obtain()
-        await passing(31)
-        kept.refuse(grant, waited=False)
-        await kept.obtain(grant)
-    assert events(caplog) == [(logging.WARNING, "store.lock_timeout account='a' seconds=5.0")] * 2
-    assert kept.stats().store_failures == 2
-    await kept.lifecycle.aclose()
+        assert kept.refuse(grant, waited=True)
+        store.entry = None
+        with pytest.raises(LoginBudgetExceededError):
+            await kept.obtain(grant)
+    await passing(2)
+    store.calls.clear()
+    for _ in range(50):
+        with pytest.raises((CredentialsRejectedError, LoginBudgetExceededError)):
+            await kept.obtain(grant)
+    assert store.calls == ["load"]
+    store.entry = Token("theirs")
+    await passing(1.1)
+    assert (await kept.obtain(grant)).token.value == "theirs"
+    assert login.count == 1
 
 
-@virtual_time
-async def test_a_save_is_tried_again_although_the_store_rests() -> None:
-    """Lesson 36: after a long outage the token is saved within five seconds, not at the end of the store's rest."""
+@scenario
+async def test_a_save_is_repeated_although_the_breaker_is_open() -> None:
+    """Lesson 36: after a long outage the token is saved within five seconds, not when the breaker closes by itself."""
     store = ScriptedStore()
     kept = owner(store)
     store.faults["save"] = StoreError("full")
@@ -549,12 +437,11 @@ async def test_a_save_is_tried_again_although_the_store_rests() -> None:
     assert store.entry.value == "T1"
     assert kept.stats().save_failures == failures
     assert not kept.lifecycle.busy
-    await kept.lifecycle.aclose()
 
 
-@virtual_time
-async def test_a_save_that_is_overtaken_is_not_tried_any_more() -> None:
-    """Rule 17: until it succeeds or is overtaken; then nothing is left to do."""
+@scenario
+async def test_an_overtaken_save_is_not_repeated() -> None:
+    """Rule 17: a save is repeated until it succeeds or another owner has saved a newer token."""
     store = ScriptedStore()
     kept = owner(store)
     store.faults["save"] = StoreError("full")
@@ -565,12 +452,11 @@ async def test_a_save_that_is_overtaken_is_not_tried_any_more() -> None:
     store.calls.clear()
     await passing(60)
     assert store.calls == []
-    await kept.lifecycle.aclose()
 
 
-@virtual_time
-async def test_a_repeated_save_is_made_under_the_lock_alone() -> None:
-    """Nobody saves between the look and the save; while another holds the lock, the save waits for its next turn."""
+@scenario
+async def test_a_repeated_save_needs_the_lock() -> None:
+    """Nobody saves between the load and the save; while another owner holds the lock, the next attempt follows later."""
     store = ScriptedStore()
     kept = owner(store)
     store.faults["save"] = StoreError("full")
@@ -584,7 +470,6 @@ async def test_a_repeated_save_is_made_under_the_lock_alone() -> None:
     assert "save" not in store.calls
     await passing(10)
     assert store.calls[-5:] == ["load", "lock", "load", "save", "unlock"]
-    await kept.lifecycle.aclose()
 
 
 def asleep_while_it_waits(*, saves_later: bool) -> Any:
@@ -611,8 +496,8 @@ def asleep_while_it_waits(*, saves_later: bool) -> Any:
     return outcome[0]
 
 
-def test_who_slept_while_it_waited_gives_the_lock_s_holder_time_to_save() -> None:
-    """Lesson 34: the holder may have slept too, and is about to save: two seconds more, then the login is made here."""
+def test_a_waiter_that_was_paused_gives_the_holder_time_to_save() -> None:
+    """Lesson 34: the holder may have been paused too, and is about to save: two seconds more, then the waiter logs in."""
     assert asleep_while_it_waits(saves_later=True) == ("theirs", pytest.approx(6.0, abs=0.2), 0)
     assert asleep_while_it_waits(saves_later=False) == ("T1", pytest.approx(7.0, abs=0.2), 1)
 
@@ -627,9 +512,9 @@ def test_a_save_is_repeated_after_growing_pauses_with_jitter() -> None:
     assert PAUSES == (0.5, 1.0, 2.0, 4.0)
 
 
-@virtual_time
+@scenario
 async def test_each_attempt_at_a_save_is_counted_once() -> None:
-    """Rule 17: `stats()` counts what failed, and what was not made because the store rests."""
+    """Rule 17: `stats()` counts saves that failed, and those that were not tried because the breaker was open."""
     store = ScriptedStore()
     store.faults["load"] = store.faults["save"] = StoreError("down")
     kept = owner(store)
@@ -638,37 +523,9 @@ async def test_each_attempt_at_a_save_is_counted_once() -> None:
     await passing(20)
     assert kept.stats().save_failures == store.calls.count("load") > 5
     store.faults.clear()
-    await kept.lifecycle.aclose()
 
 
-@virtual_time
-async def test_what_was_saved_before_a_late_login_overtakes_nothing() -> None:
-    """Lesson 36: its age is held against the login's, whatever the clock says."""
-    store = ScriptedStore()
-    kept = owner(store)
-    await passing(100)
-    store.faults["load"] = store.faults["save"] = StoreError("down")
-    await kept.obtain()
-    await passing(2)
-    store.faults.clear()
-    store.entry, store.age = Token("another's"), 50.0
-    await passing(10)
-    assert store.entry.value == "T1"
-    assert not kept.lifecycle.busy
-    await kept.lifecycle.aclose()
-
-
-def test_an_outage_of_reading_ends_with_reading() -> None:
-    """A store that can be read again has recovered, where nothing else has failed."""
-    breaker = CircuitBreaker(MemoryStore())
-    for call in ("load", "lock", "save"):
-        breaker.record_failure(call, StoreError("down"), 0.0)
-        assert breaker.is_open(0.5)
-        breaker.record_success(call)
-        assert not breaker.is_open(0.5)
-
-
-@virtual_time
+@scenario
 async def test_a_session_has_one_budget_for_all_its_calls() -> None:
     """Rule 2 of the module: what a call took is gone, whenever it began and however it ended; an answer of a process that stood still is free."""
     store, asleep = ScriptedStore(seconds=0.5), 0.0
@@ -693,9 +550,9 @@ async def test_a_session_has_one_budget_for_all_its_calls() -> None:
     assert session.budget == 0
 
 
-@virtual_time
-async def test_a_call_that_was_begun_comes_to_its_end_without_its_caller() -> None:
-    """Lesson 30: a token that is being saved when its flight is cancelled is saved."""
+@scenario
+async def test_a_started_call_ends_without_its_caller() -> None:
+    """Lesson 30: a token that is being saved when its login is cancelled is saved."""
     store = ScriptedStore(seconds=0.3)
     saving = asyncio.ensure_future(StoreAccess(store, "a", now, Counters()).session().save(Token("T")))
     await passing(0.1)
@@ -705,9 +562,9 @@ async def test_a_call_that_was_begun_comes_to_its_end_without_its_caller() -> No
     assert store.entry is not None
 
 
-@virtual_time
-async def test_what_says_that_a_store_is_well_again() -> None:
-    """A lock that was taken does; one that is another's says nothing, and nor does a session in which a call has failed."""
+@scenario
+async def test_which_calls_close_the_breaker() -> None:
+    """A lock that was acquired does; a lock that another holds does not, nor a session in which a call has failed."""
     store, counters = ScriptedStore(), Counters()
     access = StoreAccess(store, "a", now, counters)
     for _ in range(3):
@@ -728,9 +585,9 @@ async def test_what_says_that_a_store_is_well_again() -> None:
     assert not access.session().suspended
 
 
-@virtual_time
-async def test_under_a_turn_the_turn_saves() -> None:
-    """Lesson 29: it alone notices that another has saved since; what it gives back is used."""
+@scenario
+async def test_under_the_lock_the_lock_saves() -> None:
+    """Lesson 29: only the lock notices that another owner has saved since; the token that it returns is used."""
     saved: list[str] = []
 
     class Fenced(ScriptedStore):
@@ -747,12 +604,11 @@ async def test_under_a_turn_the_turn_saves() -> None:
     store.newer = Token("newer")
     assert await access.session().save(Token("T3")) == (False, store.newer)
     assert saved == ["under the lock", "a", "a"]
-    await kept.lifecycle.aclose()
 
 
-@virtual_time
-async def test_nothing_of_a_callers_context_shows_in_a_store() -> None:
-    """Lesson 43: what goes on in the background (an unlocking, a save that is repeated) runs in a context of its own."""
+@scenario
+async def test_background_calls_have_a_context_of_their_own() -> None:
+    """Lesson 43: a caller's context variables are not visible in an unlock or in a save that is repeated."""
     variable: ContextVar[str] = ContextVar("variable", default="none")
     seen: dict[str, str] = {}
 

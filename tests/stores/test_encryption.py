@@ -16,7 +16,8 @@ from cryptography.fernet import Fernet
 
 from exterview_auth import ConfigurationError, FileStore, RedisStore, Token
 from exterview_auth._cli.demo.redis_server import LocalRedis
-from tests.kit.redis_clients import ACCOUNT, admin, fleet, told
+from tests.kit.redis_clients import admin
+from tests.kit.stores import ACCOUNT, fleet, told
 
 OLD, NEW, UNKNOWN = (Fernet.generate_key() for _ in range(3))
 TOKEN = Token("s3cret-token", expires_in=3600, refresh_token="s3cret-refresh")
@@ -99,7 +100,7 @@ async def test_with_a_key_nothing_readable_is_kept(kept: Kept, caplog: pytest.Lo
 
 
 @pytest.mark.asyncio
-async def test_without_a_key_tokens_are_readable_and_that_is_told_once(
+async def test_without_a_key_tokens_are_readable_and_that_is_logged_once(
     kept: Kept, caplog: pytest.LogCaptureFixture
 ) -> None:
     """One event per store says it; whose tokens they are does not show even so."""
@@ -108,16 +109,15 @@ async def test_without_a_key_tokens_are_readable_and_that_is_told_once(
             for account in (KEY, "another"):
                 await store.save(account, TOKEN)
                 assert await store.load(account) is not None
-        (*_, last) = messages = told(caplog, "store.unencrypted")
-        assert len(messages) == count
-        assert "tokens are readable; see encryption_key" in last
-        assert f"store='{type(store).__name__}'" in last
+        hint = "tokens are readable; see encryption_key"
+        event = f"store.unencrypted store='{type(store).__name__}' hint='{hint}'"
+        assert [(each.levelno, each.getMessage()) for each in caplog.records] == [(logging.INFO, event)] * count
     assert readable(await kept.everything()) == [b"s3cret"]
     assert "s3cret" not in caplog.text
 
 
 @pytest.mark.asyncio
-async def test_the_whole_fleet_shares_what_is_encrypted(kept: Kept) -> None:
+async def test_a_fleet_shares_encrypted_tokens(kept: Kept) -> None:
     """Contract, stores: one login at the start and after a revocation, as without a key."""
     async with kept.store(OLD) as one, kept.store([OLD]) as two, fleet(one, two) as scene:
         await scene.storm()
@@ -180,7 +180,7 @@ async def test_keys_rotate_without_a_login(kept: Kept, caplog: pytest.LogCapture
     ],
     ids=["another key", "no key", "a key"],
 )
-async def test_what_another_key_wrote_is_a_miss_and_is_replaced(
+async def test_an_entry_of_another_key_is_a_miss_and_is_replaced(
     wrote: Any, reads: Any, problem: str, kept: Kept, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The fault table: one warning, one login, and from then on the entry can be read again; unencrypted ones are not trusted."""
@@ -206,7 +206,7 @@ async def test_what_another_key_wrote_is_a_miss_and_is_replaced(
     ],
     ids=lambda key: type(key).__name__,
 )
-def test_what_is_no_key_is_refused_at_once(store: Any, key: Any, tmp_path: Path) -> None:
+def test_an_invalid_key_is_refused_at_once(store: Any, key: Any, tmp_path: Path) -> None:
     """One clear sentence at construction that shows nothing of the key, and says how to make one."""
     where = "redis://h" if store is RedisStore else tmp_path
     with pytest.raises(

@@ -68,8 +68,8 @@ class Backend:
 
 
 @virtual_time
-async def test_a_turn_that_is_taken_is_given_back() -> None:
-    """Rule 3 of the module: nothing else is asked of the store."""
+async def test_a_lock_that_is_acquired_is_released() -> None:
+    """Rule 3 of the module: no other call reaches the store."""
     backend = Backend()
     async with AccountLock(backend) as lock:
         assert await lock.try_acquire()
@@ -77,8 +77,8 @@ async def test_a_turn_that_is_taken_is_given_back() -> None:
 
 
 @virtual_time
-async def test_the_lease_is_kept_three_times_as_often_as_it_ends() -> None:
-    """Rule 1: and no more after the turn has been left."""
+async def test_the_lease_is_renewed_three_times_as_often_as_it_ends() -> None:
+    """Rule 1: and not after the release."""
     backend = Backend()
     async with AccountLock(backend) as lock:
         await lock.try_acquire()
@@ -89,28 +89,8 @@ async def test_the_lease_is_kept_three_times_as_often_as_it_ends() -> None:
 
 
 @virtual_time
-async def test_a_lease_that_is_lost_is_not_kept_any_more() -> None:
-    """Rule 1: it is another's by now."""
-    backend = Backend(renew_lease=[True, False])
-    async with AccountLock(backend) as lock:
-        await lock.try_acquire()
-        await passing(20)
-    assert backend.calls.count("renew_lease") == 2
-
-
-@virtual_time
-async def test_a_sick_store_is_asked_again_to_keep_the_lease() -> None:
-    """Rule 1: a store that comes back before the lease is over has lost nothing."""
-    backend = Backend(renew_lease=[StoreError("down"), StoreError("down"), True, True])
-    async with AccountLock(backend) as lock:
-        await lock.try_acquire()
-        await passing(4.5)
-    assert backend.calls.count("renew_lease") == 4
-
-
-@virtual_time
-async def test_the_first_news_begins_to_listen_and_does_not_wait() -> None:
-    """Rule 2: the caller looks once more after it listens, so that nothing falls between."""
+async def test_the_first_wait_subscribes_and_returns() -> None:
+    """Rule 2: the caller reads once more after the subscription, so that no change falls between."""
     backend = Backend(try_acquire=False)
     async with AccountLock(backend) as lock:
         assert not await lock.try_acquire()
@@ -120,8 +100,8 @@ async def test_the_first_news_begins_to_listen_and_does_not_wait() -> None:
 
 
 @virtual_time
-async def test_the_lock_is_not_asked_for_again_before_there_is_news() -> None:
-    """At most six commands per revocation: asking twice in a row tells nothing."""
+async def test_the_lock_is_not_tried_again_before_a_change() -> None:
+    """At most six commands per revocation: trying twice in a row tells nothing."""
     backend = Backend(try_acquire=[False, True])
     async with AccountLock(backend) as lock:
         assert not await lock.try_acquire()
@@ -135,8 +115,8 @@ async def test_the_lock_is_not_asked_for_again_before_there_is_news() -> None:
 
 
 @virtual_time
-async def test_without_news_a_tick_ends_the_wait() -> None:
-    """A holder may die, a message may be lost: never longer than a tick, and not all at the same moment."""
+async def test_without_a_change_a_poll_ends_the_wait() -> None:
+    """A holder may die, a message may be lost: never longer than a poll interval, and not all waiters at the same moment."""
     ends = set()
     for _ in range(5):
         backend = Backend(try_acquire=[False, False])
@@ -151,8 +131,8 @@ async def test_without_news_a_tick_ends_the_wait() -> None:
 
 
 @virtual_time
-async def test_ticks_look_and_try_by_turns() -> None:
-    """One command a tick: a message that was lost is found by a look, a holder that died by an attempt."""
+async def test_polls_read_and_try_by_turns() -> None:
+    """One command for each poll: reading finds what a lost message announced, trying finds a dead holder."""
     backend = Backend(try_acquire=False)
     told = []
     async with AccountLock(backend) as lock:
@@ -166,8 +146,8 @@ async def test_ticks_look_and_try_by_turns() -> None:
 
 
 @pytest.mark.asyncio
-async def test_who_stood_still_looks_before_it_tries() -> None:
-    """Lessons 29 and 34: the holder may have stood still with it, and is about to save."""
+async def test_a_paused_waiter_reads_before_it_tries() -> None:
+    """Lessons 29 and 34: the holder may have been paused with it, and is about to save."""
     backend = Backend(try_acquire=False)
     async with AccountLock(backend) as lock:
         await lock.try_acquire()
@@ -182,7 +162,7 @@ async def test_who_stood_still_looks_before_it_tries() -> None:
 
 
 @pytest.mark.parametrize("fault", [StoreError("down"), RuntimeError("odd")])
-def test_what_may_have_been_taken_is_given_back(fault: Exception) -> None:
+def test_a_lock_that_may_be_held_is_released(fault: Exception) -> None:
     """Rule 3: the answer was lost, the lock perhaps not."""
 
     @virtual_time
@@ -197,8 +177,8 @@ def test_what_may_have_been_taken_is_given_back(fault: Exception) -> None:
 
 
 @virtual_time
-async def test_who_is_cancelled_while_it_takes_gives_back() -> None:
-    """Rule 3, lesson 30: nobody knows whether it was taken."""
+async def test_a_caller_cancelled_while_it_acquires_releases() -> None:
+    """Rule 3, lesson 30: nobody knows whether the lock was acquired."""
     backend = Backend(try_acquire="hang")
 
     async def contend() -> None:
@@ -214,8 +194,8 @@ async def test_who_is_cancelled_while_it_takes_gives_back() -> None:
 
 
 @virtual_time
-async def test_giving_back_ignores_the_callers_cancellation() -> None:
-    """Lesson 30: what was begun is finished."""
+async def test_the_release_ignores_the_callers_cancellation() -> None:
+    """Lesson 30: a release that has started is finished."""
     backend = Backend()
     left = asyncio.Event()
 
@@ -237,8 +217,8 @@ async def test_giving_back_ignores_the_callers_cancellation() -> None:
 
 
 @pytest.mark.parametrize("fault", [StoreError("down"), "hang"])
-def test_leaving_is_bounded_and_raises_nothing(fault: Any) -> None:
-    """Lesson 37: the lease ends by itself; what goes on in the store is nobody's error; it listens no more."""
+def test_the_release_is_bounded_and_raises_nothing(fault: Any) -> None:
+    """Lesson 37: the lease expires; the store's failure is nobody's error; the subscription ends."""
 
     @virtual_time
     async def run() -> None:
@@ -256,8 +236,8 @@ def test_leaving_is_bounded_and_raises_nothing(fault: Any) -> None:
 
 
 @virtual_time
-async def test_nothing_of_the_callers_context_shows_in_its_lease() -> None:
-    """Lesson 43: the task that keeps it runs in a context of its own."""
+async def test_the_lease_is_renewed_in_a_context_of_its_own() -> None:
+    """Lesson 43: the caller's context variables are not visible in the task."""
     variable: ContextVar[str] = ContextVar("variable", default="none")
     seen: list[str] = []
 
@@ -274,21 +254,22 @@ async def test_nothing_of_the_callers_context_shows_in_its_lease() -> None:
 
 
 @virtual_time
-async def test_a_lease_that_cannot_be_kept_is_told_to_the_log(caplog: pytest.LogCaptureFixture) -> None:
-    """Rule 18: what is wrong each time, and that it is lost."""
+async def test_a_lease_that_cannot_be_renewed_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    """Rules 1 and 18: a failing store is asked again; each failure is logged, and the loss, after which nothing is renewed."""
     backend = Backend(renew_lease=[StoreError("down"), True, False])
     with caplog.at_level(logging.INFO, "exterview_auth"):
         async with AccountLock(backend) as lock:
             await lock.try_acquire()
-            await passing(10)
+            await passing(20)
+    assert backend.calls.count("renew_lease") == 3
     assert [each.levelno for each in caplog.records] == [logging.INFO, logging.INFO]
     assert caplog.messages[0] == "store.lease_not_kept problem='down'"
     assert caplog.messages[1].startswith("store.lease_lost hint=")
 
 
 @virtual_time
-async def test_a_turn_that_was_not_asked_for_gives_nothing_back() -> None:
-    """Rule 3: what was never taken is nobody's to give, and nothing was listened to."""
+async def test_a_lock_that_was_not_tried_releases_nothing() -> None:
+    """Rule 3: without an attempt there is nothing to release, and nothing to unsubscribe from."""
     backend = Backend()
     lock = AccountLock(backend)
     before = lock.released
@@ -298,8 +279,8 @@ async def test_a_turn_that_was_not_asked_for_gives_nothing_back() -> None:
 
 
 @virtual_time
-async def test_a_lease_that_is_kept_too_slowly_stops_nobody_from_hanging_up() -> None:
-    """Rule 3: a store that falls silent while the lease is kept does not keep a listener for ever."""
+async def test_a_renewal_that_hangs_does_not_keep_the_subscription() -> None:
+    """Rule 3: a store that stops answering during a renewal does not keep a subscription for ever."""
 
     class Silent(Backend):
         async def renew_lease(self) -> bool:

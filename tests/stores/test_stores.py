@@ -1,4 +1,4 @@
-"""What every store does, one suite for all; then what each does on its own."""
+"""What every store does, one suite for all; then what shared stores do."""
 
 from __future__ import annotations
 
@@ -6,29 +6,23 @@ import asyncio
 import base64
 import contextlib
 import functools
-import gc
 import json
 import math
 import pickle
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
-from contextvars import ContextVar
-from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 import pytest_asyncio
 from cryptography.fernet import Fernet
-from redis.asyncio import Redis
 
 from exterview_auth import ConfigurationError, FileStore, MemoryStore, RedisStore, Token, TokenStore
-from exterview_auth._cli.demo.redis_server import LocalRedis
-from exterview_auth.stores._file.directory import FileIdentity
-from exterview_auth.stores._file.host_lock import LivenessWatch
 from tests.kit.api import until
-from tests.kit.redis_clients import eventually
+from tests.kit.redis_clients import cease
+from tests.kit.stores import loaded
 
 KEY = Fernet.generate_key()
 
@@ -70,7 +64,9 @@ def redis_encrypted(place: Place, **options: Any) -> RedisStore:
 
 
 SHARED: list[Callable[..., Any]] = [file, file_encrypted, redis, redis_encrypted]
+
 STORES: list[Factory] = [memory, *SHARED]
+
 ACCOUNTS = [
     "https://h.example|user@example.com",
     "a/b",
@@ -142,9 +138,6 @@ async def two(shared_store: Factory) -> AsyncIterator[Two]:
         yield Two(one, other)
 
 
-# -- every store ---------------------------------------------------------------------------------------------------------
-
-
 @pytest.mark.asyncio
 async def test_a_store_is_a_token_store(store: TokenStore) -> None:
     """The protocol is met by structure."""
@@ -156,8 +149,7 @@ async def test_a_saved_token_is_loaded(store: TokenStore) -> None:
     """Value and refresh token come back as they were, the life as what is left of it, counted from the saving."""
     assert await store.load("a") is None
     await store.save("a", Token("value", expires_in=3600, refresh_token='r é"\n'))
-    found = await store.load("a")
-    assert found is not None
+    found = await loaded(store, "a")
     assert content(found) == ("value", 'r é"\n')
     assert found.expires_in is not None
     assert 3590 < found.expires_in <= 3600
@@ -168,9 +160,8 @@ async def test_a_saved_token_is_loaded(store: TokenStore) -> None:
 async def test_an_unknown_life_stays_unknown(store: TokenStore) -> None:
     """A token that lives until a 401 does so after the store too."""
     await store.save("a", Token("value"))
-    found = await store.load("a")
+    found = await loaded(store, "a")
     assert content(found) == ("value", None)
-    assert found is not None
     assert (found.expires_in, found.expires_at) == (None, None)
 
 
@@ -178,8 +169,7 @@ async def test_an_unknown_life_stays_unknown(store: TokenStore) -> None:
 async def test_what_is_left_outranks_what_a_jwt_says(store: TokenStore) -> None:
     """A JWT saved with a minute left is not given a new hour by being read again."""
     await store.save("a", Token(jwt_of(3600)).with_remaining(60))
-    found = await store.load("a")
-    assert found is not None
+    found = await loaded(store, "a")
     assert found.expires_in is not None
     assert 50 < found.expires_in <= 60
 
@@ -189,9 +179,8 @@ async def test_the_longest_token_and_life_are_kept(store: TokenStore) -> None:
     """64 Ki characters and ten years are within every store's means."""
     token = Token("x" * 65_536, expires_in=1e18, refresh_token="y" * 65_536)
     await store.save("a", token)
-    found = await store.load("a")
+    found = await loaded(store, "a")
     assert content(found) == content(token)
-    assert found is not None
     assert found.expires_in == pytest.approx(token.expires_in, rel=1e-6)
 
 
@@ -200,9 +189,8 @@ async def test_a_save_replaces_what_was_there(store: TokenStore) -> None:
     """Nothing of the token before shows through: neither its refresh token nor its life."""
     await store.save("a", Token("old", expires_in=3600, refresh_token="r"))
     await store.save("a", Token("new"))
-    found = await store.load("a")
+    found = await loaded(store, "a")
     assert content(found) == ("new", None)
-    assert found is not None
     assert found.expires_in is None
 
 
@@ -219,9 +207,8 @@ async def test_a_token_that_is_over_is_not_handed_out_as_good(store: TokenStore)
 async def test_a_refresh_token_outlives_its_token(store: TokenStore) -> None:
     """A refresh token must not be lost with the life of the token that it came with."""
     await store.save("a", Token("over", refresh_token="r").with_remaining(0))
-    found = await store.load("a")
+    found = await loaded(store, "a")
     assert content(found) == ("over", "r")
-    assert found is not None
     assert found.expires_in == 0
 
 
@@ -320,9 +307,6 @@ async def test_cancelled_waiters_leave_the_lock_free_and_excluding(store: TokenS
     await asyncio.wait([holder, late])
 
 
-# -- every store that processes share ------------------------------------------------------------------------------------
-
-
 async def served(two: Two, known: str, times: list[float]) -> str:
     """What a contender at the other store finds once there is something else than *known*, and when it was woken."""
     async with two.other.account_lock("a") as lock:
@@ -385,8 +369,8 @@ async def test_many_short_holders_in_a_row_are_not_one_frozen_holder(two: Two) -
 
 
 @pytest.mark.asyncio
-async def test_who_waits_is_woken_by_a_save(two: Two) -> None:
-    """It learns of the new token at once, while the lock is still held, and not by a rare look."""
+async def test_a_waiter_is_woken_by_a_save(two: Two) -> None:
+    """It learns of the new token at once, while the lock is still held, not at its next poll."""
     await two.one.save("a", Token("old"))
     async with two.one.lock("a"):
         times: list[float] = []
@@ -400,8 +384,8 @@ async def test_who_waits_is_woken_by_a_save(two: Two) -> None:
 
 
 @pytest.mark.asyncio
-async def test_who_waits_is_woken_where_nothing_was_saved(two: Two) -> None:
-    """A login that failed gives the lock back: the next one tries at once."""
+async def test_a_waiter_is_woken_by_a_release(two: Two) -> None:
+    """A login that failed releases the lock: the next owner tries at once."""
     await two.one.save("a", Token("old"))
     async with two.one.lock("a"):
         times: list[float] = []
@@ -414,8 +398,8 @@ async def test_who_waits_is_woken_where_nothing_was_saved(two: Two) -> None:
 
 
 @pytest.mark.asyncio
-async def test_a_save_between_the_attempt_and_the_listening_is_seen(two: Two) -> None:
-    """Whoever fails to take the lock looks once more before it waits: no change falls between."""
+async def test_a_save_between_the_attempt_and_the_subscription_is_seen(two: Two) -> None:
+    """A waiter that did not get the lock reads once more before it waits: no change falls between."""
     async with two.one.lock("a"), two.other.account_lock("a") as lock:
         assert not await lock.try_acquire()
         began = time.perf_counter()
@@ -434,12 +418,6 @@ async def test_many_wait_at_one_store_and_all_are_woken(two: Two) -> None:
         assert set(await asyncio.wait_for(asyncio.gather(*waiting), 10)) == {"new"}
 
 
-async def pause(lock: Any) -> None:
-    """The holder shows no sign of life any more, as a stopped process does not."""
-    lock._renewing.cancel()
-    await asyncio.wait([lock._renewing])
-
-
 @pytest.mark.parametrize("looked", [False, True])
 @pytest.mark.asyncio
 async def test_a_paused_holder_does_not_overwrite_a_newer_token(two: Two, *, looked: bool) -> None:
@@ -449,7 +427,7 @@ async def test_a_paused_holder_does_not_overwrite_a_newer_token(two: Two, *, loo
         assert await paused.try_acquire()
         if looked:
             assert content((await paused.read()).token) == ("old", None)
-        await pause(paused)
+        await cease(paused)
         async with asyncio.timeout(10), two.other.lock("a"):
             await two.other.load("a")
             assert await two.other.save("a", Token("newer", expires_in=60, refresh_token="r")) is None
@@ -468,7 +446,7 @@ async def test_a_save_under_the_protocols_lock_is_fenced_too(two: Two) -> None:
     """The four methods alone give the same: load and save inside ``async with store.lock(...)``, and not beside it."""
     async with two.one.lock("a"):
         await two.one.load("a")
-        await pause(two.one._held_lock("a"))
+        await cease(two.one._held_lock("a"))
         async with asyncio.timeout(10), two.other.lock("a"):
             assert await two.other.save("a", Token("newer")) is None
         assert content(await two.one.save("a", Token("late"))) == ("newer", None)
@@ -496,8 +474,8 @@ async def test_a_task_that_outlives_the_lock_is_not_under_it(two: Two) -> None:
 
 
 @pytest.mark.asyncio
-async def test_a_store_is_closed_under_a_turn_and_used_again(two: Two) -> None:
-    """What a turn still has to give back opens a connection that the next closing ends."""
+async def test_a_store_is_closed_under_a_lock_and_used_again(two: Two) -> None:
+    """The release opens a connection that the next closing ends."""
     async with two.one.lock("a"):
         await two.one.aclose()
     await two.one.save("a", Token("x"))
@@ -511,7 +489,7 @@ async def test_a_paused_holder_does_not_free_the_lock_of_the_next(two: Two) -> N
     """Lessons 30, 37: what is no longer its own it does not give back."""
     async with two.one.account_lock("a") as paused:
         assert await paused.try_acquire()
-        await pause(paused)
+        await cease(paused)
         async with two.other.account_lock("a") as next_one:
             await until_taken(next_one)
             await paused.__aexit__(None, None, None)
@@ -520,13 +498,13 @@ async def test_a_paused_holder_does_not_free_the_lock_of_the_next(two: Two) -> N
 
 
 @pytest.mark.asyncio
-async def test_a_paused_holder_saves_where_nobody_else_has(two: Two) -> None:
-    """A rotated refresh token is not lost because its process slept; whoever has the turn now replaces it all the same."""
+async def test_a_paused_holder_saves_if_nobody_else_has(two: Two) -> None:
+    """A rotated refresh token is not lost because its process was paused; the new holder of the lock replaces it all the same."""
     await two.one.save("a", Token("old"))
     async with two.one.account_lock("a") as paused:
         assert await paused.try_acquire()
         await paused.read()
-        await pause(paused)
+        await cease(paused)
         async with two.other.account_lock("a") as next_one:
             await until_taken(next_one)
             await two.other.load("a")
@@ -548,8 +526,8 @@ async def test_a_holder_saves_more_than_once(two: Two) -> None:
 
 
 @pytest.mark.asyncio
-async def test_an_entry_that_vanished_is_no_newer_one(two: Two) -> None:
-    """A store that was emptied under the lock takes the holder's token."""
+async def test_a_missing_entry_is_not_a_newer_one(two: Two) -> None:
+    """A store that was emptied under the lock accepts the holder's token."""
     await two.one.save("a", Token("old"))
     async with two.one.lock("a"):
         await two.one.load("a")
@@ -580,125 +558,13 @@ async def test_shared_stores_are_not_pickled(two: Two) -> None:
         pickle.dumps(two.one)
 
 
-# -- the store in memory -------------------------------------------------------------------------------------------------
-
-
-class Clock:
-    """Stands still until a test moves it."""
-
-    now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
 @pytest.mark.asyncio
-async def test_memory_counts_on_the_injected_clock() -> None:
-    """What is left shrinks with the clock, and at its end the token is gone, and its place with it."""
-    clock = Clock()
-    store = MemoryStore(timer=clock)
-    await store.save("a", Token("value", expires_in=60))
-    for clock.now, left in ((1000.0, 60), (1045.0, 15), (1059.5, 0.5)):
-        found = await store.load("a")
-        assert found is not None
-        assert found.expires_in == left
-    clock.now = 1060
-    assert await store.load("a") is None
-    assert len(store) == 0
-
-
-@pytest.mark.asyncio
-async def test_memory_keeps_a_refresh_token_beyond_expiry() -> None:
-    """A token with a refresh token stays, with no life left; one of unknown life stays too."""
-    clock = Clock()
-    store = MemoryStore(timer=clock)
-    await store.save("a", Token("value", expires_in=60, refresh_token="r"))
-    await store.save("b", Token("value"))
-    clock.now += 1e9
-    found = await store.load("a")
-    assert content(found) == ("value", "r")
-    assert found is not None
-    assert found.expires_in == 0
-    assert content(await store.load("b")) == ("value", None)
-
-
-@pytest.mark.asyncio
-async def test_memory_is_bounded_and_drops_the_least_recently_used() -> None:
-    """Both reading and saving are use."""
-    store = MemoryStore(3)
-    for account in "abc":
-        await store.save(account, Token(account))
-    await store.load("a")
-    await store.save("b", Token("b2"))
-    await store.save("d", Token("d"))
-    assert len(store) == 3
-    assert [content(await store.load(account)) for account in "abcd"] == [("a", None), ("b2", None), None, ("d", None)]
-    assert repr(store) == "MemoryStore(maxsize=3, accounts=3)"
-
-
-@pytest.mark.parametrize("maxsize", [0, -1, 1.5, None, True, "5"])
-def test_memory_needs_a_size(maxsize: Any) -> None:
-    """A size that holds nothing, or is no number, is a `ConfigurationError`."""
-    with pytest.raises(ConfigurationError, match=r"^maxsize must be the number of accounts"):
-        MemoryStore(maxsize)
-    assert MemoryStore(1)._entries.maxsize == 1
-
-
-def test_memory_is_not_pickled() -> None:
-    """A store holds secrets."""
-    with pytest.raises(TypeError, match=r"^MemoryStore holds a secret"):
-        pickle.dumps(MemoryStore())
-
-
-def test_memorys_locks_belong_to_their_loop() -> None:
-    """Rule 20: a lock that an ended loop held is not in the way of the next loop, and nothing of the old loop is kept."""
-    store = MemoryStore()
-
-    async def hold_and_wait() -> None:
-        async def hold() -> None:
-            async with store.lock("a"):
-                await asyncio.Event().wait()
-
-        tasks = [asyncio.ensure_future(hold()) for _ in range(2)]
-        await asyncio.sleep(0)
-        assert len(store._locks) == 1
-        assert not any(task.done() for task in tasks)
-
-    for _ in range(3):
-        asyncio.run(asyncio.wait_for(hold_and_wait(), 5))
-        gc.collect()
-        assert len(store._locks) == 0
-
-
-@pytest.mark.asyncio
-async def test_memorys_locks_go_with_their_last_holder() -> None:
-    """A thousand accounts that were locked once leave no lock behind."""
-    store = MemoryStore()
-    for number in range(1000):
-        async with store.lock(str(number)):
-            pass
-    gc.collect()
-    assert len(store._locks[asyncio.get_running_loop()]) == 0
-
-
-def test_who_looked_away_begins_to_watch_anew(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Lessons 29, 34: a holder is frozen only if it was seen to be; who was frozen itself has not seen it."""
-    now = 100.0
-    monkeypatch.setattr(time, "monotonic", lambda: now)
-    watch, one, other = LivenessWatch(), FileIdentity(1, 1), FileIdentity(1, 2)
-    told = []
-    for now, signature in ((100.0, one), (102.0, one), (105.0, one), (120.0, one), (121.0, one), (122.0, other)):  # noqa: B007 - the clock
-        told.append(watch.seconds(signature))
-    assert told == [0, 2, 5, 0, 1, 0]
-
-
-@pytest.mark.asyncio
-async def test_a_paused_holder_saves_again_where_nobody_else_has(two: Two) -> None:
+async def test_a_paused_holder_saves_again_if_nobody_else_has(two: Two) -> None:
     """What it saved itself is nothing newer: only another's token stays in its place."""
     async with two.one.account_lock("a") as lock:
         assert await lock.try_acquire()
         assert await lock.save(Token("first")) is None
-        await pause(lock)
+        await cease(lock)
         async with two.other.account_lock("a") as next_one:
             await until_taken(next_one)
             assert await lock.save(Token("second")) is None
@@ -706,25 +572,6 @@ async def test_a_paused_holder_saves_again_where_nobody_else_has(two: Two) -> No
             assert content((await next_one.read()).token) == ("second", None)
             assert await next_one.save(Token("third")) is None
             assert content(await lock.save(Token("fourth"))) == ("third", None)
-
-
-@pytest.mark.asyncio
-async def test_one_connection_listens_for_all_who_wait(redis_url: str) -> None:
-    """And listens to no more than they wait for; it ends with the last of them."""
-    async with RedisStore(redis_url) as store, Redis.from_url(redis_url) as client:
-
-        async def listening(connections: int, channels: int) -> bool:
-            found = [one for one in await client.client_list() if one["sub"] != "0"]
-            return (len(found), len(await client.pubsub_channels())) == (connections, channels)
-
-        async with store.account_lock("a") as one, store.account_lock("a") as two:
-            async with store.account_lock("b") as other:
-                for lock in (one, two, other):
-                    assert await lock.wait_for_change()
-                assert await listening(1, 2)
-            await eventually(partial(listening, 1, 1))
-            assert store._entries.clients.current().changes.connection() is one._backend._subscribed[0]  # type: ignore[attr-defined]
-        await eventually(partial(listening, 0, 0))
 
 
 def test_a_file_store_shows_its_directory(tmp_path: Path) -> None:
@@ -735,49 +582,12 @@ def test_a_file_store_shows_its_directory(tmp_path: Path) -> None:
 
 
 @pytest.mark.asyncio
-async def test_who_listens_ends_without_a_word_when_redis_does(
-    own_redis: LocalRedis, caplog: pytest.LogCaptureFixture
-) -> None:
-    """No lost exception, whoever waits is woken, and the next one listens anew."""
-    async with RedisStore(own_redis.url) as store:
-        async with store.account_lock("a") as lock:
-            assert await lock.wait_for_change()
-            connection, subscription = lock._backend._subscribed  # type: ignore[attr-defined]
-            await own_redis.restart()
-            await asyncio.wait_for(subscription.wait(), 5)
-            assert connection.ended
-        async with store.account_lock("a") as lock:
-            assert await lock.wait_for_change()
-            connection, _ = lock._backend._subscribed  # type: ignore[attr-defined]
-            assert not connection.ended
-        assert connection.ended
-    gc.collect()
-    assert caplog.messages == []
-
-
-@pytest.mark.asyncio
-async def test_nothing_of_a_callers_context_shows_where_redis_is_listened_to(redis_url: str) -> None:
-    """Lesson 43: the task that listens runs in a context of its own."""
-    variable: ContextVar[str] = ContextVar("variable", default="none")
-    seen: list[str] = []
-    variable.set("a request's")
-    async with RedisStore(redis_url) as store, Redis.from_url(redis_url) as client, store.account_lock("a") as lock:
-        await lock.wait_for_change()
-        connection, _ = lock._backend._subscribed  # type: ignore[attr-defined]
-        connection._dispatch = lambda _message: seen.append(variable.get())
-        for _ in range(2):  # what takes the first one in was chosen before
-            await client.publish(store._entries.keys("a").channel, "saved")
-        await until(lambda: bool(seen))
-    assert set(seen) == {"none"}
-
-
-@pytest.mark.asyncio
-async def test_who_loads_under_the_protocols_lock_saves_where_nobody_else_has(two: Two) -> None:
+async def test_a_paused_holder_of_the_protocols_lock_saves_if_nobody_else_has(two: Two) -> None:
     """A pause that nobody has used costs nothing: what was loaded under the lock is still what is there."""
     await two.one.save("a", Token("old"))
     async with two.one.lock("a"):
         assert content(await two.one.load("a")) == ("old", None)
-        await pause(two.one._held_lock("a"))
+        await cease(two.one._held_lock("a"))
         async with two.other.account_lock("a") as next_one:
             await until_taken(next_one)
             assert await two.one.save("a", Token("new")) is None

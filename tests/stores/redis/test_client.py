@@ -1,10 +1,9 @@
-"""`RedisStore` on every kind of client and server, each of them real; what it needs to be allowed; and what is no Redis."""
+"""`RedisStore` on every kind of client and server, each of them real; the permissions it needs; and what is not a Redis."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import os
 import subprocess
 import sys
@@ -22,23 +21,10 @@ from redis.asyncio import ConnectionPool, Redis, RedisCluster
 from exterview_auth import ConfigurationError, RedisStore, Token
 from exterview_auth._cli.demo.redis_server import HOST, LocalRedis
 from exterview_auth.errors import StoreError
-from exterview_auth.stores._redis.backend import FREE
 from exterview_auth.stores._redis.client import CONNECTIONS, _inherited
-from exterview_auth.stores._redis.entries import as_bytes, milliseconds
-from exterview_auth.stores._redis.errors import COMMAND_TIMEOUT, UndecodableError, execute, execute_with_retry
-from tests.kit.clock import now, settle, virtual_time
-from tests.kit.redis_clients import (
-    COMMANDS,
-    LEASE,
-    PASSWORD,
-    admin,
-    cluster,
-    essentials,
-    eventually,
-    one_login_per_revocation,
-    watched,
-    with_tls,
-)
+from exterview_auth.stores._redis.errors import COMMAND_TIMEOUT
+from tests.kit.redis_clients import COMMANDS, LEASE, admin, cluster, essentials, watched, with_tls
+from tests.kit.stores import PASSWORD, eventually, one_login_per_revocation
 
 on_redis = pytest.mark.usefixtures("redis_binary")
 
@@ -55,9 +41,6 @@ class Met(NamedTuple):
 
 
 Meeting = Callable[[Path], AbstractAsyncContextManager[Met]]
-
-
-# -- an application's own client ----------------------------------------------------------------------------------------
 
 
 def own(**options: Any) -> Meeting:
@@ -151,41 +134,9 @@ async def test_an_applications_own_client_is_taken_as_it_is_and_never_closed(mee
         assert repr(one) == "RedisStore('a client of the application')"
 
 
-DAMAGED = (b"\xff", b"exterview_auth/1 1.0 \xc3(", b"exterview_auth/1 \xed\xa0\x80 {}", b"\x00\xfe")
-
-
-@pytest.mark.asyncio
-@on_redis
-@pytest.mark.parametrize("errors", ["strict", "surrogateescape", "surrogatepass", "replace"])
-async def test_a_damaged_entry_is_a_miss_however_a_client_decodes(errors: str, redis_url: str) -> None:
-    """Fault table: bytes that are no text are neither an error of the store nor in the way of the next save."""
-    client = Redis.from_url(redis_url, decode_responses=True, encoding_errors=errors)
-    async with client as decoding, RedisStore(decoding, lease=LEASE) as store:
-        for damaged in DAMAGED:
-            await decoding.set(store._entries.keys("f").entry, damaged)
-            assert await store.load("f") is None
-            async with store.account_lock("f") as lock:
-                assert await lock.try_acquire()
-                await lock.save(Token("new"))
-            found = await store.load("f")
-            assert found is not None
-            assert found.value == "new"
-
-
-def test_what_a_client_escapes_is_the_very_entry() -> None:
-    """Its digest tells Redis that nobody replaced it; text that stands for no bytes is an entry that cannot be read."""
-    for raw in (*DAMAGED, b"exterview_auth/1 1.0 {}", b""):
-        assert as_bytes(raw.decode("utf-8", "surrogateescape")) == as_bytes(raw) == raw
-    assert as_bytes("x\ud800") == b""
-    assert as_bytes(None) is None
-
-
 async def named(client: Any) -> set[str]:
     """The application's own connections, those that listen left out: they end with who waits."""
     return {one["id"] for one in await client.client_list() if one["name"] == NAME and one["sub"] == "0"}
-
-
-# -- URLs ---------------------------------------------------------------------------------------------------------------
 
 
 @contextlib.asynccontextmanager
@@ -249,7 +200,7 @@ async def only_itself(client: Any) -> None:
 
 @pytest.mark.asyncio
 @on_redis
-async def test_a_certificate_that_nobody_vouches_for_is_refused(tmp_path: Path) -> None:
+async def test_an_untrusted_certificate_is_refused(tmp_path: Path) -> None:
     """``rediss://`` means TLS that is looked at: without the authority nothing is sent, and the sentence is clear."""
     async with with_tls(tmp_path) as certified:
         async with RedisStore(f"rediss://{HOST}:{certified.port}/0") as store:
@@ -259,10 +210,10 @@ async def test_a_certificate_that_nobody_vouches_for_is_refused(tmp_path: Path) 
             assert await client.keys() == []
 
 
-# -- what it must be allowed to do --------------------------------------------------------------------------------------
-
 KEYS, CHANNELS = "~exterview_auth:*", "&exterview_auth:*"
+
 RULES = (KEYS, CHANNELS, *COMMANDS)
+
 TOLD = "Redis cannot be used: the user's ACL lacks a command, key or channel; see the README for those needed"
 
 
@@ -336,8 +287,6 @@ async def problem(call: Callable[[], Awaitable[Any]]) -> str:
     return ""
 
 
-# -- what is no Redis ---------------------------------------------------------------------------------------------------
-
 NO_URLS = (
     *("", "redis", "localhost:6379", "redis//h", "redis://[::1", "redis://h:port", "redis://h:99999"),
     *("http://h", "https://h", "valkey://h", "redis+sentinel://h", "file:///tmp/x"),
@@ -369,16 +318,16 @@ def test_a_url_that_cannot_serve_is_refused_at_once(url: str) -> None:
     ],
     ids=lambda client: type(client).__name__,
 )
-def test_what_is_no_asyncio_client_is_refused_at_once(client: Any) -> None:
-    """A class, a pool, a client that would block the loop, and what is none at all."""
+def test_an_invalid_client_is_refused_at_once(client: Any) -> None:
+    """A class, a pool, a client that would block the loop, and anything else."""
     with pytest.raises(ConfigurationError, match=r"^RedisStore needs a (URL|client)") as caught:
         RedisStore(client)
     assert_one_sentence(caught.value)
 
 
 @pytest.mark.parametrize("missing", ["eval", "execute_command"])
-def test_half_a_client_is_none(missing: str) -> None:
-    """What runs commands and has no scripts, or the other way round, is no client of Redis."""
+def test_half_a_client_is_refused(missing: str) -> None:
+    """An object that runs commands and has no scripts, or the other way round, is not a client of Redis."""
 
     class Half:
         async def execute_command(self) -> None: ...
@@ -442,131 +391,6 @@ def test_a_connection_made_from_a_url_has_neither_bounds_nor_repetitions_of_its_
     assert (connection.retry.get_retries(), connection.protocol, connection.driver_info) == (0, 2, None)
 
 
-def test_where_an_account_is_kept_is_the_same_for_every_release() -> None:
-    """Two releases in one fleet share tokens, locks and news; all of an account lies in one slot of a cluster."""
-    slot = "exterview_auth:{ca978112ca1bbdcafac231b39a23dc4da786eff8}"
-    assert RedisStore("redis://h")._entries.keys("a") == (f"{slot}:token", f"{slot}:lock", f"{slot}:news")
-    assert RedisStore("redis://h", namespace="X")._entries.keys("a").entry.startswith("X:{")
-    assert FREE == b"free"
-
-
-def test_a_life_is_counted_inmilliseconds() -> None:
-    """Never shorter than it is, none for what is over, and no end where there is none or a refresh token outlives it."""
-    lives = [Token("x", expires_in=1.0001), Token("x", expires_in=60), Token("x").with_remaining(0)]
-    assert [milliseconds(token) for token in lives] == [1001, 60_000, 0]
-    assert milliseconds(Token("x")) == milliseconds(Token("x", refresh_token="r", expires_in=60)) == -1
-
-
-@pytest.mark.asyncio
-async def test_a_store_that_cannot_listen_says_so_and_waits_for_the_tick(caplog: pytest.LogCaptureFixture) -> None:
-    """News are for speed alone: without them a contender looks and tries once a second."""
-    with caplog.at_level(logging.INFO, "exterview_auth"):
-        async with RedisStore("redis://127.0.0.1:1") as store, store.account_lock("a") as lock:
-            assert await lock.wait_for_change()
-    assert [(each.levelno, each.getMessage()) for each in caplog.records] == [
-        (logging.INFO, "store.no_news problem='Redis cannot be used: it cannot be reached'")
-    ]
-
-
-@pytest.mark.asyncio
-async def test_a_lock_ends_with_its_lease(redis_url: str) -> None:
-    """Lesson 29: whoever dies under the lock holds it for a lease; whoever lives begins it anew, while it is its own."""
-    async with RedisStore(redis_url, lease=60) as store, Redis.from_url(redis_url) as client:
-        key = store._entries.keys("a").lock
-        async with store.account_lock("a") as lock:
-            assert await lock.try_acquire()
-            assert 59_000 < await client.pttl(key) <= 60_000
-            await client.pexpire(key, 5000)
-            assert await lock._backend.renew_lease()
-            assert await client.pttl(key) > 59_000
-            await client.set(key, "another's")
-            assert not await lock._backend.renew_lease()
-        assert await client.get(key) == b"another's"
-
-
-# -- one command ---------------------------------------------------------------------------------------------------------
-
-
-async def never() -> None:
-    """A command without an answer."""
-    await asyncio.Event().wait()
-
-
-@virtual_time
-async def test_a_command_has_a_second() -> None:
-    """Rule 17: neither a socket timeout of the client's nor its repetitions are waited for."""
-    with pytest.raises(StoreError, match=r"^Redis cannot be used: it does not answer in time$"):
-        await execute(never())
-    assert now() == COMMAND_TIMEOUT == 1
-    with pytest.raises(StoreError):
-        await execute_with_retry(never)
-    assert now() == 2
-
-
-@virtual_time
-async def test_a_command_that_changes_nothing_is_asked_again() -> None:
-    """A connection that idled may have been cut without a word: the second attempt is on a new one."""
-    outcomes: list[Any] = [redis.ConnectionError("cut"), "there"]
-
-    async def command() -> Any:
-        outcome = outcomes.pop(0)
-        if isinstance(outcome, Exception):
-            raise outcome
-        return outcome
-
-    assert await execute_with_retry(command) == "there"
-
-
-@virtual_time
-async def test_a_command_that_was_begun_comes_to_its_end() -> None:
-    """Its caller's cancellation goes on a moment later: a connection that is cut off while it opens is lost."""
-    ended: list[float] = []
-
-    async def slow() -> None:
-        await asyncio.sleep(0.3)
-        ended.append(now())
-
-    caller = asyncio.ensure_future(execute(slow()))
-    await settle()
-    caller.cancel()
-    await asyncio.wait([caller])
-    assert caller.cancelled()
-    assert ended == [0.3]
-
-
-def undecodable() -> UnicodeDecodeError:
-    """What a client that decodes raises."""
-    return UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid start byte")
-
-
-@pytest.mark.parametrize(
-    ("failure", "kind", "sentence"),
-    [
-        (RuntimeError("s3cret"), StoreError, "its client belongs to another event loop"),
-        (undecodable(), UndecodableError, "its response is not text"),
-        (redis.ResponseError("OOM s3cret"), StoreError, "it is out of memory; see maxmemory and maxmemory-policy"),
-        (redis.ResponseError("unheard of, s3cret"), StoreError, "ResponseError"),
-        (OSError("s3cret"), StoreError, "it cannot be reached"),
-        (asyncio.CancelledError(), StoreError, "CancelledItselfError"),
-    ],
-)
-def test_a_failure_is_one_sentence_of_our_own(failure: BaseException, kind: type[StoreError], sentence: str) -> None:
-    """The client's errors may quote what was sent: nothing of them shows, neither as a cause."""
-
-    @virtual_time
-    async def run() -> None:
-        async def command() -> None:
-            raise failure
-
-        with pytest.raises(StoreError) as caught:
-            await execute(command())
-        assert type(caught.value) is kind
-        assert str(caught.value) == f"Redis cannot be used: {sentence}"
-        assert (caught.value.__cause__, caught.value.__context__) == (None, None)
-
-    run()
-
-
 def assert_one_sentence(error: ConfigurationError) -> None:
     """Short, alone, and without a secret."""
     assert PASSWORD not in repr(error)
@@ -580,13 +404,6 @@ def test_a_namespace_is_text_that_a_cluster_can_hash_around(namespace: Any) -> N
     """All keys of an account lie in one slot of a cluster."""
     with pytest.raises(ConfigurationError, match=r"^namespace must be printable text without braces"):
         RedisStore("redis://h", namespace=namespace)
-
-
-@pytest.mark.parametrize("lease", [0, -1, 0.05, 1e6, float("nan"), float("inf"), "5", None, True])
-def test_a_lease_is_a_number_of_seconds(lease: Any) -> None:
-    """One that is over at once, or never, is refused."""
-    with pytest.raises(ConfigurationError, match=r"^lease must be a number of seconds"):
-        RedisStore("redis://h", lease=lease)
 
 
 @pytest.mark.parametrize(
@@ -603,8 +420,6 @@ def test_a_store_shows_where_it_connects_to_and_no_credentials(url: str, shown: 
     store = RedisStore(url)
     assert repr(store) == str(store) == f"RedisStore({shown!r})"
 
-
-# -- without the libraries ----------------------------------------------------------------------------------------------
 
 WITHOUT = """
 import sys
@@ -673,7 +488,7 @@ except exterview_auth.ConfigurationError as problem:
         (f"redis://:12/{PASSWORD}@h", "there is an @ after its host: percent-encode the password"),
     ],
 )
-def test_what_is_wrong_with_a_url_is_said(url: str, problem: str) -> None:
+def test_the_error_says_what_is_wrong_with_a_url(url: str, problem: str) -> None:
     """One sentence that says what to look for."""
     with pytest.raises(ConfigurationError) as caught:
         RedisStore(url)

@@ -1,20 +1,15 @@
-"""A directory of tokens that is sick, or not what it should be: on the real file system, without root's powers."""
+"""A directory of tokens that fails, or is not what it should be: on the real file system, without root's powers."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import fcntl
-import logging
 import os
-import resource
 import shutil
 import stat
-import tempfile
-import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -23,68 +18,21 @@ import pytest_asyncio
 
 from exterview_auth import ConfigurationError, FileStore, Token
 from exterview_auth.errors import StoreError
-from exterview_auth.stores._entry import key_of
-from exterview_auth.stores._file.backend import DELAY_PER_POLLER, LOOKS_PER_ATTEMPT, POLL_DELAYS, FileLockBackend
-from exterview_auth.stores._file.directory import PrivateDirectory
-from exterview_auth.stores._file.entries import ABANDONED_AFTER, THREADS, FileEntries
-from exterview_auth.stores._file.host_lock import HostLock
 from tests.kit.api import until
-from tests.kit.redis_clients import (
+from tests.kit.directories import NOBODY, entry, full, read_only
+from tests.kit.stores import (
     ACCOUNT,
-    LONGEST_WAIT,
-    MARGIN,
+    DAMAGES,
     Fleet,
     assert_one_warning,
     fleet,
     heals,
+    is_a_miss,
+    loaded,
     nothing_is_left,
     survives,
     told,
 )
-
-NOBODY = 65534
-
-
-@pytest.fixture(autouse=True)
-def all_events(caplog: pytest.LogCaptureFixture) -> None:
-    """Every event is looked at."""
-    caplog.set_level(logging.DEBUG, "exterview_auth")
-
-
-@contextlib.contextmanager
-def unprivileged(*owned: Path) -> Iterator[None]:
-    """Modes bind the process: root becomes a user who has *owned*, and nothing else."""
-    if os.geteuid() != 0:
-        yield
-        return
-    for path in owned:
-        os.chown(path, NOBODY, NOBODY)
-    os.seteuid(NOBODY)
-    try:
-        yield
-    finally:
-        os.seteuid(0)
-
-
-@pytest.fixture
-def place() -> Iterator[Path]:
-    """A directory that every user can reach, and this process's user owns; what it holds is taken away whatever its mode."""
-    path = Path(tempfile.mkdtemp(prefix="exterview-auth-test-"))
-    path.chmod(0o755)
-    try:
-        with unprivileged(path):
-            yield path
-    finally:
-        for directory in (path, *path.rglob("*")):
-            if directory.is_dir() and not directory.is_symlink():
-                directory.chmod(0o700)
-        shutil.rmtree(path)
-
-
-@pytest.fixture
-def directory(place: Path) -> Path:
-    """Where the store keeps its files."""
-    return place / "tokens"
 
 
 @pytest_asyncio.fixture
@@ -96,12 +44,6 @@ async def scene(directory: Path) -> AsyncIterator[Fleet]:
         yield made
 
 
-def entry(directory: Path) -> Path:
-    """The account's token."""
-    (found,) = directory.glob("*.token")
-    return found
-
-
 def mode(path: Path) -> int:
     """Who may do what."""
     return stat.S_IMODE(path.lstat().st_mode)
@@ -111,28 +53,6 @@ def assert_private(directory: Path) -> None:
     """0600 in 0700."""
     assert oct(mode(directory)) == oct(0o700)
     assert {oct(mode(file)) for file in directory.iterdir()} == {oct(0o600)}
-
-
-# -- an outage ----------------------------------------------------------------------------------------------------------
-
-
-@contextlib.contextmanager
-def full(_directory: Path) -> Iterator[None]:
-    """Nothing can be written."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (0, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
-
-
-@contextlib.contextmanager
-def read_only(directory: Path) -> Iterator[None]:
-    """Nothing can be put into it."""
-    directory.chmod(0o500)
-    yield
-    directory.chmod(0o700)
 
 
 @contextlib.contextmanager
@@ -188,6 +108,7 @@ OUTAGES = {
     "lock unreadable": (locked_out, "Permission denied"),
     "entry a directory": (a_directory_for_a_file, "Is a directory"),
 }
+
 Harm = Callable[[Path], contextlib.AbstractContextManager[None]]
 
 
@@ -224,8 +145,7 @@ async def test_a_process_that_is_frozen_while_it_saves_is_overtaken(directory: P
             async with asyncio.timeout(20):
                 while not await was_saved(store, "new"):
                     failures += 1
-            found = await store.load(ACCOUNT)
-    assert found is not None
+            found = await loaded(store, ACCOUNT)
     assert found.value == "new"
     assert failures <= 3
 
@@ -274,29 +194,6 @@ async def test_every_call_fails_in_one_sentence(directory: Path) -> None:
     await store.aclose()
 
 
-# -- an entry that is not what it should be -----------------------------------------------------------------------------
-
-
-def damage(path: Path) -> None:
-    path.write_bytes(b"\x00\xff damaged")
-
-
-def truncate(path: Path) -> None:
-    os.truncate(path, path.stat().st_size // 2)
-
-
-def empty(path: Path) -> None:
-    os.truncate(path, 0)
-
-
-def encrypt(path: Path) -> None:
-    path.write_bytes(b"exterview_auth/1 1700000000.000000 gAAAAABlunreadable")
-
-
-def from_the_future(path: Path) -> None:
-    path.write_bytes(b'exterview_auth/2 1700000000.000000 {"token":"token-of-the-future"}')
-
-
 def huge(path: Path) -> None:
     path.write_bytes(path.read_bytes())
     os.truncate(path, 2**40)
@@ -313,12 +210,13 @@ def pipe(path: Path) -> None:
     os.mkfifo(path)
 
 
-ODD = {
-    "damaged": (damage, "it is damaged"),
-    "truncated": (truncate, "it is damaged"),
-    "empty": (empty, "it is damaged"),
-    "encrypted": (encrypt, "it is damaged, or encrypted and the store has no encryption_key"),
-    "of the future": (from_the_future, "a newer version of exterview_auth has written it"),
+def changed(change: Callable[[bytes], bytes]) -> Callable[[Path], object]:
+    """Change an entry in its file."""
+    return lambda path: path.write_bytes(change(path.read_bytes()))
+
+
+ODD: dict[str, tuple[Callable[[Path], object], str]] = {
+    **{name: (changed(change), problem) for name, (change, problem) in DAMAGES.items()},
     "huge": (huge, "it is damaged"),
     "a symbolic link": (link, "it is damaged"),
     "a pipe": (pipe, "it is damaged"),
@@ -328,27 +226,19 @@ ODD = {
 @pytest.mark.asyncio
 @pytest.mark.parametrize(("spoil", "problem"), ODD.values(), ids=ODD)
 async def test_an_entry_that_cannot_be_read_is_a_miss(
-    spoil: Callable[[Path], None], problem: str, scene: Fleet, directory: Path, caplog: pytest.LogCaptureFixture
+    spoil: Callable[[Path], object], problem: str, scene: Fleet, directory: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The fault table: one login, one warning, and the entry is replaced by a private file that all can read."""
     path = entry(directory)
     spoil(path)
-    assert await scene.revoked() < LONGEST_WAIT + MARGIN
-    assert scene.login.count == 2
-    (warning,) = told(caplog, "store.unreadable")
-    assert f"an entry is ignored: {problem}" in warning
-    assert "token-of" not in caplog.text
-    assert told(caplog, "store.unavailable") == []
+    await is_a_miss(scene, caplog, problem)
     assert_private(directory)
     assert path.read_bytes().startswith(b"exterview_auth/1 ")
-    await scene.revoked()
-    assert scene.login.count == 3
-    assert len(told(caplog, "store.unreadable")) == 1
 
 
 @pytest.mark.asyncio
-async def test_what_a_killed_writer_left_is_swept(directory: Path) -> None:
-    """Lesson 29: unfinished files go with a later save; one that may still be written stays, and so does what is not ours."""
+async def test_files_of_killed_writers_are_removed(directory: Path) -> None:
+    """Lesson 29: a later save removes unfinished files, unless they may still be written or are not a store's."""
     async with FileStore(directory) as store:
         await store.save("a", Token("value"))
         old, young, foreign = (directory / name for name in (".a.token.x.tmp", ".b.token.y.tmp", "notes.txt"))
@@ -360,9 +250,6 @@ async def test_what_a_killed_writer_left_is_swept(directory: Path) -> None:
         assert not old.exists()
         assert young.exists()
         assert foreign.exists()
-
-
-# -- modes --------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.asyncio
@@ -431,9 +318,6 @@ def test_a_link_to_a_directory_of_its_own_is_followed(place: Path, directory: Pa
     asyncio.run(saved(directory))
     assert directory.is_symlink()
     assert_private(target)
-
-
-# -- what cannot serve --------------------------------------------------------------------------------------------------
 
 
 def is_a_file(directory: Path) -> Path:
@@ -513,7 +397,7 @@ def test_a_directory_of_another_user_is_refused(tmp_path: Path, monkeypatch: pyt
 
 
 @pytest.mark.parametrize("directory", ["", None, 5, b"", b"bytes", ["x"], object(), "a\0b", "~nobody-of-this-name/x"])
-def test_what_is_no_path_is_refused(directory: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_invalid_path_is_refused(directory: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One clear sentence, and no directory is made."""
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ConfigurationError, match="FileStore") as caught:
@@ -528,8 +412,6 @@ def assert_one_sentence(error: ConfigurationError) -> None:
     assert len(str(error)) < 500
     assert error.__cause__ is None
 
-
-# -- names --------------------------------------------------------------------------------------------------------------
 
 NAMES = [
     "..",
@@ -561,193 +443,3 @@ def test_no_account_leaves_the_directory_or_shows_its_name(place: Path, director
         assert (len(stem), dot, kind in ("token", "lock", "saving")) == (40, ".", True)
         assert not set(stem) - set("0123456789abcdef")
     assert_private(directory)
-
-
-@pytest.mark.asyncio
-async def test_a_deletion_waits_for_who_saves(directory: Path) -> None:
-    """Nobody writes while another does: the deletion of a logout is not overtaken by a save that was under way."""
-    async with FileStore(directory, lease=60) as store:
-        await store.save(ACCOUNT, Token("T"))
-        saving = HostLock(store._entries.directory, f"{key_of(ACCOUNT)}.saving", 60)
-        assert saving.try_acquire()
-        with pytest.raises(StoreError, match=r"another process has not finished saving$"):
-            await store.delete(ACCOUNT)
-        assert await store.load(ACCOUNT) is not None
-        saving.release()
-        await store.delete(ACCOUNT)
-        assert await store.load(ACCOUNT) is None
-
-
-def backend(entries: FileEntries) -> FileLockBackend:
-    """One more who waits for the account."""
-    return FileLockBackend(entries, key_of(ACCOUNT), 60)
-
-
-@pytest.mark.asyncio
-async def test_who_waits_looks_at_the_file_and_returns_when_it_is_another(directory: Path) -> None:
-    """News of files: a new one, another one, none any more; without any, it is time to try the lock again."""
-    async with FileStore(directory) as store:
-        entries, name = store._entries, key_of(ACCOUNT)
-        waiting = backend(entries)
-        await waiting.subscribe()
-        assert waiting._known is None
-        for change in (store.save(ACCOUNT, Token("1")), store.save(ACCOUNT, Token("2")), store.delete(ACCOUNT)):
-            before = waiting._known
-            await change
-            await waiting.wait_for_change()
-            assert waiting._known == entries.identity(name) != before
-        known = waiting._known
-        await waiting.wait_for_change()
-        assert waiting._known == known
-
-
-@pytest.mark.asyncio
-async def test_all_who_wait_in_a_process_are_counted_while_they_do(
-    directory: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A thousand look the less often: the pause grows with their number, and is short again when they have gone."""
-    pauses: list[float] = []
-    sleep = asyncio.sleep
-
-    async def counted(seconds: float) -> None:
-        pauses.append(seconds)
-        await sleep(0)
-
-    async with FileStore(directory) as store:
-        turns = [backend(store._entries) for _ in range(100)]
-        await asyncio.gather(*(turn.subscribe() for turn in turns))
-        monkeypatch.setattr(asyncio, "sleep", counted)
-        await asyncio.gather(*(turn.wait_for_change() for turn in turns))
-        assert max(pauses) == pytest.approx(100 * DELAY_PER_POLLER)
-        assert len(pauses) == 100 * LOOKS_PER_ATTEMPT
-        assert store._entries.pollers == 0
-        pauses.clear()
-        patient = backend(store._entries)
-        for _ in range(2):
-            await patient.wait_for_change()
-        assert pauses == [*POLL_DELAYS, *[POLL_DELAYS[-1]] * (2 * LOOKS_PER_ATTEMPT - len(POLL_DELAYS))]
-
-
-@pytest.mark.asyncio
-async def test_a_save_sweeps_nothing_that_may_still_be_written(directory: Path) -> None:
-    """An unfinished file of another process is left alone for a minute."""
-    async with FileStore(directory) as store:
-        unfinished = directory / ".x.token.abc.tmp"
-        unfinished.touch()
-        await store.save(ACCOUNT, Token("T"))
-        assert unfinished.exists()
-        os.utime(unfinished, (0, time.time() - ABANDONED_AFTER - 5))
-        await store.save(ACCOUNT, Token("T"))
-        assert not unfinished.exists()
-
-
-@pytest.mark.asyncio
-async def test_an_errors_own_words_are_told(directory: Path) -> None:
-    """What the system says, else what the error says, else what it is."""
-    entries = FileStore(directory)._entries
-    for failure, problem in (
-        (OSError(28, "No space left"), "No space left"),
-        (TimeoutError("another saves"), "another saves"),
-        (TimeoutError(), "TimeoutError"),
-    ):
-
-        def fail(failure: OSError = failure) -> None:
-            raise failure
-
-        with pytest.raises(StoreError) as caught:
-            await entries.in_thread(fail)
-        assert str(caught.value) == f"the token's file in {directory} cannot be used: {problem}"
-    entries.close()
-
-
-def lock_at(directory: Path, lease: float = 60) -> HostLock:
-    """One contender for a lock of the directory."""
-    return HostLock(PrivateDirectory(directory), "a.lock", lease)
-
-
-def test_a_lock_may_be_taken_in_one_thread_and_given_back_in_another(directory: Path) -> None:
-    """The store has threads of its own, and any of them may come by."""
-    one, other = lock_at(directory), lock_at(directory)
-    with ThreadPoolExecutor(1) as first, ThreadPoolExecutor(1) as second:
-        assert first.submit(one.try_acquire).result()
-        assert not first.submit(other.try_acquire).result()
-        second.submit(one.release).result()
-        assert first.submit(other.try_acquire).result()
-        second.submit(other.release).result()
-
-
-def test_nothing_is_taken_once_it_was_given_up(directory: Path) -> None:
-    """Lesson 30: an attempt that was begun before and comes late holds nothing."""
-    lock = lock_at(directory)
-    lock.release()
-    assert not lock.try_acquire()
-    assert lock_at(directory).try_acquire()
-
-
-def test_a_holder_shows_itself_while_the_lock_is_its_own(directory: Path) -> None:
-    """A lease is kept by touching the file, and not any more once another has put a new one in its place."""
-    lock, directory_ = lock_at(directory), PrivateDirectory(directory)
-    assert not lock.touch()
-    assert lock.try_acquire()
-    os.utime(directory_.file("a.lock"), (0, 0))
-    assert lock.touch()
-    assert directory_.file("a.lock").stat().st_mtime > 0
-    directory_.remove("a.lock")
-    assert not lock.touch()
-    assert not lock.is_held()
-    lock.release()
-
-
-def test_who_breaks_a_frozen_holders_lock_waits_for_no_other_who_does(directory: Path) -> None:
-    """One alone does it; one that is frozen in the middle of it stops the others for less than a second at a time."""
-    holder, breaker = lock_at(directory), HostLock(PrivateDirectory(directory), "a.lock.breaking", 60)
-    assert holder.try_acquire()
-    assert breaker.try_acquire()
-    late = lock_at(directory, lease=0.05)
-    assert not late.try_acquire()
-    time.sleep(0.1)
-    assert not late.try_acquire()
-    breaker.release()
-    time.sleep(0.1)
-    assert late.try_acquire()
-    assert not holder.is_held()
-    late.release()
-    holder.release()
-
-
-@pytest.mark.asyncio
-async def test_files_are_touched_in_threads_of_the_stores_own(directory: Path) -> None:
-    """Lesson 40: eight at most, kept until the store is closed, and the process's own are left alone."""
-    entries = FileStore(directory)._entries
-    name = await entries.in_thread(lambda: threading.current_thread().name)
-    assert name.startswith("exterview_auth store")
-    threads = entries._executor()
-    assert entries._executor() is threads
-    assert threads._max_workers == THREADS == 8
-    going_on = threading.Event()
-    busy = asyncio.ensure_future(entries.in_thread(going_on.wait))
-    await asyncio.sleep(0)
-    entries.close()  # waits for none of them
-    assert entries._executor() is not threads
-    going_on.set()
-    await busy
-    entries.close()
-
-
-@pytest.mark.asyncio
-async def test_a_forked_child_leaves_its_parents_threads_alone(
-    directory: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Rule 20: they are not there; closing ends none of them, and new ones are started."""
-    entries = FileStore(directory)._entries
-    parents = entries._executor()
-    other = os.getpid() + 1
-    with monkeypatch.context() as forked:
-        forked.setattr(os, "getpid", lambda: other)
-        assert entries._executor() is not parents
-    entries._threads = os.getpid(), parents
-    with monkeypatch.context() as forked:
-        forked.setattr(os, "getpid", lambda: other)
-        entries.close()
-    assert parents.submit(int).result() == 0
-    parents.shutdown()

@@ -1,0 +1,91 @@
+"""Entries in files: threads, forks, and a write lock that another process holds."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+from pathlib import Path
+
+import pytest
+
+from exterview_auth import FileStore, Token
+from exterview_auth.errors import StoreError
+from exterview_auth.stores._entry import key_of
+from exterview_auth.stores._file.entries import THREADS
+from exterview_auth.stores._file.host_lock import HostLock
+from tests.kit.stores import (
+    ACCOUNT,
+)
+
+
+@pytest.mark.asyncio
+async def test_a_deletion_waits_for_a_save(directory: Path) -> None:
+    """One writer at a time: the deletion of a logout is not overtaken by a save that has started."""
+    async with FileStore(directory, lease=60) as store:
+        await store.save(ACCOUNT, Token("T"))
+        saving = HostLock(store._entries.directory, f"{key_of(ACCOUNT)}.saving", 60)
+        assert saving.try_acquire()
+        with pytest.raises(StoreError, match=r"another process has not finished saving$"):
+            await store.delete(ACCOUNT)
+        assert await store.load(ACCOUNT) is not None
+        saving.release()
+        await store.delete(ACCOUNT)
+        assert await store.load(ACCOUNT) is None
+
+
+@pytest.mark.asyncio
+async def test_an_error_says_what_the_system_said(directory: Path) -> None:
+    """The system's sentence, else the error's, else its type."""
+    entries = FileStore(directory)._entries
+    for failure, problem in (
+        (OSError(28, "No space left"), "No space left"),
+        (TimeoutError("another saves"), "another saves"),
+        (TimeoutError(), "TimeoutError"),
+    ):
+
+        def fail(failure: OSError = failure) -> None:
+            raise failure
+
+        with pytest.raises(StoreError) as caught:
+            await entries.in_thread(fail)
+        assert str(caught.value) == f"the token's file in {directory} cannot be used: {problem}"
+    entries.close()
+
+
+@pytest.mark.asyncio
+async def test_files_are_used_in_the_stores_threads(directory: Path) -> None:
+    """Lesson 40: eight at most, kept until the store is closed; the default executor is not used."""
+    entries = FileStore(directory)._entries
+    name = await entries.in_thread(lambda: threading.current_thread().name)
+    assert name.startswith("exterview_auth store")
+    threads = entries._executor()
+    assert entries._executor() is threads
+    assert threads._max_workers == THREADS == 8
+    going_on = threading.Event()
+    busy = asyncio.ensure_future(entries.in_thread(going_on.wait))
+    await asyncio.sleep(0)
+    entries.close()  # waits for none of them
+    assert entries._executor() is not threads
+    going_on.set()
+    await busy
+    entries.close()
+
+
+@pytest.mark.asyncio
+async def test_a_forked_child_leaves_its_parents_threads_alone(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rule 20: they are not there; closing ends none of them, and new ones are started."""
+    entries = FileStore(directory)._entries
+    parents = entries._executor()
+    other = os.getpid() + 1
+    with monkeypatch.context() as forked:
+        forked.setattr(os, "getpid", lambda: other)
+        assert entries._executor() is not parents
+    entries._threads = os.getpid(), parents
+    with monkeypatch.context() as forked:
+        forked.setattr(os, "getpid", lambda: other)
+        entries.close()
+    assert parents.submit(int).result() == 0
+    parents.shutdown()

@@ -1,0 +1,98 @@
+"""Commands of Redis: bounded, repeated only if that is harmless, and failing in one sentence."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+import redis
+
+from exterview_auth.errors import StoreError
+from exterview_auth.stores._redis.errors import COMMAND_TIMEOUT, UndecodableError, execute, execute_with_retry
+from tests.kit.clock import now, settle, virtual_time
+
+
+async def never() -> None:
+    """A command without an answer."""
+    await asyncio.Event().wait()
+
+
+@virtual_time
+async def test_a_command_has_a_second() -> None:
+    """Rule 17: neither a socket timeout of the client's nor its repetitions are waited for."""
+    with pytest.raises(StoreError, match=r"^Redis cannot be used: it does not answer in time$"):
+        await execute(never())
+    assert now() == COMMAND_TIMEOUT == 1
+    with pytest.raises(StoreError):
+        await execute_with_retry(never)
+    assert now() == 2
+
+
+@virtual_time
+async def test_a_command_that_changes_nothing_is_asked_again() -> None:
+    """A connection that idled may have been cut without a word: the second attempt is on a new one."""
+    outcomes: list[Any] = [redis.ConnectionError("cut"), "there"]
+
+    async def command() -> Any:
+        outcome = outcomes.pop(0)
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+    assert await execute_with_retry(command) == "there"
+
+
+@virtual_time
+async def test_a_command_that_was_begun_comes_to_its_end() -> None:
+    """Its caller's cancellation goes on a moment later: a connection that is cut off while it opens is lost."""
+    ended: list[float] = []
+
+    async def slow() -> None:
+        await asyncio.sleep(0.3)
+        ended.append(now())
+
+    caller = asyncio.ensure_future(execute(slow()))
+    await settle()
+    caller.cancel()
+    await asyncio.wait([caller])
+    assert caller.cancelled()
+    assert ended == [0.3]
+
+
+def undecodable() -> UnicodeDecodeError:
+    """What a client that decodes raises."""
+    return UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid start byte")
+
+
+@pytest.mark.parametrize(
+    ("failure", "kind", "sentence"),
+    [
+        (RuntimeError("s3cret"), StoreError, "its client belongs to another event loop"),
+        (undecodable(), UndecodableError, "its response is not text"),
+        (redis.ResponseError("OOM s3cret"), StoreError, "it is out of memory; see maxmemory and maxmemory-policy"),
+        (
+            redis.ConnectionError("max number of clients reached"),
+            StoreError,
+            "it has no connection left; see maxclients",
+        ),
+        (redis.ResponseError("unheard of, s3cret"), StoreError, "ResponseError"),
+        (OSError("s3cret"), StoreError, "it cannot be reached"),
+        (asyncio.CancelledError(), StoreError, "CancelledItselfError"),
+    ],
+)
+def test_a_failure_is_one_sentence_of_our_own(failure: BaseException, kind: type[StoreError], sentence: str) -> None:
+    """The client's errors may quote what was sent: nothing of them shows, neither as a cause."""
+
+    @virtual_time
+    async def run() -> None:
+        async def command() -> None:
+            raise failure
+
+        with pytest.raises(StoreError) as caught:
+            await execute(command())
+        assert type(caught.value) is kind
+        assert str(caught.value) == f"Redis cannot be used: {sentence}"
+        assert (caught.value.__cause__, caught.value.__context__) == (None, None)
+
+    run()

@@ -1,0 +1,45 @@
+"""The circuit breaker: when it opens, for how long, and what closes it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from exterview_auth import MemoryStore, StoreError
+from exterview_auth.stores._breaker import CircuitBreaker, breaker_of
+
+
+def test_a_store_need_not_be_hashable() -> None:
+    """An application's store may be any object; each of its owners then has a separate breaker."""
+
+    class Odd:
+        __hash__ = None  # type: ignore[assignment]  # as a dataclass with eq has it
+
+    store: Any = Odd()
+    assert breaker_of(store) is not breaker_of(store)
+    memory = MemoryStore()
+    assert breaker_of(memory) is breaker_of(memory)
+
+
+def test_an_outage_ends_with_a_call_that_requires_as_much() -> None:
+    """A store that can be read and not written has not recovered because it was read; where only reading failed, it has."""
+    breaker = CircuitBreaker(MemoryStore())
+    breaker.record_failure("save", StoreError("full"), 0.0)
+    breaker.record_success("load")
+    breaker.record_success("lock")
+    assert breaker.is_open(0.5)
+    breaker.record_success("save")
+    for call in ("load", "lock", "save"):
+        breaker.record_failure(call, StoreError("down"), 0.0)
+        assert breaker.is_open(0.5)
+        breaker.record_success(call)
+        assert not breaker.is_open(0.5)
+
+
+def test_the_breaker_stays_open_longer_with_each_failure() -> None:
+    """1 s, 2 s, 4 s, ... 30 s, also after ten thousand of them."""
+    breaker = CircuitBreaker(MemoryStore())
+    for number in range(10_000):
+        breaker.record_failure("load", StoreError("down"), 0.0)
+        rest = min(30.0, 2.0**number) if number < 10 else 30.0
+        assert breaker.is_open(rest - 0.01)
+        assert not breaker.is_open(rest)
