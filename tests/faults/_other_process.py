@@ -11,7 +11,7 @@ from exterview_auth import AuthSession, ExterviewAuth, OAuth2Login
 from exterview_auth._cli.demo.redis_server import LocalRedis
 from tests.kit.api import QUERY, until
 from tests.kit.stores import eventually
-from tests.kit.workers import ACCOUNT, Barracks, Fleet, Realm, Worker
+from tests.kit.workers import ACCOUNT, Fleet, Realm, Worker, WorkerPool
 
 from ._row import Outcome
 from ._sharing import locked
@@ -75,9 +75,9 @@ class Beside(NamedTuple):
 @contextlib.asynccontextmanager
 async def beside(stage: Stage, place: str) -> AsyncIterator[Beside]:
     """One other process, and an owner here, with a store at *place*."""
-    barracks = Barracks()
+    pool = WorkerPool()
     async with Realm() as realm:
-        fleet = Fleet(barracks, realm, place, lease=LEASE)
+        fleet = Fleet(pool, realm, place, lease=LEASE)
         try:
             (other,) = await fleet.join(1)
             store = await stage.open(fleet.store())
@@ -90,7 +90,7 @@ async def beside(stage: Stage, place: str) -> AsyncIterator[Beside]:
         finally:
             realm.release_logins()
             await fleet.leave()
-            await barracks.close()
+            await pool.close()
 
 
 def on_files(scenario: Callable[[Beside], Awaitable[Outcome]]) -> Play:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import aiohttp
 import pytest
 
-from exterview_auth import AuthSession, ExterviewAuth, Token
+from exterview_auth import AuthSession, ConfigurationError, ExterviewAuth, Token
 from tests.kit.api import KEY, Api, Login, post, until
 
 ACCOUNT = "user@example.com"
@@ -182,3 +182,11 @@ async def is_a_miss(scene: Fleet, caplog: pytest.LogCaptureFixture, problem: str
     await scene.revoked()
     assert scene.login.count == 3
     assert len(told(caplog, "store.unreadable")) == 1
+
+
+def assert_one_sentence(error: ConfigurationError, most: int = 500) -> None:
+    """One line of at most so many characters, alone, and without a secret."""
+    assert PASSWORD not in repr(error)
+    assert "\n" not in str(error)
+    assert len(str(error)) < most
+    assert error.__cause__ is None

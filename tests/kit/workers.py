@@ -1,4 +1,4 @@
-"""Processes that share one account: the API with its login, on a loopback socket, and workers that are told what to do."""
+"""Processes that share one account: an API with its login on a loopback socket, and workers that carry out orders."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import signal
 import sys
 import time
 from asyncio.subprocess import PIPE, Process
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import IO, Any, NamedTuple, Self
@@ -19,6 +19,7 @@ from typing import IO, Any, NamedTuple, Self
 from aiohttp import web
 
 from exterview_auth import FileStore, RedisStore, Token
+from tests.kit.api import until
 
 PROGRAM = Path(__file__).with_name("worker.py")
 ACCOUNT = "fleet"
@@ -37,8 +38,8 @@ class Realm:
     An API that knows its tokens, and the token endpoint that issues them.
 
     *one_session*: a login ends the session before it. *rotating*: refresh tokens, of which each is good once; a second use
-    revokes all that ever came from them. A token is issued when its login arrives, and handed out after `seconds`, and not
-    before it is released where it was among those held.
+    revokes all that ever came from them. A token is issued when its login arrives. It is sent after `seconds`, and after its
+    release if it is held.
     """
 
     def __init__(self, *, one_session: bool = False, rotating: bool = False) -> None:
@@ -74,28 +75,28 @@ class Realm:
 
     @property
     def account(self) -> str:
-        """What stores know the account by."""
+        """The account's name in stores."""
         return f"{self.origin}|{ACCOUNT}"
 
     @property
     def pids(self) -> list[int]:
-        """Who has logged in, in order."""
+        """The processes that have logged in, in order."""
         return [login.pid for login in self.logins]
 
     def revoke(self) -> None:
-        """No token is good any more."""
+        """Revoke every token."""
         self.tokens.clear()
 
     def hold_logins(self, count: int = 1) -> None:
-        """The next *count* logins are not answered before they are released."""
+        """Do not answer the next *count* logins before they are released."""
         self._to_hold = count
 
     def release_login(self) -> None:
-        """Answer the earliest that is held."""
+        """Answer the earliest login that is held."""
         self._held.pop(0).set()
 
     def release_logins(self) -> None:
-        """Answer all that are held, and hold none."""
+        """Answer all logins that are held, and hold no further ones."""
         self._to_hold = 0
         while self._held:
             self.release_login()
@@ -107,7 +108,7 @@ class Realm:
         self._api_gate.clear()
         try:
             yield
-            await until(lambda: self.arrived >= goal)
+            await until(lambda: self.arrived >= goal, 30)
             self.revoke()
         finally:
             self._api_gate.set()
@@ -152,19 +153,19 @@ class Realm:
 
 
 class Worker:
-    """A process that obeys; see the program."""
+    """A worker process; ``worker.py`` is its program."""
 
     def __init__(self, process: Process, errors: IO[bytes]) -> None:
         self._process = process
         self._errors = errors
-        self._complained = 0
+        self._errors_read = 0
         self._numbers = itertools.count(1)
         self._answers: dict[int, asyncio.Future[dict[str, Any]]] = {}
         self._reading = asyncio.get_running_loop().create_task(self._read())
 
     @classmethod
     async def started(cls) -> Self:
-        """A new process, ready to obey."""
+        """Start a process that is ready for orders."""
         errors = TemporaryFile()  # noqa: SIM115 - closed when the process has ended
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-W", "error", str(PROGRAM)), stdin=PIPE, stdout=PIPE, stderr=errors
@@ -175,41 +176,41 @@ class Worker:
 
     @property
     def pid(self) -> int:
-        """Of its process."""
+        """The process's id."""
         return self._process.pid
 
     @property
     def alive(self) -> bool:
-        """Whether its process has not ended."""
+        """Whether the process has not ended."""
         return self._process.returncode is None
 
     def begin(self, do: str, **orders: Any) -> Order:
-        """Tell it, and let it work."""
+        """Send an order, and do not wait for its answer."""
         number = next(self._numbers)
         assert self._process.stdin is not None
         self._process.stdin.write(f"{json.dumps({'id': number, 'do': do, **orders})}\n".encode())
         return Order(number, self._expect(number))
 
     async def ask(self, do: str, **orders: Any) -> dict[str, Any]:
-        """Tell it, and wait for its answer."""
+        """Send an order, and wait for its answer."""
         return await self.begin(do, **orders).answer
 
     async def fork(self, requests: int) -> tuple[int, asyncio.Future[dict[str, Any]]]:
-        """The child's pid, and what it will tell of so many *requests*; with none it does nothing until it is killed."""
+        """Return the child's pid and its answer to so many *requests*; with none it waits until it is killed."""
         order = self.begin("fork", requests=requests)
         answer = self._expect(-order.number)
         return (await order.answer)["child"], answer
 
     def signal(self, number: int) -> None:
-        """Send it a signal."""
+        """Send the process a signal."""
         self._process.send_signal(number)
 
     async def ended(self) -> None:
-        """Wait until its process has ended."""
+        """Wait until the process has ended."""
         await self._process.wait()
 
     async def end(self) -> None:
-        """Have it end, by itself if it can."""
+        """End the process, by closing its orders if that is enough."""
         with contextlib.suppress(ProcessLookupError):
             self.signal(signal.SIGCONT)
         assert self._process.stdin is not None
@@ -223,10 +224,10 @@ class Worker:
         await self._reading
         self._errors.close()
 
-    def complaints(self) -> str:
-        """What it has written to standard error since the last time."""
-        text = os.pread(self._errors.fileno(), 2**20, self._complained)
-        self._complained += len(text)
+    def new_errors(self) -> str:
+        """Return what the process wrote to standard error since the last call."""
+        text = os.pread(self._errors.fileno(), 2**20, self._errors_read)
+        self._errors_read += len(text)
         return text.decode()
 
     def _expect(self, number: int) -> asyncio.Future[dict[str, Any]]:
@@ -243,48 +244,48 @@ class Worker:
 
 
 class Order(NamedTuple):
-    """What a worker was told, and what it will answer."""
+    """An order that a worker got, and its answer to come."""
 
     number: int
     answer: asyncio.Future[dict[str, Any]]
 
 
-class Barracks:
-    """Workers that have no orders: starting a process takes longer than most of what it is told to do."""
+class WorkerPool:
+    """Idle workers, which are used again: starting a process takes longer than most orders."""
 
     def __init__(self) -> None:
         self._idle: list[Worker] = []
 
-    async def take(self, count: int) -> list[Worker]:
-        """So many workers."""
+    async def lend(self, count: int) -> list[Worker]:
+        """Return so many workers, idle ones first."""
         taken, self._idle = self._idle[:count], self._idle[count:]
         return taken + await asyncio.gather(*(Worker.started() for _ in range(count - len(taken))))
 
     async def take_back(self, worker: Worker) -> None:
-        """One that lives is used again."""
+        """Keep a worker that lives for the next test."""
         if worker.alive:
             self._idle.append(worker)
         else:
             await worker.end()
 
     async def close(self) -> None:
-        """End them all."""
+        """End all idle workers."""
         await asyncio.gather(*(worker.end() for worker in self._idle))
 
 
 class Fleet:
     """The workers of one test, at one *realm* with one store in *place*."""
 
-    def __init__(self, barracks: Barracks, realm: Realm, place: str, *, lease: float = 5.0) -> None:
-        self._barracks = barracks
+    def __init__(self, pool: WorkerPool, realm: Realm, place: str, *, lease: float = 5.0) -> None:
+        self._pool = pool
         self._realm = realm
         self._place = place
         self._lease = lease
         self._workers: list[Worker] = []
 
     async def join(self, count: int, *, owners: int = 1, refresh_token: str | None = None) -> list[Worker]:
-        """So many more processes, each with so many owners."""
-        workers = await self._barracks.take(count)
+        """Add so many processes, each with so many owners."""
+        workers = await self._pool.lend(count)
         self._workers += workers
         for worker in workers:
             opened = await worker.ask(
@@ -299,25 +300,25 @@ class Fleet:
         return workers
 
     def store(self) -> FileStore | RedisStore:
-        """The same store in this process."""
+        """Return the same store in this process."""
         return store_in(self._place, self._lease)
 
     async def stored(self) -> Token | None:
-        """What the store holds."""
+        """Return the token in the store."""
         async with self.store() as store:
             return await store.load(self._realm.account)
 
     async def leave(self) -> None:
-        """End what the workers do; nothing is left behind, and nothing was said on standard error."""
+        """Close the workers' owners; no task is left, and nothing was written to standard error."""
         for worker in self._workers:
             if worker.alive:
                 with contextlib.suppress(ProcessLookupError):
                     worker.signal(signal.SIGCONT)
                 closed = await worker.ask("close")
                 assert not closed.get("tasks"), closed
-            complaints = worker.complaints()
-            await self._barracks.take_back(worker)
-            assert not complaints, complaints
+            new_errors = worker.new_errors()
+            await self._pool.take_back(worker)
+            assert not new_errors, new_errors
 
 
 def store_in(place: str, lease: float = 5.0) -> FileStore | RedisStore:
@@ -326,12 +327,12 @@ def store_in(place: str, lease: float = 5.0) -> FileStore | RedisStore:
 
 
 async def sent(workers: list[Worker], requests: int) -> dict[str, int]:
-    """How often each status or failure came, of so many *requests* by each of *workers* at once."""
+    """Send so many *requests* by each of *workers* at once; count each status and failure."""
     return await answers([worker.begin("send", requests=requests) for worker in workers])
 
 
 async def answers(orders: list[Order]) -> dict[str, int]:
-    """The same, of orders that were given."""
+    """Count each status and failure in the answers to *orders*."""
     total: dict[str, int] = {}
     for told in await asyncio.gather(*(order.answer for order in orders)):
         for answer, count in told.get("answers", {str(told): 1}).items():
@@ -340,13 +341,6 @@ async def answers(orders: list[Order]) -> dict[str, int]:
 
 
 async def summed(workers: list[Worker]) -> dict[str, Any]:
-    """What all of them have counted."""
+    """Return the sums of the workers' counters."""
     told = await asyncio.gather(*(worker.ask("stats") for worker in workers))
     return {name: sum((stats[name] for stats in told), type(told[0][name])()) for name in told[0] if name != "id"}
-
-
-async def until(condition: Callable[[], object], seconds: float = 30.0) -> None:
-    """Wait for *condition*, and fail if it does not come."""
-    async with asyncio.timeout(seconds):
-        while not condition():  # noqa: ASYNC110 - the condition is a server's or a process', not ours to signal
-            await asyncio.sleep(0.002)

@@ -115,21 +115,13 @@ def events(caplog: pytest.LogCaptureFixture) -> list[tuple[int, str]]:
 
 
 @scenario
-async def test_a_login_under_the_lock() -> None:
-    """The calls to a store that works: load, lock, load, save, unlock."""
+async def test_the_calls_of_a_login_and_of_an_adoption() -> None:
+    """Load, lock, load, save, unlock; a token that another owner saved takes one call."""
     store = ScriptedStore()
-    kept = owner(store)
-    assert (await kept.obtain()).token.value == "T1"
+    assert (await owner(store).obtain()).token.value == "T1"
     assert store.calls == ["load", "lock", "load", "save", "unlock"]
-
-
-@scenario
-async def test_an_adoption_loads_once() -> None:
-    """A token that another owner saved takes one call."""
-    store = ScriptedStore()
-    store.entry = Token("theirs")
-    kept = owner(store)
-    assert (await kept.obtain()).token.value == "theirs"
+    store.calls.clear()
+    assert (await owner(store).obtain()).token.value == "T1"
     assert store.calls == ["load"]
 
 

@@ -116,17 +116,6 @@ async def test_without_a_key_tokens_are_readable_and_that_is_logged_once(
     assert "s3cret" not in caplog.text
 
 
-@pytest.mark.asyncio
-async def test_a_fleet_shares_encrypted_tokens(kept: Kept) -> None:
-    """Contract, stores: one login at the start and after a revocation, as without a key."""
-    async with kept.store(OLD) as one, kept.store([OLD]) as two, fleet(one, two) as scene:
-        await scene.storm()
-        await scene.revoked()
-        assert scene.login.count == 2
-        everything = await kept.everything()
-        assert not [name for name, value in everything.items() if b"token-" in value or b"127.0.0.1" in name + value]
-
-
 # -- keys ---------------------------------------------------------------------------------------------------------------
 
 

@@ -11,9 +11,7 @@ from exterview_auth import FileStore, Token
 from exterview_auth.stores._entry import key_of
 from exterview_auth.stores._file.backend import DELAY_PER_POLLER, LOOKS_PER_ATTEMPT, POLL_DELAYS, FileLockBackend
 from exterview_auth.stores._file.entries import FileEntries
-from tests.kit.stores import (
-    ACCOUNT,
-)
+from tests.kit.stores import ACCOUNT
 
 
 def backend(entries: FileEntries) -> FileLockBackend:

@@ -14,9 +14,7 @@ from exterview_auth.errors import StoreError
 from exterview_auth.stores._entry import key_of
 from exterview_auth.stores._file.entries import THREADS
 from exterview_auth.stores._file.host_lock import HostLock
-from tests.kit.stores import (
-    ACCOUNT,
-)
+from tests.kit.stores import ACCOUNT
 
 
 @pytest.mark.asyncio

@@ -24,6 +24,7 @@ from tests.kit.stores import (
     ACCOUNT,
     DAMAGES,
     Fleet,
+    assert_one_sentence,
     assert_one_warning,
     fleet,
     heals,
@@ -404,13 +405,6 @@ def test_an_invalid_path_is_refused(directory: Any, tmp_path: Path, monkeypatch:
         FileStore(directory)
     assert_one_sentence(caught.value)
     assert list(tmp_path.iterdir()) == []
-
-
-def assert_one_sentence(error: ConfigurationError) -> None:
-    """Of reasonable length, on one line, and alone."""
-    assert "\n" not in str(error)
-    assert len(str(error)) < 500
-    assert error.__cause__ is None
 
 
 NAMES = [

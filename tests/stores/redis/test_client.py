@@ -24,7 +24,7 @@ from exterview_auth.errors import StoreError
 from exterview_auth.stores._redis.client import CONNECTIONS, _inherited
 from exterview_auth.stores._redis.errors import COMMAND_TIMEOUT
 from tests.kit.redis_clients import COMMANDS, LEASE, admin, cluster, essentials, watched, with_tls
-from tests.kit.stores import PASSWORD, eventually, one_login_per_revocation
+from tests.kit.stores import PASSWORD, assert_one_sentence, eventually, one_login_per_revocation
 
 on_redis = pytest.mark.usefixtures("redis_binary")
 
@@ -307,7 +307,8 @@ def test_a_url_that_cannot_serve_is_refused_at_once(url: str) -> None:
         ConfigurationError, match=r"^(RedisStore needs a URL such as|the URL of RedisStore has) "
     ) as caught:
         RedisStore(url)
-    assert_one_sentence(caught.value)
+    assert_one_sentence(caught.value, 200)
+    assert caught.value.__context__ is None
 
 
 @pytest.mark.parametrize(
@@ -322,7 +323,8 @@ def test_an_invalid_client_is_refused_at_once(client: Any) -> None:
     """A class, a pool, a client that would block the loop, and anything else."""
     with pytest.raises(ConfigurationError, match=r"^RedisStore needs a (URL|client)") as caught:
         RedisStore(client)
-    assert_one_sentence(caught.value)
+    assert_one_sentence(caught.value, 200)
+    assert caught.value.__context__ is None
 
 
 @pytest.mark.parametrize("missing", ["eval", "execute_command"])
@@ -389,14 +391,6 @@ def test_a_connection_made_from_a_url_has_neither_bounds_nor_repetitions_of_its_
     assert (connection.socket_timeout, connection.socket_connect_timeout) == (None, None)
     assert connection.socket_keepalive is True
     assert (connection.retry.get_retries(), connection.protocol, connection.driver_info) == (0, 2, None)
-
-
-def assert_one_sentence(error: ConfigurationError) -> None:
-    """Short, alone, and without a secret."""
-    assert PASSWORD not in repr(error)
-    assert "\n" not in str(error)
-    assert len(str(error)) < 200
-    assert (error.__cause__, error.__context__) == (None, None)
 
 
 @pytest.mark.parametrize("namespace", ["", None, 5, b"x", "a{b", "a}b"])

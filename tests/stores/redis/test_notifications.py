@@ -18,9 +18,7 @@ from exterview_auth._cli.demo.redis_server import LocalRedis
 from tests.kit.api import until
 from tests.kit.clock import settle
 from tests.kit.redis_clients import admin
-from tests.kit.stores import (
-    eventually,
-)
+from tests.kit.stores import eventually
 
 
 @pytest.mark.asyncio
