@@ -4,15 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import itertools
+import os
 import socket
+import threading
 import time
 import warnings
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
 
-from exterview_auth._calls import CANCEL_GRACE, CancelledItselfError, bounded, cancel_and_wait, within
+from exterview_auth._calls import (
+    CANCEL_GRACE,
+    CallableValue,
+    CancelledItselfError,
+    SingleThread,
+    bounded,
+    cancel_and_wait,
+    within,
+)
 from tests.kit.clock import now, passing, settle, virtual_time
 
 
@@ -75,7 +86,7 @@ async def test_a_call_that_hangs_is_cancelled_at_its_bound() -> None:
 
 
 @virtual_time
-async def test_a_call_that_swallows_its_cancellation_is_left_behind() -> None:
+async def test_a_call_that_ignores_its_cancellation_is_abandoned() -> None:
     """Nothing hangs, ever: the caller waits for the bound and the grace, and what the call raises later is ignored."""
     work = Stubborn(100)
     with pytest.raises(TimeoutError):
@@ -87,7 +98,7 @@ async def test_a_call_that_swallows_its_cancellation_is_left_behind() -> None:
 
 
 @virtual_time
-async def test_a_call_that_cancels_itself_is_no_cancellation_of_the_caller() -> None:
+async def test_a_call_that_cancels_itself_does_not_cancel_the_caller() -> None:
     """Code that ends in ``CancelledError`` on its own is an ordinary error to those who called it."""
     with pytest.raises(CancelledItselfError):
         await bounded(result(asyncio.CancelledError()), 5)
@@ -166,14 +177,14 @@ async def test_a_task_that_is_done_is_not_waited_for() -> None:
 
 
 @pytest.mark.asyncio
-async def test_a_process_that_stood_still_takes_in_what_came_meanwhile() -> None:
-    """A timer that fires late is no verdict: the answer was there in time, and the store is not to blame."""
+async def test_a_process_that_was_not_running_reads_what_arrived() -> None:
+    """A timer that fires late proves nothing: the response was there in time, and the store is not to blame."""
     near, far = socket.socketpair()
     reader, writer = await asyncio.open_connection(sock=near)
     answer = asyncio.ensure_future(bounded(slowly(reader.readexactly(5)), 0.05))
     await asyncio.sleep(0)
     far.sendall(b"hello")
-    time.sleep(0.3)  # noqa: ASYNC251 - stands still
+    time.sleep(0.3)  # noqa: ASYNC251 - the process is not running
     assert await answer == b"hello"
     began = time.perf_counter()
     with pytest.raises(TimeoutError):
@@ -184,12 +195,12 @@ async def test_a_process_that_stood_still_takes_in_what_came_meanwhile() -> None
 
 
 @pytest.mark.asyncio
-async def test_a_process_that_stood_still_does_not_wait_for_what_never_comes() -> None:
-    """The time to take in an answer is bounded too: nothing hangs."""
+async def test_a_process_that_was_not_running_does_not_wait_for_ever() -> None:
+    """The time to read a response is bounded too: nothing hangs."""
     work = Stubborn(0)
     answer = asyncio.ensure_future(bounded(work(), 0.05))
     await asyncio.sleep(0)
-    time.sleep(0.3)  # noqa: ASYNC251 - stands still
+    time.sleep(0.3)  # noqa: ASYNC251 - the process is not running
     done, _ = await asyncio.wait([answer], timeout=5)
     assert done
     with pytest.raises(TimeoutError):
@@ -197,7 +208,7 @@ async def test_a_process_that_stood_still_does_not_wait_for_what_never_comes() -
     assert work.cancelled
 
 
-def test_a_call_that_never_began_is_no_lost_coroutine() -> None:
+def test_a_call_that_never_began_leaves_no_warning() -> None:
     """A loop that ends at once, as `asyncio.run` does on Ctrl-C, leaves no warning of one that was never awaited."""
 
     async def main() -> None:
@@ -216,7 +227,7 @@ def test_a_call_that_never_began_is_no_lost_coroutine() -> None:
 
 @pytest.mark.parametrize("turns", range(1, 6))
 @virtual_time
-async def test_who_is_cancelled_twice_leaves_nothing_running(turns: int) -> None:
+async def test_a_caller_cancelled_twice_leaves_nothing_running(turns: int) -> None:
     """Lesson 30: the second cancellation cuts the grace short, and the call is cancelled all the same."""
     call = asyncio.Event()
     waiter = asyncio.ensure_future(bounded(call.wait(), 100.0, finish=True))
@@ -232,7 +243,7 @@ async def test_who_is_cancelled_twice_leaves_nothing_running(turns: int) -> None
 
 @virtual_time
 async def test_a_limit_cuts_off_what_takes_longer() -> None:
-    """Where nobody stood still, the time is the time."""
+    """The limit holds for a process that was running."""
     with pytest.raises(TimeoutError):
         async with within(2.0):
             await asyncio.sleep(10)
@@ -240,22 +251,146 @@ async def test_a_limit_cuts_off_what_takes_longer() -> None:
     async with within(2.0):
         await asyncio.sleep(1)
     assert now() == 3.0
-    await passing(5)  # a limit that is over goes off no more
+    await passing(5)  # a limit that has ended does not expire
 
 
 @pytest.mark.asyncio
-async def test_a_limit_lets_a_process_that_stood_still_take_in_what_came_meanwhile() -> None:
-    """Rule 5: a token that arrived while the process was stopped is not thrown away with the time that it stood still."""
+async def test_a_limit_lets_a_process_that_was_not_running_read_what_arrived() -> None:
+    """Rule 5: a token that arrived while the process was stopped is not thrown away."""
     near, far = socket.socketpair()
     reader, writer = await asyncio.open_connection(sock=near)
 
-    async def stand_still() -> None:
+    async def pause() -> None:
         far.send(b"token\n")
-        time.sleep(0.3)  # noqa: ASYNC251 - stands still
+        time.sleep(0.3)  # noqa: ASYNC251 - the process is not running
 
-    standing = asyncio.ensure_future(stand_still())
+    pausing = asyncio.ensure_future(pause())
     async with within(0.1):
         assert await slowly(reader.readline()) == b"token\n"
-    await standing
+    await pausing
     writer.close()
     far.close()
+
+
+# -- values that a callable returns ---------------------------------------------------------------------------------------
+
+
+async def later() -> str:
+    """An async callable."""
+    await asyncio.sleep(0)
+    return "later"
+
+
+class AsyncCallable:
+    """An object whose call is async."""
+
+    async def __call__(self) -> str:
+        return await later()
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("call", [later, lambda: later(), AsyncCallable()], ids=["function", "lambda", "object"])  # noqa: PLW0108 - the form that users write
+async def test_an_async_callable_serves_all_readers_at_once(call: Callable[[], Any]) -> None:
+    """An async callable, in each form that a user may give it, can be read by two at once."""
+    value = CallableValue(call)
+    assert [*await asyncio.gather(value.read(), value.read())] == ["later", "later"]
+    assert await value.read() == "later"
+
+
+@pytest.mark.asyncio
+async def test_only_a_sync_callable_runs_in_a_thread() -> None:
+    """A daemon thread: a callable that never returns does not keep the process alive."""
+
+    async def thread() -> int:
+        return threading.get_ident()
+
+    assert await CallableValue(thread).read() == threading.get_ident()
+    assert await CallableValue(threading.get_ident).read() != threading.get_ident()
+    assert await CallableValue(lambda: threading.current_thread().daemon).read() is True
+
+
+@pytest.mark.asyncio
+async def test_a_slow_sync_callable_uses_one_thread() -> None:
+    """Lesson 40: any number of readers cost one thread at a time, and a cancelled reader ends the call for nobody."""
+    gate, running, peaks, numbers = threading.Event(), threading.Semaphore(1), [], itertools.count()
+
+    def slow() -> int:
+        peaks.append(running.acquire(blocking=False))
+        assert gate.wait(5)
+        running.release()
+        return next(numbers)
+
+    value = CallableValue(slow)
+    readers = [asyncio.ensure_future(value.read()) for _ in range(5)]
+    await asyncio.sleep(0.01)
+    readers[0].cancel()
+    await asyncio.sleep(0)
+    assert await asyncio.to_thread(lambda: "free") == "free"
+    gate.set()
+    read = await asyncio.gather(*readers[1:])
+    assert all(isinstance(number, int) for number in read)
+    assert peaks == [True] * len(peaks)
+    assert readers[0].cancelled()
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("failure", [OSError("no disk"), StopIteration()], ids=["OSError", "StopIteration"])
+async def test_a_callable_that_raises_is_called_again(failure: Exception) -> None:
+    """Every latch opens by itself: whatever a sync callable raises, the reader gets it, and the next reading calls again."""
+    calls: list[int] = []
+
+    def broken() -> str:
+        calls.append(1)
+        if len(calls) == 1:
+            raise failure
+        return "healed"
+
+    value = CallableValue(broken)
+    with pytest.raises((OSError, RuntimeError)) as caught:
+        await asyncio.wait_for(value.read(), 0.5)
+    assert not isinstance(caught.value, TimeoutError)
+    assert await asyncio.wait_for(value.read(), 0.5) == "healed"
+
+
+def test_a_value_can_be_read_under_a_new_loop() -> None:
+    """Rule 20: a call that a closed loop waited for is not waited for in the next."""
+    gate = threading.Event()
+    value = CallableValue(lambda: gate.wait(5))
+
+    async def abandoned() -> None:
+        task = asyncio.ensure_future(value.read())
+        await asyncio.sleep(0.01)
+        task.cancel()
+        asyncio.get_running_loop().call_soon(gate.set)
+
+    asyncio.run(abandoned())
+    assert asyncio.run(value.read()) is True
+
+
+@pytest.mark.asyncio
+async def test_a_call_that_runs_at_a_fork_does_not_block_the_child(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its thread does not exist there."""
+    go_on = threading.Event()
+    threads = SingleThread()
+    pending = asyncio.ensure_future(threads.run(lambda: go_on.wait(5)))
+    await asyncio.sleep(0)
+    child = os.getpid() + 1
+    monkeypatch.setattr(os, "getpid", lambda: child)
+    assert await asyncio.wait_for(threads.run(lambda: 7), 1) == 7
+    go_on.set()
+    assert await pending
+
+
+@pytest.mark.asyncio
+async def test_a_thread_that_cannot_start_blocks_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The error comes out, and the next call runs."""
+    threads = SingleThread()
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", fail_to_start)
+        with pytest.raises(RuntimeError, match="can't start"):
+            await threads.run(lambda: 7)
+    assert await threads.run(lambda: 7) == 7
+
+
+def fail_to_start(thread: threading.Thread) -> None:
+    raise RuntimeError("can't start new thread")

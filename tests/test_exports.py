@@ -15,58 +15,18 @@ from exterview_auth import stores
 
 ROOT = Path(__file__).parents[1]
 EXPORTS = [
-    "PRODUCTION",
-    "SANDBOX",
-    "ApiError",
-    "AuthPool",
-    "AuthSession",
-    "BadRequestError",
-    "ClosedError",
-    "ConfigurationError",
-    "CredentialsRejectedError",
-    "ExterviewAuth",
-    "ExterviewAuthError",
-    "FileStore",
-    "ForbiddenError",
-    "GraphQLError",
-    "InsecureTransportError",
-    "LoggedOutError",
-    "LoginBudgetExceededError",
-    "LoginContext",
-    "LoginError",
-    "LoginUnavailableError",
-    "MemoryStore",
-    "OAuth2Login",
-    "PasswordLogin",
-    "Reason",
-    "RedisStore",
-    "ReentrantLoginError",
-    "StaticLogin",
-    "Stats",
-    "StoreError",
-    "Token",
-    "TokenStore",
-    "UnauthorizedError",
-    "graphql_unauthenticated",
-]
+    "PRODUCTION", "SANDBOX", "ApiError", "AuthPool", "AuthSession", "BadRequestError", "ClosedError",
+    "ConfigurationError", "CredentialsRejectedError", "ExterviewAuth", "ExterviewAuthError", "FileStore",
+    "ForbiddenError", "GraphQLError", "InsecureTransportError", "LoggedOutError", "LoginBudgetExceededError",
+    "LoginContext", "LoginError", "LoginUnavailableError", "MemoryStore", "OAuth2Login", "PasswordLogin", "Reason",
+    "RedisStore", "ReentrantLoginError", "StaticLogin", "Stats", "StoreError", "Token", "TokenStore",
+    "UnauthorizedError", "graphql_unauthenticated",
+]  # fmt: skip
 STORES = ["FileStore", "MemoryStore", "RedisStore", "TokenStore"]
 LOADED_ON_FIRST_USE = [
-    "authlib",
-    "cachetools",
-    "click",
-    "cryptography",
-    "exterview_auth._cli",
-    "exterview_auth.emulator",
-    "filelock",
-    "graphql",
-    "httpx",
-    "opentelemetry",
-    "redis",
-    "requests",
-    "rich",
-    "structlog",
-    "tenacity",
-]
+    "authlib", "cachetools", "click", "cryptography", "exterview_auth._cli", "exterview_auth.emulator", "filelock",
+    "graphql", "httpx", "opentelemetry", "redis", "requests", "rich", "structlog", "tenacity",
+]  # fmt: skip
 
 
 def fresh(program: str) -> list[str]:

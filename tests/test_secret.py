@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from multidict import CIMultiDict, istr
 from yarl import URL
@@ -114,20 +114,14 @@ def test_logs_and_exceptions_show_no_secret(caplog: pytest.LogCaptureFixture) ->
 
 
 @given(st.text(max_size=20))
+@example("")
+@example("!~")
+@example("a\nb")
+@example("a\x7f")
+@example("\ud800")
 def test_header_safe_text_is_visible_ascii_in_one_word(text: str) -> None:
-    """Only text that is not empty, and of nothing but ``!`` to ``~``, may stand in a header."""
+    """Only text that is not empty, and of nothing but ``!`` to ``~``, can be sent in a header."""
     assert is_header_safe(text) == (text != "" and all("!" <= letter <= "~" for letter in text))
-
-
-@pytest.mark.parametrize("text", ["", " ", "a b", "a\n", "\na", "a\r\nx: y", "a\x00", "a\x7f", "é", "\ud800", "a\tb"])
-def test_what_could_split_a_header_is_not_safe(text: str) -> None:
-    """Empty text, spaces, line ends, control characters and what is not ASCII are refused."""
-    assert not is_header_safe(text)
-
-
-def test_the_first_and_last_visible_characters_are_safe() -> None:
-    """The bounds belong to the range."""
-    assert is_header_safe("!~")
 
 
 def test_a_login_opens_its_session_when_it_asks_for_it() -> None:

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import itertools
 import threading
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from exterview_auth import ConfigurationError, LoginError
-from exterview_auth._calls import CallableValue
 from exterview_auth._core.api_key import ApiKey
 
 
@@ -94,106 +91,6 @@ async def test_a_callable_that_raises_is_a_login_error_with_its_cause() -> None:
     with pytest.raises(LoginError, match=r"^the api_key callable ended in OSError$") as caught:
         await ApiKey(broken).read()
     assert caught.value.__cause__ is failure
-
-
-# -- values that are read anew -------------------------------------------------------------------------------------------
-
-
-async def later() -> str:
-    """An async source."""
-    await asyncio.sleep(0)
-    return "later"
-
-
-class AsyncCallable:
-    """An object whose call is async."""
-
-    async def __call__(self) -> str:
-        return await later()
-
-
-@pytest.mark.asyncio
-@pytest.mark.parametrize("call", [later, lambda: later(), AsyncCallable()], ids=["function", "lambda", "object"])  # noqa: PLW0108 - the form that users write
-async def test_an_async_source_serves_all_who_read_at_once(call: Callable[[], Any]) -> None:
-    """An async callable, in each form that a user may give it, can be read by two at once."""
-    source = CallableValue(call)
-    assert [*await asyncio.gather(source.read(), source.read())] == ["later", "later"]
-    assert await source.read() == "later"
-
-
-@pytest.mark.asyncio
-async def test_an_async_source_runs_in_the_loop() -> None:
-    """An async function is called where the loop runs, not in a thread."""
-
-    async def thread() -> int:
-        return threading.get_ident()
-
-    assert await CallableValue(thread).read() == threading.get_ident()
-    assert await CallableValue(threading.get_ident).read() != threading.get_ident()
-
-
-@pytest.mark.asyncio
-async def test_a_source_that_hangs_holds_up_no_shutdown() -> None:
-    """A sync callable runs in a daemon thread: one that never returns does not keep the process alive."""
-    assert await CallableValue(lambda: threading.current_thread().daemon).read() is True
-
-
-@pytest.mark.asyncio
-async def test_a_slow_sync_source_uses_one_thread() -> None:
-    """Lesson 40: any number of readers cost one thread at a time, and a cancelled reader ends the call for nobody."""
-    gate, running, peaks, values = threading.Event(), threading.Semaphore(1), [], itertools.count()
-
-    def slow() -> int:
-        peaks.append(running.acquire(blocking=False))
-        assert gate.wait(5)
-        running.release()
-        return next(values)
-
-    source = CallableValue(slow)
-    readers = [asyncio.ensure_future(source.read()) for _ in range(5)]
-    await asyncio.sleep(0.01)
-    readers[0].cancel()
-    await asyncio.sleep(0)
-    assert await asyncio.to_thread(lambda: "free") == "free"
-    gate.set()
-    read = await asyncio.gather(*readers[1:])
-    assert all(isinstance(value, int) for value in read)
-    assert peaks == [True] * len(peaks)
-    assert readers[0].cancelled()
-
-
-@pytest.mark.asyncio
-@pytest.mark.parametrize("failure", [OSError("no disk"), StopIteration()], ids=["OSError", "StopIteration"])
-async def test_a_source_that_raises_is_read_again(failure: Exception) -> None:
-    """Every latch opens by itself: whatever a sync callable raises, the reader hears of it, and the next one reads anew."""
-    calls: list[int] = []
-
-    def broken() -> str:
-        calls.append(1)
-        if len(calls) == 1:
-            raise failure
-        return "healed"
-
-    source = CallableValue(broken)
-    with pytest.raises((OSError, RuntimeError)) as caught:
-        await asyncio.wait_for(source.read(), 0.5)
-    assert not isinstance(caught.value, TimeoutError)
-    assert await asyncio.wait_for(source.read(), 0.5) == "healed"
-
-
-def test_a_source_works_under_a_new_loop() -> None:
-    """Rule 20: a call that a closed loop waited for is not waited for in the next."""
-    gate = threading.Event()
-    source = CallableValue(lambda: gate.wait(5))
-
-    async def abandoned() -> None:
-        task = asyncio.ensure_future(source.read())
-        await asyncio.sleep(0.01)
-        task.cancel()
-        asyncio.get_running_loop().call_soon(gate.set)
-
-    asyncio.run(abandoned())
-    assert asyncio.run(source.read()) is True
 
 
 @pytest.mark.asyncio

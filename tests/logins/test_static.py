@@ -7,7 +7,6 @@ import base64
 import copy
 import functools
 import json
-import os
 import pickle
 import threading
 import time
@@ -19,7 +18,6 @@ import pytest
 from aiohttp import ClientSession
 from yarl import URL
 
-from exterview_auth._calls import SingleThread
 from exterview_auth._token import Token
 from exterview_auth.errors import ConfigurationError
 from exterview_auth.logins import StaticLogin
@@ -172,97 +170,6 @@ async def test_a_file_with_something_else_in_it_is_told_without_its_content(tmp_
     with pytest.raises(ConfigurationError) as caught:
         await log_in(StaticLogin(path))
     assert "not a token" not in str(caught.value)
-
-
-@pytest.mark.asyncio
-async def test_a_slow_source_does_not_hold_up_the_loop_nor_the_default_executor() -> None:
-    """While it blocks the loop goes on, and threads are to be had."""
-    go_on = threading.Event()
-
-    def source() -> str:
-        go_on.wait(5)
-        return VALUE
-
-    pending = asyncio.ensure_future(log_in(StaticLogin(source)))
-    await asyncio.sleep(0)
-    assert await asyncio.wait_for(asyncio.to_thread(lambda: 7), 1) == 7
-    assert not pending.done()
-    go_on.set()
-    assert (await pending).value == VALUE
-
-
-@pytest.mark.asyncio
-async def test_only_one_call_runs_at_a_time_also_after_a_cancellation() -> None:
-    """A source that hangs costs one thread, however often it is asked; the next reading is a fresh one."""
-    go_on = threading.Event()
-    running = peak = calls = 0
-
-    def source() -> str:
-        nonlocal running, peak, calls
-        running, calls = running + 1, calls + 1
-        peak = max(peak, running)
-        go_on.wait(5)
-        running -= 1
-        return f"t-{calls}"
-
-    login = StaticLogin(source)
-    for _ in range(3):
-        with pytest.raises(TimeoutError):
-            await asyncio.wait_for(log_in(login), 0.02)
-    assert calls == 1
-    waiting = [asyncio.ensure_future(log_in(login)) for _ in range(3)]
-    await asyncio.sleep(0)
-    go_on.set()
-    assert sorted(token.value for token in await asyncio.gather(*waiting)) == ["t-2", "t-3", "t-4"]
-    assert peak == 1
-
-
-def test_a_loop_that_ends_while_the_source_hangs_leaves_nothing_behind() -> None:
-    """And another loop may use the login afterwards."""
-    go_on = threading.Event()
-
-    def source() -> str:
-        go_on.wait(5)
-        return VALUE
-
-    login = StaticLogin(source)
-
-    async def give_up() -> None:
-        tasks = [asyncio.ensure_future(log_in(login)) for _ in range(2)]
-        await asyncio.wait(tasks, timeout=0.02)
-
-    asyncio.run(give_up())
-    go_on.set()
-    assert asyncio.run(log_in(login)).value == VALUE
-
-
-@pytest.mark.asyncio
-async def test_a_call_that_runs_at_a_fork_does_not_block_the_child(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its thread does not exist there."""
-    go_on = threading.Event()
-    threads = SingleThread()
-    pending = asyncio.ensure_future(threads.run(lambda: go_on.wait(5)))
-    await asyncio.sleep(0)
-    child = os.getpid() + 1
-    monkeypatch.setattr(os, "getpid", lambda: child)
-    assert await asyncio.wait_for(threads.run(lambda: 7), 1) == 7
-    go_on.set()
-    assert await pending
-
-
-@pytest.mark.asyncio
-async def test_a_thread_that_cannot_start_blocks_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The error comes out, and the next call runs."""
-    threads = SingleThread()
-    with monkeypatch.context() as patch:
-        patch.setattr(threading.Thread, "start", fail_to_start)
-        with pytest.raises(RuntimeError, match="can't start"):
-            await threads.run(lambda: 7)
-    assert await threads.run(lambda: 7) == 7
-
-
-def fail_to_start(thread: threading.Thread) -> None:
-    raise RuntimeError("can't start new thread")
 
 
 @pytest.mark.asyncio
