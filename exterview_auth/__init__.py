@@ -89,7 +89,7 @@ _ON_FIRST_USE = {
 if not TYPE_CHECKING:  # so that a misspelt name is an error to the type checker
 
     def __getattr__(name: str) -> Any:
-        """What not every program needs is loaded on first use (PEP 562)."""
+        """Load on first use what few programs need (PEP 562)."""
         if name == "__version__":
             from importlib.metadata import version  # noqa: PLC0415 - on first use
 

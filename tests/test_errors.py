@@ -64,7 +64,7 @@ def named(error: object) -> str:
 
 
 class AccountLockedError(CredentialsRejectedError):
-    """As an application would derive its own, with a constructor of its own."""
+    """A subclass of an application, with other constructor arguments."""
 
     def __init__(self, *, until: str) -> None:
         super().__init__(f"locked until {until}", reason="user")
@@ -90,8 +90,8 @@ def test_the_tree_in_the_docstring_is_the_real_one() -> None:
     assert all(error.__name__ in str(errors.__doc__) for error in TREE)
 
 
-def test_login_errors_have_a_sentence_of_their_own() -> None:
-    """A login callable may raise them without arguments; then nothing but the sentence is known."""
+def test_login_errors_have_a_default_message() -> None:
+    """A login may raise them without arguments."""
     assert str(CredentialsRejectedError()) == "the credentials were rejected"
     assert str(LoginUnavailableError()) == "the login endpoint is not available"
     assert str(LoginBudgetExceededError()) == "logins do not help"
@@ -117,8 +117,8 @@ def test_an_error_survives_pickling_and_copying(error: ExterviewAuthError) -> No
 
 
 @pytest.mark.parametrize("error", [*CARRYING, AccountLockedError(until="noon")], ids=named)
-def test_each_caller_gets_an_own_equal_error(error: ExterviewAuthError) -> None:
-    """Rule 6: every waiter gets the same typed error and cause, also one that the application derived."""
+def test_each_waiter_gets_an_equal_copy(error: ExterviewAuthError) -> None:
+    """Rule 6: every waiter gets the same typed error and cause, also of an application's subclass."""
     cause = OSError("down")
     error.__cause__ = cause
     twin = error.copy_for_waiter()
@@ -130,8 +130,8 @@ def test_each_caller_gets_an_own_equal_error(error: ExterviewAuthError) -> None:
     assert twin.__suppress_context__
 
 
-def test_one_callers_traceback_is_not_anothers() -> None:
-    """What one caller's stack adds to its error does not show in the next caller's."""
+def test_a_waiters_traceback_is_its_own() -> None:
+    """The traceback that one waiter adds does not show in the copy of the next."""
     shared = LoginError("failed")
     twins: list[LoginError] = []
     for _ in range(2):
@@ -143,8 +143,8 @@ def test_one_callers_traceback_is_not_anothers() -> None:
     assert twins[0].__traceback__ is not twins[1].__traceback__
 
 
-def test_one_callers_note_is_not_anothers() -> None:
-    """A note that one caller adds to its error does not show in the next caller's."""
+def test_a_waiters_note_is_its_own() -> None:
+    """A note that one waiter adds does not show in the copy of the next."""
     shared = LoginError("failed")
     shared.add_note("seen by all")
     shared.copy_for_waiter().add_note("seen by one")

@@ -15,12 +15,12 @@ from exterview_auth._core.state import IssuedToken
 
 TEN_YEARS = 10 * 365 * 86_400.0
 
-# What a server writes, and how many seconds that is; `None` for what says nothing.
+# A lifetime as a server writes it, and its seconds; `None` if it is not a lifetime.
 LIFETIMES: tuple[tuple[Any, float | None], ...] = (
     (None, None), (0, None), (-1, None), (-0.0, None), (math.nan, None), (-math.inf, None), (True, None),
     ("", None), ("soon", None), ("-5", None), ([], None), (1e-9, 1e-9), (1, 1.0), (5, 5.0), (20, 20.0), (59, 59.0),
     (60, 60.0), (3600, 3600.0), ("3600", 3600.0), (86_400, 86_400.0), (1e18, TEN_YEARS), (10**400, TEN_YEARS),
-    ("1e999", TEN_YEARS), (math.inf, TEN_YEARS),
+    ("1e999", TEN_YEARS), (math.inf, TEN_YEARS), (" 60 ", 60.0), (-(10**400), None), ("nan", None), ({}, None), (b"60", None),
 )  # fmt: skip
 SKEWS = (0.0, 0.5, -0.5, 120.0, -120.0, 3599.0, -3599.0, 7200.0, -7200.0, 1e7, -1e7)
 
