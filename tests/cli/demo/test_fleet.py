@@ -11,11 +11,12 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from unittest.mock import AsyncMock
 
 import pytest
 
 from exterview_auth._cli import main
-from exterview_auth._cli.demo import fleet, worker
+from exterview_auth._cli.demo import fleet, scenario, worker
 from exterview_auth._cli.demo import plan as plan_module
 from exterview_auth._cli.demo import store as store_module
 from exterview_auth._cli.demo.fleet import LOST, Fleet, WorkerProcess
@@ -123,15 +124,28 @@ def test_a_process_that_is_killed_fails_its_requests(
 @pytest.mark.usefixtures("interruptible", "redis_binary")
 @pytest.mark.parametrize(("number", "store"), [(signal.SIGINT, "file"), (signal.SIGTERM, "redis")])
 def test_a_signal_in_mid_flight_leaves_nothing_behind(
-    number: signal.Signals, store: str, traces: Traces, monkeypatch: pytest.MonkeyPatch, complaint: Callable[[], str]
+    number: signal.Signals,
+    store: str,
+    traces: Traces,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     """Ctrl-C, SIGTERM or the end of the terminal: no process, no redis-server, no file, and one sentence."""
     before = signal.getsignal(number)
     _once_some_are_answered(monkeypatch, lambda: os.kill(os.getpid(), number))
-    assert main(["demo", "--processes", "2", "--store", store, "--requests", "4000", "--json"]) == 130
-    assert "interrupted" in complaint()
+    assert main(["demo", "--processes", "2", "--store", store, "--requests", "4000"]) == 130
+    error = capsys.readouterr().err
+    assert error.startswith("exterview-auth: interrupted")
+    assert error.count("\n") == 1
     assert traces.are_gone()
     assert signal.getsignal(number) == before
+
+
+def test_a_cancelled_run_is_an_interruption(monkeypatch: pytest.MonkeyPatch, complaint: Callable[[], str]) -> None:
+    """That is how a signal other than Ctrl-C ends it: exit code 130, one sentence, no traceback."""
+    monkeypatch.setattr(scenario, "run_scenario", AsyncMock(side_effect=asyncio.CancelledError))
+    assert main(["demo", "--store", "file", "--json"]) == 130
+    assert "interrupted" in complaint()
 
 
 def test_many_processes_report_less_often() -> None:
