@@ -13,6 +13,7 @@ IN_FLIGHT = 20
 
 async def _killed(crew: Crew, store: str, lease: float) -> Figures:
     await crew.open(store, lease, warm=True)
+    # The login is never answered, so that the process dies while it holds the account's lock.
     await crew.api.hold()
     sending = asyncio.create_task(crew.send_refused(IN_FLIGHT))
     victim = await crew.api.held()

@@ -29,6 +29,7 @@ class Monitor:
     async def commands(self) -> Counter[int]:
         """Count the commands since the last time by the client's port, without those of scripts and of this object."""
         mark = uuid.uuid4().hex.encode()
+        # MONITOR is a stream without an end: a command of our own shows up in it after all commands sent before.
         self._marking.write(b"ECHO %s\r\n" % mark)
         found = Counter[int]()
         async with asyncio.timeout(DEADLINE):

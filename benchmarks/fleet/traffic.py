@@ -40,6 +40,7 @@ async def _measured(crew: Crew, store: str, revocations: int, steady: int) -> Tr
             assert crew.redis_port is not None
             watch = await stack.enter_async_context(monitor(crew.redis_port))
         await crew.open(store, warm=True)
+        # What opening and the first login cost is not counted.
         await _counted(crew, watch)
         for number in range(revocations):
             progress(number + 1, revocations, f"traffic of {store}, revocation")

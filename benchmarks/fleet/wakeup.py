@@ -41,6 +41,7 @@ async def _plain(crew: Crew) -> Round:
 
 def _delays(log: Log) -> list[float]:
     """Return the times from the login's answer to the first request of each other process with its token."""
+    # All processes share one machine, so the server's clock is the only one that counts.
     login = log.sessions[-1]
     assert login.ended is not None
     first: dict[str, float] = {}

@@ -77,6 +77,7 @@ class FleetWorker:
 
     async def do_count(self) -> dict[str, Any]:
         """Wait until the store is at rest; return how often it used a thread since the last count, and its ports to Redis."""
+        # A save may still run after the last answer; its commands belong to this count.
         while any(task.get_name().startswith("exterview_auth") for task in asyncio.all_tasks()):  # noqa: ASYNC110 - other tasks set no event
             await asyncio.sleep(0.005)
         calls, self._calls = self._calls, 0

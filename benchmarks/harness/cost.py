@@ -32,6 +32,7 @@ async def cost_of(ask: Ask, requests: int, concurrency: int) -> Cost:
         for _ in left:
             assert await ask() == 200
 
+    # A collection in one block and not in another would be most of the difference between them.
     gc.collect()
     gc.disable()
     try:

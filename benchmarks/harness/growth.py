@@ -46,6 +46,7 @@ async def bytes_each(kind: str, count: int, grow: Callable[[int], Awaitable[None
     gauge = _resident if kind == RESIDENT else _traced
     if kind == TRACED:
         tracemalloc.start()
+    # The first ones pay for tables, caches and the allocator's first pages, which later ones share.
     await grow(warm_up)
     gc.collect()
     before = gauge()

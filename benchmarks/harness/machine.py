@@ -53,6 +53,7 @@ def collector_time() -> Iterator[CollectorTime]:
 
 async def note_stalls(stalls: list[float]) -> None:
     """Append to *stalls*, in each turn of the event loop, the seconds since the turn before."""
+    # Each turn of the loop that takes long is a stall: nothing else could run meanwhile.
     last = time.perf_counter()
     for _ in itertools.count():
         await asyncio.sleep(0)

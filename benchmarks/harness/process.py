@@ -40,6 +40,7 @@ class Worker:
         """Return the answer to an order; an empty one if the process ends meanwhile."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
+        # No drain: an order is short, and a process that has died must not raise here but answer nothing below.
         self._process.stdin.write(f"{json.dumps({'do': do, **arguments})}\n".encode())
         async with asyncio.timeout(DEADLINE):
             line = await self._process.stdout.readline()

@@ -67,6 +67,7 @@ async def in_random_order(
     for number in range(rounds):
         if number % every == 0:
             progress(number + 1, rounds, f"{what} round".strip())
+        # A machine slows down and speeds up for seconds: contestants are only comparable within a round.
         for name in random.sample(list(found), len(found)):
             found[name].append(await measure(name))
     return found

@@ -68,6 +68,7 @@ class Api:
         self._settings, self._failures_left = settings, settings.failures
         self._good = {f"Bearer {FIXED_TOKEN}"}
         self._hold_next = False
+        # Requests held in an earlier scene must not count in this one.
         self._held: asyncio.Queue[str] = asyncio.Queue()
         self._released, self._login_began = asyncio.Event(), asyncio.Event()
         self._forget()
@@ -100,6 +101,8 @@ class Api:
     async def _graphql(self, request: web.Request) -> web.Response:
         await self._note(request)
         if self._arrivals_left:
+            # All requests of a storm must be refused with the same token: each waits here until the last one has arrived,
+            # and only then is the token revoked.
             self._arrivals_left -= 1
             if self._arrivals_left == 0:
                 self._revoke()
@@ -145,6 +148,7 @@ class Api:
         note = Login(request.query.get("process", ""), time.monotonic())
         self._logins.append(note)
         self._login_began.set()
+        # A held login shows which process logs in, so that this process can be killed.
         if self._hold_next:
             self._hold_next = False
             self._held.put_nowait(note.process)
@@ -162,6 +166,7 @@ class Api:
         if self._settings.one_session:
             self._good = {f"Bearer {FIXED_TOKEN}"}
         self._good.add(f"Bearer {token}")
+        # The answer is written here and not by aiohttp, because the time of its last byte is what wake-ups are measured from.
         response = web.json_response(
             {"access_token": token, "token_type": "Bearer", "expires_in": self._settings.expires_in}
         )

@@ -106,6 +106,7 @@ async def cancelled_leader(api: Api, peer: Peer, size: Size) -> End:
         leader, began = asyncio.ensure_future(client.send("graphql")), asyncio.ensure_future(api.login_began())
         await asyncio.wait([leader, began], return_when=asyncio.FIRST_COMPLETED)
         others = asyncio.create_task(all_at_once(client, 19))
+        # The others must wait for the leader's login before it is cancelled.
         for _ in range(20):
             await asyncio.sleep(0)
         ticker.cancel()

@@ -42,6 +42,7 @@ Found = dict[str, Ends]
 
 
 async def _one(api: Api, peer: Peer, client: Client, size: Size) -> tuple[Outcome, Log]:
+    # Warming up and opening do not count, and no contestant pays for the garbage of another.
     await api.log()
     gc.collect()
     outcome = await all_at_once(client, size.at_once[peer.library], deadline=DEADLINE)

@@ -133,6 +133,7 @@ async def _one_window(api: Api, load: Load, http: ClientSession, subject: Subjec
     between, window = load.client, Window()
     async with subject.auth as auth:
         began = asyncio.get_running_loop().time()
+        # The traffic never stops: requests that are in flight now still belong to the window before.
         load.client, load.window = AuthSession(http, auth), window
         await asyncio.sleep(WINDOW)
         load.client, load.window = between, Window()
@@ -151,6 +152,7 @@ async def _windows(api: Api, kinds: list[str]) -> AsyncGenerator[tuple[str, Figu
             if step < len(kinds):
                 subjects.append(await _logged_in(api, kinds[step]))
             gc.collect()
+            # The first steps only log owners in, so that each owner has the same age when its window begins.
             if step < LEAD:
                 await api.log()
                 await _until(subjects[-1].since + WINDOW + PAUSE)

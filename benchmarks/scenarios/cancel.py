@@ -79,6 +79,7 @@ async def _cancelled(scene: Scene, count: int) -> Figures:
         await asyncio.sleep(0)
     waiting = scene.auth.stats().waiting if scene.auth else count
     stalls: list[float] = []
+    # After twenty turns of the loop every request waits for the login, none is still on its way to it.
     with collector_time() as collector:
         ticker = asyncio.create_task(note_stalls(stalls))
         await asyncio.sleep(0)

@@ -43,6 +43,7 @@ print(json.dumps({{"cpu": cpu, "wall": wall, "modules": sorted(sys.modules)}}))
 
 def _fresh(statement: str, bytecode: str) -> dict[str, Any]:
     """Run *statement* in a new interpreter; return its times, and the modules that are loaded after it."""
+    # Compiled modules go to a separate folder, so that neither the checkout nor earlier runs matter.
     environ = {**os.environ, "PYTHONPYCACHEPREFIX": bytecode}
     environ.pop("PYTHONDONTWRITEBYTECODE", None)
     command = [sys.executable, "-c", _PROGRAM.format(statement=statement)]

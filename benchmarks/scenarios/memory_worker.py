@@ -34,6 +34,7 @@ TURNS = 20
 @asynccontextmanager
 async def _one_connection(api: Api) -> AsyncIterator[Scene]:
     async with ClientSession(headers=STATIC_HEADERS, connector=TCPConnector(limit=1)) as session:
+        # The only connection is taken by a login that is never answered: every other request queues for it.
         await api.hold()
         never_answered = asyncio.create_task(answered(session.post(api.login_url)))
         await api.held()

@@ -52,6 +52,7 @@ async def requests_to(*urls: URL) -> list[ClientRequest]:
         requests.append(request)
         raise _CaughtError
 
+    # A request object is aiohttp's own: the middleware reads more of it than a stub would have.
     async with ClientSession(middlewares=(catch,)) as session:
         for url in urls:
             with contextlib.suppress(_CaughtError):

@@ -113,6 +113,7 @@ async def _requests(post: Post, api: Api, watch: Watch, size: Size) -> Run:
         async with asyncio.timeout(DEADLINE):
             began = time.perf_counter()
             tasks = [asyncio.create_task(ask(number)) for number in range(size.at_once)]
+            # More requests begin exactly when the first refusal may be known: they must not be sent with the dead token.
             answer = asyncio.create_task(watch.first_answer.wait())
             await asyncio.wait([answer, *tasks], return_when=asyncio.FIRST_COMPLETED)
             answer.cancel()

@@ -93,6 +93,7 @@ class Soak:
         await self._stage.order_all("go")
         async with self._sampled():
             calm = CALM * self._plan.pace
+            # The calm is part of the traffic: after it, everything has recovered, and failures have no excuse.
             await self._disturbances.run(time.monotonic() + seconds - calm, each=each)
             await asyncio.sleep(calm)
 

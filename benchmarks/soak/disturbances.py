@@ -92,6 +92,7 @@ class Disturbances:
         while True:
             for name in self._draw.sample(list(row.acts), len(row.acts)):
                 await asyncio.sleep(self._draw.uniform(row.least, row.most) * self._pace)
+                # A disturbance that outlasts the traffic would leave failures without a reason.
                 if due <= 0 and time.monotonic() + row.takes >= until:
                     return
                 self.counts[name] += 1

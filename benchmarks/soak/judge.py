@@ -72,6 +72,7 @@ class Judge:
         return "401, refused before the API's restart too (rule 3)" if self._during(API, event) else ""
 
     def _why_no_login(self, event: Event) -> str:
+        # A login repeats its attempts for so long, so it may fail after its endpoint has recovered.
         before = {**event, "began": event["ended"] - LOGIN_TIMEOUT}
         for what in (LOGINS, API):
             if self._during(what, before):

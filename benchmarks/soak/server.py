@@ -127,6 +127,7 @@ class Api:
 
     def _refuse(self, number: str, issued: float, fault: str) -> web.Response:
         self._counts["refused"] += 1
+        # The history of refusals lets the judge decide whether the caller should have got this 401.
         seen = self._refused.setdefault(number, [])
         seen.append((issued, time.monotonic(), fault))
         if len(self._refused) > _REMEMBERED:

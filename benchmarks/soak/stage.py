@@ -41,6 +41,7 @@ class SoakApi:
         """Start the API, on the same port as before."""
         for _ in range(_TRIES):
             self._process = await Worker.started("api", "benchmarks.soak.server", self.port, self._lifetime)
+            # The process may die at once if its port is taken; then it answers nothing.
             answer = await self._admit()
             if answer:
                 self.port = answer["port"]

@@ -102,6 +102,7 @@ class SoakWorker:
 
     async def do_rest(self) -> dict[str, Any]:
         """Pause the traffic, wait until nothing changes any more, and return what is held, also by type."""
+        # Requests in flight end first, then what they caused: renewals, saves, connections kept for later.
         self._going.clear()
         await self._settled()
         await self._store.aclose()  # otherwise its client keeps as many connections as were needed at once
