@@ -7,7 +7,7 @@ import functools
 import gc
 import inspect
 import selectors
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -33,10 +33,15 @@ class _IdleSelector(selectors.DefaultSelector):
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):
-    """``loop.now`` is its time, in seconds from zero."""
+    """
+    ``loop.now`` is its time, in seconds from zero.
+
+    What a test adds to ``loop.cleanups`` is awaited at the test's end.
+    """
 
     def __init__(self) -> None:
         self.now = 0.0
+        self.cleanups: list[Callable[[], Awaitable[object]]] = []
         selector = _IdleSelector()
         selector.loop = self
         super().__init__(selector)
@@ -68,8 +73,12 @@ def virtual_time(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[...
         problems: list[dict[str, Any]] = []
 
         async def main() -> None:
-            asyncio.get_running_loop().set_exception_handler(lambda _, context: problems.append(context))
+            loop = asyncio.get_running_loop()
+            assert isinstance(loop, VirtualLoop)
+            loop.set_exception_handler(lambda _, context: problems.append(context))
             await test(*args, **kwargs)
+            for cleanup in loop.cleanups:
+                await cleanup()
             for _ in range(3):
                 await asyncio.sleep(0)
             left = asyncio.all_tasks() - {asyncio.current_task()}

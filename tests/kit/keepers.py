@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import functools
+import contextlib
 import random
-from collections.abc import Callable, Coroutine
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from exterview_auth import Token
 from exterview_auth._core.account import Account
 from exterview_auth._core.keeper import Keeper
+from exterview_auth._core.state import IssuedToken
 from exterview_auth._options import RenewalOptions
 from tests.kit import clock
 
 Outcome = Token | BaseException | Callable[[Token | None], Any]
+K = TypeVar("K", bound=Keeper)
 
 
 class ScriptedLogin:
@@ -62,35 +64,50 @@ class ScriptedLogin:
 
     @property
     def count(self) -> int:
-        """How many logins were begun."""
+        """How many logins have begun."""
         return len(self.calls)
 
 
+class ScriptedKeeper(Keeper):
+    """A keeper and its `login`."""
+
+    login: ScriptedLogin
+
+    async def text(self, refused: IssuedToken | None = None) -> str:
+        """The text of the token that a caller obtains."""
+        return (await self.obtain(refused)).token.value
+
+    def waiting(self, refused: IssuedToken | None = None) -> asyncio.Future[IssuedToken]:
+        """A task that obtains a token."""
+        return asyncio.ensure_future(self.obtain(refused))
+
+    async def outcomes(self, number: int) -> list[Any]:
+        """What *number* simultaneous callers obtain: the texts of their tokens, or their errors."""
+        return await asyncio.gather(*(self.text() for _ in range(number)), return_exceptions=True)
+
+
 def keeper(login: Any, **options: Any) -> Keeper:
-    """A keeper on the running loop's virtual time, its jitter seeded."""
+    """A keeper on the running loop's virtual time, with seeded jitter; it is closed when its test ends."""
+    return _made(Keeper, login, options)
+
+
+def scripted(*script: Outcome, seconds: float = 0.0, expires_in: float | None = None, **options: Any) -> ScriptedKeeper:
+    """The same with a `ScriptedLogin` of these arguments."""
+    login = ScriptedLogin(*script, seconds=seconds, expires_in=expires_in)
+    made = _made(ScriptedKeeper, login, options)
+    made.login = login
+    return made
+
+
+def _made(kind: type[K], login: Any, options: dict[str, Any]) -> K:
     renewal = {name: options.pop(name) for name in RenewalOptions._fields if name in options}
     given = {name: options.pop(name) for name in ("prepare", "clock") if name in options}
     given.setdefault("clock", clock.now)
     name = options.pop("account", "")
     account = Account(name, options=RenewalOptions(**renewal), random=random.Random(1), **given)
-    made = Keeper(login, account, **options)
-    _made.append(made)
+    made = kind(login, account, **options)
+    with contextlib.suppress(RuntimeError):  # a test may make one outside any loop, and closes it itself
+        loop = asyncio.get_running_loop()
+        if isinstance(loop, clock.VirtualLoop):
+            loop.cleanups.append(made.lifecycle.aclose)
     return made
-
-
-_made: list[Keeper] = []
-
-
-def scenario(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
-    """Run an async test in virtual time, and close the keepers that it made."""
-
-    @clock.virtual_time
-    @functools.wraps(test)
-    async def run(*args: Any, **kwargs: Any) -> None:
-        _made.clear()
-        await test(*args, **kwargs)
-        for made in _made:
-            await made.lifecycle.aclose()
-        _made.clear()
-
-    return run

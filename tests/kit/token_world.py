@@ -1,4 +1,4 @@
-"""One account's keeper in a world that a machine moves: two clocks, a login, a store, requests, and what must hold."""
+"""One account's keeper in a world that a state machine changes: two clocks, a login, a store, requests, and the rules."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.kit.tokens import Answer, Issue, Life, check_times, end_of, opaque
 
 EPOCH = 1_700_000_000.0
 SLOWEST = 40.0
-"""Seconds in which a flight ends, with all that is cancelled in it."""
+"""Seconds in which a flight ends, with everything that it cancels."""
 NOTHING_NEWER = "nothing newer"
 Times = tuple[float, float, float]
 
@@ -35,11 +35,11 @@ class Plan(NamedTuple):
 
 
 class World:
-    """Time passes in `run` alone; `clock` also goes on while the machine sleeps, `wall` may be set."""
+    """Time passes only in `run`; `clock` also goes on while the machine sleeps, and the `wall` clock may be set."""
 
     def __init__(self, *, window: float, shared: bool, seed: int) -> None:
         self.loop = clock.VirtualLoop()
-        # After years, the next number that the loop's time can be lies further away than asyncio's own resolution.
+        # After years, the next float after the loop's time is further away than asyncio's own resolution.
         vars(self.loop)["_clock_resolution"] = 1e-6
         self.problems: list[dict[str, Any]] = []
         self.loop.set_exception_handler(lambda _, context: self.problems.append(context))
@@ -56,7 +56,7 @@ class World:
         self.issues: dict[str, Issue] = {}
         self.unchanged: set[str] = set()
         self.refused: list[str] = []
-        self.wanted = False  # somebody asked since the token was last lost
+        self.wanted = False  # whether a request asked since the token was last lost
         self.era = self.refusals = 0
         self.rejected_until = float("-inf")
         self.pending: set[asyncio.Task[None]] = set()
@@ -72,7 +72,7 @@ class World:
         return EPOCH + self.clock() + self.wall_offset
 
     def run(self, work: Coroutine[Any, Any, Any] | None = None) -> Any:
-        """Run *work*, and all that is ready then."""
+        """Run *work*, and then everything that is ready."""
         result = None if work is None else self.loop.run_until_complete(work)
         self.loop.run_until_complete(clock.settle())
         return result
@@ -93,14 +93,14 @@ class World:
         return self._answer(plan.does, previous, sent, era)
 
     def _begins(self) -> None:
-        """Rule 1: one at a time. Rule 7: not in the pause. Rule 8: in the window, or because somebody wants it."""
+        """Rule 1: one at a time. Rule 7: not in the pause. Rule 8: in the window, or because a request wants it."""
         self.calls += 1
         assert self.running == 0
         assert self.clock() >= self.rejected_until
-        grant = self.keeper.state.unexpired
-        if grant is not None:
-            assert self.clock() >= grant.renew_at
-            assert grant.used
+        issued = self.keeper.state.unexpired
+        if issued is not None:
+            assert self.clock() >= issued.renew_at
+            assert issued.used
         elif self.keeper.state.unrejected is None:
             assert self.wanted
 
@@ -112,8 +112,8 @@ class World:
             raise does.copy_for_waiter()
         self.rejected_until = float("-inf")
         if isinstance(does, str):
-            grant = self.keeper.state.current
-            if previous is not None and grant is not None and previous is grant.token:
+            issued = self.keeper.state.current
+            if previous is not None and issued is not None and previous is issued.token:
                 self.unchanged.add(previous.value)
                 return previous
             does = opaque(60, 60.0)
@@ -125,7 +125,7 @@ class World:
     # -- requests ---------------------------------------------------------------------------------------------------
 
     def ask(self, refused: IssuedToken | None = None, *, times: int = 1) -> None:
-        """Requests that want a token, *refused* to them before; they wait on their own."""
+        """Start requests that want a token, in tasks; the API refused *refused* to them before."""
         self.wanted = True
         for _ in range(times):
             task = self.loop.create_task(self._ask(refused))
@@ -133,7 +133,7 @@ class World:
             task.add_done_callback(self._asked)
 
     def refuse(self, issued: IssuedToken, **how: bool) -> bool:
-        """Have the API refuse *issued*; whether to send again."""
+        """Have the API refuse *issued*; return whether to send again."""
 
         async def refuse() -> bool:
             return self.keeper.refuse(issued, **how)
@@ -141,27 +141,27 @@ class World:
         return bool(self.loop.run_until_complete(refuse()))
 
     async def _ask(self, refused: IssuedToken | None) -> None:
-        held, began, refusals = self.keeper.state, self.loop.now, self.refusals
-        grant = held.current
-        at_once = grant is not None and refused is None and held.unexpired is grant
-        if refused is not None or grant is None or self.clock() >= held.usable_until:
+        state, began, refusals = self.keeper.state, self.loop.now, self.refusals
+        issued = state.current
+        at_once = issued is not None and refused is None and state.unexpired is issued
+        if refused is not None or issued is None or self.clock() >= state.usable_until:
             try:
-                grant = await self.keeper.obtain(refused)
+                issued = await self.keeper.obtain(refused)
             finally:
                 assert self.loop.now - began <= SLOWEST * (2 + self.refusals - refusals)
-        assert grant is not None
+        assert issued is not None
         if at_once:
             assert self.loop.now == began  # rule 8: no request waits for a renewal
-        grant.used = True
-        self._handed_out(grant, refused)
+        issued.used = True
+        self._obtained(issued, refused)
 
-    def _handed_out(self, grant: IssuedToken, refused: IssuedToken | None) -> None:
-        """Lesson 34: nobody is given what is past its end, unless the source has nothing newer; nor what was refused."""
-        text = str(grant.token.value)
-        if text in self.unchanged and (grant is refused or not grant.rejected):
+    def _obtained(self, issued: IssuedToken, refused: IssuedToken | None) -> None:
+        """Lesson 34: no request gets an expired token, unless the source has nothing newer, nor one refused to it."""
+        text = str(issued.token.value)
+        if text in self.unchanged and (issued is refused or not issued.rejected):
             return
-        assert grant is not refused
-        assert not grant.rejected
+        assert issued is not refused
+        assert not issued.rejected
         issue = self.issues[text]
         end = end_of(issue)
         assert self.clock() < end or self.clock() == issue.received
@@ -172,57 +172,56 @@ class World:
         if failure is not None and not isinstance(failure, LoginError | LoggedOutError | ClosedError):
             self.problems.append({"exception": failure})
 
-    # -- what must hold ---------------------------------------------------------------------------------------------
+    # -- the rules --------------------------------------------------------------------------------------------------
 
     def check(self) -> None:
         """After each step."""
         assert not self.problems, self.problems
-        self._check_grant(self.keeper.state.current)
+        self._check_token(self.keeper.state.current)
         self._check_timer()
         self._check_stats(self.keeper.stats())
 
-    def _check_grant(self, grant: IssuedToken | None) -> None:
-        held = self.keeper.state
-        if self.clock() < held.usable_until:  # what the hot path looks at
-            assert grant is not None
-            assert held.unexpired is grant
-        if grant is None:
+    def _check_token(self, issued: IssuedToken | None) -> None:
+        state = self.keeper.state
+        if self.clock() < state.usable_until:  # the fast path checks this alone
+            assert issued is not None
+            assert state.unexpired is issued
+        if issued is None:
             return
-        times = (grant.end, grant.expires, grant.renew_at)
-        if grant not in self.known:
-            life = self._first_seen(grant)
-            self.known[grant] = times, life
+        times = (issued.end, issued.expires, issued.renew_at)
+        if issued not in self.known:
+            life = self._first_seen(issued)
+            self.known[issued] = times, life
         # Lesson 26: drawn once; and whatever the wall clock does, no life becomes longer.
-        went_on = times == (float("inf"),) * 3 and grant.token.value in self.unchanged
-        assert went_on or times == self.known[grant][0]
+        kept = times == (float("inf"),) * 3 and issued.token.value in self.unchanged
+        assert kept or times == self.known[issued][0]
 
-    def _first_seen(self, grant: IssuedToken) -> Life:
-        text = str(grant.token.value)
+    def _first_seen(self, issued: IssuedToken) -> Life:
+        text = str(issued.token.value)
         issue = self.issues[text]
-        if grant.from_login:
-            assert issue.era == self.era  # lesson 18: a logout discards what was under way
+        if issued.from_login:
+            assert issue.era == self.era  # lesson 18: a logout discards the login in flight
         else:
             assert issue.era == -1
             assert text not in self.refused[-16:]  # lesson 38
         if text not in self.unchanged:
-            check_times(grant, issue, end_of(issue))
+            check_times(issued, issue, end_of(issue))
         return issue.life
 
     def _check_timer(self) -> None:
         """
-        Rule 8: nothing is due for a token that was forgotten, nor for one without end.
+        Rule 8: no renewal is due for a token that was cleared, nor for one without end.
 
-        A timer may stay armed for a token that was refused since: what follows it arms its own, and a logout or the end
-        disarms it (`World.close`, `forgotten`). Where it goes off it does nothing, since `_begins` lets no login begin
-        that nobody wants.
+        A timer may stay armed for a token that was rejected since: the next token arms it again, and a logout or close
+        cancels it (`check_logged_out`, `close`). If it fires, it does nothing: `_begins` allows no login that no request wants.
         """
-        grant = self.keeper.state.current
+        issued = self.keeper.state.current
         if self.keeper._renewal.timer.armed:
-            assert grant is not None
-            assert self.known[grant][1].seconds is not None
+            assert issued is not None
+            assert self.known[issued][1].seconds is not None
 
     def _check_stats(self, now: Stats) -> None:
-        """Counters only grow, and add up."""
+        """Counters only grow, and they add up."""
         for name in Stats.__slots__:
             assert name == "waiting" or getattr(now, name) >= getattr(self.last, name)
         self.last = now
@@ -232,8 +231,8 @@ class World:
         assert self.failures <= now.login_failures <= self.failures + self.cut_off
         assert now.store_failures == now.save_failures == 0
 
-    def forgotten(self) -> None:
-        """After a logout nobody waits, nothing is due, and nothing is under way, also where a dead token left its timer."""
+    def check_logged_out(self) -> None:
+        """After a logout no request waits, no login is in flight or due, also if a rejected token left its timer."""
         assert self.keeper.state.current is None
         assert not self.pending
         assert not self.keeper._renewal.timer.armed
@@ -242,7 +241,7 @@ class World:
     # -- the end ----------------------------------------------------------------------------------------------------
 
     def close(self) -> None:
-        """Rule 21: nothing is left, and every later use is refused."""
+        """Rule 21: a close leaves nothing, and every later use raises."""
         try:
             self.loop.run_until_complete(self.keeper.lifecycle.aclose())
             self.run()

@@ -15,7 +15,7 @@ import pytest
 from exterview_auth import LoggedOutError, LoginUnavailableError, MemoryStore, Token
 from exterview_auth._core.keeper import Keeper
 from tests.kit.clock import VirtualLoop, now, passing, settle, virtual_time
-from tests.kit.keepers import ScriptedLogin, keeper, scenario
+from tests.kit.keepers import ScriptedLogin, keeper
 
 
 def sharing(login: Any, store: Any, **options: Any) -> Keeper:
@@ -58,7 +58,7 @@ class FailingStore:
         await self._fault("unlock")
 
 
-@scenario
+@virtual_time
 async def test_two_owners_of_one_store_make_one_login() -> None:
     """The contract's store section, lesson 4: at the start and after each revocation."""
     login = ScriptedLogin(seconds=1)
@@ -74,7 +74,7 @@ async def test_two_owners_of_one_store_make_one_login() -> None:
     assert one.stats().adopted + two.stats().adopted == 3
 
 
-@scenario
+@virtual_time
 async def test_accounts_of_one_store_share_nothing() -> None:
     """Lesson 5: two accounts without a token do not share one."""
     login = ScriptedLogin(seconds=1)
@@ -85,7 +85,7 @@ async def test_accounts_of_one_store_share_nothing() -> None:
     assert login.running_peak == 2
 
 
-@scenario
+@virtual_time
 async def test_an_owner_that_starts_later_needs_no_login() -> None:
     """Adoption: with what is left of the token's life."""
     login = ScriptedLogin(expires_in=100)
@@ -99,7 +99,7 @@ async def test_an_owner_that_starts_later_needs_no_login() -> None:
     assert two.stats().logins == 0
 
 
-@scenario
+@virtual_time
 async def test_a_refused_token_is_not_adopted_again() -> None:
     """Lesson 38, rule 3: neither the one just refused nor an older one; and an adopted token's refusal may cause a login."""
     login = ScriptedLogin()
@@ -116,7 +116,7 @@ async def test_a_refused_token_is_not_adopted_again() -> None:
     assert login.count == 2
 
 
-@scenario
+@virtual_time
 async def test_an_expired_entry_is_not_adopted_but_its_refresh_token_is_used() -> None:
     """Lesson 33: the refresh token in the store beats the one that the process knows."""
     login = ScriptedLogin()
@@ -130,7 +130,7 @@ async def test_an_expired_entry_is_not_adopted_but_its_refresh_token_is_used() -
     assert (previous.value, previous.refresh_token) == ("old", "R1")
 
 
-@scenario
+@virtual_time
 async def test_logout_forgets_the_token_in_the_store() -> None:
     """Lesson 18: a login that is being saved does not come back, and another owner finds nothing."""
     login = ScriptedLogin()
@@ -142,7 +142,7 @@ async def test_logout_forgets_the_token_in_the_store() -> None:
     assert (await kept.obtain()).token.value == "T2"
 
 
-@scenario
+@virtual_time
 async def test_after_a_logout_that_the_store_did_not_hear_of_its_token_stays_out() -> None:
     """Lesson 18: also one that this process has never seen."""
     login, store = ScriptedLogin(), FailingStore()
@@ -156,7 +156,7 @@ async def test_after_a_logout_that_the_store_did_not_hear_of_its_token_stays_out
     assert store.entries["a"].value == "T1"
 
 
-@scenario
+@virtual_time
 async def test_a_slow_first_read_does_not_undo_a_logout() -> None:
     """Lesson 18: what the store answers after the logout is not installed."""
     login = ScriptedLogin()
@@ -194,7 +194,7 @@ FAULTS = [
 
 
 @pytest.mark.parametrize(("call", "fault"), FAULTS)
-@scenario
+@virtual_time
 async def test_a_failing_store_costs_no_request(call: str, fault: Any) -> None:
     """Rule 17: whatever fails or hangs, the process logs in for itself, in little time, and goes on."""
     login, store = ScriptedLogin(), FailingStore()
@@ -211,7 +211,7 @@ async def test_a_failing_store_costs_no_request(call: str, fault: Any) -> None:
     store.faults.clear()
 
 
-@scenario
+@virtual_time
 async def test_what_a_stuck_holder_saved_is_used_all_the_same() -> None:
     """Lesson 29: whoever froze between its save and its unlocking costs neither a wait nor a login."""
     login, store = ScriptedLogin(), FailingStore()
@@ -229,7 +229,7 @@ async def test_what_a_stuck_holder_saved_is_used_all_the_same() -> None:
     assert now() == pytest.approx(5)
 
 
-@scenario
+@virtual_time
 async def test_waiting_for_the_lock_and_the_login_have_one_deadline() -> None:
     """Rule 7: ``login_timeout`` is for all of it."""
     login, store = ScriptedLogin(seconds=8), MemoryStore(timer=now)
@@ -242,7 +242,7 @@ async def test_waiting_for_the_lock_and_the_login_have_one_deadline() -> None:
     assert (await first).token.value == "T1"
 
 
-@scenario
+@virtual_time
 async def test_a_store_whose_methods_raise_at_once_costs_no_request() -> None:
     """Rule 17: also where a method is not async at all."""
 
@@ -265,7 +265,7 @@ async def test_a_store_whose_methods_raise_at_once_costs_no_request() -> None:
     assert (await kept.obtain()).token.value == "T2"
 
 
-@scenario
+@virtual_time
 async def test_one_logout_after_another() -> None:
     """Lesson 18: the first one's late deletion does not take the next login's token out of the store."""
 
@@ -289,7 +289,7 @@ async def test_one_logout_after_another() -> None:
     assert store.entries["a"].value == "T2"
 
 
-@scenario
+@virtual_time
 async def test_a_failed_save_is_repeated_until_it_succeeds() -> None:
     """Rule 17, lesson 36: within five seconds, and it is counted."""
     login, store = ScriptedLogin(Token("T1", refresh_token="R1")), FailingStore()
@@ -305,7 +305,7 @@ async def test_a_failed_save_is_repeated_until_it_succeeds() -> None:
     assert not kept.lifecycle.holds_open
 
 
-@scenario
+@virtual_time
 async def test_a_token_of_before_the_outage_overtakes_nothing() -> None:
     """Lesson 36: two logins while the store could not be written, and the second one's refresh token is saved all the same."""
     login = ScriptedLogin(*(Token(f"T{number}", refresh_token=f"R{number}") for number in (1, 2, 3)))
@@ -323,7 +323,7 @@ async def test_a_token_of_before_the_outage_overtakes_nothing() -> None:
     assert store.entries["a"].refresh_token == "R3"
 
 
-@scenario
+@virtual_time
 async def test_a_login_presents_its_own_refresh_token_rather_than_an_older_one_of_the_store() -> None:
     """Lesson 33: one that was rotated here and did not reach the store is the newest; the old one would end the family."""
 
@@ -341,7 +341,7 @@ async def test_a_login_presents_its_own_refresh_token_rather_than_an_older_one_o
     assert presented == [None, "R1", "R2"]
 
 
-@scenario
+@virtual_time
 async def test_closing_tries_a_pending_save_once_more() -> None:
     """Lesson 36: a rotated refresh token is not lost with the process."""
     login, store = ScriptedLogin(), FailingStore()
@@ -353,7 +353,7 @@ async def test_closing_tries_a_pending_save_once_more() -> None:
     assert store.entries["a"].value == "T1"
 
 
-@scenario
+@virtual_time
 async def test_logout_deletes_after_a_save_that_is_under_way() -> None:
     """Lesson 18: what was begun before the logout does not land after the deletion."""
 
@@ -404,7 +404,7 @@ async def test_a_lock_is_entered_and_left_in_one_task() -> None:
     assert kept.stats().store_failures == 0
 
 
-@scenario
+@virtual_time
 async def test_a_lock_that_swallows_its_cancellation_is_left_when_it_comes() -> None:
     """Rule 17: whoever gave up waiting does not hold it afterwards."""
     held: list[str] = []
@@ -426,7 +426,7 @@ async def test_a_lock_that_swallows_its_cancellation_is_left_when_it_comes() -> 
     assert held in ([], ["taken", "left"])
 
 
-@scenario
+@virtual_time
 async def test_logout_abandons_a_pending_save() -> None:
     """Lesson 18: a late save does not bring a logged out token back."""
     login, store = ScriptedLogin(), FailingStore()
@@ -439,7 +439,7 @@ async def test_logout_abandons_a_pending_save() -> None:
     assert store.entries == {}
 
 
-@scenario
+@virtual_time
 async def test_nonsense_in_the_store_is_a_miss() -> None:
     """Rule 17: what is no token is not used."""
     login, store = ScriptedLogin(), FailingStore()
@@ -448,7 +448,7 @@ async def test_nonsense_in_the_store_is_a_miss() -> None:
     assert (await kept.obtain()).token.value == "T1"
 
 
-@scenario
+@virtual_time
 async def test_the_token_is_saved_before_the_first_waiter_resumes() -> None:
     """Lesson 28: and told to the hook once."""
     order: list[str] = []
@@ -493,7 +493,7 @@ def test_an_outage_names_the_call_of_a_store_that_has_a_lock_alone(call: str, ca
     assert caplog.messages == [f"store.unavailable store='FailingStore' call={call!r} problem='OSError'"]
 
 
-@scenario
+@virtual_time
 async def test_an_adoption_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     """Rule 18: a token that another owner got, and why one was needed."""
     store = MemoryStore(timer=now)
@@ -506,7 +506,7 @@ async def test_an_adoption_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     ]
 
 
-@scenario
+@virtual_time
 async def test_a_renewal_takes_no_token_that_ends_sooner() -> None:
     """Rule 8: the one in use serves; only who cannot use it takes whatever else there is."""
     login, store = ScriptedLogin(expires_in=100), MemoryStore(timer=now)
@@ -525,7 +525,7 @@ async def test_a_renewal_takes_no_token_that_ends_sooner() -> None:
 
 @pytest.mark.parametrize("call", ["load", "save", "lock"])
 @pytest.mark.parametrize("login_timeout", [0.2, 1.0, 2.0, 30.0])
-@scenario
+@virtual_time
 async def test_a_store_that_hangs_leaves_time_for_the_login(call: str, login_timeout: float) -> None:
     """Rule 17, whatever the login timeout is: the store's share of it is small."""
     login = ScriptedLogin(seconds=login_timeout / 4)
@@ -537,7 +537,7 @@ async def test_a_store_that_hangs_leaves_time_for_the_login(call: str, login_tim
     assert owner.stats().store_failures > 0
 
 
-@scenario
+@virtual_time
 async def test_the_life_of_an_adopted_token_counts_from_the_question() -> None:
     """Lesson 34: a machine that slept between the store's answer and its use does not send a token that is over."""
     slept = 0.0
@@ -557,7 +557,7 @@ async def test_the_life_of_an_adopted_token_counts_from_the_question() -> None:
     assert login.count == 1
 
 
-@scenario
+@virtual_time
 async def test_a_token_that_was_replaced_is_not_adopted_again() -> None:
     """Lesson 38: nor one that was renewed ahead and never refused; an older process may have saved it late."""
     login, store = ScriptedLogin(expires_in=100), FailingStore()
@@ -573,7 +573,7 @@ async def test_a_token_that_was_replaced_is_not_adopted_again() -> None:
     assert (await kept.obtain(current)).token.value == "T3"
 
 
-@scenario
+@virtual_time
 async def test_the_logins_deadline_counts_from_its_own_beginning() -> None:
     """Rule 6: a key that never comes ends the wait after the login timeout, however long the process has run."""
     kept = sharing(ScriptedLogin(), FailingStore(), prepare=asyncio.Event().wait, login_timeout=5)
@@ -583,7 +583,7 @@ async def test_the_logins_deadline_counts_from_its_own_beginning() -> None:
     assert now() == 105
 
 
-@scenario
+@virtual_time
 async def test_a_token_at_its_end_is_not_adopted_as_a_new_one() -> None:
     """What the store holds under the same text is the same token, whatever life the store gives it."""
     login, store = ScriptedLogin(expires_in=100), FailingStore()
@@ -594,7 +594,7 @@ async def test_a_token_at_its_end_is_not_adopted_as_a_new_one() -> None:
     assert (await kept.obtain()).token.value == "T2"
 
 
-@scenario
+@virtual_time
 async def test_a_served_token_is_replaced_at_its_end_whatever_the_budget_with_a_store_too() -> None:
     """Rule 19: requests that the token serves never see `LoginBudgetExceededError`."""
     kept = sharing(ScriptedLogin(expires_in=50), FailingStore(), max_logins=(1, 600.0), refresh_ahead=0)
@@ -605,7 +605,7 @@ async def test_a_served_token_is_replaced_at_its_end_whatever_the_budget_with_a_
     assert (await kept.obtain()).token.value == "T2"
 
 
-@scenario
+@virtual_time
 async def test_a_refresh_token_that_was_seen_is_presented_although_the_store_fails_since() -> None:
     """Lesson 33: what the first look found is not lost with the second."""
 
@@ -631,7 +631,7 @@ async def test_a_refresh_token_that_was_seen_is_presented_although_the_store_fai
         (Token("T1", refresh_token="R2").with_remaining(0), "R1"),
     ],
 )
-@scenario
+@virtual_time
 async def test_which_refresh_token_is_presented(stored: Token, presented: str) -> None:
     """Lesson 33: the store's, if it has one that is another token's than this owner's own."""
     login, store = ScriptedLogin(Token("T1", refresh_token="R1", expires_in=100)), FailingStore()
@@ -644,7 +644,7 @@ async def test_which_refresh_token_is_presented(stored: Token, presented: str) -
     assert login.calls[1].refresh_token == presented
 
 
-@scenario
+@virtual_time
 async def test_a_second_logout_ends_a_login_that_waits_for_the_first() -> None:
     """Lesson 18: a login that waits for one logout to reach the store, and meets the next, is not sent."""
     gate = asyncio.Event()
@@ -693,7 +693,7 @@ def test_a_save_that_was_pending_when_its_loop_ended_goes_on_in_the_next() -> No
     assert login.count == 1
 
 
-@scenario
+@virtual_time
 async def test_the_api_key_is_read_before_the_store() -> None:
     """Contract, ``api_key``: after a 401 it is read anew also where another owner has already got the next token."""
     order: list[str] = []
@@ -713,7 +713,7 @@ async def test_the_api_key_is_read_before_the_store() -> None:
     assert order == ["key", "look"]
 
 
-@scenario
+@virtual_time
 async def test_a_store_that_missed_a_logout_is_trusted_again_after_the_next_login() -> None:
     """Rule 17: an outage costs the sharing for as long as it lasts, and not for good."""
     login, store = ScriptedLogin(), FailingStore()

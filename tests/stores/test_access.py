@@ -19,7 +19,7 @@ from exterview_auth.stores._entry import StoredToken
 from exterview_auth.stores._lock import AccountLock, SharedStore
 from exterview_auth.stores._waiting import lock_waiter
 from tests.kit.clock import now, passing, virtual_time
-from tests.kit.keepers import ScriptedLogin, keeper, scenario
+from tests.kit.keepers import ScriptedLogin, keeper
 
 
 class ScriptedStore(SharedStore):
@@ -114,7 +114,7 @@ def events(caplog: pytest.LogCaptureFixture) -> list[tuple[int, str]]:
     return [(each.levelno, each.getMessage()) for each in caplog.records if each.getMessage().startswith("store.")]
 
 
-@scenario
+@virtual_time
 async def test_the_calls_of_a_login_and_of_an_adoption() -> None:
     """Load, lock, load, save, unlock; a token that another owner saved takes one call."""
     store = ScriptedStore()
@@ -125,7 +125,7 @@ async def test_the_calls_of_a_login_and_of_an_adoption() -> None:
     assert store.calls == ["load"]
 
 
-@scenario
+@virtual_time
 async def test_a_waiter_adopts_what_the_holder_saves() -> None:
     """It does not acquire the lock for that, and does not log in."""
     store, login = ScriptedStore(), ScriptedLogin()
@@ -140,7 +140,7 @@ async def test_a_waiter_adopts_what_the_holder_saves() -> None:
     assert (login.count, kept.stats().adopted, store.calls) == (0, 1, ["load", "lock", "load", "load", "unlock"][:4])
 
 
-@scenario
+@virtual_time
 async def test_a_save_that_was_overtaken_gives_the_newer_token_to_all() -> None:
     """Lesson 29: an owner that was paused beyond its lease uses the newer token; the hook does not get the discarded one."""
     store, hooked = ScriptedStore(), list[str]()
@@ -153,7 +153,7 @@ async def test_a_save_that_was_overtaken_gives_the_newer_token_to_all() -> None:
     assert not kept.lifecycle.holds_open or kept._renewal.timer.armed
 
 
-@scenario
+@virtual_time
 async def test_a_newer_token_that_is_known_to_be_refused_is_not_used() -> None:
     """Lesson 38: then the owner's own token is used, and its save is repeated."""
     store = ScriptedStore()
@@ -166,7 +166,7 @@ async def test_a_newer_token_that_is_known_to_be_refused_is_not_used() -> None:
 
 
 @pytest.mark.parametrize("seconds", [0.3, 0.45, 0.6, 0.9, 1.9, 2.5])
-@scenario
+@virtual_time
 async def test_a_slow_store_costs_its_budget_at_most(seconds: float) -> None:
     """Two seconds once per outage for all calls of a login together, then nothing until the next probe."""
     store = ScriptedStore(seconds=seconds)
@@ -196,7 +196,7 @@ async def test_a_slow_store_costs_its_budget_at_most(seconds: float) -> None:
 def test_each_call_may_fail(call: str, fault: Any, problem: str, caplog: pytest.LogCaptureFixture) -> None:
     """Rule 17: one login, two seconds at most, one warning that names the call and no secret, and well again by itself."""
 
-    @scenario
+    @virtual_time
     async def run() -> None:
         store, login = ScriptedStore(), ScriptedLogin()
         store.faults[call] = fault
@@ -221,7 +221,7 @@ def test_each_call_may_fail(call: str, fault: Any, problem: str, caplog: pytest.
     assert ended.startswith("store.recovered store='<")
 
 
-@scenario
+@virtual_time
 async def test_a_crowd_of_owners_is_not_a_failing_store() -> None:
     """Rule 1: waiting for calls of the same process is not the store's delay; no more calls run at once than the store can do."""
     store, under_way, peak = ScriptedStore(seconds=0.1), 0, 0
@@ -246,7 +246,7 @@ async def test_a_crowd_of_owners_is_not_a_failing_store() -> None:
     assert sum(kept.stats().store_failures for kept in owners) == 0
 
 
-@scenario
+@virtual_time
 async def test_a_crowd_at_a_failing_store_waits_once(caplog: pytest.LogCaptureFixture) -> None:
     """One warning per outage, not one per account; after the first failures no call is made, and a later owner does not wait."""
     store = ScriptedStore()
@@ -263,7 +263,7 @@ async def test_a_crowd_at_a_failing_store_waits_once(caplog: pytest.LogCaptureFi
 
 
 @pytest.mark.parametrize(("age", "kept_value"), [(50.0, "T1"), (0.5, "another's"), (None, "another's")])
-@scenario
+@virtual_time
 async def test_a_token_saved_before_the_login_overtakes_nothing(age: float | None, kept_value: str) -> None:
     """Lesson 36: the store heals with a token that this owner has never seen; only a younger one is newer, whatever the clock."""
     store = ScriptedStore()
@@ -280,7 +280,7 @@ async def test_a_token_saved_before_the_login_overtakes_nothing(age: float | Non
 
 
 @pytest.mark.parametrize("fault", [StoreError("away"), "hang"])
-@scenario
+@virtual_time
 async def test_a_lock_that_cannot_be_released_delays_nobody(fault: Any) -> None:
     """Its lease expires: the wait is what is left of the budget, without an error, and nothing is left after the owner's end."""
     store = ScriptedStore(seconds=0.3)
@@ -291,7 +291,7 @@ async def test_a_lock_that_cannot_be_released_delays_nobody(fault: Any) -> None:
     assert store.entry is not None
 
 
-@scenario
+@virtual_time
 async def test_a_waiter_without_the_lock_does_not_wait_for_its_release() -> None:
     """It adopts the holder's token at once: nobody in this process needs a lock that was not acquired."""
 
@@ -311,7 +311,7 @@ async def test_a_waiter_without_the_lock_does_not_wait_for_its_release() -> None
     assert now() == pytest.approx(0.3)
 
 
-@scenario
+@virtual_time
 async def test_a_call_that_ignores_its_cancellation_gets_the_budget_once_more() -> None:
     """Rule 17, whatever the login timeout: it is abandoned after a quarter of it, and another quarter to end."""
 
@@ -333,7 +333,7 @@ async def test_a_call_that_ignores_its_cancellation_gets_the_budget_once_more() 
     await passing(60)
 
 
-@scenario
+@virtual_time
 async def test_a_failing_notification_does_not_end_the_login() -> None:
     """A store that breaks while its owner waits is a failing store: the owner logs in at once."""
     store = ScriptedStore()
@@ -345,7 +345,7 @@ async def test_a_failing_notification_does_not_end_the_login() -> None:
     await passing(10)
 
 
-@scenario
+@virtual_time
 async def test_a_lock_that_is_not_released_stops_nobody(caplog: pytest.LogCaptureFixture) -> None:
     """Rule 17: half of ``login_timeout``, counted and logged; then the lock is suspended for a while, and the store still read."""
     store = ScriptedStore()
@@ -367,7 +367,7 @@ async def test_a_lock_that_is_not_released_stops_nobody(caplog: pytest.LogCaptur
     assert kept.stats().store_failures == 2
 
 
-@scenario
+@virtual_time
 async def test_a_probing_session_calls_a_store_whose_breaker_is_open() -> None:
     """Rule 3 of the module: and the others are spared."""
     store = ScriptedStore()
@@ -385,7 +385,7 @@ async def test_a_probing_session_calls_a_store_whose_breaker_is_open() -> None:
 
 
 @pytest.mark.parametrize("latch", [CredentialsRejectedError("no"), None])
-@scenario
+@virtual_time
 async def test_an_owner_that_may_not_log_in_adopts_what_another_got(latch: Any) -> None:
     """Rules 5 and 7: a latch forbids logins, not the token that is in the store; looking is bounded."""
     store = ScriptedStore()
@@ -413,7 +413,7 @@ async def test_an_owner_that_may_not_log_in_adopts_what_another_got(latch: Any) 
     assert login.count == 1
 
 
-@scenario
+@virtual_time
 async def test_a_save_is_repeated_although_the_breaker_is_open() -> None:
     """Lesson 36: after a long outage the token is saved within five seconds, not when the breaker closes by itself."""
     store = ScriptedStore()
@@ -431,7 +431,7 @@ async def test_a_save_is_repeated_although_the_breaker_is_open() -> None:
     assert not kept.lifecycle.busy
 
 
-@scenario
+@virtual_time
 async def test_an_overtaken_save_is_not_repeated() -> None:
     """Rule 17: a save is repeated until it succeeds or another owner has saved a newer token."""
     store = ScriptedStore()
@@ -446,7 +446,7 @@ async def test_an_overtaken_save_is_not_repeated() -> None:
     assert store.calls == []
 
 
-@scenario
+@virtual_time
 async def test_a_repeated_save_needs_the_lock() -> None:
     """Nobody saves between the load and the save; while another owner holds the lock, the next attempt follows later."""
     store = ScriptedStore()
@@ -504,7 +504,7 @@ def test_a_save_is_repeated_after_growing_pauses_with_jitter() -> None:
     assert PAUSES == (0.5, 1.0, 2.0, 4.0)
 
 
-@scenario
+@virtual_time
 async def test_each_attempt_at_a_save_is_counted_once() -> None:
     """Rule 17: `stats()` counts saves that failed, and those that were not tried because the breaker was open."""
     store = ScriptedStore()
@@ -517,7 +517,7 @@ async def test_each_attempt_at_a_save_is_counted_once() -> None:
     store.faults.clear()
 
 
-@scenario
+@virtual_time
 async def test_a_session_has_one_budget_for_all_its_calls() -> None:
     """Rule 2 of the module: what a call took is gone, whenever it began and however it ended; an answer of a process that stood still is free."""
     store, asleep = ScriptedStore(seconds=0.5), 0.0
@@ -542,7 +542,7 @@ async def test_a_session_has_one_budget_for_all_its_calls() -> None:
     assert session.budget == 0
 
 
-@scenario
+@virtual_time
 async def test_a_started_call_ends_without_its_caller() -> None:
     """Lesson 30: a token that is being saved when its login is cancelled is saved."""
     store = ScriptedStore(seconds=0.3)
@@ -554,7 +554,7 @@ async def test_a_started_call_ends_without_its_caller() -> None:
     assert store.entry is not None
 
 
-@scenario
+@virtual_time
 async def test_which_calls_close_the_breaker() -> None:
     """A lock that was acquired does; a lock that another holds does not, nor a session in which a call has failed."""
     store, counters = ScriptedStore(), Counters()
@@ -577,7 +577,7 @@ async def test_which_calls_close_the_breaker() -> None:
     assert not access.session().suspended
 
 
-@scenario
+@virtual_time
 async def test_under_the_lock_the_lock_saves() -> None:
     """Lesson 29: only the lock notices that another owner has saved since; the token that it returns is used."""
     saved: list[str] = []
@@ -598,7 +598,7 @@ async def test_under_the_lock_the_lock_saves() -> None:
     assert saved == ["under the lock", "a", "a"]
 
 
-@scenario
+@virtual_time
 async def test_background_calls_have_a_context_of_their_own() -> None:
     """Lesson 43: a caller's context variables are not visible in an unlock or in a save that is repeated."""
     variable: ContextVar[str] = ContextVar("variable", default="none")
