@@ -1,10 +1,11 @@
-"""When a renewal begins: a timer that keeps nobody alive."""
+"""When a renewal begins: a timer that keeps no owner alive."""
 
 from __future__ import annotations
 
 import asyncio
 import contextvars
 import gc
+import math
 import weakref
 
 import pytest
@@ -18,7 +19,7 @@ VARIABLE: contextvars.ContextVar[str] = contextvars.ContextVar("VARIABLE", defau
 
 
 class Owner:
-    """Writes down when its timer went off."""
+    """Notes when its timer fires, and in which context."""
 
     def __init__(self) -> None:
         self.times: list[float] = []
@@ -30,85 +31,40 @@ class Owner:
         self.seen.append(VARIABLE.get())
 
 
-def grant(renew_at: float, expires: float = 1000) -> IssuedToken:
-    """A grant with these times."""
+def issued(renew_at: float, expires: float = 1000) -> IssuedToken:
+    """A token with these times."""
     made = IssuedToken(Token("abc"), from_login=True)
     made.renew_at, made.expires = renew_at, expires
     return made
 
 
+@pytest.mark.parametrize(
+    ("armed_for", "fires_at"),
+    [([100], [100]), ([10], [50]), ([100, 150], [150]), ([100, math.inf], []), ([100, None], []), ([None], [])],
+)
 @virtual_time
-async def test_a_timer_goes_off_when_the_renewal_is_due() -> None:
-    """It goes off once, at the grant's own time, and is not armed any more then."""
-    owner = Owner()
-    assert not Owner().timer.armed
-    owner.timer.arm(grant(100))
-    assert owner.timer.armed
-    await passing(99)
-    assert owner.times == []
-    await passing(500)
-    assert owner.times == [100]
-    assert not owner.timer.armed
-
-
-@virtual_time
-async def test_what_is_due_already_goes_off_at_once() -> None:
-    """A beginning in the past is now."""
+async def test_a_timer_fires_once_for_the_newest_token(armed_for: list[float | None], fires_at: list[float]) -> None:
+    """At that token's time, or at once if it has passed; not for a token without end, nor after a cancel (None)."""
     owner = Owner()
     await passing(50)
-    owner.timer.arm(grant(10))
-    await passing(1)
-    assert owner.times == [50]
-
-
-@virtual_time
-async def test_a_grant_without_end_arms_nothing() -> None:
-    """A token of unknown life takes back the timer of the one before."""
-    owner = Owner()
-    owner.timer.arm(grant(100))
-    owner.timer.arm(grant(float("inf")))
-    assert not owner.timer.armed
-    await passing(200)
+    for renew_at in armed_for:
+        if renew_at is None:
+            owner.timer.cancel()
+        else:
+            owner.timer.arm(issued(renew_at))
+    assert owner.timer.armed == bool(fires_at)
+    await passing(49 if fires_at == [100] else 0)
     assert owner.times == []
-
-
-@virtual_time
-async def test_there_is_one_timer() -> None:
-    """Arming for the next grant takes the one before back."""
-    owner = Owner()
-    owner.timer.arm(grant(100))
-    owner.timer.arm(grant(150))
-    await passing(300)
-    assert owner.times == [150]
-
-
-@virtual_time
-async def test_a_disarmed_timer_does_not_go_off() -> None:
-    """After a logout or close nothing comes, and disarming twice is fine."""
-    owner = Owner()
-    owner.timer.arm(grant(100))
-    owner.timer.cancel()
-    owner.timer.cancel()
+    await passing(500)
+    assert owner.times == fires_at
     assert not owner.timer.armed
-    await passing(200)
-    assert owner.times == []
 
 
 @virtual_time
-async def test_a_failed_renewal_is_tried_in_the_middle_of_what_is_left() -> None:
-    """The next attempt begins halfway to the end of the token's service."""
+async def test_a_failed_renewal_is_tried_again_in_the_middle_of_the_rest() -> None:
+    """Attempts are at least a second apart, and none begins if less than a second is left."""
     owner = Owner()
-    await passing(20)
-    owner.timer.arm_again(grant(0, expires=120))
-    await passing(90)
-    assert owner.times == [70]
-
-
-@virtual_time
-async def test_retries_end_with_the_life() -> None:
-    """Attempts are at least a second apart, and none begins where less than a second is left."""
-    owner = Owner()
-    failing = grant(0, expires=10)
+    failing = issued(0, expires=10)
     while True:
         owner.timer.arm_again(failing)
         if not owner.timer.armed:
@@ -117,62 +73,50 @@ async def test_retries_end_with_the_life() -> None:
     assert owner.times == [5, 7.5, 8.75, 9.75]
 
 
+@pytest.mark.parametrize(("left", "armed"), [(MIN_PAUSE, False), (MIN_PAUSE + 0.01, True)])
 @virtual_time
-async def test_no_attempt_begins_a_second_before_the_end() -> None:
-    """What would begin when the life is over is no renewal ahead any more."""
-    late, owner = Owner(), Owner()
-    late.timer.arm_again(grant(0, expires=MIN_PAUSE))
-    assert not late.timer.armed
-    owner.timer.arm_again(grant(0, expires=MIN_PAUSE + 0.01))
-    assert owner.timer.armed
+async def test_no_attempt_begins_a_second_before_the_end(left: float, *, armed: bool) -> None:
+    """It would not come before the end of the token."""
+    owner = Owner()
+    owner.timer.arm_again(issued(0, expires=left))
+    assert owner.timer.armed == armed
     owner.timer.cancel()
 
 
+@pytest.mark.parametrize("timer_lives", [False, True])
 @virtual_time
-async def test_a_dropped_owner_is_not_kept_alive() -> None:
-    """The loop holds neither the owner nor its timer, and what goes off for nobody does nothing."""
+async def test_a_dropped_owner_is_not_kept_alive(*, timer_lives: bool) -> None:
+    """The loop refers to neither the owner nor its timer; without its owner, a timer that fires does nothing."""
     owner = Owner()
-    times = owner.times
-    owner.timer.arm(grant(100))
+    times, timer = owner.times, owner.timer if timer_lives else None
+    owner.timer.arm(issued(100))
     gone = weakref.ref(owner)
     del owner
     gc.collect()
     assert gone() is None
     await passing(200)
     assert times == []
+    assert timer is None or not timer.armed
 
 
 @virtual_time
-async def test_a_timer_that_outlives_its_owner_tells_nobody() -> None:
-    """Where only the timer is still held, it goes off for nobody."""
-    owner = Owner()
-    times, timer = owner.times, owner.timer
-    timer.arm(grant(100))
-    del owner
-    gc.collect()
-    await passing(200)
-    assert times == []
-    assert not timer.armed
-
-
-@virtual_time
-async def test_nothing_of_the_first_callers_context_shows() -> None:
-    """Lesson 43: the renewal does not run in the context of the request that armed its timer."""
+async def test_a_renewal_runs_in_a_separate_context() -> None:
+    """Lesson 43: not in the context of the request that armed its timer."""
     owner = Owner()
     VARIABLE.set("the first request's")
-    owner.timer.arm(grant(100))
+    owner.timer.arm(issued(100))
     await passing(200)
     assert owner.seen == ["nothing"]
 
 
-def test_a_handle_of_another_loop_is_let_go_untouched() -> None:
+def test_a_handle_of_another_loop_is_released_untouched() -> None:
     """Rule 20: under a new loop the old handle is neither cancelled nor in the way."""
     first, second = VirtualLoop(), VirtualLoop()
     with asyncio.Runner(loop_factory=lambda: first) as one:
         owner = Owner()
 
         async def arm() -> asyncio.TimerHandle:
-            owner.timer.arm(grant(100))
+            owner.timer.arm(issued(100))
             assert owner.timer._handle is not None
             return owner.timer._handle
 
@@ -186,7 +130,7 @@ def test_a_handle_of_another_loop_is_let_go_untouched() -> None:
     assert owner.times == [100]
 
 
-def test_arming_needs_a_loop() -> None:
-    """Outside any loop there is nothing to go off in."""
+def test_arming_needs_a_running_loop() -> None:
+    """Outside any loop no timer can fire."""
     with pytest.raises(RuntimeError, match="no running event loop"):
-        RenewalTimer(Owner(), Owner.due, now).arm(grant(1))
+        RenewalTimer(Owner(), Owner.due, now).arm(issued(1))

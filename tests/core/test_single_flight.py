@@ -1,10 +1,9 @@
-"""One piece of work, any number that wait for it."""
+"""One piece of work, any number of waiters."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import contextvars
 import sys
 import time
 from collections.abc import Callable, Coroutine
@@ -17,13 +16,12 @@ from exterview_auth._core.single_flight import MAX_CANCELLING, WAKE_BATCH, Fligh
 from tests.kit.clock import VirtualLoop, now, settle, virtual_time
 
 Work = Callable[[Flight], Coroutine[Any, Any, None]]
-VARIABLE: contextvars.ContextVar[str] = contextvars.ContextVar("VARIABLE", default="nothing")
 
 
 def ending(*, gate: asyncio.Event | None = None, error: BaseException | None = None) -> Work:
     """Work that waits for *gate*, and ends in *error*."""
 
-    async def work(flight: Flight) -> None:
+    async def work(_flight: Flight) -> None:
         if gate is not None:
             await gate.wait()
         if error is not None:
@@ -32,14 +30,30 @@ def ending(*, gate: asyncio.Event | None = None, error: BaseException | None = N
     return work
 
 
-async def join(flight: Flight) -> None:
+def gated(error: BaseException | None = None) -> tuple[Flight, asyncio.Event]:
+    """A flight, and the gate that its work waits for."""
+    gate = asyncio.Event()
+    return SingleFlight().begin(ending(gate=gate, error=error)), gate
+
+
+def endless() -> Flight:
+    """A flight whose work goes on until the test ends."""
+    flight, _ = gated()
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, VirtualLoop)
+    loop.cleanups.append(flight.cancel)
+    return flight
+
+
+async def join(flight: Flight, deadline: float | None = None) -> str:
     """Wait for *flight* as a caller does."""
-    with Waiter(flight, None) as landing:
-        await landing
+    with Waiter(flight, deadline) as done:
+        await done
+    return "finished"
 
 
-async def joined(flight: Flight, number: int = 1) -> list[asyncio.Task[None]]:
-    """So many tasks that wait for *flight*."""
+async def joined(flight: Flight, number: int = 1) -> list[asyncio.Task[str]]:
+    """*number* tasks that wait for *flight*."""
     tasks = [asyncio.ensure_future(join(flight)) for _ in range(number)]
     await settle(1)
     return tasks
@@ -62,8 +76,8 @@ async def test_a_flight_exists_before_its_work_begins() -> None:
 
 
 @virtual_time
-async def test_landing_wakes_all_and_leaves_no_flight() -> None:
-    """All who wait are served by one run, and whoever wakes finds the slot free."""
+async def test_finishing_wakes_all_and_leaves_no_flight() -> None:
+    """One run serves all waiters, and when they resume, no flight is current."""
     flights, gate = SingleFlight(), asyncio.Event()
     flight = flights.begin(ending(gate=gate))
     seen: list[Flight | None] = []
@@ -85,8 +99,7 @@ async def test_landing_wakes_all_and_leaves_no_flight() -> None:
 @virtual_time
 async def test_cancelling_waiters_changes_nothing_for_the_others() -> None:
     """Rule 5: the first caller's cancellation neither ends the work nor loses its result."""
-    flights, gate = SingleFlight(), asyncio.Event()
-    flight = flights.begin(ending(gate=gate))
+    flight, gate = gated()
     waiters = await joined(flight, 10)
     for waiter in waiters[:9]:
         waiter.cancel()
@@ -98,25 +111,22 @@ async def test_cancelling_waiters_changes_nothing_for_the_others() -> None:
 
 
 @virtual_time
-async def test_a_waiter_cancelled_at_the_landing_is_cancelled_alone() -> None:
-    """A cancellation in the same step as the landing is the caller's own, and raises nothing in the others."""
-    flights = SingleFlight()
-    flight = flights.begin(ending(gate=asyncio.Event()))
+async def test_a_waiter_that_is_cancelled_as_the_flight_finishes_is_cancelled_alone() -> None:
+    """A cancellation in the same step is the caller's own, and raises nothing in the others."""
+    flight = endless()
     first, second = await joined(flight, 2)
     first.cancel()
     flight.finish(None)
     await second
     with pytest.raises(asyncio.CancelledError):
         await first
-    await flight.cancel()
 
 
-def test_twenty_thousand_waiters_are_cancelled_in_no_time() -> None:
-    """Lesson 39: cancelling everybody at once blocks the loop for less than a second, and the work goes on."""
+def test_twenty_thousand_waiters_are_cancelled_in_little_time() -> None:
+    """Lesson 39: cancelling all at once blocks the loop for less than a second, and the work goes on."""
 
     async def main() -> float:
-        flights, gate = SingleFlight(), asyncio.Event()
-        flight = flights.begin(ending(gate=gate))
+        flight, gate = gated()
         waiters = await joined(flight, 20_000)
         began = time.thread_time()
         for waiter in waiters:
@@ -131,9 +141,12 @@ def test_twenty_thousand_waiters_are_cancelled_in_no_time() -> None:
     assert asyncio.run(main()) < 1
 
 
+# -- how the work ends ---------------------------------------------------------------------------------------------------
+
+
 @virtual_time
-async def test_an_error_reaches_each_waiter_as_its_own() -> None:
-    """Rule 6: the same typed error with its cause, one instance for each, also for those who come late."""
+async def test_each_waiter_gets_a_separate_copy_of_the_error() -> None:
+    """Rule 6: the same typed error with its cause, one instance for each, also for callers that join later."""
     cause = OSError("down")
     error = CredentialsRejectedError("no", reason="user")
     error.__cause__ = cause
@@ -149,86 +162,58 @@ async def test_an_error_reaches_each_waiter_as_its_own() -> None:
 
 
 @virtual_time
-async def test_any_other_error_becomes_a_login_error() -> None:
-    """Whatever the work ends in, the waiters hear of it, with the cause chained and its text not repeated."""
+async def test_an_error_of_another_library_becomes_a_login_error() -> None:
+    """The waiters get it with the cause chained and its text not repeated; this library's own errors keep their type."""
     failure = ZeroDivisionError("s3cret")
     with pytest.raises(LoginError, match=r"^the login ended in ZeroDivisionError$") as caught:
         await join(SingleFlight().begin(ending(error=failure)))
     assert caught.value.__cause__ is failure
-
-
-@virtual_time
-async def test_configuration_errors_keep_their_type() -> None:
-    """An error of the library's own goes through as it is."""
     with pytest.raises(ConfigurationError, match=r"^set it$"):
         await join(SingleFlight().begin(ending(error=ConfigurationError("set it"))))
 
 
+@pytest.mark.parametrize("begun", [True, False])
 @virtual_time
-async def test_work_that_is_cancelled_wakes_its_waiters() -> None:
-    """Lesson 16: a cancelled login leaves nobody waiting, and the next request may begin another."""
+async def test_work_that_is_cancelled_wakes_its_waiters(*, begun: bool) -> None:
+    """Lesson 16: also before its first step, it leaves nobody waiting, and the next request may begin another."""
     flights = SingleFlight()
     flight = flights.begin(ending(gate=asyncio.Event()))
-    [waiter] = await joined(flight)
+    waiters = await joined(flight) if begun else []
+    await settle(20 * begun)
+    await flight.cancel()
     await settle()
-    await flight.cancel()
-    with pytest.raises(LoginError, match="cancelled; the next request logs in again"):
-        await waiter
-    assert flights.current is None
+    assert (flights.current, flight.finished) == (None, True)
+    for waiter in (*waiters, join(flight)):
+        with pytest.raises(LoginError, match="cancelled; the next request logs in again"):
+            await waiter
     await flight.cancel()
 
 
+@pytest.mark.parametrize(("seconds", "waited"), [(0.5, 0.5), (100, MAX_CANCELLING)])
 @virtual_time
-async def test_cancelling_waits_for_the_work_to_clean_up() -> None:
-    """Who cancels from outside goes on when the work has ended."""
+async def test_cancelling_waits_for_the_work_to_clean_up(seconds: float, waited: float) -> None:
+    """The caller of `cancel` goes on when the work has ended; rule 6, nothing hangs: after three seconds at most."""
     ended: list[float] = []
 
-    async def work(flight: Flight) -> None:
-        try:
-            await asyncio.Event().wait()
-        finally:
-            await asyncio.sleep(0.5)
-            ended.append(now())
-
-    flight = SingleFlight().begin(work)
-    await settle()
-    await flight.cancel()
-    assert ended == [0.5]
-
-
-@virtual_time
-async def test_cancelling_does_not_wait_for_ever_for_work_that_goes_on() -> None:
-    """Rule 6, nothing hangs: who cancels goes on after three seconds at most."""
-
-    async def work(flight: Flight) -> None:
+    async def work(_flight: Flight) -> None:
         with contextlib.suppress(asyncio.CancelledError):
             await asyncio.Event().wait()
-        await asyncio.sleep(100)
+        await asyncio.sleep(seconds)
+        ended.append(now())
 
     flight = SingleFlight().begin(work)
     await settle()
     await flight.cancel()
-    assert now() == MAX_CANCELLING == 3
+    assert now() == waited <= MAX_CANCELLING == 3
     await join(flight)
-
-
-@virtual_time
-async def test_work_that_is_cancelled_before_its_first_step_wakes_its_waiters() -> None:
-    """Every flight lands: also one whose task never got to run leaves nobody waiting, and the slot free."""
-    flights = SingleFlight()
-    flight = flights.begin(ending(gate=asyncio.Event()))
-    await flight.cancel()
-    await settle()
-    assert flights.current is None
-    assert flight.finished
-    with pytest.raises(LoginError):
-        await join(flight)
+    assert ended == [seconds]
 
 
 @virtual_time
 async def test_a_dropped_flight_ends_its_waiters_and_not_the_next_flight() -> None:
-    """Rules 18 and 21: who waited gets the error at once, and the old work's end does not touch the new flight."""
+    """Rules 18 and 21: its waiters get the error at once, and the end of the old work does not touch the new flight."""
     flights, gate = SingleFlight(), asyncio.Event()
+    assert flights.drop(ClosedError("closed")) is None
     old = flights.begin(ending(gate=gate))
     [waiter] = await joined(old)
     assert flights.drop(ClosedError("closed")) is old
@@ -243,10 +228,9 @@ async def test_a_dropped_flight_ends_its_waiters_and_not_the_next_flight() -> No
 
 
 @virtual_time
-async def test_a_flight_may_be_dropped_and_land_by_itself() -> None:
-    """Dropped without an error, it is not current, but still lands for those who wait; dropping nothing is fine."""
+async def test_a_flight_that_is_dropped_without_an_error_still_finishes() -> None:
+    """It is not current, but its waiters wake when its work ends."""
     flights, gate = SingleFlight(), asyncio.Event()
-    assert flights.drop(ClosedError("closed")) is None
     flight = flights.begin(ending(gate=gate))
     [waiter] = await joined(flight)
     assert flights.drop(None) is flight
@@ -260,7 +244,7 @@ async def test_a_flight_may_be_dropped_and_land_by_itself() -> None:
 
 @virtual_time
 async def test_work_knows_that_it_is_inside_its_flight() -> None:
-    """Rule 14: the work, what it awaits and tasks that it makes are inside while it runs; nobody else is."""
+    """Rule 14: the work, what it awaits and its tasks are inside while it runs; no other code is."""
     seen: list[bool] = []
 
     async def look(flight: Flight) -> None:
@@ -279,7 +263,7 @@ async def test_work_knows_that_it_is_inside_its_flight() -> None:
 
 @virtual_time
 async def test_a_task_that_outlives_the_work_is_outside() -> None:
-    """Lesson 42: what the work left running is not inside any more, nor inside what it begins later."""
+    """Lesson 42: a task that the work left running is no longer inside, nor is what it begins later."""
     gate, seen, left = asyncio.Event(), list[bool](), list[asyncio.Task[None]]()
 
     async def outlives(flight: Flight) -> None:
@@ -317,34 +301,18 @@ async def test_work_inside_work_is_inside_both() -> None:
 
 @virtual_time
 async def test_work_may_cancel_itself() -> None:
-    """`cancel` from inside the work does not wait for itself."""
+    """`cancel` from inside the work does not wait for the work."""
 
     async def work(flight: Flight) -> None:
         await flight.cancel()
         await asyncio.sleep(100)
 
-    flight = SingleFlight().begin(work)
     with pytest.raises(LoginError):
-        await join(flight)
+        await join(SingleFlight().begin(work))
     assert now() == 0
 
 
-@virtual_time
-async def test_nothing_of_the_first_callers_context_shows() -> None:
-    """Lesson 43: the work runs in a context of its own."""
-    seen: list[str] = []
-
-    async def work(flight: Flight) -> None:
-        seen.append(VARIABLE.get())
-        VARIABLE.set("the login's")
-
-    VARIABLE.set("the first request's")
-    await join(SingleFlight().begin(work))
-    assert seen == ["nothing"]
-    assert VARIABLE.get() == "the first request's"
-
-
-# -- who waits until when ------------------------------------------------------------------------------------------------
+# -- deadlines -----------------------------------------------------------------------------------------------------------
 
 
 def timers() -> int:
@@ -353,234 +321,190 @@ def timers() -> int:
     return sum(not handle.cancelled() for handle in scheduled)
 
 
-async def outcome(flight: Flight, until: float | None) -> str:
+async def outcome(flight: Flight, deadline: float | None) -> str:
     """How waiting for *flight* ended."""
     try:
-        with Waiter(flight, until) as landing:
-            await landing
+        return await join(flight, deadline)
     except (TimeoutError, LoginError) as error:
         return type(error).__name__
-    return "landed"
 
 
-def outcomes(flight: Flight, *untils: float | None) -> list[asyncio.Task[str]]:
-    """A task that waits for *flight* for each of *untils*."""
-    return [asyncio.ensure_future(outcome(flight, until)) for until in untils]
+async def waiting(flight: Flight, *deadlines: float | None) -> list[asyncio.Task[str]]:
+    """A task that waits for *flight* for each of *deadlines*."""
+    tasks = [asyncio.ensure_future(outcome(flight, deadline)) for deadline in deadlines]
+    await settle()
+    return tasks
 
 
 @virtual_time
-async def test_each_waits_until_its_own_time() -> None:
-    """Rule 5: whose time comes first gets TimeoutError then, and the others and the work go on."""
-    flight = SingleFlight().begin(ending(gate=(gate := asyncio.Event())))
-    soon, later, never = outcomes(flight, 5.0, 20.0, None)
+async def test_each_waiter_has_its_own_deadline() -> None:
+    """Rule 5: a waiter whose deadline comes first gets TimeoutError then; the others and the work go on."""
+    flight, gate = gated()
+    soon, later, never = await waiting(flight, 5.0, 20.0, None)
     assert (await soon, now()) == ("TimeoutError", 5)
     assert (flight.waiting, later.done(), never.done()) == (2, False, False)
     assert (await later, now()) == ("TimeoutError", 20)
     await asyncio.sleep(10_000)
     assert not never.done()
     gate.set()
-    assert await never == "landed"
+    assert await never == "finished"
     assert (flight.waiting, timers()) == (0, 0)
 
 
 @virtual_time
-async def test_those_with_the_same_deadline_share_one_timer() -> None:
-    """Thousands that end on the same second cost one timer; without a deadline there is none."""
-    flight = SingleFlight().begin(ending(gate=(gate := asyncio.Event())))
-    tasks = outcomes(flight, *[None] * 50)
-    await settle()
+async def test_waiters_with_the_same_deadline_share_one_timer() -> None:
+    """Thousands of deadlines in the same second cost one timer; without a deadline there is none."""
+    flight, gate = gated()
+    tasks = await waiting(flight, *[None] * 50)
     assert timers() == 0
-    tasks += outcomes(flight, *[300.0] * 50)
-    await settle()
+    tasks += await waiting(flight, *[300.0] * 50)
     assert timers() == 1
-    tasks += outcomes(flight, *[float(second) for second in range(301, 311)])
-    await settle()
+    tasks += await waiting(flight, *[float(second) for second in range(301, 311)])
     assert (timers(), flight.waiting) == (11, 110)
     gate.set()
-    assert set(await asyncio.gather(*tasks)) == {"landed"}
+    assert set(await asyncio.gather(*tasks)) == {"finished"}
     assert timers() == 0
 
 
 @virtual_time
-async def test_one_that_leaves_takes_no_timer_from_the_others() -> None:
-    """The timer of a deadline is there for the last who waits until then, and goes with it."""
-    flight = SingleFlight().begin(ending(gate=asyncio.Event()))
-    first, second = outcomes(flight, 5.0, 5.0)
-    await settle()
-    first.cancel()
-    await settle()
-    assert (timers(), flight.waiting) == (1, 1)
-    assert (await second, now()) == ("TimeoutError", 5)
-    [third] = outcomes(flight, 9.0)
-    await settle()
-    third.cancel()
-    await settle()
-    assert (timers(), flight.waiting) == (0, 0)
-    await flight.cancel()
+async def test_a_timer_exists_while_someone_waits_until_its_deadline() -> None:
+    """It stays for the last waiter with that deadline, goes with it, and comes again with the next one."""
+    flight = endless()
+    first, second = await waiting(flight, 5.0, 5.0)
+    for task, left in ((first, 1), (second, 0)):
+        task.cancel()
+        await settle()
+        assert (timers(), flight.waiting) == (left, left)
+    [third] = await waiting(flight, 5.0)
+    assert (await third, now()) == ("TimeoutError", 5)
 
 
 @virtual_time
-async def test_who_comes_again_until_the_same_time_is_timed_too() -> None:
-    """A deadline that nobody waits for any more begins with a new timer."""
-    flight = SingleFlight().begin(ending(gate=asyncio.Event()))
-    [first] = outcomes(flight, 5.0)
-    await settle()
-    first.cancel()
-    await settle()
-    [again] = outcomes(flight, 5.0)
-    assert (await again, now()) == ("TimeoutError", 5)
-    await flight.cancel()
-
-
-@virtual_time
-async def test_a_deadline_that_is_over_ends_at_once() -> None:
-    """Who comes too late does not wait; a flight that has landed serves it all the same."""
-    flight = SingleFlight().begin(ending(gate=(gate := asyncio.Event())))
+async def test_a_deadline_in_the_past_ends_the_wait_at_once() -> None:
+    """Such a caller does not wait; a flight that has finished serves it all the same."""
+    flight, gate = gated()
     await asyncio.sleep(10)
     assert (await outcome(flight, 9.0), now()) == ("TimeoutError", 10)
     gate.set()
     await join(flight)
-    assert (await outcome(flight, 9.0), flight.waiting) == ("landed", 0)
+    assert (await outcome(flight, 9.0), flight.waiting) == ("finished", 0)
 
 
 @virtual_time
-async def test_an_error_and_a_deadline_each_reach_whom_they_reach_first() -> None:
+async def test_a_waiter_gets_the_error_or_its_timeout_whichever_comes_first() -> None:
     """Rule 6: TimeoutError before the failure, the failure's own type after it, whatever the deadline."""
-    flight = SingleFlight().begin(ending(gate=(gate := asyncio.Event()), error=LoginError("no")))
-    soon, later = outcomes(flight, 5.0, 20.0)
+    flight, gate = gated(LoginError("no"))
+    soon, later = await waiting(flight, 5.0, 20.0)
     await asyncio.sleep(10)
     gate.set()
     assert (await soon, await later, now()) == ("TimeoutError", "LoginError", 10)
 
 
-# -- landing -------------------------------------------------------------------------------------------------------------
+# -- waking --------------------------------------------------------------------------------------------------------------
 
 
-class Turns:
-    """Counts the loop's turns from now on, until ``stop``."""
+async def woken(*deadlines: float | None) -> list[tuple[int, int]]:
+    """The waiters of a flight in the order in which they resumed, each with its iteration of the loop."""
+    flight, gate = gated()
+    loop, seen = asyncio.get_running_loop(), list[tuple[int, int]]()
+    iteration = 0
 
-    def __init__(self) -> None:
-        self.number, self._stopped = 0, False
-        asyncio.get_running_loop().call_soon(self._next)
+    def count() -> None:
+        nonlocal iteration
+        iteration += 1
+        if len(seen) < len(deadlines):
+            loop.call_soon(count)
 
-    def _next(self) -> None:
-        self.number += 1
-        if not self._stopped:
-            asyncio.get_running_loop().call_soon(self._next)
+    async def waiter(number: int, deadline: float | None) -> None:
+        await join(flight, deadline)
+        seen.append((number, iteration))
 
-    def stop(self) -> None:
-        self._stopped = True
-
-
-async def woken(*untils: float | None) -> list[tuple[int, int]]:
-    """The waiters of a flight in the order in which they resumed, each with its turn of the loop."""
-    flight = SingleFlight().begin(ending(gate=(gate := asyncio.Event())))
-    seen: list[tuple[int, int]] = []
-
-    async def waiter(number: int, until: float | None) -> None:
-        with Waiter(flight, until) as landing:
-            await landing
-        seen.append((number, turns.number))
-
-    tasks = [asyncio.ensure_future(waiter(number, until)) for number, until in enumerate(untils)]
+    tasks = [asyncio.ensure_future(waiter(number, deadline)) for number, deadline in enumerate(deadlines)]
     await settle()
-    turns = Turns()
+    count()
     gate.set()
     await asyncio.gather(*tasks)
-    turns.stop()
     return seen
 
 
 @virtual_time
-async def test_a_few_wake_in_each_turn_of_the_loop() -> None:
-    """Answers are read between the sendings: no turn wakes more than a portion, and none is left out."""
-    seen = await woken(*[None] * (5 * WAKE_BATCH + 3))
-    turns = [turn for _, turn in seen]
-    first = turns[0]
-    assert [turns.count(first + nth) for nth in range(6)] == [WAKE_BATCH] * 5 + [3]
+async def test_a_batch_wakes_in_each_iteration_of_the_loop() -> None:
+    """Answers are read between the batches: no iteration wakes more than one batch, and no waiter is left out."""
+    iterations = [iteration for _, iteration in await woken(*[None] * (5 * WAKE_BATCH + 3))]
+    first = iterations[0]
+    assert [iterations.count(first + nth) for nth in range(6)] == [WAKE_BATCH] * 5 + [3]
 
 
 @virtual_time
-async def test_landing_serves_who_came_first_first() -> None:
-    """First come, first served, where all wait until the same time."""
+async def test_waiters_with_the_same_deadline_wake_in_the_order_in_which_they_came() -> None:
+    """First come, first served."""
     assert [number for number, _ in await woken(*[50.0] * (4 * WAKE_BATCH))] == list(range(4 * WAKE_BATCH))
 
 
 @virtual_time
 async def test_an_error_wakes_all_at_once() -> None:
-    """Rule 6: nobody sends anything after it, and nobody's own timeout is to come before it."""
-    flight = SingleFlight().begin(ending(gate=asyncio.Event()))
+    """Rule 6: no request is sent after it, and no caller's own timeout may come before it."""
+    flight = endless()
     tasks = await joined(flight, 5 * WAKE_BATCH)
     flight.finish(LoginError("refused"))
     await settle(1)
     assert all(isinstance(task.exception(), LoginError) for task in tasks)
-    await flight.cancel()
 
 
 @virtual_time
-async def test_who_comes_after_the_landing_does_not_queue_behind_those_who_still_wake() -> None:
-    """A flight that has landed keeps nobody waiting."""
-    flight = SingleFlight().begin(ending(gate=asyncio.Event()))
+async def test_a_caller_that_joins_a_finished_flight_does_not_queue() -> None:
+    """It does not wait behind the waiters that have not resumed yet."""
+    flight = endless()
     tasks = await joined(flight, 10 * WAKE_BATCH)
     flight.finish(None)
     await join(flight)
     assert sum(task.done() for task in tasks) < len(tasks)
     await asyncio.gather(*tasks)
     assert flight.waiting == 0
-    await flight.cancel()
 
 
 @virtual_time
-async def test_those_who_leave_while_others_wake_hold_nobody_up() -> None:
-    """Rule 5: cancelled in the middle of the waking, whole portions of them, and the rest is served."""
-    flight = SingleFlight().begin(ending(gate=asyncio.Event()))
+async def test_waiters_that_are_cancelled_between_the_batches_delay_nobody() -> None:
+    """Rule 5: if whole batches are cancelled while others wake, the rest is served."""
+    flight = endless()
     tasks = await joined(flight, 6 * WAKE_BATCH)
     flight.finish(None)
-    for task in tasks[WAKE_BATCH : 4 * WAKE_BATCH]:
-        task.cancel()
+    cancelled = range(WAKE_BATCH, 4 * WAKE_BATCH)
+    for number in cancelled:
+        tasks[number].cancel()
     results = await asyncio.gather(*tasks, return_exceptions=True)
-    assert [result is None for result in results] == [True] * WAKE_BATCH + [False] * 3 * WAKE_BATCH + [
-        True
-    ] * 2 * WAKE_BATCH
+    assert [number for number, result in enumerate(results) if result != "finished"] == list(cancelled)
     assert flight.waiting == 0
-    await flight.cancel()
 
 
 @virtual_time
-async def test_a_deadline_that_comes_while_others_wake_ends_whose_turn_has_not_come() -> None:
-    """Each ends once, by its turn or by its time, and nobody is lost."""
-    flight = SingleFlight().begin(ending(gate=asyncio.Event()))
-    tasks = outcomes(flight, *[5.0, None] * (3 * WAKE_BATCH))
-    await settle()
+async def test_a_deadline_between_the_batches_ends_the_waiters_that_have_not_resumed() -> None:
+    """Each waiter ends once, by its batch or by its deadline, and none is lost."""
+    flight = endless()
+    tasks = await waiting(flight, *[5.0, None] * (3 * WAKE_BATCH))
     flight.finish(None)
     loop = asyncio.get_running_loop()
     assert isinstance(loop, VirtualLoop)
     loop.now = 6.0
     results = await asyncio.gather(*tasks)
-    assert set(results[1::2]) == {"landed"}
-    assert set(results[::2]) == {"landed", "TimeoutError"}
+    assert set(results[1::2]) == {"finished"}
+    assert set(results[::2]) == {"finished", "TimeoutError"}
     assert (flight.waiting, timers()) == (0, 0)
-    await flight.cancel()
 
 
 @virtual_time
-async def test_a_second_landing_changes_nothing() -> None:
-    """The first end counts, for those who still wake too."""
-    flight = SingleFlight().begin(ending(gate=asyncio.Event()))
-    tasks = outcomes(flight, *[None] * 3 * WAKE_BATCH)
-    await settle()
+async def test_finishing_twice_changes_nothing() -> None:
+    """The first end counts, also for the waiters that have not resumed yet."""
+    flight = endless()
+    tasks = await waiting(flight, *[None] * 3 * WAKE_BATCH)
     flight.finish(None)
     flight.finish(LoginError("too late"))
-    assert set(await asyncio.gather(*tasks)) == {"landed"}
+    assert set(await asyncio.gather(*tasks)) == {"finished"}
     assert flight.error is None
-    await flight.cancel()
-
-
-# -- many ----------------------------------------------------------------------------------------------------------------
 
 
 def calls_for(number: int) -> int:
-    """How many calls it takes for so many to wait until times of their own and to leave again, one by one."""
+    """How many calls it takes for *number* waiters with different deadlines to join and to leave, one by one."""
     calls = 0
 
     def count(_frame: object, event: str, _argument: object) -> None:
@@ -588,13 +512,13 @@ def calls_for(number: int) -> int:
         calls += event in {"call", "c_call"}
 
     async def main() -> None:
-        flight = SingleFlight().begin(ending(gate=asyncio.Event()))
+        flight, _ = gated()
         sys.setprofile(count)
         try:
-            seats = [(flight.join(1000.0 + nth), 1000.0 + nth) for nth in range(number)]
+            waiters = [(flight.join(1000.0 + nth), 1000.0 + nth) for nth in range(number)]
             assert flight.waiting == number
-            for seat, until in seats:
-                flight.leave(seat, until)
+            for waiter, deadline in waiters:
+                flight.leave(waiter, deadline)
         finally:
             sys.setprofile(None)
         assert flight.waiting == 0
@@ -604,11 +528,7 @@ def calls_for(number: int) -> int:
     return calls
 
 
-def test_the_work_for_one_more_does_not_grow_with_how_many_wait() -> None:
-    """Lesson 39: ten times as many with deadlines of their own take ten times the steps, not a hundred times."""
+def test_the_work_for_one_more_waiter_does_not_grow_with_their_number() -> None:
+    """Lesson 39: ten times as many with different deadlines take ten times the steps; the number itself is kept."""
     assert calls_for(10_000) < 2 * 10 * calls_for(1_000)
-
-
-def test_how_many_wait_is_a_plain_number() -> None:
-    """Asked for each request that begins to wait: it is kept, not counted anew."""
     assert "waiting" in Flight.__slots__
