@@ -9,54 +9,44 @@ import pytest
 
 from exterview_auth import ConfigurationError
 from exterview_auth._core.lifecycle import Lifecycle
-from tests.kit.keepers import ScriptedLogin, keeper
+from tests.kit.keepers import scripted
 
 
-def made() -> Lifecycle:
-    """The lifecycle of an owner that nobody has used yet."""
-    return keeper(ScriptedLogin()).lifecycle
+@pytest.fixture
+def lifecycle() -> Lifecycle:
+    """The lifecycle of an owner that has not been used yet."""
+    return scripted().lifecycle
 
 
 async def entered(lifecycle: Lifecycle) -> asyncio.AbstractEventLoop | None:
-    """The loop that *lifecycle* belongs to once it was entered in the running one."""
+    """Enter *lifecycle* in the running loop; the loop that it belongs to then."""
     lifecycle.enter()
     return lifecycle.loop
 
 
-def test_an_owner_may_be_made_outside_any_loop() -> None:
-    """An owner that nobody used yet belongs to no loop, and cannot be entered without one."""
-    lifecycle = made()
+def test_an_owner_may_be_created_outside_any_loop(lifecycle: Lifecycle) -> None:
+    """It belongs to no loop yet, and cannot be entered without one."""
     with pytest.raises(RuntimeError, match="no running event loop"):
         lifecycle.enter()
     assert lifecycle.loop is None
     assert not lifecycle._alive
 
 
-def test_a_new_loop_takes_over_after_the_old_one_has_ended() -> None:
-    """Each new `asyncio.run` is a new loop, and what belonged to the old one is no longer alive."""
-    lifecycle = made()
-    loops = [asyncio.run(entered(lifecycle)) for _ in range(3)]
-    assert len({id(loop) for loop in loops}) == 3
-    assert not lifecycle._alive
-
-
-def test_a_loop_that_stands_still_does_not_keep_its_owner() -> None:
-    """A loop that is not closed but does not run either lets the owner go, and is left alive."""
-    lifecycle, first = made(), asyncio.new_event_loop()
-    try:
-        for _ in range(2):
-            assert first.run_until_complete(entered(lifecycle)) is first
-            assert lifecycle._alive
-        assert asyncio.run(entered(lifecycle)) is not first
+def test_a_loop_that_is_not_running_does_not_keep_its_owner(lifecycle: Lifecycle) -> None:
+    """It lets the owner go, although it is not closed, and is not touched; only a loop that is not closed is alive."""
+    first = asyncio.new_event_loop()
+    for _ in range(2):
         assert first.run_until_complete(entered(lifecycle)) is first
-    finally:
-        first.close()
+        assert lifecycle._alive
+    assert asyncio.run(entered(lifecycle)) is not first
+    assert not lifecycle._alive
+    assert first.run_until_complete(entered(lifecycle)) is first
+    first.close()
 
 
 @pytest.mark.asyncio
-async def test_a_second_running_loop_is_refused() -> None:
+async def test_a_second_running_loop_is_refused(lifecycle: Lifecycle) -> None:
     """Used from another thread's loop while the first runs, it says what to do, and stays with the first."""
-    lifecycle = made()
     lifecycle.enter()
     with pytest.raises(ConfigurationError, match="another event loop that is still running; create one owner for each"):
         await asyncio.to_thread(lambda: asyncio.run(entered(lifecycle)))
@@ -64,9 +54,8 @@ async def test_a_second_running_loop_is_refused() -> None:
 
 
 @pytest.mark.asyncio
-async def test_a_forked_child_lets_go_of_its_parents_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_forked_child_releases_its_parents_loop(lifecycle: Lifecycle, monkeypatch: pytest.MonkeyPatch) -> None:
     """In another process the loop that seems to run is the parent's: it is not alive here, and not in the way."""
-    lifecycle = made()
     lifecycle.enter()
     other = os.getpid() + 1
     monkeypatch.setattr(os, "getpid", lambda: other)

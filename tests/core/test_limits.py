@@ -9,11 +9,11 @@ import pytest
 from exterview_auth import CredentialsRejectedError, LoginBudgetExceededError, LoginUnavailableError
 from exterview_auth._core.limits import FIRST_REJECTION_PAUSE, MAX_PAUSE, LoginLimits
 
-NO = CredentialsRejectedError("wrong password", reason="user")
+REJECTED = CredentialsRejectedError("wrong password", reason="user")
 
 
 class Clock:
-    """Stands still until a test moves it."""
+    """Does not move by itself."""
 
     now = 0.0
 
@@ -23,41 +23,37 @@ class Clock:
 
 @pytest.fixture
 def clock() -> Clock:
-    """The clock that `limits` runs on."""
+    """The clock of `limits`."""
     return Clock()
 
 
 @pytest.fixture
 def limits(clock: Clock) -> LoginLimits:
-    """Three useless logins in ten seconds."""
+    """At most three useless logins in ten seconds."""
     return LoginLimits((3, 10.0), clock)
 
 
 def unavailable(retry_after: float | None) -> LoginUnavailableError:
-    """The endpoint asks to come back later."""
+    """The endpoint's error with this ``Retry-After``."""
     return LoginUnavailableError("later", retry_after=retry_after)
 
 
 # -- rejected credentials ------------------------------------------------------------------------------------------------
 
 
-def test_at_first_nothing_is_forbidden(limits: LoginLimits) -> None:
-    """A new owner may log in."""
+def test_a_rejection_is_remembered_for_a_pause(limits: LoginLimits, clock: Clock) -> None:
+    """Rule 7: within the pause every check raises a separate copy of the error, at its end none does."""
     limits.check()
     assert (limits.rejected, limits.exhausted, limits.wait) == (False, False, 0.0)
-
-
-def test_a_rejection_is_remembered_and_forgotten_by_itself(limits: LoginLimits, clock: Clock) -> None:
-    """Rule 7: within the pause every check raises an equal error of its own, at its end none does."""
     clock.now = 5
-    limits.record_rejection(NO)
+    limits.record_rejection(REJECTED)
     seen = []
     for clock.now in (5.0, 5 + FIRST_REJECTION_PAUSE - 0.01):
         with pytest.raises(CredentialsRejectedError, match=r"^wrong password$") as caught:
             limits.check()
         assert caught.value.reason == "user"
         seen.append(caught.value)
-    assert len({id(error) for error in (*seen, NO)}) == 3
+    assert len({id(error) for error in (*seen, REJECTED)}) == 3
     clock.now = 5 + FIRST_REJECTION_PAUSE
     limits.check()
     assert limits.rejected
@@ -67,7 +63,7 @@ def test_pauses_double_up_to_a_minute(limits: LoginLimits, clock: Clock) -> None
     """Lesson 12: after 10, 20 and 40 s each pause is 60 s, also after ten thousand rejections."""
     pauses = []
     for _ in range(10_000):
-        limits.record_rejection(NO)
+        limits.record_rejection(REJECTED)
         pauses.append(limits._rejected_until - clock.now)
         clock.now = limits._rejected_until
         limits.check()
@@ -77,13 +73,13 @@ def test_pauses_double_up_to_a_minute(limits: LoginLimits, clock: Clock) -> None
 
 @pytest.mark.parametrize("ends", ["succeeded", "forget_rejection"])
 def test_a_success_or_a_logout_ends_the_pause(limits: LoginLimits, clock: Clock, ends: str) -> None:
-    """After either, nothing is held against the credentials, and the next rejection begins with the first pause."""
+    """After either, login is allowed again, and the next rejection begins with the first pause."""
     for _ in range(5):
-        limits.record_rejection(NO)
+        limits.record_rejection(REJECTED)
     getattr(limits, ends)()
     limits.check()
     assert not limits.rejected
-    limits.record_rejection(NO)
+    limits.record_rejection(REJECTED)
     clock.now = FIRST_REJECTION_PAUSE
     limits.check()
 
@@ -91,28 +87,12 @@ def test_a_success_or_a_logout_ends_the_pause(limits: LoginLimits, clock: Clock,
 # -- Retry-After ---------------------------------------------------------------------------------------------------------
 
 
-def test_a_retry_after_is_waited_for(limits: LoginLimits, clock: Clock) -> None:
-    """Rule 7: the endpoint's own wish counts from when it was heard, and runs out by itself."""
+def test_a_retry_after_counts_from_its_answer(limits: LoginLimits, clock: Clock) -> None:
+    """Rule 7: it passes by itself; a success ends it, a logout does not: it is about the endpoint, not the account."""
     clock.now = 3
     limits.record_unavailable(unavailable(2.0), 60.0)
-    assert limits.wait == 2
-    clock.now = 4.5
-    assert limits.wait == 0.5
-    clock.now = 100
-    assert limits.wait == 0
-
-
-@pytest.mark.parametrize(
-    ("asked", "wait"), [(1e9, 60.0), (math.inf, 60.0), (0.5, 0.5), (0, 0.0), (-5, 0.0), (None, 0.0), (math.nan, 0.0)]
-)
-def test_an_absurd_retry_after_is_capped_or_ignored(limits: LoginLimits, asked: float | None, wait: float) -> None:
-    """Lesson 14: no answer of the endpoint closes the way for longer than the cap."""
-    limits.record_unavailable(unavailable(asked), 60.0)
-    assert limits.wait == wait
-
-
-def test_a_success_ends_the_wait_and_a_logout_does_not(limits: LoginLimits) -> None:
-    """The endpoint's ``Retry-After`` is about the endpoint, not about who logs in."""
+    for clock.now, wait in ((3, 2), (4.5, 0.5), (100, 0)):
+        assert limits.wait == wait
     limits.record_unavailable(unavailable(30.0), 60.0)
     limits.forget_rejection()
     assert limits.wait == 30
@@ -120,73 +100,66 @@ def test_a_success_ends_the_wait_and_a_logout_does_not(limits: LoginLimits) -> N
     assert limits.wait == 0
 
 
-def test_an_unavailable_endpoint_forbids_nothing_else(limits: LoginLimits) -> None:
-    """Lesson 13: network failures use up no budget and are no rejection."""
-    for _ in range(100):
-        limits.record_unavailable(unavailable(5.0), 60.0)
-    limits.check()
-    assert (limits.rejected, limits.exhausted) == (False, False)
+@pytest.mark.parametrize(
+    ("asked", "wait"), [(1e9, 60.0), (math.inf, 60.0), (0.5, 0.5), (0, 0.0), (-5, 0.0), (None, 0.0), (math.nan, 0.0)]
+)
+def test_an_absurd_retry_after_is_capped_or_ignored(limits: LoginLimits, asked: float | None, wait: float) -> None:
+    """Lesson 14: no answer of the endpoint blocks logins for longer than the cap."""
+    limits.record_unavailable(unavailable(asked), 60.0)
+    assert limits.wait == wait
 
 
 # -- useless logins ------------------------------------------------------------------------------------------------------
 
 
 def test_the_budget_of_useless_logins_is_a_sliding_window(limits: LoginLimits, clock: Clock) -> None:
-    """Rule 7: three within ten seconds, then an error with the time that is left; the oldest one's end opens the way."""
+    """Rule 7: three within ten seconds, then an error with the time that is left, until the oldest one is ten seconds old."""
     for clock.now in (0.0, 4.0, 8.0):
         assert not limits.exhausted
         limits.check()
+        limits.succeeded()  # as each useless login was at first
         limits.record_useless()
-    assert limits.exhausted
     with pytest.raises(LoginBudgetExceededError, match=r"^3 logins within 10 s .* in 2\.0 s: check") as caught:
         limits.check()
     assert caught.value.retry_after == 2
+    limits.check(needed=True)
     clock.now = 10
     limits.check()
     limits.record_useless()
-    assert limits.exhausted
-    clock.now = 13.9
-    assert limits.exhausted
-    clock.now = 14
-    assert not limits.exhausted
+    for clock.now, exhausted in ((10, True), (13.9, True), (14, False)):
+        assert limits.exhausted == exhausted
 
 
-def test_a_success_does_not_pay_for_useless_logins(limits: LoginLimits) -> None:
-    """Every useless login was a success before its token was refused: the budget does not start anew."""
-    for _ in range(3):
-        limits.succeeded()
-        limits.record_useless()
-    assert limits.exhausted
-
-
-def test_no_latch_touches_another(limits: LoginLimits, clock: Clock) -> None:
-    """Lesson 13: useless logins are no rejection, and a rejection uses up no budget."""
+def test_no_latch_affects_another(limits: LoginLimits, clock: Clock) -> None:
+    """Lesson 13: useless logins, rejections and failures are counted separately."""
+    for _ in range(100):
+        limits.record_unavailable(unavailable(5.0), 60.0)
+    limits.check()
+    assert (limits.rejected, limits.exhausted) == (False, False)
+    clock.now = 100
     for _ in range(3):
         limits.record_useless()
     assert (limits.rejected, limits.wait) == (False, 0)
-    clock.now = 10
-    limits.record_rejection(NO)
+    clock.now = 110
+    limits.record_rejection(REJECTED)
     assert (limits.exhausted, limits.wait) == (False, 0)
 
 
-def test_a_rejection_outranks_the_budget(limits: LoginLimits) -> None:
-    """Where both stand in the way, the caller hears of the wrong credentials."""
-    limits.record_rejection(NO)
+def test_a_rejection_is_raised_before_the_budgets_error(limits: LoginLimits) -> None:
+    """If both block the login, the caller learns of the wrong credentials."""
+    limits.record_rejection(REJECTED)
     for _ in range(3):
         limits.record_useless()
     with pytest.raises(CredentialsRejectedError):
         limits.check()
 
 
-def test_one_useless_login_is_left_only_after_another(clock: Clock) -> None:
-    """Rule 19: the last login is kept back where others were useless, within the window; a budget of one has no others."""
-    for budget, made in ((1, 1), (2, 1), (3, 2)):
-        limits = LoginLimits((budget, 10.0), clock)
-        for _ in range(made):
-            assert not limits.nearly_exhausted
-            limits.record_useless()
-        assert limits.nearly_exhausted
-        clock.now += 9.9
-        assert limits.nearly_exhausted
-        clock.now = round(clock.now + 0.1)
+@pytest.mark.parametrize(("budget", "useless"), [(1, 1), (2, 1), (3, 2)])
+def test_the_budget_is_nearly_exhausted_when_one_useless_login_is_left(clock: Clock, budget: int, useless: int) -> None:
+    """Rule 19: the last login is kept only after others were useless within the window; a budget of one has no others."""
+    limits = LoginLimits((budget, 10.0), clock)
+    for _ in range(useless):
         assert not limits.nearly_exhausted
+        limits.record_useless()
+    for clock.now, nearly in ((0, True), (9.9, True), (10, False)):
+        assert limits.nearly_exhausted == nearly

@@ -1,4 +1,4 @@
-"""Whatever fails, and however often: every latch opens by itself within its bound, and none touches another."""
+"""Whatever fails, and however often: every latch opens by itself in time, and none affects another."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ JUMPS = st.sampled_from((0.0, 1e-9, 0.5, 2.0, 9.99, 10.0, 20.0, 59.99, 60.0, 360
 
 
 class LimitsMachine(RuleBasedStateMachine):
-    """`LoginLimits` beside three latches that know nothing of each other."""
+    """`LoginLimits` beside a model of three separate latches."""
 
     @initialize(
         budget=st.integers(1, 6), window=st.sampled_from((1e-3, 1.0, 10.0, 60.0, 1e9)), timeout=st.floats(0.1, 200)
@@ -68,7 +68,7 @@ class LimitsMachine(RuleBasedStateMachine):
         self.the_pause_ends_by_itself()
 
     def the_pause_ends_by_itself(self) -> None:
-        """Rule 7: at its moment, whatever happens until then."""
+        """Rule 7: whatever happens until then."""
         before, self.now = self.now, self.rejected_until
         self.limits.check(needed=True)
         self.now = before
@@ -81,7 +81,7 @@ class LimitsMachine(RuleBasedStateMachine):
             self.later_at = self.now + min(seconds, self.longest)
 
     @rule(written=HEADERS, dated=st.booleans())
-    def a_header_says_when(self, written: str, *, dated: bool) -> None:
+    def the_endpoint_sends_a_header(self, written: str, *, dated: bool) -> None:
         seconds = retry_after({"Retry-After": written} | ({"Date": DATE} if dated else {}))
         assert seconds is None or (seconds >= 0 and math.isfinite(seconds))
         self.the_endpoint_is_not_available(seconds, 1)
@@ -103,15 +103,15 @@ class LimitsMachine(RuleBasedStateMachine):
         self.rejections, self.rejected_until = 0, -math.inf
 
     @rule()
-    def nothing_happens_for_as_long_as_any_latch_is_closed(self) -> None:
-        """Lesson 12: a healed server is found without a restart."""
+    def the_longest_pause_passes(self) -> None:
+        """Lesson 12: a server that works again is found without a restart."""
         self.now += max(60.0, self.longest, self.window)
         self.limits.check()
         assert self.limits.wait == 0.0
 
     @invariant()
-    def each_latch_is_its_own(self) -> None:
-        """Lesson 13: what each says is what its own history says, whatever the others do."""
+    def the_latches_are_separate(self) -> None:
+        """Lesson 13: each depends on its own history alone."""
         limits, recent = self.limits, sum(self.now < made + self.window for made in self.useless)
         assert limits.rejected == (self.rejections > 0)
         assert limits.exhausted == (recent >= self.budget)
@@ -120,8 +120,8 @@ class LimitsMachine(RuleBasedStateMachine):
         assert limits.wait <= self.longest * (1 + 1e-9) + 1e-6
 
     @invariant()
-    def the_error_is_that_of_the_closed_latch(self) -> None:
-        """A rejection first, then the budget, which a login that is needed anyway does not ask for."""
+    def the_error_names_the_closed_latch(self) -> None:
+        """A rejection first, then the budget, which does not block a login that is needed."""
         rejected = self.now < self.rejected_until
         assert type(self.caught(needed=True)) is (CredentialsRejectedError if rejected else type(None))
         error = self.caught(needed=False)
@@ -147,7 +147,7 @@ LimitsMachine.TestCase.settings = hypothesis_profiles.examples(40, steps=30)
 TestLimits = LimitsMachine.TestCase
 
 
-# -- the pauses inside a flight ------------------------------------------------------------------------------------------
+# -- the pauses between the attempts of a login --------------------------------------------------------------------------
 
 
 @hypothesis_profiles.examples(100)
@@ -157,7 +157,7 @@ TestLimits = LimitsMachine.TestCase
 @example(1, 1e308)
 @example(1, 10**400)
 def test_the_next_pause_lies_within_its_bounds(attempt: int, asked: float | None) -> None:
-    """Lesson 12: also after ten thousand failures it is at most 10 s and the jitter, or what the endpoint asks for, up to decades."""
+    """Lesson 12: at most 10 s and the jitter, or the endpoint's ``Retry-After``, also after ten thousand failures."""
     policy = retrying(1e9, lambda: 0.0)
     state = tenacity.RetryCallState(policy, None, (), {})
     state.attempt_number = attempt
@@ -180,9 +180,9 @@ def test_the_next_pause_lies_within_its_bounds(attempt: int, asked: float | None
 @example([(10**400, 0.0)], 30.0)
 @example([(2.0, 1.0)], 120.0)
 def test_a_flight_of_failures_ends_in_time(failures: list[tuple[float | None, float]], timeout: float) -> None:
-    """Rule 7: no attempt begins before the endpoint asked for, nor at the deadline; how many there are is bounded."""
+    """Rule 7: no attempt begins before the time that the endpoint named, nor at the deadline; their number is bounded."""
     begun: list[float] = []
-    not_before = [0.0]  # one moment for each attempt, and one for that which the deadline forbids
+    not_before = [0.0]  # for each attempt, and for one that the deadline prevents
 
     async def login(_: object) -> object:
         begun.append(clock.now())
@@ -191,7 +191,7 @@ def test_a_flight_of_failures_ends_in_time(failures: list[tuple[float | None, fl
         not_before.append(clock.now() + (min(seconds, LONGEST) if seconds is not None and seconds > 0 else 0.25))
         raise LoginUnavailableError(retry_after=seconds)
 
-    async def fly() -> None:
+    async def main() -> None:
         account = Account(options=RenewalOptions(login_timeout=timeout), clock=clock.now)
         limits = LoginLimits(account.options.max_logins, clock.now)
         runner = LoginRunner(login, account, limits)  # type: ignore[arg-type]  # never returns
@@ -201,7 +201,7 @@ def test_a_flight_of_failures_ends_in_time(failures: list[tuple[float | None, fl
         assert limits.wait <= max(60.0, timeout) + 1e-6
 
     with asyncio.Runner(loop_factory=clock.VirtualLoop) as runner:
-        runner.run(fly())
+        runner.run(main())
     assert begun[0] == 0.0
     assert all(moment < timeout for moment in begun)
     assert len(begun) <= timeout / 0.25 + 1

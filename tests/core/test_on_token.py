@@ -1,4 +1,4 @@
-"""The application's ``on_token`` is told once, and its mistakes cost the requests nothing."""
+"""The application's ``on_token`` is called once per login, and its mistakes cost the requests nothing."""
 
 from __future__ import annotations
 
@@ -8,100 +8,84 @@ from typing import Any
 
 import pytest
 
-from exterview_auth import Reason, Token
-from exterview_auth._core.on_token import TIMEOUT, TIMEOUT_ONCE_HUNG, OnTokenHook
-from tests.kit.clock import now, settle, virtual_time
+from exterview_auth import ClosedError, LoggedOutError, Reason, Token
+from exterview_auth._core.on_token import TIMEOUT, TIMEOUT_ONCE_HUNG, OnToken, OnTokenHook
+from tests.kit.clock import now, passing, settle, virtual_time
+from tests.kit.keepers import ScriptedKeeper, scripted
 
 NEW, OLD = Token("new-s3cret"), Token("old-s3cret")
 
 
 @virtual_time
 async def test_a_hook_gets_both_tokens_and_the_reason() -> None:
-    """A sync and an async hook are told the new token, the old one and why, and awaited before anything goes on."""
-    told: list[Any] = []
+    """A sync and an async hook get the new token, the old one and the reason, and are awaited."""
+    calls: list[Any] = []
 
     async def later(*arguments: object) -> None:
         await asyncio.sleep(1)
-        told.append(arguments)
+        calls.append(arguments)
 
-    await OnTokenHook(lambda *arguments: told.append(arguments)).notify(NEW, None, Reason.FIRST)
+    await OnTokenHook(lambda *arguments: calls.append(arguments)).notify(NEW, None, Reason.FIRST)
     await OnTokenHook(later).notify(NEW, OLD, Reason.AHEAD)
-    assert told == [(NEW, None, Reason.FIRST), (NEW, OLD, Reason.AHEAD)]
+    assert calls == [(NEW, None, Reason.FIRST), (NEW, OLD, Reason.AHEAD)]
     assert now() == 1
 
 
+def _raises(new: Token, _old: Token | None, _reason: Reason) -> None:
+    raise ValueError(new.value)
+
+
+async def _cancels_itself(*_: object) -> None:
+    raise asyncio.CancelledError
+
+
+async def _hangs(*_: object) -> None:
+    await asyncio.Event().wait()
+
+
+@pytest.mark.parametrize(
+    ("hook", "level", "logged"),
+    [
+        (_raises, logging.ERROR, "on_token.failed error='ValueError'"),
+        (_cancels_itself, logging.ERROR, "on_token.failed error='CancelledItselfError'"),
+        (_hangs, logging.WARNING, "on_token.timeout seconds=5.0"),
+    ],
+)
 @virtual_time
-async def test_what_a_hook_raises_is_logged_and_contained() -> None:
-    """A hook that raises or cancels itself, sync or async, breaks nothing, is logged by type alone, and told again."""
-    told: list[Reason] = []
-
-    def broken(new: Token, old: Token | None, reason: Reason) -> None:
-        told.append(reason)
-        raise ValueError(new.value)
-
-    async def cancels(new: Token, old: Token | None, reason: Reason) -> None:
-        told.append(reason)
-        raise asyncio.CancelledError
-
-    for hook in (OnTokenHook(broken), OnTokenHook(cancels)):
-        await hook.notify(NEW, OLD, Reason.REFUSED)
-        await hook.notify(NEW, OLD, Reason.REFUSED)
-    assert len(told) == 4
-    assert now() == 0
-
-
-def test_a_broken_hook_is_named_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
-    """The log names the error's type, and no token."""
-
-    def broken(new: Token, old: Token | None, reason: Reason) -> None:
-        raise ValueError(new.value)
-
-    asyncio.run(OnTokenHook(broken).notify(NEW, OLD, Reason.REFUSED))
-    assert [(record.levelno, record.getMessage()) for record in caplog.records if record.name == "exterview_auth"] == [
-        (logging.ERROR, "on_token.failed error='ValueError'")
-    ]
-    assert "s3cret" not in caplog.text
+async def test_a_failure_of_the_hook_is_logged_and_contained(
+    caplog: pytest.LogCaptureFixture, hook: OnToken, level: int, logged: str
+) -> None:
+    """The waiters get their token, and the log names the error's type and no secret."""
+    assert await scripted(NEW, on_token=hook).text() == NEW.value
+    assert [(record.levelno, record.getMessage()) for record in caplog.records] == [(level, logged)]
 
 
 @virtual_time
-async def test_a_hook_that_hangs_holds_up_its_waiters_once() -> None:
-    """The first time it is given five seconds, later a tenth; once it returns in time, it has its five seconds back."""
+async def test_a_hook_that_hangs_delays_its_waiters_once() -> None:
+    """The first time it has five seconds, later a tenth; once it returns in time, it has its five seconds back."""
     ended: list[float] = []
 
-    async def slow(*arguments: object) -> None:
-        await asyncio.sleep(lasting[0])
+    async def slow(*_: object) -> None:
+        await asyncio.sleep(durations[0])
         ended.append(now())
 
-    hook, took, lasting = OnTokenHook(slow), [], [1000.0, 1000.0, 1000.0, TIMEOUT_ONCE_HUNG / 2, TIMEOUT / 2]
-    while lasting:
+    hook, took, durations = OnTokenHook(slow), [], [1000.0, 1000.0, 1000.0, TIMEOUT_ONCE_HUNG / 2, TIMEOUT / 2]
+    while durations:
         began = now()
         await hook.notify(NEW, None, Reason.FIRST)
         took.append(round(now() - began, 6))
-        del lasting[0]
+        del durations[0]
     assert took == [TIMEOUT, TIMEOUT_ONCE_HUNG, TIMEOUT_ONCE_HUNG, TIMEOUT_ONCE_HUNG / 2, TIMEOUT / 2]
     assert len(ended) == 2
     assert (TIMEOUT, TIMEOUT_ONCE_HUNG) == (5.0, 0.1)
 
 
-def test_a_hook_that_hangs_is_named_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
-    """What held the requests up is said."""
-
-    @virtual_time
-    async def hang() -> None:
-        await OnTokenHook(lambda *_: asyncio.Event().wait()).notify(NEW, OLD, Reason.REFUSED)
-
-    hang()
-    assert [(record.levelno, record.getMessage()) for record in caplog.records if record.name == "exterview_auth"] == [
-        (logging.WARNING, "on_token.timeout seconds=5.0")
-    ]
-
-
 @virtual_time
 async def test_a_hook_that_raises_has_not_hung() -> None:
-    """An error after less than the bound keeps the five seconds for the next time."""
+    """After an error that came in time, it still has its five seconds the next time."""
     failures = [ValueError("no")]
 
-    async def raises_once(*arguments: object) -> None:
+    async def raises_once(*_: object) -> None:
         await asyncio.sleep(TIMEOUT - 1)
         if failures:
             raise failures.pop()
@@ -113,19 +97,84 @@ async def test_a_hook_that_raises_has_not_hung() -> None:
 
 
 @virtual_time
-async def test_cancelling_those_who_tell_cancels_the_hook() -> None:
-    """The hook is not left behind, and the cancellation goes on."""
+async def test_cancelling_the_login_cancels_the_hook() -> None:
+    """The hook does not keep running, and the cancellation goes on."""
     cancelled: list[bool] = []
 
-    async def waits(*arguments: object) -> None:
+    async def waits(*_: object) -> None:
         try:
             await asyncio.Event().wait()
         finally:
             cancelled.append(True)
 
-    telling = asyncio.ensure_future(OnTokenHook(waits).notify(NEW, None, Reason.FIRST))
+    notifying = asyncio.ensure_future(OnTokenHook(waits).notify(NEW, None, Reason.FIRST))
     await settle()
-    telling.cancel()
+    notifying.cancel()
     with pytest.raises(asyncio.CancelledError):
-        await telling
+        await notifying
     assert cancelled == [True]
+
+
+# -- with a keeper -------------------------------------------------------------------------------------------------------
+
+
+@virtual_time
+async def test_every_login_is_announced_once_with_its_reason() -> None:
+    """The contract: the hook gets the new token, the one before and the reason; the login gets the one before."""
+    calls: list[tuple[str, str | None, str]] = []
+
+    def on_token(new: Token, old: Token | None, reason: Reason) -> None:
+        calls.append((new.value, None if old is None else old.value, str(reason)))
+
+    kept = scripted(expires_in=100, on_token=on_token)
+    await kept.outcomes(10)
+    first = await kept.obtain()
+    kept.refuse(first, waited=False)
+    (await kept.obtain(first)).used = True
+    await passing(90)
+    await passing(200)
+    await kept.obtain()
+    await kept.lifecycle.logout()
+    await kept.obtain()
+    assert calls == [
+        ("T1", None, "first"),
+        ("T2", "T1", "refused"),
+        ("T3", "T2", "ahead"),
+        ("T4", "T3", "expired"),
+        ("T5", None, "first"),
+    ]
+    before = [None if previous is None else previous.value for previous in kept.login.calls]
+    assert before == [None, "T1", "T2", "T3", None]
+
+
+@virtual_time
+async def test_a_hook_gets_the_new_token_when_it_asks() -> None:
+    """The contract: it may ask for the token itself."""
+    got: list[str] = []
+    kept: ScriptedKeeper
+
+    async def on_token(*_: object) -> None:
+        got.append(await kept.text())
+
+    kept = scripted(on_token=on_token)
+    issued = await kept.obtain()
+    kept.refuse(issued, waited=False)
+    await kept.obtain(issued)
+    assert got == ["T1", "T2"]
+    assert now() == 0
+
+
+@pytest.mark.parametrize(("leave", "error"), [("logout", LoggedOutError), ("aclose", ClosedError)])
+@virtual_time
+async def test_a_hook_may_log_out_or_close(leave: str, error: type[Exception]) -> None:
+    """The fault table: a hook that calls back into its owner ends the wait and does not hang."""
+    kept: ScriptedKeeper
+
+    async def on_token(*_: object) -> None:
+        await getattr(kept.lifecycle, leave)()
+
+    kept = scripted(on_token=on_token)
+    with pytest.raises(error, match="while this request waited"):
+        await asyncio.wait_for(kept.obtain(), 10)
+    assert kept.state.current is None
+    assert now() < 5

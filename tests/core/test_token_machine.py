@@ -1,4 +1,4 @@
-"""Whatever passes between login, store, clocks and requests: lifetimes, windows and counters hold."""
+"""Whatever happens between login, store, clocks and requests: lifetimes, windows and counters are right."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.kit.tokens import ANSWERS, Answer, Issue, Life, opaque
 
 pytestmark = pytest.mark.timeout(hypothesis_profiles.TIMEOUT)
 
-# An answer that comes in the very moment of the deadline may be counted as either.
+# An answer at the very moment of the deadline may count as either.
 LATENCIES = st.sampled_from((0.0, 0.0, 1e-6, 0.3, 5.0, 29.0, 31.0, 1e6)) | st.floats(0, 29.9) | st.floats(30.1, 60)
 PASSING = st.sampled_from((0.0, 1e-9, 0.1, 1.0, 14.0, 30.0, 47.0, 59.0, 600.0, 2700.0, 3600.0, 86_400.0, 1e7))
 SLEEPING = st.sampled_from((1e-9, 1.0, 59.0, 3600.0, 7200.0, 1e7, 4e8))
@@ -63,7 +63,7 @@ class TokenMachine(RuleBasedStateMachine):
 
     @rule(latency=st.floats(0, 29), answer=ANSWERS, asleep=st.booleans(), share=st.floats(0, 1.5))
     def a_token_is_used(self, latency: float, answer: Answer, share: float, *, asleep: bool) -> None:
-        """From its login, while time passes or the machine sleeps, through a part of its life."""
+        """From its login, while time passes or the machine sleeps, through part of its life."""
         world = self.world
         world.plan = Plan(latency, answer)
         if world.keeper.state.current is not None:
@@ -72,10 +72,10 @@ class TokenMachine(RuleBasedStateMachine):
         if asleep:
             self.the_machine_sleeps(latency)
         self.time_passes(latency)
-        grant = world.keeper.state.current
+        issued = world.keeper.state.current
         self.all_holds()
-        if grant is not None and grant.token.expires_in is not None:
-            self.time_passes(grant.token.expires_in * share if grant.token.expires_in < 1e6 else 1e6)
+        if issued is not None and issued.token.expires_in is not None:
+            self.time_passes(issued.token.expires_in * share if issued.token.expires_in < 1e6 else 1e6)
             self.requests_ask(2)
 
     @rule(latency=LATENCIES, failure=FAILURES)
@@ -112,29 +112,29 @@ class TokenMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.world.keeper.state.unrejected)
     @rule()
     def the_api_accepts_the_token(self) -> None:
-        grant = self.world.keeper.state.current
-        assert grant is not None
-        grant.ever_accepted = grant.accepted_since_refusal = True
+        issued = self.world.keeper.state.current
+        assert issued is not None
+        issued.ever_accepted = issued.accepted_since_refusal = True
 
     @precondition(lambda self: self.world.keeper.state.current)
     @rule(waited=st.booleans(), again=st.booleans(), replayed=st.booleans())
     def the_current_token_is_refused(self, *, waited: bool, again: bool, replayed: bool) -> None:
         world = self.world
-        grant = world.keeper.state.current
-        assert grant is not None
-        help_to_send_again = world.refuse(grant, waited=waited, again=again)
+        issued = world.keeper.state.current
+        assert issued is not None
+        send_again = world.refuse(issued, waited=waited, again=again)
         world.refusals += 1
-        if grant.rejected:
-            world.refused.append(grant.token.value)
+        if issued.rejected:
+            world.refused.append(issued.token.value)
             world.wanted = bool(world.pending) or world.keeper.lifecycle.busy
-        if help_to_send_again and replayed:
-            world.ask(grant)
+        if send_again and replayed:
+            world.ask(issued)
         world.run()
 
     @precondition(lambda self: self.world.known)
     @rule(data=st.data())
     def an_older_token_is_refused(self, data: Any) -> None:
-        """Rule 2: replayed with the current token, if that is fresh without any login."""
+        """Rule 2: the request is sent again with the current token, without a login if that is unexpired."""
         world = self.world
         old = data.draw(st.sampled_from(range(len(world.known))).map(list(world.known).__getitem__))
         current, calls, ahead = world.keeper.state.unexpired, world.calls, world.keeper.state.usable_until == -math.inf
@@ -153,13 +153,13 @@ class TokenMachine(RuleBasedStateMachine):
         world.wanted = False
         world.rejected_until = -math.inf
         world.run(world.keeper.lifecycle.logout())
-        world.forgotten()
+        world.check_logged_out()
 
-    # -- what only a row of steps can show ------------------------------------------------------------------------------
+    # -- what only several steps can show -------------------------------------------------------------------------------
 
     @rule(life=SHORT, share=st.floats(0, 0.49), asleep=st.booleans())
     def a_short_token_is_used(self, life: int, share: float, *, asleep: bool) -> None:
-        """Lesson 32: 20 requests at once and 20 in the first half of a short life make one login."""
+        """Lesson 32: 20 requests at once and 20 in the first half of a short life cost one login."""
         self.the_user_logs_out()
         world, plan = self.world, self.world.plan
         if world.keeper._limits.exhausted or world.keeper._limits.wait:
@@ -177,7 +177,7 @@ class TokenMachine(RuleBasedStateMachine):
 
     @precondition(lambda self: not self.world.pending)
     @rule()
-    def nobody_asks_for_an_hour(self) -> None:
+    def no_request_asks_for_an_hour(self) -> None:
         """Lesson 35: at most two renewals, and none after a rejection."""
         world = self.world
         before, calls = world.keeper.stats().logins, world.calls
@@ -188,15 +188,15 @@ class TokenMachine(RuleBasedStateMachine):
 
     @precondition(lambda self: not self.world.pending)
     @rule()
-    def nobody_asks_for_a_lifetime(self) -> None:
-        """Rule 8: an idle owner stops, whatever became of its renewals."""
+    def no_request_asks_for_a_lifetime(self) -> None:
+        """Rule 8: an idle owner stops renewing, however its renewals ended."""
         world = self.world
         self.time_passes(SILENCE)
         assert not world.keeper.lifecycle.busy
-        grant = world.keeper.state.current
+        issued = world.keeper.state.current
         if world.keeper._renewal.timer.armed:
-            assert grant is not None
-            seconds = world.known[grant][1].seconds if grant in world.known else math.inf
+            assert issued is not None
+            seconds = world.known[issued][1].seconds if issued in world.known else math.inf
             assert seconds is not None
             assert seconds > SILENCE / 4
 
