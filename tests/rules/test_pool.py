@@ -1,4 +1,4 @@
-"""`AuthPool`: one owner per account, bounded, and never two for one in use."""
+"""`AuthPool`: one owner per account, bounded, and never two for an account in use."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import gc
 import warnings
-from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
@@ -18,18 +17,71 @@ from tests.kit.api import until
 pytestmark = pytest.mark.asyncio
 
 
-def factory(account: str) -> ExterviewAuth:
-    """An owner whose token names its account and expires."""
+class UnavailableStore:
+    """A store that fails until a test makes it available."""
 
-    async def login(_context: LoginContext) -> Token:
-        await asyncio.sleep(0)
-        return Token(f"token-of-{account}", expires_in=3600)
+    def __init__(self) -> None:
+        self.available = False
+        self.kept: dict[str, Token] = {}
 
-    return ExterviewAuth(login, api_key="key", endpoint="http://127.0.0.1:9/graphql", account=account)
+    def _check(self) -> None:
+        if not self.available:
+            raise StoreError("it is unavailable")
+
+    async def load(self, account: str) -> Token | None:
+        self._check()
+        return self.kept.get(account)
+
+    async def save(self, account: str, token: Token) -> None:
+        self._check()
+        self.kept[account] = token
+
+    async def delete(self, account: str) -> None:
+        self._check()
+        self.kept.pop(account, None)
+
+    def lock(self, _account: str) -> AbstractAsyncContextManager[object]:
+        return contextlib.nullcontext()
 
 
-async def test_an_account_has_one_owner() -> None:
-    """The contract: made once, the same for everybody."""
+class Factory:
+    """Creates owners whose tokens name their accounts and expire; notes the accounts of their `logins`."""
+
+    def __init__(self, store: UnavailableStore | None = None, seconds: float = 0.0) -> None:
+        self.store = store
+        self.seconds = seconds
+        self.logins: list[str] = []
+
+    def __call__(self, account: str) -> ExterviewAuth:
+        async def login(_context: LoginContext) -> Token:
+            self.logins.append(account)
+            await asyncio.sleep(self.seconds)
+            return Token(f"token-of-{account}", expires_in=3600)
+
+        endpoint = "http://127.0.0.1:9/graphql"
+        return ExterviewAuth(login, api_key="key", endpoint=endpoint, account=account, store=self.store)
+
+
+@pytest.fixture
+def factory() -> Factory:
+    """A factory without a store."""
+    return Factory()
+
+
+@pytest.fixture
+def store() -> UnavailableStore:
+    """The store of `saving`."""
+    return UnavailableStore()
+
+
+@pytest.fixture
+def saving(store: UnavailableStore) -> Factory:
+    """A factory of owners that save in `store`."""
+    return Factory(store)
+
+
+async def test_an_account_has_one_owner(factory: Factory) -> None:
+    """The contract: created once, the same for all."""
     async with AuthPool(factory) as pool:
         assert pool["a"] is pool["a"]
         assert pool["a"] is not pool["b"]
@@ -39,8 +91,8 @@ async def test_an_account_has_one_owner() -> None:
         assert "2 of 1024" in repr(pool)
 
 
-async def test_accounts_share_no_token_under_eviction() -> None:
-    """Lesson 5: 40 accounts over a pool of eight, each with its own token."""
+async def test_accounts_share_no_token_under_eviction(factory: Factory) -> None:
+    """Lesson 5: 40 accounts in a pool of eight, each with its own token."""
     async with AuthPool(factory, maxsize=8) as pool:
 
         async def use(number: int) -> bool:
@@ -51,27 +103,36 @@ async def test_accounts_share_no_token_under_eviction() -> None:
         assert len(pool) == 8
 
 
-async def test_an_owner_in_use_is_found_again() -> None:
-    """The contract: dropped from the kept ones, but still held by somebody, it is not made twice."""
+async def test_an_owner_in_use_is_found_again(factory: Factory) -> None:
+    """The contract: if the pool evicted it but someone still refers to it, no second one is created."""
     async with AuthPool(factory, maxsize=1) as pool:
         used = pool["a"]
         assert pool["b"] is not used
         assert pool["a"] is used
+        await used.token()
+        # Rule 21: the pool ends an evicted owner's work in silence; this one it keeps again.
+        assert used._keeper.lifecycle.holds_open
 
 
-async def test_a_login_in_flight_keeps_its_owner() -> None:
-    """The contract: in use means also that somebody waits for its token."""
+@pytest.mark.parametrize("waits", [True, False])
+async def test_a_login_in_flight_keeps_its_owner(*, waits: bool) -> None:
+    """Rule 5: evicted with a login in flight, also if its waiter has gone, the account has one owner and one login."""
+    factory = Factory(seconds=0.05)
     async with AuthPool(factory, maxsize=1) as pool:
         number = id(pool["a"])
         waiting = asyncio.ensure_future(pool["a"].token())
-        await asyncio.sleep(0)
+        await asyncio.sleep(0.01)
+        if not waits:
+            waiting.cancel()
+            await asyncio.wait([waiting])
         pool["b"]
         gc.collect()
         assert id(pool["a"]) == number
-        assert (await waiting).value == "token-of-a"
+        assert (await (waiting if waits else pool["a"].token())).value == "token-of-a"
+        assert factory.logins == ["a"]
 
 
-async def test_a_dropped_owner_goes_in_silence() -> None:
+async def test_an_evicted_owner_is_dropped_in_silence(factory: Factory) -> None:
     """The contract: the pool ends its background work; no `ResourceWarning`."""
     async with AuthPool(factory, maxsize=1) as pool:
         await pool["a"].token()
@@ -82,8 +143,8 @@ async def test_a_dropped_owner_goes_in_silence() -> None:
         assert "a" not in pool
 
 
-async def test_closing_closes_all() -> None:
-    """The contract: the kept ones and those in use; afterwards the pool is closed, twice is fine."""
+async def test_closing_closes_all(factory: Factory) -> None:
+    """The contract: kept owners and those in use; afterwards the pool is closed, and closing twice is fine."""
     pool = AuthPool(factory, maxsize=1)
     owners = [pool["a"], pool["b"]]
     await asyncio.gather(*(owner.token() for owner in owners))
@@ -97,33 +158,10 @@ async def test_closing_closes_all() -> None:
     assert "closed" in repr(pool)
 
 
-async def test_a_login_that_nobody_waits_for_any_more_keeps_its_owner() -> None:
-    """Rule 5: evicted with a login in flight whose waiter has gone, the account has one owner and one login."""
-    logins: list[str] = []
-
-    def slow(account: str) -> ExterviewAuth:
-        async def login(_context: LoginContext) -> Token:
-            logins.append(account)
-            await asyncio.sleep(0.05)
-            return Token(f"token-of-{account}")
-
-        return ExterviewAuth(login, api_key="key", endpoint="http://127.0.0.1:9/graphql", account=account)
-
-    async with AuthPool(slow, maxsize=1) as pool:
-
-        async def give_up() -> None:
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(pool["a"].token(), 0.01)
-
-        await asyncio.create_task(give_up())
-        pool["b"]
-        gc.collect()
-        assert (await pool["a"].token()).value == "token-of-a"
-        assert logins == ["a"]
-
-
-async def test_one_owner_that_cannot_be_closed_does_not_keep_the_others_open(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The contract: all are closed, and the failure is told."""
+async def test_one_owner_that_cannot_be_closed_does_not_keep_the_others_open(
+    factory: Factory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The contract: all are closed, and the failure is raised."""
     pool = AuthPool(factory)
     first, second = pool["a"], pool["b"]
 
@@ -140,47 +178,7 @@ async def test_one_owner_that_cannot_be_closed_does_not_keep_the_others_open(mon
         await second.token()
 
 
-# -- while the store is away --------------------------------------------------------------------------------------------
-
-
-class Cupboard:
-    """A store that is away until it is told to come back."""
-
-    def __init__(self) -> None:
-        self.away = True
-        self.kept: dict[str, Token] = {}
-
-    def _ask(self) -> None:
-        if self.away:
-            raise StoreError("it is away")
-
-    async def load(self, account: str) -> Token | None:
-        self._ask()
-        return self.kept.get(account)
-
-    async def save(self, account: str, token: Token) -> None:
-        self._ask()
-        self.kept[account] = token
-
-    async def delete(self, account: str) -> None:
-        self._ask()
-        self.kept.pop(account, None)
-
-    def lock(self, _account: str) -> AbstractAsyncContextManager[object]:
-        return contextlib.nullcontext()
-
-
-def saving_in(store: Cupboard, logins: list[str]) -> Callable[[str], ExterviewAuth]:
-    """A factory of owners that save in *store*, and note their *logins*."""
-
-    def made(account: str) -> ExterviewAuth:
-        async def login(_context: LoginContext) -> Token:
-            logins.append(account)
-            return Token(f"token-of-{account}", expires_in=3600)
-
-        return ExterviewAuth(login, api_key="key", endpoint="http://127.0.0.1:9/graphql", store=store, account=account)
-
-    return made
+# -- while the store is unavailable -------------------------------------------------------------------------------------
 
 
 def saves() -> int:
@@ -188,35 +186,33 @@ def saves() -> int:
     return sum(task.get_name() == "exterview_auth save" for task in asyncio.all_tasks())
 
 
-async def test_an_account_that_is_not_saved_yet_has_one_owner_one_login_and_one_save() -> None:
-    """The contract: never two for an account in use, however often it is dropped; and closing leaves no task behind."""
-    logins: list[str] = []
-    async with AuthPool(saving_in(Cupboard(), logins), maxsize=1) as pool:
-        for turn in range(60):
-            account = "abc"[turn % 3]
+async def test_an_account_that_is_not_saved_yet_has_one_owner_one_login_and_one_save(saving: Factory) -> None:
+    """The contract: never two for an account in use, however often it is evicted; and closing leaves no task."""
+    async with AuthPool(saving, maxsize=1) as pool:
+        for number in range(60):
+            account = "abc"[number % 3]
             assert (await pool[account].token()).value == f"token-of-{account}"
             gc.collect(0)
-        assert logins == ["a", "b", "c"]
+        assert saving.logins == ["a", "b", "c"]
         assert saves() == 3
         assert len(pool) == 1
     assert saves() == 0
 
 
-async def test_closing_saves_what_dropped_owners_could_not() -> None:
-    """Rule 17: a rotated refresh token must not be lost; each gets its last attempt."""
-    store = Cupboard()
-    async with AuthPool(saving_in(store, []), maxsize=1) as pool:
+async def test_closing_saves_what_evicted_owners_could_not(saving: Factory, store: UnavailableStore) -> None:
+    """Rule 17: a rotated refresh token must not be lost; each owner makes one last attempt."""
+    async with AuthPool(saving, maxsize=1) as pool:
         for account in "abc":
             await pool[account].token()
-        store.away = False
+        store.available = True
     assert sorted(token.value for token in store.kept.values()) == ["token-of-a", "token-of-b", "token-of-c"]
 
 
-async def test_owners_dropped_while_the_store_is_away_go_in_silence() -> None:
-    """Rule 21: a `ResourceWarning` is for who dropped an owner; nobody could close those that the pool dropped."""
+async def test_owners_evicted_while_the_store_is_unavailable_are_dropped_in_silence(saving: Factory) -> None:
+    """Rule 21: a `ResourceWarning` is for code that drops an owner; no code could close an owner that the pool evicted."""
     with warnings.catch_warnings(record=True) as seen:
         warnings.simplefilter("always")
-        async with AuthPool(saving_in(Cupboard(), []), maxsize=1) as pool:
+        async with AuthPool(saving, maxsize=1) as pool:
             for account in "abcabc":
                 await pool[account].token()
                 gc.collect()
@@ -224,59 +220,53 @@ async def test_owners_dropped_while_the_store_is_away_go_in_silence() -> None:
     assert [str(warning.message) for warning in seen] == []
 
 
-async def test_an_owner_that_logs_in_after_it_was_dropped_is_kept_until_its_token_is_saved() -> None:
-    """The contract: dropped while idle, used by who still held it, and then held by nobody: found again all the same."""
-    logins: list[str] = []
-    async with AuthPool(saving_in(Cupboard(), logins), maxsize=1) as pool:
+async def test_an_evicted_owner_that_logs_in_is_kept_until_its_token_is_saved(saving: Factory) -> None:
+    """The contract: evicted while idle, used by code that still had it, then referred to by none: found again all the same."""
+    async with AuthPool(saving, maxsize=1) as pool:
         for _ in range(5):
             used = pool["a"]
             pool["b"]
             await used.token()
             del used
             gc.collect()
-        assert logins == ["a"]
+        assert saving.logins == ["a"]
         assert saves() == 1
 
 
-async def test_what_is_saved_is_let_go_of() -> None:
+async def test_saved_owners_are_released(saving: Factory, store: UnavailableStore) -> None:
     """The contract: *maxsize* bounds the pool again once the store is back, after a few accesses and without further logins."""
-    store, logins = Cupboard(), list[str]()
     accounts = [f"org{number}" for number in range(20)]
-    async with AuthPool(saving_in(store, logins), maxsize=1) as pool:
+    async with AuthPool(saving, maxsize=1) as pool:
         for account in accounts:
             await pool[account].token()
         assert all(account in pool for account in accounts)
-        store.away = False
+        store.available = True
         await until(lambda: saves() == 0)
         for _ in accounts:
             await pool[accounts[-1]].token()
         gc.collect()
         assert [account for account in accounts if account in pool] == accounts[-1:]
-        assert logins == accounts
+        assert saving.logins == accounts
         assert len(store.kept) == len(accounts)
 
 
-async def test_what_an_ended_loop_did_not_save_is_saved_by_the_next() -> None:
+async def test_what_an_ended_loop_did_not_save_is_saved_by_the_next(saving: Factory, store: UnavailableStore) -> None:
     """Rules 17 and 20: a pool that goes on under a new ``asyncio.run`` still has the owner whose save was cut off."""
-    store = Cupboard()
-    pool = AuthPool(saving_in(store, []), maxsize=1)
+    pool = AuthPool(saving, maxsize=1)
 
     async def use() -> None:
         await pool["a"].token()
         await pool["b"].token()
 
     async def go_on() -> None:
-        store.away = False
+        store.available = True
         for _ in range(3):
             pool["b"]
         gc.collect()
         await pool.aclose()
 
-    def one_after_the_other() -> None:
-        asyncio.run(use())
-        asyncio.run(go_on())
-
-    await asyncio.to_thread(one_after_the_other)
+    for run in (use, go_on):
+        await asyncio.to_thread(lambda run=run: asyncio.run(run()))  # type: ignore[misc]  # bound in the loop
     assert sorted(token.value for token in store.kept.values()) == ["token-of-a", "token-of-b"]
 
 
@@ -284,27 +274,17 @@ async def test_what_an_ended_loop_did_not_save_is_saved_by_the_next() -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments", [{"factory": None}, {"factory": factory("a")}, {"maxsize": 0}, {"maxsize": "many"}, {"maxsize": True}]
+    "arguments",
+    [{"factory": None}, {"factory": Factory()("a")}, {"maxsize": 0}, {"maxsize": "many"}, {"maxsize": True}],
 )
-async def test_a_wrong_argument_is_one_sentence(arguments: dict[str, Any]) -> None:
+async def test_a_wrong_argument_is_refused(factory: Factory, arguments: dict[str, Any]) -> None:
     """Bad input: `ConfigurationError`."""
     with pytest.raises(ConfigurationError):
         AuthPool(**{"factory": factory, **arguments})
 
 
-async def test_a_factory_that_makes_something_else_is_told_so() -> None:
-    """Bad input: the sentence names what it made."""
+async def test_a_factory_that_returns_something_else_is_refused() -> None:
+    """Bad input: the sentence names what it returned."""
     pool = AuthPool(lambda account: account)  # type: ignore[arg-type,return-value]  # a wrong use
     with pytest.raises(ConfigurationError, match="factory returned str"):
         pool["a"]
-
-
-async def test_an_owner_that_the_pool_keeps_again_is_an_owner_like_any_other() -> None:
-    """Rule 21: it was dropped in silence once, and is not for good; who loses it without closing it is told."""
-    pool = AuthPool(factory, maxsize=1)
-    owner = pool["a"]
-    pool["b"]
-    assert pool["a"] is owner
-    await owner.token()
-    assert owner._keeper.lifecycle.holds_open
-    await pool.aclose()
