@@ -28,14 +28,14 @@ from tests.kit.api import TEAPOT_TESTS, Scene, post, scene, teapot
 
 pytestmark = pytest.mark.asyncio
 
-NO = [{"message": "no", "extensions": {"code": "UNAUTHENTICATED"}}]
+UNAUTHENTICATED = [{"message": "no", "extensions": {"code": "UNAUTHENTICATED"}}]
 
 
 def refusing(data: Any = None) -> Any:
-    """GraphQL's 401: status 200, the error in the body, *data* beside it."""
+    """Answer with GraphQL's 401: status 200, the error in the body, *data* beside it."""
 
     async def answer(_request: web.Request, _body: bytes) -> web.Response:
-        return web.json_response({"data": data, "errors": NO})
+        return web.json_response({"data": data, "errors": UNAUTHENTICATED})
 
     return answer
 
@@ -104,8 +104,8 @@ async def test_documented_errors_are_types() -> None:
         (200, {"data": None, "errors": {"message": "odder"}}, GraphQLError, "odder"),
     ],
 )
-async def test_other_answers_are_typed_too(status: int, body: Any, expected: type, message: str) -> None:
-    """The contract: whatever comes back, an `ApiError` says what it was."""
+async def test_every_other_answer_is_an_api_error(status: int, body: Any, expected: type, message: str) -> None:
+    """The contract: its type, status and message say what came back."""
 
     async def answer(_request: web.Request, _body: bytes) -> web.Response:
         text = body if isinstance(body, str) else json.dumps(body)
@@ -121,7 +121,7 @@ async def test_other_answers_are_typed_too(status: int, body: Any, expected: typ
 
 
 async def test_a_key_that_is_refused_is_an_unauthorized_error() -> None:
-    """The contract: after one login that did not help."""
+    """The contract: after one useless login."""
     async with scene() as at:
         at.api.keys.clear()
         with pytest.raises(UnauthorizedError) as caught:
@@ -129,27 +129,27 @@ async def test_a_key_that_is_refused_is_an_unauthorized_error() -> None:
         assert caught.value.message == "Missing or invalid token"
 
 
-async def test_graphql_hears_the_owners_own_test_too() -> None:
-    """Rule 15: beside GraphQL's 401, what ``is_unauthorized`` knows, sync or async."""
-    for test in TEAPOT_TESTS:
-        async with scene(is_unauthorized=test) as at:
-            for refusal in (teapot, refusing()):
-                at.api.refusals["/graphql"] = refusal
-                at.api.revoke()
-                assert await at.client.graphql("{ a }") == {"__typename": "Query"}
+@pytest.mark.parametrize("test", TEAPOT_TESTS)
+async def test_graphql_knows_the_applications_refusals_too(test: Any) -> None:
+    """Rule 15: beside GraphQL's 401, those that ``is_unauthorized`` knows, sync or async."""
+    async with scene(is_unauthorized=test) as at:
+        for refusal in (teapot, refusing()):
+            at.api.refusals["/graphql"] = refusal
+            at.api.revoke()
+            assert await at.client.graphql("{ a }") == {"__typename": "Query"}
 
 
-async def test_a_test_of_ones_own_may_read_the_body() -> None:
-    """Rule 15: GraphQL's 401 is recognised all the same, and a mutation that has done something is not sent twice."""
+async def test_is_unauthorized_may_read_the_body() -> None:
+    """Rule 15: GraphQL's 401 is recognised all the same, and a mutation that took effect is not sent twice."""
 
     async def reads(response: aiohttp.ClientResponse) -> bool:
         return bool((await response.json()).get("errors"))
 
-    async def reads_in_vain(response: aiohttp.ClientResponse) -> bool:
+    async def reads_and_ignores(response: aiohttp.ClientResponse) -> bool:
         await response.read()
         return False
 
-    async with scene(is_unauthorized=reads_in_vain) as at:
+    async with scene(is_unauthorized=reads_and_ignores) as at:
         at.api.refusals["/graphql"] = refusing()
         await at.client.graphql("{ a }")
         at.api.revoke()
@@ -159,7 +159,7 @@ async def test_a_test_of_ones_own_may_read_the_body() -> None:
 
 
 async def refused_then_fine(at: Scene, client: Any, done: Any = None, **options: Any) -> list[tuple[int, str]]:
-    """What arrives of a request that meets GraphQL's 401 once."""
+    """Send a request that GraphQL's 401 refuses once; return what arrives."""
     await post(client, at.api.endpoint)
     at.api.refusals["/graphql"] = refusing(done)
     at.api.revoke()
@@ -168,18 +168,8 @@ async def refused_then_fine(at: Scene, client: Any, done: Any = None, **options:
     return at.api.since(mark)
 
 
-async def test_graphqls_401_counts_always_in_graphql() -> None:
-    """Rule 15: without any option."""
-    async with scene() as at:
-        at.api.refusals["/graphql"] = refusing()
-        await at.client.graphql("{ __typename }")
-        at.api.revoke()
-        assert await at.client.graphql("mutation { a }") == {"__typename": "Query"}
-        assert at.login.count == 2
-
-
-async def test_graphqls_401_counts_in_the_middleware_that_is_told_so() -> None:
-    """Rule 15: with ``is_unauthorized=graphql_unauthenticated``, a plain 401 too; not without it."""
+async def test_graphqls_401_counts_in_the_middleware_only_with_its_option() -> None:
+    """Rule 15: with ``is_unauthorized=graphql_unauthenticated``, a plain 401 counts too."""
     async with (
         scene(is_unauthorized=graphql_unauthenticated) as at,
         aiohttp.ClientSession(middlewares=(at.auth,)) as http,
@@ -202,8 +192,8 @@ async def test_graphqls_401_counts_in_the_middleware_that_is_told_so() -> None:
         ({"data": b"what is this"}, 1),
     ],
 )
-async def test_a_mutation_that_has_done_something_is_not_sent_twice(body: dict[str, Any], sendings: int) -> None:
-    """Rule 15: data beside the error; the token is renewed and the caller gets the answer."""
+async def test_a_mutation_that_took_effect_is_not_sent_twice(body: dict[str, Any], sendings: int) -> None:
+    """Rule 15: there is data beside the error; the token is replaced and the caller gets the answer."""
     async with scene(is_unauthorized=graphql_unauthenticated) as at:
         sent = await refused_then_fine(at, at.client, done={"a": 1, "b": None}, **body)
         assert len(sent) == sendings
@@ -211,20 +201,24 @@ async def test_a_mutation_that_has_done_something_is_not_sent_twice(body: dict[s
         assert at.login.count == 2
 
 
-async def test_a_mutation_that_has_done_something_is_an_error_with_its_data() -> None:
-    """Rule 15: ``graphql()`` raises `GraphQLError` with ``.data``; the next call has a new token."""
+@pytest.mark.parametrize("data", [None, {"a": 1}])
+async def test_graphqls_401_always_counts_in_graphql(data: Any) -> None:
+    """Rule 15: a mutation that took effect raises `GraphQLError` with its ``.data``, others are sent again; without any option."""
     async with scene() as at:
         await at.client.graphql("{ a }")
-        at.api.refusals["/graphql"] = refusing({"a": 1})
+        at.api.refusals["/graphql"] = refusing(data)
         at.api.revoke()
-        with pytest.raises(GraphQLError) as caught:
-            await at.client.graphql("mutation { a }")
-        assert caught.value.data == {"a": 1}
+        if data is None:
+            assert await at.client.graphql("mutation { a }") == {"__typename": "Query"}
+        else:
+            with pytest.raises(GraphQLError) as caught:
+                await at.client.graphql("mutation { a }")
+            assert caught.value.data == data
         assert await at.client.graphql("{ a }") == {"__typename": "Query"}
         assert at.login.count == 2
 
 
-async def test_the_test_leaves_the_body_readable() -> None:
+async def test_the_body_stays_readable() -> None:
     """The contract: as JSON, as text, and as a stream."""
 
     async def long(_request: web.Request, _body: bytes) -> web.Response:
@@ -239,7 +233,7 @@ async def test_the_test_leaves_the_body_readable() -> None:
 
 
 async def test_an_answer_beyond_the_limit_is_passed_on_as_it_comes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The fault table: a chunked answer without an end fills no memory, and its reader misses nothing."""
+    """The fault table: an endless chunked answer fills no memory, and its reader gets every byte."""
     monkeypatch.setattr("exterview_auth._aiohttp.graphql.MAX_GRAPHQL_ANSWER", 100_000)
 
     async def long(request: web.Request, _body: bytes) -> web.StreamResponse:
@@ -255,25 +249,23 @@ async def test_an_answer_beyond_the_limit_is_passed_on_as_it_comes(monkeypatch: 
             assert await response.read() == b"".join(bytes([number]) * 5_000 for number in range(100))
 
 
-async def test_an_answer_that_is_no_graphql_is_not_read() -> None:
-    """The contract: a download keeps streaming."""
-
-    async def download(_request: web.Request, _body: bytes) -> web.Response:
-        return web.Response(body=b"UNAUTHENTICATED", content_type="application/pdf")
-
-    async def other(_request: web.Request, _body: bytes) -> web.Response:
-        return web.json_response({"data": "UNAUTHENTICATED", "errors": [7, {"extensions": 1}]})
-
-    async def list_of(_request: web.Request, _body: bytes) -> web.Response:
-        return web.json_response(["UNAUTHENTICATED"])
-
-    async def broken(_request: web.Request, _body: bytes) -> web.Response:
-        return web.Response(text="UNAUTHENTICATED{", content_type="application/json")
-
+async def test_an_answer_that_is_not_graphql_is_not_read() -> None:
+    """The contract: a download keeps streaming, and any other JSON is no refusal."""
+    kinds = (
+        ("application/pdf", b"UNAUTHENTICATED"),
+        ("application/json", b'{"data": "UNAUTHENTICATED", "errors": [7, {"extensions": 1}]}'),
+        ("application/json", b'["UNAUTHENTICATED"]'),
+        ("application/json", b"UNAUTHENTICATED{"),
+    )
     async with scene(is_unauthorized=graphql_unauthenticated) as at:
-        for answer in (download, other, list_of, broken):
-            at.api.answers["/graphql"] = answer
-            assert (await at.post())[0] == 200
+        for kind, body in kinds:
+
+            async def other(_: web.Request, __: bytes, kind: str = kind, body: bytes = body) -> web.Response:
+                return web.Response(body=body, content_type=kind)
+
+            at.api.answers["/graphql"] = other
+            async with at.client.post("") as response:
+                assert (response.status, await response.read()) == (200, body)
         assert at.login.count == 1
 
 
@@ -290,8 +282,8 @@ async def test_an_answer_that_is_no_graphql_is_not_read() -> None:
         ({"query": "{ a }", "variables": {"text": "x"}, "files": {"variables.text.file": b""}}, "no such place"),
     ],
 )
-async def test_a_wrong_use_is_one_sentence_before_anything_is_sent(arguments: dict[str, Any], sentence: str) -> None:
-    """Bad input: `ConfigurationError` that says what to give."""
+async def test_wrong_arguments_are_refused_before_anything_is_sent(arguments: dict[str, Any], sentence: str) -> None:
+    """Bad input: the `ConfigurationError` says what to give."""
     async with scene() as at:
         with pytest.raises(ConfigurationError, match=sentence):
             await at.client.graphql(**arguments)

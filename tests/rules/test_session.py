@@ -1,4 +1,4 @@
-"""`AuthSession`: aiohttp's verbs with aiohttp's behaviour, around a session that already has a life of its own."""
+"""`AuthSession`: aiohttp's verbs with aiohttp's behaviour, around a session that has its own settings."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ pytestmark = pytest.mark.asyncio
 
 
 async def echo(request: web.Request, body: bytes) -> web.Response:
-    """What arrived."""
+    """Answer with what arrived."""
     return web.json_response(
         {"method": request.method, "query": dict(request.query), "cookies": dict(request.cookies), "size": len(body)}
     )
 
 
 async def answered(at: Scene, verb: str, **options: Any) -> dict[str, Any]:
-    """What the server says of a request by *verb*."""
+    """Send a request by *verb*; return what arrived."""
     async with getattr(at.client, verb)("/echo", **options) as response:
         assert response.status == 200
         return dict(await response.json())
@@ -42,7 +42,7 @@ async def test_every_verb_is_signed_with_async_with_and_with_await() -> None:
         assert all(arrival.token == "token-1" for arrival in at.api.arrivals)
 
 
-async def test_signatures_take_what_aiohttps_take() -> None:
+async def test_the_verbs_have_aiohttps_parameters() -> None:
     """The contract: every name that aiohttp's own verbs have."""
     for verb in ("request", "get", "options", "head", "post", "put", "patch", "delete", "ws_connect"):
         ours = set(inspect.signature(getattr(AuthSession, verb)).parameters)
@@ -57,8 +57,8 @@ def _options(ours: set[str]) -> set[str]:
     return keywords | {"kwargs", "decode_text"} if "options" in ours else set()
 
 
-async def test_relative_urls_are_the_endpoints() -> None:
-    """The contract: resolved against the endpoint, the empty one being the endpoint itself."""
+async def test_relative_urls_are_resolved_against_the_endpoint() -> None:
+    """The contract: the empty one is the endpoint itself."""
     async with scene() as at:
         for url in ("", "/graphql", "graphql", "?a=b", "/ats/candidates/bulk-upload"):
             async with at.client.post(url, json=QUERY) as response:
@@ -66,15 +66,15 @@ async def test_relative_urls_are_the_endpoints() -> None:
         assert [a.path for a in at.api.arrivals] == ["/graphql"] * 4 + ["/ats/candidates/bulk-upload"]
 
 
-async def test_a_base_url_of_the_session_goes_on_working() -> None:
-    """The contract: the session's own base URL comes first."""
+async def test_a_base_url_of_the_session_comes_first() -> None:
+    """The contract: relative URLs are resolved against it, not against the endpoint."""
     async with scene() as at, aiohttp.ClientSession(base_url=at.api.base + "/v2/") as http:
         async with AuthSession(http, at.auth).post("graphql", json=QUERY) as response:
             assert response.status == 200
         assert at.api.arrivals[-1].path == "/v2/graphql"
 
 
-async def test_the_sessions_own_middlewares_run_outside_ours() -> None:
+async def test_the_sessions_middlewares_run_outside_ours() -> None:
     """The contract, lesson 48: auth is the innermost, also with per-request middlewares, and never doubled."""
     seen: list[tuple[str, bool]] = []
 
@@ -99,8 +99,8 @@ async def test_the_sessions_own_middlewares_run_outside_ours() -> None:
         assert at.auth.stats().logins == 1
 
 
-async def test_cookies_headers_and_tracing_go_on_working() -> None:
-    """The contract: each as before, and a replay is one request to the tracer."""
+async def test_cookies_headers_and_tracing_work_as_before() -> None:
+    """The contract: and a replay is no second request for the tracer."""
     traced: list[str] = []
     tracing = aiohttp.TraceConfig()
 
@@ -121,8 +121,8 @@ async def test_cookies_headers_and_tracing_go_on_working() -> None:
         assert at.api.arrivals[-1].headers["x-api-key"] == KEY
 
 
-async def test_it_never_closes_the_session() -> None:
-    """The contract: it owns nothing."""
+async def test_the_session_is_never_closed() -> None:
+    """The contract: it belongs to the application."""
     async with scene() as at:
         await at.post()
         assert (at.client.closed, at.client.auth) == (False, at.auth)
@@ -133,8 +133,8 @@ async def test_it_never_closes_the_session() -> None:
         assert KEY not in repr(at.client)
 
 
-async def test_wrong_arguments_are_one_sentence() -> None:
-    """Bad input: the classes are named."""
+async def test_wrong_arguments_are_refused() -> None:
+    """Bad input: the sentence names the classes."""
     async with scene() as at:
         with pytest.raises(ConfigurationError, match=r"aiohttp\.ClientSession, not str"):
             AuthSession("http", at.auth)  # type: ignore[arg-type]  # a wrong use
