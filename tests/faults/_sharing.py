@@ -1,4 +1,4 @@
-"""Two owners of one account with one store, and what a sick store costs them."""
+"""Two owners of one account with one store, and what a failing store costs them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A directory of tokens that is sick: on the real file system, without root's powers."""
+"""A directory of tokens that fails: on the real file system, without root's powers."""
 
 from __future__ import annotations
 

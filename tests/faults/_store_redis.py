@@ -1,4 +1,4 @@
-"""A Redis that is sick, each time a real one."""
+"""A Redis that fails, each time a real one."""
 
 from __future__ import annotations
 

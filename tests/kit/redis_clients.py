@@ -143,8 +143,11 @@ def _certificate(directory: Path) -> tuple[Path, Path]:
 
 
 async def essentials(one: Any, two: Any) -> None:
-    """*one* and *two* stand for two processes, with leases of `LEASE`: what they keep, exclude, hear and fence off."""
-    parts = [part(one, two) for part in (_keeps, _excludes_and_hears, _goes_on_hearing, _fences)]
+    """*one* and *two* stand for two processes, with leases of `LEASE`: what they keep, exclude, are notified of and fence off."""
+    # Connections first: opening one on TLS blocks the loop for longer than a lease may wait to be renewed.
+    loads = (store.load(str(number)) for store in (one, two) for number in range(8))
+    await asyncio.gather(*loads, return_exceptions=True)
+    parts = [part(one, two) for part in (_keeps, _excludes_and_notifies, _goes_on_notifying, _fences)]
     for outcome in await asyncio.gather(*parts, return_exceptions=True):
         if isinstance(outcome, BaseException):
             raise outcome
@@ -159,15 +162,15 @@ async def _keeps(one: Any, two: Any) -> None:
     assert await two.load("e") is None
 
 
-async def _excludes_and_hears(one: Any, two: Any) -> None:
-    """The lease is kept for as long as the holder lives, and who waits hears of a save, and of the lock that is free."""
+async def _excludes_and_notifies(one: Any, two: Any) -> None:
+    """The lease is renewed for as long as the holder lives; a waiter is notified of a save, and of a release."""
     async with two.account_lock("a") as second:
         async with one.account_lock("a") as first:
             assert await first.try_acquire()
             await asyncio.sleep(2 * LEASE)
             assert not await second.try_acquire(), "the lease was not kept"
-            await second.wait_for_change()  # it listens from now on
-            async with hearing(second):
+            await second.wait_for_change()  # it is subscribed from now on
+            async with notified(second):
                 await first.save(Token("new"))
         async with asyncio.timeout(5):
             while not await second.try_acquire():
@@ -175,8 +178,8 @@ async def _excludes_and_hears(one: Any, two: Any) -> None:
         assert value_of(await second.read()) == "new"
 
 
-async def _goes_on_hearing(one: Any, two: Any) -> None:
-    """One who no longer waits takes nothing from those who wait for other accounts."""
+async def _goes_on_notifying(one: Any, two: Any) -> None:
+    """A waiter that leaves takes nothing from the waiters for other accounts."""
     async with one.account_lock("b") as first, two.account_lock("b") as second:
         assert await first.try_acquire()
         assert not await second.try_acquire()
@@ -185,12 +188,12 @@ async def _goes_on_hearing(one: Any, two: Any) -> None:
             assert await other.try_acquire()
             assert not await leaving.try_acquire()
             await leaving.wait_for_change()
-        async with hearing(second):
+        async with notified(second):
             await first.save(Token("new"))
 
 
 async def _fences(one: Any, two: Any) -> None:
-    """Whoever was paused beyond its lease does not overwrite what was saved meanwhile, and gets it."""
+    """A holder that was paused beyond its lease does not overwrite what was saved meanwhile, and gets that token."""
     async with one.account_lock("d") as paused:
         assert await paused.try_acquire()
         assert value_of(await paused.read()) is None
@@ -206,7 +209,7 @@ async def _fences(one: Any, two: Any) -> None:
 
 @contextlib.asynccontextmanager
 async def taken(store: Any, account: str) -> AsyncIterator[Any]:
-    """A turn of *store*, as soon as it can be had."""
+    """The account's lock in *store*, as soon as it is free."""
     while True:
         async with store.account_lock(account) as lock:
             if await lock.try_acquire():
@@ -216,15 +219,15 @@ async def taken(store: Any, account: str) -> AsyncIterator[Any]:
 
 
 async def cease(lock: Any) -> None:
-    """Have the holder of *lock* show no more sign of life, as if it were paused."""
+    """Stop renewing the lease of *lock*, as if its holder were paused."""
     keeping: asyncio.Task[None] = lock._renewing
     keeping.cancel()
     await asyncio.wait([keeping])
 
 
 @contextlib.asynccontextmanager
-async def hearing(lock: Any) -> AsyncIterator[None]:
-    """*lock* hears of what the body does, and not before; well before it would look by itself."""
+async def notified(lock: Any) -> AsyncIterator[None]:
+    """*lock* is notified of what the body does, not earlier, and well before its next poll."""
     waiting = asyncio.ensure_future(lock.wait_for_change())
     await asyncio.sleep(0.02)
     quiet, began = not waiting.done(), time.monotonic()
@@ -232,5 +235,5 @@ async def hearing(lock: Any) -> AsyncIterator[None]:
         yield
     finally:
         await waiting
-    assert quiet, "there was no news"
-    assert time.monotonic() - began < POLL_INTERVAL / 2, "it was not told"
+    assert quiet, "it was notified too early"
+    assert time.monotonic() - began < POLL_INTERVAL / 2, "it was not notified"

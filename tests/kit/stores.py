@@ -95,7 +95,7 @@ async def hears(caplog: pytest.LogCaptureFixture, event: str, times: int = 1, se
 
 
 LONGEST_WAIT = 2.0
-"""Seconds that a request waits for a sick store, once per outage."""
+"""Seconds that a request waits for a failing store, once per outage."""
 
 MARGIN = 1.5
 
@@ -107,7 +107,7 @@ SECRETS = (PASSWORD, "token-", KEY, ACCOUNT.partition("@")[0] + ":")
 
 async def survives(scene: Fleet, caplog: pytest.LogCaptureFixture, problem: str, *, wait: float = LONGEST_WAIT) -> None:
     """
-    Rule 17 while the one store of all owners is sick: every request succeeds, each owner logs in for itself.
+    Rule 17 while the one store of all owners fails: every request succeeds, each owner logs in for itself.
 
     A request waits once, the next not at all; and one warning says *problem*.
     """

@@ -173,9 +173,9 @@ async def test_a_slow_store_costs_its_budget_at_most(seconds: float) -> None:
     kept = owner(store)
     grant = await kept.obtain()
     assert now() <= STORE_BUDGET + 0.01
-    sick = kept.stats().store_failures > 0
-    assert sick == (4 * seconds > STORE_BUDGET)
-    if sick:
+    failed = kept.stats().store_failures > 0
+    assert failed == (4 * seconds > STORE_BUDGET)
+    if failed:
         began = now()
         kept.refuse(grant, waited=False)
         await kept.obtain(grant)
@@ -519,7 +519,7 @@ async def test_each_attempt_at_a_save_is_counted_once() -> None:
 
 @virtual_time
 async def test_a_session_has_one_budget_for_all_its_calls() -> None:
-    """Rule 2 of the module: what a call took is gone, whenever it began and however it ended; an answer of a process that stood still is free."""
+    """Rule 2 of the module: what a call took is gone, whenever it began and however it ended; a response that came while the process was paused is free."""
     store, asleep = ScriptedStore(seconds=0.5), 0.0
     access = StoreAccess(store, "a", lambda: now() + asleep, Counters())
     await passing(100)

@@ -181,15 +181,15 @@ async def test_a_caller_cancelled_while_it_acquires_releases() -> None:
     """Rule 3, lesson 30: nobody knows whether the lock was acquired."""
     backend = Backend(try_acquire="hang")
 
-    async def contend() -> None:
+    async def acquire() -> None:
         async with AccountLock(backend) as lock:
             await lock.try_acquire()
 
-    contender = asyncio.ensure_future(contend())
+    caller = asyncio.ensure_future(acquire())
     await settle()
-    contender.cancel()
-    await asyncio.wait([contender])
-    assert contender.cancelled()
+    caller.cancel()
+    await asyncio.wait([caller])
+    assert caller.cancelled()
     assert backend.calls == ["try_acquire", "release"]
 
 
@@ -205,14 +205,14 @@ async def test_the_release_ignores_the_callers_cancellation() -> None:
 
     backend.release = release  # type: ignore[method-assign]  # a slow one
 
-    async def contend() -> None:
+    async def acquire() -> None:
         async with AccountLock(backend) as lock:
             await lock.try_acquire()
 
-    contender = asyncio.ensure_future(contend())
+    caller = asyncio.ensure_future(acquire())
     await passing(0.2)
-    contender.cancel()
-    await asyncio.wait([contender])
+    caller.cancel()
+    await asyncio.wait([caller])
     assert left.is_set()
 
 

@@ -14,7 +14,7 @@ from exterview_auth.stores._file.host_lock import HostLock, LivenessWatch
 
 
 def lock_at(directory: Path, lease: float = 60) -> HostLock:
-    """One contender for a lock of the directory."""
+    """One attempt to get a lock of the directory."""
     return HostLock(PrivateDirectory(directory), "a.lock", lease)
 
 

@@ -130,7 +130,7 @@ async def waits_for_the_lock(client: Any) -> None:
 
 
 async def test_slow_answers_do_not_add_up() -> None:
-    """Each command in its time, but all together in no more than a request waits for a sick store."""
+    """Each command in its time, but all together in no more than a request waits for a failing store."""
     async with LocalRedis() as server, Wire(server) as wire, two_owners(wire.url) as scene:
         wire.delay = 0.7
         assert await scene.storm() < LONGEST_WAIT + MARGIN
