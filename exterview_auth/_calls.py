@@ -62,6 +62,7 @@ async def within(seconds: float) -> AsyncIterator[None]:
     loop = asyncio.get_running_loop()
     until = loop.time() + seconds
 
+    # A late timer runs before the loop has read its sockets. Moving the limit a little lets the loop read first.
     def expire() -> None:
         late = loop.time() - until > PAUSE_THRESHOLD
         limit.reschedule(loop.time() + (PAUSE_GRACE if late else 0.0))
@@ -78,6 +79,7 @@ async def _done_in_time(task: asyncio.Task[Any], seconds: float | None) -> bool:
     clock = asyncio.get_running_loop().time
     began = clock()
     done, _ = await asyncio.wait([task], timeout=seconds)
+    # Later than the limit: the process was not running, and the result may be waiting in a socket.
     if not done and seconds is not None and clock() - began > seconds + PAUSE_THRESHOLD:
         done, _ = await asyncio.wait([task], timeout=PAUSE_GRACE)
     return bool(done)
@@ -126,6 +128,7 @@ class SingleThread:
             await asyncio.wrap_future(running)
         done: Future[None] = Future()
         done.set_running_or_notify_cancel()
+        # Lists, because an asyncio future cannot hold StopIteration.
         results: list[T] = []
         errors: list[BaseException] = []
         Thread(target=_perform, args=(contextvars.copy_context(), call, results, errors, done), daemon=True).start()

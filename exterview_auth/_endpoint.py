@@ -44,6 +44,7 @@ def checked_url(url: str | URL, what: str, *, or_else: str = "") -> URL:
     if not usable:
         example = _EXAMPLES.get(what, PRODUCTION)
         raise ConfigurationError(f"{what} must be an absolute http(s) URL{or_else}; for example {example}")
+    # aiohttp would send them as Basic authentication, and every message that shows the URL would show them.
     if parsed.user is not None or parsed.password is not None:
         raise ConfigurationError(f"{what} has a user name or password in it; remove them from the URL")
     require_safe_transport(parsed, what)

@@ -64,9 +64,11 @@ def _api_key(environ: Mapping[str, str]) -> str | Callable[[], str]:
 
 
 def _login(environ: Mapping[str, str]) -> Login:
+    # Unlike the others, a password is not stripped: spaces may be part of it.
     email, password = _variable(environ, EMAIL), environ.get(PASSWORD) or None
     if password is not None and not password.strip():
         raise ConfigurationError(f"{PASSWORD} is blank; set it to the password of {EMAIL}")
+    # Credentials win over a bearer token, because they can get the next token.
     if email is not None and password is not None:
         return PasswordLogin(email, password)
     if email is not None or password is not None:

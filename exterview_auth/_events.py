@@ -30,6 +30,7 @@ class Reason(StrEnum):
 
 def emit(level: int, event: str, **fields: Any) -> None:
     """Log *event* with its *fields*, none of them a secret. Errors of log processors and handlers are suppressed."""
+    # CancelledError too: a request must not look cancelled because a log processor failed.
     with contextlib.suppress(Exception, asyncio.CancelledError):
         # Never imported here: an application that uses structlog has loaded it.
         structlog = sys.modules.get("structlog")

@@ -91,6 +91,7 @@ def read_secret_file(path: str | os.PathLike[str], what: str) -> str:
     """Return the stripped text of a credential's file. Errors name *what* and the path, never the content."""
     try:
         with Path(path).open(encoding="utf-8") as file:
+            # Bounded: the path may lead to a device or a log, which has no end.
             text = file.read(MAX_SECRET_FILE + 1)
     except (OSError, ValueError) as failure:
         reason = type(failure).__name__

@@ -39,6 +39,7 @@ class Token:
     def __init__(self, value: str, *, expires_in: float | None = None, refresh_token: str | None = None) -> None:
         self._value = _checked(value, "a bearer token")
         self._refresh_token = None if not refresh_token else _checked_refresh(refresh_token)
+        # The login's word comes first; a JWT's claims are read only without it.
         lifetime = lifetime_seconds(expires_in)
         now = time.time()
         self._from_receipt = lifetime is None
@@ -73,6 +74,7 @@ class Token:
     def with_remaining(self, seconds: float | None) -> Self:
         """Return the same token with *seconds* of life left from now (zero: it has expired), as a store does."""
         left = None if seconds is None or math.isnan(seconds) else min(max(0.0, seconds), MAX_LIFETIME)
+        # Without the constructor: the texts are checked already, and a JWT's own claims must not replace *seconds*.
         twin = object.__new__(type(self))
         twin._value = self._value
         twin._refresh_token = self._refresh_token

@@ -138,6 +138,7 @@ class ApiError(ExterviewAuthError):
         self.status = status
 
     def __reduce__(self) -> tuple[Any, ...]:
+        # The default calls the class with `args` alone, but `status` is a required keyword.
         return _rebuild, (type(self), self.args, self.__dict__)
 
 

@@ -63,6 +63,7 @@ class ClientAuthentication:
             # RFC 6749, section 2.3.1: both texts are form-encoded first. authlib does not do it.
             client_id, secret = quote_plus(client_id), quote_plus(secret or "")
         _, headers, body = ClientAuth(client_id, secret, method).prepare("POST", endpoint, {}, form)
+        # What is derived from the secret must not be shown either: servers repeat the Basic header, or the assertion.
         kept = {name: Secret(value) for name, value in headers.items()}
         basic = (value.partition(" ")[2] for value in kept.values())
         assertion = (value for name, value in parse_qsl(body) if name == "client_assertion")
@@ -129,6 +130,7 @@ def _signing_key(pem: object) -> tuple[str, Secret]:
         raise ConfigurationError(
             "private_key must be an unencrypted PEM private key for signing: RSA (2048 bits or more), EC P-256, P-384 or P-521, or Ed25519"
         )
+    # Kept as text and not as a key object: joserfc, which needs its own, loads with the first login.
     form = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     return algorithm, Secret(key.private_bytes(*form).decode())
 

@@ -49,6 +49,7 @@ def graphql_refusal(response: LoginResponse, payload: dict[str, Any], errors: li
     about = reason_in(read)
     if codes & _USER:
         return response.rejected(message, reason=_by_status(response, about) or "user")
+    # The message outranks the code of an internal error: sending wrong credentials again locks accounts.
     if codes & _RETRYABLE and not _API_KEY.search(read) and not _WRONG_USER.search(read):
         return response.unavailable(message)
     if response.ok:

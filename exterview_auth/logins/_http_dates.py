@@ -30,6 +30,7 @@ def retry_after(headers: Mapping[str, str] | None) -> float | None:
         seconds = float(text)
         return seconds if math.isfinite(seconds) else None
     stamp = _http_date(text)
+    # Both times are by the server's clock, so that an error of that clock cancels out.
     left = None if stamp is None else stamp - server_time(fields)
     return left if left is not None and left > 0 else None
 

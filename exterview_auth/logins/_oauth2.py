@@ -75,6 +75,7 @@ class OAuth2Login:
         self._grant_type = self._checked_grant(grant_type)
         self._scope = _checked_scope(scope)
         self._headers = header_options(headers)
+        # A form field may be a secret too: a one-time code, an assertion.
         self._form = {name: Secret(_checked_field(value, name)) for name, value in form_fields.items()}
         if self._client.method == "client_secret_basic" and "authorization" in map(str.lower, self._headers):
             raise ConfigurationError("headers sets Authorization, which client_secret_basic needs; remove it")
@@ -96,6 +97,7 @@ class OAuth2Login:
             try:
                 return await self._request(context, step)
             except CredentialsRejectedError as refusal:
+                # Only a refused refresh token leads to the next grant: a wrong client would fail every grant alike.
                 if refusal.reason != "refresh_token" or number == len(steps):
                     raise
         raise AssertionError("unreachable: a login has at least one step")  # pragma: no cover
@@ -111,8 +113,10 @@ class OAuth2Login:
         """Yield the grants to try. *previous* comes with each login: another process may have rotated its refresh token."""
         newest = None if previous is None else previous.refresh_token
         only_refresh = self._grant_type == "refresh_token"
+        # The rotated token goes first: many servers accept each refresh token once, so the configured one is dead by then.
         if newest is not None:
             yield _Step("refresh_token", self._refreshing(newest), renewal=newest != self._refresh_token)
+        # No token is sent twice: a server may take that for theft and revoke all of them (RFC 9700, section 4.14.2).
         if only_refresh and self._refresh_token != newest:
             yield _Step("refresh_token", self._refreshing(self._refresh_token))
         if self._grant_type == "client_credentials":
@@ -126,6 +130,7 @@ class OAuth2Login:
 
     async def _request(self, context: LoginContext, step: _Step) -> Token:
         prepared = self._prepared(step)
+        # The caller's headers may replace Accept, but not what the protocol needs.
         headers = {
             "Accept": "application/json",
             **self._headers,

@@ -77,6 +77,7 @@ class PasswordLogin:
         }
         body = _json({"query": self._document, "variables": variables})
         previous = context.previous
+        # Servers repeat what they receive. The e-mail may be shown: it says which account a message is about.
         secrets = (
             self._password,
             context.api_key,
@@ -160,6 +161,7 @@ def _checked_variables(variables: Variables | None) -> Variables | None:
         raise ConfigurationError(
             f"variables must be a mapping, or a callable that returns one, not {type(variables).__name__}"
         )
+    # Encoded now, so that a mistake fails early; and copied, so that later changes by the caller have no effect.
     _json(dict(variables))
     return copy.deepcopy(dict(variables))
 

@@ -146,9 +146,11 @@ async def post(
     require_safe_transport(url, "the login endpoint")
     content = bytearray()
     try:
+        # raise_for_status=False: a login_session of the application may raise by itself, with our headers in its error.
         async with session.post(
             url, data=body, headers=headers, allow_redirects=False, raise_for_status=False
         ) as received:
+            # In pieces, because Content-Length may be missing or wrong.
             async for chunk in received.content.iter_any():
                 content += chunk
                 if len(content) > MAX_RESPONSE:

@@ -51,6 +51,7 @@ class StaticLogin:
         if path is not None:
             self._source = CallableValue(lambda: read_secret_file(path, "the bearer token"))
         elif isinstance(source, str | Token):
+            # Checked now: a wrong token is a mistake of the program, not a failure of its first login.
             self._fixed = _token(source)
         elif callable(source):
             self._source = CallableValue(source)
@@ -73,6 +74,7 @@ class StaticLogin:
         """Return the source's token, or ``context.previous`` itself if the source has nothing newer."""
         previous = context.previous
         token = await self._read(previous)
+        # The very same object says that there is nothing newer: the core does not send the request again.
         return previous if previous is not None and previous.value == token.value else token
 
     def __repr__(self) -> str:

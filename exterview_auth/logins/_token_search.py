@@ -25,6 +25,7 @@ REFRESH_NAMES = ("refreshtoken",)
 LIFETIME_NAMES = ("expiresin", "accesstokenexpiresin", "tokenexpiresin")
 INSTANT_NAMES = ("expiresat", "accesstokenexpiresat", "tokenexpiresat", "exp")
 
+# A number below is a lifetime: 1e9 seconds are 30 years, or a day in 2001. From 1e11 on it is JavaScript's milliseconds.
 _EARLIEST_INSTANT = 1e9
 _EARLIEST_MILLISECONDS = 1e11
 
@@ -41,6 +42,7 @@ class Match(NamedTuple):
 
 def find_token(data: Any) -> Match | None:
     """Return the shallowest text under one of the usual names; whatever belongs to a refresh token is left out."""
+    # Level by level: near the top stands the login's own token, deeper down perhaps that of something else.
     for level in _levels(data):
         objects = [(_by_plain_name(chain[0]), chain) for chain in level]
         for name in TOKEN_NAMES:
@@ -131,6 +133,7 @@ def _levels(root: Any) -> Iterator[list[Chain]]:
         if not level:
             return
         yield level
+        # Cut before it is built: a level of a hostile response may hold hundreds of thousands of objects.
         level = list(islice(((inner, *chain) for chain in level for inner in _inner(chain[0])), left))
         left -= len(level)
 

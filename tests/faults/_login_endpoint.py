@@ -1,4 +1,4 @@
-"""The login endpoint fails: whatever it does, all who wait get one typed error, and no more logins than help."""
+"""Faults of the login endpoint: all waiters get one typed error, and no more logins are sent than can help."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ Play = Callable[[Stage], Awaitable[Outcome]]
 
 
 async def refused(stage: Stage) -> Outcome:
-    """Nobody listens."""
+    """The port is closed."""
     at = await site(stage, login_timeout=TWICE)
     await at.server.hang_up()
     met = await at.met_by()
@@ -38,7 +38,7 @@ async def refused(stage: Stage) -> Outcome:
 
 
 async def nameless(stage: Stage) -> Outcome:
-    """The system finds no such name, until it does."""
+    """The host name is unknown until it is learned."""
     tls, authority = certified(stage.directory, "something.invalid")
     names = Names()
     return await over_tls(
@@ -47,7 +47,7 @@ async def nameless(stage: Stage) -> Outcome:
 
 
 class Names(AbstractResolver):
-    """The system's own, and one name more once it was learned."""
+    """The system's resolver, with every name once it was learned."""
 
     def __init__(self) -> None:
         self._system = ThreadedResolver()
@@ -67,7 +67,7 @@ class Names(AbstractResolver):
 
 
 async def distrusted(stage: Stage) -> Outcome:
-    """The certificate is nobody's, until its authority is trusted."""
+    """The certificate is not valid until its authority is trusted."""
     tls, authority = certified(stage.directory, "127.0.0.1")
     return await over_tls(stage, RawServer(tls), lambda trust: trust.load_verify_locations(authority))
 
@@ -91,7 +91,7 @@ async def over_tls(
     return await at.outcome(met)
 
 
-# -- an answer, or none -------------------------------------------------------------------------------------------------
+# -- a response, or none ------------------------------------------------------------------------------------------------
 
 
 def login(make: Callable[[RawServer], Act], **options: Any) -> Play:
@@ -123,7 +123,7 @@ def token(value: str) -> Callable[[RawServer], Act]:
 
 
 async def flooded(stage: Stage) -> Outcome:
-    """A hundred megabytes, of which no more are read than a mebibyte and what the sockets hold."""
+    """A hundred megabytes, of which only a mebibyte is read, and what the sockets hold."""
     sent = 0
 
     async def flood(call: Call) -> None:
@@ -138,7 +138,7 @@ async def flooded(stage: Stage) -> Outcome:
 
 
 async def redirected(stage: Stage) -> Outcome:
-    """There is somebody elsewhere, who learns nothing."""
+    """The server of the redirect's target gets no request."""
     elsewhere = await stage.open(RawServer())
     asked: list[Call] = []
 
@@ -174,7 +174,7 @@ def _rejection(number: int) -> Row:
     return Row(PLACE, str(number), play, CredentialsRejectedError, f"{number}", then=CredentialsRejectedError)
 
 
-def _misfit(fault: str, make: Callable[[RawServer], Act], says: str, gets: Kind = LoginError, **rest: Any) -> Row:
+def _wrong(fault: str, make: Callable[[RawServer], Act], says: str, gets: Kind = LoginError, **rest: Any) -> Row:
     return Row(PLACE, fault, login(make), gets, says, **rest)
 
 
@@ -194,27 +194,27 @@ ROWS = (
     Row(PLACE, "TLS refused", distrusted, LoginUnavailableError, "the TLS handshake failed", logins=2),
     Row(
         PLACE,
-        "reset in the middle of the answer",
+        "reset in the middle of the response",
         login(lambda _: breaks_off, login_timeout=TWICE),
         LoginUnavailableError,
         "the response ended too early",
         logins=2,
     ),
-    _misfit("accepts and never answers", lambda _: silence, "1 s", LoginUnavailableError),
-    _misfit("one byte a second", lambda _: drips, "1 s", LoginUnavailableError),
+    _wrong("accepts and never answers", lambda _: silence, "1 s", LoginUnavailableError),
+    _wrong("one byte a second", lambda _: drips, "1 s", LoginUnavailableError),
     *(row for number in (429, 500, 502, 503) for row in _times(number)),
     *(_rejection(number) for number in (400, 401, 403)),
-    _misfit(
+    _wrong(
         "200 with GraphQL errors",
         lambda _: status(200, DENIED),
         "Wrong password",
         CredentialsRejectedError,
         then=CredentialsRejectedError,
     ),
-    _misfit("200 without a token", lambda _: status(200, {"data": {"login": {}}}), "without a token"),
-    _misfit("200 with HTML", lambda _: HTML, "text/html instead of JSON"),
+    _wrong("200 without a token", lambda _: status(200, {"data": {"login": {}}}), "without a token"),
+    _wrong("200 with HTML", lambda _: HTML, "text/html instead of JSON"),
     Row(PLACE, "an answer of 100 MB", flooded, LoginError, "more than 1048576 bytes"),
-    _misfit("a token with control characters", token("token-1\r\nX: y"), "control characters"),
-    _misfit("a token of 1 MB", token("token-1" * 140_000), "too long"),
+    _wrong("a token with control characters", token("token-1\r\nX: y"), "control characters"),
+    _wrong("a token of 1 MB", token("token-1" * 140_000), "too long"),
     Row(PLACE, "redirect to another origin", redirected, LoginError, "redirected to another origin"),
 )

@@ -16,8 +16,8 @@ from exterview_auth import _environment as environment
 from exterview_auth._aiohttp.graphql import _code_of, may_contain_mutation
 from exterview_auth._json import json_object
 from exterview_auth._token import jwt_claims, jwt_lifetime
-from exterview_auth.logins import _oauth2_response as _oauth2_answer
 from exterview_auth.logins._http_dates import retry_after, server_time
+from exterview_auth.logins._oauth2_response import read_token
 from exterview_auth.logins._request import LoginResponse
 from exterview_auth.stores import _entry
 from exterview_auth.stores._encryption import UnreadableError
@@ -70,7 +70,7 @@ def refusal(raw: bytes) -> list[object]:
 
 def read_oauth(raw: bytes, status: int = 200) -> Token:
     """A token endpoint's answer."""
-    return _oauth2_answer.read_token(answer(raw, status), "password", "old", renewal=False)
+    return read_token(answer(raw, status), "password", "old", renewal=False)
 
 
 def in_redis(raw: bytes) -> StoredToken:
