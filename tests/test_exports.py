@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import exterview_auth
-from exterview_auth import stores
+from exterview_auth import logins, stores
 
 ROOT = Path(__file__).parents[1]
 EXPORTS = [
@@ -22,6 +22,7 @@ EXPORTS = [
     "RedisStore", "ReentrantLoginError", "StaticLogin", "Stats", "StoreError", "Token", "TokenStore",
     "UnauthorizedError", "graphql_unauthenticated",
 ]  # fmt: skip
+LOGINS = ["OAuth2Login", "PasswordLogin", "StaticLogin"]
 STORES = ["FileStore", "MemoryStore", "RedisStore", "TokenStore"]
 LOADED_ON_FIRST_USE = [
     "authlib", "cachetools", "click", "cryptography", "exterview_auth._cli", "exterview_auth.emulator", "filelock",
@@ -43,6 +44,7 @@ def fresh(program: str) -> list[str]:
 def test_the_exports_are_the_contracts() -> None:
     """``__all__`` is exactly this: a name that comes or goes is a decision."""
     assert exterview_auth.__all__ == EXPORTS
+    assert logins.__all__ == LOGINS
     assert stores.__all__ == STORES
 
 
@@ -54,10 +56,10 @@ def test_each_export_can_be_had(name: str) -> None:
     assert getattr(value, "__name__", name) == name
 
 
-@pytest.mark.parametrize("name", STORES)
-def test_each_store_can_be_had_from_its_package(name: str) -> None:
-    """``exterview_auth.stores`` and the top package give the same classes."""
-    assert getattr(stores, name) is getattr(exterview_auth, name)
+def test_each_login_and_store_can_be_had_from_its_package() -> None:
+    """``exterview_auth.logins`` and ``.stores`` have the same classes as the top package."""
+    assert all(getattr(logins, name) is getattr(exterview_auth, name) for name in LOGINS)
+    assert all(getattr(stores, name) is getattr(exterview_auth, name) for name in STORES)
 
 
 def test_dir_shows_every_export() -> None:
@@ -67,7 +69,7 @@ def test_dir_shows_every_export() -> None:
     assert shown == sorted(set(shown))
 
 
-@pytest.mark.parametrize("module", [exterview_auth, stores], ids=lambda module: module.__name__)
+@pytest.mark.parametrize("module", [exterview_auth, logins, stores], ids=lambda module: module.__name__)
 def test_an_unknown_name_is_an_attribute_error(module: object) -> None:
     """A misspelt name is what it is for any module, and names module and attribute."""
     name = getattr(module, "__name__", "")

@@ -194,7 +194,7 @@ ROWS = (
     Row(PLACE, "TLS refused", distrusted, LoginUnavailableError, "the TLS handshake failed", logins=2),
     Row(
         PLACE,
-        "reset in the middle of the response",
+        "reset in the middle of the answer",
         login(lambda _: breaks_off, login_timeout=TWICE),
         LoginUnavailableError,
         "the response ended too early",

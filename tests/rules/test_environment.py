@@ -103,6 +103,7 @@ def test_an_endpoint_outranks_an_environment() -> None:
         ("EXTERVIEW_ENDPOINT", "graphql", ConfigurationError),
         ("EXTERVIEW_ENDPOINT", "http://h.example/", InsecureTransportError),
         ("EXTERVIEW_API_KEY", "k ey", ConfigurationError),
+        ("EXTERVIEW_PASSWORD", "  ", ConfigurationError),
     ],
 )
 def test_a_wrong_variable_is_named(variable: str, value: str, kind: type[ConfigurationError]) -> None:
