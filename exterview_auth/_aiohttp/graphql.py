@@ -95,7 +95,7 @@ def _file_parts(file: Any, path: str) -> tuple[str, Any, str]:
         raise ConfigurationError(
             f"files holds {type(file).__name__} for {path!r}; give a file object, bytes, or (name, file[, type])"
         )
-    name = str(name or os.path.basename(str(getattr(content, "name", None) or path.rpartition(".")[2])))  # noqa: PTH119 - also for what is no path
+    name = str(name or os.path.basename(str(getattr(content, "name", None) or path.rpartition(".")[2])))  # noqa: PTH119 - a name need not be a path
     return name, content, kind or mimetypes.guess_type(name)[0] or "application/octet-stream"
 
 

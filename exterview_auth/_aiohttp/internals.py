@@ -51,7 +51,7 @@ def own_middlewares(session: ClientSession) -> tuple[ClientMiddlewareType, ...]:
 
 def twin_of(session: ClientSession, middlewares: Iterable[ClientMiddlewareType]) -> ClientSession:
     """
-    Return *session* with *middlewares* instead of its own: the same connections, headers, cookies and tracing.
+    Return a twin of *session* that has *middlewares* in place of the session's: the same connections, headers, cookies and tracing.
 
     ``detach()`` ends the twin and leaves the session as it is. `ClientSession.ws_connect` takes no middlewares, and a
     subclass of the session would raise a warning today and an error in aiohttp 4.

@@ -170,7 +170,7 @@ class Middleware:
             self.origins.note_redirect(request, response)
         return response
 
-    # -- for `AuthSession`: requests with options of their own, and requests that wait before aiohttp creates them -----------
+    # -- for `AuthSession`: requests with separate options, and requests that wait before aiohttp creates them ---------------
 
     def with_options(
         self, options: RequestOptions, issued_before: int | None = None, waiter: Waiter | None = None

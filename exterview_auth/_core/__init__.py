@@ -13,7 +13,7 @@ a logout, a close or another event loop has taken it out in the meantime.
 
 A refusal names the token that the request was sent with. Only a refusal of the current token rejects it, and only once;
 a refusal of an older one means that the request is sent again with the current token. The login belongs to nobody: it
-runs in a task of its own, so that cancelling any request, the first one too, changes nothing for the others.
+runs in a separate task, so that cancelling any request, the first one too, changes nothing for the others.
 
 The `schedule` starts the same renewal before expiry, if a request used the token. The `lifecycle` says when none of this
 may happen: after a close, during a logout, on another event loop, in the child of a fork.

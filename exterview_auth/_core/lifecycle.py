@@ -91,7 +91,7 @@ class Lifecycle:
             await asyncio.wait([self._closing])
 
     def _detach(self, error: ExterviewAuthError) -> Flight | None:
-        """Forget the token here and end all waiters with *error*, in one step; return the flight, which is to be cancelled."""
+        """Forget the token here and end all waiters with *error*, in one step; return the flight, which the caller must cancel."""
         renewal = self._renewal
         if renewal.state.current is not None:
             renewal.acquisition.retire(renewal.state.current.token)
@@ -127,7 +127,7 @@ class Lifecycle:
 
     @property
     def busy(self) -> bool:
-        """Whether a login is in flight, or a save is still to be repeated, perhaps on a loop that has ended."""
+        """Whether a login is in flight, or a save will be repeated, perhaps on a loop that has ended."""
         renewal = self._renewal
         return renewal.single_flight.current is not None or (renewal.saver is not None and renewal.saver.busy)
 

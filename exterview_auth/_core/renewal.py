@@ -88,7 +88,7 @@ class Renewal:
             return self._begin(reason, refused=refused)
         if flight.is_caller_inside:
             raise ReentrantLoginError(
-                "a login asks for the token that it is to get; let it use context.session, not this owner's"
+                "a login asks for the token that it must get; let it use context.session, not this owner's"
             )
         return flight
 

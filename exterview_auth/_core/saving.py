@@ -30,14 +30,14 @@ class Saver:
         self._store = store
         self._account = account
         self._is_retired = is_retired
-        # Invariant: the token that is not saved yet, while its save is to be repeated.
+        # Invariant: the token that is not saved yet, while its save will be repeated.
         self._pending: IssuedToken | None = None
         self._task: asyncio.Task[None] | None = None
         self._since = 0.0
 
     @property
     def busy(self) -> bool:
-        """Whether a save is still to be repeated."""
+        """Whether a save will be repeated."""
         return self._pending is not None
 
     async def save(self, issued: IssuedToken, session: StoreSession) -> Token | None:
@@ -117,4 +117,4 @@ class Saver:
 def _pauses() -> Iterator[float]:
     """Draw each pause with jitter: a whole fleet lost its store at the same moment."""
     for pause in chain(PAUSES, repeat(PAUSES[-1])):
-        yield pause * random.uniform(0.75, 1.0)  # noqa: S311 - jitter is no secret
+        yield pause * random.uniform(0.75, 1.0)  # noqa: S311 - jitter is not a secret

@@ -34,7 +34,7 @@ class RenewalTimer:
         return self._handle is not None and not self._handle.cancelled()
 
     def arm(self, issued: IssuedToken) -> None:
-        """Fire when *issued* is to be renewed."""
+        """Fire when the renewal of *issued* is due."""
         self.cancel()
         if issued.renew_at < math.inf:
             self._fire_in(issued.renew_at - self._clock())
