@@ -1,4 +1,4 @@
-"""The API's addresses, and which URLs may get credentials."""
+"""The API's addresses, the header of its key, and which URLs may get credentials."""
 
 from __future__ import annotations
 
@@ -19,6 +19,9 @@ PRODUCTION = "https://api.exterview.ai/graphql"
 
 SANDBOX = "https://sandbox-api.exterview.ai/graphql"
 """Exterview's own sandbox, its test environment on the internet."""
+
+API_KEY_HEADER = "x-api-key"
+"""The request header with the organization's API key."""
 
 _EXAMPLES = {"token_endpoint": "https://login.example.com/oauth/token"}
 

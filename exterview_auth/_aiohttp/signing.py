@@ -8,11 +8,12 @@ from aiohttp import ClientRequest, hdrs
 from multidict import istr
 
 from .._core.state import IssuedToken
+from .._endpoint import API_KEY_HEADER
 from .._secret import OwnedHeader, Secret
 
 # `istr`: multidict then does not fold the case of the name for each request.
 AUTHORIZATION = istr(hdrs.AUTHORIZATION)
-X_API_KEY = istr("x-api-key")
+X_API_KEY = istr(API_KEY_HEADER)
 _CONTENT_TYPE = istr(hdrs.CONTENT_TYPE)
 
 

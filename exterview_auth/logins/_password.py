@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NoReturn, final
 
+from .._endpoint import API_KEY_HEADER
 from .._options import checked_api_key, path_option, text_option
 from .._secret import Secret, refuse_pickling
 from .._token import Token
@@ -73,7 +74,7 @@ class PasswordLogin:
         headers = {
             "Accept": "application/json",
             "Content-Type": "application/json",
-            "x-api-key": Secret(checked_api_key(context.api_key)),
+            API_KEY_HEADER: Secret(checked_api_key(context.api_key)),
         }
         body = _json({"query": self._document, "variables": variables})
         previous = context.previous
