@@ -1,4 +1,4 @@
-"""`AuthSession` waits for a token before aiohttp makes the request, and nobody can tell but by the memory."""
+"""`AuthSession` waits for a token before aiohttp creates the request, and nothing shows it but the memory."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import copy
 import functools
 import inspect
 import io
-import itertools
 import json
 import math
 import sys
@@ -26,10 +25,9 @@ from exterview_auth import (
     GraphQLError,
     LoggedOutError,
     LoginBudgetExceededError,
-    ReentrantLoginError,
     Token,
 )
-from tests.kit.api import QUERY, TEAPOT_TESTS, Api, Login, Scene, post, scene, teapot, until
+from tests.kit.api import PLAIN, QUERY, TEAPOT_TESTS, Api, Scene, held, post, scene, until
 
 # -- a loop whose time a test moves on ----------------------------------------------------------------------------------
 
@@ -51,7 +49,7 @@ def leap(seconds: float) -> None:
 
 
 def leaping(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
-    """Run an async test on such a loop; no task of its own may be left, and no timer of a waiter."""
+    """Run an async test on such a loop; no task may be left, and no timer of a waiter."""
 
     @functools.wraps(test)
     def run(*args: Any, **kwargs: Any) -> None:
@@ -76,7 +74,7 @@ async def turns(number: int = 30) -> None:
 
 
 def deadlines() -> int:
-    """How many timers of those who wait for a token are set."""
+    """Return how many timers of waiters are set."""
     scheduled = asyncio.get_running_loop()._scheduled  # type: ignore[attr-defined]  # asyncio has no public one
     return sum(not handle.cancelled() and "_expire" in repr(handle) for handle in scheduled)
 
@@ -84,33 +82,24 @@ def deadlines() -> int:
 # -- requests that wait -------------------------------------------------------------------------------------------------
 
 
-class Noted(aiohttp.ClientRequest):
-    """Counts the requests that aiohttp makes."""
+class CountedRequest(aiohttp.ClientRequest):
+    """Counts the requests that aiohttp creates; `held_up` makes a class with a separate count."""
 
-    made = 0
+    created = 0
 
     def __init__(self, *args: Any, **options: Any) -> None:
-        type(self).made += 1
+        type(self).created += 1
         super().__init__(*args, **options)
 
 
-def noting() -> type[Noted]:
-    """A class of requests with a count of its own."""
-    return type("Noting", (Noted,), {"made": 0})
-
-
 @contextlib.asynccontextmanager
-async def held_up(**options: Any) -> AsyncIterator[Scene]:
-    """A scene whose login waits for its gate, and whose ``/held`` has no answer, however far its time leaps."""
-    options.setdefault("login_timeout", 1e7)
+async def held_up(*, session: dict[str, Any] | None = None, **options: Any) -> AsyncIterator[Scene]:
+    """A scene whose login waits for its gate, and whose ``/held`` is not answered, however far its time leaps."""
+    counted = type("Counted", (CountedRequest,), {"created": 0})
     over = asyncio.Event()
-
-    async def held(_request: web.Request, _body: bytes) -> None:
-        await over.wait()
-
-    async with scene(**options) as at:
+    async with scene(session={"request_class": counted, **(session or {})}, login_timeout=1e7, **options) as at:
         at.login.gate.clear()
-        at.api.answers["/held"] = held
+        at.api.answers["/held"] = held(over)
         try:
             yield at
         finally:
@@ -118,25 +107,46 @@ async def held_up(**options: Any) -> AsyncIterator[Scene]:
             over.set()
 
 
+def created(at: Scene) -> int:
+    """Return how many requests aiohttp has created."""
+    return int(at.http._request_class.created)  # type: ignore[attr-defined]  # `held_up` sets it
+
+
 async def begun(at: Scene, number: int = 1, path: str = "/graphql", **options: Any) -> list[asyncio.Task[Any]]:
     """So many requests that wait for the login."""
+    return await waiting(at, number, lambda: at.post(path, **options))
+
+
+async def waiting(at: Scene, number: int, call: Callable[[], Coroutine[Any, Any, Any]]) -> list[asyncio.Task[Any]]:
+    """So many tasks of *call*, each of which waits for the login."""
     before = at.auth.stats().waiting
-    tasks = [asyncio.create_task(at.post(path, **options)) for _ in range(number)]
+    tasks = [asyncio.create_task(call()) for _ in range(number)]
     await until(lambda: at.auth.stats().waiting == before + number)
     return tasks
 
 
-async def ends_of(tasks: list[asyncio.Task[Any]]) -> list[BaseException]:
-    """The errors that the requests ended in, all of them within ten seconds of real time."""
+async def served(at: Scene, tasks: list[asyncio.Task[Any]]) -> list[Any]:
+    """The requests' answers, after the login."""
+    at.login.gate.set()
+    return await asyncio.gather(*tasks)
+
+
+async def ends_of(tasks: list[asyncio.Task[Any]]) -> list[type[BaseException]]:
+    """The kinds of errors that the requests end in, all of them within ten seconds of real time."""
     async with asyncio.timeout(10):
         results = await asyncio.gather(*tasks, return_exceptions=True)
     assert all(isinstance(result, BaseException) for result in results), results
-    return results
+    return [type(result) for result in results]
 
 
-def impatient(timeout: ClientTimeout | float | None) -> dict[str, Any]:
-    """A session with that timeout of its own."""
-    return {"timeout": timeout}
+OK = (200, {"data": {"__typename": "Query"}})
+EITHER = pytest.mark.parametrize("where", ["session", "request"])
+"""An option of the session, or of the request."""
+
+
+def given(where: str, **options: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return *options* for the session and for the request."""
+    return (options, {}) if where == "session" else ({}, options)
 
 
 # -- where it waits -----------------------------------------------------------------------------------------------------
@@ -144,55 +154,63 @@ def impatient(timeout: ClientTimeout | float | None) -> dict[str, Any]:
 
 @pytest.mark.parametrize("verb", ["get", "post", "put", "patch", "delete", "head", "options"])
 @leaping
-async def test_no_request_is_made_before_there_is_a_token(verb: str) -> None:
-    """A thousand that wait cost no thousand requests; afterwards each is sent once, signed."""
-    requests = noting()
-    async with held_up(session={"request_class": requests}) as at:
-        tasks = [asyncio.ensure_future(getattr(at.client, verb)("/graphql").__aenter__()) for _ in range(20)]
-        await until(lambda: at.auth.stats().waiting == 20)
-        assert (requests.made, at.api.arrivals) == (0, [])
-        at.login.gate.set()
-        for response in await asyncio.gather(*tasks):
+async def test_no_request_is_created_before_there_is_a_token(verb: str) -> None:
+    """Many requests that wait cost aiohttp nothing; afterwards each is sent once, signed."""
+    async with held_up() as at:
+        tasks = await waiting(at, 20, lambda: getattr(at.client, verb)("/graphql").__aenter__())
+        assert (created(at), at.api.arrivals) == (0, [])
+        for response in await served(at, tasks):
             assert response.status == 200
             response.release()
-        assert (requests.made, at.login.count) == (20, 1)
+        assert (created(at), at.login.count) == (20, 1)
         assert at.api.since(0) == [(200, "token-1")] * 20
         assert (at.auth.stats().waiting, at.auth.stats().waiting_peak) == (0, 20)
 
 
-@pytest.mark.parametrize("where", ["session", "request"])
+@leaping
+async def test_graphql_waits_early_too() -> None:
+    """The contract: it returns the data after the wait, and the session's timeout ends the wait."""
+    async with held_up(session={"timeout": ClientTimeout(total=50)}) as at:
+        call = functools.partial(at.client.graphql, "{ __typename }")
+        tasks = await waiting(at, 1, call)
+        assert created(at) == 0
+        assert await served(at, tasks) == [{"__typename": "Query"}]
+        await at.auth.logout()
+        at.login.gate.clear()
+        late = await waiting(at, 1, call)
+        leap(52)
+        assert await ends_of(late) == [TimeoutError]
+
+
+@EITHER
 @leaping
 async def test_own_middlewares_run_before_the_wait(where: str) -> None:
     """The contract: they see each request when it begins, as without us."""
     seen: list[str] = []
 
-    async def note(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+    async def record(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
         seen.append("begun")
         response = await handler(request)
         seen.append("answered")
         return response
 
-    own: dict[str, Any] = {"middlewares": (note,)}
-    async with held_up(session=own if where == "session" else None) as at:
-        tasks = await begun(at, 1, **(own if where == "request" else {}))
+    session, options = given(where, middlewares=(record,))
+    async with held_up(session=session) as at:
+        tasks = await begun(at, **options)
         assert seen == ["begun"]
-        at.login.gate.set()
-        assert [(await task)[0] for task in tasks] == [200]
+        assert await served(at, tasks) == [OK]
         assert seen == ["begun", "answered"]
 
 
-@pytest.mark.parametrize("given", [None, ()], ids=["ours", "none"])
+@pytest.mark.parametrize("options", [{}, {"middlewares": ()}], ids=["the session's", "none"])
 @leaping
-async def test_the_owner_among_the_middlewares_is_no_own_one(given: tuple[()] | None) -> None:
-    """The owner as the session's middleware, or the session's own taken away: the request waits first all the same."""
-    requests = noting()
-    async with held_up() as at, aiohttp.ClientSession(middlewares=(at.auth,), request_class=requests) as http:
-        here = at._replace(client=AuthSession(http, at.auth))
-        options: dict[str, Any] = {} if given is None else {"middlewares": given}
-        [task] = await begun(here, 1, **options)
-        assert requests.made == 0
-        at.login.gate.set()
-        assert ((await task)[0], requests.made, len(at.api.arrivals)) == (200, 1, 1)
+async def test_the_owner_among_the_middlewares_does_not_count_as_an_own_one(options: dict[str, Any]) -> None:
+    """A request still waits early if the owner is the session's middleware, or if the request has none."""
+    async with held_up() as at:
+        at.http._middlewares = (at.auth,)
+        tasks = await begun(at._replace(client=AuthSession(at.http, at.auth)), **options)
+        assert created(at) == 0
+        assert (await served(at, tasks), created(at), len(at.api.arrivals)) == ([OK], 1, 1)
 
 
 @leaping
@@ -210,23 +228,28 @@ async def test_traces_see_the_wait_inside_the_request() -> None:
     tracing.on_request_start.append(started)
     tracing.on_request_end.append(ended)
     async with held_up(session={"trace_configs": [tracing]}) as at:
-        [task] = await begun(at)
+        tasks = await begun(at)
         assert seen == ["start"]
-        at.login.gate.set()
-        assert (await task)[0] == 200
+        assert await served(at, tasks) == [OK]
         assert seen == ["start", "end"]
 
 
 @leaping
-async def test_a_strangers_url_waits_for_nothing() -> None:
-    """Rule 10: requests to another origin pass through, without a login."""
+async def test_the_sessions_base_url_comes_first() -> None:
+    """The contract: it decides whether the request is ours or a stranger's."""
     async with held_up() as at, Api() as foreign:
-        assert (await post(at.client, foreign.endpoint))[0] == 401
-        assert (at.login.count, foreign.arrivals[0].token) == (0, "")
+        async with aiohttp.ClientSession(base_url=f"{at.api.base}/v2/") as http:
+            tasks = await waiting(at, 1, functools.partial(post, AuthSession(http, at.auth), "graphql"))
+            assert await served(at, tasks) == [OK]
+            assert at.api.arrivals[0].path == "/v2/graphql"
+        await at.auth.logout()
+        async with aiohttp.ClientSession(base_url=foreign.base) as http:
+            assert (await post(AuthSession(http, at.auth), "graphql"))[0] == 401
+        assert (at.login.count, foreign.arrivals[0].token) == (1, "")
 
 
 @leaping
-async def test_a_closed_session_is_closed_at_once() -> None:
+async def test_a_closed_session_is_closed_immediately() -> None:
     """The contract: aiohttp's own error, and no login."""
     async with held_up() as at:
         await at.http.close()
@@ -236,57 +259,63 @@ async def test_a_closed_session_is_closed_at_once() -> None:
 
 
 @leaping
-async def test_with_a_token_at_hand_nothing_waits() -> None:
-    """Rule 1: also for what was called before there was a token, and is awaited after: one login for all."""
+async def test_a_call_that_is_awaited_later_waits_for_nothing() -> None:
+    """Rule 1: it began before there was a token and is awaited afterwards; one login serves all."""
     async with scene() as at:
-        called = [at.client.post("", json=QUERY) for _ in range(5)]
-        for call in called:
+        calls = [at.client.post("", json=QUERY) for _ in range(5)]
+        for call in calls:
             async with call as response:
                 assert response.status == 200
         assert at.login.count == 1
         assert at.api.since(0) == [(200, "token-1")] * 5
 
 
+@leaping
+async def test_an_expired_token_is_waited_for_early_too() -> None:
+    """As with no token: requests for the next one are not created yet."""
+    async with held_up(refresh_ahead=0) as at:
+        at.login.expires_in = 0.2
+        at.login.gate.set()
+        assert await at.post() == OK
+        await until(lambda: at.auth._middleware.must_wait)
+        at.login.gate.clear()
+        tasks = await begun(at, 5)
+        assert created(at) == 1
+        assert await served(at, tasks) == [OK] * 5
+
+
 # -- the request's time -------------------------------------------------------------------------------------------------
 
 TOTALS = [
-    pytest.param({}, {"timeout": ClientTimeout(total=50)}, id="ClientTimeout"),
-    pytest.param({}, {"timeout": 50.0}, id="float"),
-    pytest.param({}, {"timeout": 50}, id="int"),
-    pytest.param(impatient(ClientTimeout(total=50)), {}, id="session"),
-    pytest.param(impatient(ClientTimeout(total=7)), {"timeout": ClientTimeout(total=50)}, id="the request's before it"),
+    pytest.param({}, {"timeout": ClientTimeout(total=50)}, 50, id="ClientTimeout"),
+    pytest.param({}, {"timeout": 50.0}, 50, id="float"),
+    pytest.param({}, {"timeout": 50}, 50, id="int"),
+    pytest.param({"timeout": ClientTimeout(total=50)}, {}, 50, id="session"),
+    pytest.param({"timeout": ClientTimeout(total=7)}, {"timeout": ClientTimeout(total=50)}, 50, id="both"),
+    pytest.param({}, {}, 300, id="aiohttp's default"),
 ]
 
 
-@pytest.mark.parametrize(("session", "options"), TOTALS)
+@pytest.mark.parametrize(("session", "options", "total"), TOTALS)
 @leaping
-async def test_the_wait_ends_with_the_total_and_leaves_the_login_alone(
-    session: dict[str, Any], options: dict[str, Any]
+async def test_the_wait_counts_against_the_total(
+    session: dict[str, Any], options: dict[str, Any], total: float
 ) -> None:
-    """Rule 5: TimeoutError when the time is over, nothing sent, and the login serves whoever comes next."""
+    """Rule 5: it ends in TimeoutError with nothing sent, the answer has what is left, and the login serves everybody."""
     async with held_up(session=session) as at:
-        tasks = await begun(at, 3, **options)
-        leap(45)
-        await turns()
-        assert not any(task.done() for task in tasks)
-        leap(6.5)
-        assert [type(error) for error in await ends_of(tasks)] == [TimeoutError] * 3
-        assert (at.auth.stats().waiting, at.api.arrivals) == (0, [])
-        at.login.gate.set()
-        assert (await at.post())[0] == 200
-        assert (at.login.count, at.api.since(0)) == (1, [(200, "token-1")])
-
-
-@leaping
-async def test_aiohttps_own_default_is_the_total_of_who_says_nothing() -> None:
-    """The contract: five minutes."""
-    async with held_up() as at:
-        tasks = await begun(at, 2)
-        leap(290)
-        await turns()
-        assert not any(task.done() for task in tasks)
-        leap(12)
-        assert [type(error) for error in await ends_of(tasks)] == [TimeoutError] * 2
+        for answered in (False, True):
+            tasks = await begun(at, 3, "/held", **options)
+            leap(total - 5)
+            if answered:
+                at.login.gate.set()
+                await until(lambda: len(at.api.arrivals) == 3)
+            await turns()
+            assert not any(task.done() for task in tasks)
+            leap(6.5)
+            assert await ends_of(tasks) == [TimeoutError] * 3
+            assert (at.auth.stats().waiting, len(at.api.arrivals)) == (0, 3 * answered)
+        assert await at.post() == OK
+        assert (at.login.count, at.api.since(0)) == (1, [(200, "token-1")] * 4)
 
 
 ENDLESS = [
@@ -294,78 +323,61 @@ ENDLESS = [
     pytest.param({}, {"timeout": 0}, id="zero"),
     pytest.param({}, {"timeout": ClientTimeout(total=None, sock_read=5)}, id="total None"),
     pytest.param({}, {"timeout": ClientTimeout(total=0)}, id="total zero"),
-    pytest.param(impatient(ClientTimeout(total=None)), {}, id="session"),
+    pytest.param({"timeout": ClientTimeout(total=None)}, {}, id="session"),
 ]
 
 
 @pytest.mark.parametrize(("session", "options"), ENDLESS)
 @leaping
 async def test_without_a_total_there_is_no_limit(session: dict[str, Any], options: dict[str, Any]) -> None:
-    """The contract: as for aiohttp, none is none."""
+    """The contract: as for aiohttp."""
     async with held_up(session=session) as at:
-        [task] = await begun(at, 1, **options)
+        tasks = await begun(at, **options)
         assert deadlines() == 0
         leap(1e6)
         await turns()
-        assert not task.done()
-        at.login.gate.set()
-        assert (await task)[0] == 200
-
-
-@pytest.mark.parametrize(("session", "options"), TOTALS)
-@leaping
-async def test_what_is_left_of_the_total_is_what_the_request_gets(
-    session: dict[str, Any], options: dict[str, Any]
-) -> None:
-    """The wait counts against the total: after 45 of 50 seconds five are left for the answer, and not 50 again."""
-    async with held_up(session=session) as at:
-        tasks = await begun(at, 2, "/held", **options)
-        leap(45)
-        at.login.gate.set()
-        await until(lambda: len(at.api.arrivals) == 2)
-        assert not any(task.done() for task in tasks)
-        leap(7)
-        assert all(isinstance(error, TimeoutError) for error in await ends_of(tasks))
+        assert not tasks[0].done()
+        assert await served(at, tasks) == [OK]
 
 
 @leaping
-async def test_a_far_end_lies_on_the_full_second_with_and_without_a_wait() -> None:
-    """A far end is rounded up once, by aiohttp; a request that waited first ends on the same second."""
+async def test_a_far_deadline_is_a_full_second_with_and_without_a_wait() -> None:
+    """A far deadline is rounded up once, by aiohttp; a request that waited early ends on the same second."""
     async with held_up() as at:
         now = asyncio.get_running_loop().time
         leap(math.ceil(now()) + 0.1 - now())
-        [task] = await begun(at, 1, "/held", timeout=20.0)
+        tasks = await begun(at, 1, "/held", timeout=20.0)
         end = math.ceil(now() + 20)
         at.login.gate.set()
         await until(lambda: len(at.api.arrivals) == 1)
         leap(end - now() - 0.1)
         await turns()
-        assert not task.done()
+        assert not tasks[0].done()
         leap(0.15)
         await turns()
-        assert task.done()
-        assert [type(error) for error in await ends_of([task])] == [TimeoutError]
+        assert tasks[0].done()
+        assert await ends_of(tasks) == [TimeoutError]
 
 
-@pytest.mark.parametrize("where", ["session", "request"])
+@EITHER
 @leaping
 async def test_the_other_limits_of_a_timeout_hold_after_the_wait(where: str) -> None:
-    """`sock_read` is what it was; the wait does not count against it."""
-    limits: dict[str, Any] = {"timeout": ClientTimeout(total=1000, sock_read=20)}
-    async with held_up(session=limits if where == "session" else None) as at:
-        [task] = await begun(at, 1, "/held", **(limits if where == "request" else {}))
+    """`sock_read` stays what it was, and the wait does not count against it."""
+    session, options = given(where, timeout=ClientTimeout(total=1000, sock_read=20))
+    async with held_up(session=session) as at:
+        tasks = await begun(at, 1, "/held", **options)
         leap(500)
         at.login.gate.set()
         await until(lambda: len(at.api.arrivals) == 1)
         await turns()
         leap(22)
-        assert [type(error) for error in await ends_of([task])] == [aiohttp.SocketTimeoutError]
+        assert await ends_of(tasks) == [aiohttp.SocketTimeoutError]
 
 
 @leaping
 async def test_the_limit_for_connecting_begins_after_the_wait() -> None:
     """`connect` counts the queue for a connection and not the login."""
-    async with held_up(session={"connector": aiohttp.TCPConnector(limit=1)}) as at:
+    async with held_up(connections=1) as at:
         tasks = await begun(at, 2, "/held", timeout=ClientTimeout(total=1000, connect=20))
         leap(500)
         await turns()
@@ -375,180 +387,23 @@ async def test_the_limit_for_connecting_begins_after_the_wait() -> None:
         await turns()
         leap(22)
         await until(lambda: any(task.done() for task in tasks))
-        [over] = [task for task in tasks if task.done()]
+        other, over = sorted(tasks, key=asyncio.Task.done)
         assert isinstance(over.exception(), aiohttp.ConnectionTimeoutError)
-        [other] = [task for task in tasks if task is not over]
         other.cancel()
         await asyncio.wait([other])
 
 
 @leaping
-async def test_each_waits_for_its_own_time() -> None:
-    """Rule 5: the impatient end, in their order, and the patient are answered."""
-    async with held_up() as at:
-        tasks = [(await begun(at, 1, timeout=seconds))[0] for seconds in (40.0, 20.0, 80.0)]
-        leap(21.5)
-        await ends_of([tasks[1]])
-        assert [task.done() for task in tasks] == [False, True, False]
-        leap(20)
-        await ends_of([tasks[0]])
-        at.login.gate.set()
-        assert ((await tasks[2])[0], at.login.count) == (200, 1)
-
-
-@leaping
-async def test_many_with_the_same_timeout_share_a_few_timers() -> None:
-    """A far end lies on a full second: what arrives within one waits with one timer."""
+async def test_requests_with_the_same_timeout_share_a_few_timers() -> None:
+    """A far deadline is a full second, so requests that arrive within one wait with one timer."""
     async with held_up() as at:
         tasks = await begun(at, 300)
         assert 1 <= deadlines() <= 5
-        at.login.gate.set()
-        assert {status for status, _ in await asyncio.gather(*tasks)} == {200}
-
-
-# -- how it ends --------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("position", [0, 5, 9])
-@leaping
-async def test_cancelling_one_leaves_the_login_and_the_others_alone(position: int) -> None:
-    """Rule 5: the first one too."""
-    async with held_up() as at:
-        tasks = await begun(at, 10)
-        tasks[position].cancel()
-        await asyncio.wait([tasks[position]])
-        assert tasks[position].cancelled()
-        assert at.auth.stats().waiting == 9
-        at.login.gate.set()
-        rest = [task for task in tasks if task is not tasks[position]]
-        assert {status for status, _ in await asyncio.gather(*rest)} == {200}
-        assert (at.login.count, len(at.api.arrivals)) == (1, 9)
+        assert await served(at, tasks) == [OK] * 300
 
 
 @leaping
-async def test_cancelling_all_loses_no_login() -> None:
-    """Rule 5: its token serves the next request."""
-    async with held_up() as at:
-        tasks = await begun(at, 10)
-        for task in tasks:
-            task.cancel()
-        await asyncio.wait(tasks)
-        at.login.gate.set()
-        assert (await at.post())[0] == 200
-        assert (at.login.count, at.api.since(0)) == (1, [(200, "token-1")])
-
-
-@leaping
-async def test_a_session_closed_while_they_wait_sends_nothing() -> None:
-    """The fault table: an error of aiohttp's own kind, one sentence, and the login is kept."""
-    async with held_up() as at:
-        tasks = await begun(at, 3)
-        await at.http.close()
-        at.login.gate.set()
-        errors = await ends_of(tasks)
-        assert [type(error) for error in errors] == [aiohttp.ClientConnectionError] * 3
-        assert "closed while this request waited" in str(errors[0])
-        assert (at.api.arrivals, (await at.auth.token()).value) == ([], "token-1")
-
-
-@pytest.mark.parametrize(("leave", "error"), [("aclose", ClosedError), ("logout", LoggedOutError)])
-@leaping
-async def test_an_owner_that_leaves_ends_the_wait(leave: str, error: type[Exception]) -> None:
-    """Rule 21: whoever waits when it is closed or logged out ends at once, and is not sent."""
-    async with held_up() as at:
-        tasks = await begun(at, 30)
-        await getattr(at.auth, leave)()
-        assert {type(each) for each in await ends_of(tasks)} == {error}
-        assert (at.api.arrivals, at.auth.stats().waiting) == ([], 0)
-
-
-@leaping
-async def test_a_closed_owner_lets_nobody_wait() -> None:
-    """Rule 21: every later use raises, and no login begins."""
-    async with held_up() as at:
-        await at.auth.aclose()
-        with pytest.raises(ClosedError):
-            await at.post()
-        assert at.login.count == 0
-
-
-@leaping
-async def test_a_failed_login_ends_all_with_the_same_typed_error() -> None:
-    """Rules 6 and 7: for each an error of its own, the cause chained; no second login, now and in the pause."""
-    calls: list[object] = []
-    gate = asyncio.Event()
-
-    async def failing(context: object) -> Token:
-        calls.append(context)
-        await gate.wait()
-        raise CredentialsRejectedError("no such user", reason="user") from OSError("the cause")
-
-    async with scene(login=failing) as at:
-        tasks = await begun(at, 40)
-        gate.set()
-        errors: list[Any] = await ends_of(tasks)
-        assert {(type(e), e.reason, str(e), type(e.__cause__)) for e in errors} == {
-            (CredentialsRejectedError, "user", "no such user", OSError)
-        }
-        assert len({id(error) for error in errors}) == 40
-        with pytest.raises(CredentialsRejectedError):
-            await at.post()
-        assert (len(calls), at.api.arrivals) == (1, [])
-
-
-@leaping
-async def test_inside_a_login_it_is_refused_at_once() -> None:
-    """Rule 14: the verbs and `graphql()` do not wait for the login that they are part of."""
-    seen: list[str] = []
-    made: list[Scene] = []
-
-    async def login(_context: object) -> Token:
-        for call in (made[0].post, functools.partial(made[0].client.graphql, "{ __typename }")):
-            with pytest.raises(ReentrantLoginError):
-                await call()
-            seen.append("refused")
-        return Token(made[0].api.issue())
-
-    async with scene(login=login) as at:
-        made.append(at)
-        assert (await at.post())[0] == 200
-        assert (seen, len(at.api.arrivals)) == (["refused"] * 2, 1)
-
-
-# -- the request that goes on -------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("url", ["", "graphql", "/graphql", "?a=b"])
-@leaping
-async def test_relative_urls_are_the_endpoints(url: str) -> None:
-    """The contract: resolved as without a wait."""
-    async with held_up() as at:
-        task = asyncio.create_task(post(at.client, url))
-        await until(lambda: at.auth.stats().waiting == 1)
-        at.login.gate.set()
-        assert ((await task)[0], at.api.arrivals[0].path) == (200, "/graphql")
-
-
-@leaping
-async def test_the_sessions_base_url_comes_first() -> None:
-    """The contract: ours or a stranger's, by what it is resolved to."""
-    requests = noting()
-    async with held_up() as at, Api() as foreign:
-        base: dict[str, Any] = {"base_url": at.api.base + "/v2/", "request_class": requests}
-        async with aiohttp.ClientSession(**base) as http:
-            task = asyncio.create_task(post(AuthSession(http, at.auth), "graphql"))
-            await until(lambda: at.auth.stats().waiting == 1)
-            assert requests.made == 0
-            at.login.gate.set()
-            assert ((await task)[0], at.api.arrivals[0].path) == (200, "/v2/graphql")
-        await at.auth.logout()
-        async with aiohttp.ClientSession(base_url=foreign.base) as http:
-            assert (await post(AuthSession(http, at.auth), "graphql"))[0] == 401
-        assert (at.login.count, foreign.arrivals[0].token) == (1, "")
-
-
-@leaping
-async def test_what_a_body_factory_takes_is_time_of_the_request() -> None:
+async def test_making_the_first_body_counts_against_the_total() -> None:
     """Rule 5: with half of the time gone for the body, the answer has the other half."""
 
     async def make() -> bytes:
@@ -557,47 +412,63 @@ async def test_what_a_body_factory_takes_is_time_of_the_request() -> None:
 
     async with held_up() as at:
         at.login.gate.set()
-        task = asyncio.create_task(post(at.client, at.api.base + "/held", data=make, timeout=ClientTimeout(total=1)))
+        task = asyncio.create_task(at.post("/held", data=make, timeout=ClientTimeout(total=1)))
         await until(lambda: len(at.api.arrivals) == 1)
         leap(0.5)
-        with pytest.raises(TimeoutError):
-            await task
+        assert await ends_of([task]) == [TimeoutError]
+
+
+# -- how the wait ends --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("gone", [slice(0, 1), slice(9, 10), slice(10)], ids=["first", "last", "all"])
+@leaping
+async def test_cancelled_requests_leave_the_login_and_the_others_alone(gone: slice) -> None:
+    """Rule 5: whichever they are; the login also serves the next request."""
+    async with held_up() as at:
+        tasks = await begun(at, 10)
+        cancelled = tasks[gone]
+        del tasks[gone]
+        for task in cancelled:
+            task.cancel()
+        await asyncio.wait(cancelled)
+        assert at.auth.stats().waiting == len(tasks)
+        assert await served(at, tasks) == [OK] * len(tasks)
+        assert await at.post() == OK
+        assert (at.login.count, at.api.since(0)) == (1, [(200, "token-1")] * (len(tasks) + 1))
+
+
+@pytest.mark.parametrize(("leave", "error"), [("aclose", ClosedError), ("logout", LoggedOutError)])
+@leaping
+async def test_leaving_ends_the_wait(leave: str, error: type[Exception]) -> None:
+    """Rule 21: requests that wait when the owner is closed or logged out end immediately, and are not sent."""
+    async with held_up() as at:
+        tasks = await begun(at, 30)
+        await getattr(at.auth, leave)()
+        assert set(await ends_of(tasks)) == {error}
+        assert (at.api.arrivals, at.auth.stats().waiting) == ([], 0)
 
 
 @leaping
-async def test_a_body_factory_makes_a_body_for_each_sending() -> None:
-    """Rule 12: one before the wait, another for the replay, each whole."""
-    numbers = itertools.count(1)
-
-    def make() -> bytes:
-        return f"body-{next(numbers)}".encode()
-
+async def test_a_failed_login_ends_all_requests_with_the_same_typed_error() -> None:
+    """Rules 6 and 7: each has its own copy, with the cause chained; there is no second login during the pause."""
     async with held_up() as at:
-        tasks = await begun(at, 1, data=make)
+        at.login.error = CredentialsRejectedError("no such user", reason="user")
+        at.login.error.__cause__ = OSError("the cause")
+        tasks = await begun(at, 40)
         at.login.gate.set()
-        assert (await tasks[0])[0] == 200
-        assert [arrival.body for arrival in at.api.arrivals] == [b"body-1"]
-        assert at.api.arrivals[0].headers["Content-Type"] == "application/json"
-        await at.auth.logout()
-        at.login.gate.clear()
-        tasks = await begun(at, 1, data=make)
-        at.api.keys.clear()
-        at.api.refusals["/graphql"] = accept_keys_from_now_on(at.api)
-        at.login.gate.set()
-        assert (await tasks[0])[0] == 200
-        assert [arrival.body for arrival in at.api.arrivals] == [b"body-1", b"body-2", b"body-3"]
+        assert await ends_of(tasks) == [CredentialsRejectedError] * 40
+        errors: Any = [task.exception() for task in tasks]
+        assert {(e.reason, str(e), type(e.__cause__)) for e in errors} == {("user", "no such user", OSError)}
+        assert len({id(error) for error in errors}) == 40
+        with pytest.raises(CredentialsRejectedError):
+            await at.post()
+        assert (at.login.count, at.api.arrivals) == (1, [])
 
 
-def accept_keys_from_now_on(api: Api) -> Callable[[web.Request, bytes], Coroutine[Any, Any, None]]:
-    """A refusal that is the last one."""
+# -- what is sent after it ----------------------------------------------------------------------------------------------
 
-    async def refuse(request: web.Request, _body: bytes) -> None:
-        api.keys.add(request.headers["x-api-key"])
-
-    return refuse
-
-
-BODIES = {
+BODIES: dict[str, dict[str, Any]] = {
     "json": {"json": {"a": ["b", "ü"]}},
     "empty json": {"json": {}},
     "text": {"data": "text"},
@@ -616,9 +487,8 @@ async def test_bodies_and_headers_arrive_as_without_a_wait(options: dict[str, An
     """Rules 12 and 13: the same bytes, the same headers, and the caller's options left as they were."""
     async with held_up(session={"json_serialize": lambda value: f"{json.dumps(value)} "}) as at:
         before = copy.copy(options)
-        [task] = await begun(at, 1, **options)
-        at.login.gate.set()
-        assert (await task)[0] == 200
+        tasks = await begun(at, **options)
+        assert await served(at, tasks) == [OK]
         if isinstance(stream := options.get("data"), io.BytesIO):
             options = {"data": io.BytesIO(b"stream")}
             stream.close()
@@ -626,20 +496,19 @@ async def test_bodies_and_headers_arrive_as_without_a_wait(options: dict[str, An
             assert options == before
         await at.post(**options)
         first, second = at.api.arrivals
-        assert (first.body, first.headers) == (second.body, second.headers)
+        assert (first.body, sorted(first.headers.items())) == (second.body, sorted(second.headers.items()))
         assert first.token == "token-1"
 
 
 @leaping
-async def test_a_request_is_what_it_was_when_it_began() -> None:
-    """Rule 12: what the caller does with its list and headers afterwards does not change what is sent."""
+async def test_a_request_is_sent_as_it_was_when_it_began() -> None:
+    """Rule 12: changing the list and the headers afterwards does not change what is sent."""
     async with held_up() as at:
         names, headers = ["first"], {"X-Mine": "first"}
-        [task] = await begun(at, 1, json=names, headers=headers)
+        tasks = await begun(at, json=names, headers=headers)
         names.append("second")
         headers["X-Mine"] = "second"
-        at.login.gate.set()
-        assert (await task)[0] == 200
+        assert await served(at, tasks) == [OK]
         assert (at.api.arrivals[0].body, at.api.arrivals[0].headers["X-Mine"]) == (b'["first"]', "first")
 
 
@@ -652,8 +521,8 @@ WRONG: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("options", WRONG.values(), ids=WRONG)
 @leaping
-async def test_a_wrong_argument_is_refused_as_with_a_token_at_hand(options: dict[str, Any]) -> None:
-    """The contract: aiohttp's own errors, whether or not there is a token."""
+async def test_a_wrong_argument_is_refused_with_and_without_a_token(options: dict[str, Any]) -> None:
+    """The contract: by aiohttp's own errors, and nothing is sent."""
     async with scene() as at:
         errors = []
         for _ in range(2):
@@ -666,177 +535,9 @@ async def test_a_wrong_argument_is_refused_as_with_a_token_at_hand(options: dict
         assert at.api.arrivals == []
 
 
-@pytest.mark.parametrize("end", ["served", "timed out", "logged out"])
 @leaping
-async def test_an_upload_tracker_hears_of_the_end(end: str) -> None:
-    """Rule 6, nothing hangs: whoever awaits aiohttp's own record of the upload goes on, however the request ended."""
-    async with held_up() as at:
-        tracker = aiohttp.UploadTracker()
-        [task] = await begun(at, 1, timeout=50, upload_tracker=tracker)
-        if end == "served":
-            at.login.gate.set()
-        elif end == "timed out":
-            leap(52)
-        else:
-            await at.auth.logout()
-        await asyncio.wait([task])
-        failed = task.exception() is not None
-        await turns()
-        assert (failed, tracker.upload_complete.done()) == (end != "served", True)
-        assert (tracker.upload_complete.exception() is not None) == failed
-
-
-@leaping
-async def test_graphql_waits_first_too() -> None:
-    """The contract: its data after the wait, and its own timeout's end is the session's."""
-    requests = noting()
-    session: dict[str, Any] = {"request_class": requests, "timeout": ClientTimeout(total=50)}
-    async with held_up(session=session) as at:
-        call = functools.partial(at.client.graphql, "{ __typename }")
-        task = asyncio.create_task(call())
-        await until(lambda: at.auth.stats().waiting == 1)
-        assert requests.made == 0
-        at.login.gate.set()
-        assert await task == {"__typename": "Query"}
-        await at.auth.logout()
-        at.login.gate.clear()
-        late = asyncio.create_task(call())
-        await until(lambda: at.auth.stats().waiting == 1)
-        leap(52)
-        assert [type(error) for error in await ends_of([late])] == [TimeoutError]
-
-
-def unauthenticated_until(token: str) -> Callable[[web.Request, bytes], Coroutine[Any, Any, web.Response | None]]:
-    """GraphQL's own refusal of every token but *token*."""
-
-    async def answer(request: web.Request, _body: bytes) -> web.Response | None:
-        if request.headers["Authorization"] == f"Bearer {token}":
-            return None
-        return web.json_response({"errors": [{"message": "no", "extensions": {"code": "UNAUTHENTICATED"}}]})
-
-    return answer
-
-
-@leaping
-async def test_graphqls_own_refusal_counts_after_the_wait() -> None:
-    """Rule 15: renewed and sent again once, as without a wait; then it is the caller's."""
-    async with held_up() as at:
-        at.api.answers["/graphql"] = unauthenticated_until("token-2")
-        task = asyncio.create_task(at.client.graphql("{ __typename }"))
-        await until(lambda: at.auth.stats().waiting == 1)
-        at.login.gate.set()
-        assert await task == {"__typename": "Query"}
-        assert [token for _, token in at.api.since(0)] == ["token-1", "token-2"]
-        at.api.answers["/graphql"] = unauthenticated_until("none")
-        await at.auth.logout()
-        with pytest.raises(GraphQLError):
-            await at.client.graphql("{ __typename }")
-
-
-@pytest.mark.parametrize("test", TEAPOT_TESTS)
-@leaping
-async def test_an_own_test_for_refusals_counts_after_the_wait(test: Any) -> None:
-    """The contract: `is_unauthorized` replaces the status also for who waited first."""
-    async with held_up(is_unauthorized=test) as at:
-        at.api.refusals["/graphql"] = teapot
-        [task] = await begun(at)
-        at.api.keys.clear()
-        at.api.refusals["/graphql"] = teapot_once(at.api)
-        at.login.gate.set()
-        assert (await task)[0] == 200
-        assert [status for status, _ in at.api.since(0)] == [418, 200]
-
-
-def teapot_once(api: Api) -> Callable[[web.Request, bytes], Coroutine[Any, Any, web.Response]]:
-    """The last refusal, with a status of its own."""
-
-    async def refuse(request: web.Request, body: bytes) -> web.Response:
-        api.keys.add(request.headers["x-api-key"])
-        return await teapot(request, body)
-
-    return refuse
-
-
-# -- useless logins -----------------------------------------------------------------------------------------------------
-
-
-async def spent(number: int, *, plain: bool) -> tuple[int, int, list[object]]:
-    """Logins, useless ones and results where the API refuses every token to so many requests at a time."""
-    async with Api() as api:
-        login = Login(api)
-        async with scene(login=login, endpoint=api.endpoint, max_logins=(4, 60.0)) as at:
-            api.keys.clear()
-            async with aiohttp.ClientSession(middlewares=(at.auth,)) as http:
-                client: Any = http if plain else at.client
-                results: list[object] = []
-                for _ in range(4):
-                    ends = await asyncio.gather(
-                        *(post(client, api.endpoint) for _ in range(number)), return_exceptions=True
-                    )
-                    results += sorted({e[0] if isinstance(e, tuple) else type(e).__name__ for e in ends}, key=str)
-                return login.count, at.auth.stats().useless_logins, results
-
-
-@pytest.mark.parametrize("number", [1, 20])
-@leaping
-async def test_a_token_refused_to_who_waited_first_is_useless(number: int) -> None:
-    """Rule 7, `max_logins`: counted as through the plain middleware, and no login beyond the budget."""
-    ours, plain = await spent(number, plain=False), await spent(number, plain=True)
-    assert ours == plain
-    assert ours[:2] == (4, 4)
-    assert ours[2][-1] == LoginBudgetExceededError.__name__
-
-
-@pytest.mark.parametrize("plain", [True, False])
-@leaping
-async def test_a_token_that_is_refused_before_anybody_resumes_is_useless(plain: bool) -> None:  # noqa: FBT001 - a parameter
-    """Rule 7, `max_logins`: a hook that invalidates every token ends within the budget."""
-    owner: list[Any] = []
-
-    async with scene(on_token=lambda new, _old, _why: owner[0].invalidate(new), max_logins=(3, 60.0)) as at:
-        owner.append(at.auth)
-        async with aiohttp.ClientSession(middlewares=(at.auth,)) as http:
-            client: Any = http if plain else at.client
-            tasks = [asyncio.create_task(post(client, at.api.endpoint)) for _ in range(5)]
-            assert {type(error) for error in await ends_of(tasks)} == {LoginBudgetExceededError}
-        assert (at.login.count, at.api.arrivals) == (3, [])
-
-
-@leaping
-async def test_who_finds_the_token_over_waits_before_the_request_is_made_too() -> None:
-    """As with no token: the expired one is not asked for by thousands of requests that aiohttp has made."""
-    requests = noting()
-    async with scene(refresh_ahead=0, session={"request_class": requests}) as at:
-        at.login.expires_in = 0.2
-        assert (await at.post())[0] == 200
-        await until(lambda: at.auth._middleware.must_wait)
-        at.login.gate.clear()
-        made = requests.made
-        tasks = await begun(at, 5)
-        assert requests.made == made
-        at.login.gate.set()
-        assert {status for status, _ in await asyncio.gather(*tasks)} == {200}
-
-
-@pytest.mark.parametrize("plain", [True, False])
-@leaping
-async def test_a_hook_slower_than_the_tokens_life_costs_one_login_more(plain: bool) -> None:  # noqa: FBT001 - a parameter
-    """Rule 8: as for `auth.token()`, the second token is used although its life is over when the hook has ended."""
-
-    async def slow(*_: object) -> None:
-        await asyncio.sleep(0.4)
-
-    async with scene(on_token=slow, refresh_ahead=0) as at:
-        at.login.expires_in = 0.2
-        async with aiohttp.ClientSession(middlewares=(at.auth,)) as http:
-            client: Any = http if plain else at.client
-            results = await asyncio.gather(*(post(client, at.api.endpoint) for _ in range(3)))
-        assert ({status for status, _ in results}, at.login.count) == ({200}, 2)
-
-
-@leaping
-async def test_a_url_that_is_none_is_aiohttps_to_refuse() -> None:
-    """As from a plain session: when the request is awaited, by an error of aiohttp's, and it costs no login."""
+async def test_a_text_that_is_not_a_url_is_aiohttps_to_refuse() -> None:
+    """As from a plain session: when the request is awaited, with aiohttp's error, and without a login."""
     async with scene() as at:
         request = at.client.get("http://[::1")
         with pytest.raises(aiohttp.InvalidURL):
@@ -844,29 +545,155 @@ async def test_a_url_that_is_none_is_aiohttps_to_refuse() -> None:
         assert at.login.count == 0
 
 
+@pytest.mark.parametrize("end", ["served", "timed out", "logged out"])
+@leaping
+async def test_an_upload_tracker_completes(end: str) -> None:
+    """Rule 6, nothing hangs: aiohttp's own record of the upload ends, however the request does."""
+    async with held_up() as at:
+        tracker = aiohttp.UploadTracker()
+        tasks = await begun(at, timeout=50, upload_tracker=tracker)
+        if end == "served":
+            at.login.gate.set()
+        elif end == "timed out":
+            leap(52)
+        else:
+            await at.auth.logout()
+        await asyncio.wait(tasks)
+        failed = tasks[0].exception() is not None
+        await turns()
+        assert (failed, tracker.upload_complete.done()) == (end != "served", True)
+        assert (tracker.upload_complete.exception() is not None) == failed
+
+
+def refusing_once(api: Api, status: int) -> Any:
+    """Return a handler for the last refusal: the key of its request is good from then on."""
+
+    async def refuse(request: web.Request, _body: bytes) -> web.Response:
+        api.keys.add(request.headers["x-api-key"])
+        return web.Response(status=status)
+
+    return refuse
+
+
+@leaping
+async def test_a_body_factory_makes_a_body_for_each_attempt() -> None:
+    """Rule 12: one before the wait, another for the replay, each whole."""
+    bodies = iter([b"body-1", b"body-2"])
+    async with held_up() as at:
+        tasks = await begun(at, data=bodies.__next__)
+        at.api.keys.clear()
+        at.api.refusals["/graphql"] = refusing_once(at.api, 401)
+        assert await served(at, tasks) == [OK]
+        assert [arrival.body for arrival in at.api.arrivals] == [b"body-1", b"body-2"]
+        assert {arrival.headers["Content-Type"] for arrival in at.api.arrivals} == {"application/json"}
+
+
+@pytest.mark.parametrize("test", TEAPOT_TESTS)
+@leaping
+async def test_the_applications_own_test_counts_after_the_wait(test: Any) -> None:
+    """The contract: `is_unauthorized` replaces the status also for a request that waited early."""
+    async with held_up(is_unauthorized=test) as at:
+        tasks = await begun(at)
+        at.api.keys.clear()
+        at.api.refusals["/graphql"] = refusing_once(at.api, 418)
+        assert await served(at, tasks) == [OK]
+        assert [status for status, _ in at.api.since(0)] == [418, 200]
+
+
+@pytest.mark.parametrize("good", ["token-2", "none"])
+@leaping
+async def test_graphqls_own_refusal_counts_after_the_wait(good: str) -> None:
+    """Rule 15: renewed and sent again once, as without a wait; then it is the caller's."""
+
+    async def refuse(request: web.Request, _body: bytes) -> web.Response | None:
+        if request.headers["Authorization"] == f"Bearer {good}":
+            return None
+        return web.json_response({"errors": [{"message": "no", "extensions": {"code": "UNAUTHENTICATED"}}]})
+
+    async with held_up() as at:
+        at.api.answers["/graphql"] = refuse
+        tasks = await waiting(at, 1, functools.partial(at.client.graphql, "{ __typename }"))
+        if good == "none":
+            at.login.gate.set()
+            assert await ends_of(tasks) == [GraphQLError]
+        else:
+            assert await served(at, tasks) == [{"__typename": "Query"}]
+        assert [token for _, token in at.api.since(0)] == ["token-1", "token-2"]
+
+
+# -- useless logins -----------------------------------------------------------------------------------------------------
+
+
+async def useless(number: int, *, plain: bool) -> tuple[int, int, list[object]]:
+    """Return logins, useless logins and results of so many concurrent requests, again and again, that the API refuses."""
+    async with scene(plain=plain, max_logins=(4, 60.0)) as at:
+        at.api.keys.clear()
+        results: list[object] = []
+        for _ in range(4):
+            ends = await asyncio.gather(*(at.post() for _ in range(number)), return_exceptions=True)
+            results += sorted({end[0] if isinstance(end, tuple) else type(end).__name__ for end in ends}, key=str)
+        return at.login.count, at.auth.stats().useless_logins, results
+
+
+@pytest.mark.parametrize("number", [1, 20])
+@leaping
+async def test_a_token_refused_to_a_request_that_waited_early_is_useless(number: int) -> None:
+    """Rule 7, `max_logins`: counted as through the plain middleware, and no login exceeds the budget."""
+    early, plain = await useless(number, plain=False), await useless(number, plain=True)
+    assert early == plain
+    assert early[:2] == (4, 4)
+    assert early[2][-1] == LoginBudgetExceededError.__name__
+
+
+@PLAIN
+@leaping
+async def test_a_token_that_is_refused_before_any_request_resumes_is_useless(*, plain: bool) -> None:
+    """Rule 7, `max_logins`: a hook that invalidates every token ends within the budget."""
+
+    async def invalidate(new: Token, *_: object) -> None:
+        at.auth.invalidate(new)
+
+    async with scene(plain=plain, max_logins=(3, 60.0), on_token=invalidate) as at:
+        tasks = [asyncio.create_task(at.post()) for _ in range(5)]
+        assert set(await ends_of(tasks)) == {LoginBudgetExceededError}
+        assert (at.login.count, at.api.arrivals) == (3, [])
+
+
+@PLAIN
+@leaping
+async def test_a_hook_slower_than_the_tokens_life_costs_one_more_login(*, plain: bool) -> None:
+    """Rule 8: as for `auth.token()`, the second token is used although it has expired when the hook ends."""
+
+    async def slow(*_: object) -> None:
+        await asyncio.sleep(0.4)
+
+    async with scene(plain=plain, on_token=slow, refresh_ahead=0) as at:
+        at.login.expires_in = 0.2
+        assert (await at.statuses(3), at.login.count) == ({200}, 2)
+
+
 # -- many ---------------------------------------------------------------------------------------------------------------
 
 
-def exactly(seconds: float) -> ClientTimeout:
-    """A total that is not rounded to the full second."""
-    return ClientTimeout(total=seconds, ceil_threshold=math.inf)
-
-
 def calls_for(number: int) -> int:
-    """How many calls it takes for so many requests with timeouts of their own to wait, and to be told that time is over."""
+    """Return how many calls it takes for so many requests, each with its own deadline, to wait and to time out."""
     calls = 0
 
     def count(_frame: object, event: str, _argument: object) -> None:
         nonlocal calls
         calls += event in {"call", "c_call"}
 
+    def exactly(seconds: float) -> ClientTimeout:
+        """Return a total that is not rounded to the full second."""
+        return ClientTimeout(total=seconds, ceil_threshold=math.inf)
+
     @leaping
     async def run() -> None:
         async with held_up() as at:
             sys.setprofile(count)
             try:
-                waiting = [at.client.post("", json=QUERY, timeout=exactly(1000 + nth / 7)) for nth in range(number)]
-                tasks = [asyncio.ensure_future(call.__aenter__()) for call in waiting]
+                requests = [at.client.post("", json=QUERY, timeout=exactly(1000 + nth / 7)) for nth in range(number)]
+                tasks = [asyncio.ensure_future(request.__aenter__()) for request in requests]
                 await turns(2)
                 assert at.auth.stats().waiting == number
                 leap(20_000)
@@ -880,6 +707,6 @@ def calls_for(number: int) -> int:
     return calls
 
 
-def test_ten_times_as_many_take_ten_times_the_steps() -> None:
-    """Lesson 39: 10 000 that wait with deadlines of their own and give up cost no quadratic time."""
+def test_ten_times_as_many_requests_take_ten_times_the_steps() -> None:
+    """Lesson 39: 10 000 requests that wait with separate deadlines and give up cost no quadratic time."""
     assert calls_for(10_000) < 2 * 10 * calls_for(1_000)

@@ -1,4 +1,4 @@
-"""What a request may cost, in steps that are counted: the same on a busy machine and on an idle one."""
+"""What a request may cost, in steps that are counted: the same on a busy machine as on an idle one."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ LIFETIMES = pytest.mark.parametrize("expires_in", [None, 3600.0], ids=["opaque",
 
 
 class Answer:
-    """All that the middleware looks at."""
+    """As much of a response as the middleware reads."""
 
     status = 200
 
@@ -54,8 +54,8 @@ async def signed_in(expires_in: float | None = 3600.0) -> AsyncIterator[Extervie
         yield auth
 
 
-async def made_by_aiohttp(*urls: URL) -> list[aiohttp.ClientRequest]:
-    """Requests, taken from their session before they are sent."""
+async def created_by_aiohttp(*urls: URL) -> list[aiohttp.ClientRequest]:
+    """Return requests that were taken from their session before they are sent."""
     requests = []
 
     async def take(request: aiohttp.ClientRequest, _: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
@@ -71,7 +71,7 @@ async def made_by_aiohttp(*urls: URL) -> list[aiohttp.ClientRequest]:
 
 @dataclass
 class Steps:
-    """Calls of the package's own functions, of functions in C by them, and instructions of the interpreter in them (all until 3.12)."""
+    """Calls of the package's own functions, their calls of functions in C, and their instructions (all until 3.12)."""
 
     own: Counter[str] = field(default_factory=Counter)
     in_c: Counter[str] = field(default_factory=Counter)
@@ -108,7 +108,7 @@ def counted() -> Iterator[Steps]:
 
 
 async def steps_of(call: Callable[[], Awaitable[object]]) -> Steps:
-    """The steps of *call* where everything is as usual."""
+    """Return the steps of a usual *call*, that is not the first one."""
     for _ in range(3):
         await call()
     with counted() as steps:
@@ -118,8 +118,8 @@ async def steps_of(call: Callable[[], Awaitable[object]]) -> Steps:
 
 @LIFETIMES
 async def test_a_usual_request_takes_two_calls_of_ours(expires_in: float | None) -> None:
-    """The middleware itself and the one that signs, in about a hundred instructions of the interpreter."""
-    [request] = await made_by_aiohttp(ENDPOINT)
+    """The middleware and `sign`, in about a hundred instructions of the interpreter."""
+    [request] = await created_by_aiohttp(ENDPOINT)
     async with signed_in(expires_in) as auth:
         steps = await steps_of(lambda: auth(request, answer))
     assert steps.own == {"ExterviewAuth.__call__": 1, "sign": 1}
@@ -127,9 +127,9 @@ async def test_a_usual_request_takes_two_calls_of_ours(expires_in: float | None)
     assert 0 < steps.instructions <= 120
 
 
-async def test_another_url_of_the_origin_takes_one_call_more() -> None:
+async def test_another_url_of_the_origin_takes_one_more_call() -> None:
     """Its origin is compared as it is written."""
-    requests = await made_by_aiohttp(ENDPOINT, ENDPOINT / "more")
+    requests = await created_by_aiohttp(ENDPOINT, ENDPOINT / "more")
     async with signed_in() as auth:
 
         async def both() -> None:
@@ -141,8 +141,8 @@ async def test_another_url_of_the_origin_takes_one_call_more() -> None:
 
 
 async def test_a_request_leaves_nothing_allocated() -> None:
-    """Ten thousand requests take no block of memory more than one; a few are the interpreter's own."""
-    [request] = await made_by_aiohttp(ENDPOINT)
+    """Ten thousand requests take as many blocks of memory as one; a few are the interpreter's own."""
+    [request] = await created_by_aiohttp(ENDPOINT)
     async with signed_in() as auth:
         await auth(request, answer)
         gc.collect()
@@ -152,29 +152,29 @@ async def test_a_request_leaves_nothing_allocated() -> None:
         assert sys.getallocatedblocks() - before < 100
 
 
-async def test_a_crowd_costs_each_request_no_more() -> None:
-    """However many are under way, the next takes the same steps."""
-    going_on = asyncio.Event()
+async def test_other_requests_in_flight_cost_a_request_nothing() -> None:
+    """However many are in flight, the next takes the same steps."""
+    over = asyncio.Event()
 
     async def slow(_: aiohttp.ClientRequest) -> aiohttp.ClientResponse:
-        await going_on.wait()
+        await over.wait()
         return ANSWER
 
-    request, *others = await made_by_aiohttp(*[ENDPOINT] * 300)
+    request, *others = await created_by_aiohttp(*[ENDPOINT] * 300)
     async with signed_in() as auth:
         await auth(request, answer)
         tasks = [asyncio.ensure_future(auth(other, slow)) for other in others]
         await settle(2)
         steps = await steps_of(lambda: auth(request, answer))
-        going_on.set()
+        over.set()
         await asyncio.gather(*tasks)
     assert steps.own == {"ExterviewAuth.__call__": 1, "sign": 1}
 
 
 async def test_a_verb_of_the_session_takes_few_calls_of_ours() -> None:
-    """The verb, where it goes, and whether there is a token; the rest is aiohttp's."""
+    """The verb, its URL, and whether there is a token; the rest is aiohttp's."""
     async with signed_in() as auth, aiohttp.ClientSession() as http:
-        [request] = await made_by_aiohttp(ENDPOINT)
+        [request] = await created_by_aiohttp(ENDPOINT)
         await auth(request, answer)
         api = AuthSession(http, auth)
 
@@ -192,7 +192,7 @@ async def test_a_verb_of_the_session_takes_few_calls_of_ours() -> None:
 
 
 async def bytes_of_waiting(*, session: bool, count: int = 400) -> float:
-    """What Python allocates for each of so many requests that wait for a login, in a task each; aiohttp's part included."""
+    """Return what Python allocates for each of so many requests that wait for a login, aiohttp's part included."""
     gate = asyncio.Event()
 
     async def login(_: LoginContext) -> Token:
@@ -231,8 +231,8 @@ async def bytes_of_waiting(*, session: bool, count: int = 400) -> float:
     return size
 
 
-async def test_who_waits_through_the_session_takes_a_third_of_the_memory() -> None:
-    """The request is not made yet: a coroutine, a seat and a future, beside the caller's own task; coverage adds to both."""
+async def test_a_request_that_waits_early_takes_a_third_of_the_memory() -> None:
+    """It is a coroutine, a waiter and a future, beside the caller's own task; coverage adds to both."""
     session, middleware = await bytes_of_waiting(session=True), await bytes_of_waiting(session=False)
     assert session < 3000
     assert session < middleware / 2.4

@@ -1,4 +1,4 @@
-"""Bodies arrive byte-identical on the replay, and what cannot be sent twice is not."""
+"""Bodies arrive byte-identical on the replay, and a body that cannot be sent twice is sent once."""
 
 from __future__ import annotations
 
@@ -14,15 +14,17 @@ import aiohttp
 import pytest
 from aiohttp import FormData, MultipartWriter, web
 
-from exterview_auth import LoginContext, Token
-from tests.kit.api import QUERY, Scene, post, scene, until
+from exterview_auth import ConfigurationError, LoginContext, Token
+from tests.kit.api import Arrival, Scene, post, revoked, scene, signed_in, until
+
+pytestmark = pytest.mark.asyncio
 
 BLOB = bytes(range(256)) * 1000
 MULTIPART = {"Content-Type": "multipart/form-data; boundary=x"}
 
 
 def form() -> FormData:
-    """A form with a file."""
+    """Return a form with a file."""
     data = FormData()
     data.add_field("operations", json.dumps({"query": "mutation"}))
     data.add_field("0", io.BytesIO(BLOB), filename="a.bin", content_type="application/octet-stream")
@@ -30,7 +32,7 @@ def form() -> FormData:
 
 
 def writer() -> MultipartWriter:
-    """A multipart body by aiohttp's own writer."""
+    """Return a multipart body by aiohttp's own writer."""
     multipart = MultipartWriter("form-data")
     multipart.append_json({"a": 1}).set_content_disposition("form-data", name="json")
     multipart.append(BLOB).set_content_disposition("form-data", name="blob")
@@ -38,7 +40,7 @@ def writer() -> MultipartWriter:
 
 
 def at_an_offset() -> io.BytesIO:
-    """A file that was read a little."""
+    """Return a file of which a little was read."""
     file = io.BytesIO(BLOB)
     file.seek(100)
     return file
@@ -48,6 +50,11 @@ async def chunks() -> AsyncIterator[bytes]:
     """A body that can be sent once."""
     for _ in range(3):
         yield b"part"
+
+
+async def later() -> bytes:
+    """An async body factory."""
+    return b"later"
 
 
 BODIES: dict[str, Callable[[], dict[str, Any]]] = {
@@ -60,115 +67,88 @@ BODIES: dict[str, Callable[[], dict[str, Any]]] = {
     "writer": lambda: {"data": writer()},
     "factory of bytes": lambda: {"data": lambda: BLOB, "headers": MULTIPART},
     "factory of a stream": lambda: {"data": chunks, "headers": MULTIPART},
+    "factory of a mapping": lambda: {"data": lambda: {"answer": "yes"}},
+    "async factory": lambda: {"data": later},
     "compressed": lambda: {"data": BLOB, "headers": MULTIPART, "compress": "deflate"},
     "expecting": lambda: {"data": BLOB, "headers": MULTIPART, "expect100": True},
     "nothing": lambda: {"data": None},
 }
 
 
-async def refused_once(at: Scene, **options: Any) -> list[bytes]:
-    """The bodies of the two sendings of a request that meets a revoked token."""
-    await at.post()
+async def sent_twice(at: Scene, **options: Any) -> list[Arrival]:
+    """Return the two arrivals of a request that meets a revoked token."""
     at.api.revoke()
     mark = len(at.api.arrivals)
     assert (await at.post(**options))[0] == 200
     sent = at.api.arrivals[mark:]
     assert [arrival.status for arrival in sent] == [401, 200]
-    return [arrival.body for arrival in sent]
+    return sent
 
 
-@pytest.mark.asyncio
+# -- bodies that can be sent twice --------------------------------------------------------------------------------------
+
+
 @pytest.mark.parametrize("kind", BODIES)
 async def test_a_body_arrives_byte_identical(kind: str) -> None:
-    """Rule 12, lesson 20: whatever its kind, whole and from where it began."""
-    async with scene() as at:
-        first, second = await refused_once(at, **BODIES[kind]())
-        assert first == second
-        assert len(second) > 5 or kind == "nothing"
+    """Rule 12, lesson 20: whatever its kind, whole and from where it began, with its content type."""
+    async with signed_in() as at:
+        first, second = await sent_twice(at, **BODIES[kind]())
+        assert first.body == second.body
+        assert first.headers["Content-Type"] == second.headers["Content-Type"]
+        assert len(second.body) >= 5 or kind == "nothing"
         if kind == "offset":
-            assert second == BLOB[100:]
+            assert second.body == BLOB[100:]
 
 
-@pytest.mark.asyncio
 async def test_a_file_on_disk_is_sent_again_from_where_it_stood(tmp_path: Path) -> None:
     """Lesson 49: from its offset, in a form and by itself."""
     path = tmp_path / "resume.pdf"
     path.write_bytes(b"resume " * 50_000)
-    async with scene() as at:
+    async with signed_in() as at:
         with path.open("rb") as file:
             file.seek(7)
-            first, second = await refused_once(at, data=file, headers=MULTIPART)
-            assert first == second == path.read_bytes()[7:]
+            first, second = await sent_twice(at, data=file, headers=MULTIPART)
+            assert first.body == second.body == path.read_bytes()[7:]
         data = FormData()
         with path.open("rb") as file:
             data.add_field("file", file, filename="resume.pdf", content_type="application/pdf")
-            first, second = await refused_once(at, data=data)
-            assert first == second
-            assert second.count(b"resume ") == 50_000
+            first, second = await sent_twice(at, data=data)
+            assert first.body == second.body
+            assert second.body.count(b"resume ") == 50_000
 
 
-@pytest.mark.asyncio
-async def test_a_factory_of_forms_gets_a_boundary_for_each_attempt() -> None:
-    """Rule 12: a new form with a new boundary, its content type with it; each attempt has a body of its own."""
-    made: list[FormData] = []
+async def test_a_factory_of_forms_makes_a_new_boundary_for_each_attempt() -> None:
+    """Rule 12: a new form has a new boundary, and brings its content type along."""
+    async with signed_in() as at:
+        first, second = await sent_twice(at, data=form)
+        kinds = [arrival.headers["Content-Type"] for arrival in (first, second)]
+        assert kinds[0] != kinds[1]
+        for arrival, kind in zip((first, second), kinds, strict=True):
+            name, _, boundary = kind.partition("; boundary=")
+            assert name == "multipart/form-data"
+            assert arrival.body.startswith(f"--{boundary}\r\n".encode())
+            assert arrival.body.count(BLOB) == 1
 
-    def make() -> FormData:
-        made.append(form())
-        return made[-1]
 
+def broken() -> bytes:
+    """A body factory that fails."""
+    raise ValueError("no body today")
+
+
+async def cancels() -> bytes:
+    """A body factory that cancels itself."""
+    raise asyncio.CancelledError
+
+
+@pytest.mark.parametrize(("make", "error"), [(broken, ValueError), (cancels, ConfigurationError)])
+async def test_a_factorys_error_ends_its_own_request_alone(make: Any, error: type[Exception]) -> None:
+    """The fault table: the caller gets it, and the next request is served."""
     async with scene() as at:
-        first, second = await refused_once(at, data=make)
-        assert len(made) == 2
-        assert len(first) == len(second)
-        types = [arrival.headers["Content-Type"] for arrival in at.api.arrivals[-2:]]
-        assert types[0] != types[1]
-        assert all(kind.startswith("multipart/form-data; boundary=") for kind in types)
-
-
-@pytest.mark.asyncio
-async def test_a_factory_may_be_async_and_its_error_is_the_callers() -> None:
-    """The fault table: a body factory that raises ends its own request, and nothing else."""
-
-    async def make() -> bytes:
-        return b"{}"
-
-    def broken() -> bytes:
-        raise ValueError("no body today")
-
-    async with scene() as at:
-        assert await refused_once(at, data=make) == [b"{}", b"{}"]
-        with pytest.raises(ValueError, match="no body today"):
-            await at.post(data=broken)
+        with pytest.raises(error):
+            await at.post(data=make)
         assert (await at.post())[0] == 200
 
 
-@pytest.mark.asyncio
-@pytest.mark.parametrize("kind", ["generator", "pipe"])
-async def test_a_body_that_can_be_sent_once_is_sent_once(kind: str) -> None:
-    """Rule 12: its 401 comes back untouched and at once; the login has begun, and the next request waits for it."""
-    async with scene() as at:
-        await at.post()
-        at.api.revoke()
-        at.login.gate.clear()
-        body: Any = chunks()
-        if kind == "pipe":
-            reader, out = os.pipe()
-            os.write(out, b"partpartpart")
-            os.close(out)
-            body = os.fdopen(reader, "rb")
-        mark = len(at.api.arrivals)
-        assert await at.post(data=body, headers=MULTIPART) == (401, {"error": "Missing or invalid token"})
-        if kind == "pipe":
-            body.close()
-        assert [arrival.body for arrival in at.api.arrivals[mark:]] == [b"partpartpart"]
-        await until(lambda: at.login.count == 2)
-        following = asyncio.create_task(at.post())
-        at.login.gate.set()
-        assert (await following)[0] == 200
-        assert [status for status, _ in at.api.since(mark)] == [401, 200]
-
-
-@pytest.mark.asyncio
 async def test_a_refusal_instead_of_100_continue_is_replayed() -> None:
     """Rule 12: the body that was held back is sent with the new token."""
 
@@ -194,87 +174,76 @@ async def test_a_refusal_instead_of_100_continue_is_replayed() -> None:
         assert bodies == [b"abc"]
 
 
-@pytest.mark.asyncio
-async def test_a_refusal_in_mid_upload_is_replayed_whole() -> None:
-    """Lesson 22: the server answers before it has read the body, and closes."""
-    large = io.BytesIO(BLOB * 40)
-
-    async def early(_request: web.Request, _body: bytes) -> web.Response:
-        response = web.json_response({"error": "no"}, status=401)
-        response.force_close()
-        return response
-
-    async with scene() as at:
-        await at.post()
-        at.api.refusals["/early"] = early
-        at.api.revoke()
-        assert (await at.post("/early", data=large, headers=MULTIPART))[0] == 200
-        assert at.api.arrivals[-1].body == BLOB * 40
+# -- bodies that cannot -------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.asyncio
-async def test_an_unexpected_early_refusal_of_a_stream_is_not_replayed() -> None:
-    """Lesson 49: a stream of which one chunk was drawn is never sent again."""
-    sent = asyncio.Event()
+@pytest.mark.parametrize("kind", ["generator", "pipe"])
+async def test_a_body_that_can_be_sent_once_is_sent_once(kind: str) -> None:
+    """Rule 12: its 401 comes back untouched and immediately; the login has begun, and the next request waits for it."""
+    async with revoked() as at:
+        at.login.gate.clear()
+        body: Any = chunks()
+        if kind == "pipe":
+            reader, out = os.pipe()
+            os.write(out, b"partpartpart")
+            os.close(out)
+            body = os.fdopen(reader, "rb")
+        assert await at.post(data=body, headers=MULTIPART) == (401, {"error": "Missing or invalid token"})
+        if kind == "pipe":
+            body.close()
+        assert [arrival.body for arrival in at.api.arrivals] == [b"partpartpart"]
+        await until(lambda: at.login.count == 2)
+        following = asyncio.create_task(at.post())
+        at.login.gate.set()
+        assert (await following)[0] == 200
+        assert [status for status, _ in at.api.since(0)] == [401, 200]
+
+
+async def test_an_early_refusal_of_a_stream_is_not_replayed() -> None:
+    """Lesson 49: a stream is never sent again once a chunk of it was taken."""
+    taken = asyncio.Event()
 
     async def slow() -> AsyncIterator[bytes]:
         yield b"first"
-        sent.set()
+        taken.set()
         await asyncio.sleep(30)
         yield b"never"
 
     async def early(_request: web.Request, _body: bytes) -> web.Response:
-        await sent.wait()
+        await taken.wait()
         return web.json_response({"error": "no"}, status=401)
 
-    async with scene() as at:
-        await at.post()
+    async with revoked() as at:
         at.api.refusals["/early"] = early
-        at.api.revoke()
-        mark = len(at.api.arrivals)
         assert (await asyncio.wait_for(at.post("/early", data=slow(), headers=MULTIPART), 10))[0] == 401
-        assert len(at.api.since(mark)) == 1
+        assert len(at.api.arrivals) == 1
 
 
-@pytest.mark.asyncio
+# -- the content type ---------------------------------------------------------------------------------------------------
+
+
 async def test_content_types_are_what_the_api_takes() -> None:
-    """Rule 13: JSON for what nobody named, also for bytes, text and no body; forms and named types stay."""
-    async with scene(session={"headers": {"X-Extra": "1"}}) as at:
+    """Rule 13: JSON if nobody names one, also for bytes, text and no body; forms and named types stay."""
+    async with scene() as at, aiohttp.ClientSession(middlewares=(at.auth,)) as plain:
 
-        async def type_of(**options: Any) -> str:
-            await at.post(**options)
+        async def kind_of(client: Any, **options: Any) -> str:
+            await post(client, at.api.endpoint, **options)
             return at.api.arrivals[-1].headers["Content-Type"]
 
         for data in (b"{}", "{}", io.BytesIO(b"{}"), None, lambda: b"{}"):
-            assert await type_of(data=data) == "application/json"
-        assert (await type_of(data=form())).startswith("multipart/form-data; boundary=")
-        assert (await type_of(data=writer())).startswith("multipart/form-data; boundary=")
-        assert await type_of(data={"a": "b"}) == "application/x-www-form-urlencoded"
-        assert await type_of(data=b"x", headers={"content-type": "text/csv"}) == "text/csv"
-        async with at.client.get(at.api.endpoint):
-            assert at.api.arrivals[-1].headers["Content-Type"] == "application/json"
-        async with aiohttp.ClientSession(middlewares=(at.auth,)) as plain:
-            await post(plain, at.api.endpoint, data=b"x")
-            assert at.api.arrivals[-1].headers["Content-Type"] == "application/octet-stream"
-            async with plain.get(at.api.endpoint):
+            assert await kind_of(at.client, data=data) == "application/json"
+        for multipart in (form(), writer()):
+            assert (await kind_of(at.client, data=multipart)).startswith("multipart/form-data; boundary=")
+        assert await kind_of(at.client, data={"a": "b"}) == "application/x-www-form-urlencoded"
+        assert await kind_of(at.client, data=b"x", headers={"content-type": "text/csv"}) == "text/csv"
+        assert await kind_of(plain, data=b"x") == "application/octet-stream"
+        for client in (at.client, plain):
+            async with client.get(at.api.endpoint):
                 assert at.api.arrivals[-1].headers["Content-Type"] == "application/json"
 
 
-@pytest.mark.asyncio
 async def test_a_session_that_names_a_content_type_keeps_it() -> None:
-    """Rule 13: a default header of the session is the caller's word too."""
+    """Rule 13: the caller also decides by a default header of the session."""
     async with scene(session={"headers": {"Content-Type": "application/graphql"}}) as at:
         await at.post(data=b"{}")
         assert at.api.arrivals[-1].headers["Content-Type"] == "application/graphql"
-
-
-@pytest.mark.asyncio
-async def test_what_other_origins_get_is_left_alone() -> None:
-    """Rule 10: no content type of ours, no credentials of ours."""
-    async with scene() as at, scene() as other:
-        other.api.tokens.add("theirs")
-        headers = {"Authorization": "Bearer theirs", "x-api-key": "organization-key"}
-        await post(at.client, other.api.endpoint, data=b"x", headers=headers)
-        assert other.api.arrivals[-1].headers["Content-Type"] == "application/octet-stream"
-        assert other.api.arrivals[-1].status == 200
-        assert QUERY

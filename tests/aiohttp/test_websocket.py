@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import aiohttp
 import pytest
 from aiohttp import web
 
 from exterview_auth import AuthSession
-from tests.kit.api import KEY, Scene, scene
+from tests.kit.api import KEY, scene
 
 pytestmark = pytest.mark.asyncio
 
 
 async def greet(request: web.Request, _body: bytes) -> web.StreamResponse:
-    """A WebSocket that says hello."""
+    """Answer with a WebSocket that says hello."""
     socket = web.WebSocketResponse(protocols=("chat",))
     await socket.prepare(request)
     await socket.send_str("hello")
@@ -21,37 +23,36 @@ async def greet(request: web.Request, _body: bytes) -> web.StreamResponse:
     return socket
 
 
-async def hello(client: AuthSession | aiohttp.ClientSession, at: Scene, url: str | None = None) -> str:
-    """What the socket says."""
-    async with client.ws_connect(url or at.api.base + "/ws", protocols=("chat",)) as socket:
+async def hello(client: Any, url: str) -> bool:
+    """Return whether the socket at *url* says hello."""
+    async with client.ws_connect(url, protocols=("chat",)) as socket:
         assert socket.protocol == "chat"
-        return str((await socket.receive()).data)
+        return bool((await socket.receive()).data == "hello")
 
 
 async def test_a_handshake_is_signed_and_a_refused_one_is_repeated() -> None:
     """Rule 16, lesson 48: on a session without our middleware, and on one that has it."""
-    async with scene() as at:
+    async with scene() as at, aiohttp.ClientSession(middlewares=(at.auth,)) as plain:
         at.api.answers["/ws"] = greet
-        async with aiohttp.ClientSession(middlewares=(at.auth,)) as plain:
-            for client in (at.client, plain, AuthSession(plain, at.auth)):
-                assert await hello(client, at) == "hello"
-                logins = at.login.count
-                at.api.revoke()
-                assert await hello(client, at) == "hello"
-                assert at.login.count == logins + 1
+        for client in (at.client, plain, AuthSession(plain, at.auth)):
+            assert await hello(client, f"{at.api.base}/ws")
+            logins = at.login.count
+            at.api.revoke()
+            assert await hello(client, f"{at.api.base}/ws")
+            assert at.login.count == logins + 1
         assert at.api.arrivals[-1].headers["x-api-key"] == KEY
 
 
 async def test_a_ws_url_belongs_to_the_origin_and_a_relative_one_to_the_endpoint() -> None:
-    """The origin of a WebSocket is that of its handshake."""
+    """The origin of a WebSocket is the origin of its handshake."""
     async with scene() as at:
         at.api.answers["/ws"] = greet
-        assert await hello(at.client, at, at.api.base.replace("http", "ws") + "/ws") == "hello"
-        assert await hello(at.client, at, "/ws") == "hello"
+        assert await hello(at.client, at.api.base.replace("http", "ws") + "/ws")
+        assert await hello(at.client, "/ws")
 
 
 async def test_a_handshake_that_stays_refused_is_aiohttps_own_error() -> None:
-    """Rule 16: as from plain aiohttp, and no secret in it."""
+    """Rule 16: as from plain aiohttp, and without a secret."""
     async with scene() as at:
         at.api.keys.clear()
         with pytest.raises(aiohttp.WSServerHandshakeError) as caught:
@@ -62,7 +63,7 @@ async def test_a_handshake_that_stays_refused_is_aiohttps_own_error() -> None:
 
 
 async def test_the_wrapped_session_is_as_before() -> None:
-    """The contract: its middlewares are run for the handshake, and it goes on working."""
+    """The contract: its middlewares run for the handshake, and it still works afterwards."""
     seen: list[str] = []
 
     async def own(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
@@ -71,6 +72,6 @@ async def test_the_wrapped_session_is_as_before() -> None:
 
     async with scene(session={"middlewares": (own,)}) as at:
         at.api.answers["/ws"] = greet
-        assert await hello(at.client, at) == "hello"
+        assert await hello(at.client, "/ws")
         assert (await at.post())[0] == 200
         assert seen == ["/ws", "/graphql"]

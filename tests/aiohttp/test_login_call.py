@@ -1,0 +1,183 @@
+"""The application's login: the session that it is given, and what its failures become."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import aiohttp
+import pytest
+
+from exterview_auth import (
+    AuthSession,
+    CredentialsRejectedError,
+    InsecureTransportError,
+    LoginContext,
+    LoginError,
+    LoginUnavailableError,
+    ReentrantLoginError,
+    Token,
+)
+from tests.kit.api import QUERY, Api, Scene, answering, endless, leads_to, scene, signed_in
+
+pytestmark = pytest.mark.asyncio
+
+
+def posting(url: str, **options: Any) -> Callable[[LoginContext], Awaitable[str]]:
+    """Return what a login does first: it posts a password to *url* with the session that it is given."""
+
+    async def post(context: LoginContext) -> str:
+        async with context.session.post(url, json={"password": "p"}, **options) as response:
+            return await response.text()
+
+    return post
+
+
+# -- its session --------------------------------------------------------------------------------------------------------
+
+
+async def test_the_login_has_separate_connections() -> None:
+    """Lesson 10: a login over HTTP completes although an unread answer holds the caller's only connection."""
+    async with signed_in(connections=1) as at:
+        at.api.answers["/large"] = answering(200, b"x" * 2_000_000)
+        at.login.first = posting(f"{at.api.base}/login")
+        unread = await at.client.get("/large")
+        at.auth.invalidate(await at.auth.token())
+        assert (await asyncio.wait_for(at.auth.token(), 5)).value == "token-2"
+        unread.close()
+
+
+async def test_a_given_login_session_is_used_and_not_closed() -> None:
+    """The contract: ``login_session`` is the application's own. Rule 22 holds for it too."""
+    async with (
+        Api() as other,
+        aiohttp.ClientSession(headers={"X-Own": "1"}) as own,
+        scene(login_session=own) as at,
+    ):
+        at.login.first = posting(f"{at.api.base}/login")
+        token = await at.auth.token()
+        assert at.api.arrivals[-1].headers["X-Own"] == "1"
+        at.api.refusals["/login"] = leads_to(other.base)
+        at.auth.invalidate(token)
+        with pytest.raises(LoginError, match="another origin"):
+            await at.auth.token()
+        await at.auth.aclose()
+        assert (other.arrivals, own.closed) == ([], False)
+
+
+async def test_a_closed_login_session_is_named() -> None:
+    """Bad input: one sentence, from the first login that needs it."""
+    own = aiohttp.ClientSession()
+    await own.close()
+    async with scene(login_session=own) as at:
+        at.login.first = posting(f"{at.api.base}/login")
+        with pytest.raises(LoginError, match="login_session is closed"):
+            await at.post()
+
+
+async def test_a_login_through_the_guarded_session_fails_immediately() -> None:
+    """Rule 14: so does one that asks the owner for its token or headers."""
+
+    async def through(at: Scene, way: Callable[[], Awaitable[object]]) -> None:
+        at.login.first = lambda _: way()
+        with pytest.raises(ReentrantLoginError, match=r"context\.session"):
+            await asyncio.wait_for(at.auth.token(), 5)
+
+    async with scene() as at, aiohttp.ClientSession(middlewares=(at.auth,)) as http:
+        await through(at, http.post(at.api.endpoint, json=QUERY).__aenter__)
+        await through(at, AuthSession(http, at.auth).post("", json=QUERY).__aenter__)
+        for way in (at.auth.token, at.auth.headers, at.post, lambda: at.client.graphql("{ a }")):
+            await through(at, way)
+        assert at.api.arrivals == []
+
+
+# -- rule 22 ------------------------------------------------------------------------------------------------------------
+
+
+async def test_a_login_is_not_redirected_off_its_origin() -> None:
+    """Rule 22: neither to another server nor to plain HTTP."""
+    async with scene() as at, Api() as other:
+        url = f"{at.api.base}/login"
+        for target in (f"{other.base}/steal", "http://[bad"):
+            at.api.refusals["/login"] = leads_to(target)
+            at.login.first = posting(url)
+            with pytest.raises(LoginError, match="another origin"):
+                await at.auth.token()
+        assert other.arrivals == []
+        at.login.first = posting("http://example.invalid/login")
+        with pytest.raises(InsecureTransportError, match="https"):
+            await at.auth.token()
+
+
+async def test_an_answer_without_an_end_is_not_an_answer_to_a_login() -> None:
+    """Rule 22: at most 1 MiB of it is read."""
+    async with scene() as at:
+        at.api.refusals["/login"] = endless(200, b"x" * 2**16, 0)
+        at.login.first = posting(f"{at.api.base}/login")
+        with pytest.raises(LoginError, match="more than 1048576 bytes"):
+            await at.auth.token()
+
+
+# -- its failures -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("failure", "expected"),
+    [
+        (CredentialsRejectedError("no"), CredentialsRejectedError),
+        (LoginUnavailableError("down", retry_after=100), LoginUnavailableError),
+        (KeyError("surprise"), LoginError),
+        (aiohttp.ServerDisconnectedError(), LoginUnavailableError),
+        (aiohttp.InvalidURL("x"), LoginUnavailableError),
+    ],
+)
+async def test_whatever_a_login_raises_is_a_typed_error(failure: Exception, expected: type) -> None:
+    """Rule 6: immediately, for every request that waits, and nothing is sent."""
+    async with scene(login_timeout=0.3) as at:
+        at.login.error = failure
+        results = await asyncio.gather(*(at.post() for _ in range(5)), return_exceptions=True)
+        assert {type(result) for result in results} == {expected}
+        assert issubclass(expected, aiohttp.ClientError)
+        assert at.api.arrivals == []
+
+
+@pytest.mark.parametrize(
+    ("status", "expected"),
+    [(401, CredentialsRejectedError), (403, CredentialsRejectedError), (404, LoginError), (429, LoginUnavailableError)],
+)
+async def test_a_login_that_raises_for_status_is_understood(status: int, expected: type) -> None:
+    """Rule 7: the status of the application's own login call says what failed, and no header shows in the error."""
+    async with scene(login_timeout=1) as at:
+        at.api.refusals["/login"] = answering(status, headers={"Retry-After": "100"})
+        headers = {"Authorization": "Basic c2VjcmV0"}
+        at.login.first = posting(f"{at.api.base}/login", headers=headers, raise_for_status=True)
+        with pytest.raises(LoginError) as caught:
+            await at.auth.token()
+        error = caught.value
+        assert type(error) is expected
+        assert getattr(error, "retry_after", None) == (100 if status == 429 else None)
+        assert "c2VjcmV0" not in f"{error!r}{error.__cause__!r}{error.__context__!r}"
+
+
+async def test_a_login_that_is_not_async_is_one_sentence() -> None:
+    """Bad input: the error says what to do."""
+    async with scene(login=lambda _context: Token("token")) as at:
+        with pytest.raises(LoginError, match="returned Token at once; make it an async callable"):
+            await at.post()
+
+
+async def test_garbage_instead_of_http_does_not_reject_the_credentials() -> None:
+    """The fault table: the endpoint is not available, and is asked again for the next request."""
+
+    async def garbage(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"\x00\x01 what is this\r\n\r\n")
+        writer.close()
+
+    server = await asyncio.start_server(garbage, "127.0.0.1", 0)
+    async with server, scene(login_timeout=0.2) as at:
+        at.login.first = posting(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/login")
+        for _ in range(2):
+            with pytest.raises(LoginUnavailableError):
+                await at.post()
+        assert at.login.count >= 2

@@ -1,0 +1,151 @@
+"""What an answer says of its token, and how a refusal's connection is given back."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from typing import Any
+
+import aiohttp
+import pytest
+from aiohttp import web
+
+from exterview_auth import StaticLogin
+from tests.kit.api import TEAPOT_TESTS, answering, endless, is_teapot, revoked, scene, teapot
+
+pytestmark = pytest.mark.asyncio
+
+
+# -- the connection -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("size", [10, 2_000_000])
+async def test_one_connection_is_enough(size: int) -> None:
+    """Rule 9: the connection of a refusal is given back before anything waits, however large its body."""
+    async with revoked(connections=1, seconds=0.02) as at:
+        at.api.refusals["/graphql"] = answering(401, b"x" * size)
+        assert await asyncio.wait_for(at.statuses(5), 20) == {200}
+        assert at.login.count == 2
+        # A small body is read to its end, so its connection is used again.
+        assert len(at.api.connections) == (1 if size == 10 else 2)
+
+
+@pytest.mark.parametrize("status", [401, 418])
+async def test_a_refusal_whose_body_never_ends_is_given_up(status: int) -> None:
+    """The fault table: a refusal that trickles on, whatever its status, holds its request up for about a second."""
+    test = is_teapot if status == 418 else None
+    async with revoked(connections=1, is_unauthorized=test) as at:
+        at.api.refusals["/graphql"] = endless(status)
+        assert (await asyncio.wait_for(at.post(), 10))[0] == 200
+
+
+async def breaks_off(request: web.Request, _body: bytes) -> web.StreamResponse:
+    """Send half of a refusal."""
+    response = web.StreamResponse(status=401, headers={"Content-Length": "100"})
+    await response.prepare(request)
+    await response.write(b"half")
+    assert request.transport is not None
+    request.transport.close()
+    return response
+
+
+@pytest.mark.parametrize("refusal", [breaks_off, answering(401, close=True)], ids=["breaks off", "closes"])
+async def test_a_refusal_that_takes_its_connection_along_is_replayed(refusal: Any) -> None:
+    """Rule 9, lesson 22: its body does not matter."""
+    async with revoked() as at:
+        at.api.refusals["/graphql"] = refusal
+        assert (await at.post())[0] == 200
+
+
+async def chunked(request: web.Request, _body: bytes) -> web.StreamResponse:
+    """Refuse in chunks."""
+    response = web.StreamResponse(status=401, headers={"Content-Type": "application/json"})
+    response.enable_chunked_encoding()
+    await response.prepare(request)
+    await response.write(b'{"error": ')
+    await response.write(b'"no"}')
+    return response
+
+
+async def test_a_refusal_comes_back_whole_if_there_is_nothing_newer() -> None:
+    """Rule 3: a fixed token that is refused is sent once, and is the caller's 401, whatever the framing of its body."""
+    async with scene(login=StaticLogin("fixed"), connections=1) as at:
+        for number, refusal in enumerate((chunked, chunked, answering(401, {"error": "no"})), 1):
+            at.api.refusals["/graphql"] = refusal
+            assert await at.post() == (401, {"error": "no"})
+            assert (len(at.api.arrivals), len(at.api.connections)) == (number, 1)
+        at.api.refusals["/graphql"] = answering(401, {"error": "x" * 200_000})
+        assert await at.post() == (401, {"error": "x" * 200_000})
+
+
+@pytest.mark.parametrize("where", ["refusal", "graphql", "test"])
+async def test_a_request_that_is_cancelled_while_its_answer_is_read_leaves_no_connection(where: str) -> None:
+    """Rules 5 and 9: with one connection, the next request has it."""
+    over = asyncio.Event()
+
+    async def stalled(request: web.Request, _body: bytes) -> web.StreamResponse:
+        response = web.StreamResponse(status=401 if where == "refusal" else 200)
+        response.content_type, response.content_length = "application/json", 100
+        await response.prepare(request)
+        await response.write(b"{")
+        with contextlib.suppress(ConnectionError, asyncio.CancelledError):
+            await over.wait()
+        return response
+
+    async def hangs(_response: aiohttp.ClientResponse) -> bool:
+        return not await over.wait()
+
+    async with scene(connections=1, is_unauthorized=hangs if where == "test" else None) as at:
+        await at.auth.token()
+        if where == "refusal":
+            at.api.revoke()
+            at.api.refusals["/graphql"] = stalled
+        elif where == "graphql":
+            at.api.answers["/graphql"] = stalled
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.1):
+                await (at.client.graphql("{ a }") if where == "graphql" else at.post())
+        over.set()
+        at.api.answers.clear()
+        at.api.refusals.clear()
+        assert (await asyncio.wait_for(at.post(), 5))[0] == 200
+
+
+# -- the application's own test -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("test", TEAPOT_TESTS)
+async def test_is_unauthorized_replaces_the_status(test: Any) -> None:
+    """The contract: sync or async, for each request and again for each token."""
+    async with scene(is_unauthorized=test) as at:
+        at.api.refusals["/graphql"] = teapot
+        for number in range(1, 4):
+            assert [(await at.post())[0] for _ in range(3)] == [200] * 3
+            assert at.login.count == number
+            at.api.revoke()
+
+
+async def test_a_refusal_by_the_applications_own_test_does_not_accept_the_token() -> None:
+    """Rule 19: whatever its status is."""
+    async with scene(is_unauthorized=is_teapot) as at:
+        at.api.answers["/graphql"] = teapot
+        issued = await at.auth._keeper.obtain()
+        assert (await at.post())[0] == 418
+        assert not issued.ever_accepted
+
+
+@pytest.mark.parametrize("error", [RuntimeError("broken"), asyncio.CancelledError()], ids=["raises", "cancels"])
+async def test_a_test_that_fails_is_logged_and_the_status_decides(
+    error: BaseException, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The fault table: a broken ``is_unauthorized`` breaks no request."""
+
+    def broken(_response: aiohttp.ClientResponse) -> bool:
+        raise error
+
+    with caplog.at_level(logging.ERROR, "exterview_auth"):
+        async with revoked(is_unauthorized=broken) as at:
+            assert (await at.post())[0] == 200
+            assert at.login.count == 2
+    assert set(caplog.messages) == {f"is_unauthorized.failed error={type(error).__name__!r}"}

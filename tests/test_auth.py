@@ -1,0 +1,113 @@
+"""The owner itself: its arguments, what it shows, and what it gives to other transports."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import aiohttp
+import pytest
+
+from exterview_auth import ClosedError, ConfigurationError, ExterviewAuth, MemoryStore, StaticLogin, Token
+from exterview_auth._options import RenewalOptions
+from tests.kit.api import KEY, post, scene, signed_in
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ({"login": None}, "PasswordLogin"),
+        ({"login": 7}, "not int"),
+        ({"login": StaticLogin}, "the class StaticLogin; create an instance"),
+        ({"api_key": ""}, "api_key"),
+        ({"api_key": "two words"}, "api_key"),
+        ({"api_key": None}, "api_key"),
+        ({"endpoint": "graphql"}, "absolute"),
+        ({"endpoint": "prod"}, "'production' or 'sandbox'"),
+        ({"endpoint": "https://u:p@h/"}, "user name"),
+        ({"endpoint": 7}, "endpoint"),
+        ({"endpoint": "http://api.exterview.ai/graphql"}, "HTTPS"),
+        ({"origins": "https://a/"}, "brackets"),
+        ({"origins": ["http://a/"]}, "HTTPS"),
+        ({"origins": None}, "brackets"),
+        ({"store": MemoryStore, "account": "a"}, "the class MemoryStore; create an instance"),
+        ({"store": object(), "account": "a"}, "store must .* not be object"),
+        ({"account": ""}, "account"),
+        ({"login_timeout": 0}, "login_timeout"),
+        ({"login_timeout": float("nan")}, "login_timeout"),
+        ({"refresh_ahead": -1}, "refresh_ahead"),
+        ({"refresh_ahead": "soon"}, "refresh_ahead"),
+        ({"max_logins": 5}, "max_logins"),
+        ({"max_logins": (0, 60)}, "max_logins"),
+        ({"max_logins": (1, 2, 3)}, "max_logins"),
+        ({"on_token": 1}, "on_token"),
+        ({"is_unauthorized": 1}, "is_unauthorized"),
+        ({"login_session": object()}, "login_session"),
+    ],
+)
+def test_a_wrong_argument_is_one_sentence_before_anything_is_sent(arguments: dict[str, Any], sentence: str) -> None:
+    """Bad input: `ConfigurationError` that names the argument and shows no secret."""
+    given: dict[str, Any] = {"login": StaticLogin("secret-token"), "api_key": "secret-key", **arguments}
+    with pytest.raises(ConfigurationError, match=sentence) as caught:
+        ExterviewAuth(**given)
+    assert "\n" not in str(caught.value)
+    assert "secret" not in str(caught.value)
+
+
+def test_the_defaults_are_the_contracts() -> None:
+    """30 s for a login, renewal 300 s ahead, five useless logins a minute."""
+    renewal = ExterviewAuth(StaticLogin("t"), api_key=KEY)._keeper._renewal
+    assert tuple(renewal.acquisition._account.options) == (30.0, 300.0, (5, 60.0)) == tuple(RenewalOptions())
+
+
+@pytest.mark.asyncio
+async def test_an_owner_shows_its_endpoint_account_and_state() -> None:
+    """The contract: one word for the state, and no secret."""
+    async with scene(account="me") as named, scene() as at:
+        assert repr(named.auth) == f"<ExterviewAuth {named.api.endpoint!r}, account='me', signed out>"
+        assert repr(at.auth) == f"<ExterviewAuth {at.api.endpoint!r}, signed out>"
+        at.login.gate.clear()
+        token = asyncio.create_task(at.auth.token())
+        await asyncio.sleep(0)
+        assert repr(at.auth).endswith(", logging in>")
+        at.login.gate.set()
+        await token
+        assert repr(at.auth).endswith(", signed in>")
+        await at.auth.aclose()
+        assert repr(at.auth).endswith(", closed>")
+
+
+@pytest.mark.asyncio
+async def test_headers_and_token_serve_other_transports() -> None:
+    """The contract: the two headers of a request; their values print as stars."""
+    async with scene() as at:
+        headers = await at.auth.headers()
+        assert headers == {"Authorization": "Bearer token-1", "x-api-key": KEY}
+        assert repr(headers) == "{'Authorization': '***', 'x-api-key': '***'}"
+        assert (await at.auth.token()).value == "token-1"
+
+
+@pytest.mark.asyncio
+async def test_every_way_to_take_a_token_uses_it() -> None:
+    """Rule 8: an owner whose token is used by other transports continues to renew it ahead of expiry."""
+    async with scene() as at:
+        for use in (at.auth.token, at.auth.headers, at.post):
+            issued = await at.auth._keeper.obtain()
+            issued.used = False
+            await use()
+            assert issued.used is True
+
+
+@pytest.mark.asyncio
+async def test_after_aclose_every_use_raises() -> None:
+    """Rule 21: nothing is sent either, by no client."""
+    async with signed_in() as at, aiohttp.ClientSession(middlewares=(at.auth,)) as http:
+        assert (await post(http, at.api.endpoint))[0] == 200
+        await at.auth.aclose()
+        uses = (at.post, at.auth.token, at.auth.headers, at.auth.logout, at.auth.__aenter__)
+        for use in (*uses, lambda: post(http, at.api.endpoint)):
+            with pytest.raises(ClosedError):
+                await use()
+        with pytest.raises(ClosedError):
+            at.auth.invalidate(Token("any"))
+        assert len(at.api.arrivals) == 1
