@@ -1,4 +1,4 @@
-"""A GraphQL request's body, and what an answer's status and body become, against a real server."""
+"""A GraphQL request's body, what an answer becomes, and which answers refuse their token."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import json
 from typing import Any, cast
 
 import pytest
-from aiohttp import web
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -21,58 +20,16 @@ from exterview_auth import (
     ForbiddenError,
     GraphQLError,
     UnauthorizedError,
+    graphql_unauthenticated,
 )
 from exterview_auth._aiohttp.graphql import data_of, multipart, operation
-from tests.kit.api import scene
+from tests.kit.api import answering, scene
 
-JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=8),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from("abc"), inner, max_size=3),
-    max_leaves=6,
-)
-
-
-class Answer:
-    """As much of `aiohttp.ClientResponse` as an answer's data needs."""
-
-    content_type = "application/json"
-
-    def __init__(self, status: int, body: bytes) -> None:
-        self.status = status
-        self.body = body
-
-    async def read(self) -> bytes:
-        return self.body
-
-
-def data(status: int, body: bytes) -> dict[str, Any]:
-    """`data_of`, without a loop: nothing in it has to wait here."""
-    coroutine = data_of(Answer(status, body))  # type: ignore[arg-type]  # as much of it as is used
-    try:
-        coroutine.send(None)
-    except StopIteration as result:
-        found: dict[str, Any] = result.value
-        return found
-    raise AssertionError("it waited")
-
-
-async def answered(body: str | bytes, *, status: int = 200, kind: str = "application/json") -> dict[str, Any]:
-    """`data_of` a real answer."""
-
-    async def answer(request: web.Request, _: bytes) -> web.Response:
-        return web.Response(body=body, status=status, content_type=kind)
-
-    async with scene() as at:
-        at.api.answers["/graphql"] = answer
-        async with at.client.post(at.api.endpoint, json={}) as response:
-            return await data_of(response)
-
-
-# -- the request ---------------------------------------------------------------------------------------------------------
+# -- the request --------------------------------------------------------------------------------------------------------
 
 
 def test_a_request_names_only_what_was_given() -> None:
-    """Variables and operation name are left out where there are none, and an empty mapping is not nothing."""
+    """Variables and operation name are left out if they are None; empty ones are sent."""
     assert operation("{ a }", None, None) == {"query": "{ a }"}
     assert operation("{ a }", {}, "") == {"query": "{ a }", "variables": {}, "operationName": ""}
     assert operation("{ a }", {"b": 1}, "Q") == {"query": "{ a }", "variables": {"b": 1}, "operationName": "Q"}
@@ -90,21 +47,20 @@ def test_a_requests_variables_are_a_copy() -> None:
     ("query", "variables"), [("", None), (" \n", None), (None, None), (b"{ a }", None), ("{ a }", [1]), ("{ a }", "b")]
 )
 def test_a_request_of_the_wrong_kind_is_refused(query: Any, variables: Any) -> None:
-    """An empty or missing document, and variables that are no mapping, are a `ConfigurationError`."""
+    """An empty or missing document, and variables that are not a mapping, are a `ConfigurationError`."""
     with pytest.raises(ConfigurationError, match=r"^(query must be a GraphQL document|variables must be a mapping)"):
         operation(query, variables, None)
 
 
-# -- files ---------------------------------------------------------------------------------------------------------------
+# -- files --------------------------------------------------------------------------------------------------------------
 
 
 async def parts(
     body: dict[str, Any], files: dict[str, Any], **options: Any
 ) -> list[tuple[str, str | None, str | None, bytes]]:
-    """Name, file name, content type and content of each part that arrives."""
+    """Return name, file name, content type and content of each part that arrives."""
     async with scene() as at:
-        async with at.client.post(at.api.endpoint, data=multipart(body, files, **options)) as response:
-            assert response.status == 200
+        assert (await at.post(data=multipart(body, files, **options)))[0] == 200
         arrival = at.api.arrivals[-1]
     head = f"Content-Type: {arrival.headers['Content-Type']}\r\n\r\n".encode()
     message = email.message_from_bytes(head + arrival.body)
@@ -149,13 +105,13 @@ async def test_files_are_sent_as_the_multipart_specification_says() -> None:
 
 @pytest.mark.asyncio
 async def test_files_use_the_sessions_own_json() -> None:
-    """Both JSON parts are made by the serializer that was given."""
+    """Both JSON parts are written by the serializer that was given."""
     found = await parts({"query": "{ a }"}, {"variables.f": b"x"}, dumps=functools.partial(json.dumps, indent=1))
     assert all(b"\n" in content for *_, content in found[:2])
 
 
 def test_the_callers_variables_are_not_changed() -> None:
-    """Nulls are put into copies of what lies on the way, so that the same variables can be sent again."""
+    """Nulls are put into copies, so that the same variables can be sent again."""
     body = operation("{ a }", {"in": {"files": [1, 2], "k": {"d": 1}}, "file": 3}, None)
     before = copy.deepcopy(body)
     multipart(body, {"variables.in.files.0": b"", "variables.in.k.new": b"", "variables.file": b""})
@@ -176,7 +132,7 @@ def test_a_path_that_names_no_variable_is_refused(path: Any) -> None:
     "path", ["variables.list.2", "variables.list.x", "variables.list.-1", "variables.text.a", "variables.list.0.a.b"]
 )
 def test_a_path_without_a_place_is_refused(path: str) -> None:
-    """An index beyond the list, or a step into what has no inside, is a `ConfigurationError` that quotes the path."""
+    """An index beyond the list, or a step into a text, is a `ConfigurationError` that quotes the path."""
     body = {"query": "{ a }", "variables": {"list": ["t", None], "text": "t"}}
     with pytest.raises(ConfigurationError, match=f"^files names '{path}', but variables has no such place"):
         multipart(body, {path: b""})
@@ -184,40 +140,61 @@ def test_a_path_without_a_place_is_refused(path: str) -> None:
 
 @pytest.mark.parametrize("file", [("name.pdf",), (), None, 5], ids=repr)
 def test_a_file_of_the_wrong_kind_is_refused(file: Any) -> None:
-    """What is no file is the program's mistake, and every error is an `ExterviewAuthError`."""
+    """Anything else is the program's mistake, and every error is an `ExterviewAuthError`."""
     with pytest.raises(ConfigurationError, match="files"):
         multipart({"query": "{ a }"}, {"variables.file": file})()
 
 
-# -- the answer ----------------------------------------------------------------------------------------------------------
+# -- the answer's data, or its error ------------------------------------------------------------------------------------
 
 
-@pytest.mark.asyncio
-async def test_the_data_of_an_answer_is_returned() -> None:
-    """Empty and missing ``errors`` are none."""
-    assert await answered('{"data": {"__typename": "Query"}}') == {"__typename": "Query"}
-    assert await answered('{"data": {}, "errors": []}') == {}
-    assert await answered('{"data": {"a": null}, "errors": null}', kind="text/plain") == {"a": None}
+class Answer:
+    """As much of `aiohttp.ClientResponse` as `data_of` needs."""
+
+    content_type = "application/json"
+
+    def __init__(self, status: int, body: bytes) -> None:
+        self.status = status
+        self.body = body
+
+    async def read(self) -> bytes:
+        return self.body
 
 
-@pytest.mark.asyncio
+def data(status: int, body: bytes) -> dict[str, Any]:
+    """Return `data_of` an answer without a loop: nothing in it has to wait here."""
+    coroutine = data_of(Answer(status, body))  # type: ignore[arg-type]  # as much of it as is used
+    try:
+        coroutine.send(None)
+    except StopIteration as result:
+        found: dict[str, Any] = result.value
+        return found
+    raise AssertionError("it waited")
+
+
+@pytest.mark.parametrize("rest", ["", ', "errors": []', ', "errors": null'])
+def test_the_data_of_an_answer_is_returned(rest: str) -> None:
+    """Empty and missing ``errors`` are not errors."""
+    assert data(200, b'{"data": {"a": null}%b}' % rest.encode()) == {"a": None}
+
+
 @pytest.mark.parametrize(
     ("status", "kind"),
-    [(400, BadRequestError), (403, ForbiddenError), (500, ApiError), (302, ApiError), (404, ApiError)],
+    [
+        (400, BadRequestError),
+        (401, UnauthorizedError),
+        (403, ForbiddenError),
+        (500, ApiError),
+        (302, ApiError),
+        (404, ApiError),
+    ],
 )
-async def test_a_documented_status_is_a_typed_error(status: int, kind: type[ApiError]) -> None:
-    """400 and 403 have types of their own, any other status is an `ApiError`, all with the body's own words."""
+def test_a_documented_status_is_a_typed_error(status: int, kind: type[ApiError]) -> None:
+    """400, 401 and 403 have their own types, any other status is an `ApiError`, all with the body's own words."""
     with pytest.raises(ApiError, match=r"^no way$") as caught:
-        await answered('{"error": "no way"}', status=status)
+        data(status, b'{"error": "no way"}')
     assert type(caught.value) is kind
     assert (caught.value.status, caught.value.message) == (status, "no way")
-
-
-def test_a_401_is_an_unauthorized_error() -> None:
-    """401 has a type of its own."""
-    with pytest.raises(UnauthorizedError, match=r"^bad key$") as caught:
-        data(401, b'{"error": "bad key"}')
-    assert caught.value.status == 401
 
 
 @pytest.mark.parametrize(
@@ -237,7 +214,7 @@ def test_a_401_is_an_unauthorized_error() -> None:
     ],
     ids=lambda value: str(value)[:20],
 )
-def test_a_refusals_own_words_are_the_message(body: bytes, message: str) -> None:
+def test_the_message_is_in_the_answers_own_words(body: bytes, message: str) -> None:
     """The documented ``error`` goes first, then GraphQL's first error, never more than 500 characters."""
     with pytest.raises(BadRequestError) as caught:
         data(400, body)
@@ -270,26 +247,33 @@ def test_errors_of_an_answer_are_a_graphql_error(body: bytes, message: str, erro
 @pytest.mark.parametrize(
     "body", [b'{"data": null}', b"{}", b'{"data": [1]}', b'{"errors": []}', b"<html>", b"[1]", b"", b"null"]
 )
-def test_an_answer_that_is_no_graphql_is_an_api_error(body: bytes) -> None:
+def test_an_answer_that_is_not_graphql_is_an_api_error(body: bytes) -> None:
     """Status 200 without data, without errors or without JSON is an `ApiError` and nothing more exact."""
     with pytest.raises(ApiError, match=r"^the API answered with") as caught:
         data(200, body)
     assert type(caught.value) is ApiError
 
 
-@given(
-    st.sampled_from([200, 204, 400, 401, 403, 429, 500]),
-    st.dictionaries(st.sampled_from(["data", "errors", "error"]), JSON) | JSON,
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from("abc"), inner, max_size=3),
+    max_leaves=6,
 )
-def test_any_answer_is_data_or_an_api_error(status: int, answer: Any) -> None:
-    """Whatever JSON a server sends: the data, or an error with status, message and lists of dicts."""
+BODIES = (st.dictionaries(st.sampled_from(["data", "errors", "error"]), JSON) | JSON).map(
+    lambda j: json.dumps(j).encode()
+)
+
+
+@given(st.sampled_from([200, 204, 400, 401, 403, 429, 500]), BODIES | st.binary())
+def test_any_answer_is_data_or_an_api_error(status: int, body: bytes) -> None:
+    """Whatever a server sends: the data, or an error with status, message and lists of dicts."""
     try:
-        found = data(status, json.dumps(answer).encode())
+        found = data(status, body)
     except ApiError as refusal:
         error = refusal
     else:
         assert status == 200
-        assert found == answer["data"]
+        assert found == json.loads(body)["data"]
         return
     assert error.status == status
     assert error.message
@@ -298,8 +282,25 @@ def test_any_answer_is_data_or_an_api_error(status: int, answer: Any) -> None:
         assert error.data is None or isinstance(error.data, dict)
 
 
-@given(st.sampled_from([200, 400]), st.binary())
-def test_any_bytes_are_an_api_error(status: int, body: bytes) -> None:
-    """Garbage in the body raises nothing but `ApiError`."""
-    with pytest.raises(ApiError):
-        data(status, b"\x00" + body)
+# -- a refusal ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(
+    "body",
+    [
+        ["UNAUTHENTICATED"],
+        {"errors": ["UNAUTHENTICATED"]},
+        {"errors": "UNAUTHENTICATED"},
+        {"errors": [{"extensions": "UNAUTHENTICATED"}]},
+        {"errors": [{"extensions": {"code": "unauthenticated"}, "message": "UNAUTHENTICATED"}]},
+    ],
+)
+async def test_only_the_code_of_a_graphql_error_is_a_refusal(body: Any, caplog: pytest.LogCaptureFixture) -> None:
+    """Rule 15: the word elsewhere is not, and an answer of another shape is not an error of ours."""
+    async with scene(is_unauthorized=graphql_unauthenticated) as at:
+        at.api.answers["/graphql"] = answering(200, body)
+        async with at.client.post(at.api.endpoint, json={}) as response:
+            assert (response.status, await response.json()) == (200, body)
+        assert at.login.count == 1
+    assert caplog.messages == []
