@@ -12,7 +12,7 @@ import pytest
 from aiohttp import web
 
 from exterview_auth import StaticLogin
-from tests.kit.api import TEAPOT_TESTS, answering, endless, is_teapot, revoked, scene, teapot
+from tests.kit.api import TEAPOT_TESTS, Api, answering, endless, is_teapot, post, revoked, scene, teapot, until
 
 pytestmark = pytest.mark.asyncio
 
@@ -29,6 +29,18 @@ async def test_one_connection_is_enough(size: int) -> None:
         assert at.login.count == 2
         # A small body is read to its end, so its connection is used again.
         assert len(at.api.connections) == (1 if size == 10 else 2)
+
+
+async def test_a_request_elsewhere_has_the_connection_while_the_login_runs() -> None:
+    """Rule 9: the connection is free before the refused request waits, and not only before it is sent again."""
+    async with revoked(connections=1) as at, Api() as foreign:
+        at.api.refusals["/graphql"] = answering(401, b"x" * 2_000_000)
+        at.login.gate.clear()
+        refused = asyncio.create_task(at.post())
+        await until(lambda: at.auth.stats().waiting == 1)
+        assert (await asyncio.wait_for(post(at.client, foreign.endpoint), 5))[0] == 401
+        at.login.gate.set()
+        assert (await refused)[0] == 200
 
 
 @pytest.mark.parametrize("status", [401, 418])

@@ -70,7 +70,6 @@ DEFECTS = (
         "        if self.state.current is not None and issued.token.value == self.state.current.token.value:\n"
         "            issued = self.state.current\n            fresh",
         "tests/core/test_keeper.py",
-        "tests/aiohttp/test_middleware.py",
     ),
     _one("a refused token stays fresh", "_core/state.py", "            self.current.rejected = True\n        self.usable_until = -math.inf", "            self.current.rejected = True"),
     _one("useless logins are not counted", "_core/keeper.py", "            self._limits.record_useless()", "            pass", "tests/core/test_keeper.py"),
@@ -88,7 +87,7 @@ DEFECTS = (
         "_aiohttp/middleware.py",
         "            kept = await release_connection(request, response)\n            newer = await keeper.obtain(issued)\n",
         "            newer = await keeper.obtain(issued)\n            kept = await release_connection(request, response)\n",
-        "tests/aiohttp/test_replay.py",
+        "tests/aiohttp/test_refusal.py",
     ),
     _one("a replay is sent with the old token", "_aiohttp/middleware.py", "            attempt = await self._attempt(request, handler, newer)\n", "            attempt = await self._attempt(request, handler, issued)\n"),
     _one("a body factory is not asked again", "_aiohttp/middleware.py", "            if options.body_factory is not None:\n                await replace(request, options.body_factory)\n", ""),
