@@ -161,7 +161,7 @@ def _perform(
 
 
 class CallableValue:
-    """A value that a sync or async callable returns anew at each reading. A sync callable runs in a thread."""
+    """A value that a sync or async callable returns at each reading. A sync callable runs in a thread."""
 
     __slots__ = ("_call", "_thread")
 

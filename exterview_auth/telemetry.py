@@ -24,7 +24,7 @@ def observe(auth: ExterviewAuth, *, name: str | None = None, meter_provider: Met
     """
     Export ``auth.stats()`` as ``exterview_auth.<field>``, with the attributes ``server.address`` and ``account``.
 
-    *name* is the ``account`` attribute; without it there is none, because an account's own name may be an e-mail address.
+    *name* is the ``account`` attribute, which is missing by default: an account's own name may be an e-mail address.
     *meter_provider* defaults to the global one. Requests do no extra work, and *auth* is not kept alive. Raises
     `ConfigurationError` if OpenTelemetry is not installed.
 
