@@ -1,7 +1,7 @@
 """
 ``python -m tests.simulation --seeds 100000``: many schedules, on all cores; ``--seed N`` one of them, with what happened.
 
-Exit code 1 where a rule was broken: the seed is printed, the shortest schedule that was found, and the command that repeats it.
+The exit code is 1 if a rule was broken; the seed, the shortest schedule found and the command that repeats it are printed.
 ``python -m tests.simulation defects`` puts faults into copies of the package, and prints what finds each.
 """
 
@@ -10,18 +10,18 @@ from __future__ import annotations
 import argparse
 import sys
 
-from . import _defects, _many, _told
+from . import _defects, _parallel, _report
 from ._plan import Plan, plan_of
 from ._run import run
 from ._shrink import shortest
 
 DESCRIPTION = "Deterministic simulation of exterview_auth: the rules of its contract over many schedules."
 SHOWN = 3
-"""Failing seeds that are made shorter and printed."""
+"""Failing seeds whose schedules are shortened and printed."""
 
 
 def main() -> int:
-    """The command line."""
+    """Run the command line."""
     arguments = _checked(_parser())
     try:
         if arguments.what == "defects":
@@ -37,24 +37,22 @@ def main() -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=DESCRIPTION)
     parser.add_argument("what", nargs="?", choices=("seeds", "defects"), default="seeds")
-    parser.add_argument("--seeds", type=_at_least_one, default=1000, metavar="N", help="how many (1000)")
-    parser.add_argument("--start", type=int, default=0, metavar="N", help="the first of them (0)")
-    parser.add_argument("--seed", type=int, metavar="N", help="one alone, with all that happened")
-    parser.add_argument("--only", type=_numbers, metavar="N,N,...", help="with --seed: these of its actions alone")
+    parser.add_argument("--seeds", type=_at_least_one, default=1000, metavar="N", help="number of seeds (1000)")
+    parser.add_argument("--start", type=int, default=0, metavar="N", help="the first seed (0)")
+    parser.add_argument("--seed", type=int, metavar="N", help="one seed alone, with everything that happened")
+    parser.add_argument("--only", type=_numbers, metavar="N,N,...", help="with --seed: only these of its actions")
+    parser.add_argument("--orderly", action="store_true", help="with --seed: callbacks run in asyncio's own order")
     parser.add_argument(
-        "--orderly", action="store_true", help="with --seed: what is ready runs in the order of its arrival"
+        "--workers", type=_at_least_one, default=_parallel.cores(), metavar="N", help="processes (one per core)"
     )
-    parser.add_argument(
-        "--workers", type=_at_least_one, default=_many.cores(), metavar="N", help="processes (one for each core)"
-    )
-    parser.add_argument("--stop", action="store_true", help="at the first seed that fails")
+    parser.add_argument("--stop", action="store_true", help="stop at the first seed that fails")
     return parser
 
 
 def _checked(parser: argparse.ArgumentParser) -> argparse.Namespace:
     arguments = parser.parse_args()
     if arguments.seed is None and (arguments.only or arguments.orderly):
-        parser.error("--only and --orderly are about one seed; name it with --seed")
+        parser.error("--only and --orderly need one seed; name it with --seed")
     if arguments.seed is not None and arguments.stop:
         parser.error("--stop is for many seeds; leave it out with --seed")
     there = {action.number for action in plan_of(arguments.seed).actions} if arguments.only else set()
@@ -84,17 +82,17 @@ def _part_of(plan: Plan, only: set[int] | None, *, orderly: bool) -> Plan:
 
 def _one(plan: Plan) -> int:
     result = run(plan)
-    print(_told.schedule(plan, result))
+    print(_report.schedule(plan, result))
     return 1 if result.found else 0
 
 
 def _seeds(arguments: argparse.Namespace) -> int:
     seeds = range(arguments.start, arguments.start + arguments.seeds)
-    progress = _many.Progress(len(seeds), _told.line)
-    total = _many.run_many(seeds, arguments.workers, progress, stop_at_first=arguments.stop)
-    print(_told.summary(total), flush=True)
+    progress = _parallel.Progress(len(seeds), _report.progress)
+    total = _parallel.run_many(seeds, arguments.workers, progress, stop_at_first=arguments.stop)
+    print(_report.summary(total), flush=True)
     for seed in sorted(total.broken)[:SHOWN]:
-        print(_told.failure(seed, total.broken[seed], shortest(plan_of(seed), total.broken[seed])), flush=True)
+        print(_report.failure(seed, total.broken[seed], shortest(plan_of(seed), total.broken[seed])), flush=True)
     return 1 if total.broken else 0
 
 

@@ -1,4 +1,4 @@
-"""Answers as bytes, and answers that go wrong in the middle."""
+"""HTTP answers as bytes, and answers that break off."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ FOR_EVER = 1e6
 def answer(
     status: int, content: Any = None, *, headers: Mapping[str, str] | None = None, length: int | None = None
 ) -> bytes:
-    """An HTTP answer with JSON (or bytes) in it, which may claim another *length* than it has."""
+    """Return an HTTP answer with JSON (or bytes) in it, which may claim another *length* than it has."""
     body = content if isinstance(content, bytes) else json.dumps(content).encode()
     fields = {"Content-Type": "application/json", "Content-Length": str(len(body) if length is None else length)}
     lines = [f"HTTP/1.1 {status} {REASONS.get(status, 'Whatever')}"]
@@ -28,9 +28,9 @@ def answer(
 
 
 async def misbehave(request: Arrived, how: str, status: int = 200) -> None:
-    """One of the ways in which any server may fail."""
+    """Answer in one of the ways in which any server may fail."""
     wire = request.wire
-    whole = answer(status, {"data": {"say": "the answer does not come to its end"}})
+    whole = answer(status, {"data": {"say": "the answer does not end"}})
     if how == "reset":
         wire.close(reset=True)
     elif how == "broken off":
@@ -39,9 +39,9 @@ async def misbehave(request: Arrived, how: str, status: int = 200) -> None:
     elif how == "silence":
         await asyncio.sleep(FOR_EVER)
     elif how == "garbage":
-        wire.send(b"\x00\xff no protocol that anybody knows\r\n\r\n")
+        wire.send(b"\x00\xff no known protocol\r\n\r\n")
         wire.close()
-    elif how == "led away":
+    elif how == "redirected":
         wire.send(answer(302, {}, headers={"Location": f"https://{ELSEWHERE}/caught"}))
     elif how == "drips":
         await _drip(wire, whole)

@@ -1,4 +1,4 @@
-"""The platform that is not there: it issues tokens, takes the living ones, refuses the others, and misbehaves as planned."""
+"""The simulated platform: it issues tokens, accepts the good ones, refuses the others, and misbehaves as planned."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import itertools
 import json
 import math
 from collections import deque
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs
 
 from ._answers import ELSEWHERE, answer, misbehave
@@ -15,6 +15,9 @@ from ._loop import SimulatedLoop
 from ._network import Arrived, Network
 from ._plan import Setting
 from .fleet.network import Dice
+
+if TYPE_CHECKING:
+    from ._rules import Monitor
 
 API, LOGIN = "api.exterview.ai", "login.exterview.ai"
 _STATUSES = {"refused": 401, "refused for ever": 401, "refused early": 401}
@@ -27,9 +30,9 @@ _LOGIN_ERRORS = {
 
 
 class Issued:
-    """A token as the platform knows it: it is good until ``ends``, unless ``dead`` since."""
+    """A token as the platform knows it: it is good until ``ends``, or until it was ``revoked_at``."""
 
-    __slots__ = ("account", "dead", "ends", "number", "ours", "refresh", "refused", "text")
+    __slots__ = ("account", "ends", "number", "ours", "refresh", "refused", "revoked_at", "text")
 
     def __init__(self, number: int, account: str, ends: float, refresh: str) -> None:
         self.number = number
@@ -37,40 +40,29 @@ class Issued:
         self.text = f"token-{number}-of-{account}"
         self.refresh = refresh
         self.ends = ends
-        self.dead = math.inf
+        self.revoked_at = math.inf
         self.ours = math.inf
-        """Its end as its owner knows it: counted from the sending of the login, half of its life from the answer on."""
+        """Its end as its owner knows it: counted from the sending of the login, with half of its life left at the answer."""
         self.refused = False
-        """Whether a request with it was refused, for whatever reason."""
+        """Whether a request with it was refused, for any reason."""
 
     def good(self, now: float) -> bool:
-        """Whether the platform takes it."""
-        return now < min(self.ends, self.dead)
-
-
-class Inspector(Protocol):
-    """Who wants to know what arrives."""
-
-    def arrived(self, request: Arrived, issued: Issued | None, body: bytes | None) -> None:
-        """A caller's request."""
-
-    def broken(self, rule: str, what: str) -> None:
-        """A rule was broken."""
+        return now < min(self.ends, self.revoked_at)
 
 
 class Platform:
-    """``troubles`` has by a request's name what goes wrong with its next sendings; ``login_troubles``, with the next logins."""
+    """``troubles`` has, by a request's name, what goes wrong with its next attempts; ``login_troubles`` with the next logins."""
 
     def __init__(self, loop: SimulatedLoop, network: Network, setting: Setting, dice: Dice) -> None:
         self._loop = loop
         self._setting = setting
         self._dice = dice
         self._numbers = itertools.count(1)
-        self.inspector: Inspector
+        self.monitor: Monitor
         self.tokens: dict[str, Issued] = {}
         self._refresh: dict[str, str] = {}
         self.reused = 0
-        """How often a refresh token was presented that had been rotated."""
+        """How often a refresh token was presented after its rotation."""
         self.key = "key-1"
         self.rotated = -math.inf
         self.troubles: dict[str, deque[str]] = {}
@@ -78,10 +70,10 @@ class Platform:
         self._network = network
         network.servers.update({API: self._serve, LOGIN: self._serve_oauth, ELSEWHERE: self._serve_elsewhere})
 
-    # -- what happens to it -----------------------------------------------------------------------------------------
+    # -- what the world does -----------------------------------------------------------------------------------------
 
     def issue(self, account: str) -> Issued:
-        """A new token; where a user has one session, it ends the others."""
+        """Issue a token; if a user may have only one session, that ends the others."""
         if self._setting.one_session:
             self.revoke(account)
         number = next(self._numbers)
@@ -93,19 +85,18 @@ class Platform:
         return issued
 
     def revoke(self, account: str | None = None) -> None:
-        """No token of *account*, or of any, is good any more."""
+        """End all tokens of *account*, or of all accounts."""
         for issued in self.tokens.values():
             if account in (None, issued.account):
-                issued.dead = min(issued.dead, self._loop.now)
+                issued.revoked_at = min(issued.revoked_at, self._loop.now)
 
     def age(self, seconds: float) -> None:
-        """All tokens are so much older: the one machine of the run slept."""
+        """Make all tokens older: the one machine of the run slept."""
         for issued in self.tokens.values():
             issued.ends -= seconds
             issued.ours -= seconds
 
     def rotate(self) -> None:
-        """Another API key."""
         self.key = f"key-{next(self._numbers)}"
         self.rotated = self._loop.now
 
@@ -123,11 +114,11 @@ class Platform:
         if issued is not None and (not good or trouble.startswith(("refused", "unauth"))):
             issued.refused = True
         whole = None if trouble == "refused early" else body + await request.body()
-        self.inspector.arrived(request, issued, whole)
+        self.monitor.arrived(request, issued, whole)
         await self._answer(request, name, trouble, good=good)
 
     async def _early(self, request: Arrived) -> bytes:
-        """The body of what may be a login: callers' requests have a name, and may be answered before their body is read."""
+        """Read the body of a possible login; callers' requests have a name, and may be answered before their body is read."""
         return b"" if "X-Name" in request.headers else await request.body()
 
     def _next_trouble(self, name: str) -> str:
@@ -139,7 +130,7 @@ class Platform:
     def _token_of(self, request: Arrived) -> Issued | None:
         for header in ("Authorization", "x-api-key", "Content-Type"):
             if len(request.headers.getall(header, ())) != 1:
-                self.inspector.broken("13: exactly one of each header", f"{header} in {dict(request.headers)}")
+                self.monitor.broken("13: exactly one of each header", f"{header} in {dict(request.headers)}")
         return self.tokens.get(request.headers.get("Authorization", "").removeprefix("Bearer "))
 
     async def _answer(self, request: Arrived, name: str, trouble: str, *, good: bool) -> None:
@@ -164,7 +155,7 @@ class Platform:
 
     async def _serve_elsewhere(self, request: Arrived) -> None:
         if "Authorization" in request.headers or "x-api-key" in request.headers:
-            self.inspector.broken("10: credentials go to our origins alone", f"{dict(request.headers)}")
+            self.monitor.broken("10: credentials go to our origins alone", f"{dict(request.headers)}")
         request.wire.send(answer(401, {"error": "who are you?"}))
 
     # -- logins -----------------------------------------------------------------------------------------------------
@@ -197,11 +188,11 @@ class Platform:
     def _issue_for(self, account: str, trouble: str) -> Issued:
         issued = self.issue(account)
         if trouble == "useless":
-            issued.dead = self._loop.now
+            issued.revoked_at = self._loop.now
         return issued
 
     async def _login_trouble(self, request: Arrived) -> str | None:
-        """What goes wrong with a login that succeeds all the same; ``None`` where it has been answered."""
+        """Return what goes wrong with a login that succeeds all the same, or None if it has been answered."""
         trouble = self.next_login_trouble()
         await asyncio.sleep(self._dice.between(self._setting.quickest_login, self._setting.slowest_login))
         if trouble in ("", "useless"):
@@ -216,5 +207,4 @@ class Platform:
         return None
 
     def next_login_trouble(self) -> str:
-        """What goes wrong with the next login."""
         return self.login_troubles.popleft() if self.login_troubles else ""

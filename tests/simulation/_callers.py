@@ -1,4 +1,4 @@
-"""What callers do, and what becomes of it."""
+"""What callers do, and how it ends."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ QUERY = "query Q { __typename }"
 
 
 class Sending(NamedTuple):
-    """One time that a request left its middlewares."""
+    """One attempt: a request left its middlewares."""
 
     at: float
     token: str
 
 
 class Call:
-    """One request, or one question for the token, from its beginning to its end."""
+    """One request, or one question for the token."""
 
     def __init__(self, name: str, owner: Owner, action: Action, loop: SimulatedLoop) -> None:
         self.name = name
@@ -43,25 +43,25 @@ class Call:
         """Whether the caller was cancelled from outside."""
         self.failure: BaseException | None = None
         self.excused = False
-        """Whether it failed while a login had failed, or was forbidden."""
+        """Whether it failed while a login had failed or was blocked."""
         self.status = 0
         self.answered: Any = None
         self.sendings: list[Sending] = []
         self.refused_with: list[Issued | None] = []
-        """The tokens with which it was refused where it arrived."""
+        """The tokens with which the API refused it."""
 
     @property
     def sent_body(self) -> bytes | None:
-        """What has to arrive, where that is known."""
+        """The body that must arrive, if that is known."""
         return None if self.body in ("json", "graphql") else self.name.encode() * 20
 
     @property
     def outcome(self) -> str:
-        """One word or two."""
+        """The end in one or two words."""
         if self.failure is not None:
             return f"ended in {type(self.failure).__name__}"
         if self.ended is None:
-            return "died with its process"
+            return "killed with its process"
         return f"answered {self.status}" if self.what == "request" else f"given its {self.body}"
 
     def __repr__(self) -> str:
@@ -70,10 +70,10 @@ class Call:
 
 
 async def carry_out(call: Call, loop: SimulatedLoop) -> None:
-    """Do what *call* asks for, and write down what becomes of it."""
+    """Do what *call* asks for, and note how it ends."""
     try:
         await (_request(call) if call.what == "request" else _ask(call))
-    except (Exception, asyncio.CancelledError) as failure:  # noqa: BLE001 - whatever it is, it is judged
+    except (Exception, asyncio.CancelledError) as failure:  # noqa: BLE001 - whatever it is, it is checked
         call.failure = failure
         call.excused = call.owner.may_not_log_in(since=call.began)
     call.ended = loop.now
@@ -97,7 +97,7 @@ async def _request(call: Call) -> None:
 
 
 async def _graphql(call: Call) -> None:
-    """`AuthSession.graphql` has no timeout of its own."""
+    """Send a request by `AuthSession.graphql`, which has no timeout."""
     async with asyncio.timeout(call.timeout):
         try:
             call.answered = await call.owner.api.graphql(QUERY)

@@ -1,4 +1,4 @@
-"""The faults that are put in, one line each: those of this field, and those that were found here."""
+"""The faults to put in, one line each: typical ones of such libraries, and those that were found here."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ Change = tuple[str, str, str]
 
 
 class Defect(NamedTuple):
-    """A fault: in which file which text becomes which; *tests* state the rule where no schedule shows it."""
+    """A fault: in which file which text becomes which; *tests* state the rule if no schedule shows the fault."""
 
     name: str
     changes: tuple[Change, ...]
@@ -71,10 +71,10 @@ DEFECTS = (
         "            issued = self.state.current\n            fresh",
         "tests/core/test_keeper.py",
     ),
-    _one("a refused token stays fresh", "_core/state.py", "            self.current.rejected = True\n        self.usable_until = -math.inf", "            self.current.rejected = True"),
+    _one("a rejected token stays usable", "_core/state.py", "            self.current.rejected = True\n        self.usable_until = -math.inf", "            self.current.rejected = True"),
     _one("useless logins are not counted", "_core/keeper.py", "            self._limits.record_useless()", "            pass", "tests/core/test_keeper.py"),
     _one(
-        "who is refused again with a fresh token has it replaced for all",
+        "a request that is refused again with a new token has it replaced for all",
         "_core/keeper.py",
         "            if (fresh and again) or not self._may_replace(issued):",
         "            if not self._may_replace(issued):",
@@ -83,7 +83,7 @@ DEFECTS = (
     ),
     # -- replay ------------------------------------------------------------------------------------------------------
     _one(
-        "a refusal's connection is given back after the wait",
+        "a refusal's connection is released after the wait",
         "_aiohttp/middleware.py",
         "            kept = await release_connection(request, response)\n            newer = await keeper.obtain(issued)\n",
         "            newer = await keeper.obtain(issued)\n            kept = await release_connection(request, response)\n",
@@ -99,24 +99,24 @@ DEFECTS = (
     _one("the clock is read again where a login was sent", "_core/login.py", "        return LoginResult(token, sent, clock())", "        return LoginResult(token, clock(), clock())", "tests/rules/test_renewal_ahead.py"),
     _one("a token is good until the server says no", "_core/state.py", "        return issued if issued is not None and self._clock() < issued.expires else None", "        return issued"),
     _one("the window of renewal covers most of a short life", "_core/state.py", "RENEWAL_SHARE = 0.25", "RENEWAL_SHARE = 0.95"),
-    _one("a token is used that went over while its waiters waited", "_core/keeper.py", "                if delayed or not issued.unexpired_at_install or self.state.unexpired is issued:\n                    return issued\n", "                return issued\n"),
+    _one("a token is used that expired while its waiters waited", "_core/keeper.py", "                if delayed or not issued.unexpired_at_install or self.state.unexpired is issued:\n                    return issued\n", "                return issued\n"),
     # -- failing -----------------------------------------------------------------------------------------------------
     _one("rejected credentials are presented again", "_core/limits.py", "        self._rejected_until = self._clock() + pause", "        self._rejected_until = self._clock()"),
     _one("a Retry-After is forgotten with its flight", "_core/login.py", "        if wait > 0:\n", "        if wait > 1e9:\n"),
-    _one("what a hook raises ends the flight", "_core/on_token.py", "        except Exception as failure:  # noqa: BLE001 - the application's own mistakes do not break its requests\n            emit", "        except KeyError as failure:\n            emit"),
-    _one("what came while a process stood still is thrown away", "_calls.py", "(PAUSE_GRACE if late else 0.0)", "0.0", "tests/test_calls.py"),
+    _one("an error of a hook ends the flight", "_core/on_token.py", "        except Exception as failure:  # noqa: BLE001 - the application's own mistakes do not break its requests\n            emit", "        except KeyError as failure:\n            emit"),
+    _one("what arrived while a process was not running is discarded", "_calls.py", "(PAUSE_GRACE if late else 0.0)", "0.0", "tests/test_calls.py"),
     _one("a call that never began leaves a warning", "_calls.py", "call if asyncio.iscoroutine(call) else awaited(call)", "awaited(call)", "tests/test_calls.py"),
-    # -- leaving -----------------------------------------------------------------------------------------------------
-    _one("a login that was under way survives the logout", "_core/lifecycle.py", "        return renewal.single_flight.drop(error)\n", "        return None\n"),
-    _one("what a dropped flight gets is installed all the same", "_core/renewal.py", "                if flight is not self.single_flight.current:\n                    return\n                if issued", "                if issued", "tests/rules/test_cancellation.py"),
+    # -- logout and close -------------------------------------------------------------------------------------------
+    _one("a login in flight survives the logout", "_core/lifecycle.py", "        return renewal.single_flight.drop(error)\n", "        return None\n"),
+    _one("a dropped flight installs its token", "_core/renewal.py", "                if flight is not self.single_flight.current:\n                    return\n                if issued", "                if issued", "tests/rules/test_cancellation.py"),
     _one("a closed owner leaves its timer", "_core/lifecycle.py", "        renewal.state.clear()\n        renewal.timer.cancel()\n", "        renewal.state.clear()\n"),
     _one("a closed owner leaves its login", "_core/lifecycle.py", "    async def _close(self, flight: Flight | None) -> None:\n        if flight is not None:\n            await flight.cancel()\n", "    async def _close(self, flight: Flight | None) -> None:\n"),
     _one("the store keeps the token after a logout", "_core/lifecycle.py", "await renewal.store.session(probe=True).delete()", "True"),
     _one("a caller that is cancelled twice leaves its call running", "_calls.py", "        try:\n            if finish:\n                await asyncio.wait([task], timeout=grace)\n        finally:  # also if the caller is cancelled a second time\n            await cancel_and_wait(task, grace)\n", "        if finish:\n            await asyncio.wait([task], timeout=grace)\n        await cancel_and_wait(task, grace)\n", "tests/test_calls.py"),
     # -- stores ------------------------------------------------------------------------------------------------------
     _one("a token that was refused here is adopted again", "_core/acquisition.py", "        if stored is None or self.is_retired(stored.value) or", "        if stored is None or", "tests/rules/test_sharing.py"),
-    _one("an owner does not look again once it has the lock", "_core/acquisition.py", "            if acquired or await waiter.wait_for_change():", "            if not acquired and await waiter.wait_for_change():"),
-    _one("the store is never looked at", "_core/acquisition.py", "        return await session.load() if self.store_is_current else None", "        return None"),
+    _one("an owner does not read the store again once it has the lock", "_core/acquisition.py", "            if acquired or await waiter.wait_for_change():", "            if not acquired and await waiter.wait_for_change():"),
+    _one("the store is never read", "_core/acquisition.py", "        return await session.load() if self.store_is_current else None", "        return None"),
     _one("the refresh token is read before the wait", "_core/acquisition.py", "            previous = previous if previous is not None and previous.value == stored.value else stored\n", "            pass\n", "tests/rules/test_sharing.py", "tests/stores/test_stores.py"),
     _one("a store's failure ends the flight", "stores/_access.py", "            except Exception as failure:  # noqa: BLE001 - a store may raise anything; a request survives it\n                self.record_failure(name, failure)\n                self.budget", "            except KeyError as failure:\n                self.record_failure(name, failure)\n                self.budget"),
     _one("a lease is not renewed", "stores/_lock.py", "            await asyncio.sleep(self._backend.lease / 3)", "            await asyncio.sleep(1e6)"),
@@ -125,6 +125,6 @@ DEFECTS = (
     _one("the life of an adopted token counts from its receipt", "_core/acquisition.py", "began=self._asked, received=self._asked)", "began=self._account.clock(), received=self._account.clock())", "tests/rules/test_sharing.py"),
     _one("a failing store leaves no time for the login", "stores/_access.py", "min(STORE_BUDGET, login_timeout * BUDGET_SHARE)", "STORE_BUDGET", "tests/rules/test_sharing.py"),
     _one("a late save is not fenced", "stores/_redis/backend.py", "owner_id=self._owner_id, seen=self._seen)", 'owner_id="", seen=b"")'),
-    _one("a lock is released by who does not own it", "stores/_redis/backend.py", "_still_owned(self._lock().do_release(self._owner_id.encode()))", "_still_owned(self._entries.clients.current().client.delete(self._keys.lock))", "tests/stores/test_stores.py", "tests/stores/redis/test_faults.py"),
+    _one("a lock is released by an owner that does not hold it", "stores/_redis/backend.py", "_still_owned(self._lock().do_release(self._owner_id.encode()))", "_still_owned(self._entries.clients.current().client.delete(self._keys.lock))", "tests/stores/test_stores.py", "tests/stores/redis/test_faults.py"),
     _one("a failed save is not repeated", "_core/saving.py", "        if not saved.settled:\n            self._pending = issued\n", "        if saved.settled:\n            self._pending = issued\n", "tests/stores/test_access.py", "tests/rules/test_sharing.py"),
 )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Faults put into copies of the package on purpose: what finds each, and after how many seeds."""
+"""Put faults into copies of the package: what finds each of them, and after how many seeds."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from ._defect_list import DEFECTS, Defect
 ROOT = Path(__file__).parents[2]
 COPIED = ("exterview_auth", "tests", "pyproject.toml")
 SEEDS = 2000
-"""Seeds that the simulation has, for each defect."""
+"""Seeds that the simulation may try for each defect."""
 LONGEST = 300.0
 """Seconds that a search may take; a run that hangs has found the defect too."""
 
 
 class Finding(NamedTuple):
-    """What found a defect: the simulation, after so many seeds, or a test."""
+    """What found a defect: the simulation, after *seeds* seeds, or a test."""
 
     defect: Defect
     found_by: str
@@ -32,7 +32,7 @@ class Finding(NamedTuple):
 
 
 def search(defect: Defect) -> Finding:
-    """Look for *defect* with the simulation, and where that does not see it, with the tests that state its rule."""
+    """Look for *defect* with the simulation, and if that finds nothing, with the tests that state its rule."""
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as directory:
         copy = Path(directory)
@@ -44,7 +44,7 @@ def search(defect: Defect) -> Finding:
 
 
 def put_into(copy: Path, defect: Defect, parts: tuple[str, ...] = COPIED) -> None:
-    """Make a copy of the repository, or of these *parts*, with *defect* in it."""
+    """Copy the repository, or these *parts* of it, and put *defect* into the copy."""
     for name in parts:
         source = ROOT / name
         if source.is_dir():
@@ -60,20 +60,20 @@ def put_into(copy: Path, defect: Defect, parts: tuple[str, ...] = COPIED) -> Non
 
 
 def _simulate(copy: Path) -> tuple[int | None, str]:
-    """After how many seeds which rule was broken."""
-    program = f"from tests.simulation._many import first_failure; first_failure(range({SEEDS}))"
+    """Return after how many seeds which rule was broken."""
+    program = f"from tests.simulation._parallel import first_failure; first_failure(range({SEEDS}))"
     done = _run(copy, [sys.executable, "-c", program])
     if done is None:
         return 0, "a run that does not end"
-    told = done.stdout.strip().splitlines()
-    if done.returncode or not told:
+    printed = done.stdout.strip().splitlines()
+    if done.returncode or not printed:
         return 0, f"the simulation itself: {(done.stderr.strip().splitlines() or ['?'])[-1][:60]}"
-    seeds, _, rule = told[-1].partition("\t")
+    seeds, _, rule = printed[-1].partition("\t")
     return (int(seeds), f"simulation, {rule}") if rule else (None, "")
 
 
 def _test(copy: Path, tests: tuple[str, ...]) -> str:
-    """The first test that fails."""
+    """Return the first test that fails."""
     options = ("-x", "-q", "-p", "no:randomly", "-p", "no:cacheprovider", "--no-header", "--timeout=60")
     done = _run(copy, [sys.executable, "-m", "pytest", *options, *tests])
     if done is None:
@@ -93,7 +93,7 @@ def _run(copy: Path, command: list[str]) -> subprocess.CompletedProcess[str] | N
 
 
 def main(workers: int) -> int:
-    """Search for all of them, and print a table; 1 where one was not found."""
+    """Search for all of them and print a table; return 1 if one was not found."""
     missed = 0
     with ThreadPoolExecutor(workers) as threads:
         for finding in threads.map(search, DEFECTS):

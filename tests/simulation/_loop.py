@@ -24,11 +24,11 @@ QUICKEST_THREAD, SLOWEST_THREAD = 0.0001, 0.003
 
 
 class StandstillError(Exception):
-    """Nothing is ready, no timer is set, and the run has not ended; or it never will."""
+    """Nothing is ready and no timer is set although the run has not ended, or the run does not end."""
 
 
 class _Call(asyncio.Handle):
-    """A callback that knows whose it is; *number* is that of the task whose step it is, if it is one."""
+    """A callback that knows its party; *number* is its task's, if it is a step of one."""
 
     __slots__ = ("number", "party")
 
@@ -46,7 +46,7 @@ class _Timer(asyncio.TimerHandle):
 
 
 class SimulatedTask(asyncio.Task[Any]):
-    """A task that knows its party and its number, in the order of making."""
+    """A task that knows its party and its number, in the order of creation."""
 
     def __init__(self, work: Coroutine[Any, Any, Any], *, loop: SimulatedLoop, **options: Any) -> None:
         self.party, self.number = loop.party, next(loop.numbers)
@@ -61,7 +61,7 @@ class SimulatedLoop(asyncio.BaseEventLoop):
     """
     ``now`` is its time, in seconds from zero; it passes only while nothing is ready. It has no sockets and no threads.
 
-    What a party's code begins is that party's too, and does not run while the party is frozen; its timers go off late then.
+    What a party's code begins belongs to that party too, and does not run while it is frozen; its timers fire late then.
     ``after_step`` is called after each callback.
     """
 
@@ -75,10 +75,10 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         self.numbers = itertools.count()
         self.after_step: Callable[[], None] = _nothing
         self._dice = dice
-        self._ready_ones: Ready[_Call | _Timer] = Ready(policy, dice)
+        self._queue: Ready[_Call | _Timer] = Ready(policy, dice)
         self._timers: list[tuple[float, int, _Timer]] = []
         self._frozen: dict[Party, list[_Call | _Timer]] = {}
-        self.set_task_factory(_make_task)  # type: ignore[arg-type]  # it makes tasks for this kind of loop alone
+        self.set_task_factory(_make_task)  # type: ignore[arg-type]  # it makes tasks only for this kind of loop
 
     def time(self) -> float:
         """Virtual seconds."""
@@ -88,7 +88,7 @@ class SimulatedLoop(asyncio.BaseEventLoop):
 
     @contextlib.contextmanager
     def acting(self, party: Party) -> Iterator[None]:
-        """What is begun inside is *party*'s."""
+        """Let what is begun inside belong to *party*."""
         before, self.party = self.party, party
         try:
             yield
@@ -103,75 +103,75 @@ class SimulatedLoop(asyncio.BaseEventLoop):
             return self.call_at(self.now + seconds, callback, *args)
 
     def freeze(self, party: Party) -> None:
-        """Let *party* stand still."""
+        """Stop running *party*'s callbacks."""
         party.frozen = True
 
     def thaw(self, party: Party) -> None:
-        """Let it go on with all that became ready meanwhile."""
+        """Run them again, and all that became ready meanwhile."""
         party.frozen = False
         for handle in self._frozen.pop(party, ()):
-            self._line_up(handle)
+            self._enqueue(handle)
 
     # -- what asyncio asks of a loop --------------------------------------------------------------------------------
 
     def call_soon(
         self, callback: Callable[[Unpack[Ts]], object], *args: *Ts, context: Context | None = None
     ) -> asyncio.Handle:
-        """Have *callback* run when its turn comes."""
+        """Run *callback* in a later step."""
         task = getattr(callback, "__self__", None)
         party, number = (task.party, task.number) if isinstance(task, SimulatedTask) else (self.party, None)
         handle = _Call(party, number, callback, args, self, context)
-        self._line_up(handle)
+        self._enqueue(handle)
         return handle
 
     def call_soon_threadsafe(
         self, callback: Callable[[Unpack[Ts]], object], *args: *Ts, context: Context | None = None
     ) -> asyncio.Handle:
-        """The same: there is one thread."""
+        """Do the same: there is one thread."""
         return self.call_soon(callback, *args, context=context)
 
     def call_later(
         self, delay: float, callback: Callable[[Unpack[Ts]], object], *args: *Ts, context: Context | None = None
     ) -> asyncio.TimerHandle:
-        """Have *callback* run after *delay* seconds."""
+        """Run *callback* after *delay* seconds."""
         return self.call_at(self.now + delay, callback, *args, context=context)
 
     def call_at(
         self, when: float, callback: Callable[[Unpack[Ts]], object], *args: *Ts, context: Context | None = None
     ) -> asyncio.TimerHandle:
-        """Have *callback* run at *when*."""
+        """Run *callback* at *when*."""
         handle = _Timer(self.party, when, callback, args, self, context)
         heapq.heappush(self._timers, (when, next(self.numbers), handle))
         return handle
 
     def run_in_executor(self, executor: Any, func: Callable[..., T], *args: Any) -> asyncio.Future[T]:  # type: ignore[override]  # asyncio's own is a coroutine in the stubs alone
-        """What *func* gives, some time later; as in a thread, it is carried out also where nobody waits for it."""
+        """Return a future of *func*'s result; as in a thread, the call happens also if its caller is gone."""
         future: asyncio.Future[T] = self.create_future()
         seconds = self._dice.between(QUICKEST_THREAD, SLOWEST_THREAD)
         self.call_later(seconds, _carry_out, future, func, args)
         return future
 
     def pending(self, party: Party) -> list[asyncio.TimerHandle]:
-        """The timers of *party* that would still go off."""
+        """Return the timers of *party* that would still fire."""
         return [handle for _, _, handle in self._timers if handle.party is party and not handle.cancelled()]
 
     def _timer_handle_cancelled(self, handle: asyncio.TimerHandle) -> None:
-        """It is passed over when its time comes."""
+        """Do nothing: it is skipped when its time comes."""
 
-    def _line_up(self, handle: _Call | _Timer) -> None:
+    def _enqueue(self, handle: _Call | _Timer) -> None:
         if handle.party.frozen:
             self._frozen.setdefault(handle.party, []).append(handle)
         else:
-            self._ready_ones.add(handle.party, handle.number, handle)
+            self._queue.add(handle.party, handle.number, handle)
 
     def _run_once(self) -> None:
-        while not self._ready_ones:
+        while not self._queue:
             self._pass_time()
-        handle = self._ready_ones.take()
+        handle = self._queue.take()
         if handle.cancelled():
             return
         if handle.party.frozen:
-            self._line_up(handle)
+            self._enqueue(handle)
             return
         self.party = handle.party
         handle._run()
@@ -188,7 +188,7 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         while self._timers and self._timers[0][0] <= now:
             handle = heapq.heappop(self._timers)[2]
             if not handle.cancelled():
-                self._line_up(handle)
+                self._enqueue(handle)
 
 
 def _carry_out(future: asyncio.Future[T], func: Callable[..., T], args: tuple[Any, ...]) -> None:
@@ -203,4 +203,4 @@ def _carry_out(future: asyncio.Future[T], func: Callable[..., T], args: tuple[An
 
 
 def _nothing() -> None:
-    """Nobody looks."""
+    """Do nothing."""

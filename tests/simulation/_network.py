@@ -1,4 +1,4 @@
-"""A network that is not there, under aiohttp's own client: connections with latencies, in which bytes keep their order."""
+"""A simulated network beneath aiohttp's own client: connections with latencies, in which bytes keep their order."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from ._schedule import Party
 from .fleet.network import Dice
 
 QUICKEST, SLOWEST = 0.0005, 0.03
-"""Seconds that a byte is on its way."""
+"""Seconds that a byte needs to arrive."""
 
 
 class Arrived:
-    """One request at its server, which answers with bytes of its choice."""
+    """One request at its server, which may answer with any bytes."""
 
     def __init__(self, message: RawRequestMessage, payload: StreamReader, wire: ServerEnd) -> None:
         self.path = message.path
@@ -31,7 +31,7 @@ class Arrived:
         self._payload = payload
 
     async def body(self) -> bytes:
-        """All of it; raises where the client breaks off."""
+        """Return the whole body; raise if the client breaks off."""
         return await self._payload.read()
 
 
@@ -50,43 +50,37 @@ class ClientEnd(asyncio.Transport):
         self._dice = dice
         self._arrives = 0.0
         self._closing = self._paused = False
-        self.written: Callable[[bytes], None] = _nobody_looks
-        self._state: list[bytes] = []
+        self.written: Callable[[bytes], None] = _ignore
+        self._held_back: list[bytes] = []
 
     # -- what the client does ---------------------------------------------------------------------------------------
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
-        """Bytes for the server."""
         if not self._closing:
             self.written(bytes(data))
             self._deliver(self._wire.receive, bytes(data))
 
     def writelines(self, list_of_data: Iterable[Any]) -> None:
-        """The same, in pieces."""
         self.write(b"".join(list_of_data))
 
     def close(self) -> None:
-        """End the connection."""
         if not self._closing:
             self._closing = True
-            self._deliver(self._wire.hung_up)
+            self._deliver(self._wire.client_closed)
             self._loop.call_soon(self._protocol.connection_lost, None)
 
     abort = close
 
     def is_closing(self) -> bool:
-        """Whether it has ended."""
         return self._closing
 
     def pause_reading(self) -> None:
-        """Hold back what arrives."""
         self._paused = True
 
     def resume_reading(self) -> None:
-        """Hold back no more."""
         self._paused = False
-        held, self._state = self._state, []
-        for data in held:
+        arrived, self._held_back = self._held_back, []
+        for data in arrived:
             self._loop.call_soon(self.receive, data)
 
     def _deliver(self, receive: Callable[..., object], *what: Any) -> None:
@@ -96,25 +90,23 @@ class ClientEnd(asyncio.Transport):
     # -- what arrives -----------------------------------------------------------------------------------------------
 
     def receive(self, data: bytes) -> None:
-        """Bytes of the server."""
         if self._paused:
-            self._state.append(data)
+            self._held_back.append(data)
         elif not self._closing:
             self._protocol.data_received(data)
 
-    def ended(self, reset: bool) -> None:  # noqa: FBT001 - a callback's argument
-        """The server has closed, or *reset*, the connection."""
+    def server_closed(self, reset: bool) -> None:  # noqa: FBT001 - a callback's argument
         if not self._closing:
             self._closing = True
             self._protocol.connection_lost(ConnectionResetError("reset by the simulated server") if reset else None)
 
 
-def _nobody_looks(_: object) -> None:
-    """As it says."""
+def _ignore(_: object) -> None:
+    """Do nothing."""
 
 
 class ServerEnd:
-    """The server's end: finds the requests in what arrives, and has each served."""
+    """The server's end: parses the requests from what arrives, and serves each."""
 
     def __init__(self, loop: SimulatedLoop, serve: Serve, dice: Dice) -> None:
         self.loop = loop
@@ -123,13 +115,12 @@ class ServerEnd:
         self._dice = dice
         self._arrives = 0.0
         protocol = BaseProtocol(loop)
-        protocol.transport = asyncio.Transport()  # a body is not waited for where there is none
+        protocol.transport = asyncio.Transport()  # a missing body is not waited for
         self._parser = HttpRequestParser(protocol, loop, 2**20)
         self._serving: set[asyncio.Task[None]] = set()
         self._open = True
 
     def receive(self, data: bytes) -> None:
-        """Bytes of the client."""
         if not self._open:
             return
         messages, _, _ = self._parser.feed_data(data)
@@ -138,19 +129,17 @@ class ServerEnd:
             self._serving.add(task)
             task.add_done_callback(self._serving.discard)
 
-    def hung_up(self) -> None:
-        """The client has gone."""
+    def client_closed(self) -> None:
         self._open = False
         for task in self._serving:
             task.cancel()
 
     def send(self, data: bytes) -> None:
-        """Bytes for the client."""
         self._deliver(self.client.receive, data)
 
     def close(self, *, reset: bool = False) -> None:
-        """End the connection after what was sent."""
-        self._deliver(self.client.ended, reset)
+        """End the connection after the bytes that were sent."""
+        self._deliver(self.client.server_closed, reset)
         self._open = False
 
     def _deliver(self, receive: Callable[..., object], *what: Any) -> None:
@@ -171,7 +160,7 @@ class Network:
     async def open(
         self, request: ClientRequest, factory: Callable[[], ResponseHandler], party: Party
     ) -> ResponseHandler:
-        """A new connection of *party* for *request*."""
+        """Open a connection of *party* for *request*."""
         await asyncio.sleep(2 * self._dice.between(QUICKEST, SLOWEST))
         host = request.url.host or ""
         if host in self.refusing:
@@ -183,35 +172,29 @@ class Network:
         return protocol
 
 
-class Onlooker(Protocol):
-    """Who sees the requests of a session."""
+class Observer(Protocol):
+    """Sees the requests of a session leave their middlewares, get a connection after queueing, and be written."""
 
-    def leaving(self, request: ClientRequest) -> None:
-        """Its middlewares hand it on."""
-
-    def queued(self, request: ClientRequest) -> None:
-        """It has its connection, for which it had to wait."""
-
-    def written(self, head: bytes) -> None:
-        """Bytes are written."""
+    def leaving(self, request: ClientRequest) -> None: ...
+    def queued(self, request: ClientRequest) -> None: ...
+    def written(self, head: bytes) -> None: ...
 
 
 class SimulatedConnector(BaseConnector):
-    """aiohttp's own connector over the simulated network; *onlooker* sees what leaves."""
+    """aiohttp's own connector on the simulated network; *observer* sees the requests."""
 
-    def __init__(self, network: Network, party: Party, *, limit: int, onlooker: Onlooker) -> None:
+    def __init__(self, network: Network, party: Party, *, limit: int, observer: Observer) -> None:
         super().__init__(limit=limit)
         self._network = network
         self._party = party
-        self._onlooker = onlooker
+        self._observer = observer
 
     async def connect(self, req: ClientRequest, traces: list[Any], timeout: ClientTimeout) -> Connection:  # noqa: ASYNC109 - aiohttp's own signature
-        """A connection, after a look at what is to be sent."""
-        self._onlooker.leaving(req)
+        self._observer.leaving(req)
         waits = self._available_connections(req.connection_key) <= 0
         connection = await super().connect(req, traces, timeout)
-        if waits and "send" in vars(req):  # it is looked at by the owner too
-            self._onlooker.queued(req)
+        if waits and "send" in vars(req):  # the owner checks it again too
+            self._observer.queued(req)
         return connection
 
     async def _create_connection(
@@ -223,10 +206,9 @@ class SimulatedConnector(BaseConnector):
         del traces, timeout
         protocol = await self._network.open(req, self._factory, self._party)
         assert isinstance(protocol.transport, ClientEnd)
-        protocol.transport.written = self._onlooker.written
+        protocol.transport.written = self._observer.written
         return protocol
 
     @property
     def in_use(self) -> int:
-        """How many connections are taken."""
         return len(self._acquired)

@@ -1,11 +1,11 @@
-"""One owner under observation: the library's own `ExterviewAuth`, and what it has been told."""
+"""One observed owner: the library's own `ExterviewAuth`, and what it must have learned."""
 
 from __future__ import annotations
 
 import asyncio
 import math
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 from unittest import mock
 
 from exterview_auth import AuthSession, ExterviewAuth, LoginContext, OAuth2Login, PasswordLogin, Token
@@ -17,64 +17,50 @@ from ._plan import Setting
 
 if TYPE_CHECKING:
     from ._process import Process
+    from ._rules import Monitor
 
 ENDPOINT = f"https://{API}/graphql"
 
 
 MAX_PAUSE = 60.0
 """Seconds for which rejected credentials are remembered at most."""
-
-
-LANDING = 3.0
-"""Seconds that a flight may take to land after its login has failed: a lock is given back to a store that may be sick."""
-
-
-class LoginWatch(Protocol):
-    """Who wants to know about logins."""
-
-    def login_begins(self, owner: Owner) -> None:
-        """A login is called."""
-
-    def login_gave(self, owner: Owner, token: Token) -> None:
-        """It has given a token."""
-
-    def login_failed(self, owner: Owner, failure: BaseException) -> None:
-        """It has not."""
+FINISHING = 3.0
+"""Seconds that a flight may take to finish after its login failed: it releases a lock in a store that may not answer."""
 
 
 class Owner:
-    """``auth`` and ``api`` are the library's; the rest is what an onlooker knows, in seconds of the loop where it is a time."""
+    """``auth`` and ``api`` are the library's; the rest is what the monitor knows. Times are in seconds of the loop."""
 
     def __init__(
-        self, number: int, account: str, *, process: Process, setting: Setting, platform: Platform, watch: LoginWatch
+        self, number: int, account: str, *, process: Process, setting: Setting, platform: Platform, monitor: Monitor
     ) -> None:
         self.number = number
         self.process = process
         self.account = account
-        self.watch = watch
+        self.monitor = monitor
         self.platform = platform
         self.max_logins = setting.max_logins
-        self.known_dead: dict[str, float] = {}
-        """Texts of tokens that were refused to it, and since when it knows."""
-        self.left: set[str] = set()
-        """Texts of tokens that it was logged out of, or told to take for refused."""
+        self.rejected: dict[str, float] = {}
+        """Texts of tokens that it rejected, and since when."""
+        self.given_up: set[str] = set()
+        """Texts of tokens that were logged out or invalidated."""
         self.newest: Issued | None = None
-        """What its newest login gave, until it is logged out."""
+        """The token of its newest login, until a logout."""
         self.begun = self.logins_running = self.succeeded = self.failed = 0
         self.rejected_at = self.not_before = -math.inf
         """By the process's clock."""
         self.failed_at = -math.inf
         self.flights: dict[str, float] = {}
-        """When the flight began that a token came from, by its text."""
+        """When the flight of each token began, by the token's text."""
         self.logged_out_at = -math.inf
         self.closed = False
         self.slept_in_flight = False
-        """Whether its machine slept while it was getting a token."""
+        """Whether its machine slept during a flight."""
         self.login_began = 0.0
-        """On a clock that goes on in sleep."""
+        """By a clock that goes on while the machine sleeps."""
         self.flight: object = None
         self.flight_began = self.login_flight = 0.0
-        """When the flight under way began, and the one that the newest login belongs to."""
+        """When the current flight began, and the flight of the newest login."""
         with mock.patch.object(_middleware, "boot_time", process.clock):
             self.auth = ExterviewAuth(
                 WatchedLogin(self, _login_of(setting, account, platform)),
@@ -91,9 +77,9 @@ class Owner:
         self.api = AuthSession(process.session, self.auth)
 
     def may_not_log_in(self, since: float) -> bool:
-        """Whether a login has failed *since* then, or one that failed before still forbids the next."""
+        """Return whether a login failed *since* then, or an earlier failure still blocks the next one."""
         forbidden_until = max(self.not_before, self.rejected_at + MAX_PAUSE)
-        return self.failed_at >= since - LANDING or self.process.clock() < forbidden_until
+        return self.failed_at >= since - FINISHING or self.process.clock() < forbidden_until
 
     async def _key(self) -> str:
         await asyncio.sleep(0.001)
@@ -104,7 +90,7 @@ class Owner:
 
 
 class WatchedLogin:
-    """A login, and who wants to know about it."""
+    """A login that its owner's monitor observes."""
 
     def __init__(self, owner: Owner, login: Callable[[LoginContext], object]) -> None:
         self._owner = owner
@@ -112,18 +98,17 @@ class WatchedLogin:
         self.identity = owner.account
 
     async def __call__(self, context: LoginContext) -> Token:
-        """The login's token."""
         owner = self._owner
         owner.begun += 1
         owner.logins_running += 1
-        owner.watch.login_begins(owner)
+        owner.monitor.login_begins(owner)
         try:
             token: Token = await self._login(context)  # type: ignore[misc]  # all of them are awaitable
         except BaseException as failure:
-            owner.watch.login_failed(owner, failure)
+            owner.monitor.login_failed(owner, failure)
             raise
         else:
-            owner.watch.login_gave(owner, token)
+            owner.monitor.login_gave(owner, token)
             return token
         finally:
             owner.logins_running -= 1
@@ -147,7 +132,7 @@ def _login_of(setting: Setting, account: str, platform: Platform) -> Callable[[L
 
 
 async def _troubled(trouble: str, account: str, platform: Platform, lifetime: float | None) -> Token:
-    """What an application's own login may do."""
+    """Do what an application's own login may do."""
     if trouble in ("silence", "drips", "endless"):
         await asyncio.sleep(FOR_EVER)
     elif trouble in ("reset", "broken off", "refuses connections"):
@@ -158,7 +143,7 @@ async def _troubled(trouble: str, account: str, platform: Platform, lifetime: fl
         raise ValueError("the simulated login is wrong")
     issued = platform.issue(account)
     if trouble:
-        issued.dead = 0.0
+        issued.revoked_at = 0.0
     return Token(issued.text, expires_in=lifetime)
 
 

@@ -1,4 +1,4 @@
-"""What happens in one run, drawn from its seed: data that can be printed, and made shorter."""
+"""What happens in one run, drawn from its seed: data that can be printed and shortened."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from ._schedule import Policy
 from .fleet.network import Dice
 
 STORES = ("none", "memory", "memory", "plain", "plain", "redis", "redis", "redis", "redis", "file")
-"""``plain`` is a store with the protocol's four methods alone."""
+"""``plain`` is a store with only the protocol's four methods."""
 LIFETIMES = (None, 1.0, 5.0, 20.0, 59.0, 600.0, 3600.0, 3600.0)
 
 FEATURES = (
     "revoke", "storm", "cancel", "timeout", "logout", "close", "invalidate", "rotate", "ask",
     "api trouble", "login trouble", "store trouble", "pause", "kill", "suspend", "hook",
 )  # fmt: skip
-"""A run has some of them: what all runs have, hides what only few need (Groce and others, "Swarm testing", 2012)."""
+"""Each run has some of them: a feature of all runs hides errors that need its absence (Groce et al., "Swarm testing", 2012)."""
 
 API_TROUBLES = (
     "refused", "refused for ever", "refused early", "refused and closed", "refused without end", "garbage", "reset",
-    "broken off", "silence", "status 400", "status 403", "status 500", "unauthenticated", "led away",
+    "broken off", "silence", "status 400", "status 403", "status 500", "unauthenticated", "redirected",
 )  # fmt: skip
 LOGIN_TROUBLES = (
     "refuses connections", "reset", "broken off", "silence", "drips", "status 429", "status 500", "status 503", "status 400",
-    "status 401", "status 403", "graphql error", "no token", "html", "endless", "control characters", "led away", "useless",
+    "status 401", "status 403", "graphql error", "no token", "html", "endless", "control characters", "redirected", "useless",
 )  # fmt: skip
 STORE_TROUBLES = ("down", "silent", "slow", "full", "flushed", "damaged", "deaf")
 HOOK_TROUBLES = ("raises", "hangs", "calls back", "sends", "cancels itself")
@@ -59,10 +59,10 @@ class Setting(NamedTuple):
 
 class Action(NamedTuple):
     """
-    One thing that happens. *number* is its place in the plan of its seed, whatever was left out of it.
+    One thing that happens. *number* is its place in the plan of its seed, also in a shortened plan.
 
-    *owner* counts through all processes; *what* and *how* are explained where they are carried out; *seconds* is a
-    duration or a timeout, *times* how many at once or how often.
+    *owner* counts through all processes; *what* and *how* are explained at the methods of `World`; *seconds* is a duration
+    or a timeout, *times* how many at once or how often.
     """
 
     number: int
@@ -76,23 +76,23 @@ class Action(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """A run to be."""
+    """A run before it begins."""
 
     seed: int
     setting: Setting
     actions: tuple[Action, ...]
 
-    def having(self, *kinds: str) -> bool:
-        """Whether one of these happens."""
+    def has(self, *kinds: str) -> bool:
+        """Return whether one of these actions happens."""
         return any(action.what in kinds for action in self.actions)
 
 
 def plan_of(seed: int) -> Plan:
-    """The plan of *seed*."""
+    """Draw the plan of *seed*."""
     dice = Dice(seed)
     features = {feature for feature in FEATURES if dice.random() < dice.of((0.15, 0.4))}
     setting = _setting(dice, features)
-    # The order of two actions at one moment is that of their numbers.
+    # Two actions at the same moment happen in the order of their numbers.
     drawn = sorted(_actions(dice, setting, features), key=lambda action: action.at)
     return Plan(seed, setting, tuple(action._replace(number=number) for number, action in enumerate(drawn)))
 
@@ -154,7 +154,7 @@ def _trouble(what: str, kinds: tuple[str, ...], counts: tuple[int, ...]) -> Call
     return make
 
 
-def _simply(what: str, *seconds: float) -> Callable[[Dice, float, int], Action]:
+def _event(what: str, *seconds: float) -> Callable[[Dice, float, int], Action]:
     def make(dice: Dice, at: float, owner: int) -> Action:
         return Action(0, at, what, owner, seconds=dice.of(seconds or (0.0,)))
 
@@ -167,15 +167,15 @@ def _ask(dice: Dice, at: float, owner: int) -> Action:
 
 
 _MAKERS: dict[str, Callable[[Dice, float, int], Action]] = {
-    "revoke": _simply("revoke"),
-    "logout": _simply("log out"),
-    "close": _simply("close"),
-    "invalidate": _simply("invalidate"),
-    "rotate": _simply("rotate"),
+    "revoke": _event("revoke"),
+    "logout": _event("log out"),
+    "close": _event("close"),
+    "invalidate": _event("invalidate"),
+    "rotate": _event("rotate"),
     "ask": _ask,
     "login trouble": _trouble("login trouble", LOGIN_TROUBLES, (1, 1, 2, 3, 1000)),
     "store trouble": _trouble("store trouble", STORE_TROUBLES, (1,)),
-    "pause": _simply("pause", 0.3, 3.0, 12.0, 40.0),
-    "kill": _simply("kill"),
-    "suspend": _simply("suspend", 30.0, 3600.0),
+    "pause": _event("pause", 0.3, 3.0, 12.0, 40.0),
+    "kill": _event("kill"),
+    "suspend": _event("suspend", 30.0, 3600.0),
 }

@@ -18,42 +18,41 @@ from exterview_auth import TokenStore
 
 from ._api import Platform
 from ._loop import SimulatedLoop
-from ._network import Network, Onlooker, SimulatedConnector
+from ._network import Network, Observer, SimulatedConnector
 from ._owner import Owner
 from ._plan import Setting
 from ._schedule import Party
 from .fleet.network import Dice
 
 naming: ContextVar[str] = ContextVar("name")
-"""The name of the request that the running task makes."""
+"""The name of the running task's request."""
 
 DRIFT = 100e-6
-"""The part by which a host's clock may run too fast or too slow."""
+"""The share by which a host's clock may run too fast or too slow."""
 BOOTED = 1e6
-"""Seconds over which the hosts' clocks began."""
+"""Seconds within which the hosts' clocks began."""
 
 
-class _Doorkeeper:
-    """Refuses connections to logins, where that is planned."""
+class _LoginRefuser:
+    """Refuses connections for logins if the plan says so."""
 
     def __init__(self, platform: Platform) -> None:
         self._troubles = platform.login_troubles
 
     def leaving(self, request: ClientRequest) -> None:
-        """A login is to be sent."""
         if self._troubles and self._troubles[0] == "refuses connections":
             self._troubles.popleft()
             raise ClientConnectorError(request.connection_key, ConnectionRefusedError(111, "refused"))
 
     def queued(self, request: ClientRequest) -> None:
-        """Logins do not queue."""
+        """Do nothing: logins do not queue."""
 
     def written(self, head: bytes) -> None:
-        """Nothing to be seen here."""
+        """Do nothing."""
 
 
 class Process:
-    """``paused`` is for how many seconds it stood still so far, ``slept`` by how many its clock went on without it."""
+    """``paused`` counts the seconds in which it was not running, ``slept`` those in which only its clock went on."""
 
     def __init__(
         self,
@@ -65,19 +64,19 @@ class Process:
         store: TokenStore | None,
         platform: Platform,
         dice: Dice,
-        onlooker: Onlooker,
+        observer: Observer,
     ) -> None:
         self.party = party
         self._loop = loop
         self._booted = dice.between(0.0, BOOTED)
         self._rate = 1 + dice.between(-DRIFT, DRIFT)
         self.paused = self.slept = 0.0
-        self.rejected = False
+        self.killed = False
         self.owners: list[Owner] = []
         self.store = store
-        self.connector = SimulatedConnector(network, party, limit=setting.limit, onlooker=onlooker)
+        self.connector = SimulatedConnector(network, party, limit=setting.limit, observer=observer)
         self.session = ClientSession(connector=self.connector, cookie_jar=DummyCookieJar(), middlewares=(_name,))
-        self.login_connector = SimulatedConnector(network, party, limit=100, onlooker=_Doorkeeper(platform))
+        self.login_connector = SimulatedConnector(network, party, limit=100, observer=_LoginRefuser(platform))
         self.login_session = ClientSession(
             connector=self.login_connector,
             cookie_jar=DummyCookieJar(),
@@ -85,11 +84,10 @@ class Process:
         )
 
     def clock(self) -> float:
-        """The host's clock, which goes on in sleep."""
+        """Return the time of the host's clock, which goes on while the machine sleeps."""
         return self._booted + (self._loop.now + self.slept) * self._rate
 
     async def aclose(self) -> None:
-        """End it in good order."""
         for owner in self.owners:
             await owner.auth.aclose()
         await self.session.close()
@@ -97,6 +95,5 @@ class Process:
 
 
 async def _name(request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
-    """The session's own middleware."""
     request.headers["X-Name"] = naming.get("nobody's")
     return await handler(request)

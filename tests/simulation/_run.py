@@ -1,4 +1,4 @@
-"""One run: the world of a plan on a loop of its own, and whether all rules held."""
+"""One run: the world of a plan on a separate loop, and whether all rules held."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ from ._verdict import ENDS, NOTHING_LEFT
 from ._world import World
 from .fleet.network import Dice
 
-NOTHING_ESCAPES = "nothing is raised where nothing may be"
+NOTHING_ESCAPES = "no error escapes"
 
 
 class Result(NamedTuple):
-    """What was found; ``trace`` is the same for the same plan on the same code."""
+    """The broken rules; ``trace`` is the same for the same plan on the same code."""
 
     found: list[Broken]
     trace: str
@@ -39,7 +39,7 @@ class Result(NamedTuple):
 
 
 def run(plan: Plan) -> Result:
-    """Let *plan* happen."""
+    """Run *plan*."""
     if plan.setting.store != "file":
         return _run(plan, "")
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as directory:
@@ -54,38 +54,38 @@ def _run(plan: Plan, directory: str) -> Result:
     )
     with _as_seeded(plan.seed, loop), warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always")
-        world = _lived(plan, loop, directory)
+        world = _run_world(plan, loop, directory)
         loop.close()
         del loop
         gc.collect()
     for problem in (*problems, *(str(warning.message) for warning in warned)):
-        if not plan.having("kill"):  # who was killed leaves everything
-            world.watch.broken(NOTHING_LEFT, problem)
-    return Result(world.watch.found, _trace(world), world.loop.steps, world.loop.now, world.calls, world.counts())
+        if not plan.has("kill"):  # a killed process leaves everything
+            world.monitor.broken(NOTHING_LEFT, problem)
+    return Result(world.monitor.found, _trace(world), world.loop.steps, world.loop.now, world.calls, world.counts())
 
 
-def _lived(plan: Plan, loop: SimulatedLoop, directory: str) -> World:
+def _run_world(plan: Plan, loop: SimulatedLoop, directory: str) -> World:
     worlds: list[World] = []
 
     async def main() -> None:
         worlds.append(World(plan, loop, directory))
-        await worlds[0].live()
+        await worlds[0].run()
 
     try:
         loop.run_until_complete(main())
     except StandstillError as failure:
-        worlds[0].watch.broken(ENDS, str(failure))
-    except Exception as failure:  # noqa: BLE001 - whatever comes out of the library at a place where nothing may
-        worlds[0].watch.broken(NOTHING_ESCAPES, repr(failure))
+        worlds[0].monitor.broken(ENDS, str(failure))
+    except Exception as failure:  # noqa: BLE001 - whatever escapes from the library
+        worlds[0].monitor.broken(NOTHING_ESCAPES, repr(failure))
     return worlds[0]
 
 
 @contextlib.contextmanager
 def _as_seeded(seed: int, loop: SimulatedLoop) -> Iterator[None]:
-    """What the library draws and reads by itself comes from *seed* and *loop*."""
+    """Take the library's own draws from *seed*, and its time from *loop*."""
     chance, virtual, collecting = random.getstate(), VirtualTime(loop.time), gc.isenabled()
     random.seed(seed)
-    gc.disable()  # when it comes depends on all that was done before
+    gc.disable()  # its moment would depend on earlier runs
     try:
         with mock.patch.object(_file_entries, "time", virtual), mock.patch.object(_host_lock, "time", virtual):
             yield
@@ -96,5 +96,5 @@ def _as_seeded(seed: int, loop: SimulatedLoop) -> Iterator[None]:
 
 
 def _trace(world: World) -> str:
-    told = [f"{call!r} {call.began:.9f} {call.ended} {call.sendings}" for call in world.calls]
-    return hashlib.sha256("\n".join((*told, str(world.loop.steps))).encode()).hexdigest()[:16]
+    lines = [f"{call!r} {call.began:.9f} {call.ended} {call.sendings}" for call in world.calls]
+    return hashlib.sha256("\n".join((*lines, str(world.loop.steps))).encode()).hexdigest()[:16]

@@ -1,4 +1,4 @@
-"""What runs next of all that is ready: an order that asyncio could have taken, drawn from a seed."""
+"""Which ready callback runs next: an order that asyncio could have taken, drawn from a seed."""
 
 from __future__ import annotations
 
@@ -13,16 +13,17 @@ H = TypeVar("H")
 
 Policy = Literal["arrival", "any", "priorities"]
 """
-``arrival`` is asyncio's own order, but of tasks that became ready in one step the oldest is first. ``any`` takes each of the ready tasks with the same chance. ``priorities`` lets the
-task of the highest priority run, and lowers that of the running one now and then: it finds an error that needs few
-exchanges of order with a known chance (Burckhardt and others, "A randomized scheduler with probabilistic guarantees", 2010).
+``arrival`` is asyncio's own order, but of tasks that became ready in one step the oldest is first. ``any`` draws from the
+ready tasks with equal chances. ``priorities`` runs the task with the highest priority and sometimes lowers it: an error that
+needs few changes of order is found with a known chance (Burckhardt et al., "A randomized scheduler with probabilistic
+guarantees of finding bugs", 2010).
 """
 LOWERED = 0.05
-"""The chance of a task to lose its priority when it runs."""
+"""The chance that a task loses its priority when it runs."""
 
 
 class Party:
-    """Whose code runs: one of the simulated processes, or the world around them. A *frozen* one does not run."""
+    """A simulated process, or the world around the processes. A *frozen* one does not run."""
 
     __slots__ = ("frozen", "name")
 
@@ -36,10 +37,10 @@ class Party:
 
 class Ready(Generic[H]):
     """
-    What is ready to run.
+    The callbacks that are ready to run.
 
-    Of tasks any may be next; of a party's other callbacks the oldest, since asyncio promises their order. Tasks are known
-    by their numbers: where a set of futures wakes them, they arrive in an order that no seed knows.
+    Any task may be next; of a party's other callbacks the oldest, since asyncio promises their order. Tasks are sorted by
+    their numbers: if a set of futures wakes them, they arrive in an order that depends on no seed.
     """
 
     def __init__(self, policy: Policy, dice: Dice) -> None:
@@ -54,23 +55,23 @@ class Ready(Generic[H]):
         return bool(self._tasks or self._calls)
 
     def add(self, party: Party, number: int | None, handle: H) -> None:
-        """A step of the task with this *number*, or another callback of *party*."""
+        """Add a step of the task with this *number*, or another callback of *party*."""
         if number is None:
             self._calls.setdefault(party, deque()).append((self._steps, handle))
         else:
             insort(self._tasks, (number, self._steps, handle), key=itemgetter(0, 1))
 
     def take(self) -> H:
-        """The next one."""
+        """Remove and return the next callback."""
         self._steps += 1
         count = len(self._tasks) + len(self._calls)
         chosen = 0 if count == 1 else self._choose(count)
         if chosen < len(self._tasks):
             return self._tasks.pop(chosen)[2]
         party = list(self._calls)[chosen - len(self._tasks)]
-        line = self._calls[party]
-        handle = line.popleft()[1]
-        if not line:
+        queue = self._calls[party]
+        handle = queue.popleft()[1]
+        if not queue:
             del self._calls[party]
         return handle
 
@@ -79,7 +80,7 @@ class Ready(Generic[H]):
             return self._dice.number() % count
         if self._policy == "priorities":
             return self._by_priority(count)
-        arrived = [entry[1] for entry in self._tasks] + [line[0][0] for line in self._calls.values()]
+        arrived = [entry[1] for entry in self._tasks] + [queue[0][0] for queue in self._calls.values()]
         return min(range(count), key=arrived.__getitem__)
 
     def _by_priority(self, count: int) -> int:

@@ -9,16 +9,16 @@ from ._run import run
 
 Actions = tuple[Action, ...]
 MOST_RUNS = 400
-"""Runs that making a plan shorter may take."""
+"""Runs that shortening a plan may take."""
 
 
 def breaks(plan: Plan, rule: str) -> bool:
-    """Whether *rule* is broken in *plan*."""
+    """Return whether *plan* breaks *rule*."""
     return any(broken.rule == rule for broken in run(plan).found)
 
 
 def shortest(plan: Plan, rule: str) -> Plan:
-    """*plan* with as few actions as still break *rule*, in asyncio's own order where that is enough."""
+    """Return *plan* with as few actions as still break *rule*, in asyncio's own order if that is enough."""
     attempts = iter(range(MOST_RUNS))
 
     def fails(shorter: Plan) -> bool:
@@ -30,7 +30,7 @@ def shortest(plan: Plan, rule: str) -> Plan:
 
 
 def _fewest(actions: Actions, fails: Callable[[Actions], bool]) -> Actions:
-    """Delta debugging (Zeller and Hildebrandt, 2002): leave out ever smaller parts."""
+    """Leave out smaller and smaller parts: delta debugging (Zeller and Hildebrandt, 2002)."""
     size = len(actions) // 2
     while size:
         start = 0

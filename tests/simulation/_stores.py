@@ -1,4 +1,4 @@
-"""The stores that owners share, each the library's own on something simulated, and what goes wrong with them."""
+"""The stores that owners share, each the library's own on something simulated, and their failures."""
 
 from __future__ import annotations
 
@@ -20,59 +20,55 @@ from .fleet.client import SimulatedClient
 from .fleet.network import Dice
 
 KEPT = re.compile(rb"token-(\d+)-of-([a-z]+)")
-"""A token's text in whatever a store keeps."""
+"""A token's text in a store's entry."""
 Clock = Callable[[], float]
 
 
-class Nothing:
-    """No store, and what all kinds of it have."""
+class NoStore:
+    """No store; the other kinds derive from it."""
 
     def store_for(self, party: Party) -> TokenStore | None:
-        """None."""
         del party
         return None
 
     def trouble(self, how: str, seconds: float) -> None:
-        """There is nothing to go wrong."""
+        """Fail in one of the planned ways for so many seconds."""
 
     def sleep(self, seconds: float) -> None:
-        """Its clock is the machine's."""
+        """Note that the machine slept."""
 
     def holds(self, text: bytes) -> bool:
-        """It keeps nothing."""
+        """Return whether an entry has the token *text*."""
         return False
 
     def kill(self, party: Party) -> None:
-        """Nothing is lost."""
+        """End the connections of a killed process."""
 
     def leftovers(self) -> list[str]:
-        """Nothing."""
+        """Return what is still held or subscribed to at the end."""
         return []
 
 
-class InMemory(Nothing):
+class InMemory(NoStore):
     """One process's `MemoryStore`."""
 
     def __init__(self, clock: Clock) -> None:
         self._store = MemoryStore(timer=clock)
 
     def store_for(self, party: Party) -> TokenStore | None:
-        """The same for all."""
         del party
         return self._store
 
     def holds(self, text: bytes) -> bool:
-        """Whether an account's entry is this token."""
         return any(entry.token.value == text.decode() for entry in self._store._entries.values())
 
     def leftovers(self) -> list[str]:
-        """Locks that are held."""
         locks: Mapping[str, asyncio.Lock] = self._store._locks.get(asyncio.get_running_loop(), {})
         return [f"the lock of {account}" for account, lock in locks.items() if lock.locked()]
 
 
-class Plain(Nothing):
-    """A store as an application may write one: the protocol's four methods, with latencies, and any failure."""
+class Plain(NoStore):
+    """An application's own store: the protocol's four methods, with latencies and any failure."""
 
     def __init__(self, clock: Clock, dice: Dice) -> None:
         self._clock = clock
@@ -82,34 +78,28 @@ class Plain(Nothing):
         self._how, self._until = "", -math.inf
 
     def store_for(self, party: Party) -> TokenStore | None:
-        """The same for all."""
         del party
         return self
 
     def holds(self, text: bytes) -> bool:
-        """Whether an account's entry is this token."""
         return any(token.value == text.decode() for token, _ in self._tokens.values())
 
     def trouble(self, how: str, seconds: float) -> None:
-        """It fails, hangs, is slow, forgets, or gives what is no token."""
         self._how, self._until = how, self._clock() + seconds
         if how == "flushed":
             self._tokens.clear()
 
     def leftovers(self) -> list[str]:
-        """Locks that are held."""
         return [f"the lock of {account}" for account, lock in self._locks.items() if lock.locked()]
 
     async def load(self, account: str) -> Token | None:
-        """What is kept, its life counting from now."""
         await self._answer()
         if self._now("damaged"):
-            return "no token"  # type: ignore[return-value]  # as a store in trouble may
+            return "no token"  # type: ignore[return-value]  # as a damaged store may
         token, end = self._tokens.get(account, (None, math.inf))
         return None if token is None else token.with_remaining(None if end == math.inf else end - self._clock())
 
     async def save(self, account: str, token: Token) -> None:
-        """Keep it."""
         await self._answer()
         if self._now("full"):
             raise OSError("no space left")
@@ -117,13 +107,11 @@ class Plain(Nothing):
         self._tokens[account] = token, self._clock() + life
 
     async def delete(self, account: str) -> None:
-        """Forget it."""
         await self._answer()
         self._tokens.pop(account, None)
 
     @contextlib.asynccontextmanager
     async def lock(self, account: str) -> AsyncIterator[None]:
-        """One holder at a time."""
         await self._answer()
         async with self._locks[account]:
             yield
@@ -142,26 +130,24 @@ class Plain(Nothing):
 
 
 class VirtualTime:
-    """What the stores on files ask of the module ``time``."""
+    """The module ``time`` as the stores on files use it."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._epoch = time.time()
 
     def time(self) -> float:
-        """Seconds since the epoch."""
         return self._epoch + self._clock()
 
     def monotonic(self) -> float:
-        """Seconds."""
         return self._clock()
 
     def sleep(self, seconds: float) -> None:
-        """Nobody holds a file's lock from one callback to the next."""
-        raise AssertionError(f"a thread that would wait {seconds} s for another has to wait for ever here")
+        # No file's lock is held from one callback to the next.
+        raise AssertionError(f"a thread that waits {seconds} s for another waits for ever here")
 
 
-class InFiles(Nothing):
+class InFiles(NoStore):
     """A `FileStore` for each process, in one directory."""
 
     def __init__(self, directory: str) -> None:
@@ -169,19 +155,18 @@ class InFiles(Nothing):
         self._stores: dict[Party, FileStore] = {}
 
     def store_for(self, party: Party) -> TokenStore | None:
-        """One for each process."""
         return self._stores.setdefault(party, FileStore(self._directory))
 
 
 class _Member(NamedTuple):
-    """One process's way to Redis."""
+    """One process's connection to Redis."""
 
     link: PartyLink
     client: SimulatedClient
     store: RedisStore
 
 
-class InRedis(Nothing):
+class InRedis(NoStore):
     """A `RedisStore` for each process, on one simulated server."""
 
     def __init__(self, loop: SimulatedLoop, dice: Dice, kept: Kept) -> None:
@@ -192,7 +177,6 @@ class InRedis(Nothing):
         self._disturbed = False
 
     def store_for(self, party: Party) -> TokenStore | None:
-        """One for each process."""
         if party not in self._members:
             link = PartyLink(Dice(self._dice.number()), party)
             client = SimulatedClient(self.redis, link)
@@ -200,7 +184,6 @@ class InRedis(Nothing):
         return self._members[party].store
 
     def trouble(self, how: str, seconds: float) -> None:
-        """Something goes wrong, and heals after so long."""
         self._disturbed = True
         kept = self.redis.keyspace._kept
         if how == "down":
@@ -217,12 +200,11 @@ class InRedis(Nothing):
         self._loop.call_for(WORLD, seconds, self._heal)
 
     def holds(self, text: bytes) -> bool:
-        """Whether an entry has this token in it."""
         keyspace = self.redis.keyspace
         return any(text in (keyspace.get(key) or b"") for key in list(keyspace._kept))
 
     def sleep(self, seconds: float) -> None:
-        """Its own machine did not."""
+        # Only its clients' machine slept.
         self.redis._epoch += seconds
 
     def _heal(self) -> None:
@@ -231,17 +213,16 @@ class InRedis(Nothing):
         self.redis.how = ""
 
     def kill(self, party: Party) -> None:
-        """A process has died: its connections end."""
         self._disturbed = True
         self._members[party].link.cut = True
 
     def leftovers(self) -> list[str]:
-        """Locks that are held (those that nobody could give back end by themselves), and who listens."""
+        # Locks that their owners could not release end by themselves.
         kept, now = self.redis.keyspace._kept, self.redis.keyspace._milliseconds()
-        held = [
+        locks = [
             f"the lock {key!r}"
             for key, (value, end) in kept.items()
             if key.endswith(b":lock") and (end or now) > now and not self._disturbed
         ]
-        listening = [f"a listener to {channel!r}" for channel, who in self.redis._listeners.items() if who]
-        return held + ([] if self._disturbed else listening)
+        subscribed = [f"a subscription to {channel!r}" for channel, links in self.redis._listeners.items() if links]
+        return locks + ([] if self._disturbed else subscribed)

@@ -1,4 +1,4 @@
-"""The simulated Redis with further troubles, and a way to it that tells processes apart."""
+"""The simulated Redis with more troubles, and links that know their processes."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from .fleet.network import Dice, Link
 from .fleet.redis import SimulatedRedis, resolve
 
 SLOW = 2.0
-"""Seconds that a slow store takes for each answer."""
+"""Seconds that a slow store needs for each answer."""
 _WRITES = (b"SET", b"EVAL", b"EVALSHA")
 
 Kept = Callable[[bytes, bytes], None]
 
 
 class PartyLink(Link):
-    """A way to Redis on which a frozen process's bytes go on, but nothing reaches it."""
+    """A link to Redis. Bytes that a process has sent arrive also while it is frozen; none reach it then."""
 
     __slots__ = ("party",)
 
@@ -31,7 +31,6 @@ class PartyLink(Link):
         self.party = party
 
     def deliver(self, receive: Callable[..., object], *what: Any, after: float = 0.0) -> None:
-        """Have *receive* called, by whoever gets it."""
         loop = asyncio.get_running_loop()
         assert isinstance(loop, SimulatedLoop)
         whose = WORLD if isinstance(getattr(receive, "__self__", None), SimulatedRedis) else self.party
@@ -40,12 +39,11 @@ class PartyLink(Link):
 
 
 class _WatchedKeyspace(Keyspace):
-    """Tells what is kept."""
+    """Calls ``kept`` with each entry."""
 
     kept: Kept
 
     def put(self, key: bytes, value: bytes, milliseconds: int | None = None) -> None:
-        """Keep, and tell."""
         before = self.get(key)
         super().put(key, value, milliseconds)
         self.kept(value, before or b"")
@@ -61,7 +59,6 @@ class TroubledRedis(SimulatedRedis):
         self.how = ""
 
     def receive(self, name: bytes, arguments: Arguments, link: Link, waiting: asyncio.Future[Any]) -> None:
-        """Serve a command, or not."""
         if self.how == "silent":
             return
         if self.how == "full" and name in _WRITES:

@@ -1,4 +1,4 @@
-"""Whether a call ended as it may, and whether anything is left at the end."""
+"""Check how each call ended, and that nothing is left at the end."""
 
 from __future__ import annotations
 
@@ -13,36 +13,36 @@ from ._loop import SimulatedLoop
 from ._owner import Owner
 from ._plan import Plan
 from ._process import Process
-from ._rules import Watch
-from ._stores import Nothing
+from ._rules import Monitor
+from ._stores import NoStore
 
 ENDS = "6: every request ends, within its bound"
-ERRORS = "6: a caller gets the documented errors alone"
-ONE_REPLAY = "3: a request gets a 401 where a fresh token is refused too, and not before"
+ERRORS = "6: a caller gets only documented errors"
+ONE_REPLAY = "3: a request gets a 401 only if a new token is refused too"
 ITS_OWN = "1: a request is answered with its own answer"
 LATE = 3.0
-"""Seconds that an end may come after its time: graces of what is cancelled, and aiohttp's whole seconds."""
+"""Seconds that an end may be late: graces of cancelled calls, and aiohttp's whole seconds."""
 NOTHING_LEFT = "nothing is left"
 ADDS_UP = "stats() adds up"
 
 
-def judge(call: Call, watch: Watch, plan: Plan) -> None:
-    """Look at how *call* ended."""
+def judge(call: Call, monitor: Monitor, plan: Plan) -> None:
+    """Check how *call* ended."""
     process = call.owner.process
-    if process.rejected:
+    if process.killed:
         return
     bound = _bound(call) + process.paused - call.paused_before
     if call.ended is None or call.ended - call.began > bound:
-        watch.broken(ENDS, f"{call!r} began at {call.began:.3f}, bound {bound:.1f} s, ended at {call.ended}")
+        monitor.broken(ENDS, f"{call!r} began at {call.began:.3f}, bound {bound:.1f} s, ended at {call.ended}")
     elif call.failure is not None:
         if not _may_fail(call, call.failure, plan):
-            watch.broken(ERRORS, f"{call!r}, {call.ended - call.began:.3f} s after its beginning")
+            monitor.broken(ERRORS, f"{call!r}, {call.ended - call.began:.3f} s after its beginning")
     elif call.what == "request":
-        _judge_answer(call, watch)
+        _judge_answer(call, monitor)
 
 
 def _bound(call: Call) -> float:
-    # Who asks for a token waits for a flight, and for another where the token died meanwhile.
+    # A caller that asks for a token waits for a flight, and for another if the token was rejected meanwhile.
     return call.timeout + LATE if call.what == "request" else 3 * (call.timeout + 10.0)
 
 
@@ -67,17 +67,17 @@ def _may_not_log_in(call: Call, failure: LoginError, plan: Plan) -> bool:
         return owner.auth.stats().useless_logins >= owner.max_logins
     if not (call.excused or owner.process.paused):
         return False  # nothing has failed since
-    return plan.having("login trouble", "pause", "suspend") or "cancelled" in str(failure)
+    return plan.has("login trouble", "pause", "suspend") or "cancelled" in str(failure)
 
 
-def _judge_answer(call: Call, watch: Watch) -> None:
+def _judge_answer(call: Call, monitor: Monitor) -> None:
     if call.status == 401:
         if not _may_be_refused(call):
-            watch.broken(ONE_REPLAY, f"{call!r}, refused with {[one and one.text for one in call.refused_with]}")
+            monitor.broken(ONE_REPLAY, f"{call!r}, refused with {[one and one.text for one in call.refused_with]}")
     elif call.status == 200 and not call.trouble and call.answered != {"name": call.name}:
-        watch.broken(ITS_OWN, f"{call!r}: {call.answered}")
+        monitor.broken(ITS_OWN, f"{call!r}: {call.answered}")
     elif call.status != 200 and not call.trouble:
-        watch.broken(ERRORS, f"{call!r}")
+        monitor.broken(ERRORS, f"{call!r}")
 
 
 def _may_be_refused(call: Call) -> bool:
@@ -87,38 +87,38 @@ def _may_be_refused(call: Call) -> bool:
     return len({id(one) for one in call.refused_with}) > 1 or useless >= max(1, call.owner.max_logins - 1)
 
 
-def left_open(processes: list[Process], watch: Watch) -> None:
-    """Look at what is in use although nobody asks for anything."""
+def left_open(processes: list[Process], monitor: Monitor) -> None:
+    """Check that nothing is in use after the last call."""
     for process in processes:
-        if process.rejected:
+        if process.killed:
             continue
         for connector in (process.connector, process.login_connector):
             if connector.in_use and not any(owner.auth._keeper.lifecycle.holds_open for owner in process.owners):
-                watch.broken(NOTHING_LEFT, f"{connector.in_use} connections of {process.party}")
+                monitor.broken(NOTHING_LEFT, f"{connector.in_use} connections of {process.party}")
         for owner in process.owners:
-            _add_up(owner, watch)
+            _add_up(owner, monitor)
 
 
-def _add_up(owner: Owner, watch: Watch) -> None:
+def _add_up(owner: Owner, monitor: Monitor) -> None:
     stats = owner.auth.stats()
     if stats.waiting:
-        watch.broken(ADDS_UP, f"{stats.waiting} wait although nobody asks, {owner}")
+        monitor.broken(ADDS_UP, f"{stats.waiting} wait after the last call, {owner}")
     if stats.replays > stats.unauthorized:
-        watch.broken(ADDS_UP, f"more replays than refusals: {stats}, {owner}")
-    # What logins gave may be lost where it was not wanted any more, or came too late for a process that stood still.
+        monitor.broken(ADDS_UP, f"more replays than refusals: {stats}, {owner}")
+    # A token may be lost after a logout, or if it came too late for a process that was not running.
     all_kept = owner.logged_out_at < 0 and not owner.process.paused
     if stats.logins > owner.succeeded or (all_kept and stats.logins != owner.succeeded):
-        watch.broken(ADDS_UP, f"{owner.succeeded} logins gave a token: {stats}, {owner}")
+        monitor.broken(ADDS_UP, f"{owner.succeeded} logins gave a token: {stats}, {owner}")
 
 
-def left_behind(loop: SimulatedLoop, processes: list[Process], shared: Nothing, watch: Watch) -> None:
-    """Look at what is left after everything was closed."""
+def left_over(loop: SimulatedLoop, processes: list[Process], shared: NoStore, monitor: Monitor) -> None:
+    """Check that nothing is left after everything was closed."""
     parties = {process.party for process in processes}
     for task in asyncio.all_tasks(loop):
         if getattr(task, "party", None) in parties:
-            watch.broken(NOTHING_LEFT, f"{task!r}")
+            monitor.broken(NOTHING_LEFT, f"{task!r}")
     for party in parties:
         for timer in loop.pending(party):
-            watch.broken(NOTHING_LEFT, f"{timer!r}")
+            monitor.broken(NOTHING_LEFT, f"{timer!r}")
     for leftover in shared.leftovers():
-        watch.broken(NOTHING_LEFT, leftover)
+        monitor.broken(NOTHING_LEFT, leftover)

@@ -1,4 +1,4 @@
-"""The world of a plan: who is there, what happens to them, and the end."""
+"""The world of a plan: processes and owners, what happens to them, and the end."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from ._network import Network
 from ._owner import Owner
 from ._plan import Action, Plan
 from ._process import Process
-from ._rules import LOGOUT_REACHES_THE_STORE, Watch
+from ._rules import LOGOUT_REACHES_THE_STORE, Monitor
 from ._schedule import Party
-from ._stores import InFiles, InMemory, InRedis, Nothing, Plain
-from ._verdict import judge, left_behind, left_open
+from ._stores import InFiles, InMemory, InRedis, NoStore, Plain
+from ._verdict import judge, left_open, left_over
 from .fleet.network import Dice
 
 ACCOUNTS = ("anna", "berta")
 STEP = 1.0
-"""Seconds between two looks at whether all has come to rest."""
+"""Seconds between two checks whether all calls have ended."""
 LONGEST = 400.0
-"""Seconds after which everything must have."""
-BURIAL = 8.0
-"""Seconds in which what was cancelled ends: its graces and timeouts."""
+"""Seconds after which all must have."""
+ENDING = 8.0
+"""Seconds in which cancelled work ends, with its graces and timeouts."""
 
 
 class World:
@@ -39,24 +39,24 @@ class World:
         self.loop = loop
         self.network = Network(loop, Dice(dice.number()))
         self.platform = Platform(loop, self.network, plan.setting, Dice(dice.number()))
-        self.watch = self.platform.inspector = Watch(plan, loop, self.platform)
+        self.monitor = self.platform.monitor = Monitor(plan, loop, self.platform)
         self.calls: list[Call] = []
         self.tasks: set[asyncio.Task[None]] = set()
         self.slept = 0.0
         self.begun: set[int] = set()
         self.shared = self._make_store(plan.setting.store, dice, directory)
         self.processes = [self._make_process(number, dice) for number in range(plan.setting.processes)]
-        loop.after_step = self.watch.look
+        loop.after_step = self.monitor.check
 
-    def _make_store(self, kind: str, dice: Dice, directory: str) -> Nothing:
+    def _make_store(self, kind: str, dice: Dice, directory: str) -> NoStore:
         seed = dice.number()
         if kind == "memory":
             return InMemory(self._clock)
         if kind == "plain":
             return Plain(self._clock, Dice(seed))
         if kind == "redis":
-            return InRedis(self.loop, Dice(seed), self.watch.kept)
-        return InFiles(directory) if kind == "file" else Nothing()
+            return InRedis(self.loop, Dice(seed), self.monitor.kept)
+        return InFiles(directory) if kind == "file" else NoStore()
 
     def _clock(self) -> float:
         return self.loop.now + self.slept
@@ -72,7 +72,7 @@ class World:
                 store=self.shared.store_for(party),
                 platform=self.platform,
                 dice=chances,
-                onlooker=self.watch,
+                observer=self.monitor,
             )
             for position in range(self.plan.setting.owners):
                 self._make_owner(number * self.plan.setting.owners + position, process)
@@ -81,20 +81,20 @@ class World:
     def _make_owner(self, number: int, process: Process) -> Owner:
         account = ACCOUNTS[number % self.plan.setting.accounts]
         owner = Owner(
-            number, account, process=process, setting=self.plan.setting, platform=self.platform, watch=self.watch
+            number, account, process=process, setting=self.plan.setting, platform=self.platform, monitor=self.monitor
         )
         process.owners.append(owner)
-        self.watch.owners.append(owner)
+        self.monitor.owners.append(owner)
         return owner
 
     def owner(self, number: int) -> Owner:
-        """The newest with this number."""
-        return [owner for owner in self.watch.owners if owner.number == number][-1]
+        """Return the newest owner with this number."""
+        return [owner for owner in self.monitor.owners if owner.number == number][-1]
 
     # -- actions ----------------------------------------------------------------------------------------------------
 
     def schedule(self) -> None:
-        """Have all actions happen at their time."""
+        """Schedule all actions at their times."""
         for action in self.plan.actions:
             self.loop.call_for(WORLD, action.at, self._begin, action)
 
@@ -105,15 +105,15 @@ class World:
     def _act(self, action: Action) -> None:
         self.begun.add(action.number)
         owner = self.owner(action.owner)
-        if not owner.process.rejected:
+        if not owner.process.killed:
             _ACTIONS[action.what](self, action, owner)
 
     def ask(self, action: Action, owner: Owner) -> None:
-        """Requests, or questions for the token, some of which are cancelled."""
+        """Start requests, or questions for the token, some of which are cancelled."""
         for position in range(action.times):
             call = Call(f"{action.number}-{position}", owner, action, self.loop)
             self.calls.append(call)
-            self.watch.calls[call.name] = call
+            self.monitor.calls[call.name] = call
             if call.trouble:
                 self.platform.troubles[call.name] = deque([call.trouble])
             task = self._start(carry_out(call, self.loop))
@@ -128,33 +128,33 @@ class World:
         return task
 
     def revoke(self, _: Action, __: Owner) -> None:
-        """The platform ends all tokens."""
+        """Have the platform end all tokens."""
         self.platform.revoke()
 
     def rotate(self, _: Action, __: Owner) -> None:
-        """The organization gets another API key."""
+        """Give the organization another API key."""
         self.platform.rotate()
 
     def invalidate(self, _: Action, owner: Owner) -> None:
-        """The application knows that the token is refused."""
-        grant = owner.auth._keeper.state.current
-        if grant is not None and not owner.closed:
-            owner.auth.invalidate(grant.token)
-            owner.left.add(str.__str__(grant.token.value))
+        """Have the application invalidate its token."""
+        current = owner.auth._keeper.state.current
+        if current is not None and not owner.closed:
+            owner.auth.invalidate(current.token)
+            owner.given_up.add(str.__str__(current.token.value))
 
     def log_out(self, _: Action, owner: Owner) -> None:
-        """The owner forgets its token, and so does the store."""
+        """Have the owner and the store forget the token."""
         self._start(self._log_out(owner))
 
     async def _log_out(self, owner: Owner) -> None:
         if not owner.closed:
             texts = self._leave(owner)
             await owner.auth.logout()
-            if self.watch.calm and any(self.shared.holds(text.encode()) for text in texts):
-                self.watch.broken(LOGOUT_REACHES_THE_STORE, f"{texts} by {owner}")
+            if self.monitor.undisturbed and any(self.shared.holds(text.encode()) for text in texts):
+                self.monitor.broken(LOGOUT_REACHES_THE_STORE, f"{texts} by {owner}")
 
     def close(self, _: Action, owner: Owner) -> None:
-        """The owner is closed, and another takes its place."""
+        """Close the owner, and create another in its place."""
         self._start(self._close(owner))
 
     async def _close(self, owner: Owner) -> None:
@@ -165,10 +165,10 @@ class World:
             await owner.auth.aclose()
 
     def _leave(self, owner: Owner) -> list[str]:
-        grant = owner.auth._keeper.state.current
-        texts = [] if grant is None else [str.__str__(grant.token.value)]
-        owner.left.update(texts)
-        for other in self.watch.owners:
+        current = owner.auth._keeper.state.current
+        texts = [] if current is None else [str.__str__(current.token.value)]
+        owner.given_up.update(texts)
+        for other in self.monitor.owners:
             if other.account == owner.account:
                 other.newest = None if other is owner or self.plan.setting.store != "none" else other.newest
         owner.logged_out_at = self.loop.now
@@ -176,17 +176,17 @@ class World:
         return texts
 
     def login_trouble(self, action: Action, _: Owner) -> None:
-        """The next logins go wrong."""
+        """Have the next logins fail."""
         self.platform.login_troubles.extend([action.how] * action.times)
         if action.times > 100:
             self.loop.call_for(WORLD, action.seconds, self.platform.login_troubles.clear)
 
     def store_trouble(self, action: Action, _: Owner) -> None:
-        """The store goes wrong."""
+        """Have the store fail."""
         self.shared.trouble(action.how, action.seconds)
 
     def pause(self, action: Action, owner: Owner) -> None:
-        """A process stands still."""
+        """Stop a process for a while."""
         process = owner.process
         if not process.party.frozen:
             process.paused += action.seconds
@@ -194,18 +194,18 @@ class World:
             self.loop.call_for(WORLD, action.seconds, self._wake, process)
 
     def _wake(self, process: Process) -> None:
-        if not process.rejected:
+        if not process.killed:
             self.loop.thaw(process.party)
 
     def kill(self, _: Action, owner: Owner) -> None:
-        """A process is never heard of again."""
+        """Stop a process for good."""
         process = owner.process
-        process.rejected = True
+        process.killed = True
         self.loop.freeze(process.party)
         self.shared.kill(process.party)
 
     def suspend(self, action: Action, owner: Owner) -> None:
-        """The one machine sleeps; where there are more, one of them stands still."""
+        """Have the one machine sleep; if there are more, one of them stops for a while."""
         if len(self.processes) > 1 or self.plan.setting.store == "file":
             self.pause(action._replace(seconds=min(action.seconds, 30.0)), owner)
             return
@@ -217,11 +217,11 @@ class World:
         self.shared.sleep(action.seconds)
 
     def counts(self) -> dict[str, int]:
-        """What happened, in numbers that show whether a run visits what it is made for."""
-        stats = [owner.auth.stats() for owner in self.watch.owners]
+        """Return numbers that show whether the runs reach what they are for."""
+        stats = [owner.auth.stats() for owner in self.monitor.owners]
         return {
-            "logins begun": sum(owner.begun for owner in self.watch.owners),
-            "logins that gave a token": sum(owner.succeeded for owner in self.watch.owners),
+            "logins begun": sum(owner.begun for owner in self.monitor.owners),
+            "logins that gave a token": sum(owner.succeeded for owner in self.monitor.owners),
             "tokens adopted": sum(one.adopted for one in stats),
             "tokens renewed ahead": sum(one.refreshes_ahead for one in stats),
             "requests replayed": sum(one.replays for one in stats),
@@ -231,35 +231,35 @@ class World:
 
     # -- the end ----------------------------------------------------------------------------------------------------
 
-    async def live(self) -> None:
-        """Have everything happen, look at each call's end, and at what is left."""
+    async def run(self) -> None:
+        """Run all actions, check each call's end and what is left."""
         self.schedule()
-        while self.loop.now < LONGEST and not self._at_rest():  # noqa: ASYNC110 - nobody tells when all have come to rest
+        while self.loop.now < LONGEST and not self._all_ended():  # noqa: ASYNC110 - no event says that all calls have ended
             await asyncio.sleep(STEP)
         for call in self.calls:
-            judge(call, self.watch, self.plan)
+            judge(call, self.monitor, self.plan)
         await asyncio.sleep(STEP)
-        left_open(self.processes, self.watch)
+        left_open(self.processes, self.monitor)
         for process in self.processes:
-            await self._bury(process)
-        await asyncio.sleep(BURIAL)
-        left_behind(self.loop, [process for process in self.processes if not process.rejected], self.shared, self.watch)
+            await self._end_process(process)
+        await asyncio.sleep(ENDING)
+        left_over(self.loop, [process for process in self.processes if not process.killed], self.shared, self.monitor)
 
-    def _at_rest(self) -> bool:
-        if any(call.ended is None and not call.owner.process.rejected for call in self.calls):
+    def _all_ended(self) -> bool:
+        if any(call.ended is None and not call.owner.process.killed for call in self.calls):
             return False
         return all(
-            action.number in self.begun or self.owner(action.owner).process.rejected for action in self.plan.actions
+            action.number in self.begun or self.owner(action.owner).process.killed for action in self.plan.actions
         )
 
-    async def _bury(self, process: Process) -> None:
+    async def _end_process(self, process: Process) -> None:
         self.loop.thaw(process.party)
         for owner in process.owners:
             owner.closed = True
         with self.loop.acting(process.party):
             closing = self.loop.create_task(process.aclose())
         for task in list(self.tasks):
-            if process.rejected and task.get_name() == process.party.name:
+            if process.killed and task.get_name() == process.party.name:
                 task.cancel()
         await closing
 

@@ -1,4 +1,4 @@
-"""The rules over many schedules: others each day, and always those that once broke one."""
+"""The rules over many schedules: new ones each day, and always those that once broke a rule."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.simulation import _many, _told
+from tests.simulation import _parallel, _report
 from tests.simulation._api import Platform
 from tests.simulation._defect_list import DEFECTS
 from tests.simulation._defects import put_into, search
 from tests.simulation._loop import WORLD, SimulatedLoop, StandstillError
-from tests.simulation._once_failed import ONCE_FAILED
 from tests.simulation._plan import Plan, plan_of
+from tests.simulation._regressions import REGRESSIONS
 from tests.simulation._run import run
 from tests.simulation._schedule import Party, Policy
 from tests.simulation._shrink import shortest
@@ -28,41 +28,41 @@ A_DAYS_SEEDS = 2000
 QUICKLY_FOUND = (
     "the flight is current only once its task runs",
     "waiters await the login's task itself (no shield)",
-    "a refused token stays fresh",
+    "a rejected token stays usable",
     "a replay is sent with the old token",
     "a body factory is not asked again",
     "the window of renewal covers most of a short life",
-    "what a hook raises ends the flight",
-    "the store is never looked at",
+    "an error of a hook ends the flight",
+    "the store is never read",
 )
 
 
-def silently(_: _many.Tally) -> None:
-    """Nobody wants to know how far it is."""
+def silently(_: _parallel.Tally) -> None:
+    """Show no progress."""
 
 
 @pytest.mark.timeout(600)
 def test_every_rule_holds_in_todays_schedules() -> None:
-    """All invariants, each named after its rule, in schedules that nobody has seen before; and they visit what they are for."""
+    """All rules hold in schedules that no run has tried before, and these reach what they are for."""
     first = dt.datetime.now(dt.UTC).date().toordinal() * A_DAYS_SEEDS
-    total = _many.run_many(range(first, first + A_DAYS_SEEDS), _many.cores(), silently)
+    total = _parallel.run_many(range(first, first + A_DAYS_SEEDS), _parallel.cores(), silently)
     failures = (
-        _told.failure(seed, rule, shortest(plan_of(seed), rule)) for seed, rule in sorted(total.broken.items())[:1]
+        _report.failure(seed, rule, shortest(plan_of(seed), rule)) for seed, rule in sorted(total.broken.items())[:1]
     )
-    assert not total.broken, "\n".join((_told.summary(total), *failures))
+    assert not total.broken, "\n".join((_report.summary(total), *failures))
     assert total.seeds == A_DAYS_SEEDS
     for what in ("tokens adopted", "tokens renewed ahead", "requests replayed", "store failures", "answered 401"):
-        assert total.happened[what] > A_DAYS_SEEDS / 20, _told.summary(total)
+        assert total.happened[what] > A_DAYS_SEEDS / 20, _report.summary(total)
 
 
-@pytest.mark.parametrize("seed", ONCE_FAILED)
+@pytest.mark.parametrize("seed", REGRESSIONS)
 def test_what_once_failed_holds(seed: int) -> None:
-    """A schedule that broke a rule is looked at for ever."""
-    assert run(plan_of(seed)).found == [], ONCE_FAILED[seed]
+    """A schedule that broke a rule is repeated in every test run."""
+    assert run(plan_of(seed)).found == [], REGRESSIONS[seed]
 
 
 def test_a_seed_is_the_same_run_everywhere() -> None:
-    """Whoever repeats a seed sees what was seen, in any process, whatever its hashes and addresses are."""
+    """In any process, whatever its hashes and addresses are."""
     program = (
         "from tests.simulation._plan import plan_of; from tests.simulation._run import run;"
         "print([run(plan_of(seed)).trace for seed in range(40)])"
@@ -82,7 +82,7 @@ def test_a_seed_is_the_same_run_everywhere() -> None:
 
 
 def test_a_failing_seed_prints_the_shortest_schedule_and_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is printed is enough to see the failure again."""
+    """The printed command repeats the failure."""
     monkeypatch.setattr(Platform, "revoke", lambda _, __=None: None)
     monkeypatch.setattr(
         "exterview_auth._core.state.TokenState.reject", lambda state: setattr(state.current, "rejected", True)
@@ -90,12 +90,12 @@ def test_a_failing_seed_prints_the_shortest_schedule_and_the_command(monkeypatch
     seed, found = next((seed, run(plan_of(seed)).found) for seed in range(200) if run(plan_of(seed)).found)
     plan = shortest(plan_of(seed), found[0].rule)
     assert 0 < len(plan.actions) < len(plan_of(seed).actions)
-    told = _told.failure(seed, found[0].rule, plan)
-    assert told.startswith(f"\nseed {seed} breaks {found[0].rule!r}")
-    command = told.splitlines()[-1]
+    printed = _report.failure(seed, found[0].rule, plan)
+    assert printed.startswith(f"\nseed {seed} breaks {found[0].rule!r}")
+    command = printed.splitlines()[-1]
     numbers = ",".join(str(action.number) for action in plan.actions)
     assert command.startswith(f"again: python -m tests.simulation --seed {seed} --only {numbers}")
-    assert "broken at" in told
+    assert "broken at" in printed
 
 
 @pytest.mark.parametrize(
@@ -113,27 +113,27 @@ def test_a_failing_seed_prints_the_shortest_schedule_and_the_command(monkeypatch
     ],
 )
 def test_the_command(arguments: tuple[str, ...], code: int, says: str) -> None:
-    """``python -m tests.simulation``."""
+    """``python -m tests.simulation`` runs seeds, and refuses wrong arguments."""
     command = [sys.executable, "-m", "tests.simulation", *arguments]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == code, done.stderr
     assert says in done.stdout + done.stderr
 
 
-# -- the faults that are put in -----------------------------------------------------------------------------------------
+# -- faults in copies of the package -----------------------------------------------------------------------------------------
 
 
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("name", QUICKLY_FOUND)
-def test_a_fault_that_is_put_in_is_found(name: str) -> None:
-    """The simulation bites; all faults are looked for by ``python -m tests.simulation defects``."""
+def test_a_fault_is_found(name: str) -> None:
+    """The simulation finds faults; ``python -m tests.simulation defects`` searches for all of them."""
     finding = search(next(defect for defect in DEFECTS if defect.name == name))
     assert finding.seeds is not None
     assert finding.found_by.startswith("simulation, ")
 
 
-def test_every_fault_fits_the_package_as_it_is(tmp_path: Path) -> None:
-    """A fault whose text is not there any more finds nothing."""
+def test_every_fault_fits_the_package(tmp_path: Path) -> None:
+    """A fault whose text is gone from the package would test nothing."""
     assert len({defect.name for defect in DEFECTS}) == len(DEFECTS) > 20
     for number, defect in enumerate(DEFECTS):
         put_into(tmp_path / str(number), defect, parts=("exterview_auth",))
@@ -143,7 +143,7 @@ def test_every_fault_fits_the_package_as_it_is(tmp_path: Path) -> None:
 
 
 def order_of(policy: Policy, seed: int) -> list[int]:
-    """In which order ten ready tasks run."""
+    """Return the order in which ten ready tasks run."""
     order: list[int] = []
     loop = SimulatedLoop(policy, Dice(seed))
 
@@ -159,7 +159,7 @@ def order_of(policy: Policy, seed: int) -> list[int]:
 
 
 def test_tasks_run_in_the_order_of_the_seed() -> None:
-    """The same for the same seed, and another for another; asyncio's own where that is asked for."""
+    """The same order for the same seed, another for another; asyncio's own with the policy ``arrival``."""
     assert order_of("arrival", 1) == list(range(10))
     for policy in ("any", "priorities"):
         assert order_of(policy, 1) == order_of(policy, 1)
@@ -168,7 +168,7 @@ def test_tasks_run_in_the_order_of_the_seed() -> None:
 
 @pytest.mark.parametrize("policy", ["arrival", "any", "priorities"])
 def test_callbacks_keep_their_order(policy: Policy) -> None:
-    """Asyncio promises it to whoever calls ``call_soon``."""
+    """Asyncio promises it for ``call_soon``."""
     order: list[int] = []
     loop = SimulatedLoop(policy, Dice(1))
 
@@ -183,15 +183,15 @@ def test_callbacks_keep_their_order(policy: Policy) -> None:
 
 
 def test_time_passes_only_while_nothing_is_ready() -> None:
-    """An hour costs nothing."""
+    """An hour of waiting takes no time."""
     loop = SimulatedLoop("any", Dice(1))
     loop.run_until_complete(asyncio.sleep(3600))
     assert loop.time() == 3600
     loop.close()
 
 
-def test_a_frozen_party_stands_still_and_its_timers_go_off_late() -> None:
-    """As a process does between SIGSTOP and SIGCONT."""
+def test_a_frozen_party_does_not_run_and_its_timers_fire_late() -> None:
+    """Like a process between SIGSTOP and SIGCONT."""
     seen: list[float] = []
     loop, party = SimulatedLoop("any", Dice(1)), Party("frozen")
 
@@ -212,8 +212,8 @@ def test_a_frozen_party_stands_still_and_its_timers_go_off_late() -> None:
     assert seen == [1.0, 10.0, 11.0]
 
 
-def test_what_waits_for_nothing_is_a_standstill() -> None:
-    """A lost waiter ends the run instead of holding it up."""
+def test_a_waiter_that_nothing_can_wake_ends_the_run() -> None:
+    """A lost waiter is an error, and does not block the run."""
     loop = SimulatedLoop("any", Dice(1))
     lost = loop.create_future()
     with pytest.raises(StandstillError, match="nothing is ready"):

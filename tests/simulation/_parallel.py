@@ -13,14 +13,14 @@ from itertools import islice
 from typing import NamedTuple
 
 from ._plan import plan_of
-from ._run import Result, run
+from ._run import run
 
-WAKE_BATCH = 20
-"""Seeds that a worker process takes at a time."""
+BATCH = 20
+"""Seeds that a worker process runs at a time."""
 
 
 class Tally(NamedTuple):
-    """What some seeds came to; ``broken`` has the first rule that each failing seed broke."""
+    """The results of some seeds; ``broken`` has the first rule that each failing seed broke."""
 
     seeds: int
     steps: int
@@ -47,26 +47,20 @@ def tally(seeds: Iterable[int]) -> Tally:
     total = NOTHING
     for seed in seeds:
         result = run(plan_of(seed))
+        happened = Counter(result.counts) + Counter(call.outcome for call in result.calls)
         broken = {seed: result.found[0].rule} if result.found else {}
-        total += Tally(1, result.steps, result.seconds, _happened(result), broken)
+        total += Tally(1, result.steps, result.seconds, happened, broken)
     return total
-
-
-def _happened(result: Result) -> Counter[str]:
-    happened: Counter[str] = Counter(result.counts)
-    for call in result.calls:
-        happened[call.outcome] += 1
-    return happened
 
 
 def run_many(
     seeds: Sequence[int], workers: int, progress: Callable[[Tally], None], *, stop_at_first: bool = False
 ) -> Tally:
-    """Run *seeds* in that many processes."""
+    """Run *seeds* in *workers* processes."""
     total = NOTHING
     context = multiprocessing.get_context("spawn")
-    with context.Pool(workers, _get_ready, maxtasksperchild=200) as pool:
-        for part in pool.imap_unordered(tally, _portions(seeds)):
+    with context.Pool(workers, _prepare_worker, maxtasksperchild=200) as pool:
+        for part in pool.imap_unordered(tally, _batches(seeds)):
             total += part
             progress(total)
             if stop_at_first and total.broken:
@@ -74,15 +68,15 @@ def run_many(
     return total
 
 
-def _portions(seeds: Iterable[int]) -> Iterator[list[int]]:
+def _batches(seeds: Iterable[int]) -> Iterator[list[int]]:
     rest = iter(seeds)
-    while portion := list(islice(rest, WAKE_BATCH)):
-        yield portion
+    while batch := list(islice(rest, BATCH)):
+        yield batch
 
 
-def _get_ready() -> None:
-    """Garbage is collected after each run; what is loaded for all of them is not looked through again and again."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the one who runs them ends them
+def _prepare_worker() -> None:
+    """Collect garbage only after each run, and never what is loaded for all of them."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the main process ends its workers
     tally([0])
     gc.collect()
     gc.freeze()
@@ -90,34 +84,33 @@ def _get_ready() -> None:
 
 
 class Progress:
-    """Tells, now and then, how far it is."""
+    """Calls *show* with the progress, at most once a second."""
 
-    def __init__(self, wanted: int, tell: Callable[[str], None]) -> None:
+    def __init__(self, wanted: int, show: Callable[[str], None]) -> None:
         self._wanted = wanted
-        self._tell = tell
-        self._began = self._told = time.monotonic()
+        self._show = show
+        self._began = self._shown = time.monotonic()
 
     def __call__(self, total: Tally) -> None:
-        """Some more seeds have been run."""
         now = time.monotonic()
-        if now - self._told < 1.0 and total.seeds < self._wanted:
+        if now - self._shown < 1.0 and total.seeds < self._wanted:
             return
-        self._told = now
+        self._shown = now
         rate = total.seeds / max(now - self._began, 1e-9)
         left = (self._wanted - total.seeds) / rate
-        self._tell(
+        self._show(
             f"{total.seeds} of {self._wanted} seeds, {rate:.0f} a second, {left:.0f} s left, {len(total.broken)} failed"
         )
 
 
 def cores() -> int:
-    """How many processes can run at once."""
+    """Return how many processes can run at once."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def first_failure(seeds: Iterable[int]) -> None:
-    """Run *seeds* one after the other up to the first that fails; print how many there were, and the rule it broke."""
-    _get_ready()
+    """Run *seeds* one after the other until one fails; print how many were run, and the rule that it broke."""
+    _prepare_worker()
     count = 0
     for count, seed in enumerate(seeds, 1):
         found = run(plan_of(seed)).found

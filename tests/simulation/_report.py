@@ -1,4 +1,4 @@
-"""What people read of a simulation."""
+"""What a simulation prints."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ import sys
 from collections import Counter
 
 from ._callers import Call
-from ._many import Tally
-from ._plan import Plan, plan_of
+from ._parallel import Tally
+from ._plan import Action, Plan, plan_of
 from ._run import Result, run
 
 
-def line(text: str) -> None:
-    """How far it is: on one line of a terminal, on many elsewhere."""
+def progress(text: str) -> None:
+    """Print the progress: on one line of a terminal, or else on many."""
     end = "" if sys.stderr.isatty() else "\n"
     start = "\r\x1b[K" if sys.stderr.isatty() else ""
     print(f"{start}{text}", end=end, file=sys.stderr, flush=True)
 
 
 def summary(total: Tally) -> str:
-    """What many seeds came to."""
+    """Return the results of many seeds."""
     rules = Counter(total.broken.values())
     verdict = "every rule held" if not rules else f"{len(total.broken)} seeds broke a rule"
     lines = [f"{total.seeds} seeds, {total.steps} steps, {total.seconds / 3600:.1f} h of simulated time: {verdict}"]
@@ -31,7 +31,7 @@ def summary(total: Tally) -> str:
 
 
 def failure(seed: int, rule: str, shortest: Plan) -> str:
-    """A failing seed: the rule, the shortest schedule, and the command that repeats it."""
+    """Return what is to know of a failing seed: the rule, the shortest schedule, and the command that repeats it."""
     only = ",".join(str(action.number) for action in shortest.actions)
     orderly = " --orderly" if shortest.setting.policy != plan_of(seed).setting.policy else ""
     return "\n".join(
@@ -44,17 +44,16 @@ def failure(seed: int, rule: str, shortest: Plan) -> str:
 
 
 def schedule(plan: Plan, result: Result) -> str:
-    """A run: its world, what happened, what became of it, and what was broken."""
+    """Return the course of a run: its world, what happened, how each call ended, and which rules were broken."""
     world = ", ".join(f"{name} {value}" for name, value in plan.setting._asdict().items() if value not in ("", False))
     lines = [f"  {world}"]
-    lines += [f"  {action.at:10.6f} {_told(plan, number)}" for number, action in enumerate(plan.actions)]
+    lines += [f"  {action.at:10.6f} {_action(action)}" for action in plan.actions]
     lines += [f"  {_ended(call)}" for call in result.calls]
     lines += [f"  broken at {broken.at:.6f}: {broken.rule}: {broken.what}" for broken in result.found]
     return "\n".join(lines if result.found else [*lines, "  every rule held"])
 
 
-def _told(plan: Plan, number: int) -> str:
-    action = plan.actions[number]
+def _action(action: Action) -> str:
     parts = [f"[{action.number}]", action.what, action.how, f"of owner {action.owner}"]
     parts += [f"for {action.seconds:g} s"] if action.seconds else []
     parts += [f"x {action.times}"] if action.times != 1 else []
