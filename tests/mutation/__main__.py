@@ -1,8 +1,8 @@
 """
-What ``mutmut run`` found, module by module: ``python -m tests.mutation``, in the folder in which it ran.
+The results of ``mutmut run``, module by module: ``python -m tests.mutation``, in the folder in which it ran.
 
-Fails where a mutant survived that ``survivors.toml`` does not judge, where one came to no result, and where fewer than
-`KILLED_AT_LEAST` of those that the type checker lets through were killed: those that are judged count as not killed.
+Fails if a mutant survived that ``survivors.toml`` does not judge, if one has no result, or if fewer than `KILLED_AT_LEAST` of
+those that pass the type checker were killed; a judged survivor counts as not killed.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ _TIMEOUTS = (-24, 24, 36, 152, 255)
 _OUTCOMES = {0: "survived", 5: "survived", 33: "survived", 1: "killed", 3: "killed", 37: "mistyped"} | dict.fromkeys(
     _TIMEOUTS, "timeout"
 )
-"""By exit code, as mutmut keeps it: a mutant that no test meets has survived; whatever else a mutant ended in is looked at by hand."""
+"""By mutmut's exit code: a mutant that no test reaches has survived; any other code is examined by hand."""
 _MANGLED = re.compile(r"\bx\w*__mutmut_\w+")
 
 
 class Mutant(NamedTuple):
-    """A line of a function before and after, or all lines of a longer expression."""
+    """A line of a function before and after the change, or all lines of a longer expression."""
 
     function: str
     before: str
@@ -36,7 +36,7 @@ class Mutant(NamedTuple):
 
 
 def found(folder: Path) -> Iterator[tuple[str, Mutant, str]]:
-    """The module, the mutant and what became of it, for all that mutmut has written down in *folder*."""
+    """Yield the module, the mutant and its outcome, for each result of mutmut in *folder*."""
     for kept in sorted(folder.rglob("*.py.meta")):
         source = kept.with_suffix("")
         lines = source.read_text().splitlines()
@@ -49,7 +49,7 @@ def found(folder: Path) -> Iterator[tuple[str, Mutant, str]]:
 
 
 def judged(file: Path) -> set[Mutant]:
-    """The survivors of *file*, each of which has a judgement and a reason."""
+    """Return the survivors of *file*, each of which must have a judgement and a reason."""
     entries = tomllib.loads(file.read_text())["survivor"]
     for entry in entries:
         if entry["judgement"] not in JUDGEMENTS or not entry["reason"].strip():
@@ -58,17 +58,17 @@ def judged(file: Path) -> set[Mutant]:
 
 
 def _named(mangled: str) -> str:
-    """``x_name`` and ``xǁClassǁname`` as they are called in the source."""
+    """Return ``x_name`` or ``xǁClassǁname`` as the source names it."""
     return mangled[2:].replace("ǁ", ".")
 
 
 def _body(lines: list[str], span: list[int]) -> list[str]:
-    """A function but for its name, which tells any two mutants apart."""
+    """Return a function's lines without its name, which differs between mutants."""
     return [_MANGLED.sub("", line.strip()) for line in lines[span[0] - 1 : span[1]]]
 
 
 def _change(before: list[str], after: list[str]) -> tuple[str, str]:
-    """The lines that differ: one run of them, as a mutant is one change."""
+    """Return the lines that differ: one run of them, as a mutant is one change."""
     while before and after and before[0] == after[0]:
         before, after = before[1:], after[1:]
     while before and after and before[-1] == after[-1]:
@@ -77,13 +77,13 @@ def _change(before: list[str], after: list[str]) -> tuple[str, str]:
 
 
 def _share(counts: Counter[str]) -> float:
-    """Killed by tests, of those that had to be."""
+    """Return the share of mutants that tests killed, of those that they should."""
     tried = counts["mutants"] - counts["mistyped"]
     return (counts["killed"] + counts["timeout"]) / tried if tried else 1.0
 
 
 def main() -> int:
-    """The table, what is to be judged, and whether all is well."""
+    """Print the table and the mutants that need a judgement; return 1 if there are any."""
     known = judged(Path(__file__).with_name("survivors.toml"))
     table: dict[str, Counter[str]] = {}
     unjudged = set()

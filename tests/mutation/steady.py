@@ -1,7 +1,7 @@
 """
-A plugin for the run in which mutmut learns which test calls what.
+A plugin for the run in which mutmut finds out which test calls which function.
 
-Before 3.12, CPython dies where its garbage collector runs while a context variable is set (python/cpython#148891), and in that
+Before 3.12, CPython crashes if its garbage collector runs while a context variable is set (python/cpython#148891), and in that
 run mutmut sets one at every call.
 """
 
@@ -12,11 +12,11 @@ import os
 
 
 def pytest_sessionstart() -> None:
-    """Collect no garbage but where a test says so."""
+    """Collect garbage only where a test says so."""
     if os.environ.get("MUTANT_UNDER_TEST") == "stats":
         gc.disable()
 
 
 def pytest_sessionfinish() -> None:
-    """Collect it again."""
+    """Collect garbage again."""
     gc.enable()

@@ -1,4 +1,4 @@
-"""The list of mutants that no test kills is about the package as it is."""
+"""The list of surviving mutants fits the package."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ENTRY = '[[survivor]]\nfunction = "f"\nbefore = "a"\nafter = "b"\njudgement = "{
 
 @cache
 def _functions(module: str) -> dict[str, str]:
-    """The source of each function of *module*, in one line, by its name within it."""
+    """Return the source of each function of *module*, in one line, by its name within it."""
     source = ROOT.joinpath(*module.split(".")).with_suffix(".py").read_text()
     tree = ast.parse(source)
     classes = [(f"{node.name}.", node.body) for node in tree.body if isinstance(node, ast.ClassDef)]
@@ -34,8 +34,8 @@ def _one_line(source: str) -> str:
     return " ".join(line.strip() for line in source.splitlines())
 
 
-def _stands(mutant: Mutant) -> bool:
-    """Whether the line that *mutant* changes is still in its function."""
+def _fits(mutant: Mutant) -> bool:
+    """Return whether the line that *mutant* changes is still in its function."""
     parts = mutant.function.split(".")
     cut = next(at for at, part in enumerate(parts) if at and ROOT.joinpath(*parts[:at], f"{part}.py").is_file()) + 1
     source = _functions(".".join(parts[:cut])).get(".".join(parts[cut:]), "")
@@ -43,22 +43,22 @@ def _stands(mutant: Mutant) -> bool:
     return mutant.before in source.replace(f"def {parts[-1]}(", "def (")
 
 
-def test_every_judgement_is_of_a_line_that_stands() -> None:
-    """A judgement whose code has changed is made anew, or taken out."""
-    assert sorted(mutant for mutant in judged(LIST) if not _stands(mutant)) == []
+def test_every_judgement_fits_the_package() -> None:
+    """A judgement whose code has changed must be made again, or removed."""
+    assert sorted(mutant for mutant in judged(LIST) if not _fits(mutant)) == []
 
 
 def test_a_line_that_is_gone_is_noticed() -> None:
-    """The check above sees another line, and a function that there is not."""
+    """The check finds another line, and a function that does not exist."""
     known = next(iter(judged(LIST)))
-    assert _stands(known)
-    assert not _stands(known._replace(before="no such line"))
-    assert not _stands(known._replace(function=f"{known.function}_gone"))
+    assert _fits(known)
+    assert not _fits(known._replace(before="no such line"))
+    assert not _fits(known._replace(function=f"{known.function}_gone"))
 
 
 @pytest.mark.parametrize(("judgement", "reason"), [("perhaps", "because"), (JUDGEMENTS[0], " ")])
 def test_a_judgement_has_a_kind_and_a_reason(tmp_path: Path, judgement: str, reason: str) -> None:
-    """Whoever lets a mutant live says which kind of difference it makes, and why nobody meets it."""
+    """A judgement says which kind of difference the mutant makes, and why no test can show it."""
     file = tmp_path / "survivors.toml"
     file.write_text(ENTRY.format(judgement, reason))
     with pytest.raises(SystemExit, match="the judgement is one of"):
