@@ -31,7 +31,7 @@ from tests.kit.keepers import keeper, scripted
 
 
 def types_of(outcomes: list[Any]) -> set[type]:
-    """The types of some outcomes."""
+    """Return the types of some outcomes."""
     return {type(outcome) for outcome in outcomes}
 
 
@@ -365,7 +365,7 @@ async def test_the_key_is_read_before_every_attempt() -> None:
 
 
 async def refused_request(kept: Keeper) -> None:
-    """A request that the API refuses with every token."""
+    """Send a request that the API refuses with every token."""
     seen = kept.state.issued
     issued = await kept.obtain()
     again = False

@@ -14,7 +14,7 @@ from tests.kit.keepers import scripted
 
 @pytest.fixture
 def lifecycle() -> Lifecycle:
-    """The lifecycle of an owner that has not been used yet."""
+    """Return the lifecycle of an owner that has not been used yet."""
     return scripted().lifecycle
 
 

@@ -23,7 +23,7 @@ class Clock:
 
 @pytest.fixture
 def clock() -> Clock:
-    """The clock of `limits`."""
+    """Return the clock of `limits`."""
     return Clock()
 
 
@@ -34,7 +34,7 @@ def limits(clock: Clock) -> LoginLimits:
 
 
 def unavailable(retry_after: float | None) -> LoginUnavailableError:
-    """The endpoint's error with this ``Retry-After``."""
+    """Return the endpoint's error with this ``Retry-After``."""
     return LoginUnavailableError("later", retry_after=retry_after)
 
 

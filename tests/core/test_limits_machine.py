@@ -121,7 +121,7 @@ class LimitsMachine(RuleBasedStateMachine):
 
     @invariant()
     def the_error_names_the_closed_latch(self) -> None:
-        """A rejection first, then the budget, which does not block a login that is needed."""
+        """Check a rejection first, then the budget, which does not block a login that is needed."""
         rejected = self.now < self.rejected_until
         assert type(self.caught(needed=True)) is (CredentialsRejectedError if rejected else type(None))
         error = self.caught(needed=False)

@@ -32,7 +32,7 @@ class Owner:
 
 
 def issued(renew_at: float, expires: float = 1000) -> IssuedToken:
-    """A token with these times."""
+    """Return a token with these times."""
     made = IssuedToken(Token("abc"), from_login=True)
     made.renew_at, made.expires = renew_at, expires
     return made

@@ -31,13 +31,13 @@ def ending(*, gate: asyncio.Event | None = None, error: BaseException | None = N
 
 
 def gated(error: BaseException | None = None) -> tuple[Flight, asyncio.Event]:
-    """A flight, and the gate that its work waits for."""
+    """Return a flight, and the gate that its work waits for."""
     gate = asyncio.Event()
     return SingleFlight().begin(ending(gate=gate, error=error)), gate
 
 
 def endless() -> Flight:
-    """A flight whose work goes on until the test ends."""
+    """Return a flight whose work goes on until the test ends."""
     flight, _ = gated()
     loop = asyncio.get_running_loop()
     assert isinstance(loop, VirtualLoop)
@@ -53,7 +53,7 @@ async def join(flight: Flight, deadline: float | None = None) -> str:
 
 
 async def joined(flight: Flight, number: int = 1) -> list[asyncio.Task[str]]:
-    """*number* tasks that wait for *flight*."""
+    """Return *number* tasks that wait for *flight*."""
     tasks = [asyncio.ensure_future(join(flight)) for _ in range(number)]
     await settle(1)
     return tasks
@@ -330,7 +330,7 @@ async def outcome(flight: Flight, deadline: float | None) -> str:
 
 
 async def waiting(flight: Flight, *deadlines: float | None) -> list[asyncio.Task[str]]:
-    """A task that waits for *flight* for each of *deadlines*."""
+    """Return a task that waits for *flight* for each of *deadlines*."""
     tasks = [asyncio.ensure_future(outcome(flight, deadline)) for deadline in deadlines]
     await settle()
     return tasks
@@ -404,7 +404,7 @@ async def test_a_waiter_gets_the_error_or_its_timeout_whichever_comes_first() ->
 
 
 async def woken(*deadlines: float | None) -> list[tuple[int, int]]:
-    """The waiters of a flight in the order in which they resumed, each with its iteration of the loop."""
+    """Return the waiters of a flight in the order in which they resumed, each with its iteration of the loop."""
     flight, gate = gated()
     loop, seen = asyncio.get_running_loop(), list[tuple[int, int]]()
     iteration = 0

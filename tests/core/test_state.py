@@ -31,13 +31,13 @@ class Draw(random.Random):
 def issued(
     life: float | None, *, began: float = 100, received: float = 100, window: float = 300, draw: float = 0
 ) -> IssuedToken:
-    """A timed token that lives *life* seconds."""
+    """Return a timed token that lives *life* seconds."""
     token = Token("abc", expires_in=life)
     return IssuedToken(token, from_login=True).timed(began=began, received=received, window=window, random=Draw(draw))
 
 
 def times(one: IssuedToken) -> tuple[float, float, float]:
-    """The three moments of its lifetime."""
+    """Return the three moments of its lifetime."""
     return one.end, one.expires, one.renew_at
 
 

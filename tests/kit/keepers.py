@@ -74,25 +74,25 @@ class ScriptedKeeper(Keeper):
     login: ScriptedLogin
 
     async def text(self, refused: IssuedToken | None = None) -> str:
-        """The text of the token that a caller obtains."""
+        """Return the text of the token that a caller obtains."""
         return (await self.obtain(refused)).token.value
 
     def waiting(self, refused: IssuedToken | None = None) -> asyncio.Future[IssuedToken]:
-        """A task that obtains a token."""
+        """Return a task that obtains a token."""
         return asyncio.ensure_future(self.obtain(refused))
 
     async def outcomes(self, number: int) -> list[Any]:
-        """What *number* simultaneous callers obtain: the texts of their tokens, or their errors."""
+        """Return what *number* simultaneous callers obtain: the texts of their tokens, or their errors."""
         return await asyncio.gather(*(self.text() for _ in range(number)), return_exceptions=True)
 
 
 def keeper(login: Any, **options: Any) -> Keeper:
-    """A keeper on the running loop's virtual time, with seeded jitter; it is closed when its test ends."""
+    """Return a keeper on the running loop's virtual time, with seeded jitter; it is closed when its test ends."""
     return _made(Keeper, login, options)
 
 
 def scripted(*script: Outcome, seconds: float = 0.0, expires_in: float | None = None, **options: Any) -> ScriptedKeeper:
-    """The same with a `ScriptedLogin` of these arguments."""
+    """Return a keeper with a `ScriptedLogin` of these arguments."""
     login = ScriptedLogin(*script, seconds=seconds, expires_in=expires_in)
     made = _made(ScriptedKeeper, login, options)
     made.login = login

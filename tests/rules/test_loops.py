@@ -30,14 +30,14 @@ class CountedLogin:
 
 
 def owner(login: CountedLogin | None = None, **options: object) -> ExterviewAuth:
-    """An owner whose login needs no network."""
+    """Return an owner whose login needs no network."""
     options.setdefault("endpoint", "http://127.0.0.1:9/graphql")
     return ExterviewAuth(login or CountedLogin(), api_key="key", **options)  # type: ignore[arg-type]  # options of any kind
 
 
 @pytest.fixture
 def old_loop() -> Iterator[asyncio.AbstractEventLoop]:
-    """A loop that a test leaves; at the end its tasks are cancelled and it is closed."""
+    """Make a loop that a test leaves; at the end cancel its tasks and close it."""
     loop = asyncio.new_event_loop()
     yield loop
     if not loop.is_closed():
@@ -60,7 +60,7 @@ def test_one_owner_serves_one_run_after_another() -> None:
 
 
 def _ended(_loop: asyncio.AbstractEventLoop, auth: ExterviewAuth) -> None:
-    """A run whose tasks were cancelled at its end."""
+    """End a run, and with it all its tasks."""
 
     async def give_up() -> None:
         waiting = asyncio.ensure_future(auth.token())
@@ -71,14 +71,14 @@ def _ended(_loop: asyncio.AbstractEventLoop, auth: ExterviewAuth) -> None:
 
 
 def _stopped(loop: asyncio.AbstractEventLoop, auth: ExterviewAuth) -> None:
-    """A loop that was stopped and never runs again."""
+    """Stop a loop that never runs again."""
     loop.create_task(auth.token())
     loop.call_later(0.01, loop.stop)
     loop.run_forever()
 
 
 def _closed(loop: asyncio.AbstractEventLoop, auth: ExterviewAuth) -> None:
-    """A loop that was closed while its tasks were pending."""
+    """Close a loop while its tasks are pending."""
     task = loop.create_task(auth.token())
     loop.run_until_complete(asyncio.sleep(0.01))
     loop.close()
@@ -114,7 +114,7 @@ def test_a_timer_of_a_loop_that_was_left_starts_nothing(old_loop: asyncio.Abstra
 
 
 def in_child(work: Callable[[], object]) -> str:
-    """What *work* returns in a forked child."""
+    """Return what *work* returns in a forked child."""
     reader, writer = os.pipe()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # forking with threads about: this child uses none

@@ -64,19 +64,19 @@ class Factory:
 
 @pytest.fixture
 def factory() -> Factory:
-    """A factory without a store."""
+    """Return a factory without a store."""
     return Factory()
 
 
 @pytest.fixture
 def store() -> UnavailableStore:
-    """The store of `saving`."""
+    """Return the store of `saving`."""
     return UnavailableStore()
 
 
 @pytest.fixture
 def saving(store: UnavailableStore) -> Factory:
-    """A factory of owners that save in `store`."""
+    """Return a factory of owners that save in `store`."""
     return Factory(store)
 
 

@@ -153,7 +153,7 @@ async def test_a_login_slower_than_its_tokens_life_is_used_all_the_same() -> Non
 
 
 def jwt_of(life: int) -> str:
-    """A token that contains its lifetime."""
+    """Return a token that contains its lifetime."""
     issued = int(time.time())
     payload = base64.urlsafe_b64encode(json.dumps({"iat": issued, "exp": issued + life}).encode()).rstrip(b"=").decode()
     return f"eyJhbGciOiJub25lIn0.{payload}.c2ln"
