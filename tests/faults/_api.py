@@ -1,4 +1,4 @@
-"""The API misbehaves: what it refuses is renewed once and sent again, and what it says otherwise is the caller's."""
+"""The API misbehaves: a refusal is renewed once and sent again, and any other answer is the caller's."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ BUDGET = 3
 def api(
     make: Callable[[RawServer], Act], *, revoked: bool = True, callers: int = 5, **options: Any
 ) -> Callable[[Stage], Awaitable[Outcome]]:
-    """An API that does this to those who may not come in, after every token was *revoked*; or to everybody."""
+    """Return a scenario in which the API does this to refused requests, after every token was *revoked*; or to all."""
 
     async def play(stage: Stage) -> Outcome:
         at = await site(stage, **options)
@@ -42,7 +42,7 @@ def api(
 
 
 async def refuses_for_ever(stage: Stage) -> Outcome:
-    """One request after another, until no further login is made; the last token is used as soon as it is good."""
+    """Send one request after another, until no login is allowed; the last token is used as soon as it is good."""
     at = await site(stage, max_logins=(BUDGET, 60.0))
     await at.warm()
     at.server.api = status(401, REFUSAL)
@@ -53,7 +53,7 @@ async def refuses_for_ever(stage: Stage) -> Outcome:
 
 
 async def endless(call: Call) -> None:
-    """The refusal's body has no end; to some it comes slowly."""
+    """Refuse with a body that has no end, and slowly for some."""
     await call.write(b"HTTP/1.1 401 X\r\nContent-Type: text/plain\r\nTransfer-Encoding: chunked\r\n\r\n")
     slow = b'"n": 0' in call.body
     while True:
@@ -62,7 +62,7 @@ async def endless(call: Call) -> None:
 
 
 async def refuses_without_end(stage: Stage) -> Outcome:
-    """Slowly, and as fast as can be."""
+    """The body comes slowly, and as fast as possible."""
     at = await site(stage)
     await at.warm()
     at.server.tokens.clear()
@@ -71,7 +71,7 @@ async def refuses_without_end(stage: Stage) -> Outcome:
 
 
 async def closes(call: Call) -> None:
-    """Refused, and away."""
+    """Refuse, and close the connection."""
     await call.answer(401, REFUSAL, "Connection: close")
     call.writer.close()
 
@@ -94,7 +94,7 @@ async def refuses_in_mid_upload(stage: Stage) -> Outcome:
 
 
 async def refuses_one_operation(stage: Stage) -> Outcome:
-    """It is refused whatever the token, while the others are served."""
+    """One operation is refused whatever the token, while the others are served."""
     at = await site(stage)
     await at.warm()
 
@@ -109,20 +109,20 @@ async def refuses_one_operation(stage: Stage) -> Outcome:
 
 
 async def redirects_away(stage: Stage) -> Outcome:
-    """What is elsewhere answers, and learns nothing."""
+    """The server elsewhere answers, and gets no credentials."""
     elsewhere = await stage.open(RawServer())
     heads: list[str] = []
 
-    async def listens(call: Call) -> None:
+    async def answers(call: Call) -> None:
         heads.append(call.head)
         await call.answer(401, REFUSAL)
 
-    elsewhere.api = listens
+    elsewhere.api = answers
     away = status(307, {}, f"Location: {elsewhere.endpoint}")
-    # What the caller's own session sends along is in danger too.
+    # The headers of the caller's own session are in danger too.
     outcome = await api(lambda _: away, revoked=False, callers=3, headers={"x-api-key": KEY})(stage)
-    told = [head for head in heads if KEY in head or "token-" in head]
-    return outcome._replace(left=("credentials left the origin",) * bool(told or not heads))
+    leaked = [head for head in heads if KEY in head or "token-" in head]
+    return outcome._replace(left=("credentials left the origin",) * bool(leaked or not heads))
 
 
 UNAUTHENTICATED = {"data": None, "errors": [{"message": "no", "extensions": {"code": "UNAUTHENTICATED"}}]}

@@ -1,14 +1,16 @@
-"""Callers that leave: at whichever await they go, the login stays everybody's, and nothing of theirs is left behind."""
+"""Callers that leave: wherever they are on their way, the login continues for the others, and they leave nothing behind."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Awaitable, Callable
+from typing import Any
 
 import aiohttp
 
-from exterview_auth import AuthSession, MemoryStore
-from tests.kit.api import until
+from exterview_auth import AuthSession, MemoryStore, Token
+from tests.kit.api import KEY, until
 
 from ._raw_server import Call, RawServer, held
 from ._row import Outcome, Row
@@ -24,18 +26,18 @@ FAR = 400
 
 
 async def cancelled(stage: Stage) -> Outcome:
-    """After each number of the loop's turns, with no token yet and with a refused one, beside another that stays."""
+    """Cancel a request after each number of turns, with no token yet and with a refused one, beside a request that stays."""
     server = await stage.open(RawServer())
     met, logins = Met([], 0.0), set[int]()
     for revoked in (False, True):
         for turns in range(FAR):
             async with Stage(stage.directory, stage.caplog) as inner:
                 at = await joined(inner, server, revoked=revoked)
-                cancelled, others = await cancelled_after(at, turns)
+                was_cancelled, others = await cancelled_after(at, turns)
             stage.left += inner.left
             met = Met(met.got + others.got, max(met.seconds, others.seconds))
             logins.add(at.login.count)
-            if not cancelled:
+            if not was_cancelled:
                 break
         stage.left += [f"it took {turns} turns"] * (not 15 < turns < FAR - 1)
     stage.left += [f"logins: {logins}"] * (len(logins) > 1)
@@ -43,29 +45,149 @@ async def cancelled(stage: Stage) -> Outcome:
 
 
 async def cancelled_after(at: Site, turns: int) -> tuple[bool, Met]:
-    """Whether a request was cancelled, and did not come to its end before; and what the others got."""
+    """Return whether a request was cancelled before its answer came, and what the others got."""
     first, other = asyncio.ensure_future(at.post()), asyncio.ensure_future(at.met_by(1))
     for _ in range(turns):
         await asyncio.sleep(0)
     first.cancel()
     stayed, gone = await other, await one(first)
-    at.stage.left += [f"the cancelled one got {gone!r}"] * (gone != 200 and not first.cancelled())
+    at.stage.left += [f"the cancelled request got {gone!r}"] * (gone != 200 and not first.cancelled())
     return first.cancelled(), stayed._replace(got=[*stayed.got, await one(at.post())])
 
 
 async def joined(stage: Stage, server: RawServer, *, revoked: bool) -> Site:
-    """A new owner and session at a server that runs, which has no token or a refused one."""
-    at = await site(stage, contextlib.nullcontext(server), store=MemoryStore(), on_token=paced)
+    """Return a new owner and session at a running server, with no token or with a refused one."""
+
+    async def three_turns(*_: object) -> None:
+        for _turn in range(3):
+            await asyncio.sleep(0)
+
+    at = await site(stage, contextlib.nullcontext(server), store=MemoryStore(), on_token=three_turns)
     if revoked:
         await at.warm()
         server.tokens.clear()
     return at
 
 
-async def paced(*_: object) -> None:
-    """A hook that takes a few turns of the loop."""
-    for _turn in range(3):
-        await asyncio.sleep(0)
+# -- out of time --------------------------------------------------------------------------------------------------------
+
+IMPATIENT = aiohttp.ClientTimeout(total=0.15)
+Gate = asyncio.Event
+"""Until it is set, a phase holds every request up."""
+
+
+async def in_store(stage: Stage, gate: Gate) -> Site:
+    class HeldStore(MemoryStore):
+        async def load(self, account: str) -> Token | None:
+            await gate.wait()
+            return await super().load(account)
+
+    return await patient_site(stage, store=HeldStore())
+
+
+async def in_api_key(stage: Stage, gate: Gate) -> Site:
+    async def read() -> str:
+        await gate.wait()
+        return KEY
+
+    return await patient_site(stage, api_key=read)
+
+
+async def in_login(stage: Stage, gate: Gate) -> Site:
+    at = await patient_site(stage)
+    at.server.login = held(gate, at.server.issue)
+    return at
+
+
+async def in_on_token(stage: Stage, gate: Gate) -> Site:
+    return await patient_site(stage, on_token=lambda *_: gate.wait())
+
+
+async def in_queue(stage: Stage, gate: Gate) -> Site:
+    """Another request has the only connection."""
+    at = await in_headers(stage, gate, connector=aiohttp.TCPConnector(limit=1))
+    at.others.append(asyncio.ensure_future(at.post()))
+    await until(lambda: len(at.server.seen) == 2)
+    return at
+
+
+async def in_headers(stage: Stage, gate: Gate, **options: Any) -> Site:
+    at = await patient_site(stage, **options)
+    await at.warm()
+    at.server.api = held(gate, at.server.serve)
+    return at
+
+
+async def in_body(stage: Stage, gate: Gate) -> Site:
+    async def half(call: Call) -> None:
+        await call.write(b"HTTP/1.1 200 X\r\nContent-Length: 4\r\n\r\n{ ")
+        await gate.wait()
+        await call.write(b" }")
+
+    at = await in_headers(stage, gate)
+    at.server.api = half
+    return at
+
+
+async def in_login_after_refusal(stage: Stage, gate: Gate) -> Site:
+    at = await patient_site(stage)
+    await at.warm()
+    at.server.tokens.clear()
+    at.server.login = held(gate, at.server.issue)
+    return at
+
+
+async def in_replay(stage: Stage, gate: Gate) -> Site:
+    at = await patient_site(stage)
+    await at.warm()
+    at.server.tokens.clear()
+
+    async def late_if_good(call: Call) -> None:
+        await (held(gate, at.server.serve) if at.server.knows(call) else at.server.serve)(call)
+
+    at.server.api = late_if_good
+    return at
+
+
+async def patient_site(stage: Stage, **options: Any) -> Site:
+    """Return a site whose login outlasts the callers."""
+    return await site(stage, login_timeout=10.0, **options)
+
+
+PHASES: tuple[Callable[[Stage, Gate], Awaitable[Site]], ...] = (
+    in_store,
+    in_api_key,
+    in_login,
+    in_on_token,
+    in_queue,
+    in_headers,
+    in_body,
+    in_login_after_refusal,
+    in_replay,
+)
+LOGINS = 6
+"""In the other phases, there is a token that serves."""
+
+
+async def out_of_time(stage: Stage) -> Outcome:
+    """An impatient caller times out in each phase of its request, beside a patient one."""
+    played = await asyncio.gather(*(timed_out_in(stage, phase) for phase in PHASES))
+    got = [got for outcome in played for got in outcome.got]
+    logins = sum(outcome.logins for outcome in played)
+    then = next((outcome.then for outcome in played if outcome.then != 200), played[0].then)
+    return Outcome(got, max(outcome.seconds for outcome in played), logins, then)
+
+
+async def timed_out_in(stage: Stage, phase: Callable[[Stage, Gate], Awaitable[Site]]) -> Outcome:
+    """Return what both callers get in *phase*, and how long the impatient one waits."""
+    gate = Gate()
+    at = await phase(stage, gate)
+    patient = asyncio.ensure_future(at.met_by(1))
+    impatient = await at.met_by(1, timeout=IMPATIENT)
+    gate.set()
+    met = Met(impatient.got + (await patient).got, impatient.seconds)
+    at.server.login, at.server.api = at.server.issue, at.server.serve
+    return await at.outcome(met)
 
 
 # -- others -------------------------------------------------------------------------------------------------------------
@@ -73,14 +195,14 @@ async def paced(*_: object) -> None:
 
 async def unread(stage: Stage) -> Outcome:
     """One answer is never read: a login and twenty requests do not wait for it."""
-    at = await site(stage)
-    await at.warm()
 
     async def long(call: Call) -> None:
         await call.write(b"HTTP/1.1 200 X\r\nConnection: close\r\n\r\n")
         while True:
             await call.write(b" " * 100_000)
 
+    at = await site(stage)
+    await at.warm()
     at.server.api = long
     answer = await at.client.get("/graphql")
     at.server.api = at.server.serve
@@ -91,7 +213,7 @@ async def unread(stage: Stage) -> Outcome:
 
 
 async def session_closed(stage: Stage) -> Outcome:
-    """Under callers who wait for a login, which comes to its end for the next session."""
+    """The session is closed while its callers wait; the login serves the next session."""
     gate = asyncio.Event()
     at = await site(stage)
     at.server.login = held(gate, at.server.issue)
@@ -112,12 +234,12 @@ async def ten_thousand(stage: Stage) -> Outcome:
     waiting = asyncio.ensure_future(at.met_by(10_000, longest=50, timeout=aiohttp.ClientTimeout(total=60)))
     await until(lambda: at.auth.stats().waiting == 10_000, 30)
     gate.set()
-    met = await waiting
-    return await at.outcome(met)
+    return await at.outcome(await waiting)
 
 
 ROWS = (
     Row(PLACE, "cancelled at each await of the way", cancelled),
+    Row(PLACE, "own timeout at each", out_of_time, (TimeoutError, 200) * len(PHASES), within=2.0, logins=LOGINS),
     Row(PLACE, "response never read", unread),
     Row(PLACE, "session closed under way", session_closed, aiohttp.ClientConnectionError),
     Row(PLACE, "10 000 waiting at once", ten_thousand, within=50.0),

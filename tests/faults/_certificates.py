@@ -1,4 +1,4 @@
-"""A server's certificate of its own making, and clients that may come to trust it."""
+"""A self-signed certificate for a server, and the authority that makes clients trust it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from cryptography.x509.oid import NameOID
 
 
 def certified(directory: Path, host: str) -> tuple[ssl.SSLContext, Path]:
-    """A server's context for *host*, and the authority to trust."""
+    """Return a server's context for *host*, and the file of the authority to trust."""
     key = ec.generate_private_key(ec.SECP256R1())
     files = directory / "certificate.pem", directory / "key.pem"
     files[0].write_bytes(_signed(key, host).public_bytes(serialization.Encoding.PEM))

@@ -22,7 +22,7 @@ Play = Callable[[Stage], Awaitable[Outcome]]
 
 
 class Beside(NamedTuple):
-    """The realm of both, the other process, and this one's owner."""
+    """Another process, and an owner in this one, at the same API."""
 
     stage: Stage
     realm: Realm
@@ -32,28 +32,28 @@ class Beside(NamedTuple):
     client: AuthSession
 
     async def post(self) -> int:
-        """A request of this process."""
+        """Send a request from this process; return its status."""
         async with self.client.post("/graphql", json=QUERY) as response:
             await response.read()
             return response.status
 
     async def met_by(self, callers: int = 5) -> Met:
-        """What so many callers of this process get at once."""
+        """Return what so many concurrent callers of this process get."""
         return await crowd(self.post() for _ in range(callers))
 
     async def other_logs_in(self, requests: int = 5) -> Any:
-        """The other process has taken the lock, and its login is not answered; what its requests will get."""
+        """Have the other process take the lock, and its login not answered; return what its requests will get."""
         self.realm.hold_logins(1)
         order = self.other.begin("send", requests=requests)
         await until(lambda: len(self.realm.logins) == 1)
         return order
 
     async def all_wait(self, callers: int = 5) -> None:
-        """So many callers of this process wait."""
+        """Wait until so many callers of this process wait."""
         await until(lambda: self.auth.stats().waiting == callers)
 
     async def outcome(self, met: Met, *left: str) -> Outcome:
-        """What is seen after the fault; the first login was made before it."""
+        """Return what is seen after the fault; the first login was before it."""
         logins = len(self.realm.logins) - 1
         then, later = await self.stage.afterwards(self.post)
         saved = await self._newest_is_saved()
@@ -74,7 +74,7 @@ class Beside(NamedTuple):
 
 @contextlib.asynccontextmanager
 async def beside(stage: Stage, place: str) -> AsyncIterator[Beside]:
-    """One other process, and an owner here, with a store at *place*."""
+    """Another process, and an owner in this one, with a store at *place*."""
     pool = WorkerPool()
     async with Realm() as realm:
         fleet = Fleet(pool, realm, place, lease=LEASE)
@@ -94,7 +94,7 @@ async def beside(stage: Stage, place: str) -> AsyncIterator[Beside]:
 
 
 def on_files(scenario: Callable[[Beside], Awaitable[Outcome]]) -> Play:
-    """*scenario* with a directory."""
+    """Return *scenario* with a directory."""
 
     async def play(stage: Stage) -> Outcome:
         return await scenario(await stage.open(beside(stage, str(stage.directory / "tokens"))))
@@ -103,7 +103,7 @@ def on_files(scenario: Callable[[Beside], Awaitable[Outcome]]) -> Play:
 
 
 def on_redis(scenario: Callable[[Beside], Awaitable[Outcome]]) -> Play:
-    """*scenario* with a Redis."""
+    """Return *scenario* with a Redis."""
 
     async def play(stage: Stage) -> Outcome:
         server = await stage.open(LocalRedis())

@@ -1,4 +1,4 @@
-"""Processes that die, fork and sleep, and loops that end: real ones."""
+"""Real processes that die, fork and sleep, and event loops that end."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ HOUR = 3600.0
 
 
 async def lock_of_a_dead(at: Beside) -> Outcome:
-    """It was killed with the lock in its hands before anybody else came."""
+    """It was killed while it held the lock, before any other request came."""
     await at.other_logs_in()
     at.other.signal(signal.SIGKILL)
     await at.other.ended()
@@ -42,18 +42,18 @@ async def lock_of_a_dead(at: Beside) -> Outcome:
 
 
 async def lock_of_a_paused(at: Beside) -> Outcome:
-    """It is stopped with the lock in its hands, and goes on later: what it saves then replaces nothing."""
+    """It is stopped while it holds the lock, and continues later: what it saves then replaces nothing."""
     order = await at.other_logs_in()
     at.other.signal(signal.SIGSTOP)
     met = await at.met_by()
     at.other.signal(signal.SIGCONT)
     at.realm.release_logins()
     answers = (await order.answer)["answers"]
-    return await at.outcome(met, *(f"the paused one got {answers}",) * (answers != {"200": 5}))
+    return await at.outcome(met, *(f"the paused process got {answers}",) * (answers != {"200": 5}))
 
 
 async def killed_in_login(at: Beside) -> Outcome:
-    """While callers of another process wait for its login."""
+    """It is killed while callers of another process wait for its login."""
     await at.other_logs_in()
     waiting = asyncio.ensure_future(at.met_by())
     await at.all_wait()
@@ -64,7 +64,7 @@ async def killed_in_login(at: Beside) -> Outcome:
 
 
 async def terminated_with_waiters(at: Beside) -> Outcome:
-    """Its own callers are told, in time for it to say so; the next process logs in at once."""
+    """Its own callers get an error before it ends; the next process logs in immediately."""
     order = await at.other_logs_in(requests=20)
     at.other.signal(signal.SIGTERM)
     began = time.monotonic()
@@ -75,12 +75,12 @@ async def terminated_with_waiters(at: Beside) -> Outcome:
 
 
 def _expanded(answers: dict[str, int]) -> list[Got]:
-    """What each caller of the other process got."""
+    """Return what each caller of the other process got."""
     return [got for text, times in answers.items() for got in [_read(text)] * times]
 
 
 def _read(text: str) -> Got:
-    """A status, or an error of ours, as the other process has written it."""
+    """Return a status, or an error of ours, from the other process's text."""
     if text.isdigit():
         return int(text)
     name, sentence = re.fullmatch(r"(\w+)\(['\"](.*)['\"],?\)", text).groups()  # type: ignore[union-attr]  # fails here
@@ -88,7 +88,7 @@ def _read(text: str) -> Got:
 
 
 async def forked(at: Beside) -> Outcome:
-    """Parent and child go on with the token that there was."""
+    """Parent and child continue with the same token."""
     first = await at.other.ask("send", requests=5)
     assert first["answers"] == {"200": 5}
     _, served = await at.other.fork(20)
@@ -100,7 +100,7 @@ async def forked(at: Beside) -> Outcome:
 
 
 async def posts(auth: ExterviewAuth, requests: int = 5) -> Met:
-    """What callers on this loop get, over a session of their own."""
+    """Return what callers on this loop get through a separate session."""
 
     async def post(client: AuthSession) -> int:
         async with client.post("/graphql", json=QUERY) as response:
@@ -112,26 +112,26 @@ async def posts(auth: ExterviewAuth, requests: int = 5) -> Met:
 
 
 async def run_twice(stage: Stage) -> Outcome:
-    """One owner, two loops, one after the other."""
+    """One owner is used in two loops, one after the other."""
     at = await site(stage)
     runs = [await asyncio.to_thread(asyncio.run, posts(at.auth)) for _ in range(2)]
     return await at.outcome(Met(runs[0].got + runs[1].got, max(met.seconds for met in runs)))
 
 
 async def second_loop(stage: Stage) -> Outcome:
-    """Another thread's, while the first still runs."""
+    """An owner is used in another thread's loop while the first still runs."""
     at = await site(stage)
     await at.warm()
     return await at.outcome(await asyncio.to_thread(asyncio.run, posts(at.auth)))
 
 
 async def loop_closed(stage: Stage) -> Outcome:
-    """By ``asyncio.run``, and as rudely as can be; each time the next loop's callers are served."""
+    """The loop is closed by ``asyncio.run``, and with everything pending; the next loop's callers are served."""
     met, logins = Met([], 0.0), 0
-    for leave in (leave_early, close_rudely):
+    for leave in (leave_early, close_with_all_pending):
         at = await site(stage)
         at.server.login = silence
-        with what_is_destroyed_may_complain():
+        with destroyed_tasks_may_complain():
             await asyncio.to_thread(leave, at)
             at.server.login = at.server.issue
             now = await at.met_by()
@@ -141,15 +141,15 @@ async def loop_closed(stage: Stage) -> Outcome:
 
 
 @contextlib.contextmanager
-def what_is_destroyed_may_complain() -> Iterator[None]:
-    """Tasks and sockets of a loop that was closed with all in it: asyncio and aiohttp say so, each in its way."""
+def destroyed_tasks_may_complain() -> Iterator[None]:
+    """Ignore what asyncio and aiohttp say of tasks and sockets of a loop that was closed with everything pending."""
     with mock.patch("sys.unraisablehook"), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
 
 
 def leave_early(at: Site) -> None:
-    """The main coroutine returns while a login is under way."""
+    """Return from the main coroutine while a login is in flight."""
 
     async def main() -> None:
         waiting = asyncio.ensure_future(at.auth.token())
@@ -159,8 +159,8 @@ def leave_early(at: Site) -> None:
     asyncio.run(main())
 
 
-def close_rudely(at: Site) -> None:
-    """Nothing is ended first."""
+def close_with_all_pending(at: Site) -> None:
+    """Close the loop while a login is in flight."""
 
     async def begun() -> None:
         await until(lambda: at.login.count == 1)
@@ -176,7 +176,7 @@ def close_rudely(at: Site) -> None:
 
 
 async def suspended(stage: Stage) -> Outcome:
-    """The token is over when the machine wakes: it is replaced before anything is sent, here and for who shares it."""
+    """The token has expired when the machine wakes: it is replaced before anything is sent, in the store too."""
     store = await stage.open(FileStore(stage.directory / "tokens"))
     at = await site(stage, store=store)
     at.server.expires_in = HOUR / 2
@@ -184,20 +184,20 @@ async def suspended(stage: Stage) -> Outcome:
     server, sent = at.server, len(at.server.seen)
     server.tokens.clear()
     stage.clock.forward(HOUR)
-    with mock.patch("time.time", partial(later, time.time)):
+    with mock.patch("time.time", partial(an_hour_later, time.time)):
         met = await at.met_by()
-        outcome = await at.outcome(met, *("the dead token was sent",) * ("token-1" in server.seen[sent:]))
+        outcome = await at.outcome(met, *("the expired token was sent",) * ("token-1" in server.seen[sent:]))
     stored = await store.load(f"{server.origin}|{at.auth.account}")
     return outcome._replace(saved=stored is not None and stored.value in server.tokens)
 
 
-def later(wall: Callable[[], float]) -> float:
-    """The wall clock after the sleep."""
+def an_hour_later(wall: Callable[[], float]) -> float:
+    """Return the wall clock after the sleep."""
     return wall() + HOUR
 
 
 def _lock(fault: str, scenario: Any) -> tuple[Row, Row]:
-    """Who waits for a dead one waits for two leases at most."""
+    """Return the rows of a fault of the lock's holder; a waiter waits for two leases at most."""
     return (
         Row(STORE, f"{fault}, file", on_files(scenario), saves=True),
         Row(STORE, f"{fault}, Redis", on_redis(scenario), within=8.0, saves=True),

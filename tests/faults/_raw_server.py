@@ -1,4 +1,4 @@
-"""An API with its login on a bare loopback socket, which may do to a request whatever a row wants."""
+"""An API with its login on a bare loopback socket, which does to a request whatever a row wants."""
 
 from __future__ import annotations
 
@@ -18,43 +18,42 @@ Act = Callable[["Call"], Awaitable[None]]
 
 QUERY_ANSWER = {"data": {"__typename": "Query"}}
 EARLY = "/early"
-"""Where bodies of those who may not come in are not read to their end."""
+"""Here the bodies of refused requests are not read to their end."""
 REFUSAL = {"error": "Missing or invalid token"}
 
 
 class Call(NamedTuple):
-    """One request, read to its end, that waits for what is done to it."""
+    """One request, read to its end, and the connection that its answer goes to."""
 
     head: str
     body: bytes
     writer: asyncio.StreamWriter
 
     def header(self, name: str) -> str:
-        """Its value, or nothing."""
+        """Return its value, or an empty string."""
         lines = (line.partition(":") for line in self.head.split("\r\n")[1:])
         return next((value.strip() for key, _, value in lines if key.lower() == name), "")
 
     @property
     def token(self) -> str:
-        """What it was signed with."""
+        """The token that it was signed with."""
         return self.header("authorization").removeprefix("Bearer ")
 
     async def write(self, data: bytes) -> None:
-        """Send as it is."""
+        """Send *data* as it is."""
         self.writer.write(data)
         await self.writer.drain()
 
     async def answer(self, status: int, payload: Any, *headers: str) -> None:
         """Send JSON, or bytes as they are."""
         body = payload if isinstance(payload, bytes) else json.dumps(payload).encode()
-        kind = (
-            () if any(header.startswith("Content-Type") for header in headers) else ("Content-Type: application/json",)
-        )
-        lines = [f"HTTP/1.1 {status} X", f"Content-Length: {len(body)}", *kind, *headers]
+        lines = [f"HTTP/1.1 {status} X", f"Content-Length: {len(body)}", *headers]
+        if not any(header.startswith("Content-Type") for header in headers):
+            lines.append("Content-Type: application/json")
         await self.write("\r\n".join([*lines, "", ""]).encode() + body)
 
     def reset(self) -> None:
-        """Cut the connection with a reset, as a crash does."""
+        """Reset the connection, as a crash does."""
         on, at_once = 1, 0
         self.writer.get_extra_info("socket").setsockopt(
             socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", on, at_once)
@@ -86,7 +85,7 @@ class RawServer:
         await self.hang_up()
 
     async def listen(self) -> None:
-        """Take connections, on the same port as before."""
+        """Accept connections, on the same port as before."""
         self._server = await asyncio.start_server(
             self._accept, "127.0.0.1", self.port, limit=2**24, backlog=1024, ssl=self._tls
         )
@@ -95,7 +94,7 @@ class RawServer:
         self.endpoint = f"{self.origin}/graphql"
 
     async def hang_up(self) -> None:
-        """Refuse connections, and cut those there are."""
+        """Refuse new connections, and cut the open ones."""
         self._server.close()
         while self._tasks:
             for task in self._tasks:
@@ -104,23 +103,23 @@ class RawServer:
         await self._server.wait_closed()
 
     async def issue(self, call: Call) -> None:
-        """A new good token."""
+        """Answer with a new good token."""
         token = f"token-{next(self._numbers)}"
         self.tokens.add(token)
         members = {"token": token, "refreshToken": token.replace("token", "refresh"), "expiresIn": self.expires_in}
         await call.answer(200, {"data": {"login": members}})
 
     async def serve(self, call: Call) -> None:
-        """The smoke test's answer where key and token are good."""
+        """Answer the smoke test if key and token are good, else with 401."""
         good = self.knows(call)
         await call.answer(200 if good else 401, QUERY_ANSWER if good else REFUSAL)
 
     def knows(self, call: Call) -> bool:
-        """Whether it may come in."""
+        """Return whether key and token are good."""
         return call.token in self.tokens and call.header("x-api-key") == KEY
 
     def refusing(self, act: Act) -> Act:
-        """*act* for those who may not come in."""
+        """Return *act* for refused requests, and `serve` for the others."""
 
         async def either(call: Call) -> None:
             await (self.serve if self.knows(call) else act)(call)
@@ -159,7 +158,7 @@ class RawServer:
 
 
 def once(act: Act, after: Act) -> Act:
-    """*act* the first time, *after* from then on."""
+    """Return *act* for the first request, and *after* from then on."""
     acts = itertools.chain([act], itertools.repeat(after))
 
     async def run(call: Call) -> None:
@@ -169,23 +168,23 @@ def once(act: Act, after: Act) -> Act:
 
 
 def status(number: int, payload: Any, *headers: str) -> Act:
-    """An answer of that *number*."""
+    """Return an answer of that *number*."""
     return lambda call: call.answer(number, payload, *headers)
 
 
 async def silence(_call: Call) -> None:
-    """Taken, and never answered."""
+    """Never answer."""
     await asyncio.Event().wait()
 
 
 async def garbage(call: Call) -> None:
-    """No HTTP."""
+    """Answer with something that is not HTTP."""
     await call.write(b"\x00\xff\x16\x03 what is this\r\n\r\n")
     call.writer.close()
 
 
 def held(gate: asyncio.Event, act: Act) -> Act:
-    """*act*, but not before the gate opens."""
+    """Return *act* after *gate* is set."""
 
     async def wait(call: Call) -> None:
         await gate.wait()

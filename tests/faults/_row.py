@@ -1,4 +1,4 @@
-"""What a row of the fault table is: a scenario that plays the fault, and what may come of it."""
+"""A row of the fault table: a scenario that plays the fault, and what may come of it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import NamedTuple
 from ._stage import Got, Stage
 
 Kind = int | type[BaseException]
-"""What a caller gets: an answer's status, or exactly this kind of error."""
+"""A caller's result: an answer's status, or exactly this type of error."""
 
 
 class Outcome(NamedTuple):
@@ -19,38 +19,38 @@ class Outcome(NamedTuple):
     seconds: float
     """How long the slowest of them waited."""
     logins: int
-    """How many were begun because of the fault."""
+    """How many began because of the fault."""
     then: Got
-    """What the next request got, the fault being over."""
+    """What the next request got after the fault."""
     later: Got | None = None
-    """What the next one got after a latch's time."""
+    """What the next request got after the time of a latch."""
     saved: bool = False
     """Whether the store holds the newest token with its refresh token."""
     left: tuple[str, ...] = ()
-    """What should not be there, in words."""
+    """Descriptions of what should not be there."""
 
 
 class Row(NamedTuple):
-    """One fault at one place. A request never waits for longer than *within* seconds, which is several times what it should."""
+    """One fault at one place. No request waits longer than *within* seconds, which is several times the time it should take."""
 
     place: str
     fault: str
     play: Callable[[Stage], Awaitable[Outcome]]
     gets: Kind | tuple[Kind, ...] = 200
-    """For all callers, or for each."""
+    """The result of all callers, or of each."""
     says: str = ""
-    """A pattern in the sentence of every error among them."""
+    """A pattern in the sentence of each error among them."""
     within: float = 5.0
     logins: int | tuple[int, int] = 1
-    """Exactly, or at least and at most."""
+    """An exact number, or a least and a most."""
     then: Kind = 200
-    """The latch's error, where there is a latch; after its time the answer is 200."""
+    """The result of the next request: 200, or the latch's error, after whose time the answer is 200."""
     saves: bool = False
-    """Whether the newest token has to be in the store in the end."""
+    """Whether the newest token must be in the store in the end."""
     tells: str = ""
-    """The one warning that the log has of it."""
+    """The event that the log has exactly once."""
 
     @property
     def name(self) -> str:
-        """Where, and what."""
+        """The place and the fault."""
         return f"{self.place}: {self.fault}"

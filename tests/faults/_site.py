@@ -26,10 +26,10 @@ class Site(NamedTuple):
     http: aiohttp.ClientSession
     client: AuthSession
     others: list[asyncio.Future[int]]
-    """Requests that are nobody's business but have to be kept."""
+    """Requests whose result does not count, kept until the row ends."""
 
     async def post(self, path: str = "/graphql", **options: Any) -> int:
-        """The status of a request whose answer is read to its end."""
+        """Return the status of a request, whose answer is read to its end."""
         if "data" not in options:
             options.setdefault("json", QUERY)
         async with self.client.post(self.server.origin + path, **options) as response:
@@ -37,16 +37,16 @@ class Site(NamedTuple):
             return response.status
 
     async def met_by(self, callers: int = 5, longest: float = 12.0, **options: Any) -> Met:
-        """What so many callers get at once."""
+        """Return what so many concurrent callers get."""
         return await crowd((self.post(**options) for _ in range(callers)), longest)
 
     async def warm(self) -> None:
-        """Have a token that serves, and forget that this took a login."""
+        """Log in, and do not count that login."""
         assert await self.post() == 200
         self.login.count = 0
 
     async def outcome(self, met: Met, *left: str) -> Outcome:
-        """What is seen after the fault was healed."""
+        """Return what is seen after the fault."""
         logins = self.login.count
         then, later = await self.stage.afterwards(self.post)
         return Outcome(met.got, met.seconds, logins, then, later, left=left)
@@ -60,7 +60,7 @@ async def site(
     headers: dict[str, str] | None = None,
     **options: Any,
 ) -> Site:
-    """One, with *login* instead of the password's, a session as wanted, and an owner with *options*."""
+    """Return a site with *login* instead of the password's, this session, and an owner with *options*."""
     raw = await stage.open(server or RawServer())
     counted = Counted(login or PasswordLogin(EMAIL, PASSWORD))
     http = stage.session(connector=connector, headers=headers, timeout=aiohttp.ClientTimeout(total=20))

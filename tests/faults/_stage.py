@@ -1,4 +1,4 @@
-"""Where a row is played: a clock to move, owners and sessions that end with it, and a look at what they leave behind."""
+"""Where a row is played: a clock to move, owners and sessions that end with it, and checks of what they leave behind."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ LATCH_SECONDS = 61.0
 
 
 class Clock:
-    """The machine's own, and as much later as a row wants it to be."""
+    """The machine's clock, moved forward by as much as a row wants."""
 
     def __init__(self) -> None:
         self.ahead = 0.0
@@ -40,23 +40,23 @@ class Clock:
         return boot_time() + self.ahead
 
     def forward(self, seconds: float) -> None:
-        """So much later it is."""
+        """Move the clock."""
         self.ahead += seconds
 
 
 class Met(NamedTuple):
-    """What a crowd of callers got, and how long the slowest waited."""
+    """What concurrent callers got, and how long the slowest waited."""
 
     got: list[Got]
     seconds: float
 
 
 class StillWaitingError(AssertionError):
-    """Somebody who should have got something long ago."""
+    """A caller got nothing, long after it should have."""
 
 
 async def crowd(calls: Iterable[Awaitable[int]], longest: float = 12.0) -> Met:
-    """All at once; whoever has nothing after *longest* is sent away."""
+    """Run all *calls* concurrently; one that takes longer than *longest* ends in `StillWaitingError`."""
     took = [0.0]
 
     async def timed(call: Awaitable[int]) -> int:
@@ -76,7 +76,7 @@ async def crowd(calls: Iterable[Awaitable[int]], longest: float = 12.0) -> Met:
 
 
 async def one(call: Awaitable[int]) -> Got:
-    """What a single caller gets."""
+    """Return what a single caller gets."""
     return (await crowd([call])).got[0]
 
 
@@ -109,33 +109,33 @@ class Stage:
         self._loop.set_exception_handler(self._handler)
 
     async def open(self, context: AbstractAsyncContextManager[T]) -> T:
-        """What *context* gives, until the row is over."""
+        """Enter *context* until the row ends."""
         return await self._stack.enter_async_context(context)
 
     def open_now(self, context: contextlib.AbstractContextManager[T]) -> T:
-        """The same where nothing is awaited."""
+        """Enter *context*, which is not async."""
         return self._stack.enter_context(context)
 
     def on_exit(self, call: Callable[[], object]) -> None:
-        """Done when the row is over."""
+        """Call *call* when the row ends."""
         self._stack.callback(call)
 
     def session(self, **options: Any) -> aiohttp.ClientSession:
-        """A session that has to give all its connections back."""
+        """Return a session that must give all its connections back."""
         session = aiohttp.ClientSession(**options)
         self._stack.push_async_callback(session.close)
         self._sessions.append(session)
         return session
 
     def owner(self, login: Any, endpoint: str, **options: Any) -> ExterviewAuth:
-        """An owner that does not wait long."""
+        """Return an owner that does not wait long."""
         options = {"endpoint": endpoint, "api_key": KEY, "login_timeout": LOGIN_TIMEOUT, **options}
         auth = ExterviewAuth(login, **options)
         self._stack.push_async_callback(auth.aclose)
         return auth
 
     async def afterwards(self, send: Send) -> tuple[Got, Got | None]:
-        """What the next request gets, and where that is an error, the next one after a latch's time."""
+        """Return what the next request gets, and if that is an error, the next one after a latch's time."""
         then = await one(send())
         if isinstance(then, int):
             return then, None
@@ -158,7 +158,7 @@ class Stage:
 
 
 class Counted:
-    """A login, or what takes its place, and how often it was begun."""
+    """A login that counts how often it begins."""
 
     def __init__(self, login: Callable[[Any], Awaitable[Any]]) -> None:
         self.login = login
