@@ -1,4 +1,4 @@
-"""Every block of the README is run: the programs against the emulator, the commands as they stand."""
+"""Every block of the README is run: the programs against the emulator, the commands as they are."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ README = ROOT / "README.md"
 
 
 def blocks(language: str) -> list[str]:
-    """The README's blocks in *language*, in their order."""
+    """Return the README's blocks in *language*, in their order."""
     lexer = LexerCollection([FencedCodeBlockLexer(language, mapping={"source": "source"})])
     document = Document(README.read_text(encoding="utf-8"), str(README))
     return [lexed.lexemes["source"] for lexed in lexer(document)]
@@ -37,12 +37,12 @@ DEMO, TESTS, *COMMANDS = blocks("sh")
 
 
 def search_path() -> str:
-    """Where the command is found first, as in an activated environment."""
+    """Return a search path that finds our command first, as in an activated environment."""
     return f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
 
 
 def environment(emulator: Emulator) -> dict[str, str]:
-    """The variables that the emulator's command prints."""
+    """Return the process's environment and the variables that the emulator's command prints."""
     return {
         **os.environ,
         "PATH": search_path(),
@@ -54,7 +54,7 @@ def environment(emulator: Emulator) -> dict[str, str]:
 
 
 async def completed(*command: str, **options: Any) -> tuple[int | None, str, str]:
-    """Exit code, standard output and standard error."""
+    """Return exit code, standard output and standard error."""
     pipe = subprocess.PIPE
     process = await asyncio.create_subprocess_exec(*command, stdout=pipe, stderr=pipe, **options)
     out, error = await asyncio.wait_for(process.communicate(), 50)
@@ -62,8 +62,8 @@ async def completed(*command: str, **options: Any) -> tuple[int | None, str, str
 
 
 @pytest.mark.asyncio
-async def test_the_shortest_program_runs_as_it_stands() -> None:
-    """The README: with the variables set, it prints what came back."""
+async def test_the_shortest_program_runs_as_it_is() -> None:
+    """With the variables set, it prints the answer."""
     async with Emulator() as emulator:
         code, out, error = await completed(sys.executable, "-c", PROGRAM, env=environment(emulator))
         assert (code, error) == (0, "")
@@ -77,7 +77,7 @@ REDIS = "redis://127.0.0.1:6379/0"
 async def test_the_snippets_run_one_after_another(
     redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The README: they continue one another in one async function; where they name a Redis, it is a real one."""
+    """Each continues the one before in one async function; a Redis that they name is a real one."""
     monkeypatch.chdir(tmp_path)
     namespace: dict[str, Any] = {}
     assert sum(REDIS in snippet for snippet in SNIPPETS) == 1
@@ -92,8 +92,8 @@ async def test_the_snippets_run_one_after_another(
     assert [file.suffix for file in (tmp_path / "tokens").glob("*.token")] == [".token"]
 
 
-def test_the_two_commands_need_python_pip_and_git_alone() -> None:
-    """The README: each is one line, makes its own environment, and works where the system refuses global installs."""
+def test_the_two_commands_need_nothing_but_python_and_pip() -> None:
+    """Each is one line and creates its own environment, because systems may refuse global installs."""
     for command in (DEMO, TESTS):
         line = command.strip()
         assert "\n" not in line
@@ -106,7 +106,7 @@ def test_the_two_commands_need_python_pip_and_git_alone() -> None:
 
 @pytest.mark.asyncio
 async def test_the_demo_prints_what_the_readme_shows() -> None:
-    """The README's picture: the same rows, the same summary, no failure."""
+    """The same rows, the same summary, no failure."""
     shown = blocks("text")[0]
     code, out, error = await completed(sys.executable, "-m", "exterview_auth", *shlex.split(DEMO.split(" && ")[2])[1:])
     assert (code, error) == (0, "")
@@ -119,7 +119,7 @@ async def test_the_demo_prints_what_the_readme_shows() -> None:
 
 @pytest.mark.asyncio
 async def test_the_other_commands_do_what_the_readme_says(tmp_path: Path) -> None:
-    """The README: what the emulator prints is exported, and with it the check passes; the header is printed alone."""
+    """The emulator's output can be exported, the check passes with it, and the token's header is printed."""
     serve, _, check = COMMANDS
     on_any_port = serve.replace("--port 8023", "--port 0") + "\nkill $!"
     async with Emulator() as emulator:
@@ -136,7 +136,7 @@ async def test_the_other_commands_do_what_the_readme_says(tmp_path: Path) -> Non
 
 
 def test_ci_runs_the_readmes_own_commands() -> None:
-    """The two cannot drift: the script takes them from the README."""
+    """They cannot differ: the script takes them from the README."""
     script = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
     assert '"$(block 1)"' in script
     assert '"$(block 2)"' in script
@@ -145,7 +145,7 @@ def test_ci_runs_the_readmes_own_commands() -> None:
 
 @pytest.mark.asyncio
 async def test_the_fleets_demo_does_what_the_readme_says() -> None:
-    """The README: several processes, one login at the start and one after the revocation."""
+    """Several processes, one login at the start and one after the revocation."""
     _, fleet, _ = COMMANDS
     code, out, error = await completed("sh", "-c", fleet, env={**os.environ, "PATH": search_path()})
     assert (code, error) == (0, "")

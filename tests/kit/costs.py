@@ -1,4 +1,4 @@
-"""What a call costs: memory at its peak, calls of functions, and seconds where nothing better can be counted; and what may cost much."""
+"""What a call costs: memory at its peak, calls of functions, or seconds if nothing better can be counted; and costly inputs."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from typing import Any, NamedTuple
 
 
 class Cost(NamedTuple):
-    """Bytes that were allocated at once, and how many functions were called, C's own too."""
+    """The most bytes that were allocated at once, and the number of calls, of functions in C too."""
 
     peak: int
     calls: int
 
 
 def cost(call: Callable[[], object]) -> Cost:
-    """What *call* costs; counted in two runs, since each way of counting costs something itself."""
+    """Return what *call* costs, counted in two runs, because each way of counting costs something itself."""
     return Cost(_peak(call), _calls(call))
 
 
 def seconds(call: Callable[[], object], *, runs: int = 1) -> float:
-    """The shortest of so many *runs*."""
+    """Return the time of the shortest of so many *runs*."""
     return min(_seconds(call) for _ in range(runs))
 
 
@@ -53,7 +53,7 @@ def _calls(call: Callable[[], object]) -> int:
 
 
 def _seconds(call: Callable[[], object]) -> float:
-    gc.disable()  # its turns come with what is allocated, not with what is read
+    gc.disable()  # it runs after so many allocations, whatever is read
     try:
         began = time.perf_counter()
         call()
@@ -62,7 +62,7 @@ def _seconds(call: Callable[[], object]) -> float:
         gc.enable()
 
 
-# By their length in bytes.
+# Each makes an input of about so many bytes.
 SHAPES: dict[str, Callable[[int], bytes]] = {
     "lists in lists": lambda n: b"[" * (n // 2) + b"]" * (n // 2),
     "lists without end": lambda n: b"[" * n,
@@ -77,7 +77,7 @@ SHAPES: dict[str, Callable[[int], bytes]] = {
     "surrogates": lambda n: b'"' + b"\\ud800" * (n // 6) + b'"',
     "NULs": lambda n: b'"' + b"\\u0000" * (n // 6) + b'"',
     "raw NULs": lambda n: b"\0" * n,
-    "bytes that are no text": lambda n: b"\xff" * n,
+    "bytes that are not text": lambda n: b"\xff" * n,
     "words": lambda n: b'"' + b"wrong user of an api " * (n // 20) + b'"',
     "dots": lambda n: b"." * n,
     "spaces": lambda n: b" " * n,

@@ -70,7 +70,7 @@ async def log_in_badly(context: LoginContext) -> str:
 
 
 class LoginObject:
-    """A login as an object that knows whom it logs in."""
+    """A login as an object with an identity."""
 
     identity = "user@example.com"
 
@@ -113,16 +113,16 @@ StaticLogin(5)  # type: ignore[arg-type]
 # -- the owner's options -------------------------------------------------------------------------------------------------
 
 
-def told(new: Token, old: Token | None, reason: Reason) -> None:
+def on_token(new: Token, old: Token | None, reason: Reason) -> None:
     """A sync ``on_token``."""
 
 
-async def told_later(new: Token, old: Token | None, reason: str) -> None:
+async def on_token_later(new: Token, old: Token | None, reason: str) -> None:
     """An async ``on_token`` that takes the reason as text."""
 
 
-def told_badly(new: Token) -> None:
-    """Too few arguments."""
+def on_token_badly(new: Token) -> None:
+    """Takes too few arguments."""
 
 
 async def key_later() -> str:
@@ -131,7 +131,7 @@ async def key_later() -> str:
 
 
 class DictStore:
-    """A store of the application's own, by structure."""
+    """An application's own store, which fits by structure."""
 
     def __init__(self) -> None:
         self.tokens: dict[str, Token] = {}
@@ -151,7 +151,7 @@ class DictStore:
 
 
 class LocklessStore:
-    """No store: it has no lock."""
+    """Not a store: it has no lock."""
 
     async def load(self, account: str) -> Token | None: ...
     async def save(self, account: str, token: Token) -> None: ...
@@ -174,12 +174,12 @@ auth = ExterviewAuth(
     refresh_ahead=60.0,
     max_logins=(3, 30.0),
     is_unauthorized=graphql_unauthenticated,
-    on_token=told,
+    on_token=on_token,
 )
 ExterviewAuth(
-    log_in, api_key=lambda: "key", is_unauthorized=lambda response: response.status == 418, on_token=told_later
+    log_in, api_key=lambda: "key", is_unauthorized=lambda response: response.status == 418, on_token=on_token_later
 )
-ExterviewAuth(log_in, api_key="key", on_token=told_badly)  # type: ignore[arg-type]
+ExterviewAuth(log_in, api_key="key", on_token=on_token_badly)  # type: ignore[arg-type]
 ExterviewAuth(log_in, api_key="key", max_logins=5)  # type: ignore[arg-type]
 ExterviewAuth(log_in, api_key="key", store={})  # type: ignore[arg-type]
 ExterviewAuth(log_in, api_key="key", timeout=5)  # type: ignore[call-arg]
@@ -189,7 +189,7 @@ ExterviewAuth.from_env({"EXTERVIEW_API_KEY": "key"}, login=log_in)
 
 
 async def requests() -> None:
-    """The middleware, the wrapper and each verb with aiohttp's own options."""
+    """Use the middleware, the wrapper and each verb with aiohttp's own options."""
     async with auth, aiohttp.ClientSession(middlewares=(auth,)) as http:
         api = AuthSession(http, auth)
         async with api.get(
@@ -217,7 +217,7 @@ async def requests() -> None:
 
 
 async def graphql(api: AuthSession, variables: Mapping[str, Any]) -> dict[str, Any]:
-    """GraphQL, with variables, files and typed errors."""
+    """Send GraphQL with variables and files; handle typed errors."""
     await api.graphql("{ __typename }")
     await api.graphql("query Q { a }", {"id": 1}, operation_name="Q")
     try:
@@ -239,7 +239,7 @@ async def wrong_graphql(api: AuthSession) -> None:
 
 
 async def owner(owner: ExterviewAuth) -> None:
-    """What an owner can be asked."""
+    """Use everything that an owner has."""
     usable: Token = await owner.token()
     headers: dict[str, str] = await owner.headers()
     owner.invalidate(usable)
@@ -253,7 +253,7 @@ async def owner(owner: ExterviewAuth) -> None:
 
 
 async def pool(names: Iterator[str]) -> None:
-    """A pool makes owners from names."""
+    """Take owners from a pool by name."""
     async with AuthPool(lambda account: ExterviewAuth(log_in, api_key="key", account=account), maxsize=8) as owners:
         one: ExterviewAuth = owners[next(names)]
         print(one, len(owners), "a" in owners)
@@ -262,7 +262,7 @@ async def pool(names: Iterator[str]) -> None:
 
 
 def errors(error: ExterviewAuthError) -> str | float | None:
-    """Every error is aiohttp's, and what it carries has a type."""
+    """Read typed attributes of errors, each of which is aiohttp's too."""
     as_before: aiohttp.ClientError = error
     if isinstance(error, CredentialsRejectedError):
         return error.reason
