@@ -16,7 +16,7 @@ from ._aiohttp.login_call import LoginCall
 from ._aiohttp.middleware import DEFAULT_OPTIONS, Middleware, RequestOptions
 from ._aiohttp.origins import Origins
 from ._aiohttp.queued import StaleTokenError
-from ._aiohttp.refusal import FIRST_REDIRECT, IsUnauthorized
+from ._aiohttp.refusal import ACCEPTED_BELOW, IsUnauthorized
 from ._aiohttp.signing import as_headers, sign
 from ._clock import boot_time
 from ._core.account import Account
@@ -24,7 +24,7 @@ from ._core.api_key import ApiKey, ApiKeySource
 from ._core.keeper import Keeper
 from ._core.on_token import OnToken
 from ._endpoint import PRODUCTION, endpoint_url
-from ._options import check_callables, checked_account, named, renewal_options
+from ._options import check_callables, checked_account, named, owner_options
 from ._secret import refuse_pickling
 from ._stats import Stats
 from ._token import Token
@@ -50,9 +50,11 @@ class ExterviewAuth:
     - *refresh_ahead*: seconds before expiry at which the token is replaced in the background, at most a quarter of its
       lifetime; 0 for never.
     - *max_logins*: at most so many useless logins in so many seconds.
-    - *is_unauthorized*: what counts as a refusal, instead of status 401.
+    - *is_unauthorized*: what counts as a refusal, instead of status 401; if it raises, the status decides. `AuthSession.graphql`
+      adds GraphQL's own refusal.
     - *on_token*: called with ``(new, old, reason)`` once per login, before any waiting request continues.
-    - *login_session*: a session for the logins (a proxy, a private CA); never closed here.
+    - *login_session*: a session for the logins (a proxy, a private CA) that shares no connections with the requests; never
+      closed here.
 
     Raises `ConfigurationError` for every argument that cannot be right, before anything is sent.
     """
@@ -69,8 +71,8 @@ class ExterviewAuth:
         "_lifecycle",
         "_middleware",
         "_origins",
-        "_pending",
         "_state",
+        "_unanswered",
     )
 
     def __init__(
@@ -99,7 +101,7 @@ class ExterviewAuth:
             raise ConfigurationError(f"store must have the methods load, save, delete and lock, not be {named(store)}")
         self._account = checked_account(account, login, shared=store is not None)
         key = ApiKey(api_key)
-        options = renewal_options(login_timeout, refresh_ahead, max_logins)
+        options = owner_options(login_timeout, refresh_ahead, max_logins)
         call = LoginCall(
             login, api_key=key, endpoint=self._endpoint, session=login_session, timeout=options.login_timeout
         )
@@ -110,18 +112,18 @@ class ExterviewAuth:
             Account(name, options=options, clock=boot_time, prepare=key.read),
             store=store,
             on_token=on_token,
-            owner=_OwnerRef(self),
+            keep_alive=_OwnerRef(self),
         )
         request_options = DEFAULT_OPTIONS if is_unauthorized is None else RequestOptions(is_unauthorized)
         self._keeper = keeper
         self._lifecycle = keeper.lifecycle
         self._middleware = Middleware(keeper, Origins(self._endpoint, origins), key, request_options)
-        # What the fast path reads; each is a part of `_middleware` or `_keeper`.
+        # What the fast path reads, without the steps through `_middleware` and `_keeper`.
         self._state = keeper.state
         self._api_key = key
         self._clock = boot_time
         self._origins = self._middleware.origins
-        self._pending = self._middleware.in_flight.pending
+        self._unanswered = self._middleware.signed.unanswered
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None, **overrides: Any) -> Self:
@@ -159,30 +161,31 @@ class ExterviewAuth:
         This is the fast path, of few steps: no lock, no store, no task, no log call, and no clock unless the token has a
         lifetime. It stands here and not in `Middleware`, because a call less is worth it: every request pays for it.
         """
-        state, pending = self._state, self._pending
+        state, unanswered = self._state, self._unanswered
         issued, until = state.fast_path, state.fast_path_until
         if (
             issued is None
             or request.loop is not self._lifecycle.loop
-            or (request.url is not self._origins.last_url and not self._origins.own(request.url))
+            or (request.url is not self._origins.last_url and not self._origins.is_ours(request.url))
             or (until is not None and self._clock() >= until)
         ):
             return await self._middleware.send(request, handler)
         sign(request, issued, self._api_key)
-        # Known as pending before the await, so that a change of the token reaches a request that still queues.
-        pending[request] = response = None
+        # As in `Middleware._attempt`. Known as unanswered before the await, so that a change of the token reaches a request that
+        # still queues.
+        unanswered[request] = response = None
         try:
             response = await handler(request)
         except StaleTokenError:
             pass
         finally:
-            late = pending.pop(request, None)
+            late = unanswered.pop(request, None)
             if late is not None:
                 late.restore()
                 issued = late.issued
         if response is None:
             return await self._middleware.send(request, handler, DEFAULT_OPTIONS, issued.number)
-        if response.status < FIRST_REDIRECT:
+        if response.status < ACCEPTED_BELOW:
             issued.ever_accepted = issued.accepted_since_refusal = True
             return response
         return await self._middleware.replay_if_refused(
@@ -232,7 +235,7 @@ class ExterviewAuth:
     async def __aexit__(self, *exc_info: object) -> None:
         await self.aclose()
 
-    def __del__(self, _warnings: Any = warnings) -> None:
+    def __del__(self, _warnings: Any = warnings) -> None:  # the module may be gone when the interpreter exits
         lifecycle: Any = getattr(self, "_lifecycle", None)
         if lifecycle is None:
             return  # the constructor refused an argument

@@ -23,8 +23,6 @@ SANDBOX = "https://sandbox-api.exterview.ai/graphql"
 API_KEY_HEADER = "x-api-key"
 """The request header with the organization's API key."""
 
-_EXAMPLES = {"token_endpoint": "https://login.example.com/oauth/token"}
-
 _NAMED = {"production": PRODUCTION, "sandbox": SANDBOX}
 
 _WITH_TLS = {"https": "https", "wss": "https", "http": "http", "ws": "http"}
@@ -37,7 +35,7 @@ def endpoint_url(endpoint: str | URL) -> URL:
     return checked_url(_NAMED.get(str(endpoint).lower(), endpoint), "endpoint", or_else=", 'production' or 'sandbox'")
 
 
-def checked_url(url: str | URL, what: str, *, or_else: str = "") -> URL:
+def checked_url(url: str | URL, what: str, *, example: str = PRODUCTION, or_else: str = "") -> URL:
     """Return *url* if it is absolute, HTTPS or loopback, and contains no credentials. Errors name it as *what*."""
     try:
         parsed = URL(url)
@@ -45,7 +43,6 @@ def checked_url(url: str | URL, what: str, *, or_else: str = "") -> URL:
     except (TypeError, ValueError, IndexError):  # the last is yarl's, for a "//[]@"
         usable = False
     if not usable:
-        example = _EXAMPLES.get(what, PRODUCTION)
         raise ConfigurationError(f"{what} must be an absolute http(s) URL{or_else}; for example {example}")
     # aiohttp would send them as Basic authentication, and every message that shows the URL would show them.
     if parsed.user is not None or parsed.password is not None:

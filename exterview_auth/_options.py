@@ -25,7 +25,7 @@ _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _NOT_IN_A_HEADER = re.compile(r"[^\t\x20-\x7e\x80-\xff]")
 
 
-class RenewalOptions(NamedTuple):
+class OwnerOptions(NamedTuple):
     """When an owner logs in, how long a login may take, and how many may be useless. Times are in seconds."""
 
     login_timeout: float = 30.0
@@ -33,7 +33,7 @@ class RenewalOptions(NamedTuple):
     max_logins: tuple[int, float] = (5, 60.0)
 
 
-DEFAULT_RENEWAL = RenewalOptions()
+DEFAULT_OWNER_OPTIONS = OwnerOptions()
 
 
 def checked_api_key(key: object) -> str:
@@ -45,12 +45,12 @@ def checked_api_key(key: object) -> str:
     return key
 
 
-def renewal_options(login_timeout: object, refresh_ahead: object, max_logins: object) -> RenewalOptions:
+def owner_options(login_timeout: object, refresh_ahead: object, max_logins: object) -> OwnerOptions:
     """Return the three arguments as one record, checked."""
     if not isinstance(max_logins, tuple | list) or len(max_logins) != 2:  # noqa: PLR2004 - a pair
         raise ConfigurationError(f"max_logins must be a count and seconds such as (5, 60.0), not {max_logins!r}")
     count, window = max_logins
-    options = RenewalOptions(
+    options = OwnerOptions(
         number(login_timeout, "login_timeout must be a positive number of seconds", ABOVE_ZERO),
         number(refresh_ahead, "refresh_ahead must be a number of seconds, 0 for never"),
         (
@@ -58,7 +58,9 @@ def renewal_options(login_timeout: object, refresh_ahead: object, max_logins: ob
             number(window, "the seconds in max_logins must be a positive number", ABOVE_ZERO),
         ),
     )
-    return DEFAULT_RENEWAL if options == DEFAULT_RENEWAL else options  # one record for all who change nothing
+    return (
+        DEFAULT_OWNER_OPTIONS if options == DEFAULT_OWNER_OPTIONS else options
+    )  # one record for all who change nothing
 
 
 def number(value: object, rule: str, low: float = 0.0, high: float = LONGEST) -> float:

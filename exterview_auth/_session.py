@@ -42,7 +42,7 @@ class AuthSession:
     Raises `ConfigurationError` for arguments of the wrong kind.
     """
 
-    __slots__ = ("_auth", "_default_chain", "_has_base_url", "_middleware", "_own", "_session")
+    __slots__ = ("_auth", "_default_chain", "_has_base_url", "_middleware", "_session", "_session_middlewares")
 
     def __init__(self, session: ClientSession, auth: ExterviewAuth) -> None:
         if not isinstance(session, ClientSession):
@@ -52,7 +52,7 @@ class AuthSession:
         self._session = session
         self._auth = auth
         self._middleware = auth._middleware  # noqa: SLF001 - the other half of the same thing
-        self._own = own_middlewares(session)
+        self._session_middlewares = own_middlewares(session)
         self._has_base_url = has_base_url(session)
         self._default_chain = self._chain(None, None)
 
@@ -68,44 +68,44 @@ class AuthSession:
 
     # -- aiohttp's verbs --------------------------------------------------------------------------------------------
 
-    def request(self, method: str, url: str | URL, **options: Unpack[RequestArguments]) -> RequestContextManager:
+    def request(self, method: str, url: str | URL, **kwargs: Unpack[RequestArguments]) -> RequestContextManager:
         """`aiohttp.ClientSession.request`, with credentials. Also raises what `ExterviewAuth.token` raises."""
-        return self._send(method, url, options)
+        return self._send(method, url, kwargs)
 
-    def get(self, url: str | URL, **options: Unpack[RequestArguments]) -> RequestContextManager:
+    def get(self, url: str | URL, **kwargs: Unpack[RequestArguments]) -> RequestContextManager:
         """`aiohttp.ClientSession.get`, with credentials."""
-        return self._send(hdrs.METH_GET, url, options)
+        return self._send(hdrs.METH_GET, url, kwargs)
 
-    def options(self, url: str | URL, **options: Unpack[RequestArguments]) -> RequestContextManager:
+    def options(self, url: str | URL, **kwargs: Unpack[RequestArguments]) -> RequestContextManager:
         """`aiohttp.ClientSession.options`, with credentials."""
-        return self._send(hdrs.METH_OPTIONS, url, options)
+        return self._send(hdrs.METH_OPTIONS, url, kwargs)
 
-    def head(self, url: str | URL, **options: Unpack[RequestArguments]) -> RequestContextManager:
+    def head(self, url: str | URL, **kwargs: Unpack[RequestArguments]) -> RequestContextManager:
         """`aiohttp.ClientSession.head`, with credentials; it follows no redirect unless asked to."""
-        options.setdefault("allow_redirects", False)
-        return self._send(hdrs.METH_HEAD, url, options)
+        kwargs.setdefault("allow_redirects", False)
+        return self._send(hdrs.METH_HEAD, url, kwargs)
 
-    def post(self, url: str | URL, **options: Unpack[RequestArguments]) -> RequestContextManager:
+    def post(self, url: str | URL, **kwargs: Unpack[RequestArguments]) -> RequestContextManager:
         """`aiohttp.ClientSession.post`, with credentials."""
-        return self._send(hdrs.METH_POST, url, options)
+        return self._send(hdrs.METH_POST, url, kwargs)
 
-    def put(self, url: str | URL, **options: Unpack[RequestArguments]) -> RequestContextManager:
+    def put(self, url: str | URL, **kwargs: Unpack[RequestArguments]) -> RequestContextManager:
         """`aiohttp.ClientSession.put`, with credentials."""
-        return self._send(hdrs.METH_PUT, url, options)
+        return self._send(hdrs.METH_PUT, url, kwargs)
 
-    def patch(self, url: str | URL, **options: Unpack[RequestArguments]) -> RequestContextManager:
+    def patch(self, url: str | URL, **kwargs: Unpack[RequestArguments]) -> RequestContextManager:
         """`aiohttp.ClientSession.patch`, with credentials."""
-        return self._send(hdrs.METH_PATCH, url, options)
+        return self._send(hdrs.METH_PATCH, url, kwargs)
 
-    def delete(self, url: str | URL, **options: Unpack[RequestArguments]) -> RequestContextManager:
+    def delete(self, url: str | URL, **kwargs: Unpack[RequestArguments]) -> RequestContextManager:
         """`aiohttp.ClientSession.delete`, with credentials."""
-        return self._send(hdrs.METH_DELETE, url, options)
+        return self._send(hdrs.METH_DELETE, url, kwargs)
 
     def ws_connect(
-        self, url: str | URL, *, decode_text: bool = True, **options: Unpack[WSConnectArguments]
+        self, url: str | URL, *, decode_text: bool = True, **kwargs: Unpack[WSConnectArguments]
     ) -> BaseRequestContextManager[ClientWebSocketResponse[bool]]:
         """`aiohttp.ClientSession.ws_connect`, with credentials. A handshake answered 401 is renewed and repeated."""
-        return WSRequestContextManager(self._ws_connect(url, decode_text=decode_text, **options))
+        return WSRequestContextManager(self._ws_connect(url, decode_text=decode_text, **kwargs))
 
     # -- GraphQL ----------------------------------------------------------------------------------------------------
 
@@ -180,16 +180,16 @@ class AuthSession:
     ) -> tuple[ClientMiddlewareType, ...]:
         """Return the request's own middlewares, or else the session's, and ours as the innermost."""
         innermost = self._auth if options is None else self._middleware.with_options(options)
-        own = self._own if given is None else given
+        own = self._session_middlewares if given is None else given
         if not own:
             return (innermost,)
         return (*(middleware for middleware in own if middleware is not self._auth), innermost)
 
-    async def _ws_connect(self, url: str | URL, **options: Any) -> ClientWebSocketResponse[bool]:
+    async def _ws_connect(self, url: str | URL, **arguments: Any) -> ClientWebSocketResponse[bool]:
         # `ws_connect` takes no middlewares: a twin of the session, on the same connections, carries ours.
         twin = twin_of(self._session, self._default_chain)
         try:
-            socket: ClientWebSocketResponse[bool] = await twin.ws_connect(self._resolved(URL(url)), **options)
+            socket: ClientWebSocketResponse[bool] = await twin.ws_connect(self._resolved(URL(url)), **arguments)
             return socket
         finally:
             twin.detach()

@@ -9,7 +9,7 @@ import aiohttp
 import pytest
 
 from exterview_auth import ClosedError, ConfigurationError, ExterviewAuth, MemoryStore, StaticLogin, Token
-from exterview_auth._options import RenewalOptions
+from exterview_auth._options import OwnerOptions
 from tests.kit.api import KEY, post, scene, signed_in
 
 
@@ -57,22 +57,22 @@ def test_a_wrong_argument_is_one_sentence_before_anything_is_sent(arguments: dic
 def test_the_defaults_are_the_contracts() -> None:
     """30 s for a login, renewal 300 s ahead, five useless logins a minute."""
     renewal = ExterviewAuth(StaticLogin("t"), api_key=KEY)._keeper._renewal
-    assert tuple(renewal.acquisition._account.options) == (30.0, 300.0, (5, 60.0)) == tuple(RenewalOptions())
+    assert tuple(renewal.acquisition._account.options) == (30.0, 300.0, (5, 60.0)) == tuple(OwnerOptions())
 
 
 @pytest.mark.asyncio
 async def test_an_owner_shows_its_endpoint_account_and_state() -> None:
     """The contract: one word for the state, and no secret."""
     async with scene(account="me") as named, scene() as at:
-        assert repr(named.auth) == f"<ExterviewAuth {named.api.endpoint!r}, account='me', signed out>"
-        assert repr(at.auth) == f"<ExterviewAuth {at.api.endpoint!r}, signed out>"
+        assert repr(named.auth) == f"<ExterviewAuth {named.api.endpoint!r}, account='me', logged out>"
+        assert repr(at.auth) == f"<ExterviewAuth {at.api.endpoint!r}, logged out>"
         at.login.gate.clear()
         token = asyncio.create_task(at.auth.token())
         await asyncio.sleep(0)
         assert repr(at.auth).endswith(", logging in>")
         at.login.gate.set()
         await token
-        assert repr(at.auth).endswith(", signed in>")
+        assert repr(at.auth).endswith(", logged in>")
         await at.auth.aclose()
         assert repr(at.auth).endswith(", closed>")
 

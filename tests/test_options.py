@@ -15,8 +15,8 @@ from exterview_auth._options import (
     checked_api_key,
     header_options,
     number,
+    owner_options,
     path_option,
-    renewal_options,
     text_option,
     whole_number,
 )
@@ -62,7 +62,7 @@ def test_an_account_is_text(account: Any) -> None:
 
 def test_numbers_become_renewal_options() -> None:
     """Timeout, window and budget are kept as numbers; a window of zero means never."""
-    options = renewal_options(30, 0, [3, 10])
+    options = owner_options(30, 0, [3, 10])
     assert options == (30.0, 0.0, (3, 10.0))
     assert all(type(value) is float for value in (*options[:2], options.max_logins[1]))
 
@@ -86,7 +86,7 @@ def test_a_wrong_number_is_named(argument: int, value: Any, rule: str) -> None:
     arguments: list[Any] = [30.0, 0.0, (5, 60.0)]
     arguments[argument] = value
     with pytest.raises(ConfigurationError) as caught:
-        renewal_options(*arguments)
+        owner_options(*arguments)
     assert str(caught.value) == rule
 
 

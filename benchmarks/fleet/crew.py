@@ -14,7 +14,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from exterview_auth._cli.demo.redis_server import LocalRedis, redis_server_path
-from exterview_auth.stores._lock import LEASE
+from exterview_auth.stores._shared import LEASE
 
 from ..harness.api import Api, opened_api
 from ..harness.process import Worker

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import redis  # noqa: F401 - the processes need it, and would fail later
 
-from exterview_auth.stores._lock import LEASE
+from exterview_auth.stores._shared import LEASE
 
 from ..harness.report import Report
 from . import kill, storm, traffic, wakeup

@@ -18,7 +18,7 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from .bodies import BodyFactory, made_by, name_json
-from .internals import known_options, writes_json_as_bytes
+from .internals import known_arguments, writes_json_as_bytes
 from .middleware import Middleware, RequestOptions, session_closed_error
 
 Timeout = ClientTimeout | float | None
@@ -27,19 +27,19 @@ _UNCHANGING = (NoneType, bool, int, float, str, bytes, URL, ClientTimeout)
 """What no caller can change while its request waits, unlike a dictionary that is used again for the next one."""
 
 
-def can_wait_early(session: ClientSession, options: Mapping[str, Any]) -> bool:
+def can_wait_early(session: ClientSession, arguments: Mapping[str, Any]) -> bool:
     """
-    Whether a request of *session* with *options* may wait early: nothing but its JSON and headers could change meanwhile.
+    Whether a request of *session* with *arguments* may wait early: nothing but its JSON and headers could change meanwhile.
 
     Traces see a request from its beginning, and wrong arguments are aiohttp's to refuse immediately.
     """
     if session.closed or session.trace_configs or writes_json_as_bytes(session):
         return False
-    if options.get("json") is not None and options.get("data") is not None:
+    if arguments.get("json") is not None and arguments.get("data") is not None:
         return False
-    if not _is_timeout(options.get("timeout")) or not options.keys() <= known_options():
+    if not _is_timeout(arguments.get("timeout")) or not arguments.keys() <= known_arguments():
         return False
-    return all(isinstance(value, _UNCHANGING) or name in {"json", "headers"} for name, value in options.items())
+    return all(isinstance(value, _UNCHANGING) or name in {"json", "headers"} for name, value in arguments.items())
 
 
 async def send_after_waiting(
@@ -52,11 +52,11 @@ async def send_after_waiting(
     options: RequestOptions,
 ) -> ClientResponse:
     """Wait for a token if there is none, then have *session* create and send the request."""
-    waiter, issued_before = None, middleware.issued
+    waiter, number_before = None, middleware.last_number
     # Asked again: this coroutine may be awaited long after it was created.
     if middleware.must_wait and not session.closed:
         freeze_arguments(session, arguments)
-        waiter = middleware.waiter(deadline_of(arguments.get("timeout", session.timeout)))
+        waiter = middleware.join_login(deadline_of(arguments.get("timeout", session.timeout)))
         with waiter as done:
             await done
         if session.closed:
@@ -64,7 +64,7 @@ async def send_after_waiting(
         if waiter.deadline is not None:
             arguments["timeout"] = with_deadline(waiter.deadline, arguments.get("timeout", session.timeout))
         name_json(session, arguments)
-    arguments["middlewares"] = (middleware.with_options(options, issued_before, waiter),)
+    arguments["middlewares"] = (middleware.with_options(options, number_before, waiter),)
     return await session.request(method, url, **arguments)
 
 

@@ -1,7 +1,8 @@
 """
 Everything private of aiohttp that the library touches, in one file to look at when aiohttp changes.
 
-Tried with aiohttp 3.14. Each function says what it needs and why there is no public way.
+Tried with aiohttp 3.14. Each function says what it needs and why there is no public way. Two modules rely on public names in
+an unusual way: `queued` replaces the ``send`` of a request, and `middleware` calls `ClientRequest.update_expect_continue`.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ __all__ = [
     "build_url",
     "call_of",
     "has_base_url",
-    "known_options",
+    "known_arguments",
     "own_middlewares",
     "put_back",
     "stream_of",
@@ -77,7 +78,7 @@ def writes_json_as_bytes(session: ClientSession) -> bool:
 
 
 @cache
-def known_options() -> frozenset[str]:
+def known_arguments() -> frozenset[str]:
     """Return the keyword arguments of a request; the public verbs take any and pass them on."""
     return frozenset(inspect.signature(ClientSession._request).parameters)  # noqa: SLF001 - as the docstring says
 

@@ -1,4 +1,9 @@
-"""Calls the application's login with a session on separate connections, held to the same safety as the API."""
+"""
+Calls the application's login with a session on separate connections, held to the same safety as the API.
+
+With ``login_session=`` the connections are that session's. It must not share its connector with the requests: a login that
+queued behind them would wait for those that wait for it.
+"""
 
 from __future__ import annotations
 

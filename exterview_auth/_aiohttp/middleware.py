@@ -3,7 +3,7 @@ One request and its answer: sign, send, recognise a refusal, have the token repl
 
 1. Only requests to configured origins are signed, hop by hop. When a redirect leads to another origin, the credentials are
    removed from that hop.
-2. A refusal's connection is given back before anything waits.
+2. A refusal's connection is given back before anything waits. Only a response that the caller gets keeps its connection.
 3. A request is sent once more per login that came after it was refused, and only with its body whole.
 4. A request that queued for a connection while its token died is signed again, or waits, before it is written.
 5. What cannot be sent again, or would not help, comes back to the caller as the server sent it.
@@ -23,7 +23,7 @@ from .._core.single_flight import Waiter
 from .._core.state import IssuedToken
 from .bodies import BodyFactory, can_be_sent_again, replace
 from .origins import Origins
-from .queued import InFlight, StaleTokenError
+from .queued import SignedRequests, StaleTokenError
 from .refusal import ACCEPTING, IsUnauthorized, is_refused, release_connection
 from .signing import X_API_KEY, sign, strip
 
@@ -50,13 +50,13 @@ class _Attempt(NamedTuple):
 
 class Middleware:
     """
-    The way of a request through one owner, except for the fast path.
+    The way of a request through one owner, except for the fast path: `ExterviewAuth` is what aiohttp calls.
 
     `ExterviewAuth.__call__` is the fast path: the same steps for a request that needs nothing but a signature, in one
     coroutine. It hands over to `send` or `replay_if_refused` whenever something is not as usual.
     """
 
-    __slots__ = ("_api_key", "_keeper", "_lifecycle", "_state", "in_flight", "options", "origins")
+    __slots__ = ("_api_key", "_keeper", "_lifecycle", "_state", "options", "origins", "signed")
 
     def __init__(self, keeper: Keeper, origins: Origins, api_key: ApiKey, options: RequestOptions) -> None:
         self._keeper = keeper
@@ -66,39 +66,41 @@ class Middleware:
         self.origins = origins
         self.options = options
         """How requests are treated that say nothing else."""
-        self.in_flight = keeper.state.watcher = InFlight(api_key)
+        self.signed = SignedRequests(api_key)
+        # From now on, every change of the token reaches the requests that are signed and not yet written.
+        keeper.state.watcher = self.signed
 
     async def send(
         self,
         request: ClientRequest,
         handler: ClientHandlerType,
         options: RequestOptions | None = None,
-        issued_before: int | None = None,
+        number_before: int | None = None,
         waiter: Waiter | None = None,
     ) -> ClientResponse:
         """
         Send *request*, with credentials if it goes to one of the origins; return the answer to its last attempt.
 
-        It began when *issued_before* tokens had been issued, and has waited in *waiter*, if these are given.
+        *number_before* is the number of the newest token when the request began, and *waiter* is where it has waited already.
         """
-        if not self.origins.own(request.url):
+        if not self.origins.is_ours(request.url):
             return await self._pass_through(request, handler)
-        if issued_before is None:
-            issued_before = self._state.issued
+        if number_before is None:
+            number_before = self._state.last_number
         issued = self._state.usable
         if issued is None or request.loop is not self._lifecycle.loop:
             if waiter is None and self._state.unexpired is None:
                 # Waited for here and not in `obtain`: thousands wait, and each coroutine on the way is memory.
-                waiter = self._keeper.waiter()
+                waiter = self._keeper.join_login()
                 with waiter as done:
                     await done
             issued = await self._keeper.obtain(waiter=waiter)
             _ensure_open(request)
-        if self.options is DEFAULT_OPTIONS:
+        if self.options is DEFAULT_OPTIONS:  # the only ones that the fast path knows
             # Everything has been checked, so the next requests need not check it again.
             self._state.open_fast_path()
         attempt = await self._attempt(request, handler, issued)
-        return await self.replay_if_refused(request, handler, options or self.options, attempt, issued_before)
+        return await self.replay_if_refused(request, handler, options or self.options, attempt, number_before)
 
     async def replay_if_refused(
         self,
@@ -106,7 +108,7 @@ class Middleware:
         handler: ClientHandlerType,
         options: RequestOptions,
         attempt: tuple[ClientResponse, IssuedToken],
-        issued_before: int,
+        number_before: int,
     ) -> ClientResponse:
         """Return the answer to *request*, which is sent again for as long as that can help."""
         keeper = self._keeper
@@ -118,11 +120,12 @@ class Middleware:
                     issued.ever_accepted = issued.accepted_since_refusal = True
                     self.origins.note_redirect(request, response)
                 return response
-            # Whether it was refused with a token that is as new as its own waiting: then a newer one is unlikely to help.
-            waited = refused_before or issued.number > issued_before
+            # Whether the token came after the request began: then a still newer one is unlikely to help.
+            waited = refused_before or issued.number > number_before
             if same_token or not keeper.refuse(issued, waited=waited, again=refused_before):
                 return response
-            # The login has begun, for the next request too. This one may still be one that must not be sent twice.
+            # A login that is needed has begun, for the next request too. This one may still be one that must not be sent twice:
+            # then the caller gets the response, with its connection.
             if options.body_factory is None and not can_be_sent_again(request):
                 return response
             if response.status == _OK and await _mutation_took_effect(request, response):
@@ -141,17 +144,18 @@ class Middleware:
             attempt = await self._attempt(request, handler, newer)
 
     async def _attempt(self, request: ClientRequest, handler: ClientHandlerType, issued: IssuedToken) -> _Attempt:
-        """Sign *request* and pass it on; while it queues and its token dies, wait and begin again."""
-        pending = self.in_flight.pending
+        """Sign *request* and pass it on; if its token dies while it queues, wait for another one and begin again."""
+        # `ExterviewAuth.__call__` has the same steps: keep them equal.
+        unanswered = self.signed.unanswered
         while True:
             sign(request, issued, self._api_key)
-            pending[request] = response = None
+            unanswered[request] = response = None
             try:
                 response = await handler(request)
             except StaleTokenError:
                 pass  # and let go of its traceback, before thousands wait
             finally:
-                late = pending.pop(request, None)
+                late = unanswered.pop(request, None)
                 if late is not None:
                     late.restore()
                     issued = late.issued
@@ -161,11 +165,12 @@ class Middleware:
             _ensure_open(request)
 
     async def _pass_through(self, request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
-        hop = self.origins.is_hop(request)
-        if hop:
+        """Send a request that is not ours as it is; a hop to which our redirect led loses the credentials first."""
+        led_away = self.origins.is_hop_away(request)
+        if led_away:
             strip(request)
         response = await handler(request)
-        if hop:
+        if led_away:
             self.origins.forget_redirect(request)
             self.origins.note_redirect(request, response)
         return response
@@ -173,10 +178,10 @@ class Middleware:
     # -- for `AuthSession`: requests with separate options, and requests that wait before aiohttp creates them ---------------
 
     def with_options(
-        self, options: RequestOptions, issued_before: int | None = None, waiter: Waiter | None = None
+        self, options: RequestOptions, number_before: int | None = None, waiter: Waiter | None = None
     ) -> ClientMiddlewareType:
         """Return a client middleware that calls `send` with these arguments."""
-        return partial(self.send, options=options, issued_before=issued_before, waiter=waiter)
+        return partial(self.send, options=options, number_before=number_before, waiter=waiter)
 
     @property
     def must_wait(self) -> bool:
@@ -187,17 +192,17 @@ class Middleware:
         return state.fast_path_until is not None and self._keeper.account.clock() >= state.fast_path_until
 
     @property
-    def issued(self) -> int:
-        """How many tokens have been issued."""
-        return self._state.issued
+    def last_number(self) -> int:
+        """The number of the newest token."""
+        return self._state.last_number
 
-    def waiter(self, deadline: float | None) -> Waiter:
-        """Join the login in flight; see `Keeper.waiter`."""
-        return self._keeper.waiter(deadline=deadline)
+    def join_login(self, deadline: float | None) -> Waiter:
+        """Join the login in flight, starting one if necessary; see `Keeper.join_login`."""
+        return self._keeper.join_login(deadline=deadline)
 
     def owns(self, url: URL) -> bool:
         """Whether credentials go to *url*."""
-        return self.origins.own(url)
+        return self.origins.is_ours(url)
 
 
 async def _mutation_took_effect(request: ClientRequest, response: ClientResponse) -> bool:

@@ -12,7 +12,7 @@ from .internals import call_of
 
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 """The statuses that aiohttp follows."""
-MAX_PENDING = 65_536
+MAX_REDIRECTS = 65_536
 """Redirects that are remembered; the hop follows immediately, unless the caller does not follow redirects."""
 
 
@@ -34,7 +34,7 @@ class Origins:
         # kept beside its id, because an id may be used again.
         self._leading_to: dict[int, tuple[object, Origin]] = {}
 
-    def own(self, url: URL) -> bool:
+    def is_ours(self, url: URL) -> bool:
         """Whether credentials may go to *url*. The newest URL is remembered: most requests go where the last one went."""
         if url is self.last_url:
             return True
@@ -44,13 +44,13 @@ class Origins:
         self.last_url, self._last = url, written
         return True
 
-    def is_hop(self, request: ClientRequest) -> bool:
-        """Whether *request* goes where its call's redirect leads; aiohttp may send it again if its connection drops."""
+    def is_hop_away(self, request: ClientRequest) -> bool:
+        """Whether *request* is the hop by which one of our redirects leads to a stranger. aiohttp may send it more than once."""
         _, led_to = self._leading_to.get(id(call_of(request)), (None, None))
         return led_to == origin_of(request.url)
 
     def forget_redirect(self, request: ClientRequest) -> None:
-        """Note that the hop was answered: what its call sends next is not a hop."""
+        """Note that the hop was answered: what its call sends next is not led away."""
         self._leading_to.pop(id(call_of(request)), None)
 
     def note_redirect(self, request: ClientRequest, response: ClientResponse) -> None:
@@ -65,5 +65,5 @@ class Origins:
             return  # aiohttp refuses to follow it, or it is signed like any request to our origins
         call = call_of(request)
         self._leading_to[id(call)] = call, led_to
-        if len(self._leading_to) > MAX_PENDING:
+        if len(self._leading_to) > MAX_REDIRECTS:
             del self._leading_to[next(iter(self._leading_to))]

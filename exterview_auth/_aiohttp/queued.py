@@ -2,7 +2,8 @@
 Requests that queue for a connection while their token changes.
 
 aiohttp calls a request's ``send`` when it has a connection, which under load is long after the middleware has signed it.
-By then the token may be dead. Such a request is signed again, or sent back to wait, just before it is written.
+By then the token may be dead. Just before such a request is written, it is *signed again* if there is another token;
+otherwise it is *sent back*: the middleware waits for a token and has aiohttp begin again.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from .signing import Key, sign
 
 
 class StaleTokenError(Exception):
-    """The token was rejected while its request queued; nothing was sent, and the connection was given back."""
+    """Sends a request back: its token was rejected or logged out while it queued. Nothing was sent; the connection is free."""
 
 
 class LateSignature:
@@ -53,19 +54,19 @@ class LateSignature:
         self._request.__dict__.pop("send", None)
 
 
-class InFlight:
+class SignedRequests:
     """Requests that are signed and have no answer yet; watches the state of their token."""
 
-    __slots__ = ("_key", "pending")
+    __slots__ = ("_key", "unanswered")
 
     def __init__(self, key: Key) -> None:
         self._key = key
         # Invariant: a request is in here exactly while its handler runs. Without a late signature it carries the current
         # token.
-        self.pending: dict[ClientRequest, LateSignature | None] = {}
+        self.unanswered: dict[ClientRequest, LateSignature | None] = {}
 
     def on_change(self, state: TokenState, issued: IssuedToken) -> None:
         """Make requests that are not written yet check the token again before they are."""
-        for request, late in self.pending.items():
+        for request, late in self.unanswered.items():
             if late is None:
-                self.pending[request] = LateSignature(request, issued, state, self._key)
+                self.unanswered[request] = LateSignature(request, issued, state, self._key)

@@ -16,10 +16,10 @@ from .bodies import read_ahead
 IsUnauthorized = Callable[[ClientResponse], "bool | Awaitable[bool]"]
 
 UNAUTHORIZED = 401
-FIRST_REDIRECT = 300
-"""Below this status an answer accepts the token, and leads nowhere."""
+ACCEPTED_BELOW = 300
+"""Below this status a response accepts the token and is not a redirect: the fast path looks no further."""
 ACCEPTING = frozenset(range(200, 500)) - {400, UNAUTHORIZED}
-"""Statuses of a server that has accepted the token; 400 may come before it looks."""
+"""Statuses of a server that has accepted the token: it knew the caller before it said 403 or 404. 400 may come before that."""
 MAX_KEPT_BODY = 65_536
 """Bytes of a refusal's body that are read and kept. A longer or slower one is given up with its connection."""
 BODY_READ_TIMEOUT = 1.0

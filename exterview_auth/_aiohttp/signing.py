@@ -1,4 +1,4 @@
-"""The one place that puts credentials on a request, removes them, or hands them out as headers."""
+"""The one place that puts credentials on the application's requests, removes them, or hands them out as headers."""
 
 from __future__ import annotations
 

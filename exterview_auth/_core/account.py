@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 from .._clock import Clock, boot_time
-from .._options import DEFAULT_RENEWAL, RenewalOptions
+from .._options import DEFAULT_OWNER_OPTIONS, OwnerOptions
 from .._stats import Counters
 
 
@@ -36,7 +36,7 @@ class Account:
         self,
         name: str = "",
         *,
-        options: RenewalOptions = DEFAULT_RENEWAL,
+        options: OwnerOptions = DEFAULT_OWNER_OPTIONS,
         clock: Clock = boot_time,
         random: RandomSource = random,
         prepare: Callable[[], Awaitable[None]] = _nothing_to_prepare,

@@ -28,7 +28,7 @@ STORE_CHECK_INTERVAL = 1.0
 class Acquisition:
     """One account's way to its next token. A token that is *retired* here is never adopted from the store again."""
 
-    __slots__ = ("_account", "_asked", "_check_store_at", "_limits", "_retired", "_runner", "store_is_current")
+    __slots__ = ("_account", "_asked", "_check_store_at", "_limits", "_retired", "_runner", "store_missed_logout")
 
     def __init__(self, runner: LoginRunner, account: Account, limits: LoginLimits) -> None:
         self._runner = runner
@@ -36,8 +36,8 @@ class Acquisition:
         self._limits = limits
         self._check_store_at = self._asked = float("-inf")
         self._retired: tuple[str, ...] = ()
-        self.store_is_current = True
-        """False after a logout that did not reach the store, until this owner's next login."""
+        self.store_missed_logout = False
+        """Whether a logout did not reach the store: until this owner's next login, the store may hold what was logged out."""
 
     def retire(self, token: Token) -> None:
         """Never adopt *token* again: it was rejected, replaced or logged out."""
@@ -54,10 +54,10 @@ class Acquisition:
 
     @contextlib.asynccontextmanager
     async def next(
-        self, old: IssuedToken | None, session: StoreSession | None, *, refused: bool = False
+        self, old: IssuedToken | None, session: StoreSession | None, *, replace: bool = False
     ) -> AsyncIterator[IssuedToken]:
         """
-        Yield a token to follow *old*: any other if *old* was *refused*, *old* itself if the login has nothing newer.
+        Yield a token to follow *old*: any other with *replace*, *old* itself if the login has nothing newer.
 
         While the body runs, no other owner of the account logs in. One that holds the account's lock for longer than its
         share of the login timeout does not stop this owner. Raises `LoginError` within the login timeout, also when no
@@ -71,7 +71,7 @@ class Acquisition:
                 if session is not None:
                     # An adopted token needs no login, but after a 401 the API key must be read again all the same.
                     await self._account.prepare()
-                    issued, stored = await self._from_store(old, session, stack, refused=refused)
+                    issued, stored = await self._from_store(old, session, stack, replace=replace)
                 if issued is None:
                     issued = await self._log_in(old, stored, deadline)
             yield issued
@@ -79,18 +79,18 @@ class Acquisition:
     def adopt_newer(self, newer: Token, *, asked: float) -> IssuedToken | None:
         """Return the token that another owner saved while this process was not running, if it is of any use."""
         self._asked = asked
-        return self._adopt(newer, None, refused=False)
+        return self._adopt(newer, None, replace=False)
 
     async def _from_store(
-        self, old: IssuedToken | None, session: StoreSession, stack: contextlib.AsyncExitStack, *, refused: bool
+        self, old: IssuedToken | None, session: StoreSession, stack: contextlib.AsyncExitStack, *, replace: bool
     ) -> tuple[IssuedToken | None, Token | None]:
         """Return a token that another owner got, or None once this owner may log in, until *stack* ends; and what is stored."""
         stored = await self._read_store(session)
-        issued = self._adopt(stored, old, refused=refused)
+        issued = self._adopt(stored, old, replace=replace)
         if issued is not None:
             return issued, stored
         try:
-            self._limits.check(needed=old is not None and not old.rejected and old.ever_accepted)
+            self._limits.check(needed=old is not None and old.was_useful)
         except LoginError:
             self._check_store_at = self._account.clock() + STORE_CHECK_INTERVAL
             raise
@@ -104,20 +104,25 @@ class Acquisition:
             if acquired or await waiter.wait_for_change():
                 seen = await self._read_store(session)
                 stored = stored if session.failed else seen
-                issued = self._adopt(stored, old, refused=refused)
+                issued = self._adopt(stored, old, replace=replace)
         return issued, stored
 
     async def _read_store(self, session: StoreSession) -> Token | None:
         self._asked = self._account.clock()
-        return await session.load() if self.store_is_current else None
+        return None if self.store_missed_logout else await session.load()
 
-    def _adopt(self, stored: Token | None, old: IssuedToken | None, *, refused: bool) -> IssuedToken | None:
+    def _adopt(self, stored: Token | None, old: IssuedToken | None, *, replace: bool) -> IssuedToken | None:
+        """
+        Return *stored* as an issued token if it is new to this owner, not expired, and better than *old*.
+
+        It is better if it lives longer, or if *old* is of no use any more. When it was saved says nothing: clocks differ.
+        """
         if stored is None or self.is_retired(stored.value) or (old is not None and stored.value == old.token.value):
             return None
         # What is left of its lifetime counts from the question: the machine may have slept since.
         issued = self._timed(IssuedToken(stored, from_login=False), began=self._asked, received=self._asked)
-        newer = old is None or old.rejected or refused or issued.expires > old.expires
-        return issued if newer and self._account.clock() < issued.expires else None
+        better = old is None or old.rejected or replace or issued.expires > old.expires
+        return issued if better and self._account.clock() < issued.expires else None
 
     async def _log_in(self, old: IssuedToken | None, stored: Token | None, deadline: float) -> IssuedToken:
         previous = None if old is None else old.token
@@ -128,7 +133,7 @@ class Acquisition:
         result = await self._runner.run(previous, deadline)
         if old is not None and result.token is old.token:
             return old
-        self.store_is_current = True
+        self.store_missed_logout = False
         began = result.received if result.token.counts_from_receipt else result.sent
         return self._timed(IssuedToken(result.token, from_login=True), began=began, received=result.received)
 

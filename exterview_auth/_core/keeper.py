@@ -33,7 +33,7 @@ class Keeper:
     Keeps one account's token, in `state`. All parts of the core are created here.
 
     *login* gets the token that is being replaced and returns the next (that same object if there is nothing newer).
-    *store* is where owners of the same account share it. *owner* returns what must stay alive while a login runs.
+    *store* is where owners of the same account share it. *keep_alive* returns the object that must stay alive while a login runs.
     """
 
     __slots__ = ("_limits", "_renewal", "account", "lifecycle", "state")
@@ -45,7 +45,7 @@ class Keeper:
         *,
         store: TokenStore | None = None,
         on_token: OnToken | None = None,
-        owner: Callable[[], object] = lambda: None,
+        keep_alive: Callable[[], object] = lambda: None,
     ) -> None:
         self.account = account
         self.state = TokenState(account.clock)
@@ -66,7 +66,7 @@ class Keeper:
             None if on_token is None else OnTokenHook(on_token),
             store=access,
             saver=saver,
-            owner=owner,
+            keep_alive=keep_alive,
         )
         self.lifecycle = Lifecycle(account, self._renewal)
 
@@ -77,7 +77,7 @@ class Keeper:
         It is another one than *refused*, or *refused* itself if the login has nothing newer. Cancelling the caller changes
         nothing for others. Raises the login's error, or `LoggedOutError`, `ClosedError`, `ReentrantLoginError`.
         """
-        delayed = False
+        waited_again = False
         while True:
             if waiter is None or waiter.consumed:
                 self.lifecycle.enter()
@@ -85,28 +85,32 @@ class Keeper:
                 if issued is not None and issued is not refused:
                     self._renewal.note_use(issued)
                     return issued
-                waiter = self.waiter(refused)
+                waiter = self.join_login(refused)
                 with waiter as done:
                     await done
             waiter.consumed = True
             issued = self.state.current
-            if issued is not None and (waiter.flight.unchanged if issued is refused else not issued.rejected):
-                if delayed or not issued.unexpired_at_install or self.state.unexpired is issued:
+            if issued is None:
+                continue  # a logout came in between
+            # The refused token again is an outcome too, if the login had nothing newer.
+            can_be_sent = waiter.flight.unchanged if issued is refused else not issued.rejected
+            if can_be_sent:
+                if waited_again or not issued.unexpired_at_install or self.state.unexpired is issued:
                     return issued
                 # The store or the hook took longer than the token lives: wait for the next one, but only once.
-                delayed = True
-            elif issued is not None and issued.rejected and not issued.ever_accepted:
-                # It was rejected before this waiter woke.
+                waited_again = True
+            elif issued.rejected and not issued.ever_accepted:
+                # Refused to the first of this login's waiters, before this one woke: the login helped nobody.
                 self._note_useless(issued)
 
-    def waiter(self, refused: IssuedToken | None = None, *, deadline: float | None = None) -> Waiter:
+    def join_login(self, refused: IssuedToken | None = None, *, deadline: float | None = None) -> Waiter:
         """
         Join the login in flight, starting one if necessary. Call `obtain` afterwards for the outcome.
 
         Joins also if the current token, *refused*, is of no use to the caller. Raises the error that blocks logins.
         """
         self.lifecycle.enter()
-        flight = self._renewal.flight(refused=refused is not None and self.state.unexpired is refused)
+        flight = self._renewal.join_or_begin(replace=refused is not None and self.state.unexpired is refused)
         counters = self.account.counters
         counters.waiting_peak = max(counters.waiting_peak, flight.waiting + 1)
         return Waiter(flight, deadline)
@@ -115,10 +119,9 @@ class Keeper:
         """
         Note that the API refused *issued*, start the login that this needs, and return whether to send again.
 
-        *waited*: the request was sent with a token that came after it began. *again*: it had been refused before. A login
-        was useless if its token is refused to a request that waited for it, unless the token had worked for others and was
-        revoked meanwhile. A request that is refused again with a token fresh from a login gets the refusal, and the token
-        stays: it may work for others.
+        *waited*: the request was sent with a token that came after it began. *again*: it had been refused before. Decides
+        whether the login was useless (see `LoginLimits`). A request that is refused again with a token fresh from a login
+        gets the refusal, and the token stays: it may work for others.
         """
         if self.inside_login:
             return False  # the login's own request: it must not wait for itself
@@ -127,20 +130,22 @@ class Keeper:
             fresh = waited and issued.from_login
             if fresh and (again or not issued.ever_accepted):
                 self._note_useless(issued)
-            if (fresh and again) or not self._may_replace(issued):
+            if (fresh and again) or not self._give_up_unless_shared(issued):
                 return False
         if self.state.unrejected is None:
             # Started here and not by the next request: this one may have a body that cannot be sent twice. If no login is
             # allowed now, the next request gets the reason.
             with contextlib.suppress(ExterviewAuthError):
                 self.lifecycle.enter()
-                self._renewal.flight()
+                self._renewal.join_or_begin()
         return True
 
-    def _may_replace(self, issued: IssuedToken) -> bool:
+    def _give_up_unless_shared(self, issued: IssuedToken) -> bool:
+        """Reject the current token, unless it works for others and the budget says so; return whether to ask for another."""
         if issued.rejected:
             return True
         if self._limits.exhausted:
+            # A token that never worked: ask, and get the budget's error. One that works is kept for the others.
             return not issued.ever_accepted
         if issued.accepted_since_refusal and self._limits.nearly_exhausted:
             # The last login is for a token that works for nobody any more: this may be one caller's own refusal again.
@@ -153,6 +158,7 @@ class Keeper:
         """Mark *token* rejected, if it is the current one."""
         self.lifecycle.ensure_open()
         issued = self.state.current
+        # By value, not by identity: the application holds a `Token`, and perhaps another owner's.
         if issued is not None and token.value == issued.token.value:
             self._reject(issued)
 

@@ -37,14 +37,14 @@ class Lifecycle:
     def enter(self) -> None:
         """Check that the owner may be used here: raise `ClosedError`, or `ConfigurationError` on a second running loop."""
         self.ensure_open()
-        self._ensure_running_loop()
+        self._move_to_running_loop()
 
     def ensure_open(self) -> None:
         """Raise `ClosedError` if the owner is closed."""
         if self._closed:
             raise ClosedError("this ExterviewAuth is closed; create a new one")
 
-    def _ensure_running_loop(self) -> None:
+    def _move_to_running_loop(self) -> None:
         loop = asyncio.get_running_loop()
         if loop is self.loop:
             return
@@ -57,10 +57,10 @@ class Lifecycle:
         renewal = self._renewal
         renewal.single_flight.drop(None)
         renewal.state.close_fast_path()
-        renewal.leaving = self._closing = None
-        renewal.timer.release()
+        renewal.logout_task = self._closing = None
+        renewal.timer.leave_loop()
         if renewal.saver is not None and renewal.store is not None:
-            renewal.store.release()
+            renewal.store.leave_loop()
             renewal.saver.change_loop()
         if renewal.state.current is not None:
             renewal.timer.arm(renewal.state.current)
@@ -69,7 +69,8 @@ class Lifecycle:
         """
         Forget the token here at once and then in the store, also if the caller is cancelled.
 
-        Waiters get `LoggedOutError`, and a login in flight is discarded. One logout runs after another.
+        Waiters get `LoggedOutError`, and a login in flight is discarded. A request that still queues for a connection with
+        the old token waits for a new login instead. One logout runs after another.
         """
         self.enter()
         renewal = self._renewal
@@ -77,12 +78,13 @@ class Lifecycle:
         emit(logging.INFO, "logged_out", account=self._account.name)
         flight = self._detach(LoggedOutError("the owner was logged out while this request waited for a token"))
         saving = None if renewal.saver is None else renewal.saver.abandon()
-        renewal.leaving = asyncio.ensure_future(self._delete_everywhere(flight, renewal.leaving, saving))
-        await asyncio.wait([renewal.leaving])
+        renewal.logout_task = asyncio.ensure_future(self._delete_last(flight, renewal.logout_task, saving))
+        # Not awaited directly: that would cancel the task with its caller.
+        await asyncio.wait([renewal.logout_task])
 
     async def aclose(self) -> None:
         """End all background work. Waiters get `ClosedError`, and so does every later use. Closing twice is fine."""
-        self._ensure_running_loop()
+        self._move_to_running_loop()
         if not self._closed:
             self._closed = True
             flight = self._detach(ClosedError("the owner was closed while this request waited for a token"))
@@ -99,7 +101,7 @@ class Lifecycle:
         renewal.timer.cancel()
         return renewal.single_flight.drop(error)
 
-    async def _delete_everywhere(self, flight: Flight | None, *earlier: asyncio.Task[None] | None) -> None:
+    async def _delete_last(self, flight: Flight | None, *earlier: asyncio.Task[None] | None) -> None:
         # What is under way may still write the token, so the deletion comes last.
         before = [task for task in earlier if task is not None]
         if before:
@@ -108,14 +110,14 @@ class Lifecycle:
             await flight.cancel()
         renewal = self._renewal
         if renewal.store is not None:
-            renewal.acquisition.store_is_current = await renewal.store.session(probe=True).delete()
+            renewal.acquisition.store_missed_logout = not await renewal.store.session(probe=True).delete()
 
     async def _close(self, flight: Flight | None) -> None:
         if flight is not None:
             await flight.cancel()
         renewal = self._renewal
-        if renewal.leaving is not None:
-            await asyncio.wait([renewal.leaving])
+        if renewal.logout_task is not None:
+            await asyncio.wait([renewal.logout_task])
         if renewal.saver is not None and renewal.store is not None:
             await renewal.saver.aclose()  # with one last attempt at a save that is due
             await renewal.store.aclose()
@@ -145,7 +147,7 @@ class Lifecycle:
             return "closed"
         if self._renewal.single_flight.current is not None:
             return "logging in"
-        return "signed out" if self._renewal.state.unrejected is None else "signed in"
+        return "logged out" if self._renewal.state.unrejected is None else "logged in"
 
     @property
     def _alive(self) -> bool:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from .._clock import Clock
 from ..errors import CredentialsRejectedError, LoginBudgetExceededError, LoginUnavailableError
 
-FIRST_REJECTION_PAUSE = 10.0
-MAX_PAUSE = 60.0
+FIRST_REJECTION_PAUSE, MAX_REJECTION_PAUSE = 10.0, 60.0
 """Seconds: how long a rejection is remembered at first and at most; the pause doubles with each further one."""
+MAX_RETRY_AFTER = 60.0
+"""Seconds for which a ``Retry-After`` is respected, or the login timeout, if that is longer."""
 
 
 class LoginLimits:
@@ -15,8 +16,9 @@ class LoginLimits:
     The three latches before a login.
 
     1. Rejected credentials are not presented again for a pause of 10 s, then 20, 40 and at most 60 s.
-    2. A ``Retry-After`` is respected, by later logins too, up to `MAX_PAUSE` or the login timeout, whichever is longer.
-    3. At most ``budget`` useless logins within ``window`` seconds.
+    2. A ``Retry-After`` is respected, by later logins too, up to `MAX_RETRY_AFTER` or the login timeout.
+    3. At most ``budget`` useless logins within ``window`` seconds. A login was useless if its token was refused to a request
+       that waited for it, unless the token had worked for others and was revoked meanwhile. `Keeper.refuse` decides that.
 
     A login that cannot reach its endpoint uses up none of them, and none affects another.
     """
@@ -42,7 +44,11 @@ class LoginLimits:
         self._useless: tuple[float, ...] = ()
 
     def check(self, *, needed: bool = False) -> None:
-        """Raise the error that blocks a login now, if there is one. The budget does not block a *needed* login."""
+        """
+        Raise the error that blocks a login now, if latch 1 or 3 does. Latch 3 does not block a *needed* login.
+
+        `LoginRunner.run` waits for latch 2 itself, by `retry_after_left`: it may end within the login's time.
+        """
         now = self._clock()
         if self._rejection is not None and now < self._rejected_until:
             raise self._rejection.copy_for_waiter()
@@ -67,12 +73,12 @@ class LoginLimits:
         return recent >= max(1, self.budget - 1)
 
     @property
-    def rejected(self) -> bool:
+    def credentials_rejected(self) -> bool:
         """Whether the newest login was rejected, also after the pause."""
         return self._rejection is not None
 
     @property
-    def wait(self) -> float:
+    def retry_after_left(self) -> float:
         """Seconds until the login endpoint may be asked again."""
         return max(0.0, self._unavailable_until - self._clock())
 
@@ -84,7 +90,7 @@ class LoginLimits:
     def record_rejection(self, error: CredentialsRejectedError) -> None:
         """Close the first latch, for twice as long as last time."""
         # The exponent is bounded: after ten thousand rejections the pause must not overflow.
-        pause = min(MAX_PAUSE, FIRST_REJECTION_PAUSE * 2.0 ** min(self._rejections, 10))
+        pause = min(MAX_REJECTION_PAUSE, FIRST_REJECTION_PAUSE * 2.0 ** min(self._rejections, 10))
         self._rejections += 1
         self._rejection = error
         self._rejected_until = self._clock() + pause
@@ -95,7 +101,7 @@ class LoginLimits:
             self._unavailable_until = self._clock() + min(error.retry_after, longest)
 
     def record_useless(self) -> None:
-        """Use up one of the budget: a login's token was refused to a request that the login was for."""
+        """Use up one of the budget."""
         self._useless = (*self._useless, self._clock())[-self.budget :]
 
     def forget_rejection(self) -> None:

@@ -21,7 +21,7 @@ from ..errors import (
     ReentrantLoginError,
 )
 from .account import Account
-from .limits import MAX_PAUSE, LoginLimits
+from .limits import MAX_RETRY_AFTER, LoginLimits
 
 if TYPE_CHECKING:
     import tenacity
@@ -59,7 +59,7 @@ class LoginRunner:
         An endpoint that is not available is asked again, with exponential backoff and jitter or after its
         ``Retry-After``. Raises `LoginError` (or the error that blocks logins) as soon as it is clear that no token comes.
         """
-        clock, wait = self._account.clock, self._limits.wait
+        clock, wait = self._account.clock, self._limits.retry_after_left
         if wait > 0:
             # An earlier login was asked to stay away until then; that binds this one too.
             if clock() + wait >= deadline:
@@ -117,7 +117,7 @@ class LoginRunner:
             self._limits.record_rejection(failure)
         elif isinstance(failure, LoginUnavailableError):
             self._last_failure = failure
-            self._limits.record_unavailable(failure, max(MAX_PAUSE, self._account.options.login_timeout))
+            self._limits.record_unavailable(failure, max(MAX_RETRY_AFTER, self._account.options.login_timeout))
         emit(
             logging.WARNING,
             "login.failed",

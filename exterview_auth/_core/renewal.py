@@ -29,16 +29,16 @@ if TYPE_CHECKING:
 
 
 class Renewal:
-    """One account's logins in the background; `state` is what they leave for requests."""
+    """Gets one account's tokens in the background and puts them into `state`, where requests find them."""
 
     __slots__ = (
         "__weakref__",
         "_account",
         "_hook",
-        "_owner",
+        "_keep_alive",
         "acquisition",
-        "leaving",
         "limits",
+        "logout_task",
         "saver",
         "single_flight",
         "state",
@@ -56,11 +56,11 @@ class Renewal:
         *,
         store: StoreAccess | None,
         saver: Saver | None,
-        owner: Callable[[], object],
+        keep_alive: Callable[[], object],
     ) -> None:
         self._account = account
         self._hook = hook
-        self._owner = owner
+        self._keep_alive = keep_alive
         self.state = state
         self.limits = limits
         self.acquisition = acquisition
@@ -68,24 +68,23 @@ class Renewal:
         self.saver = saver
         self.single_flight = SingleFlight()
         self.timer = RenewalTimer(self, Renewal._renew_ahead, account.clock)
-        self.leaving: asyncio.Task[None] | None = None
-        """A logout under way: the next login begins after it."""
+        self.logout_task: asyncio.Task[None] | None = None
+        """A logout that runs: the next login begins after it."""
 
-    def flight(self, *, refused: bool = False) -> Flight:
+    def join_or_begin(self, *, replace: bool = False) -> Flight:
         """
         Return the login in flight, starting one if none is running. Raises the error that currently blocks logins.
 
-        *refused*: a request cannot use the current token, although it is not rejected.
+        *replace*: a request was refused with the current token, which is not rejected because it works for others.
         """
         flight = self.single_flight.current
         if flight is None:
             # With a store, a flight may begin although no login is allowed: it may find another owner's token.
-            if self.store is None or not self.acquisition.store_check_due:
-                issued = self.state.unrejected
-                self.limits.check(needed=issued is not None and issued.ever_accepted)
             current = self.state.current
+            if self.store is None or not self.acquisition.store_check_due:
+                self.limits.check(needed=current is not None and current.was_useful)
             reason = Reason.FIRST if current is None else Reason.REFUSED if current.rejected else Reason.EXPIRED
-            return self._begin(reason, refused=refused)
+            return self._begin(reason, replace=replace)
         if flight.is_caller_inside:
             raise ReentrantLoginError(
                 "a login asks for the token that it must get; let it use context.session, not this owner's"
@@ -99,22 +98,22 @@ class Renewal:
             issued.used = True
             self._renew_ahead()
 
-    def _begin(self, reason: Reason, *, refused: bool = False) -> Flight:
+    def _begin(self, reason: Reason, *, replace: bool = False) -> Flight:
         # The owner lives as long as its login: a pool finds it again, and does not create a second one.
-        owner = self._owner()
-        return self.single_flight.begin(lambda flight: self._run(flight, owner, reason=reason, refused=refused))
+        owner = self._keep_alive()
+        return self.single_flight.begin(lambda flight: self._run(flight, owner, reason=reason, replace=replace))
 
-    async def _run(self, flight: Flight, _owner: object, *, reason: Reason, refused: bool) -> None:
+    async def _run(self, flight: Flight, _owner: object, *, reason: Reason, replace: bool) -> None:
         """Run the life of a login: find or get the token, install it, save it, call the hook. Waiters wake when this ends."""
         old = self.state.current
         try:
-            if self.leaving is not None:
-                await asyncio.wait([self.leaving])
+            if self.logout_task is not None:
+                await asyncio.wait([self.logout_task])
                 if flight is not self.single_flight.current:
                     return  # another logout came meanwhile
-            session = None if self.store is None else self.store.session()
+            store_session = None if self.store is None else self.store.session()
             # No other owner logs in until the token is saved: the lock is released at the end of this block.
-            async with self.acquisition.next(old, session, refused=refused) as issued:
+            async with self.acquisition.next(old, store_session, replace=replace) as issued:
                 if flight is not self.single_flight.current:
                     return
                 if issued is old:
@@ -125,15 +124,15 @@ class Renewal:
                 self._install(issued, reason)
                 if old is not None and old.token.value != issued.token.value:
                     self.acquisition.retire(old.token)
-                if issued.from_login and self.saver is not None and session is not None:
+                if issued.from_login and self.saver is not None and store_session is not None:
                     asked = self._account.clock()
-                    newer = await self.saver.save(issued, session)
+                    newer = await self.saver.save(issued, store_session)
                     # This process was not running for a while, and another owner has logged in since.
                     theirs = None if newer is None else self.acquisition.adopt_newer(newer, asked=asked)
                     if theirs is not None and issued is self.state.current:
                         self._install(theirs, reason)
         except ExterviewAuthError as failure:
-            self._on_failure(flight, failure, reason)
+            self._retry_ahead_later(flight, failure, reason)
             raise
         if self._hook is not None and issued is self.state.current and issued.from_login:
             await self._hook.notify(issued.token, None if old is None else old.token, reason)
@@ -159,10 +158,10 @@ class Renewal:
         elif not issued.used:
             # An owner that no request uses stops here, and costs its login endpoint nothing.
             self.state.defer_renewal(issued)
-        elif not self.limits.rejected:
+        elif not self.limits.credentials_rejected:
             self._begin(Reason.AHEAD)
 
-    def _on_failure(self, flight: Flight, failure: ExterviewAuthError, reason: Reason) -> None:
+    def _retry_ahead_later(self, flight: Flight, failure: ExterviewAuthError, reason: Reason) -> None:
         issued = self.state.unrejected
         if reason is not Reason.AHEAD or flight is not self.single_flight.current or issued is None:
             return

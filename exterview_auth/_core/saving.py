@@ -24,21 +24,21 @@ class Saver:
     *is_retired* says whether the owner is done with a token's text: such a token in the store overtakes nothing.
     """
 
-    __slots__ = ("_account", "_is_retired", "_pending", "_since", "_store", "_task")
+    __slots__ = ("_account", "_is_retired", "_since", "_store", "_task", "_unsaved")
 
     def __init__(self, store: StoreAccess, account: Account, is_retired: Callable[[str], bool]) -> None:
         self._store = store
         self._account = account
         self._is_retired = is_retired
         # Invariant: the token that is not saved yet, while its save will be repeated.
-        self._pending: IssuedToken | None = None
+        self._unsaved: IssuedToken | None = None
         self._task: asyncio.Task[None] | None = None
         self._since = 0.0
 
     @property
     def busy(self) -> bool:
         """Whether a save will be repeated."""
-        return self._pending is not None
+        return self._unsaved is not None
 
     async def save(self, issued: IssuedToken, session: StoreSession) -> Token | None:
         """
@@ -50,13 +50,13 @@ class Saver:
         self._since = self._account.clock()
         saved = await self._attempt(issued, session)
         if not saved.settled:
-            self._pending = issued
+            self._unsaved = issued
             self._task = self._store.run_detached(self._until_saved(issued), "save")
         return saved.newer
 
     def abandon(self) -> asyncio.Task[None] | None:
         """Forget the pending save and return its task, which comes to its end: it was overtaken, or its loop has ended."""
-        task, self._task, self._pending = self._task, None, None
+        task, self._task, self._unsaved = self._task, None, None
         if task is None or task.done():
             return None
         task.cancel()
@@ -65,26 +65,26 @@ class Saver:
     def change_loop(self) -> None:
         """Let go of a task that belongs to another loop or process, without touching it, and go on in this loop."""
         self._task = None
-        if self._pending is not None:
-            self._task = self._store.run_detached(self._until_saved(self._pending), "save")
+        if self._unsaved is not None:
+            self._task = self._store.run_detached(self._until_saved(self._unsaved), "save")
 
     async def aclose(self) -> None:
         """End the background work, after one last attempt."""
-        task, pending = self._task, self._pending
-        self._task = self._pending = None
+        task, unsaved = self._task, self._unsaved
+        self._task = self._unsaved = None
         if task is not None:
             task.cancel()
             await asyncio.wait([task])
-        if pending is not None:
-            await self._attempt(pending, self._store.session(probe=True))
+        if unsaved is not None:
+            await self._attempt(unsaved, self._store.session(probe=True))
 
     async def _until_saved(self, issued: IssuedToken) -> None:
         for pause in _pauses():
             await asyncio.sleep(pause)
             if await self._settled(issued):
                 break
-        if self._pending is issued:
-            self._task = self._pending = None
+        if self._unsaved is issued:
+            self._task = self._unsaved = None
 
     async def _settled(self, issued: IssuedToken) -> bool:
         """Whether *issued* is saved now, or overtaken by another token that is there instead."""

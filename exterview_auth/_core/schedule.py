@@ -1,4 +1,8 @@
-"""When renewal ahead of expiry begins: a timer, not a task, that keeps no dropped owner alive."""
+"""
+The timer that starts renewal ahead of expiry. A timer, not a task, so that it keeps no dropped owner alive.
+
+The time of the renewal and its jitter come from `IssuedToken.timed` in `state`: they are drawn once per token.
+"""
 
 from __future__ import annotations
 
@@ -17,12 +21,12 @@ MIN_PAUSE = 1.0
 
 
 class RenewalTimer:
-    """Calls *due* with the weakly held *owner* when a token's renewal is due."""
+    """Calls *due* with the weakly held *target* when a token's renewal is due."""
 
-    __slots__ = ("__weakref__", "_clock", "_due", "_handle", "_owner", "_ticket")
+    __slots__ = ("__weakref__", "_clock", "_due", "_handle", "_target", "_ticket")
 
-    def __init__(self, owner: object, due: Callable[[Any], None], clock: Clock) -> None:
-        self._owner, self._due = weakref.ref(owner), due
+    def __init__(self, target: object, due: Callable[[Any], None], clock: Clock) -> None:
+        self._target, self._due = weakref.ref(target), due
         self._clock = clock
         self._handle: asyncio.TimerHandle | None = None
         # Invariant: the identity of the newest timer; one with another ticket belongs to a loop that was left.
@@ -41,6 +45,7 @@ class RenewalTimer:
 
     def arm_again(self, issued: IssuedToken) -> None:
         """Fire in the middle of what is left of *issued*'s lifetime, after a failed renewal."""
+        # Without jitter: the first attempts of a fleet were spread already.
         left = issued.expires - self._clock()
         if left > MIN_PAUSE:
             self._fire_in(max(MIN_PAUSE, left / 2))
@@ -51,7 +56,7 @@ class RenewalTimer:
             self._handle.cancel()
         self._handle = None
 
-    def release(self) -> None:
+    def leave_loop(self) -> None:
         """Let go of a handle that belongs to another loop, without touching it."""
         self._handle = self._ticket = None
 
@@ -65,9 +70,9 @@ class RenewalTimer:
         if ticket is not self._ticket:
             return
         self._handle = None
-        owner = self._owner()
-        if owner is not None:
-            self._due(owner)
+        target = self._target()
+        if target is not None:
+            self._due(target)
 
 
 def _fire(timer: weakref.ref[RenewalTimer], ticket: object) -> None:

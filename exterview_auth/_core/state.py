@@ -12,7 +12,7 @@ from .account import RandomSource
 
 RENEWAL_SHARE = 0.25
 """The window of renewal ahead covers at most this part of a lifetime."""
-JITTER = 0.2
+RENEWAL_JITTER = 0.2
 """The part of the window over which the beginnings of renewals are spread."""
 MAX_LEEWAY = 1.0
 """Seconds before its end at which a token is no longer sent: it would expire on the way."""
@@ -52,11 +52,12 @@ class IssuedToken:
         self.end = self.expires = self.renew_at = math.inf
         # Whether a request used it, and whether its renewal waits for one that does.
         self.used = self.renewal_deferred = False
-        # What the API said of it. A rejected token is never sent again.
+        # What the API said of it: refused to everybody and given up; ever accepted; accepted since a refusal. A rejected
+        # token is never sent again, unless the login has nothing newer.
         self.rejected = self.ever_accepted = self.accepted_since_refusal = False
         # It was refused to a request that its login was made for; it may work for others.
         self.useless = False
-        # False where the save or the hook took longer than the token lives.
+        # False: it had expired when it arrived, so that waiting for another one would not help.
         self.unexpired_at_install = False
 
     def timed(self, *, began: float, received: float, window: float, random: RandomSource) -> Self:
@@ -73,13 +74,18 @@ class IssuedToken:
             margin = min(window, life * RENEWAL_SHARE)
             if margin > 0:
                 # Drawn here and not at each check: with a draw per request, the earliest one would always win.
-                self.renew_at = self.expires - margin * (1 - JITTER * random.random())
+                self.renew_at = self.expires - margin * (1 - RENEWAL_JITTER * random.random())
         return self
 
-    def drop_expiry(self) -> None:
+    def trust_again(self) -> None:
         """Forget lifetime and rejection: the source has nothing newer, and only the API can tell whether it works."""
         self.end = self.expires = self.renew_at = math.inf
         self.rejected = False
+
+    @property
+    def was_useful(self) -> bool:
+        """Whether its login helped: the API has accepted the token, and it is not rejected."""
+        return self.ever_accepted and not self.rejected
 
     def remaining(self, now: float) -> Token:
         """Return the token as a store takes it, with its lifetime counted from *now*."""
@@ -100,7 +106,7 @@ class TokenState:
     Three questions can be asked of it, each stricter than the one before: `unrejected`, `unexpired`, `usable`.
     """
 
-    __slots__ = ("_clock", "current", "fast_path", "fast_path_until", "issued", "usable_until", "watcher")
+    __slots__ = ("_clock", "current", "fast_path", "fast_path_until", "last_number", "usable_until", "watcher")
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -108,7 +114,7 @@ class TokenState:
         # which lies in the past whenever `current` is missing or rejected.
         self.current: IssuedToken | None = None
         self.usable_until = -math.inf
-        self.issued = 0
+        self.last_number = 0
         self.watcher: Watcher | None = None
         # Invariant: `fast_path` is None, or it is `current` and usable until `fast_path_until` (None: without end).
         # Whoever opens it has already checked everything else.
@@ -143,8 +149,8 @@ class TokenState:
     def install(self, issued: IssuedToken) -> None:
         """Make *issued* the current token."""
         self._announce_change()
-        self.issued += 1
-        issued.number = self.issued
+        self.last_number += 1
+        issued.number = self.last_number
         issued.unexpired_at_install = self._clock() < issued.expires
         self.current = issued
         self.usable_until = issued.expires
@@ -157,7 +163,7 @@ class TokenState:
         self.usable_until = -math.inf
 
     def clear(self) -> None:
-        """Forget the current token."""
+        """Forget the current token, also for requests that still queue for a connection with it."""
         self._announce_change()
         self.current, self.usable_until = None, -math.inf
 
@@ -166,7 +172,7 @@ class TokenState:
         issued = self.current
         if issued is not None:
             if self.unexpired is None:
-                issued.drop_expiry()
+                issued.trust_again()
             self.usable_until = issued.expires
 
     def defer_renewal(self, issued: IssuedToken) -> None:

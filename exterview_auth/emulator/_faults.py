@@ -2,7 +2,8 @@
 Trouble on demand: refused, failing, slow and silent responses.
 
 This module decides what goes wrong. `_state` applies it: to each request, each login, or each request with valid
-credentials. `_emulator` has the control that asks for it. A new fault needs these three files alone.
+credentials. `_emulator` has the control that asks for it. A new fault needs these three files alone; one that damages
+responses also needs `_app`, where they are sent.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """
 What all parts of one emulator share.
 
-Every fault takes effect in one of the three methods that requests pass: `begin_request`, `login` and `authorize`.
+Every fault of today takes effect in one of the three methods that requests pass: `begin_request`, `login` and `authorize`.
 """
 
 from __future__ import annotations

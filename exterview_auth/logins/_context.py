@@ -20,8 +20,12 @@ class LoginContext:
     What one login needs to know.
 
     ``endpoint`` is the API's URL, ``api_key`` the organization's current key, ``previous`` the token that is being
-    replaced (or ``None``). ``session`` is an `aiohttp.ClientSession` on separate connections: it never goes through
-    the middleware and never queues behind the caller's requests. It is closed when the login ends.
+    replaced (or ``None``). ``session`` is an `aiohttp.ClientSession` on separate connections (those of ``login_session=``, if
+    it is given): it never goes through the middleware and never queues behind the caller's requests. It is closed when the
+    login ends.
+
+    The login may run although no request waits, to renew a token ahead of expiry. It may hold the account's lock in a store,
+    and has the owner's ``login_timeout`` for all its attempts.
     """
 
     __slots__ = ("_make_session", "_session", "api_key", "endpoint", "previous")

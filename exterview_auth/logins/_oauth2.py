@@ -67,7 +67,7 @@ class OAuth2Login:
         headers: Mapping[str, str] | None = None,
         **form_fields: str,
     ) -> None:
-        self._endpoint = checked_url(token_endpoint, "token_endpoint")
+        self._endpoint = checked_url(token_endpoint, "token_endpoint", example="https://login.example.com/oauth/token")
         self._client = ClientAuthentication(client_id, client_secret, private_key, token_endpoint_auth_method, key_id)
         self._username = optional_text(username, "username")
         self._password = secret_option(password, "password")

@@ -40,7 +40,7 @@ RETRYABLE = frozenset({408, 425, 429, *range(500, 1000)})
 REJECTED = frozenset({400, 401, 403})
 """Statuses that refuse the credentials: the API answers 400 to a missing key, 401 to a wrong one, 403 to one without permission."""
 
-_REASONS: tuple[tuple[tuple[type[BaseException], ...], str], ...] = (
+_UNREACHABLE_BECAUSE: tuple[tuple[tuple[type[BaseException], ...], str], ...] = (
     ((ssl.SSLError, ssl.CertificateError, ServerFingerprintMismatch), "the TLS handshake failed"),
     ((ClientConnectorDNSError, UnicodeError), "its host name was not found"),
     ((ConnectionTimeoutError,), "it did not accept the connection in time"),
@@ -173,7 +173,7 @@ async def post(
 
 def unreachable(origin: URL, error: BaseException) -> LoginUnavailableError:
     """Return *error* as the library's own, with a cause that holds neither request headers nor the server's text."""
-    reason = next((reason for kinds, reason in _REASONS if isinstance(error, kinds)), "the request failed")
+    reason = next((reason for kinds, reason in _UNREACHABLE_BECAUSE if isinstance(error, kinds)), "the request failed")
     detail = getattr(getattr(error, "certificate_error", None), "verify_message", "")
     named = f"{type(error).__name__}: {detail}" if detail else type(error).__name__
     unavailable = LoginUnavailableError(f"the login endpoint {origin} cannot be reached: {reason} ({named})")

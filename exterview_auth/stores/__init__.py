@@ -9,12 +9,12 @@ then logs in, saves under the lock and releases it.
 No store can make a request fail. Every call is bounded, and after a failure the store's circuit breaker (``_breaker``) opens:
 until it closes, owners log in for themselves, and repeat in the background what they could not save.
 
-A lock may be lost: processes are paused, hosts freeze. So a lock has a lease, which its holder renews (``_lock``), and a save
+A lock may be lost: processes are paused, hosts freeze. So a lock has a lease, which its holder renews (``_shared``), and a save
 is fenced: after another owner took the lock and saved, a late save changes nothing and returns that newer token.
 
 ``_protocol`` is what an application's own store implements: four methods. ``MemoryStore`` is for one process, ``FileStore``
 for the processes of one host, ``RedisStore`` for a fleet. The last two write entries (``_entry``) that may be encrypted
-(``_encryption``). A new store for several processes begins in ``_lock``.
+(``_encryption``). A new store for several processes begins in ``_shared``.
 """
 
 from __future__ import annotations

@@ -25,7 +25,7 @@ from .._token import Token
 from . import TokenStore
 from ._breaker import LONGEST_OPEN, breaker_of
 from ._entry import StoredToken
-from ._lock import AccountLock, SharedStore
+from ._shared import AccountLock, SharedStore
 
 T = TypeVar("T")
 
@@ -71,8 +71,8 @@ class StoreAccess:
         if self._detached:
             await asyncio.wait(self._detached)
 
-    def release(self) -> None:
-        """Drop tasks that belong to another loop or process."""
+    def leave_loop(self) -> None:
+        """Drop tasks that belong to another loop or process, without touching them."""
         self._detached = set()
 
     @property

@@ -17,7 +17,7 @@ from weakref import WeakKeyDictionary
 from .._events import emit
 from ..errors import StoreError
 from . import TokenStore
-from ._lock import SharedStore
+from ._shared import SharedStore
 
 FIRST_OPEN, LONGEST_OPEN = 1.0, 30.0
 """Seconds for which the breaker stays open after the first failure, and at most."""

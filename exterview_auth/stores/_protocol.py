@@ -1,4 +1,4 @@
-"""What a token store implements: four methods."""
+"""What a token store implements: four methods. A store for several processes begins in ``_shared``, which adds to them."""
 
 from __future__ import annotations
 

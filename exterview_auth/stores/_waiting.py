@@ -15,7 +15,7 @@ from typing import Protocol
 from .._calls import PAUSE_THRESHOLD, CancelledItselfError, is_being_cancelled
 from ..errors import StoreError
 from ._access import StoreSession
-from ._lock import AccountLock, SharedStore
+from ._shared import AccountLock, SharedStore
 
 LATE_EXTENSION = 2.0
 """Seconds of further waiting after this process was not running: perhaps the lock's holder was not either."""

@@ -137,7 +137,7 @@ async def test_another_url_of_the_origin_takes_one_more_call() -> None:
                 await auth(request, answer)
 
         steps = await steps_of(both)
-    assert steps.own == {"ExterviewAuth.__call__": 2, "sign": 2, "Origins.own": 2}
+    assert steps.own == {"ExterviewAuth.__call__": 2, "sign": 2, "Origins.is_ours": 2}
 
 
 async def test_a_request_leaves_nothing_allocated() -> None:

@@ -104,8 +104,8 @@ async def test_a_twin_has_other_middlewares_on_the_same_connections(http: aiohtt
 
 def test_the_options_of_a_request_are_known() -> None:
     """Every option of the public verbs, and no made-up one."""
-    assert {"data", "json", "headers", "timeout", "middlewares", "upload_tracker"} <= internals.known_options()
-    assert "timout" not in internals.known_options()
+    assert {"data", "json", "headers", "timeout", "middlewares", "upload_tracker"} <= internals.known_arguments()
+    assert "timout" not in internals.known_arguments()
 
 
 @pytest.mark.asyncio

@@ -11,7 +11,7 @@ from aiohttp import web
 from yarl import URL
 
 from exterview_auth import ExterviewAuth
-from exterview_auth._aiohttp.origins import MAX_PENDING
+from exterview_auth._aiohttp.origins import MAX_REDIRECTS
 from exterview_auth._endpoint import origin_after
 from tests.kit.api import PLAIN, QUERY, SIGNED, UNSIGNED, Api, Login, answering, cut, leads_to, post, scene, signed_in
 
@@ -187,9 +187,9 @@ async def test_only_so_many_redirects_are_remembered() -> None:
         for _ in range(5):
             await at.post("/away", allow_redirects=False)
         assert len(leading_to) == 5
-        leading_to.update(dict.fromkeys(range(MAX_PENDING), (None, ("", "", None))))
+        leading_to.update(dict.fromkeys(range(MAX_REDIRECTS), (None, ("", "", None))))
         await at.post("/away", allow_redirects=False)
-        assert len(leading_to) <= MAX_PENDING + 5
+        assert len(leading_to) <= MAX_REDIRECTS + 5
 
 
 @PLAIN

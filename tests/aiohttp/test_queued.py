@@ -110,7 +110,7 @@ async def test_a_request_is_pending_exactly_while_its_handler_runs() -> None:
     """However it ends: answered, refused, failed or cancelled."""
     over = asyncio.Event()
     async with revoked(connections=4) as at:
-        pending = at.auth._middleware.in_flight.pending
+        pending = at.auth._middleware.signed.unanswered
         at.api.answers |= {"/held": held(over), "/cut": cut}
         assert (await at.post())[0] == 200
         tasks = [asyncio.create_task(at.post("/held")) for _ in range(3)]
@@ -131,7 +131,7 @@ async def test_a_request_that_queues_behind_unread_answers_is_not_sent_with_a_re
         for _ in range(2):
             await unread.enter_async_context(at.client.post("/long", json={}))
         task = asyncio.create_task(at.post())
-        await until(lambda: len(at.auth._middleware.in_flight.pending) == 1)
+        await until(lambda: len(at.auth._middleware.signed.unanswered) == 1)
         at.auth.invalidate(await at.auth.token())
         await unread.aclose()
         assert (await task)[0] == 200

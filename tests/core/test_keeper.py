@@ -165,7 +165,7 @@ async def test_an_owner_lives_as_long_as_its_login() -> None:
 
     made = Owner()
     known = weakref.ref(made)
-    kept = scripted(owner=known)
+    kept = scripted(keep_alive=known)
     kept.login.gate = asyncio.Event()
     waiting = kept.waiting()
     await settle()
@@ -366,7 +366,7 @@ async def test_the_key_is_read_before_every_attempt() -> None:
 
 async def refused_request(kept: Keeper) -> None:
     """Send a request that the API refuses with every token."""
-    seen = kept.state.issued
+    seen = kept.state.last_number
     issued = await kept.obtain()
     again = False
     while kept.refuse(issued, waited=issued.number > seen, again=again):

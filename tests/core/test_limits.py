@@ -7,7 +7,7 @@ import math
 import pytest
 
 from exterview_auth import CredentialsRejectedError, LoginBudgetExceededError, LoginUnavailableError
-from exterview_auth._core.limits import FIRST_REJECTION_PAUSE, MAX_PAUSE, LoginLimits
+from exterview_auth._core.limits import FIRST_REJECTION_PAUSE, MAX_REJECTION_PAUSE, LoginLimits
 
 REJECTED = CredentialsRejectedError("wrong password", reason="user")
 
@@ -44,7 +44,7 @@ def unavailable(retry_after: float | None) -> LoginUnavailableError:
 def test_a_rejection_is_remembered_for_a_pause(limits: LoginLimits, clock: Clock) -> None:
     """Rule 7: within the pause every check raises a separate copy of the error, at its end none does."""
     limits.check()
-    assert (limits.rejected, limits.exhausted, limits.wait) == (False, False, 0.0)
+    assert (limits.credentials_rejected, limits.exhausted, limits.retry_after_left) == (False, False, 0.0)
     clock.now = 5
     limits.record_rejection(REJECTED)
     seen = []
@@ -56,7 +56,7 @@ def test_a_rejection_is_remembered_for_a_pause(limits: LoginLimits, clock: Clock
     assert len({id(error) for error in (*seen, REJECTED)}) == 3
     clock.now = 5 + FIRST_REJECTION_PAUSE
     limits.check()
-    assert limits.rejected
+    assert limits.credentials_rejected
 
 
 def test_pauses_double_up_to_a_minute(limits: LoginLimits, clock: Clock) -> None:
@@ -68,7 +68,7 @@ def test_pauses_double_up_to_a_minute(limits: LoginLimits, clock: Clock) -> None
         clock.now = limits._rejected_until
         limits.check()
     assert pauses[:4] == [10, 20, 40, 60]
-    assert set(pauses[3:]) == {MAX_PAUSE} == {60}
+    assert set(pauses[3:]) == {MAX_REJECTION_PAUSE} == {60}
 
 
 @pytest.mark.parametrize("ends", ["succeeded", "forget_rejection"])
@@ -78,7 +78,7 @@ def test_a_success_or_a_logout_ends_the_pause(limits: LoginLimits, clock: Clock,
         limits.record_rejection(REJECTED)
     getattr(limits, ends)()
     limits.check()
-    assert not limits.rejected
+    assert not limits.credentials_rejected
     limits.record_rejection(REJECTED)
     clock.now = FIRST_REJECTION_PAUSE
     limits.check()
@@ -92,12 +92,12 @@ def test_a_retry_after_counts_from_its_answer(limits: LoginLimits, clock: Clock)
     clock.now = 3
     limits.record_unavailable(unavailable(2.0), 60.0)
     for clock.now, wait in ((3, 2), (4.5, 0.5), (100, 0)):
-        assert limits.wait == wait
+        assert limits.retry_after_left == wait
     limits.record_unavailable(unavailable(30.0), 60.0)
     limits.forget_rejection()
-    assert limits.wait == 30
+    assert limits.retry_after_left == 30
     limits.succeeded()
-    assert limits.wait == 0
+    assert limits.retry_after_left == 0
 
 
 @pytest.mark.parametrize(
@@ -106,7 +106,7 @@ def test_a_retry_after_counts_from_its_answer(limits: LoginLimits, clock: Clock)
 def test_an_absurd_retry_after_is_capped_or_ignored(limits: LoginLimits, asked: float | None, wait: float) -> None:
     """Lesson 14: no answer of the endpoint blocks logins for longer than the cap."""
     limits.record_unavailable(unavailable(asked), 60.0)
-    assert limits.wait == wait
+    assert limits.retry_after_left == wait
 
 
 # -- useless logins ------------------------------------------------------------------------------------------------------
@@ -135,14 +135,14 @@ def test_no_latch_affects_another(limits: LoginLimits, clock: Clock) -> None:
     for _ in range(100):
         limits.record_unavailable(unavailable(5.0), 60.0)
     limits.check()
-    assert (limits.rejected, limits.exhausted) == (False, False)
+    assert (limits.credentials_rejected, limits.exhausted) == (False, False)
     clock.now = 100
     for _ in range(3):
         limits.record_useless()
-    assert (limits.rejected, limits.wait) == (False, 0)
+    assert (limits.credentials_rejected, limits.retry_after_left) == (False, 0)
     clock.now = 110
     limits.record_rejection(REJECTED)
-    assert (limits.exhausted, limits.wait) == (False, 0)
+    assert (limits.exhausted, limits.retry_after_left) == (False, 0)
 
 
 def test_a_rejection_is_raised_before_the_budgets_error(limits: LoginLimits) -> None:

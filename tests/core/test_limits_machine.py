@@ -17,7 +17,7 @@ from exterview_auth import CredentialsRejectedError, LoginBudgetExceededError, L
 from exterview_auth._core.account import Account
 from exterview_auth._core.limits import LoginLimits
 from exterview_auth._core.login import LoginRunner, retrying
-from exterview_auth._options import LONGEST, RenewalOptions
+from exterview_auth._options import LONGEST, OwnerOptions
 from exterview_auth.logins._http_dates import retry_after
 from tests.kit import clock, hypothesis_profiles
 
@@ -107,17 +107,17 @@ class LimitsMachine(RuleBasedStateMachine):
         """Lesson 12: a server that works again is found without a restart."""
         self.now += max(60.0, self.longest, self.window)
         self.limits.check()
-        assert self.limits.wait == 0.0
+        assert self.limits.retry_after_left == 0.0
 
     @invariant()
     def the_latches_are_separate(self) -> None:
         """Lesson 13: each depends on its own history alone."""
         limits, recent = self.limits, sum(self.now < made + self.window for made in self.useless)
-        assert limits.rejected == (self.rejections > 0)
+        assert limits.credentials_rejected == (self.rejections > 0)
         assert limits.exhausted == (recent >= self.budget)
         assert limits.nearly_exhausted == (recent >= max(1, self.budget - 1))
-        assert limits.wait == max(0.0, self.later_at - self.now)
-        assert limits.wait <= self.longest * (1 + 1e-9) + 1e-6
+        assert limits.retry_after_left == max(0.0, self.later_at - self.now)
+        assert limits.retry_after_left <= self.longest * (1 + 1e-9) + 1e-6
 
     @invariant()
     def the_error_names_the_closed_latch(self) -> None:
@@ -192,13 +192,13 @@ def test_a_flight_of_failures_ends_in_time(failures: list[tuple[float | None, fl
         raise LoginUnavailableError(retry_after=seconds)
 
     async def main() -> None:
-        account = Account(options=RenewalOptions(login_timeout=timeout), clock=clock.now)
+        account = Account(options=OwnerOptions(login_timeout=timeout), clock=clock.now)
         limits = LoginLimits(account.options.max_logins, clock.now)
         runner = LoginRunner(login, account, limits)  # type: ignore[arg-type]  # never returns
         with pytest.raises(LoginUnavailableError):
             await runner.run(None, timeout)
         assert account.counters.login_failures == len(begun)
-        assert limits.wait <= max(60.0, timeout) + 1e-6
+        assert limits.retry_after_left <= max(60.0, timeout) + 1e-6
 
     with asyncio.Runner(loop_factory=clock.VirtualLoop) as runner:
         runner.run(main())

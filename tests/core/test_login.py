@@ -7,7 +7,7 @@ import math
 import pytest
 
 from exterview_auth import LoginUnavailableError
-from exterview_auth._core.limits import MAX_PAUSE
+from exterview_auth._core.limits import MAX_REJECTION_PAUSE
 from tests.kit.clock import now, passing, virtual_time
 from tests.kit.keepers import scripted
 
@@ -19,10 +19,10 @@ async def test_an_absurd_retry_after_is_capped(asked: float) -> None:
     kept = scripted(LoginUnavailableError("later", retry_after=asked))
     with pytest.raises(LoginUnavailableError, match=r"^later$"):
         await kept.obtain()
-    with pytest.raises(LoginUnavailableError, match=rf"for another {MAX_PAUSE} s$"):
+    with pytest.raises(LoginUnavailableError, match=rf"for another {MAX_REJECTION_PAUSE} s$"):
         await kept.obtain()
     assert kept.login.times == [now()] == [0.0]
-    await passing(MAX_PAUSE)
+    await passing(MAX_REJECTION_PAUSE)
     assert await kept.text() == "T2"
 
 

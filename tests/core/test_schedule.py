@@ -121,7 +121,7 @@ def test_a_handle_of_another_loop_is_released_untouched() -> None:
             return owner.timer._handle
 
         handle = one.run(arm())
-        owner.timer.release()
+        owner.timer.leave_loop()
         assert not handle.cancelled()
         assert not owner.timer.armed
         with asyncio.Runner(loop_factory=lambda: second) as two:

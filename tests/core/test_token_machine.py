@@ -162,7 +162,7 @@ class TokenMachine(RuleBasedStateMachine):
         """Lesson 32: 20 requests at once and 20 in the first half of a short life cost one login."""
         self.the_user_logs_out()
         world, plan = self.world, self.world.plan
-        if world.keeper._limits.exhausted or world.keeper._limits.wait:
+        if world.keeper._limits.exhausted or world.keeper._limits.retry_after_left:
             return
         world.plan = Plan(0.0, opaque(life, float(life)))
         before = world.calls
@@ -181,7 +181,7 @@ class TokenMachine(RuleBasedStateMachine):
         """Lesson 35: at most two renewals, and none after a rejection."""
         world = self.world
         before, calls = world.keeper.stats().logins, world.calls
-        rejected = world.keeper._limits.rejected and not world.keeper.lifecycle.busy
+        rejected = world.keeper._limits.credentials_rejected and not world.keeper.lifecycle.busy
         self.time_passes(3600.0)
         assert world.keeper.stats().logins <= before + 2
         assert not rejected or world.calls == calls

@@ -12,7 +12,7 @@ from exterview_auth import Token
 from exterview_auth._core.account import Account
 from exterview_auth._core.keeper import Keeper
 from exterview_auth._core.state import IssuedToken
-from exterview_auth._options import RenewalOptions
+from exterview_auth._options import OwnerOptions
 from tests.kit import clock
 
 Outcome = Token | BaseException | Callable[[Token | None], Any]
@@ -100,11 +100,11 @@ def scripted(*script: Outcome, seconds: float = 0.0, expires_in: float | None = 
 
 
 def _made(kind: type[K], login: Any, options: dict[str, Any]) -> K:
-    renewal = {name: options.pop(name) for name in RenewalOptions._fields if name in options}
+    renewal = {name: options.pop(name) for name in OwnerOptions._fields if name in options}
     given = {name: options.pop(name) for name in ("prepare", "clock") if name in options}
     given.setdefault("clock", clock.now)
     name = options.pop("account", "")
-    account = Account(name, options=RenewalOptions(**renewal), random=random.Random(1), **given)
+    account = Account(name, options=OwnerOptions(**renewal), random=random.Random(1), **given)
     made = kind(login, account, **options)
     with contextlib.suppress(RuntimeError):  # a test may make one outside any loop, and closes it itself
         loop = asyncio.get_running_loop()

@@ -24,7 +24,7 @@ from redis.asyncio.sentinel import MasterNotFoundError, Sentinel
 from exterview_auth import Token
 from exterview_auth._cli.demo.redis_server import HOST, LocalRedis
 from exterview_auth.stores._entry import StoredToken
-from exterview_auth.stores._lock import POLL_INTERVAL
+from exterview_auth.stores._shared import POLL_INTERVAL
 from tests.kit.stores import eventually
 
 COMMANDS = (

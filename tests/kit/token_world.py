@@ -15,7 +15,7 @@ from exterview_auth import ClosedError, LoggedOutError, LoginError, MemoryStore,
 from exterview_auth._core.account import Account
 from exterview_auth._core.keeper import Keeper
 from exterview_auth._core.state import IssuedToken
-from exterview_auth._options import RenewalOptions
+from exterview_auth._options import OwnerOptions
 from exterview_auth._stats import Stats
 from tests.kit import clock
 from tests.kit.tokens import Answer, Issue, Life, check_times, end_of, opaque
@@ -46,7 +46,7 @@ class World:
         self.asleep = self.wall_offset = 0.0
         self.plan = Plan(0.0, opaque(3600, 3600.0))
         self.store = MemoryStore(timer=self.clock) if shared else None
-        options = RenewalOptions(login_timeout=30.0, refresh_ahead=window)
+        options = OwnerOptions(login_timeout=30.0, refresh_ahead=window)
         account = Account("ada", options=options, clock=self.clock, random=random.Random(seed))
         self.keeper = Keeper(self.login, account, store=self.store)
         self.patch = pytest.MonkeyPatch()
@@ -226,7 +226,7 @@ class World:
             assert name == "waiting" or getattr(now, name) >= getattr(self.last, name)
         self.last = now
         assert now.waiting == len(self.pending) <= now.waiting_peak
-        assert now.logins + now.adopted == self.keeper.state.issued
+        assert now.logins + now.adopted == self.keeper.state.last_number
         assert now.refreshes_ahead <= now.logins <= self.successes
         assert self.failures <= now.login_failures <= self.failures + self.cut_off
         assert now.store_failures == now.save_failures == 0

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 ENDPOINT = f"https://{API}/graphql"
 
 
-MAX_PAUSE = 60.0
+MAX_REJECTION_PAUSE = 60.0
 """Seconds for which rejected credentials are remembered at most."""
 FINISHING = 3.0
 """Seconds that a flight may take to finish after its login failed: it releases a lock in a store that may not answer."""
@@ -78,7 +78,7 @@ class Owner:
 
     def may_not_log_in(self, since: float) -> bool:
         """Return whether a login failed *since* then, or an earlier failure still blocks the next one."""
-        forbidden_until = max(self.not_before, self.rejected_at + MAX_PAUSE)
+        forbidden_until = max(self.not_before, self.rejected_at + MAX_REJECTION_PAUSE)
         return self.failed_at >= since - FINISHING or self.process.clock() < forbidden_until
 
     async def _key(self) -> str:

@@ -11,7 +11,7 @@ from aiohttp import ClientRequest
 
 from exterview_auth import CredentialsRejectedError, LoginUnavailableError, Token
 from exterview_auth._core.acquisition import LOCK_SHARE
-from exterview_auth.stores._lock import LEASE
+from exterview_auth.stores._shared import LEASE
 
 from ._api import Issued, Platform
 from ._callers import Call, Sending

@@ -16,7 +16,7 @@ from exterview_auth._core.saving import PAUSES, _pauses
 from exterview_auth._stats import Counters
 from exterview_auth.stores._access import STORE_BUDGET, StoreAccess
 from exterview_auth.stores._entry import StoredToken
-from exterview_auth.stores._lock import AccountLock, SharedStore
+from exterview_auth.stores._shared import AccountLock, SharedStore
 from exterview_auth.stores._waiting import lock_waiter
 from tests.kit.clock import now, passing, virtual_time
 from tests.kit.keepers import ScriptedLogin, keeper

@@ -7,7 +7,7 @@ import os
 from ..._token import Token
 from .._encryption import EncryptionKeys
 from .._entry import Codec, StoredToken, key_of
-from .._lock import LEASE, AccountLock, SharedStore, checked_lease
+from .._shared import LEASE, AccountLock, SharedStore, checked_lease
 from .backend import FileLockBackend
 from .directory import PrivateDirectory
 from .entries import THREADS, FileEntries

@@ -8,7 +8,7 @@ from ..._token import Token
 from ...errors import ConfigurationError
 from .._encryption import EncryptionKeys
 from .._entry import Codec, StoredToken
-from .._lock import LEASE, AccountLock, SharedStore, checked_lease
+from .._shared import LEASE, AccountLock, SharedStore, checked_lease
 
 
 class RedisStore(SharedStore):

@@ -122,7 +122,7 @@ class Process:
 
     async def _exchange(self, dice: Dice) -> str:
         keeper, held = self.keeper, self.keeper.state
-        grant, until, seen = held.current, held.usable_until, held.issued
+        grant, until, seen = held.current, held.usable_until, held.last_number
         if grant is None or (until != math.inf and self._clock() >= until):
             grant = await keeper.obtain()
         again = False

@@ -16,8 +16,8 @@ from redis.exceptions import NoScriptError, RedisError, ResponseError
 from exterview_auth import RedisStore, Token
 from exterview_auth._cli.demo.redis_server import LocalRedis
 from exterview_auth.errors import StoreError
-from exterview_auth.stores._lock import AccountLock
 from exterview_auth.stores._redis.entries import RedisKeys
+from exterview_auth.stores._shared import AccountLock
 from tests.kit.clock import run
 from tests.simulation.fleet.client import SimulatedClient
 from tests.simulation.fleet.keyspace import Keyspace

@@ -14,7 +14,7 @@ import pytest
 from exterview_auth import StoreError, Token
 from exterview_auth._calls import PAUSE_THRESHOLD
 from exterview_auth.stores._entry import StoredToken
-from exterview_auth.stores._lock import POLL_INTERVAL, RELEASE_TIMEOUT, AccountLock
+from exterview_auth.stores._shared import POLL_INTERVAL, RELEASE_TIMEOUT, AccountLock
 from tests.kit.clock import now, passing, settle, virtual_time
 
 

@@ -1,17 +1,22 @@
 """
-One lock per account across processes, so that one of its owners logs in for all. A new shared store begins here.
+Stores for several processes: their base class, and one lock per account, so that one of its owners logs in for all.
 
 To add a store for several processes (PostgreSQL, say), write a package beside ``_file`` and ``_redis`` with two classes:
 
 - a `LockBackend`: one owner's view of one account, in eight short methods. `AccountLock` turns it into a lock with a lease.
-- a subclass of `SharedStore`, which users construct: it reads, writes and deletes entries, and makes account locks.
+- a subclass of `SharedStore`, which users construct: it reads, writes and deletes entries, makes account locks, and closes
+  what it opened. ``calls_at_once`` is the number of its connections. It may be used under one event loop after another, and in
+  the child of a fork: keep a client per loop and process, as ``_redis/client.py`` does.
 
-`Codec` in ``_entry`` turns tokens into entries and back. Calls of both classes should end within a second or so, and raise
-`StoreError` with a sentence that holds no secret. ``tests/stores/test_stores.py`` is one suite over all stores.
+`Codec` in ``_entry`` turns tokens into entries and back; the fingerprint of an entry is for the backend alone, which may take a
+row's version instead. Calls of both classes should end within a second or so, and raise `StoreError` with a sentence that holds
+no secret. Name the store in ``stores/__init__.py`` and ``exterview_auth/__init__.py``, its library as an extra in
+``pyproject.toml``, and both in ``tests/stores/test_stores.py``, one suite over all stores.
 
 Rules of an account's lock:
 
-1. The holder renews its lease until it releases the lock. A holder that is paused for longer than a lease loses the lock.
+1. The holder renews its lease until it releases the lock. A holder that is paused for longer than a lease loses the lock. A lock
+   that ends only with its connection will not do: the connection of a frozen process stays open.
 2. From the first `AccountLock.wait_for_change` on, no change is missed: that call subscribes and does not wait, and the
    caller reads once more before it waits.
 3. The lock is released also if nobody knows whether it was acquired, and if the caller is cancelled meanwhile.
@@ -76,10 +81,10 @@ class LockBackend(Protocol):
         """Save *token* if the lock is still held or the entry is the one last read; otherwise return the newer token."""
 
     async def subscribe(self) -> None:
-        """Begin to notice changes: `wait_for_change` returns for each one from now on."""
+        """Begin to notice changes: `wait_for_change` returns for each one from now on. If this fails, polling is enough."""
 
     async def wait_for_change(self) -> None:
-        """Wait until the entry has changed or the lock may be free. Returning more often is allowed."""
+        """Wait until the entry has changed or the lock may be free, or until cancelled. Returning more often is allowed."""
 
     async def unsubscribe(self) -> None:
         """Stop noticing changes."""
