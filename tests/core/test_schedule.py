@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextvars
 import gc
 import math
 import weakref
@@ -15,20 +14,16 @@ from exterview_auth._core.schedule import MIN_PAUSE, RenewalTimer
 from exterview_auth._core.state import IssuedToken
 from tests.kit.clock import VirtualLoop, now, passing, virtual_time
 
-VARIABLE: contextvars.ContextVar[str] = contextvars.ContextVar("VARIABLE", default="nothing")
-
 
 class Owner:
-    """Notes when its timer fires, and in which context."""
+    """Notes when its timer fires."""
 
     def __init__(self) -> None:
         self.times: list[float] = []
-        self.seen: list[str] = []
         self.timer = RenewalTimer(self, Owner.due, now)
 
     def due(self) -> None:
         self.times.append(now())
-        self.seen.append(VARIABLE.get())
 
 
 def issued(renew_at: float, expires: float = 1000) -> IssuedToken:
@@ -97,16 +92,6 @@ async def test_a_dropped_owner_is_not_kept_alive(*, timer_lives: bool) -> None:
     await passing(200)
     assert times == []
     assert timer is None or not timer.armed
-
-
-@virtual_time
-async def test_a_renewal_runs_in_a_separate_context() -> None:
-    """Lesson 43: not in the context of the request that armed its timer."""
-    owner = Owner()
-    VARIABLE.set("the first request's")
-    owner.timer.arm(issued(100))
-    await passing(200)
-    assert owner.seen == ["nothing"]
 
 
 def test_a_handle_of_another_loop_is_released_untouched() -> None:

@@ -13,7 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from exterview_auth import CredentialsRejectedError, LoginError, LoginUnavailableError, Token
 from tests.kit import hypothesis_profiles
 from tests.kit.token_world import NOTHING_NEWER, Plan, World
-from tests.kit.tokens import ANSWERS, Answer, Issue, Life, opaque
+from tests.kit.tokens import ANSWERS, Answer, Issue, Life
 
 pytestmark = pytest.mark.timeout(hypothesis_profiles.TIMEOUT)
 
@@ -28,7 +28,6 @@ FAILURES = (
     | st.just(LoginError("misfit"))
 )
 LEFT = st.sampled_from((None, 0.0, -3.0, 1e-9, 0.5, 5.0, 59.0, 3600.0, 1e9, math.inf, math.nan))
-SHORT = st.sampled_from((1, 5, 20, 59))
 SILENCE = 4 * 3600.0
 
 
@@ -156,24 +155,6 @@ class TokenMachine(RuleBasedStateMachine):
         world.check_logged_out()
 
     # -- what only several steps can show -------------------------------------------------------------------------------
-
-    @rule(life=SHORT, share=st.floats(0, 0.49), asleep=st.booleans())
-    def a_short_token_is_used(self, life: int, share: float, *, asleep: bool) -> None:
-        """Lesson 32: 20 requests at once and 20 in the first half of a short life cost one login."""
-        self.the_user_logs_out()
-        world, plan = self.world, self.world.plan
-        if world.keeper._limits.exhausted or world.keeper._limits.retry_after_left:
-            return
-        world.plan = Plan(0.0, opaque(life, float(life)))
-        before = world.calls
-        world.ask(times=20)
-        world.run()
-        (self.the_machine_sleeps if asleep else self.time_passes)(life * share)
-        world.ask(times=20)
-        world.run()
-        assert not world.pending
-        assert world.calls == before + 1
-        world.plan = plan
 
     @precondition(lambda self: not self.world.pending)
     @rule()
