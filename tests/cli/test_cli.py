@@ -27,17 +27,11 @@ Complaint = Callable[[], str]
         (["--nonsense"], "no such option: --nonsense"),
         (["demo", "--requests"], "--requests"),
         (["demo", "--requests", "0"], "--requests must be a number from 1 to 100000, not 0"),
-        (["demo", "--requests", "100001"], "not 100001"),
         (["demo", "--processes", "65"], "--processes must be a number from 1 to 64, not 65"),
         (["demo", "--store", "memory"], "--store must be redis or file"),
         (["demo", "--nonsense"], "exterview-auth demo --help"),
         (["demo", "--requests", "abc"], "invalid value for '--requests': not a valid integer"),
-        (["check", "--timeout", "0"], "--timeout"),
-        (["check", "--timeout", "nan"], "--timeout"),
-        (
-            ["check", "--timeout", "1e30"],
-            "--timeout must be a positive number of seconds, at most 1000000000, not 1e+30",
-        ),
+        (["check", "--timeout", "nan"], "--timeout must be a positive number of seconds, at most 1000000000, not nan"),
         (["token", "--timeout", "soon"], "invalid value for '--timeout': not a valid number"),
         (["token", "--json"], "no such option: --json"),
         (["emulator", "--port", "70000"], "--port must be a number from 0 (any free port) to 65535, not 70000"),
@@ -51,13 +45,7 @@ def test_a_wrong_command_line_exits_2_with_one_sentence(arguments: list[str], sa
 
 @pytest.mark.parametrize(
     "arguments",
-    [
-        ["check", SECRET],
-        ["token", SECRET, "more"],
-        ["check", f"--api-key={SECRET}"],
-        ["demo", "--store", SECRET],
-        ["token", "--timeout", SECRET],
-    ],
+    [["check", SECRET], ["check", f"--api-key={SECRET}"], ["demo", "--store", SECRET], ["token", "--timeout", SECRET]],
 )
 def test_a_secret_on_the_command_line_is_not_repeated(arguments: list[str], complaint: Complaint) -> None:
     """Arguments that do not belong there are not echoed: they may be credentials."""
@@ -70,17 +58,8 @@ def test_a_secret_on_the_command_line_is_not_repeated(arguments: list[str], comp
     ("environ", "names"),
     [
         ({}, "EXTERVIEW_API_KEY"),
-        ({"EXTERVIEW_API_KEY": SECRET}, "EXTERVIEW_PASSWORD"),
         ({"EXTERVIEW_API_KEY": SECRET, "EXTERVIEW_EMAIL": "a@b.example"}, "EXTERVIEW_PASSWORD"),
         ({"EXTERVIEW_API_KEY": f"{SECRET} {SECRET}", "EXTERVIEW_BEARER_TOKEN": SECRET}, "EXTERVIEW_API_KEY"),
-        (
-            {
-                "EXTERVIEW_API_KEY": SECRET,
-                "EXTERVIEW_BEARER_TOKEN": SECRET,
-                "EXTERVIEW_ENDPOINT": "http://api.exterview.ai/graphql",
-            },
-            "EXTERVIEW_ENDPOINT",
-        ),
         (
             {"EXTERVIEW_API_KEY": SECRET, "EXTERVIEW_BEARER_TOKEN": SECRET, "EXTERVIEW_ENVIRONMENT": "moon"},
             "EXTERVIEW_ENVIRONMENT",
@@ -142,13 +121,6 @@ def test_without_the_extra_it_says_what_to_install(
     )
 
 
-def test_an_interruption_is_one_sentence(monkeypatch: pytest.MonkeyPatch, complaint: Complaint) -> None:
-    """Ctrl-C exits with 130, as shells expect."""
-    monkeypatch.setattr("exterview_auth._cli.demo.run_demo", Mock(side_effect=KeyboardInterrupt))
-    assert main(["demo"]) == 130
-    assert "interrupted" in complaint()
-
-
 def test_a_reader_that_goes_away_is_not_a_traceback() -> None:
     """Like `exterview-auth demo | head -0`: it ends, and says nothing."""
     reader, writer = os.pipe()
@@ -159,11 +131,3 @@ def test_a_reader_that_goes_away_is_not_a_traceback() -> None:
     finally:
         os.close(writer)
     assert (done.returncode, done.stderr) == (1, b"")
-
-
-def test_python_m_is_the_same_command() -> None:
-    """`python -m exterview_auth` takes the process's own arguments and gives its exit code."""
-    command = [sys.executable, "-m", "exterview_auth", "nonsense"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
-    assert done.returncode == 2
-    assert done.stderr == "exterview-auth: no such command 'nonsense'; see 'exterview-auth --help'\n"

@@ -182,21 +182,6 @@ def test_a_wrong_password_is_not_a_wrong_key(
 
 
 @pytest.mark.usefixtures("fixed_token")
-@pytest.mark.parametrize(
-    ("variable", "header"), [("EXTERVIEW_BEARER_TOKEN", "Authorization"), ("EXTERVIEW_API_KEY", "x-api-key")]
-)
-def test_with_a_fixed_token_the_refused_header_is_named(
-    variable: str, header: str, monkeypatch: pytest.MonkeyPatch, complaint: Complaint
-) -> None:
-    """401 is explained by what the API says about it."""
-    monkeypatch.setenv(variable, "dead-4711")
-    assert main(["check"]) == 1
-    sentence = complaint()
-    assert f"the header {header} is not accepted" in sentence
-    assert variable in sentence
-
-
-@pytest.mark.usefixtures("fixed_token")
 def test_an_expired_token_is_called_expired(monkeypatch: pytest.MonkeyPatch, complaint: Complaint) -> None:
     """The time is the token's own, in UTC; nothing else of it is printed."""
     claims = base64.urlsafe_b64encode(b'{"exp": 1735787045, "sub": "somebody"}').decode().rstrip("=")
@@ -206,13 +191,6 @@ def test_an_expired_token_is_called_expired(monkeypatch: pytest.MonkeyPatch, com
     assert "the token itself says that it expired on 2025-01-02 03:04:05 UTC; put a new token into" in sentence
     assert claims not in sentence
     assert "somebody" not in sentence
-
-
-def test_a_login_whose_key_got_lost(serve: Callable[[Answer], None], complaint: Complaint) -> None:
-    """A proxy may have dropped it; the key is not said to be wrong."""
-    serve(answering(400, '{"error": "The x-api-key header is missing"}'))
-    assert main(["check"]) == 1
-    assert "the header x-api-key did not arrive; it was sent, so look for a proxy" in complaint()
 
 
 def test_a_failure_in_json_goes_to_both(
@@ -288,9 +266,6 @@ def test_a_request_where_no_http_server_is(no_http: str, complaint: Complaint) -
         (200, "[]", "EXTERVIEW_ENDPOINT"),
         (200, '{"data": {}}', "EXTERVIEW_ENDPOINT"),
         (200, '{"data": null, "errors": [{"message": "no such field"}]}', "no such field"),
-        (400, '{"error": "The x-api-key header is missing"}', "400"),
-        (404, "not here", "404"),
-        (500, '{"error": "out of order"}', "later"),
     ],
 )
 def test_answers_that_are_not_the_apis(

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import io
 import re
-from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from exterview_auth._cli.demo import plan as plan_module
-from exterview_auth._cli.demo.picture import ASCII, UNICODE, bar_lines, picture, tick_step
+from exterview_auth._cli.demo.picture import ASCII, picture
 from exterview_auth._cli.demo.plan import Plan
 from exterview_auth._cli.demo.report import Screen, as_dict, summary
 from exterview_auth._cli.demo.store import StoreKind
@@ -77,14 +76,6 @@ def test_the_picture_has_each_counter_and_its_total() -> None:
     assert lower[14:22].strip() == ""
 
 
-def test_the_revocation_is_marked_through_empty_rows() -> None:
-    """Its guide is in the column of its arrow, and only where there is no bar."""
-    lines = plain(storm())
-    column = next(line.index("▲ every") for line in lines if "▲ every" in line)
-    assert "┊" in {line[column] for line in lines[:10]}
-    assert {line[column] for line in lines[:10]} <= set("┊ ▁▂▃▄▅▆▇█")
-
-
 def test_marks_do_not_overwrite_each_other() -> None:
     """A mark without room on the right is on the left, then on a second line, and else it is left out."""
     timeline = storm()
@@ -105,19 +96,6 @@ def test_the_picture_fits_what_shows_it() -> None:
     assert not set("▁▂▃▄▅▆▇█") & set("".join(plain(Timeline())))
 
 
-def test_the_smallest_value_shows() -> None:
-    """One refused request among thousands is one eighth of a line, not nothing."""
-    assert bar_lines([0, 1, 10_000], UNICODE.steps) == ["  █", " ▁█"]
-
-
-@pytest.mark.parametrize(
-    ("duration", "step"), [(0.0, 1.0), (0.3, 0.05), (1.9, 0.5), (2.0, 0.5), (7.0, 2.0), (60.0, 10.0), (250.0, 50.0)]
-)
-def test_ticks_are_round(duration: float, step: float) -> None:
-    """The step is 1, 2 or 5 times a power of ten, and at most six follow the first."""
-    assert tick_step(duration) == pytest.approx(step)
-
-
 def shown(stream: Stream, *, quiet: bool = False) -> str:
     """Return all that a demo writes to *stream*."""
     ticks = iter([1.0, 1.0, 1.05, 1.2, 1.2])
@@ -131,19 +109,16 @@ def shown(stream: Stream, *, quiet: bool = False) -> str:
     return stream.getvalue()
 
 
-def test_a_terminal_gets_live_progress_and_colours() -> None:
-    """Drawn at most ten times a second, although samples come more often (and the last frame once more at the end)."""
+COLOUR = r"\x1b\[[0-9;]*m"
+
+
+def test_a_terminal_gets_live_progress_and_colours(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Drawn at most ten times a second (and once more at the end); colours not with `NO_COLOR` (https://no-color.org)."""
     text = shown(Stream(is_terminal=True))
     assert text.count("1000 answered, 0 waiting, 2.0 s") == 2 + 1
-    assert "\x1b[31m" in text
-
-
-def test_no_color_is_respected(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Neither colour nor bold nor dim (https://no-color.org)."""
+    assert re.search(COLOUR, text)
     monkeypatch.setenv("NO_COLOR", "1")
-    text = shown(Stream(is_terminal=True))
-    assert "1000 answered" in text
-    assert not re.search(r"\x1b\[[0-9;]*m", text)
+    assert not re.search(COLOUR, shown(Stream(is_terminal=True)))
 
 
 @pytest.mark.parametrize(("variable", "value"), [("FORCE_COLOR", "1"), ("TTY_COMPATIBLE", "1"), ("TERM", "dumb")])
@@ -166,23 +141,6 @@ def test_quiet_is_silent_in_a_pipe_and_live_on_a_terminal() -> None:
     assert "Sending" not in live
 
 
-@pytest.mark.parametrize(
-    ("plan", "line"),
-    [
-        (Plan(1), "Sending 1 request at once to a local emulator of the API ..."),
-        (Plan(100_000), "Sending 100000 requests, 5000 at once, to a local emulator ..."),
-        (Plan(9, 1, StoreKind.FILE), "Sending 9 requests at once from 1 process to a local emulator ..."),
-        (Plan(100_000, 64, StoreKind.FILE), "Sending 100000 requests from 64 processes to a local emulator ..."),
-    ],
-)
-def test_the_first_line(plan: Plan, line: str) -> None:
-    """How many are sent, by how many processes, and whether all at once, in at most 80 columns."""
-    stream = Stream(is_terminal=False)
-    Screen(console(stream), plan, quiet=False).begin()
-    assert stream.getvalue() == f"{line}\n"
-    assert len(line) <= 80
-
-
 SERVED = ServerCounts(logins=2, logins_peak=1, statuses={200: 1000, 401: 600})
 
 
@@ -193,8 +151,9 @@ def result(plan: Plan = Plan(1000), server: ServerCounts = SERVED, **changes: An
 
 
 def test_the_summary() -> None:
-    """Requests, logins, replays, failures, wall time with the emulator's pace, and the same by the server's count."""
-    assert dict(summary(result())) == {
+    """What was sent, what it cost, and the same by the server's count; a fleet's processes and their store; 80 columns."""
+    lines = dict(summary(result()))
+    assert lines == {
         "requests": "1000: 500 queries, 250 mutations, 250 uploads; 100 connections",
         "logins": "2: 1 at the start, 1 after the revocation",
         "replays": "600, each after a 401 and with the new token",
@@ -202,25 +161,10 @@ def test_the_summary() -> None:
         "wall time": "2.00 s; the emulator takes 50 ms to answer and 100 ms to log in",
         "server": "1000 x 200, 600 x 401; 2 logins, at most 1 at a time",
     }
-
-
-def test_the_summary_fits_a_terminal() -> None:
-    """Whatever the numbers, no line is longer than 80 columns."""
-    served = ServerCounts(logins=2, logins_peak=1, statuses={200: 100_000, 401: 5000})
-    for plan in (Plan(100_000), *(Plan(100_000, processes, kind) for processes in (1, 64) for kind in StoreKind)):
-        many = replace(result(plan, served, replays=5000, adopted=126), seconds=199.99)
-        assert max(len(text) + 10 for _, text in summary(many)) <= 80
-
-
-def test_the_summary_of_a_fleet() -> None:
-    """Who sends and what they share, and the tokens that one process got and the others took."""
-    lines = dict(summary(result(Plan(1000, 4, StoreKind.REDIS), adopted=6)))
-    assert list(lines) == ["requests", "processes", "logins", "adopted", "replays", "failures", "wall time", "server"]
-    assert lines["processes"] == "4, sharing one token through RedisStore on a private redis-server"
-    assert lines["adopted"] == "6: taken from the store by the processes that did not log in"
-    alone = dict(summary(result(Plan(1000, 1, StoreKind.FILE))))
-    assert alone["processes"] == "1, keeping its token through FileStore in a temporary directory"
-    assert alone["adopted"] == "0"
+    fleet = dict(summary(result(Plan(100_000, 4, StoreKind.REDIS), adopted=126)))
+    assert fleet["processes"] == "4, sharing one token through RedisStore on a private redis-server"
+    assert fleet["adopted"] == "126: taken from the store by the processes that did not log in"
+    assert max(len(text) + 10 for text in (*lines.values(), *fleet.values())) <= 80
 
 
 def test_the_summary_of_what_did_not_happen_or_failed() -> None:
