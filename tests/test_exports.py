@@ -89,10 +89,11 @@ def test_importing_loads_nothing_that_is_needed_later() -> None:
 
 
 def test_an_owner_loads_nothing_that_is_needed_later() -> None:
-    """An owner with a password or token login is made without them as well."""
+    """An owner with any of the logins is made without them as well."""
     program = """
-from exterview_auth import ExterviewAuth, PasswordLogin, StaticLogin
+from exterview_auth import ExterviewAuth, OAuth2Login, PasswordLogin, StaticLogin
 ExterviewAuth(PasswordLogin("user@example.com", "secret"), api_key="key")
+ExterviewAuth(OAuth2Login("https://login.example/token", "client", "secret"), api_key="key")
 ExterviewAuth(StaticLogin("token"), api_key="key").stats()
 """
     assert fresh(program) == []

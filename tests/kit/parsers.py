@@ -98,6 +98,9 @@ PARSERS = {
     "password login by path": Parser(lambda raw: BY_PATH._read(answer(raw)), (LoginError,), ANSWERED),
     "password login refused": Parser(lambda raw: PASSWORD._read(answer(raw, 401)), (LoginError,), ANSWERED),
     "token endpoint": Parser(read_oauth, (LoginError,), ANSWERED),
+    "token endpoint renewing": Parser(
+        lambda raw: read_token(answer(raw), "refresh_token", "old", renewal=True), (LoginError,), ANSWERED
+    ),
     "token endpoint refused": Parser(lambda raw: read_oauth(raw, 400), (LoginError,), ANSWERED),
     "headers of an answer": Parser(lambda raw: PASSWORD._read(answer(b"", 503, raw)), (LoginError,), DATED),
     "Retry-After": Parser(lambda raw: retry_after({"Retry-After": text_of(raw), "Date": text_of(raw)}), (), DATED),

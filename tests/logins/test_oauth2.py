@@ -6,8 +6,6 @@ import base64
 import copy
 import json
 import pickle
-import subprocess
-import sys
 import time
 import warnings
 from collections.abc import Callable
@@ -17,6 +15,7 @@ from urllib.parse import unquote_plus
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa, x25519
+from cryptography.hazmat.primitives.serialization import PrivateFormat
 from joserfc import jwk, jws
 
 from exterview_auth._token import MAX_LIFETIME, Token
@@ -50,21 +49,22 @@ async def refusal(*replies: Reply, previous: Token | None = None, **options: Any
     return error
 
 
-def pem_of(key: Any, form: serialization.PrivateFormat = serialization.PrivateFormat.PKCS8) -> str:
-    text: bytes = key.private_bytes(serialization.Encoding.PEM, form, serialization.NoEncryption())
+def pem_of(key: Any, form: PrivateFormat = PrivateFormat.PKCS8, *, encrypted: bool = False) -> str:
+    encryption = serialization.BestAvailableEncryption(b"x") if encrypted else serialization.NoEncryption()
+    text: bytes = key.private_bytes(serialization.Encoding.PEM, form, encryption)
     return text.decode()
 
 
 @pytest.mark.asyncio
 async def test_client_credentials_are_the_default_grant() -> None:
-    """Scope and further fields go along; the secret is in the header only, the API key nowhere."""
+    """Scope, further fields and further headers go along; the secret is in the header only, the API key nowhere."""
     async with login_endpoint(FINE) as endpoint:
-        token = await log_in(endpoint, SECRET, scope=["read", "write"], audience="https://api", empty_ok="x")
+        tenant = {"X-Tenant": "acme"}
+        token = await log_in(endpoint, SECRET, scope=["read", "write"], audience="https://api", headers=tenant)
     assert (token.value, token.expires_in, token.refresh_token) == ("t-1", 60.0, None)
-    assert endpoint.forms == [
-        {"grant_type": "client_credentials", "scope": "read write", "audience": "https://api", "empty_ok": "x"}
-    ]
+    assert endpoint.forms == [{"grant_type": "client_credentials", "scope": "read write", "audience": "https://api"}]
     [headers] = endpoint.headers
+    assert headers["X-Tenant"] == "acme"
     assert headers["Content-Type"] == "application/x-www-form-urlencoded"
     assert headers["Accept"] == "application/json"
     assert "x-api-key" not in {name.lower() for name in headers}
@@ -85,20 +85,18 @@ async def test_basic_encodes_id_and_secret_as_a_form_first(client: str, secret: 
 
 
 @pytest.mark.asyncio
-async def test_post_puts_id_and_secret_into_the_body() -> None:
-    """And nothing into the header."""
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        ({"client_secret": SECRET, "token_endpoint_auth_method": "client_secret_post"}, {"client_secret": SECRET}),
+        (USER, USER),
+    ],
+)
+async def test_a_client_is_named_in_the_body(options: dict[str, Any], named: dict[str, str]) -> None:
+    """RFC 6749, sections 2.3.1 and 3.2.1: with its secret, or as a public client without one; the header is empty."""
     async with login_endpoint(FINE) as endpoint:
-        await log_in(endpoint, SECRET, token_endpoint_auth_method="client_secret_post")
-    assert endpoint.forms[0] == {"grant_type": "client_credentials", "client_id": "client", "client_secret": SECRET}
-    assert "Authorization" not in endpoint.headers[0]
-
-
-@pytest.mark.asyncio
-async def test_a_client_without_a_secret_names_itself() -> None:
-    """RFC 6749, section 3.2.1: a public client sends its id."""
-    async with login_endpoint(FINE) as endpoint:
-        await log_in(endpoint, **USER)
-    assert endpoint.forms[0] == {"client_id": "client", **USER}
+        await log_in(endpoint, **options)
+    assert endpoint.forms[0] == {"grant_type": "client_credentials", "client_id": "client", **named}
     assert "Authorization" not in endpoint.headers[0]
 
 
@@ -106,15 +104,15 @@ async def test_a_client_without_a_secret_names_itself() -> None:
 @pytest.mark.parametrize(
     ("make", "form", "algorithm"),
     [
-        (lambda: rsa.generate_private_key(65537, 2048), serialization.PrivateFormat.TraditionalOpenSSL, "RS256"),
-        (lambda: ec.generate_private_key(ec.SECP256R1()), serialization.PrivateFormat.TraditionalOpenSSL, "ES256"),
-        (lambda: ec.generate_private_key(ec.SECP384R1()), serialization.PrivateFormat.PKCS8, "ES384"),
-        (lambda: ec.generate_private_key(ec.SECP521R1()), serialization.PrivateFormat.PKCS8, "ES512"),
-        (ed25519.Ed25519PrivateKey.generate, serialization.PrivateFormat.PKCS8, "EdDSA"),
+        (lambda: rsa.generate_private_key(65537, 2048), PrivateFormat.TraditionalOpenSSL, "RS256"),
+        (lambda: ec.generate_private_key(ec.SECP256R1()), PrivateFormat.TraditionalOpenSSL, "ES256"),
+        (lambda: ec.generate_private_key(ec.SECP384R1()), PrivateFormat.PKCS8, "ES384"),
+        (lambda: ec.generate_private_key(ec.SECP521R1()), PrivateFormat.PKCS8, "ES512"),
+        (ed25519.Ed25519PrivateKey.generate, PrivateFormat.PKCS8, "EdDSA"),
     ],
 )
 async def test_private_key_jwt_is_signed_for_the_token_endpoint(
-    make: Callable[[], Any], form: serialization.PrivateFormat, algorithm: str
+    make: Callable[[], Any], form: PrivateFormat, algorithm: str
 ) -> None:
     """RFC 7523, section 3: issuer and subject are the client, the audience is the endpoint, the id is used once."""
     key = make()
@@ -144,24 +142,11 @@ def verified(assertion: str, public: Any, algorithm: str) -> tuple[dict[str, Any
 
 
 @pytest.mark.asyncio
-async def test_extra_headers_are_sent() -> None:
-    """A gateway in front of the token endpoint may want them."""
-    async with login_endpoint(FINE) as endpoint:
-        await log_in(endpoint, SECRET, headers={"X-Tenant": "acme"})
-    assert endpoint.headers[0]["X-Tenant"] == "acme"
-
-
-@pytest.mark.asyncio
 @pytest.mark.parametrize(
-    "options",
-    [
-        {},
-        USER,
-        {"grant_type": "refresh_token", "refresh_token": "configured"},
-    ],
+    "options", [{"scope": "a"}, USER, {"grant_type": "refresh_token", "refresh_token": "configured"}]
 )
 async def test_the_newest_refresh_token_goes_first(options: dict[str, Any]) -> None:
-    """Whatever the grant: the one that came with the token being replaced, and its successor is handed on."""
+    """Whatever the grant, and without a scope (RFC 6749, section 6): the successor of the refresh token is handed on."""
     async with login_endpoint(Reply(200, {"access_token": "t-2", "refresh_token": "rotated"})) as endpoint:
         token = await log_in(endpoint, SECRET, previous=OLD, **options)
     assert endpoint.forms == [{"grant_type": "refresh_token", "refresh_token": OLD_REFRESH}]
@@ -180,29 +165,21 @@ async def test_a_refresh_token_is_kept_until_a_new_one_comes() -> None:
 
 
 @pytest.mark.asyncio
-async def test_a_renewal_asks_for_no_scope_of_its_own() -> None:
-    """RFC 6749, section 6: it is the scope of the first grant."""
-    async with login_endpoint(FINE) as endpoint:
-        await log_in(endpoint, SECRET, previous=OLD, scope="a")
-    assert "scope" not in endpoint.forms[0]
-
-
-@pytest.mark.asyncio
-@pytest.mark.parametrize("status", [200, 400, 401, 403, 500])
 @pytest.mark.parametrize(
-    ("options", "grant"),
+    "reply",
     [
-        ({}, "client_credentials"),
-        (USER, "password"),
+        *(DEAD._replace(status=status) for status in (200, 400, 401, 403, 500)),
+        Reply(401, {}),
+        Reply(401, {"error": "invalid_token"}),
+        Reply(400, {"error": "unauthorized_client"}),
+        Reply(400, {"error": "unsupported_grant_type"}),
     ],
 )
-async def test_a_refused_refresh_token_falls_back_to_the_full_grant(
-    status: int, options: dict[str, Any], grant: str
-) -> None:
-    """In the same login, and the refused refresh token is forgotten."""
-    async with login_endpoint(DEAD._replace(status=status), FINE) as endpoint:
-        token = await log_in(endpoint, SECRET, previous=OLD, **options)
-    assert [form["grant_type"] for form in endpoint.forms] == ["refresh_token", grant]
+async def test_a_refused_refresh_token_falls_back_to_the_full_grant(reply: Reply) -> None:
+    """In the same login, whether the token or the renewal as such is refused; the refresh token is forgotten."""
+    async with login_endpoint(reply, FINE) as endpoint:
+        token = await log_in(endpoint, SECRET, previous=OLD)
+    assert [form["grant_type"] for form in endpoint.forms] == ["refresh_token", "client_credentials"]
     assert (token.value, token.refresh_token) == ("t-1", None)
 
 
@@ -223,23 +200,6 @@ async def test_a_refresh_token_with_nothing_behind_it_is_a_rejection() -> None:
     error = await refusal(DEAD, previous=OLD, grant_type="refresh_token", refresh_token=OLD_REFRESH)
     assert isinstance(error, CredentialsRejectedError)
     assert error.reason == "refresh_token"
-
-
-@pytest.mark.asyncio
-@pytest.mark.parametrize(
-    "reply",
-    [
-        Reply(401, {}),
-        Reply(401, {"error": "invalid_token"}),
-        Reply(400, {"error": "unauthorized_client"}),
-        Reply(400, {"error": "unsupported_grant_type"}),
-    ],
-)
-async def test_a_renewal_that_is_not_open_to_the_client_falls_back_too(reply: Reply) -> None:
-    """The login worked without it, so its refusal is not the login's."""
-    async with login_endpoint(reply, FINE) as endpoint:
-        token = await log_in(endpoint, SECRET, previous=OLD)
-    assert token.value == "t-1"
 
 
 @pytest.mark.asyncio
@@ -295,7 +255,6 @@ async def test_the_oauth_error_outranks_the_status(
         (200, {"access_token": ""}, LoginError, None),
         (200, {"access_token": "a\nb"}, LoginError, None),
         (200, {"access_token": "t", "token_type": "DPoP"}, LoginError, None),
-        (200, {"access_token": "t", "token_type": 7}, LoginError, None),
     ],
 )
 async def test_without_a_known_error_the_status_decides(
@@ -305,21 +264,13 @@ async def test_without_a_known_error_the_status_decides(
     failure = await refusal(Reply(status, payload), client_secret=SECRET)
     assert type(failure) is kind
     assert getattr(failure, "reason", None) == reason
+    if status == 401:  # client and user are both in the request of a password grant: neither is to blame
+        assert getattr(await refusal(Reply(status, payload), client_secret=SECRET, **USER), "reason", "") is None
 
 
 @pytest.mark.asyncio
-async def test_a_bare_401_to_a_password_names_no_culprit() -> None:
-    """Client and user are both in the request."""
-    failure = await refusal(Reply(401, {}), client_secret=SECRET, **USER)
-    assert isinstance(failure, CredentialsRejectedError)
-    assert failure.reason is None
-
-
-@pytest.mark.asyncio
-@pytest.mark.parametrize("token_type", ["bearer", "Bearer", "BEARER", None])
 @pytest.mark.parametrize(
-    ("written", "seconds"),
-    [("60", 60.0), (60.5, 60.5), (0, None), (-1, None), ("x", None), (None, None), (1e300, MAX_LIFETIME)],
+    ("token_type", "written", "seconds"), [("bearer", "60", 60.0), ("BEARER", -1, None), (None, 1e300, MAX_LIFETIME)]
 )
 async def test_types_and_lifetimes_as_servers_write_them(
     token_type: str | None, written: object, seconds: float | None
@@ -387,15 +338,11 @@ def test_nothing_prints_or_pickles_a_secret() -> None:
     [
         ({"client_id": ""}, "client_id"),
         ({"client_secret": ""}, "client_secret"),
-        ({"client_secret": 7}, "client_secret"),
         ({"grant_type": "authorization_code"}, "grant_type must be one of"),
-        ({"grant_type": None}, "grant_type must be one of"),
-        ({"grant_type": "password"}, "grant_type password needs"),
         ({"grant_type": "password", "username": "ada"}, "grant_type password needs"),
         ({"username": "ada"}, "username and password belong"),
         ({"grant_type": "refresh_token"}, "grant_type refresh_token needs"),
         ({"token_endpoint_auth_method": "tls_client_auth"}, "token_endpoint_auth_method must be one of"),
-        ({"token_endpoint_auth_method": "client_secret_basic"}, "token_endpoint_auth_method client_secret_basic needs"),
         ({"token_endpoint_auth_method": "client_secret_post"}, "token_endpoint_auth_method client_secret_post needs"),
         ({"token_endpoint_auth_method": "private_key_jwt"}, "token_endpoint_auth_method private_key_jwt needs"),
         ({"token_endpoint_auth_method": "none", "client_secret": "s"}, "token_endpoint_auth_method none cannot use"),
@@ -403,12 +350,15 @@ def test_nothing_prints_or_pickles_a_secret() -> None:
         ({"private_key": "k", "client_secret": "s"}, "client_secret and private_key both authenticate"),
         ({"private_key": "no pem"}, "private_key must be an unencrypted PEM"),
         ({"private_key": 7}, "private_key must be PEM text"),
+        (
+            {"private_key": pem_of(ec.generate_private_key(ec.SECP256R1()), encrypted=True)},
+            "private_key must be an unencrypted PEM",
+        ),
         ({"private_key": pem_of(x25519.X25519PrivateKey.generate())}, "private_key must be an unencrypted PEM"),
         ({"private_key": pem_of(rsa.generate_private_key(65537, 1024))}, "private_key must be an unencrypted PEM"),
         ({"private_key": pem_of(ec.generate_private_key(ec.SECP256K1()))}, "private_key must be an unencrypted PEM"),
         ({"scope": ""}, "scope"),
         ({"scope": []}, "scope"),
-        ({"scope": 7}, "scope"),
         ({"headers": {"a b": "c"}}, "headers"),
         ({"headers": {"authorization": "x"}, "client_secret": "s"}, "headers sets Authorization"),
         ({"token_endpiont": 7}, "token_endpiont is not an option"),
@@ -420,14 +370,6 @@ def test_a_wrong_use_is_one_sentence(options: dict[str, Any], named: str) -> Non
     with pytest.raises(ConfigurationError, match=f"^{named}") as caught:
         OAuth2Login(URL_OK, **{"client_id": "client", **options})
     assert caught.value.__context__ is None
-
-
-def test_an_encrypted_key_is_refused() -> None:
-    """There is no passphrase to open it with."""
-    form = serialization.PrivateFormat.PKCS8, serialization.BestAvailableEncryption(b"x")
-    key = ec.generate_private_key(ec.SECP256R1()).private_bytes(serialization.Encoding.PEM, *form)
-    with pytest.raises(ConfigurationError, match=r"^private_key must be an unencrypted PEM"):
-        OAuth2Login(URL_OK, "client", private_key=key)
 
 
 @pytest.mark.parametrize(
@@ -442,13 +384,3 @@ def test_the_token_endpoint_is_held_to_the_rule_of_tls(url: str, kind: type[Conf
     """Before anything is sent."""
     with pytest.raises(kind, match=r"^token_endpoint"):
         OAuth2Login(url, "client", SECRET)
-
-
-def test_authlib_loads_on_the_first_login_only() -> None:
-    """Neither the import nor the constructor loads it."""
-    program = (
-        "import sys; from exterview_auth.logins import OAuth2Login; OAuth2Login('https://a.example/t', 'c', 's');"
-        "print(sorted({name.partition('.')[0] for name in sys.modules} & {'authlib', 'joserfc', 'cryptography', 'requests', 'httpx'}))"
-    )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"

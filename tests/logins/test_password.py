@@ -80,19 +80,12 @@ async def test_the_request_is_the_documented_one() -> None:
 @pytest.mark.asyncio
 @pytest.mark.parametrize(
     "variables",
-    [
-        {"input": {"email": "x", "password": "y"}},
-        MappingProxyType({"input": {"email": "x", "password": "y"}}),
-        lambda email, password: {"input": {"email": email[:0] + "x", "password": password[:0] + "y"}},
-        lambda email, password: MappingProxyType({"input": {"email": "x", "password": "y"}}),
-    ],
+    [MappingProxyType({"input": {"email": EMAIL}}), lambda email, _: MappingProxyType({"input": {"email": email}})],
 )
 async def test_document_and_variables_are_the_callers(variables: Any) -> None:
     """A mapping replaces the variables, a callable builds them from e-mail and password."""
     endpoint = await sent_by(PasswordLogin(EMAIL, PASSWORD, document="mutation { signIn }", variables=variables))
-    assert endpoint.documents == [
-        {"query": "mutation { signIn }", "variables": {"input": {"email": "x", "password": "y"}}}
-    ]
+    assert endpoint.documents == [{"query": "mutation { signIn }", "variables": {"input": {"email": EMAIL}}}]
 
 
 @pytest.mark.asyncio
@@ -119,30 +112,23 @@ async def test_later_changes_to_the_callers_mapping_change_nothing() -> None:
 
 
 @pytest.mark.parametrize(
-    ("data", "value"),
+    "data",
     [
-        ({"login": {"token": "t"}}, "t"),
-        ({"login": {"accessToken": "t"}}, "t"),
-        ({"login": {"access_token": "t"}}, "t"),
-        ({"login": {"jwt": "t"}}, "t"),
-        ({"login": {"id_token": "t"}}, "t"),
-        ({"login": {"bearerToken": "t"}}, "t"),
-        ({"login": {"authToken": "t"}}, "t"),
-        ({"login": {"AccessToken": "Bearer t"}}, "t"),
-        ({"login": {"token": "bearer  t "}}, "t"),
-        ({"token": "t"}, "t"),
-        ({"login": {"idToken": "id", "accessToken": "t"}}, "t"),
-        ({"login": {"accessToken": "a", "token": "t"}}, "t"),
-        ({"deep": {"token": "no"}, "accessToken": "t"}, "t"),
-        ({"login": {"refreshToken": {"token": "r"}, "session": {"accessToken": {"token": "t"}}}}, "t"),
-        ({"login": {"token": None, "session": [{"jwt": "t"}]}}, "t"),
-        ({"login": {"token": "", "accessToken": "t"}}, "t"),
-        ({"login": {"token": 7, "jwt": "t"}}, "t"),
+        *({"login": {name: "t"}} for name in ("token", "accessToken", "access_token", "jwt", "id_token", "authToken")),
+        {"login": {"AccessToken": "Bearer t"}},
+        {"login": {"token": "bearer  t "}},
+        {"token": "t"},
+        {"login": {"idToken": "id", "accessToken": "t"}},
+        {"login": {"accessToken": "a", "token": "t"}},
+        {"deep": {"token": "no"}, "accessToken": "t"},
+        {"login": {"refreshToken": {"token": "r"}, "session": {"accessToken": {"token": "t"}}}},
+        {"login": {"token": None, "session": [{"jwt": "t"}]}},
+        {"login": {"token": "", "accessToken": "t"}},
     ],
 )
-def test_the_token_is_found_under_the_usual_names(data: object, value: str) -> None:
+def test_the_token_is_found_under_the_usual_names(data: object) -> None:
     """The shallowest wins, then the order of preference; a refresh token is never taken for it."""
-    assert token_from({"data": data}).value == value
+    assert token_from({"data": data}).value == "t"
 
 
 @pytest.mark.parametrize(
@@ -169,13 +155,7 @@ def test_token_field_names_where_the_token_is(path: str) -> None:
         ({"login": {"accessToken": "t", "refreshToken": {"token": "r", "expiresIn": 9}}}, None),
         ({"login": {"token": "t", "user": {"subscription": {"expiresAt": NOW + 60}}}}, None),
         ({"token": "t", "expiresIn": None, "expiresAt": NOW + 60}, 60),
-        ({"token": "t", "expiresIn": 0}, None),
-        ({"token": "t", "expiresIn": -5}, None),
-        ({"token": "t", "expiresIn": True}, None),
-        ({"token": "t", "expiresIn": []}, None),
         ({"token": "t", "expiresIn": "1h"}, None),
-        ({"token": "t", "expiresIn": float("nan")}, None),
-        ({"token": "t", "expiresIn": 1e18}, MAX_LIFETIME),
         ({"token": "t", "expiresIn": 10**400}, MAX_LIFETIME),
         ({"token": "t", "expiresAt": 10**400}, None),
         ({"token": "t", "expiresAt": NOW - 60}, None),
@@ -288,10 +268,12 @@ def test_a_document_that_does_not_fit_is_not_a_rejection(errors: object, status:
 
 @pytest.mark.parametrize("code", ["INTERNAL_SERVER_ERROR", "RATE_LIMITED", "TOO_MANY_REQUESTS", "503"])
 def test_a_code_of_trouble_is_unavailable(code: str) -> None:
-    """With the Retry-After of the answer."""
-    error = refusal({"errors": [{"message": "oops", "extensions": {"code": code}}]}, headers={"Retry-After": "3"})
-    assert isinstance(error, LoginUnavailableError)
-    assert error.retry_after == 3.0
+    """With the Retry-After of the answer; a status of 5xx means the same, whatever the code says."""
+    for status, said in ((200, code), (502, "UNAUTHENTICATED")):
+        errors = [{"message": "oops", "extensions": {"code": said}}]
+        error = refusal({"errors": errors}, status, headers={"Retry-After": "3"})
+        assert isinstance(error, LoginUnavailableError)
+        assert error.retry_after == 3.0
 
 
 @pytest.mark.parametrize("message", ["Invalid password", "User not found", "incorrect email or password"])
@@ -300,12 +282,6 @@ def test_an_internal_error_that_speaks_of_wrong_credentials_is_a_rejection(messa
     error = refusal({"errors": [{"message": message, "extensions": {"code": "INTERNAL_SERVER_ERROR"}}]})
     assert isinstance(error, CredentialsRejectedError)
     assert error.reason == "user"
-
-
-def test_a_server_error_outranks_what_its_body_says() -> None:
-    """5xx means a server in trouble, whatever its body says."""
-    error = refusal({"errors": [{"message": "no", "extensions": {"code": "UNAUTHENTICATED"}}]}, 502)
-    assert isinstance(error, LoginUnavailableError)
 
 
 def test_a_token_beside_errors_is_a_token() -> None:
@@ -368,25 +344,23 @@ def test_the_login_names_its_account_and_hides_its_password() -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "options", "named"),
+    ("option", "wrong"),
     [
-        (("", "p"), {}, "email"),
-        ((None, "p"), {}, "email"),
-        ((EMAIL, ""), {}, "password"),
-        ((EMAIL, b"p"), {}, "password"),
-        ((EMAIL, "p"), {"document": " "}, "document"),
-        ((EMAIL, "p"), {"token_field": 7}, "token_field"),
-        ((EMAIL, "p"), {"expires_field": ""}, "expires_field"),
-        ((EMAIL, "p"), {"refresh_field": "a..b"}, "refresh_field"),
-        ((EMAIL, "p"), {"variables": "x"}, "variables"),
-        ((EMAIL, "p"), {"variables": {"a": object()}}, "variables"),
-        ((EMAIL, "p"), {"variables": {"a": float("nan")}}, "variables"),
+        ("email", ""),
+        ("password", b"p"),
+        ("document", " "),
+        ("token_field", 7),
+        ("expires_field", ""),
+        ("refresh_field", "a..b"),
+        ("variables", "x"),
+        ("variables", {"a": object()}),
+        ("variables", {"a": float("nan")}),
     ],
 )
-def test_a_wrong_use_is_one_sentence(arguments: tuple[Any, ...], options: dict[str, Any], named: str) -> None:
+def test_a_wrong_use_is_one_sentence(option: str, wrong: Any) -> None:
     """It begins with the option's name and nothing is chained."""
-    with pytest.raises(ConfigurationError, match=f"^{named}") as caught:
-        PasswordLogin(*arguments, **options)
+    with pytest.raises(ConfigurationError, match=f"^{option}") as caught:
+        PasswordLogin(**{"email": EMAIL, "password": "p", option: wrong})
     assert caught.value.__context__ is None
 
 

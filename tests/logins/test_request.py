@@ -45,7 +45,6 @@ from tests.kit.login_endpoint import (
     SECRETS,
     Reply,
     assert_no_secret,
-    log_in,
     login_endpoint,
     refusal,
 )
@@ -249,19 +248,6 @@ def test_a_message_is_read_as_far_as_it_could_be_quoted() -> None:
     words = " wrong password"
     assert isinstance(judged("x" * (MAX_SENTENCE - len(words)) + words), CredentialsRejectedError)
     assert isinstance(judged("x" * MAX_SENTENCE + words), LoginUnavailableError)
-
-
-@pytest.mark.parametrize("issued", [b'"\\ud800x"', b'"\\udcff"', b'""'])
-@pytest.mark.asyncio
-async def test_a_refresh_token_that_cannot_be_sent_is_left_out(issued: bytes) -> None:
-    """Rule 7: the response has a token, and the next login is a full grant, not an error for ever."""
-    body = b'{"access_token": "T", "expires_in": 60, "refresh_token": %s}' % issued
-    async with login_endpoint(Reply(200, body)) as endpoint:
-        login = OAuth2Login(endpoint.url, "id", "secret", grant_type="password", username="u", password="p")
-        token = await log_in(login, endpoint.url)
-        assert (token.value, token.refresh_token) == ("T", None)
-        await log_in(login, endpoint.url, token)
-    assert [form["grant_type"] for form in endpoint.forms] == ["password"] * 2
 
 
 # -- the session ---------------------------------------------------------------------------------------------------------

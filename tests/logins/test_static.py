@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import copy
 import functools
-import json
 import pickle
 import threading
-import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -57,14 +54,11 @@ def blocking_source(prefix: str) -> str:
     "source",
     [
         VALUE,
-        f"Bearer {VALUE}",
-        f"{VALUE}\n",
+        f"Bearer {VALUE}\n",
         Token(VALUE),
-        lambda: VALUE,
         lambda: VALUE + "\n",
         lambda: Token(VALUE),
         async_source,
-        functools.partial(lambda source: source(), async_source),
         CallableObject(),
         functools.partial(blocking_source, "t-"),
         functools.partial(async_source),
@@ -89,19 +83,6 @@ async def test_a_callable_is_asked_again_at_each_login() -> None:
     first = await log_in(login)
     assert await log_in(login, first) is first
     assert (await log_in(login, first)).value == "b"
-
-
-@pytest.mark.asyncio
-async def test_what_a_callable_raises_passes_through() -> None:
-    """Also StopIteration, which a thread pool's future could not carry."""
-
-    def source() -> str:
-        raise ZeroDivisionError
-
-    with pytest.raises(ZeroDivisionError):
-        await log_in(StaticLogin(source))
-    with pytest.raises(RuntimeError, match="StopIteration"):
-        await log_in(StaticLogin(functools.partial(next, iter([]))))
 
 
 @pytest.mark.asyncio
@@ -152,7 +133,7 @@ async def test_a_file_that_was_never_read_keeps_the_token_that_is_there(tmp_path
 @pytest.mark.asyncio
 @pytest.mark.parametrize(("content", "why"), [(None, "FileNotFoundError"), ("", "it is empty"), (" \n", "it is empty")])
 async def test_a_file_without_a_token_at_first_is_named(tmp_path: Path, content: str | None, why: str) -> None:
-    """The sentence has the path and the reason."""
+    """The sentence has the path and the reason, and nothing of a file that holds something else."""
     path = tmp_path / "token"
     if content is not None:
         path.write_text(content)
@@ -160,16 +141,9 @@ async def test_a_file_without_a_token_at_first_is_named(tmp_path: Path, content:
         await log_in(StaticLogin(path))
     assert str(caught.value) == f"the bearer token's file {path} cannot be read ({why})"
     assert caught.value.__context__ is None
-
-
-@pytest.mark.asyncio
-async def test_a_file_with_something_else_in_it_is_told_without_its_content(tmp_path: Path) -> None:
-    """A whole sentence is no token."""
-    path = tmp_path / "token"
     path.write_text("not a token")
-    with pytest.raises(ConfigurationError) as caught:
+    with pytest.raises(ConfigurationError, match=r"^(?!.*not a token)"):
         await log_in(StaticLogin(path))
-    assert "not a token" not in str(caught.value)
 
 
 @pytest.mark.asyncio
@@ -184,16 +158,6 @@ async def test_the_life_of_a_fixed_token_goes_on_between_logins(monkeypatch: pyt
     assert (token.expires_in, token.refresh_token) == (15, "r")
     now += 45
     assert (await log_in(login)).expires_in is None
-
-
-@pytest.mark.asyncio
-async def test_a_jwt_tells_its_own_lifetime() -> None:
-    """RFC 7519's exp and iat."""
-    claims = {"iat": int(time.time()), "exp": int(time.time()) + 600}
-    body = base64.urlsafe_b64encode(json.dumps(claims).encode()).decode().rstrip("=")
-    lifetime = (await log_in(StaticLogin(f"e30.{body}.c2ln"))).expires_in
-    assert lifetime is not None
-    assert 590 < lifetime <= 600
 
 
 def test_the_value_is_never_shown(tmp_path: Path) -> None:
@@ -217,11 +181,9 @@ def test_the_value_is_never_shown(tmp_path: Path) -> None:
     [
         ((), {}),
         ((VALUE,), {"file": "x"}),
-        ((7,), {}),
         ((b"t",), {}),
         ((), {"file": 7}),
         ((), {"file": ""}),
-        (("",), {}),
         (("a b",), {}),
     ],
 )
@@ -230,8 +192,3 @@ def test_a_wrong_use_is_one_sentence(arguments: tuple[Any, ...], options: dict[s
     with pytest.raises(ConfigurationError) as caught:
         StaticLogin(*arguments, **options)
     assert VALUE not in str(caught.value)
-
-
-def source_types() -> list[Callable[[], str] | Callable[[], Awaitable[Token]]]:
-    """Both kinds of callables fit the annotation (mypy reads this)."""
-    return [lambda: VALUE, CallableObject()]
