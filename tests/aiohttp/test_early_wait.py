@@ -182,26 +182,6 @@ async def test_graphql_waits_early_too() -> None:
         assert await ends_of(late) == [TimeoutError]
 
 
-@EITHER
-@leaping
-async def test_own_middlewares_run_before_the_wait(where: str) -> None:
-    """The contract: they see each request when it begins, as without us."""
-    seen: list[str] = []
-
-    async def record(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
-        seen.append("begun")
-        response = await handler(request)
-        seen.append("answered")
-        return response
-
-    session, options = given(where, middlewares=(record,))
-    async with held_up(session=session) as at:
-        tasks = await begun(at, **options)
-        assert seen == ["begun"]
-        assert await served(at, tasks) == [OK]
-        assert seen == ["begun", "answered"]
-
-
 @pytest.mark.parametrize("options", [{}, {"middlewares": ()}], ids=["the session's", "none"])
 @leaping
 async def test_the_owner_among_the_middlewares_does_not_count_as_an_own_one(options: dict[str, Any]) -> None:
@@ -213,25 +193,33 @@ async def test_the_owner_among_the_middlewares_does_not_count_as_an_own_one(opti
         assert (await served(at, tasks), created(at), len(at.api.arrivals)) == ([OK], 1, 1)
 
 
+@pytest.mark.parametrize("where", ["session", "request", "tracing"])
 @leaping
-async def test_traces_see_the_wait_inside_the_request() -> None:
-    """The contract: tracing works as before, from the request's beginning to its end."""
+async def test_middlewares_and_traces_see_the_wait_inside_the_request(where: str) -> None:
+    """The contract: they see each request when it begins and when it is answered, as without us."""
     seen: list[str] = []
 
-    async def started(*_: object) -> None:
-        seen.append("start")
+    async def record(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+        seen.append("begun")
+        response = await handler(request)
+        seen.append("answered")
+        return response
 
-    async def ended(*_: object) -> None:
-        seen.append("end")
+    async def begin(*_: object) -> None:
+        seen.append("begun")
+
+    async def end(*_: object) -> None:
+        seen.append("answered")
 
     tracing = aiohttp.TraceConfig()
-    tracing.on_request_start.append(started)
-    tracing.on_request_end.append(ended)
-    async with held_up(session={"trace_configs": [tracing]}) as at:
-        tasks = await begun(at)
-        assert seen == ["start"]
+    tracing.on_request_start.append(begin)
+    tracing.on_request_end.append(end)
+    session, options = given(where, middlewares=(record,))
+    async with held_up(session={"trace_configs": [tracing]} if where == "tracing" else session) as at:
+        tasks = await begun(at, **(options if where == "request" else {}))
+        assert seen == ["begun"]
         assert await served(at, tasks) == [OK]
-        assert seen == ["start", "end"]
+        assert seen == ["begun", "answered"]
 
 
 @leaping
@@ -301,7 +289,7 @@ TOTALS = [
 async def test_the_wait_counts_against_the_total(
     session: dict[str, Any], options: dict[str, Any], total: float
 ) -> None:
-    """Rule 5: it ends in TimeoutError with nothing sent, the answer has what is left, and the login serves everybody."""
+    """Rule 5: it ends in TimeoutError, the answer has what is left of it, and the login serves the next request."""
     async with held_up(session=session) as at:
         for answered in (False, True):
             tasks = await begun(at, 3, "/held", **options)
@@ -391,15 +379,6 @@ async def test_the_limit_for_connecting_begins_after_the_wait() -> None:
         assert isinstance(over.exception(), aiohttp.ConnectionTimeoutError)
         other.cancel()
         await asyncio.wait([other])
-
-
-@leaping
-async def test_requests_with_the_same_timeout_share_a_few_timers() -> None:
-    """A far deadline is a full second, so requests that arrive within one wait with one timer."""
-    async with held_up() as at:
-        tasks = await begun(at, 300)
-        assert 1 <= deadlines() <= 5
-        assert await served(at, tasks) == [OK] * 300
 
 
 @leaping
@@ -625,7 +604,7 @@ async def test_graphqls_own_refusal_counts_after_the_wait(good: str) -> None:
 
 
 async def useless(number: int, *, plain: bool) -> tuple[int, int, list[object]]:
-    """Return logins, useless logins and results of so many concurrent requests, again and again, that the API refuses."""
+    """Return logins, useless logins and results of so many concurrent requests, which the API always refuses."""
     async with scene(plain=plain, max_logins=(4, 60.0)) as at:
         at.api.keys.clear()
         results: list[object] = []
@@ -657,19 +636,6 @@ async def test_a_token_that_is_refused_before_any_request_resumes_is_useless(*, 
         tasks = [asyncio.create_task(at.post()) for _ in range(5)]
         assert set(await ends_of(tasks)) == {LoginBudgetExceededError}
         assert (at.login.count, at.api.arrivals) == (3, [])
-
-
-@PLAIN
-@leaping
-async def test_a_hook_slower_than_the_tokens_life_costs_one_more_login(*, plain: bool) -> None:
-    """Rule 8: as for `auth.token()`, the second token is used although it has expired when the hook ends."""
-
-    async def slow(*_: object) -> None:
-        await asyncio.sleep(0.4)
-
-    async with scene(plain=plain, on_token=slow, refresh_ahead=0) as at:
-        at.login.expires_in = 0.2
-        assert (await at.statuses(3), at.login.count) == ({200}, 2)
 
 
 # -- many ---------------------------------------------------------------------------------------------------------------

@@ -118,7 +118,7 @@ def test_a_body_that_cannot_be_read_may_contain_a_mutation(body: str | None) -> 
      '{ a(b: """c"") }', '"', '"""', '""""', '"""x"' + '\\"""x"' * 3],
 )  # fmt: skip
 def test_a_string_that_is_not_closed_may_hide_a_mutation(text: str) -> None:
-    """Nobody can say what follows, so the document is not sent twice."""
+    """What follows cannot be known, so the document is not sent twice."""
     assert may_mutate(text)
 
 

@@ -241,6 +241,6 @@ ROWS = (
     Row(PLACE, "cancelled at each await of the way", cancelled),
     Row(PLACE, "own timeout at each", out_of_time, (TimeoutError, 200) * len(PHASES), within=2.0, logins=LOGINS),
     Row(PLACE, "response never read", unread),
-    Row(PLACE, "session closed under way", session_closed, aiohttp.ClientConnectionError),
+    Row(PLACE, "session closed while its requests wait", session_closed, aiohttp.ClientConnectionError),
     Row(PLACE, "10 000 waiting at once", ten_thousand, within=50.0),
 )

@@ -162,7 +162,7 @@ async def cut(request: web.Request, _body: bytes) -> None:
 
 
 teapot = answering(418)
-"""The refusal of an API with a status of its own."""
+"""The refusal of an API that has an unusual status for it."""
 
 
 def is_teapot(response: aiohttp.ClientResponse) -> bool:
