@@ -96,12 +96,13 @@ async def test_headers_are_secret_in_aiohttps_own_errors() -> None:
 # -- a refusal that stays -----------------------------------------------------------------------------------------------
 
 
-async def test_a_fresh_token_that_is_refused_too_is_the_callers_401() -> None:
-    """Rule 3: with the server's own body, as from plain aiohttp, after one login and one replay."""
+async def test_a_fresh_token_that_is_refused_too_is_the_callers_401(caplog: pytest.LogCaptureFixture) -> None:
+    """Rule 3: with the server's own body, as from plain aiohttp, after one login and one replay; no test has failed."""
     async with signed_in() as at:
         at.api.keys.clear()
         assert await at.post() == (401, {"error": "Missing or invalid token"})
         assert (at.login.count, len(at.api.arrivals)) == (2, 2)
+    assert "is_unauthorized.failed" not in caplog.text
 
 
 async def test_an_api_that_refuses_for_ever_meets_the_budget() -> None:
