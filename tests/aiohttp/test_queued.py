@@ -15,6 +15,9 @@ from tests.kit.api import Scene, answering, cut, held, revoked, signed_in, until
 
 pytestmark = pytest.mark.asyncio
 
+PATHS = pytest.mark.parametrize("test", [None, lambda response: response.status == 401], ids=["fast path", "slow path"])
+"""An owner with its own test has no fast path."""
+
 
 @contextlib.asynccontextmanager
 async def queue(number: int, at: Scene) -> AsyncIterator[tuple[asyncio.Event, list[asyncio.Task[Any]]]]:
@@ -33,9 +36,13 @@ async def statuses(tasks: list[asyncio.Task[Any]]) -> set[int]:
     return {status for status, _ in await asyncio.gather(*tasks)}
 
 
-async def test_requests_that_queue_when_the_token_is_refused_are_not_sent_with_it() -> None:
+@PATHS
+async def test_requests_that_queue_when_the_token_is_refused_are_not_sent_with_it(test: Any) -> None:
     """Rule 4: one refusal, one login, and every request behind it is sent once, with the new token."""
-    async with revoked(connections=1, seconds=0.02) as at, queue(30, at) as (over, tasks):
+    async with (
+        revoked(connections=1, seconds=0.02, is_unauthorized=test) as at,
+        queue(30, at) as (over, tasks),
+    ):
         over.set()
         assert await statuses(tasks) == {200}
         assert sorted(at.api.since(0)) == [(200, "token-2")] * 31 + [(401, "token-1")]
@@ -61,6 +68,20 @@ async def test_requests_that_queue_when_the_login_fails_end_with_its_error() -> 
         results = await asyncio.gather(*tasks, return_exceptions=True)
         assert all(isinstance(result, LoginError) for result in results)
         assert len(at.api.arrivals) == 1
+
+
+@PATHS
+async def test_closing_the_session_ends_the_requests_that_left_the_queue_to_wait(test: Any) -> None:
+    """The fault table: with the same error as the request that was refused."""
+    async with revoked(connections=1, is_unauthorized=test) as at, queue(3, at) as (over, tasks):
+        at.login.gate.clear()
+        over.set()
+        await until(lambda: at.auth.stats().waiting == 4)
+        await at.http.close()
+        at.login.gate.set()
+        results = await asyncio.gather(*tasks, return_exceptions=True)
+        assert [type(result) for result in results] == [aiohttp.ClientConnectionError] * 4
+        assert all("closed while this request waited" in str(result) for result in results)
 
 
 async def test_a_middleware_that_retries_sends_no_rejected_token() -> None:
