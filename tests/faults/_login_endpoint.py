@@ -6,14 +6,15 @@ import asyncio
 import socket
 import ssl
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 from aiohttp import TCPConnector, ThreadedResolver
 from aiohttp.abc import AbstractResolver, ResolveResult
 
 from exterview_auth import CredentialsRejectedError, LoginError, LoginUnavailableError
+from tests.kit.certificates import HOST, certificate
 
-from ._certificates import certified
 from ._raw_server import Act, Call, RawServer, once, silence, status
 from ._row import Kind, Outcome, Row
 from ._site import site
@@ -39,11 +40,8 @@ async def refused(stage: Stage) -> Outcome:
 
 async def nameless(stage: Stage) -> Outcome:
     """The host name is unknown until it is learned."""
-    tls, authority = certified(stage.directory, "something.invalid")
     names = Names()
-    return await over_tls(
-        stage, RawServer(tls, host="something.invalid"), names.learn, authority=authority, names=names, seconds=2.0
-    )
+    return await over_tls(stage, names.learn, host=HOST, trusted=True, names=names, seconds=2.0)
 
 
 class Names(AbstractResolver):
@@ -53,7 +51,7 @@ class Names(AbstractResolver):
         self._system = ThreadedResolver()
         self._learned = False
 
-    def learn(self, _trust: ssl.SSLContext) -> None:
+    def learn(self, _trust: ssl.SSLContext, _authority: Path) -> None:
         """From now on every name is this machine's."""
         self._learned = True
 
@@ -68,26 +66,29 @@ class Names(AbstractResolver):
 
 async def distrusted(stage: Stage) -> Outcome:
     """The certificate is not valid until its authority is trusted."""
-    tls, authority = certified(stage.directory, "127.0.0.1")
-    return await over_tls(stage, RawServer(tls), lambda trust: trust.load_verify_locations(authority))
+    return await over_tls(stage, ssl.SSLContext.load_verify_locations)
 
 
 async def over_tls(
     stage: Stage,
-    server: RawServer,
-    heal: Callable[[ssl.SSLContext], None],
+    heal: Callable[[ssl.SSLContext, Path], None],
     *,
-    authority: Any = None,
+    host: str = "127.0.0.1",
+    trusted: bool = False,
     names: Any = None,
     seconds: float = TWICE,
 ) -> Outcome:
     """A server that cannot be reached before *heal*."""
-    trust = ssl.create_default_context(cafile=authority)
+    authority, key = certificate(stage.directory)
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(authority, key)
+    trust = ssl.create_default_context(cafile=authority if trusted else None)
     login_session = stage.session(connector=TCPConnector(ssl=trust, resolver=names))
     connector = TCPConnector(ssl=trust, resolver=names)
+    server = RawServer(tls, host=host)
     at = await site(stage, server, connector=connector, login_session=login_session, login_timeout=seconds)
     met = await at.met_by()
-    heal(trust)
+    heal(trust, authority)
     return await at.outcome(met)
 
 

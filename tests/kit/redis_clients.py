@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import datetime as dt
-import ipaddress
 import shutil
 import socket
 import time
@@ -14,10 +12,6 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 from redis.asyncio import Redis
 from redis.asyncio.sentinel import MasterNotFoundError, Sentinel
 
@@ -25,6 +19,7 @@ from exterview_auth import Token
 from exterview_auth._cli.demo.redis_server import HOST, LocalRedis
 from exterview_auth.stores._entry import StoredToken
 from exterview_auth.stores._shared import POLL_INTERVAL
+from tests.kit.certificates import certificate
 from tests.kit.stores import eventually
 
 COMMANDS = (
@@ -66,11 +61,11 @@ class Certified(NamedTuple):
 @contextlib.asynccontextmanager
 async def with_tls(directory: Path) -> AsyncIterator[Certified]:
     """A server with a certificate of its own for the loopback address."""
-    certificate, key = _certificate(directory)
+    authority, key = certificate(directory)
     port = free_port()
-    options = ("--tls-port", str(port), "--tls-auth-clients", "no", "--tls-ca-cert-file", str(certificate))
-    async with LocalRedis(*options, "--tls-cert-file", str(certificate), "--tls-key-file", str(key)) as server:
-        yield Certified(server, port, certificate)
+    options = ("--tls-port", str(port), "--tls-auth-clients", "no", "--tls-ca-cert-file", str(authority))
+    async with LocalRedis(*options, "--tls-cert-file", str(authority), "--tls-key-file", str(key)) as server:
+        yield Certified(server, port, authority)
 
 
 @contextlib.asynccontextmanager
@@ -120,26 +115,6 @@ def free_port() -> int:
     with socket.create_server((HOST, 0)) as free:
         port: int = free.getsockname()[1]
     return port
-
-
-def _certificate(directory: Path) -> tuple[Path, Path]:
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "loopback")])
-    now = dt.datetime.now(dt.UTC)
-    built = (
-        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
-        .not_valid_before(now - dt.timedelta(days=1))
-        .not_valid_after(now + dt.timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(HOST))]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    files = directory / "certificate.pem", directory / "key.pem"
-    files[0].write_bytes(built.public_bytes(serialization.Encoding.PEM))
-    files[1].write_bytes(
-        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    )
-    return files
 
 
 async def essentials(one: Any, two: Any) -> None:
