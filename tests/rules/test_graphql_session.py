@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import json
 from typing import Any
 
 import aiohttp
@@ -24,7 +23,7 @@ from exterview_auth import (
     graphql_unauthenticated,
 )
 from exterview_auth.emulator import Emulator
-from tests.kit.api import TEAPOT_TESTS, Scene, post, scene, teapot
+from tests.kit.api import TEAPOT_TESTS, Scene, answering, post, scene, teapot
 
 pytestmark = pytest.mark.asyncio
 
@@ -33,11 +32,7 @@ UNAUTHENTICATED = [{"message": "no", "extensions": {"code": "UNAUTHENTICATED"}}]
 
 def refusing(data: Any = None) -> Any:
     """Answer with GraphQL's 401: status 200, the error in the body, *data* beside it."""
-
-    async def answer(_request: web.Request, _body: bytes) -> web.Response:
-        return web.json_response({"data": data, "errors": UNAUTHENTICATED})
-
-    return answer
+    return answering(payload={"data": data, "errors": UNAUTHENTICATED})
 
 
 async def test_everything_works_against_the_emulator() -> None:
@@ -66,35 +61,22 @@ async def test_everything_works_against_the_emulator() -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "body", "expected", "message"),
+    ("status", "body", "expected"),
     [
-        (400, {"error": "Missing headers"}, BadRequestError, "Missing headers"),
-        (400, {"errors": [{"message": "bad document"}]}, BadRequestError, "bad document"),
-        (403, {"error": "no permission"}, ForbiddenError, "no permission"),
-        (500, {"error": "oops"}, ApiError, "oops"),
-        (502, "<html>", ApiError, "the API answered 502"),
-        (200, "<html>", ApiError, "not a JSON object"),
-        (200, [1], ApiError, "not a JSON object"),
-        (200, {}, ApiError, "without data"),
-        (200, {"data": {"a": 1}, "errors": [{"message": "half"}]}, GraphQLError, "half"),
-        (200, {"data": None, "errors": ["odd"]}, GraphQLError, "odd"),
-        (200, {"data": None, "errors": {"message": "odder"}}, GraphQLError, "odder"),
+        (400, {"errors": [{"message": "no"}]}, BadRequestError),
+        (403, {"error": "no"}, ForbiddenError),
+        (500, {"error": "no"}, ApiError),
+        (200, {"data": {"a": 1}, "errors": [{"message": "no"}]}, GraphQLError),
     ],
 )
-async def test_every_other_answer_is_an_api_error(status: int, body: Any, expected: type, message: str) -> None:
+async def test_every_other_answer_is_an_api_error(status: int, body: Any, expected: type) -> None:
     """The contract: its type, status and message say what came back, also if the session raises for each status."""
-
-    async def answer(_request: web.Request, _body: bytes) -> web.Response:
-        text = body if isinstance(body, str) else json.dumps(body)
-        kind = "text/html" if isinstance(body, str) else "application/json"
-        return web.Response(status=status, text=text, content_type=kind)
-
     async with scene(session={"raise_for_status": True}) as at:
-        at.api.answers["/graphql"] = answer
-        with pytest.raises(ApiError, match=message) as caught:
+        at.api.answers["/graphql"] = answering(status, body)
+        with pytest.raises(ApiError, match="no") as caught:
             await at.client.graphql("{ a }")
         assert type(caught.value) is expected
-        assert caught.value.status == status
+        assert (caught.value.status, caught.value.message) == (status, "no")
 
 
 async def test_a_key_that_is_refused_is_an_unauthorized_error() -> None:
@@ -197,12 +179,8 @@ async def test_graphqls_401_always_counts_in_graphql(data: Any) -> None:
 
 async def test_the_body_stays_readable() -> None:
     """The contract: as JSON, as text, and as a stream."""
-
-    async def long(_request: web.Request, _body: bytes) -> web.Response:
-        return web.json_response({"data": {"text": "x" * 300_000}})
-
     async with scene(is_unauthorized=graphql_unauthenticated) as at:
-        at.api.answers["/graphql"] = long
+        at.api.answers["/graphql"] = answering(payload={"data": {"text": "x" * 300_000}})
         async with at.client.post("") as response:
             assert len((await response.json())["data"]["text"]) == 300_000
         async with at.client.post("") as response:
@@ -227,22 +205,12 @@ async def test_an_answer_beyond_the_limit_is_passed_on_as_it_comes(monkeypatch: 
 
 
 async def test_an_answer_that_is_not_graphql_is_not_read() -> None:
-    """The contract: a download keeps streaming, and any other JSON is no refusal."""
-    kinds = (
-        ("application/pdf", b"UNAUTHENTICATED"),
-        ("application/json", b'{"data": "UNAUTHENTICATED", "errors": [7, {"extensions": 1}]}'),
-        ("application/json", b'["UNAUTHENTICATED"]'),
-        ("application/json", b"UNAUTHENTICATED{"),
-    )
+    """The contract: a download keeps streaming."""
     async with scene(is_unauthorized=graphql_unauthenticated) as at:
-        for kind, body in kinds:
-
-            async def other(_: web.Request, __: bytes, kind: str = kind, body: bytes = body) -> web.Response:
-                return web.Response(body=body, content_type=kind)
-
-            at.api.answers["/graphql"] = other
-            async with at.client.post("") as response:
-                assert (response.status, await response.read()) == (200, body)
+        download = b'{"errors": [{"extensions": {"code": "UNAUTHENTICATED"}}]}'
+        at.api.answers["/graphql"] = answering(payload=download, headers={"Content-Type": "application/pdf"})
+        async with at.client.post("") as response:
+            assert (response.status, await response.read()) == (200, download)
         assert at.login.count == 1
 
 
@@ -250,13 +218,8 @@ async def test_an_answer_that_is_not_graphql_is_not_read() -> None:
     ("arguments", "sentence"),
     [
         ({"query": ""}, "query"),
-        ({"query": None}, "query"),
         ({"query": "{ a }", "operation_name": 5}, "operation_name"),
-        ({"query": "{ a }", "variables": [1]}, "variables"),
         ({"query": "{ a }", "files": {"file": b""}}, r"variables\.file"),
-        ({"query": "{ a }", "files": {1: b""}}, r"variables\.file"),
-        ({"query": "{ a }", "variables": {"list": []}, "files": {"variables.list.3": b""}}, "no such place"),
-        ({"query": "{ a }", "variables": {"text": "x"}, "files": {"variables.text.file": b""}}, "no such place"),
     ],
 )
 async def test_wrong_arguments_are_refused_before_anything_is_sent(arguments: dict[str, Any], sentence: str) -> None:
