@@ -6,11 +6,13 @@ import gc
 import multiprocessing
 import os
 import signal
-import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import NamedTuple
+
+from rich.console import Console
+from rich.progress import MofNCompleteColumn, Progress
 
 from ._plan import plan_of
 from ._run import run
@@ -53,18 +55,16 @@ def tally(seeds: Iterable[int]) -> Tally:
     return total
 
 
-def run_many(
-    seeds: Sequence[int], workers: int, progress: Callable[[Tally], None], *, stop_at_first: bool = False
-) -> Tally:
-    """Run *seeds* in *workers* processes."""
+def run_many(seeds: Sequence[int], workers: int) -> Tally:
+    """Run *seeds* in *workers* processes, and show the progress on a terminal."""
     total = NOTHING
     context = multiprocessing.get_context("spawn")
-    with context.Pool(workers, _prepare_worker, maxtasksperchild=200) as pool:
+    progress = Progress(*Progress.get_default_columns(), MofNCompleteColumn(), console=Console(stderr=True))
+    with context.Pool(workers, _prepare_worker, maxtasksperchild=200) as pool, progress:
+        task = progress.add_task("seeds", total=len(seeds))
         for part in pool.imap_unordered(tally, _batches(seeds)):
             total += part
-            progress(total)
-            if stop_at_first and total.broken:
-                break
+            progress.update(task, advance=part.seeds, description=f"{len(total.broken)} failed")
     return total
 
 
@@ -81,26 +81,6 @@ def _prepare_worker() -> None:
     gc.collect()
     gc.freeze()
     gc.disable()
-
-
-class Progress:
-    """Calls *show* with the progress, at most once a second."""
-
-    def __init__(self, wanted: int, show: Callable[[str], None]) -> None:
-        self._wanted = wanted
-        self._show = show
-        self._began = self._shown = time.monotonic()
-
-    def __call__(self, total: Tally) -> None:
-        now = time.monotonic()
-        if now - self._shown < 1.0 and total.seeds < self._wanted:
-            return
-        self._shown = now
-        rate = total.seeds / max(now - self._began, 1e-9)
-        left = (self._wanted - total.seeds) / rate
-        self._show(
-            f"{total.seeds} of {self._wanted} seeds, {rate:.0f} a second, {left:.0f} s left, {len(total.broken)} failed"
-        )
 
 
 def cores() -> int:

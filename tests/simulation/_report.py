@@ -2,20 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from collections import Counter
 
 from ._callers import Call
 from ._parallel import Tally
 from ._plan import Action, Plan, plan_of
 from ._run import Result, run
-
-
-def progress(text: str) -> None:
-    """Print the progress: on one line of a terminal, or else on many."""
-    end = "" if sys.stderr.isatty() else "\n"
-    start = "\r\x1b[K" if sys.stderr.isatty() else ""
-    print(f"{start}{text}", end=end, file=sys.stderr, flush=True)
 
 
 def summary(total: Tally) -> str:
