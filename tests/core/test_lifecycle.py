@@ -7,6 +7,7 @@ import os
 
 import pytest
 
+from exterview_auth import ConfigurationError
 from exterview_auth._core.lifecycle import Lifecycle
 from tests.kit.keepers import scripted
 
@@ -41,6 +42,15 @@ def test_a_loop_that_is_not_running_does_not_keep_its_owner(lifecycle: Lifecycle
     assert not lifecycle._alive
     assert first.run_until_complete(entered(lifecycle)) is first
     first.close()
+
+
+@pytest.mark.asyncio
+async def test_a_second_running_loop_is_refused(lifecycle: Lifecycle) -> None:
+    """Used from another thread's loop while the first runs, it says what to do, and stays with the first."""
+    lifecycle.enter()
+    with pytest.raises(ConfigurationError, match="another event loop that is still running; create one owner for each"):
+        await asyncio.to_thread(lambda: asyncio.run(entered(lifecycle)))
+    assert await entered(lifecycle) is asyncio.get_running_loop()
 
 
 @pytest.mark.asyncio

@@ -356,16 +356,6 @@ async def test_a_deadline_in_the_past_ends_the_wait_at_once() -> None:
     assert (await outcome(flight, 9.0), flight.waiting) == ("finished", 0)
 
 
-@virtual_time
-async def test_a_waiter_gets_the_error_or_its_timeout_whichever_comes_first() -> None:
-    """Rule 6: TimeoutError before the failure, the failure's own type after it, whatever the deadline."""
-    flight, gate = gated(LoginError("no"))
-    soon, later = await waiting(flight, 5.0, 20.0)
-    await asyncio.sleep(10)
-    gate.set()
-    assert (await soon, await later, now()) == ("TimeoutError", "LoginError", 10)
-
-
 # -- waking --------------------------------------------------------------------------------------------------------------
 
 

@@ -75,11 +75,6 @@ def test_a_token_without_a_lifetime_never_ends() -> None:
     assert issued(3600, window=0).renew_at == math.inf
 
 
-def test_half_of_the_lifetime_is_left_after_a_login_that_took_longer() -> None:
-    """A token that had expired by the clock when it came is used for half its life all the same."""
-    assert issued(10, began=100, received=200).end == 205
-
-
 def test_jitter_is_drawn_once_and_delays_the_renewal() -> None:
     """Lesson 26: one draw per token; the largest delays the renewal by a fifth of the window."""
     draw = Draw(0.999999)
@@ -158,16 +153,6 @@ def test_at_its_end_a_token_is_expired() -> None:
     assert (state.unexpired, state.unrejected) == (None, None)
 
 
-def test_a_deferred_renewal_sends_the_next_request_to_the_keeper() -> None:
-    """Although the token is unexpired; once a request has come, the token is usable as before."""
-    state, one = TokenState(lambda: 0.0), issued(60)
-    state.install(one)
-    state.defer_renewal(one)
-    assert (one.renewal_deferred, state.usable_until, state.unexpired) == (True, -math.inf, one)
-    state.resume_renewal(one)
-    assert (one.renewal_deferred, state.usable_until) == (False, one.expires)
-
-
 def test_a_token_that_is_kept_keeps_an_end_that_has_not_come() -> None:
     """Nothing newer: an unexpired token is used until its own end, a rejected one without end."""
     state, one = TokenState(lambda: 0.0), issued(60)
@@ -177,12 +162,3 @@ def test_a_token_that_is_kept_keeps_an_end_that_has_not_come() -> None:
     state.reject()
     state.keep_using()
     assert (one.rejected, state.usable_until) == (False, math.inf)
-
-
-def test_each_token_has_a_greater_number_than_the_one_before() -> None:
-    """A request knows by the newest number it has seen whether it waited for a token."""
-    state, tokens = TokenState(lambda: 0.0), [issued(60) for _ in range(3)]
-    for one in tokens:
-        state.install(one)
-        assert one.number == state.last_number
-    assert 0 < tokens[0].number < tokens[1].number < tokens[2].number
