@@ -8,8 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 from unittest import mock
 
-from exterview_auth import AuthSession, ExterviewAuth, LoginContext, OAuth2Login, PasswordLogin, Token
-from exterview_auth import _auth as _middleware
+from exterview_auth import AuthSession, ExterviewAuth, LoginContext, OAuth2Login, PasswordLogin, Token, _auth
 
 from ._answers import FOR_EVER
 from ._api import API, LOGIN, Issued, Platform
@@ -17,11 +16,10 @@ from ._plan import Setting
 
 if TYPE_CHECKING:
     from ._process import Process
-    from ._rules import Monitor
+    from ._world import World
 
 ENDPOINT = f"https://{API}/graphql"
-
-
+ACCOUNTS = ("anna", "berta")
 MAX_REJECTION_PAUSE = 60.0
 """Seconds for which rejected credentials are remembered at most."""
 FINISHING = 3.0
@@ -31,13 +29,12 @@ FINISHING = 3.0
 class Owner:
     """``auth`` and ``api`` are the library's; the rest is what the monitor knows. Times are in seconds of the loop."""
 
-    def __init__(
-        self, number: int, account: str, *, process: Process, setting: Setting, platform: Platform, monitor: Monitor
-    ) -> None:
+    def __init__(self, world: World, process: Process, number: int) -> None:
+        setting, platform = world.plan.setting, world.platform
         self.number = number
         self.process = process
-        self.account = account
-        self.monitor = monitor
+        self.account = account = ACCOUNTS[number % setting.accounts]
+        self.monitor = world.monitor
         self.platform = platform
         self.max_logins = setting.max_logins
         self.rejected: dict[str, float] = {}
@@ -61,9 +58,9 @@ class Owner:
         self.flight: object = None
         self.flight_began = self.login_flight = 0.0
         """When the current flight began, and the flight of the newest login."""
-        with mock.patch.object(_middleware, "boot_time", process.clock):
+        with mock.patch.object(_auth, "boot_time", process.clock):
             self.auth = ExterviewAuth(
-                WatchedLogin(self, _login_of(setting, account, platform)),
+                ObservedLogin(self, _login_of(setting, account, platform)),
                 api_key=self._key if setting.rotates else platform.key,
                 endpoint=ENDPOINT,
                 store=process.store,
@@ -89,7 +86,7 @@ class Owner:
         return f"owner {self.number} of {self.account} in {self.process.party}"
 
 
-class WatchedLogin:
+class ObservedLogin:
     """A login that its owner's monitor observes."""
 
     def __init__(self, owner: Owner, login: Callable[[LoginContext], object]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextvars import ContextVar
+from typing import TYPE_CHECKING
 
 from aiohttp import (
     ClientConnectorError,
@@ -17,12 +18,13 @@ from aiohttp import (
 from exterview_auth import TokenStore
 
 from ._api import Platform
-from ._loop import SimulatedLoop
-from ._network import Network, Observer, SimulatedConnector
+from ._network import SimulatedConnector
 from ._owner import Owner
-from ._plan import Setting
 from ._schedule import Party
 from .fleet.network import Dice
+
+if TYPE_CHECKING:
+    from ._world import World
 
 naming: ContextVar[str] = ContextVar("name")
 """The name of the running task's request."""
@@ -54,29 +56,19 @@ class _LoginRefuser:
 class Process:
     """``paused`` counts the seconds in which it was not running, ``slept`` those in which only its clock went on."""
 
-    def __init__(
-        self,
-        party: Party,
-        loop: SimulatedLoop,
-        setting: Setting,
-        *,
-        network: Network,
-        store: TokenStore | None,
-        platform: Platform,
-        dice: Dice,
-        observer: Observer,
-    ) -> None:
+    def __init__(self, world: World, party: Party, store: TokenStore | None, dice: Dice) -> None:
+        setting, network = world.plan.setting, world.network
         self.party = party
-        self._loop = loop
+        self._loop = world.loop
         self._booted = dice.between(0.0, BOOTED)
         self._rate = 1 + dice.between(-DRIFT, DRIFT)
         self.paused = self.slept = 0.0
         self.killed = False
         self.owners: list[Owner] = []
         self.store = store
-        self.connector = SimulatedConnector(network, party, limit=setting.limit, observer=observer)
+        self.connector = SimulatedConnector(network, party, limit=setting.limit, observer=world.monitor)
         self.session = ClientSession(connector=self.connector, cookie_jar=DummyCookieJar(), middlewares=(_name,))
-        self.login_connector = SimulatedConnector(network, party, limit=100, observer=_LoginRefuser(platform))
+        self.login_connector = SimulatedConnector(network, party, limit=100, observer=_LoginRefuser(world.platform))
         self.login_session = ClientSession(
             connector=self.login_connector,
             cookie_jar=DummyCookieJar(),

@@ -21,7 +21,6 @@ from ._stores import InFiles, InMemory, InRedis, NoStore, Plain
 from ._verdict import judge, left_open, left_over
 from .fleet.network import Dice
 
-ACCOUNTS = ("anna", "berta")
 STEP = 1.0
 """Seconds between two checks whether all calls have ended."""
 LONGEST = 400.0
@@ -64,25 +63,13 @@ class World:
     def _make_process(self, number: int, dice: Dice) -> Process:
         party, chances = Party(f"process {number}"), Dice(dice.number())
         with self.loop.acting(party):
-            process = Process(
-                party,
-                self.loop,
-                self.plan.setting,
-                network=self.network,
-                store=self.shared.store_for(party),
-                platform=self.platform,
-                dice=chances,
-                observer=self.monitor,
-            )
+            process = Process(self, party, self.shared.store_for(party), chances)
             for position in range(self.plan.setting.owners):
                 self._make_owner(number * self.plan.setting.owners + position, process)
         return process
 
     def _make_owner(self, number: int, process: Process) -> Owner:
-        account = ACCOUNTS[number % self.plan.setting.accounts]
-        owner = Owner(
-            number, account, process=process, setting=self.plan.setting, platform=self.platform, monitor=self.monitor
-        )
+        owner = Owner(self, process, number)
         process.owners.append(owner)
         self.monitor.owners.append(owner)
         return owner
@@ -126,14 +113,6 @@ class World:
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)
         return task
-
-    def revoke(self, _: Action, __: Owner) -> None:
-        """Have the platform end all tokens."""
-        self.platform.revoke()
-
-    def rotate(self, _: Action, __: Owner) -> None:
-        """Give the organization another API key."""
-        self.platform.rotate()
 
     def invalidate(self, _: Action, owner: Owner) -> None:
         """Have the application invalidate its token."""
@@ -180,10 +159,6 @@ class World:
         self.platform.login_troubles.extend([action.how] * action.times)
         if action.times > 100:
             self.loop.call_for(WORLD, action.seconds, self.platform.login_troubles.clear)
-
-    def store_trouble(self, action: Action, _: Owner) -> None:
-        """Have the store fail."""
-        self.shared.trouble(action.how, action.seconds)
 
     def pause(self, action: Action, owner: Owner) -> None:
         """Stop a process for a while."""
@@ -274,13 +249,13 @@ OUTSIDE = ("revoke", "rotate", "login trouble", "store trouble", "pause", "kill"
 _ACTIONS: dict[str, Callable[[World, Action, Owner], None]] = {
     "request": World.ask,
     "ask": World.ask,
-    "revoke": World.revoke,
-    "rotate": World.rotate,
+    "revoke": lambda world, _, __: world.platform.revoke(),
+    "rotate": lambda world, _, __: world.platform.rotate(),
     "invalidate": World.invalidate,
     "log out": World.log_out,
     "close": World.close,
     "login trouble": World.login_trouble,
-    "store trouble": World.store_trouble,
+    "store trouble": lambda world, action, _: world.shared.trouble(action.how, action.seconds),
     "pause": World.pause,
     "kill": World.kill,
     "suspend": World.suspend,
