@@ -120,13 +120,6 @@ def test_origins_are_the_endpoints_and_the_further_ones() -> None:
         checked_origins(endpoint, ["http://f.example/"])
 
 
-@pytest.mark.parametrize("origins", ["https://h.example/", URL("https://h.example/")])
-def test_one_origin_without_its_list_is_refused(origins: Any) -> None:
-    """A bare URL would be taken letter by letter: the error says to use brackets."""
-    with pytest.raises(ConfigurationError, match="brackets"):
-        checked_origins(URL(PRODUCTION), origins)
-
-
 @pytest.mark.parametrize("written", ["[::ffff:127.0.0.1]", "[0:0:0:0:0:FFFF:7f00:1]", "[::ffff:7f00:1]"])
 def test_an_address_has_one_origin_however_it_is_written(written: str) -> None:
     """A redirect's target may be taken as it is written, and is the same stranger (RFC 5952)."""

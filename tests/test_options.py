@@ -53,13 +53,6 @@ def test_a_shared_store_needs_an_account(login: object) -> None:
         checked_account(None, login, shared=True)
 
 
-@pytest.mark.parametrize("account", ["", 5, b"team", True])
-def test_an_account_is_text(account: Any) -> None:
-    """An empty name, or one that is no text, is a `ConfigurationError`."""
-    with pytest.raises(ConfigurationError, match=r"^account must be the name"):
-        checked_account(account, object(), shared=False)
-
-
 def test_numbers_become_renewal_options() -> None:
     """Timeout, window and budget are kept as numbers; a window of zero means never."""
     options = owner_options(30, 0, [3, 10])
