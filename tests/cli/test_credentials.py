@@ -220,42 +220,20 @@ def test_a_wrong_configuration_in_json_exits_2(
 # -- servers that are not the API -----------------------------------------------------------------------------------
 
 
-@pytest.fixture(params=["closed port", "SSH"])
-def no_http(
-    request: pytest.FixtureRequest, elsewhere: Elsewhere, emulator: Emulator, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[str]:
-    """In the API's place nobody listens, or a server that does not speak HTTP."""
-
-    async def answer(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.write(b"SSH-2.0-OpenSSH_9.9\r\n\r\n")
-        writer.close()
-
-    async def stop() -> None:
-        server.close()
-        await server.wait_closed()
-
-    server = elsewhere.run(asyncio.start_server(answer, "127.0.0.1", 0))
-    monkeypatch.setenv("EXTERVIEW_ENDPOINT", f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/graphql")
-    if request.param == "closed port":
-        elsewhere.run(stop())
-    yield request.param
-    elsewhere.run(stop())
-
-
-@pytest.mark.usefixtures("no_http")
 @pytest.mark.parametrize("command", ["check", "token"])
-def test_a_login_where_no_http_server_is(command: str, complaint: Complaint) -> None:
+def test_a_login_at_a_closed_port(command: str, elsewhere: Elsewhere, emulator: Emulator, complaint: Complaint) -> None:
     """The login is tried again within the timeout, then the sentence names the endpoint's variable."""
+    elsewhere.run(emulator.stop())
     assert main([command, "--timeout", "0.1"]) == 1
     assert "EXTERVIEW_ENDPOINT" in complaint()
 
 
 @pytest.mark.usefixtures("fixed_token")
-def test_a_request_where_no_http_server_is(no_http: str, complaint: Complaint) -> None:
+def test_a_request_at_a_closed_port(elsewhere: Elsewhere, emulator: Emulator, complaint: Complaint) -> None:
     """A fixed token needs no login, and the request itself fails."""
+    elsewhere.run(emulator.stop())
     assert main(["check"]) == 1
-    says = {"closed port": "there is no connection to 127.0.0.1:", "SSH": "does not answer as an HTTP server does"}
-    assert says[no_http] in complaint()
+    assert "there is no connection to 127.0.0.1:" in complaint()
 
 
 @pytest.mark.usefixtures("fixed_token")

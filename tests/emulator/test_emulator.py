@@ -84,7 +84,7 @@ async def test_refused_requests_are_counted_down_and_spare_logins(emulator: Emul
 
 
 async def test_silence_holds_logins_and_nothing_else(emulator: Emulator, http: ClientSession) -> None:
-    """While `silence` lasts a login is accepted and not answered; ended, it is answered at once."""
+    """While `silence` lasts a login is accepted and not answered; ended, by a control or by itself, it is answered at once."""
     emulator.silence(3600)
     login = asyncio.create_task(log_in(emulator, http))
     await until(lambda: emulator.stats().logins_running == 1)
@@ -94,10 +94,6 @@ async def test_silence_holds_logins_and_nothing_else(emulator: Emulator, http: C
     assert not login.done()
     emulator.silence(0)
     assert (await login).status == 200
-
-
-async def test_a_silence_ends_by_itself(emulator: Emulator, http: ClientSession) -> None:
-    """A login waits as long as the silence lasts, not longer."""
     emulator.silence(0.05)
     begun = time.monotonic()
     assert (await log_in(emulator, http)).status == 200
@@ -172,11 +168,13 @@ async def test_help_shows_what_is_for_users() -> None:
 
 
 async def test_it_starts_again_at_the_same_endpoint_with_the_same_accounts(http: ClientSession) -> None:
-    """Stopping twice is fine, a restart keeps endpoint, keys, tokens and counters, and `repr` shows the state alone."""
+    """Stopping twice is fine, starting twice is refused; a restart keeps endpoint, keys, tokens and counters, and `repr` shows the state alone."""
     emulator = Emulator()
     assert await emulator.start() is emulator
     endpoint, token = emulator.endpoint, emulator.issue_token()
     assert repr(emulator) == f"<Emulator {endpoint} running>"
+    with pytest.raises(ConfigurationError, match="is running already"):
+        await emulator.start()
     await emulator.stop()
     await emulator.stop()
     assert repr(emulator) == f"<Emulator {endpoint} stopped>"
@@ -186,12 +184,6 @@ async def test_it_starts_again_at_the_same_endpoint_with_the_same_accounts(http:
         assert emulator.endpoint == endpoint
         emulator.latency = 0.01
         assert await smoke(emulator, http, token) == 200
-
-
-async def test_starting_twice_is_refused(emulator: Emulator) -> None:
-    """A running emulator says that it is running."""
-    with pytest.raises(ConfigurationError, match="is running already"):
-        await emulator.start()
 
 
 async def test_a_taken_port_is_named(emulator: Emulator) -> None:
@@ -277,22 +269,17 @@ async def test_stopping_is_quick_and_leaves_no_task(http: ClientSession) -> None
     gc.collect()
 
 
-async def test_a_delay_that_begins_while_the_emulator_stops_ends_at_once() -> None:
-    """A request that arrives late is not waited for either."""
-    delays = Delays()
-    delays.stop()
-    with pytest.raises(StoppingError):
-        await delays.sleep(3600)
-
-
-async def test_a_delay_that_ended_is_not_ended_again() -> None:
-    """Waking twice before the delayed request runs is harmless."""
+async def test_delays_end_once_and_none_begins_at_the_end() -> None:
+    """Waking twice before the delayed request runs is harmless; a request that arrives during the stop is not waited for."""
     delays = Delays()
     waiting = asyncio.create_task(delays.sleep(3600))
     await asyncio.sleep(0)
     delays.wake()
     delays.wake()
     await waiting
+    delays.stop()
+    with pytest.raises(StoppingError):
+        await delays.sleep(3600)
 
 
 async def test_data_is_the_same_for_a_seed_and_secrets_never_are() -> None:

@@ -96,26 +96,17 @@ async def test_a_restricted_key_may_log_in(emulator: Emulator, http: ClientSessi
         ("{ jobs {", "GRAPHQL_PARSE_FAILED"),
         ("subscription { clock { at } }", "BAD_REQUEST"),
         ("{" + "jobs{id}" * 10_000 + "}", "GRAPHQL_PARSE_FAILED"),
+        ("{a" * 9000, None),
+        ("query($id: String!) { interviews(candidateId: $id) { id } }", None),
+        ("query A { __typename } query B { __typename }", None),
     ],
+    ids=["validation", "syntax", "subscription", "long", "deep", "variable", "operation"],
 )
-async def test_wrong_documents_are_graphql_errors(api: ClientSession, query: str, expected: str) -> None:
-    """What the engine refuses is answered 200 with `errors` and no data."""
+async def test_wrong_documents_are_graphql_errors(api: ClientSession, query: str, expected: str | None) -> None:
+    """What the engine refuses is answered 200 with `errors` and no data, a missing variable or operation name too."""
     status, content = await ask(api, query)
-    assert (status, list(content), code(content)) == (200, ["errors"], expected)
-
-
-@pytest.mark.parametrize(
-    "content",
-    [
-        {"query": "query($id: String!) { interviews(candidateId: $id) { id } }"},
-        {"query": "query A { __typename }", "operationName": "B"},
-        {"query": "{a" * 9000},
-    ],
-)
-async def test_other_wrong_requests_are_errors_too(api: ClientSession, content: dict[str, str]) -> None:
-    """A missing variable, an unknown operation and a document that would exhaust the stack are answered likewise."""
-    status, answered = await ask(api, **content)
-    assert (status, bool(answered["errors"]), answered.get("data")) == (200, True, None)
+    assert (status, bool(content["errors"]), content.get("data")) == (200, True, None)
+    assert expected in {None, content["errors"][0].get("extensions", {}).get("code")}
 
 
 async def test_an_engine_that_runs_out_of_stack_is_contained(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -252,12 +243,3 @@ async def test_malformed_multipart_requests_are_answered_400(
 ) -> None:
     """Each way to break the multipart request specification has an error that names it."""
     assert (await answer(api.post("/graphql", data=data))).body == (400, {"error": error})
-
-
-async def test_an_upload_with_a_revoked_token_is_refused_before_it_is_read(
-    emulator: Emulator, api: ClientSession
-) -> None:
-    """The 401 comes although the body is not a multipart form at all."""
-    emulator.revoke()
-    headers = {"Content-Type": "multipart/form-data; boundary=x"}
-    assert (await answer(api.post("/graphql", data=b"nothing", headers=headers))).status == 401

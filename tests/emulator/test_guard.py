@@ -31,11 +31,6 @@ async def send(
         return (await answer(http.request(method, url, data=body, headers=headers))).body
 
 
-async def test_all_three_headers_open_the_door(emulator: Emulator) -> None:
-    """The documented smoke test gets the documented answer."""
-    assert await send(emulator, good(emulator)) == (200, {"data": {"__typename": "Query"}})
-
-
 @pytest.mark.parametrize("name", NAMES)
 async def test_each_missing_header_is_answered_400(emulator: Emulator, name: str) -> None:
     """A request without one of the three headers, or with blanks in it, is answered 400 with an error that names it."""

@@ -76,19 +76,6 @@ def test_the_picture_has_each_counter_and_its_total() -> None:
     assert lower[14:22].strip() == ""
 
 
-def test_marks_do_not_overwrite_each_other() -> None:
-    """A mark without room on the right is on the left, then on a second line, and else it is left out."""
-    timeline = storm()
-    timeline.marks[:] = [Mark(2.0, "the last answer came in at the end")]
-    assert plain(timeline)[-1].endswith("the last answer came in at the end ▲")
-    timeline.marks[:] = [
-        Mark(0.8, "every token revoked"),
-        Mark(1.0, "login"),
-        Mark(1.02, "no room for this one anywhere"),
-    ]
-    assert [line.strip() for line in plain(timeline)[-2:]] == ["▲ every token revoked", "▲ login"]
-
-
 def test_the_picture_fits_what_shows_it() -> None:
     """A narrow terminal, an output that accepts only ASCII, and the moment before the first sample."""
     assert max(map(len, plain(storm(), width=50))) <= 50

@@ -46,12 +46,6 @@ def test_growth_adds_up_to_the_total(columns: int) -> None:
     assert sum(timeline.growth(lambda sample: sample.sent, columns)) == pytest.approx(100)
 
 
-def test_the_level_of_a_column_is_the_highest_in_it() -> None:
-    """A short peak between two columns' middles is not lost."""
-    timeline = Timeline([0.0, 0.49, 0.5, 0.51, 1.0], [Sample(waiting=waiting) for waiting in (0, 0, 1000, 0, 0)])
-    assert timeline.level(lambda sample: sample.waiting, 3)[1] == 1000
-
-
 @pytest.mark.asyncio
 async def test_the_last_sample_is_taken_when_the_recorder_ends() -> None:
     """What happened since the sample before is in the timeline."""
