@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Any
 
 import aiohttp
@@ -13,7 +13,7 @@ from exterview_auth import LoginBudgetExceededError, graphql_unauthenticated
 from tests.kit.api import KEY
 
 from ._raw_server import EARLY, REFUSAL, Act, Call, RawServer, garbage, status
-from ._row import Outcome, Row
+from ._row import Outcome, Play, Row
 from ._site import site
 from ._stage import Met, Stage, crowd
 
@@ -22,9 +22,7 @@ UPLOAD = b"resume " * 500_000
 BUDGET = 3
 
 
-def api(
-    make: Callable[[RawServer], Act], *, revoked: bool = True, callers: int = 5, **options: Any
-) -> Callable[[Stage], Awaitable[Outcome]]:
+def api(make: Callable[[RawServer], Act], *, revoked: bool = True, callers: int = 5, **options: Any) -> Play:
     """Return a scenario in which the API does this to refused requests, after every token was *revoked*; or to all."""
 
     async def play(stage: Stage) -> Outcome:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 import aiohttp
@@ -74,6 +75,8 @@ async def joined(stage: Stage, server: RawServer, *, revoked: bool) -> Site:
 IMPATIENT = aiohttp.ClientTimeout(total=0.15)
 Gate = asyncio.Event
 """Until it is set, a phase holds every request up."""
+patient_site = partial(site, login_timeout=10.0)
+"""A site whose login outlasts the callers."""
 
 
 async def in_store(stage: Stage, gate: Gate) -> Site:
@@ -93,8 +96,11 @@ async def in_api_key(stage: Stage, gate: Gate) -> Site:
     return await patient_site(stage, api_key=read)
 
 
-async def in_login(stage: Stage, gate: Gate) -> Site:
+async def in_login(stage: Stage, gate: Gate, *, refused: bool = False) -> Site:
     at = await patient_site(stage)
+    if refused:
+        await at.warm()
+        at.server.tokens.clear()
     at.server.login = held(gate, at.server.issue)
     return at
 
@@ -129,29 +135,16 @@ async def in_body(stage: Stage, gate: Gate) -> Site:
     return at
 
 
-async def in_login_after_refusal(stage: Stage, gate: Gate) -> Site:
-    at = await patient_site(stage)
-    await at.warm()
-    at.server.tokens.clear()
-    at.server.login = held(gate, at.server.issue)
-    return at
-
-
 async def in_replay(stage: Stage, gate: Gate) -> Site:
-    at = await patient_site(stage)
-    await at.warm()
-    at.server.tokens.clear()
+    at = await in_headers(stage, gate)
+    late = at.server.api
 
     async def late_if_good(call: Call) -> None:
-        await (held(gate, at.server.serve) if at.server.knows(call) else at.server.serve)(call)
+        await (late if at.server.knows(call) else at.server.serve)(call)
 
+    at.server.tokens.clear()
     at.server.api = late_if_good
     return at
-
-
-async def patient_site(stage: Stage, **options: Any) -> Site:
-    """Return a site whose login outlasts the callers."""
-    return await site(stage, login_timeout=10.0, **options)
 
 
 PHASES: tuple[Callable[[Stage, Gate], Awaitable[Site]], ...] = (
@@ -162,7 +155,7 @@ PHASES: tuple[Callable[[Stage, Gate], Awaitable[Site]], ...] = (
     in_queue,
     in_headers,
     in_body,
-    in_login_after_refusal,
+    partial(in_login, refused=True),
     in_replay,
 )
 LOGINS = 6

@@ -14,12 +14,11 @@ import structlog
 from exterview_auth import ConfigurationError, LoginError, LoginUnavailableError, PasswordLogin, ReentrantLoginError
 from tests.kit.api import KEY
 
-from ._row import Kind, Outcome, Row
+from ._row import Kind, Outcome, Play, Row
 from ._site import Site, site
 from ._stage import EMAIL, PASSWORD, Got, Stage, one
 
 OWN_TIMEOUT = {"timeout": aiohttp.ClientTimeout(total=0.5)}
-Play = Callable[[Stage], Awaitable[Outcome]]
 Fault = Callable[["Hook"], Awaitable[Any]]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +16,13 @@ from exterview_auth import CredentialsRejectedError, LoginError, LoginUnavailabl
 from tests.kit.certificates import HOST, certificate
 
 from ._raw_server import Act, Call, RawServer, once, silence, status
-from ._row import Kind, Outcome, Row
+from ._row import Kind, Outcome, Play, Row
 from ._site import site
 from ._stage import Stage
 
 PLACE = "login endpoint"
 TWICE = 0.74
 """Seconds of login timeout: the second login begins after 0.25 to 0.5 s, the third would not before another 0.5 s."""
-Play = Callable[[Stage], Awaitable[Outcome]]
 
 
 # -- before HTTP --------------------------------------------------------------------------------------------------------

@@ -9,16 +9,14 @@ from typing import Any, NamedTuple
 
 from exterview_auth import AuthSession, ExterviewAuth, OAuth2Login
 from exterview_auth._cli.demo.redis_server import LocalRedis
-from tests.kit.api import QUERY, until
-from tests.kit.stores import eventually
+from tests.kit.api import until
 from tests.kit.workers import ACCOUNT, Fleet, Realm, Worker, WorkerPool
 
-from ._row import Outcome
+from ._row import Outcome, Play
 from ._sharing import locked
-from ._stage import Met, Stage, crowd
+from ._stage import Met, Stage, comes_true, crowd, post
 
 LEASE = 1.0
-Play = Callable[[Stage], Awaitable[Outcome]]
 
 
 class Beside(NamedTuple):
@@ -33,9 +31,7 @@ class Beside(NamedTuple):
 
     async def post(self) -> int:
         """Send a request from this process; return its status."""
-        async with self.client.post("/graphql", json=QUERY) as response:
-            await response.read()
-            return response.status
+        return await post(self.client)
 
     async def met_by(self, callers: int = 5) -> Met:
         """Return what so many concurrent callers of this process get."""
@@ -66,10 +62,7 @@ class Beside(NamedTuple):
             stored = await self.fleet.stored()
             return stored is not None and stored.value == f"token-{len(self.realm.logins)}"
 
-        with contextlib.suppress(TimeoutError):
-            await eventually(is_saved, 3)
-            return True
-        return False
+        return await comes_true(is_saved, 3)
 
 
 @contextlib.asynccontextmanager

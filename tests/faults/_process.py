@@ -18,13 +18,13 @@ import aiohttp
 
 import exterview_auth
 from exterview_auth import AuthSession, ClosedError, ConfigurationError, ExterviewAuth, FileStore
-from tests.kit.api import QUERY, until
+from tests.kit.api import until
 
 from ._other_process import Beside, on_files, on_redis
 from ._raw_server import silence
 from ._row import Outcome, Row
 from ._site import Site, site
-from ._stage import Got, Met, Stage, crowd
+from ._stage import Got, Met, Stage, crowd, post
 
 STORE, PROCESS = "store", "process"
 HOUR = 3600.0
@@ -101,12 +101,6 @@ async def forked(at: Beside) -> Outcome:
 
 async def posts(auth: ExterviewAuth, requests: int = 5) -> Met:
     """Return what callers on this loop get through a separate session."""
-
-    async def post(client: AuthSession) -> int:
-        async with client.post("/graphql", json=QUERY) as response:
-            await response.read()
-            return response.status
-
     async with aiohttp.ClientSession() as http:
         return await crowd([post(AuthSession(http, auth)) for _ in range(requests)])
 

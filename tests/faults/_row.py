@@ -30,12 +30,16 @@ class Outcome(NamedTuple):
     """Descriptions of what should not be there."""
 
 
+Play = Callable[[Stage], Awaitable[Outcome]]
+"""A scenario."""
+
+
 class Row(NamedTuple):
     """One fault at one place. No request waits longer than *within* seconds, which is several times the time it should take."""
 
     place: str
     fault: str
-    play: Callable[[Stage], Awaitable[Outcome]]
+    play: Play
     gets: Kind | tuple[Kind, ...] = 200
     """The result of all callers, or of each."""
     says: str = ""

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from typing import Any, NamedTuple
 
-from exterview_auth import AuthSession, PasswordLogin
+from cryptography.fernet import Fernet
+
+from exterview_auth import AuthSession, FileStore, PasswordLogin, RedisStore, Token
 from exterview_auth.errors import StoreError
-from tests.kit.api import QUERY, until
-from tests.kit.stores import eventually, told
+from tests.kit.api import until
+from tests.kit.stores import told
 
 from ._raw_server import RawServer
-from ._row import Outcome
-from ._stage import EMAIL, PASSWORD, Counted, Got, Met, Stage, crowd
+from ._row import Outcome, Play
+from ._stage import EMAIL, PASSWORD, Counted, Got, Met, Stage, comes_true, crowd, post
 
 Harm = AbstractContextManager[object] | AbstractAsyncContextManager[object]
+KEY, UNKNOWN_KEY = Fernet.generate_key().decode(), Fernet.generate_key().decode()
 CALLERS = 3
 """Of each owner."""
 
@@ -38,7 +41,7 @@ class Sharing(NamedTuple):
 
     async def met_by_all(self) -> Met:
         """What the callers of both owners get."""
-        return await crowd(self._post(client) for client in self.clients * CALLERS)
+        return await crowd(post(client) for client in self.clients * CALLERS)
 
     async def revoked(self) -> Met:
         """The same, their token being refused; logins are counted from here on."""
@@ -62,11 +65,6 @@ class Sharing(NamedTuple):
             left=(*left, *alone, *await locked(self.store, self.account)),
         )
 
-    async def _post(self, client: AuthSession) -> int:
-        async with client.post("/graphql", json=QUERY) as response:
-            await response.read()
-            return response.status
-
     async def _recovered(self) -> None:
         caplog = self.stage.caplog
         await until(lambda: len(told(caplog, "store.unavailable")) == len(told(caplog, "store.recovered")))
@@ -79,10 +77,7 @@ class Sharing(NamedTuple):
                 return good and stored.refresh_token == stored.value.replace("token", "refresh")
             return False
 
-        with contextlib.suppress(TimeoutError):
-            await eventually(is_saved)
-            return True
-        return False
+        return await comes_true(is_saved)
 
 
 async def locked(store: Any, account: str) -> list[str]:
@@ -109,9 +104,15 @@ async def sharing(stage: Stage, store: Any, login: Any = None, **options: Any) -
     return Sharing(stage, server, counted, store, tuple(AuthSession(http, owner) for owner in owners))
 
 
-def outage(
-    arrange: Callable[[Stage], Awaitable[tuple[Sharing, Harm]]], *, warm: bool = True
-) -> Callable[[Stage], Awaitable[Outcome]]:
+@contextlib.asynccontextmanager
+async def another_saves(at: Sharing, store: FileStore | RedisStore) -> AsyncIterator[None]:
+    """Another process has saved, with a *store* whose key these owners do not have."""
+    async with store:
+        await store.save(at.account, Token("token-0", expires_in=3600, refresh_token="refresh-0"))
+    yield
+
+
+def outage(arrange: Callable[[Stage], Awaitable[tuple[Sharing, Harm]]], *, warm: bool = True) -> Play:
     """All tokens are revoked while the store is harmed; *warm*: it served before."""
 
     async def play(stage: Stage) -> Outcome:

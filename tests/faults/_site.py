@@ -9,11 +9,10 @@ from typing import Any, NamedTuple
 import aiohttp
 
 from exterview_auth import AuthSession, ExterviewAuth, PasswordLogin
-from tests.kit.api import QUERY
 
 from ._raw_server import RawServer
 from ._row import Outcome
-from ._stage import EMAIL, PASSWORD, Counted, Met, Stage, crowd
+from ._stage import EMAIL, PASSWORD, Counted, Met, Stage, crowd, post
 
 
 class Site(NamedTuple):
@@ -29,12 +28,8 @@ class Site(NamedTuple):
     """Requests whose result does not count, kept until the row ends."""
 
     async def post(self, path: str = "/graphql", **options: Any) -> int:
-        """Return the status of a request, whose answer is read to its end."""
-        if "data" not in options:
-            options.setdefault("json", QUERY)
-        async with self.client.post(self.server.origin + path, **options) as response:
-            await response.read()
-            return response.status
+        """Return the status of a request."""
+        return await post(self.client, path, **options)
 
     async def met_by(self, callers: int = 5, longest: float = 12.0, **options: Any) -> Met:
         """Return what so many concurrent callers get."""

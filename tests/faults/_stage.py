@@ -15,9 +15,10 @@ from unittest import mock
 import aiohttp
 import pytest
 
-from exterview_auth import ExterviewAuth
+from exterview_auth import AuthSession, ExterviewAuth
 from exterview_auth._clock import boot_time
-from tests.kit.api import KEY, until
+from tests.kit.api import KEY, QUERY, until
+from tests.kit.stores import eventually
 
 T = TypeVar("T")
 Got = int | BaseException
@@ -78,6 +79,23 @@ async def crowd(calls: Iterable[Awaitable[int]], longest: float = 12.0) -> Met:
 async def one(call: Awaitable[int]) -> Got:
     """Return what a single caller gets."""
     return (await crowd([call])).got[0]
+
+
+async def post(client: AuthSession, url: str = "/graphql", **options: Any) -> int:
+    """Return the status of a request, whose answer is read to its end."""
+    if "data" not in options:
+        options.setdefault("json", QUERY)
+    async with client.post(url, **options) as response:
+        await response.read()
+        return response.status
+
+
+async def comes_true(look: Callable[[], Awaitable[bool]], seconds: float = 10.0) -> bool:
+    """Return whether *look* returns true within so many seconds."""
+    with contextlib.suppress(TimeoutError):
+        await eventually(look, seconds)
+        return True
+    return False
 
 
 class Stage:

@@ -4,22 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from cryptography.fernet import Fernet
-
-from exterview_auth import FileStore, Token
+from exterview_auth import FileStore
 from tests.kit.directories import entry, full, private_place, read_only
 from tests.kit.stores import DAMAGES
 
-from ._row import Outcome, Row
-from ._sharing import Sharing, outage, sharing
+from ._row import Outcome, Play, Row
+from ._sharing import KEY, UNKNOWN_KEY, Sharing, another_saves, outage, sharing
 from ._stage import Stage
 
 PLACE = "store"
-KEY, UNKNOWN_KEY = Fernet.generate_key().decode(), Fernet.generate_key().decode()
-Play = Callable[[Stage], Awaitable[Outcome]]
 
 
 def harmed(harm: Callable[[Path], contextlib.AbstractContextManager[object]], *, warm: bool = True) -> Play:
@@ -69,18 +65,12 @@ def spoiled(damage: str) -> Play:
 
 
 async def encrypted_otherwise(stage: Stage) -> Outcome:
-    """Somebody has saved with a key that these owners do not have."""
+    """Another process has saved with a key that these owners do not have."""
     directory = stage.directory / "tokens"
-
-    @contextlib.asynccontextmanager
-    async def happens(at: Sharing) -> AsyncIterator[None]:
-        async with FileStore(directory, encryption_key=UNKNOWN_KEY) as other:
-            await other.save(at.account, Token("token-0", expires_in=3600, refresh_token="refresh-0"))
-        yield
 
     async def arrange(stage: Stage) -> tuple[Sharing, contextlib.AbstractAsyncContextManager[None]]:
         at = await sharing(stage, FileStore(directory, encryption_key=KEY))
-        return at, happens(at)
+        return at, another_saves(at, FileStore(directory, encryption_key=UNKNOWN_KEY))
 
     return await outage(arrange)(stage)
 

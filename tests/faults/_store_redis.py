@@ -6,21 +6,17 @@ import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
-from cryptography.fernet import Fernet
-
-from exterview_auth import PasswordLogin, RedisStore, Token
+from exterview_auth import PasswordLogin, RedisStore
 from exterview_auth._cli.demo.redis_server import HOST, LocalRedis
 from tests.kit.redis_clients import admin
 from tests.kit.stores import DAMAGES
 from tests.kit.wire import LOAD, LOCK, SAVE, Wire
 
-from ._row import Outcome, Row
-from ._sharing import Sharing, outage, sharing
+from ._row import Outcome, Play, Row
+from ._sharing import KEY, UNKNOWN_KEY, Sharing, another_saves, outage, sharing
 from ._stage import EMAIL, PASSWORD, Stage
 
 PLACE = "store"
-KEY, UNKNOWN_KEY = Fernet.generate_key().decode(), Fernet.generate_key().decode()
-Play = Callable[[Stage], Awaitable[Outcome]]
 Act = Callable[[Any], Awaitable[object]]
 
 
@@ -94,12 +90,9 @@ def spoiled(damage: str) -> Play:
     return harmed(happens)
 
 
-@contextlib.asynccontextmanager
-async def encrypted_otherwise(server: LocalRedis, at: Sharing) -> AsyncIterator[None]:
-    """Somebody has saved with a key that these owners do not have."""
-    async with RedisStore(server.url, encryption_key=UNKNOWN_KEY) as other:
-        await other.save(at.account, Token("token-0", expires_in=3600, refresh_token="refresh-0"))
-    yield
+def encrypted_otherwise(server: LocalRedis, at: Sharing) -> contextlib.AbstractAsyncContextManager[None]:
+    """Another process has saved with a key that these owners do not have."""
+    return another_saves(at, RedisStore(server.url, encryption_key=UNKNOWN_KEY))
 
 
 def over_a_wire(harm: Callable[[LocalRedis, Wire], contextlib.AbstractAsyncContextManager[None]]) -> Play:
