@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import Any
 
 import pytest
 
@@ -14,21 +13,6 @@ from tests.kit.clock import now, passing, settle, virtual_time
 from tests.kit.keepers import ScriptedKeeper, scripted
 
 NEW, OLD = Token("new-s3cret"), Token("old-s3cret")
-
-
-@virtual_time
-async def test_a_hook_gets_both_tokens_and_the_reason() -> None:
-    """A sync and an async hook get the new token, the old one and the reason, and are awaited."""
-    calls: list[Any] = []
-
-    async def later(*arguments: object) -> None:
-        await asyncio.sleep(1)
-        calls.append(arguments)
-
-    await OnTokenHook(lambda *arguments: calls.append(arguments)).notify(NEW, None, Reason.FIRST)
-    await OnTokenHook(later).notify(NEW, OLD, Reason.AHEAD)
-    assert calls == [(NEW, None, Reason.FIRST), (NEW, OLD, Reason.AHEAD)]
-    assert now() == 1
 
 
 def _raises(new: Token, _old: Token | None, _reason: Reason) -> None:

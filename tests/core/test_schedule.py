@@ -113,9 +113,3 @@ def test_a_handle_of_another_loop_is_released_untouched() -> None:
             two.run(arm())
             two.run(passing(200))
     assert owner.times == [100]
-
-
-def test_arming_needs_a_running_loop() -> None:
-    """Outside any loop no timer can fire."""
-    with pytest.raises(RuntimeError, match="no running event loop"):
-        RenewalTimer(Owner(), Owner.due, now).arm(issued(1))
