@@ -12,31 +12,23 @@ import pytest
 from exterview_auth import ClosedError, ExterviewAuthError, LoggedOutError, Token
 from exterview_auth._core.state import IssuedToken
 from tests.kit.clock import now, virtual_time
+from tests.kit.failing_store import FailingStore
 from tests.kit.keepers import Outcome, scripted
 
 FAR = 400
 LEAVING = pytest.mark.parametrize("how", ["logout", "aclose"])
 
 
-class PacedStore:
+class PacedStore(FailingStore):
     """A store each of whose calls takes a few iterations of the loop."""
 
     def __init__(self) -> None:
-        self.entries: dict[str, Token] = {}
+        super().__init__()
         self.locked = 0
         self._lock = asyncio.Lock()
 
-    async def load(self, account: str) -> Token | None:
+    async def before(self, name: str) -> None:
         await _iterations()
-        return self.entries.get(account)
-
-    async def save(self, account: str, token: Token) -> None:
-        await _iterations()
-        self.entries[account] = token
-
-    async def delete(self, account: str) -> None:
-        await _iterations()
-        self.entries.pop(account, None)
 
     @contextlib.asynccontextmanager
     async def lock(self, account: str) -> AsyncIterator[None]:

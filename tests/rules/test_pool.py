@@ -3,51 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import gc
 import warnings
-from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 import pytest
 
 from exterview_auth import AuthPool, ClosedError, ConfigurationError, ExterviewAuth, LoginContext, StoreError, Token
 from tests.kit.api import until
+from tests.kit.failing_store import FailingStore
 
 pytestmark = pytest.mark.asyncio
-
-
-class UnavailableStore:
-    """A store that fails until a test makes it available."""
-
-    def __init__(self) -> None:
-        self.available = False
-        self.kept: dict[str, Token] = {}
-
-    def _check(self) -> None:
-        if not self.available:
-            raise StoreError("it is unavailable")
-
-    async def load(self, account: str) -> Token | None:
-        self._check()
-        return self.kept.get(account)
-
-    async def save(self, account: str, token: Token) -> None:
-        self._check()
-        self.kept[account] = token
-
-    async def delete(self, account: str) -> None:
-        self._check()
-        self.kept.pop(account, None)
-
-    def lock(self, _account: str) -> AbstractAsyncContextManager[object]:
-        return contextlib.nullcontext()
 
 
 class Factory:
     """Creates owners whose tokens name their accounts and expire; notes the accounts of their `logins`."""
 
-    def __init__(self, store: UnavailableStore | None = None, seconds: float = 0.0) -> None:
+    def __init__(self, store: FailingStore | None = None, seconds: float = 0.0) -> None:
         self.store = store
         self.seconds = seconds
         self.logins: list[str] = []
@@ -69,13 +41,15 @@ def factory() -> Factory:
 
 
 @pytest.fixture
-def store() -> UnavailableStore:
-    """Return the store of `saving`."""
-    return UnavailableStore()
+def store() -> FailingStore:
+    """Return the store of `saving`, which is unavailable until its faults are cleared."""
+    made = FailingStore()
+    made.faults = dict.fromkeys(("load", "save", "delete"), StoreError("it is unavailable"))
+    return made
 
 
 @pytest.fixture
-def saving(store: UnavailableStore) -> Factory:
+def saving(store: FailingStore) -> Factory:
     """Return a factory of owners that save in `store`."""
     return Factory(store)
 
@@ -199,13 +173,13 @@ async def test_an_account_that_is_not_saved_yet_has_one_owner_one_login_and_one_
     assert saves() == 0
 
 
-async def test_closing_saves_what_evicted_owners_could_not(saving: Factory, store: UnavailableStore) -> None:
+async def test_closing_saves_what_evicted_owners_could_not(saving: Factory, store: FailingStore) -> None:
     """Rule 17: a rotated refresh token must not be lost; each owner makes one last attempt."""
     async with AuthPool(saving, maxsize=1) as pool:
         for account in "abc":
             await pool[account].token()
-        store.available = True
-    assert sorted(token.value for token in store.kept.values()) == ["token-of-a", "token-of-b", "token-of-c"]
+        store.faults.clear()
+    assert sorted(token.value for token in store.entries.values()) == ["token-of-a", "token-of-b", "token-of-c"]
 
 
 async def test_owners_evicted_while_the_store_is_unavailable_are_dropped_in_silence(saving: Factory) -> None:
@@ -233,24 +207,24 @@ async def test_an_evicted_owner_that_logs_in_is_kept_until_its_token_is_saved(sa
         assert saves() == 1
 
 
-async def test_saved_owners_are_released(saving: Factory, store: UnavailableStore) -> None:
+async def test_saved_owners_are_released(saving: Factory, store: FailingStore) -> None:
     """The contract: *maxsize* bounds the pool again once the store is back, after a few accesses and without further logins."""
     accounts = [f"org{number}" for number in range(20)]
     async with AuthPool(saving, maxsize=1) as pool:
         for account in accounts:
             await pool[account].token()
         assert all(account in pool for account in accounts)
-        store.available = True
+        store.faults.clear()
         await until(lambda: saves() == 0)
         for _ in accounts:
             await pool[accounts[-1]].token()
         gc.collect()
         assert [account for account in accounts if account in pool] == accounts[-1:]
         assert saving.logins == accounts
-        assert len(store.kept) == len(accounts)
+        assert len(store.entries) == len(accounts)
 
 
-async def test_what_an_ended_loop_did_not_save_is_saved_by_the_next(saving: Factory, store: UnavailableStore) -> None:
+async def test_what_an_ended_loop_did_not_save_is_saved_by_the_next(saving: Factory, store: FailingStore) -> None:
     """Rules 17 and 20: a pool that goes on under a new ``asyncio.run`` still has the owner whose save was cut off."""
     pool = AuthPool(saving, maxsize=1)
 
@@ -259,7 +233,7 @@ async def test_what_an_ended_loop_did_not_save_is_saved_by_the_next(saving: Fact
         await pool["b"].token()
 
     async def go_on() -> None:
-        store.available = True
+        store.faults.clear()
         for _ in range(3):
             pool["b"]
         gc.collect()
@@ -267,7 +241,7 @@ async def test_what_an_ended_loop_did_not_save_is_saved_by_the_next(saving: Fact
 
     for run in (use, go_on):
         await asyncio.to_thread(lambda run=run: asyncio.run(run()))  # type: ignore[misc]  # bound in the loop
-    assert sorted(token.value for token in store.kept.values()) == ["token-of-a", "token-of-b"]
+    assert sorted(token.value for token in store.entries.values()) == ["token-of-a", "token-of-b"]
 
 
 # -- wrong use ----------------------------------------------------------------------------------------------------------

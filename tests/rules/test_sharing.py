@@ -15,47 +15,13 @@ import pytest
 from exterview_auth import LoggedOutError, LoginUnavailableError, MemoryStore, Token
 from exterview_auth._core.keeper import Keeper
 from tests.kit.clock import VirtualLoop, now, passing, settle, virtual_time
+from tests.kit.failing_store import FailingStore
 from tests.kit.keepers import ScriptedLogin, keeper
 
 
 def sharing(login: Any, store: Any, **options: Any) -> Keeper:
     """A keeper of the account ``a``."""
     return keeper(login, store=store, account="a", **options)
-
-
-class FailingStore:
-    """A store that works until `faults` says otherwise: each method may raise or hang."""
-
-    def __init__(self) -> None:
-        self.entries: dict[str, Any] = {}
-        self.faults: dict[str, Any] = {}
-        self.calls: list[str] = []
-
-    async def _fault(self, name: str) -> None:
-        self.calls.append(name)
-        fault = self.faults.get(name)
-        if isinstance(fault, BaseException):
-            raise fault
-        if fault == "hang":
-            await asyncio.sleep(1e6)
-
-    async def load(self, account: str) -> Any:
-        await self._fault("load")
-        return self.entries.get(account)
-
-    async def save(self, account: str, token: Token) -> None:
-        await self._fault("save")
-        self.entries[account] = token
-
-    async def delete(self, account: str) -> None:
-        await self._fault("delete")
-        self.entries.pop(account, None)
-
-    @contextlib.asynccontextmanager
-    async def lock(self, account: str) -> AsyncIterator[None]:
-        await self._fault("lock")
-        yield
-        await self._fault("unlock")
 
 
 @virtual_time
