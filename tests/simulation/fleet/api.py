@@ -30,7 +30,7 @@ class SimulatedApi:
         self._good_until: dict[str, float] = {}
         self._issued = 0
         self.begun = self.completed = 0
-        self.on_login: Callable[[Any], None] = _ignore
+        self.on_login: Callable[[Any], None] = lambda _: None
 
     def issue(self) -> Token:
         """Return a new token."""
@@ -62,7 +62,3 @@ class SimulatedApi:
         arrives = self._loop.time() + took / 2
         await asyncio.sleep(took)
         return arrives < self._good_until[token.value]
-
-
-def _ignore(_: Any) -> None:
-    """Do nothing."""

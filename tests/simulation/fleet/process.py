@@ -78,14 +78,6 @@ class Process:
         for worker in self.workers:
             worker.cancel()
 
-    def cut_off(self) -> None:
-        """Lose the connection to Redis."""
-        self.link.cut = True
-
-    def reconnect(self) -> None:
-        """Restore the connection."""
-        self.link.cut = False
-
     @property
     def settled(self) -> bool:
         """Whether nothing is running."""

@@ -74,8 +74,8 @@ async def revoked_in_partition(fleet: Fleet) -> None:
     """Revoke the token while a tenth of the processes cannot reach the store."""
     loop = asyncio.get_running_loop()
     for process in fleet.share(0.1):
-        loop.call_at(WARM, process.cut_off)
-        loop.call_at(WARM + PARTITION, process.reconnect)
+        loop.call_at(WARM, setattr, process.link, "cut", True)
+        loop.call_at(WARM + PARTITION, setattr, process.link, "cut", False)
     await _storm(fleet)
 
 

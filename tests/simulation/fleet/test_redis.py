@@ -10,8 +10,7 @@ from typing import Any, NamedTuple
 
 import pytest
 from redis.asyncio import Redis
-from redis.asyncio.lock import Lock
-from redis.exceptions import NoScriptError, RedisError, ResponseError
+from redis.exceptions import RedisError
 
 from exterview_auth import RedisStore, Token
 from exterview_auth._cli.demo.redis_server import LocalRedis
@@ -20,65 +19,13 @@ from exterview_auth.stores._redis.entries import RedisKeys
 from exterview_auth.stores._shared import AccountLock
 from tests.kit.clock import run
 from tests.simulation.fleet.client import SimulatedClient
-from tests.simulation.fleet.keyspace import Keyspace
 from tests.simulation.fleet.network import Dice, Link
 from tests.simulation.fleet.redis import SimulatedRedis
 
 
-class Kept:
-    """A keyspace on a clock that a test moves."""
-
-    def __init__(self) -> None:
-        self.now = 1_800_000_000_000_000
-        self.keyspace = Keyspace(lambda: self.now, lambda _channel, _message: 0)
-
-    def __call__(self, name: str, *arguments: object) -> Any:
-        raw = [one if isinstance(one, bytes) else str(one).encode() for one in arguments]
-        return self.keyspace.execute(name.encode(), raw)
-
-
-@pytest.fixture
-def redis() -> Kept:
-    return Kept()
-
-
-def test_set_if_absent_holds_until_its_end(redis: Kept) -> None:
-    """``SET NX PX`` sets once, refuses while the key lives, and sets again after its end."""
-    assert redis("SET", "lock", "a", "PX", 1000, "NX") is True
-    assert redis("SET", "lock", "b", "PX", 1000, "NX") is None
-    redis.now += 1_000_000
-    assert redis("GET", "lock") == b"a"
-    redis.now += 1_000
-    assert redis("GET", "lock") is None
-    assert redis("SET", "lock", "b", "PX", 1000, "NX") is True
-
-
-def test_redis_pys_lock_scripts_heed_the_owner(redis: Kept) -> None:
-    """Only the owner's mark releases the lock or renews its lease."""
-    redis("SET", "lock", "mine", "PX", 1000)
-    assert redis("EVAL", Lock.LUA_REACQUIRE_SCRIPT, 1, "lock", "other", 9000) == 0
-    assert redis("EVAL", Lock.LUA_REACQUIRE_SCRIPT, 1, "lock", "mine", 9000) == 1
-    redis.now += 5_000_000
-    assert redis("EVAL", Lock.LUA_RELEASE_SCRIPT, 1, "lock", "other") == 0
-    assert redis("EVAL", Lock.LUA_RELEASE_SCRIPT, 1, "lock", "mine") == 1
-    assert redis("EVAL", Lock.LUA_RELEASE_SCRIPT, 1, "lock", "mine") == 0
-
-
-def test_a_script_is_known_by_its_text_alone(redis: Kept) -> None:
-    """Its digest is unknown until it was loaded; another text is an error, and so is an unknown command."""
-    with pytest.raises(NoScriptError):
-        redis("EVALSHA", "0" * 40, 1, "lock", "mine")
-    sha = redis("SCRIPT LOAD", Lock.LUA_RELEASE_SCRIPT)
-    assert redis("EVALSHA", sha, 1, "lock", "mine") == 0
-    with pytest.raises(ResponseError):
-        redis("EVAL", "return 1", 0)
-    with pytest.raises(ResponseError):
-        redis("LPUSH", "list", "1")
-
-
-def simulated(main: Callable[[SimulatedRedis, Link], Awaitable[None]], **options: float) -> None:
+def simulated(main: Callable[[SimulatedRedis, Link], Awaitable[None]]) -> None:
     async def entered() -> None:
-        await main(SimulatedRedis(Dice(1), **options), Link(Dice(2)))
+        await main(SimulatedRedis(Dice(1)), Link(Dice(2)))
 
     run(entered())
 
@@ -115,22 +62,6 @@ def test_a_server_that_is_down_fails_commands_and_ends_who_listens() -> None:
         assert server.connections == 1
 
     simulated(main)
-
-
-@pytest.mark.parametrize(("loss", "heard"), [(0.0, True), (1.0, False)])
-def test_a_message_may_be_lost(loss: float, heard: bool) -> None:  # noqa: FBT001 - a parameter of the test
-    """With a loss of all messages nothing is heard but the confirmation."""
-
-    async def main(server: SimulatedRedis, link: Link) -> None:
-        listener = SimulatedClient(server, link).pubsub()
-        await listener.subscribe("news")
-        await listener.get_message(timeout=1.0)
-        await SimulatedClient(server, link).publish("news", "x")
-        assert (await listener.get_message(timeout=1.0) is not None) is heard
-        assert server.lost == (not heard)
-        await listener.aclose()
-
-    simulated(main, loss=loss)
 
 
 def test_a_command_over_a_cut_link_never_ends() -> None:
