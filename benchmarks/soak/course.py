@@ -7,7 +7,6 @@ import contextlib
 import itertools
 import time
 from collections import Counter, defaultdict
-from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any
@@ -58,8 +57,8 @@ class Found:
     redis_clients: list[int | None] = field(default_factory=list)
     disturbances: Counter[str] = field(default_factory=Counter)
     windows: list[Window] = field(default_factory=list)
-    served: Counter[str] = field(default_factory=Counter)
-    owned: Counter[str] = field(default_factory=Counter)
+    counted: Counter[str] = field(default_factory=Counter)
+    """What the API and the main account's owners counted."""
     left: Counter[str] = field(default_factory=Counter)
     seconds: float = 0.0
 
@@ -91,18 +90,13 @@ class Soak:
 
     async def _traffic(self, seconds: float, *, each: bool) -> None:
         await self._stage.order_all("go")
-        async with self._sampled():
-            calm = CALM * self._plan.pace
+        done = asyncio.Event()
+        sampling = asyncio.create_task(self._sample_until(done))
+        calm = CALM * self._plan.pace
+        try:
             # The calm is part of the traffic: after it, everything has recovered, and failures have no excuse.
             await self._disturbances.run(time.monotonic() + seconds - calm, each=each)
             await asyncio.sleep(calm)
-
-    @contextlib.asynccontextmanager
-    async def _sampled(self) -> AsyncIterator[None]:
-        done = asyncio.Event()
-        sampling = asyncio.create_task(self._sample_until(done))
-        try:
-            yield
         finally:
             done.set()
             await sampling
@@ -141,9 +135,11 @@ class Soak:
     async def _close(self) -> None:
         for answer in await self._stage.order_all("close"):
             self.found.events += answer["events"]
-            self.found.owned += Counter(answer["counted"])
+            self.found.counted += Counter(
+                {f"(the main owners) {name}": count for name, count in answer["counted"].items()}
+            )
             self.found.left.update(answer["left"])  # keeps zeros, unlike +=
-        self.found.served = self._stage.api.counts
+        self.found.counted |= {f"(the API) {name}": count for name, count in self._stage.api.counts.items()}
 
 
 async def soak(plan: Plan) -> Found:

@@ -19,9 +19,13 @@ from .stage import Stage
 API, LOGINS, REDIS = "the API is down", "logins are refused", "Redis is away"
 LEAST_OVERLAP, MORE_OVERLAP = 2.0, 5.0
 """Seconds for which an old API key stays good: a login repeats its attempts with the key that it began with."""
+LONG = math.ceil(LOGIN_TIMEOUT) + 1
 _TRIES = 20
 _AFTER_LOGIN = 0.12
 """Seconds after a revocation at which the login that it causes has just ended."""
+
+Acts = Mapping[str, Callable[[], Awaitable[None]]]
+"""Disturbances by name."""
 
 
 @dataclass
@@ -31,17 +35,6 @@ class Window:
     what: str
     began: float
     ended: float = math.inf
-
-
-@dataclass(frozen=True)
-class Row:
-    """Disturbances by name, with pauses of *least* to *most* seconds between them."""
-
-    acts: Mapping[str, Callable[[], Awaitable[None]]]
-    least: float
-    most: float
-    takes: float = 0.0
-    """Seconds; what takes long does not begin shortly before the end."""
 
 
 class Disturbances:
@@ -69,10 +62,11 @@ class Disturbances:
         keys = {"API key rotated": lambda: self._api.rotate_key(self._overlap)}
         api = {
             "API restarted, tokens kept": self._restart,
-            "API restarted, tokens lost": self._restart_without_tokens,
+            "API restarted, tokens lost": lambda: self._restart(lost=True),
             "API killed, tokens kept": lambda: self._restart(killed=True),
             "logins refused for two seconds": lambda: self._refuse_logins(0),
-            "logins refused, with Retry-After": self._refuse_logins_for_long,
+            # Beyond the login timeout, unless there is no time for it.
+            "logins refused, with Retry-After": lambda: self._refuse_logins(LONG if self._pace >= 1 else 1),
         }
         redis = {
             "Redis stopped and started, empty": lambda: self._restart_redis(self._redis.stop, 2.0),
@@ -81,22 +75,23 @@ class Disturbances:
             "Redis flushed": self._stage.flush_redis,
         }
         rows = (
-            Row(tokens, 1.0, 3.0),
-            Row(keys, 0.0, 10.0, takes=self._overlap),
-            Row(api, 3.0, 8.0),
-            Row(redis, 3.0, 8.0),
+            self._play(tokens, until, each=each, pause=(1.0, 3.0)),
+            self._play(keys, until - self._overlap, each=each, pause=(0.0, 10.0)),
+            self._play(api, until, each=each, pause=(3.0, 8.0)),
+            self._play(redis, until, each=each, pause=(3.0, 8.0)),
         )
-        await asyncio.gather(*(self._play(row, until, due=len(row.acts) if each else 0) for row in rows))
+        await asyncio.gather(*rows)
 
-    async def _play(self, row: Row, until: float, due: int) -> None:
+    async def _play(self, acts: Acts, until: float, *, each: bool, pause: tuple[float, float]) -> None:
+        due = len(acts) if each else 0
         while True:
-            for name in self._draw.sample(list(row.acts), len(row.acts)):
-                await asyncio.sleep(self._draw.uniform(row.least, row.most) * self._pace)
+            for name in self._draw.sample(list(acts), len(acts)):
+                await asyncio.sleep(self._draw.uniform(*pause) * self._pace)
                 # A disturbance that outlasts the traffic would leave failures without a reason.
-                if due <= 0 and time.monotonic() + row.takes >= until:
+                if due <= 0 and time.monotonic() >= until:
                     return
                 self.counts[name] += 1
-                await row.acts[name]()
+                await acts[name]()
                 due -= 1
 
     @contextlib.contextmanager
@@ -112,19 +107,13 @@ class Disturbances:
         await asyncio.sleep(_AFTER_LOGIN * self._draw.uniform(0.5, 1.5))
         await self._api.revoke()
 
-    async def _restart(self, *, killed: bool = False) -> None:
+    async def _restart(self, *, killed: bool = False, lost: bool = False) -> None:
+        if lost:
+            self._api.lose()
         with self._window(API):
             await self._api.end(killed=killed)
             await asyncio.sleep(1.0 * self._pace)
             await self._api.start()
-
-    async def _restart_without_tokens(self) -> None:
-        self._api.lose()
-        await self._restart()
-
-    async def _refuse_logins_for_long(self) -> None:
-        """Refuse with a ``Retry-After`` beyond the login timeout, unless there is no time for it."""
-        await self._refuse_logins(math.ceil(LOGIN_TIMEOUT) + 1 if self._pace >= 1 else 1)
 
     async def _refuse_logins(self, retry_after: int) -> None:
         with self._window(LOGINS, retry_after):

@@ -36,7 +36,7 @@ class Judge:
         self._windows = list(windows)
         self._failed = [event for event in known if event["what"] == "failed"]
         self._acts = [event for event in known if event["what"] != "failed"]
-        self.acts = Counter(event["what"].replace("_", " ") for event in self._acts)
+        self.acts = Counter(f"(the processes themselves) {event['what'].replace('_', ' ')}" for event in self._acts)
 
     def verdicts(self) -> tuple[Counter[str], list[Event]]:
         """Return how many failures were right, by reason, and all others."""

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import zlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 from io import BytesIO
 from random import Random
 from typing import Any
@@ -53,54 +53,45 @@ def ask_for(client: AuthSession, number: str, account: str, draw: Random, second
     return Ask(client, number, account, f"{number} {account} ".encode().ljust(size, b"."), seconds)
 
 
-async def _json(ask: Ask) -> None:
-    text = ask.body.decode()
-    await _echoed(ask, json.dumps({"text": text}).encode(), json={"text": text})
+def _echoed(options: Callable[[Ask], dict[str, Any]]) -> Callable[[Ask], Awaitable[None]]:
+    """Return a kind whose body is the ask's own, sent with these options, and whose answer holds a digest of it."""
+
+    async def sent(ask: Ask) -> None:
+        async with ask.client.post("/echo", **options(ask), **ask.options) as response:
+            await _require_ok(response)
+            _require_echo(ask, (await response.json())["data"], ask.body)
+
+    return sent
 
 
-async def _bytes(ask: Ask) -> None:
-    await _echoed(ask, ask.body, data=ask.body)
-
-
-async def _multipart(ask: Ask) -> None:
+def _form(ask: Ask) -> FormData:
     form = FormData()
     form.add_field("jobId", ask.number)
     form.add_field("file", BytesIO(ask.body), filename="resume.pdf", content_type="application/pdf")
-    await _echoed(ask, ask.body, data=form)
+    return form
 
 
-async def _factory(ask: Ask) -> None:
-    await _echoed(ask, ask.body, data=lambda: _chunks(ask.body))
-
-
-async def _once(ask: Ask) -> None:
-    await _echoed(ask, ask.body, data=_chunks(ask.body))
-
-
-async def _echoed(ask: Ask, body: bytes, **options: Any) -> None:
-    async with ask.client.post("/echo", **options, **ask.options) as response:
-        await _require_own(ask, response, body)
+async def _json(ask: Ask) -> None:
+    content = {"text": ask.body.decode()}
+    async with ask.client.post("/echo", json=content, **ask.options) as response:
+        await _require_ok(response)
+        _require_echo(ask, (await response.json())["data"], json.dumps(content).encode())
 
 
 async def _unread(ask: Ask) -> None:
     async with ask.client.post("/echo", data=ask.body, **ask.options) as response:
-        _require_ok(response, await response.text() if response.status != 200 else "")
+        await _require_ok(response)
 
 
-async def _big(ask: Ask) -> None:
-    """Leave the response after its first bytes."""
+async def _big(ask: Ask, *, whole: bool) -> None:
+    """Read the response, or leave it after its first bytes."""
     async with ask.client.get("/big", **ask.options) as response:
-        _require_ok(response, await response.text() if response.status != 200 else "")
-        begins = await response.content.readexactly(len(ask.number))
-        if begins != ask.number.encode():
-            raise WrongAnswerError(f"a body of {begins!r}")
-
-
-async def _big_whole(ask: Ask) -> None:
-    async with ask.client.get("/big", **ask.options) as response:
-        _require_ok(response, await response.text() if response.status != 200 else "")
-        if await response.read() != ask.number.encode() + BIG:
-            raise WrongAnswerError("another body")
+        await _require_ok(response)
+        number = ask.number.encode()
+        expected = number + BIG if whole else number
+        read = await (response.read() if whole else response.content.readexactly(len(number)))
+        if read != expected:
+            raise WrongAnswerError(f"a body of {len(read)} bytes, which begins {read[:50]!r}")
 
 
 async def _graphql(ask: Ask) -> None:
@@ -111,9 +102,8 @@ async def _graphql(ask: Ask) -> None:
 async def _graphql_file(ask: Ask) -> None:
     variables = {**_variables(ask), "file": None}
     async with asyncio.timeout(ask.seconds):
-        _require_echo(
-            ask, await ask.client.graphql(QUERY, variables, files={"variables.file": BytesIO(ask.body)}), ask.body
-        )
+        answer = await ask.client.graphql(QUERY, variables, files={"variables.file": BytesIO(ask.body)})
+        _require_echo(ask, answer, ask.body)
 
 
 async def _websocket(ask: Ask) -> None:
@@ -125,37 +115,30 @@ async def _websocket(ask: Ask) -> None:
 
 KINDS: dict[str, tuple[int, Callable[[Ask], Awaitable[None]]]] = {
     "json": (20, _json),
-    "bytes": (12, _bytes),
-    "multipart": (12, _multipart),
+    "bytes": (12, _echoed(lambda ask: {"data": ask.body})),
+    "multipart": (12, _echoed(lambda ask: {"data": _form(ask)})),
     "graphql": (20, _graphql),
     "graphql, file": (8, _graphql_file),
-    "factory": (10, _factory),
-    "once": (4, _once),
+    "factory": (10, _echoed(lambda ask: {"data": lambda: _chunks(ask.body)})),
+    "once": (4, _echoed(lambda ask: {"data": _chunks(ask.body)})),
     "unread": (6, _unread),
-    "left early": (4, _big),
-    "large answer": (2, _big_whole),
+    "left early": (4, partial(_big, whole=False)),
+    "large answer": (2, partial(_big, whole=True)),
     "websocket": (2, _websocket),
 }
 """How often each kind is sent, and how."""
 
 
-@contextlib.contextmanager
-def refusals() -> Iterator[None]:
-    """Turn every way in which a caller gets a 401 into one."""
+async def send(kind: str, ask: Ask) -> None:
+    """Send a request; raise `RefusedError` for every way to get a 401, `WrongAnswerError`, or what the session raises."""
     try:
-        yield
+        await KINDS[kind][1](ask)
     except UnauthorizedError as refusal:
         raise RefusedError(refusal.message) from None
     except WSServerHandshakeError as refusal:
         if refusal.status != 401 or refusal.headers is None:
             raise
         raise RefusedError(refusal.headers[REFUSALS]) from None
-
-
-async def send(kind: str, ask: Ask) -> None:
-    """Send a request; raise `RefusedError`, `WrongAnswerError`, or what the session raises."""
-    with refusals():
-        await KINDS[kind][1](ask)
 
 
 async def _chunks(body: bytes) -> AsyncIterator[bytes]:
@@ -167,17 +150,11 @@ def _variables(ask: Ask) -> dict[str, Any]:
     return {"number": ask.number, "account": ask.account}
 
 
-async def _require_own(ask: Ask, response: ClientResponse, body: bytes) -> None:
-    text = await response.text()
-    _require_ok(response, text)
-    _require_echo(ask, json.loads(text)["data"], body)
-
-
-def _require_ok(response: ClientResponse, text: str) -> None:
+async def _require_ok(response: ClientResponse) -> None:
     if response.status == 401:
-        raise RefusedError(json.loads(text)["error"])
+        raise RefusedError((await response.json())["error"])
     if response.status != 200:
-        raise WrongAnswerError(f"status {response.status}: {text[:200]}")
+        raise WrongAnswerError(f"status {response.status}: {(await response.text())[:200]}")
 
 
 def _require_echo(ask: Ask, echo: Any, body: bytes) -> None:

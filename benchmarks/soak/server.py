@@ -40,33 +40,14 @@ _PORTS = range(20_000, 32_000)
 """Below those that a system lends to outgoing connections: while the server is down, one of them could take its port."""
 
 
-class Tokens:
-    """Which tokens and keys are good."""
-
-    def __init__(self, lifetime: float) -> None:
-        self.lifetime = lifetime
-        self.keys: list[str] = []
-        self.revoked_since: dict[str, float] = {}
-
-    def issue(self, account: str) -> str:
-        """Return a new token, good for the lifetime."""
-        return f"{account}.{time.monotonic_ns()}"
-
-    def fault(self, account: str, issued: float, key: str) -> str:
-        """Return what is wrong with a request's credentials; an empty string if nothing is."""
-        if key not in self.keys:
-            return "key"
-        if issued <= max(self.revoked_since.get(ALL, 0.0), self.revoked_since.get(account, 0.0)):
-            return "revoked"
-        return "expired" if time.monotonic() > issued + self.lifetime else ""
-
-
 class Api:
     """The routes and counters."""
 
     def __init__(self, lifetime: float, port: int) -> None:
         self.port = port
-        self._tokens = Tokens(lifetime)
+        self._lifetime = lifetime
+        self._keys: list[str] = []
+        self._revoked_since: dict[str, float] = {}
         self._counts = Counter[str]()
         self._refused: OrderedDict[str, list[tuple[float, float, str]]] = OrderedDict()
         self._logging_in = Counter[str]()
@@ -89,7 +70,7 @@ class Api:
 
     async def do_admit(self, keys: list[str], revoked_since: dict[str, float]) -> dict[str, Any]:
         """Accept these *keys*, and no token that was issued before its account's time in *revoked_since*."""
-        self._tokens.keys, self._tokens.revoked_since = keys, revoked_since
+        self._keys, self._revoked_since = keys, revoked_since
         return {"port": self.port}
 
     async def do_logins(self, retry_after: float | None) -> None:
@@ -98,8 +79,7 @@ class Api:
 
     async def do_count(self) -> dict[str, Any]:
         """Return what was counted since the last time."""
-        counts = dict(self._counts)
-        self._counts.clear()
+        counts, self._counts = self._counts, Counter()
         return counts
 
     # -- requests ---------------------------------------------------------------------------------------------------
@@ -117,13 +97,21 @@ class Api:
         for name in ("Authorization", "x-api-key", NUMBER):
             if len(request.headers.getall(name, [])) > 1:
                 return web.json_response({"error": f"{name} is doubled"}, status=400)
-        account, _, issued = request.headers.get("Authorization", "").removeprefix("Bearer ").partition(".")
-        if not issued.isdecimal():
+        account, _, nanoseconds = request.headers.get("Authorization", "").removeprefix("Bearer ").partition(".")
+        if not nanoseconds.isdecimal():
             return web.json_response({"error": "no token"}, status=400)
         if account != wanted:
             return web.json_response({"error": f"the token of {account} for a request of {wanted}"}, status=409)
-        fault = self._tokens.fault(account, int(issued) / 1e9, request.headers.get("x-api-key", ""))
-        return self._refuse(number, int(issued) / 1e9, fault) if fault else None
+        issued = int(nanoseconds) / 1e9
+        fault = self._fault(account, issued, request.headers.get("x-api-key", ""))
+        return self._refuse(number, issued, fault) if fault else None
+
+    def _fault(self, account: str, issued: float, key: str) -> str:
+        if key not in self._keys:
+            return "key"
+        if issued <= max(self._revoked_since.get(ALL, 0.0), self._revoked_since.get(account, 0.0)):
+            return "revoked"
+        return "expired" if time.monotonic() > issued + self._lifetime else ""
 
     def _refuse(self, number: str, issued: float, fault: str) -> web.Response:
         self._counts["refused"] += 1
@@ -136,13 +124,10 @@ class Api:
         return web.json_response({"error": listed}, status=401, headers={REFUSALS: listed})
 
     async def _echo(self, request: web.Request) -> web.Response:
-        """Refuse before the body is read, as many servers do."""
-        number, wanted = request.headers.get(NUMBER, ""), request.headers.get(ACCOUNT, "")
-        refusal = self._refusal(request, number, wanted)
-        if refusal is not None:
-            return refusal
-        body = await _content(request)
-        return await self._answer(number, wanted, body)
+        # The refusal comes before the body is read, as from many servers.
+        number, account = _named(request)
+        refusal = self._refusal(request, number, account)
+        return refusal or await self._answer(number, account, await _content(request))
 
     async def _graphql(self, request: web.Request) -> web.Response:
         operation, body = await _operation(request)
@@ -153,7 +138,7 @@ class Api:
         return refusal or await self._answer(variables["number"], variables["account"], body)
 
     async def _big(self, request: web.Request) -> web.Response:
-        refusal = self._refusal(request, request.headers.get(NUMBER, ""), request.headers.get(ACCOUNT, ""))
+        refusal = self._refusal(request, *_named(request))
         return refusal or web.Response(body=request.headers[NUMBER].encode() + BIG)
 
     async def _answer(self, number: str, account: str, body: bytes) -> web.Response:
@@ -161,7 +146,7 @@ class Api:
         return web.json_response({"data": _echo_of(number, account, body)})
 
     async def _websocket(self, request: web.Request) -> web.StreamResponse:
-        number, account = request.headers.get(NUMBER, ""), request.headers.get(ACCOUNT, "")
+        number, account = _named(request)
         refusal = self._refusal(request, number, account)
         if refusal is not None:
             return refusal
@@ -177,7 +162,7 @@ class Api:
         if self._retry_after is not None:
             headers = {"Retry-After": f"{self._retry_after:.0f}"} if self._retry_after else {}
             return web.json_response({"error": "Service Unavailable"}, status=503, headers=headers)
-        if request.headers.get("x-api-key") not in self._tokens.keys:
+        if request.headers.get("x-api-key") not in self._keys:
             self._counts["logins rejected"] += 1
             return web.json_response({"error": "Invalid API key"}, status=401)
         self._logging_in[account] += 1
@@ -187,8 +172,12 @@ class Api:
         finally:
             self._logging_in[account] -= 1
         self._counts["logins"] += 1
-        login = {"token": self._tokens.issue(account), "expiresIn": self._tokens.lifetime}
+        login = {"token": f"{account}.{time.monotonic_ns()}", "expiresIn": self._lifetime}
         return web.json_response({"data": {"login": login}})
+
+
+def _named(request: web.Request) -> tuple[str, str]:
+    return request.headers.get(NUMBER, ""), request.headers.get(ACCOUNT, "")
 
 
 def _echo_of(number: str, account: str, body: bytes) -> dict[str, Any]:
