@@ -4,40 +4,25 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from functools import partialmethod
+from types import SimpleNamespace
 from typing import Any
 
+from redis._parsers.encoders import Encoder
 from redis.commands.core import AsyncScript
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from .network import Link
 from .redis import SimulatedRedis
 
-
-class Encoder:
-    """Encodes arguments like redis-py."""
-
-    def encode(self, value: bytes | str | float) -> bytes:
-        """Return *value* as it is sent."""
-        if isinstance(value, bytes):
-            return value
-        return (value if isinstance(value, str) else repr(value)).encode()
-
-
-class Pool:
-    """As far as redis-py's lock looks into it."""
-
-    def get_encoder(self) -> Encoder:
-        """Return the connections' encoder."""
-        return _ENCODER
-
-
-_ENCODER = Encoder()
+_ENCODER: Any = Encoder("utf-8", "strict", decode_responses=False)  # type: ignore[no-untyped-call]  # redis-py annotates little
 
 
 class SimulatedClient:
     """One process's connections: a new one takes a round trip to open, and one whose answer nobody awaits is closed."""
 
-    connection_pool = Pool()
+    # As far as redis-py's lock looks into it.
+    connection_pool = SimpleNamespace(get_encoder=lambda: _ENCODER)
 
     def __init__(self, server: SimulatedRedis, link: Link) -> None:
         self._server = server
@@ -79,25 +64,11 @@ class SimulatedClient:
         options = [*(["PX", px] if px is not None else []), *(["NX"] if nx else [])]
         return await self.execute_command("SET", name, value, *options)
 
-    async def delete(self, *names: Any) -> Any:
-        """DEL."""
-        return await self.execute_command("DEL", *names)
-
-    async def publish(self, channel: Any, message: Any) -> Any:
-        """PUBLISH."""
-        return await self.execute_command("PUBLISH", channel, message)
-
-    async def eval(self, script: str, numkeys: int, *arguments: Any) -> Any:
-        """EVAL."""
-        return await self.execute_command("EVAL", script, numkeys, *arguments)
-
-    async def evalsha(self, sha: str, numkeys: int, *arguments: Any) -> Any:
-        """EVALSHA."""
-        return await self.execute_command("EVALSHA", sha, numkeys, *arguments)
-
-    async def script_load(self, script: str) -> Any:
-        """SCRIPT LOAD."""
-        return await self.execute_command("SCRIPT LOAD", script)
+    delete = partialmethod(execute_command, "DEL")
+    publish = partialmethod(execute_command, "PUBLISH")
+    eval = partialmethod(execute_command, "EVAL")
+    evalsha = partialmethod(execute_command, "EVALSHA")
+    script_load = partialmethod(execute_command, "SCRIPT LOAD")
 
     def register_script(self, script: str) -> AsyncScript:
         """Return redis-py's own script: EVALSHA, and SCRIPT LOAD if the server does not know it."""
