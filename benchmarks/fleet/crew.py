@@ -52,15 +52,13 @@ class Crew:
 
     async def send(self, requests: int, *, at_once: int | None = None) -> Sent:
         """Send *requests* from each process; those of a process that is killed meanwhile do not count."""
-        answers = [answer for answer in await self._send(requests, at_once) if answer]
+        answers = await self._order_all("send", requests=requests, at_once=at_once or requests)
+        answers = [answer for answer in answers if answer]
         counts = sum((Counter(answer["answers"]) for answer in answers), Counter[str]())
         failures = requests * sum(worker.name != self._killed for worker in self.workers) - counts["200"]
         if failures:
             print(f"  {failures} failures: {dict(counts)}", file=sys.stderr, flush=True)
         return Sent(failures, max(answer["last"] for answer in answers))
-
-    async def _send(self, requests: int, at_once: int | None) -> list[dict[str, Any]]:
-        return await self._order_all("send", requests=requests, at_once=at_once or requests)
 
     async def send_refused(self, requests: int) -> Sent:
         """Send *requests* from each process, and revoke the token when all of them are in flight."""

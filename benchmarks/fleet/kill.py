@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 
-from ..harness.report import Figures, Report, Table, in_random_order, plain, spreads
+from ..harness.report import Figures, Report, Spread, in_random_order, median, spreads, within
 from .crew import Crew
 
 IN_FLIGHT = 20
@@ -29,27 +29,24 @@ async def _killed(crew: Crew, store: str, lease: float) -> Figures:
         "failures": sent.failures,
         "next_login": min(ends) - moment,
         "all_answered": sent.last - moment,
+        "goal": 2 * lease,
     }
 
 
 async def measured(crew: Crew, lease: float, rounds: int) -> Report:
     """Kill a process in each round on each store."""
     found = await in_random_order(crew.places, rounds, lambda store: _killed(crew, store, lease), "kill -9,")
-    figures = {store: spreads(one) for store, one in found.items()}
-    rows = [
-        [
-            store,
-            *(one[count].count() for count in ("begun", "ended", "failures")),
-            *(f"{one[seconds]:.2f}" for seconds in ("next_login", "all_answered")),
-            f"{2 * lease:g}",
-        ]
-        for store, one in figures.items()
-    ]
-    table = Table(
+    return Report.of(
         f"fleet, kill -9: {len(crew.workers)} processes x {IN_FLIGHT} requests in flight; the process that logs in is killed at a"
         f" random moment of its login,\n  up to half a lease ({lease:g} s) after it began; {rounds} rounds."
         " logins begun: including that of the killed process; failures: requests of the others; seconds since the kill.",
-        ("", "logins begun", "ended", "failures", "another has logged in", "all answered", "goal"),
-        rows,
+        [
+            ("logins begun", "begun", Spread.count),
+            ("ended", "ended", Spread.count),
+            ("failures", "failures", Spread.count),
+            ("another has logged in", "next_login", within(".2f")),
+            ("all answered", "all_answered", within(".2f")),
+            ("goal", "goal", median("g")),
+        ],
+        {store: spreads(one) for store, one in found.items()},
     )
-    return Report([table], {store: plain(one) for store, one in figures.items()})

@@ -48,5 +48,4 @@ async def _measured(size: Size) -> Report:
             "kill": await kill.measured(crew, size.lease, size.kills),
             "traffic": await traffic.measured(crew, size.revocations, size.steady_requests),
         }
-    tables = [scene.tables[0] for scene in scenes.values()]
-    return Report(tables, {name: scene.data for name, scene in scenes.items()})
+    return Report.joined(scenes)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..harness.api import Log
-from ..harness.report import Report, Spread, Table, in_random_order, plain
+from ..harness.report import Column, Report, Spread, in_random_order, median, sure, within
 from .crew import FILES, REDIS, Crew
 from .worker import LOGIN_SECONDS
 
-GOALS = {FILES: "50", REDIS: "20"}
+GOALS = {FILES: 50, REDIS: 20}
 """Milliseconds, for the median."""
 PLAIN = "no library, no login"
 
@@ -58,34 +58,32 @@ async def measured(crew: Crew, rounds: int) -> Report:
         return await (_plain(crew) if name == PLAIN else _round(crew, name))
 
     found = await in_random_order([*crew.places, PLAIN], rounds, measure, "wake-up,")
-    figures = {name: _spreads(one) for name, one in found.items()}
-    rows = [
-        [
-            name,
-            f"{one['ms']:.1f}",
-            one["ms"].surely(".1f"),
-            f"{one['last_ms']:.1f}",
-            GOALS.get(name, "-"),
-            *(one[count].count() for count in ("woken", "logins", "failures")),
-        ]
-        for name, one in figures.items()
-    ]
-    table = Table(
+    return Report.of(
         f"fleet, wake-up: milliseconds from the end of the login (the server has written its answer; it took {LOGIN_SECONDS} s) to the\n"
         f"  first replay of each other process; {rounds} rounds x {len(crew.workers) - 1} processes, in random order. One request per"
         " process is in flight, so that the\n  machine's load is not what is measured; the median lies in the range to its right with"
         f" 95 %.\n  {PLAIN}: from an answer to all processes at once to the next request of each.",
-        ("", "each process", "95 %", "last process", "goal, median", "woken", "logins", "failures"),
-        rows,
+        COLUMNS,
+        {name: _spreads(name, one) for name, one in found.items()},
     )
-    return Report([table], {name: plain(one) for name, one in figures.items()})
 
 
-def _spreads(rounds: list[Round]) -> dict[str, Spread]:
+def _spreads(name: str, rounds: list[Round]) -> dict[str, Spread]:
+    goal = {"goal": Spread.of([GOALS[name]])} if name in GOALS else {}
     return {
         "ms": Spread.of(delay for one in rounds for delay in one.delays),
         "last_ms": Spread.of(max(one.delays) for one in rounds),
         "woken": Spread.of(len(one.delays) for one in rounds),
         "logins": Spread.of(one.logins for one in rounds),
         "failures": Spread.of(one.failures for one in rounds),
+        **goal,
     }
+
+
+COLUMNS: list[Column] = [
+    ("each process", "ms", within(".1f")),
+    ("95 %", "ms", sure(".1f")),
+    ("last process", "last_ms", within(".1f")),
+    ("goal, median", "goal", median("g")),
+    *((count, count, Spread.count) for count in ("woken", "logins", "failures")),
+]

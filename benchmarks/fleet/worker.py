@@ -33,7 +33,7 @@ class FleetWorker:
     def __init__(self, name: str, port: int) -> None:
         self._headers = {NUMBER: name}
         self._name, self._port = name, port
-        self._opened = AsyncExitStack()
+        self.opened = AsyncExitStack()
         self._http: ClientSession
         self._client: AuthSession
         self._url: str
@@ -42,15 +42,15 @@ class FleetWorker:
 
     async def do_open(self, store: str, account: str, lease: float) -> None:
         """Make a new owner of the *account*, with its own *store* and without a token."""
-        await self._opened.aclose()
+        await self.opened.aclose()
         self._redis_ports.clear()
-        self._http = http = await self._opened.enter_async_context(ClientSession(connector=unlimited()))
+        self._http = http = await self.opened.enter_async_context(ClientSession(connector=unlimited()))
         api = Api(self._port, http)
         on_redis = urlsplit(store).scheme == "redis"
         opened = RedisStore(store, lease=lease) if on_redis else FileStore(store, lease=lease)
-        await self._opened.enter_async_context(opened)
+        await self.opened.enter_async_context(opened)
         auth = api.auth(login_seconds=LOGIN_SECONDS, process=self._name, store=opened, account=account)
-        self._client = AuthSession(http, await self._opened.enter_async_context(auth))
+        self._client = AuthSession(http, await self.opened.enter_async_context(auth))
         self._url = str(api.url)
 
     async def do_send(self, requests: int, at_once: int) -> dict[str, Any]:
@@ -59,16 +59,15 @@ class FleetWorker:
 
         async def work() -> None:
             for _ in left:
-                answers[await self._ask()] += 1
+                try:
+                    status = await answered(self._client.post(self._url, json=QUERY, headers=self._headers))
+                except Exception as failure:  # noqa: BLE001 - failures of any kind are counted
+                    answers[type(failure).__name__] += 1
+                else:
+                    answers[str(status)] += 1
 
         await asyncio.gather(*(work() for _ in range(at_once)))
         return {"answers": answers, "last": time.monotonic()}
-
-    async def _ask(self) -> str:
-        try:
-            return str(await answered(self._client.post(self._url, json=QUERY, headers=self._headers)))
-        except Exception as failure:  # noqa: BLE001 - failures of any kind are counted
-            return type(failure).__name__
 
     async def do_send_plain(self) -> None:
         """Send two requests, one after the other, with static headers and without the library."""
@@ -100,15 +99,14 @@ class FleetWorker:
         loop.run_in_executor = counted  # type: ignore[method-assign, assignment]  # it forwards all arguments
         asyncio.open_connection = noted  # only redis-py calls it here
 
-    async def aclose(self) -> None:
-        """Close what is open."""
-        await self._opened.aclose()
-
 
 async def _main(name: str, port: int) -> None:
-    async with contextlib.aclosing(FleetWorker(name, port)) as worker:
-        worker.watch(asyncio.get_running_loop())
+    worker = FleetWorker(name, port)
+    worker.watch(asyncio.get_running_loop())
+    try:
         await serve_orders(worker)
+    finally:
+        await worker.opened.aclose()
 
 
 if __name__ == "__main__":

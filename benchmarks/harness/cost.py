@@ -8,12 +8,19 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
-from .report import Spread
+from .report import Column, Spread, median, ratio, sure
 
 Ask = Callable[[], Awaitable[int]]
 """Sends a request, reads its answer, and returns the status."""
 
-COLUMNS = ("", "CPU us/request", "requests/s", "by CPU time", "95 %", "by throughput", "95 %")
+COLUMNS: list[Column] = [
+    ("CPU us/request", "cpu_us", median(".0f")),
+    ("requests/s", "per_second", median(".0f")),
+    ("by CPU time", "cpu_ratio", ratio(".3f")),
+    ("95 %", "cpu_ratio", sure(".3f")),
+    ("by throughput", "throughput_ratio", ratio(".3f")),
+    ("95 %", "throughput_ratio", sure(".3f")),
+]
 
 
 @dataclass(frozen=True)
@@ -51,10 +58,3 @@ def figures(costs: Sequence[Cost], bases: Sequence[Cost], requests: int) -> dict
         "cpu_ratio": Spread.of_ratios((base.cpu for base in bases), (cost.cpu for cost in costs)),
         "throughput_ratio": Spread.of_ratios((base.wall for base in bases), (cost.wall for cost in costs)),
     }
-
-
-def row(name: str, one: dict[str, Spread], *, base: bool) -> list[str]:
-    """Return a row of a table with `COLUMNS`."""
-    cpu, rate = one["cpu_ratio"], one["throughput_ratio"]
-    ratios = ["-"] * 4 if base else [f"{cpu:.3f}", cpu.surely(".3f"), f"{rate:.3f}", rate.surely(".3f")]
-    return [name, f"{one['cpu_us'].median:.0f}", f"{one['per_second'].median:.0f}", *ratios]

@@ -8,21 +8,26 @@ import json
 import os
 import random
 import resource
+import subprocess
 import sys
 import tracemalloc
-from asyncio.subprocess import PIPE
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
 
 from .process import CHECKOUT, DEADLINE
-from .report import Spread, progress
+from .report import Column, Spread, progress, ratio, within
 
 RESIDENT, TRACED = "resident", "traced"
 KINDS = (RESIDENT, TRACED)
 """Pages of the process, and what Python allocates. They are measured separately, because tracing takes pages too."""
-COLUMNS = ("resident", "ratio", "traced", "ratio")
+COLUMNS: list[Column] = [
+    ("resident", RESIDENT, within(".0f")),
+    ("ratio", f"{RESIDENT}_ratio", ratio(".3f")),
+    ("traced", TRACED, within(".0f")),
+    ("ratio", f"{TRACED}_ratio", ratio(".3f")),
+]
 
 LANES = 2
 """Processes that run at the same time: no times are compared."""
@@ -60,17 +65,10 @@ async def bytes_each(kind: str, count: int, grow: Callable[[int], Awaitable[None
 async def fresh(module: str, *arguments: object) -> dict[str, Any]:
     """Return the JSON that ``python -m benchmarks.MODULE`` prints."""
     command = (sys.executable, "-m", f"benchmarks.{module}", *map(str, arguments))
-    process = await asyncio.create_subprocess_exec(*command, cwd=CHECKOUT, stdout=PIPE)
-    try:
-        async with asyncio.timeout(DEADLINE):
-            printed, _ = await process.communicate()
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
-    if process.returncode:
-        raise RuntimeError(f"{module} {' '.join(map(str, arguments))} ended with exit code {process.returncode}")
-    found: dict[str, Any] = json.loads(printed)
+    done = await asyncio.to_thread(
+        subprocess.run, command, cwd=CHECKOUT, stdout=subprocess.PIPE, check=True, timeout=DEADLINE
+    )
+    found: dict[str, Any] = json.loads(done.stdout)
     return found
 
 
@@ -109,11 +107,3 @@ def bytes_and_ratio(found: Found, name: str, base: str) -> dict[str, Spread]:
         figures[kind] = Spread.of(sizes)
         figures[f"{kind}_ratio"] = Spread.of_ratios(sizes, bases)
     return figures
-
-
-def cells(figures: dict[str, Spread], *, base: bool) -> list[str]:
-    """Return these figures as cells under `COLUMNS`."""
-    shown = []
-    for kind in KINDS:
-        shown += [f"{figures[kind]:.0f}", "-" if base else f"{figures[f'{kind}_ratio']:.3f}"]
-    return shown

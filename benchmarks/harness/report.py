@@ -45,13 +45,36 @@ class Spread:
     def __format__(self, spec: str) -> str:
         return f"{self.median:{spec}} [{self.low:{spec}}..{self.high:{spec}}]"
 
-    def surely(self, spec: str) -> str:
-        """Format the range of the median."""
-        return f"{self.sure[0]:{spec}}..{self.sure[1]:{spec}}"
-
     def count(self) -> str:
         """Format a count that should be the same in each round: as one number if it was."""
         return f"{self.low:.0f}" if self.low == self.high else f"{self.low:.0f}..{self.high:.0f}"
+
+
+Column = tuple[str, str, Callable[[Spread], str]]
+"""A heading, the name of the figure below it, and how it is shown."""
+
+
+def within(spec: str) -> Callable[[Spread], str]:
+    """Show the median and the range of all rounds."""
+    return lambda spread: f"{spread:{spec}}"
+
+
+def median(spec: str) -> Callable[[Spread], str]:
+    """Show the median alone."""
+    return lambda spread: f"{spread.median:{spec}}"
+
+
+# A base divided by itself is exactly 1 in each round, and says nothing.
+
+
+def ratio(spec: str) -> Callable[[Spread], str]:
+    """Show a ratio and its range."""
+    return lambda spread: "-" if spread.low == spread.high == 1 else f"{spread:{spec}}"
+
+
+def sure(spec: str) -> Callable[[Spread], str]:
+    """Show the range in which the median of a ratio lies with 95 %."""
+    return lambda spread: "-" if spread.low == spread.high == 1 else f"{spread.sure[0]:{spec}}..{spread.sure[1]:{spec}}"
 
 
 def spreads(rounds: Sequence[Figures]) -> dict[str, Spread]:
@@ -86,6 +109,15 @@ class Table:
     columns: Sequence[str]
     rows: Sequence[Sequence[str]]
 
+    @classmethod
+    def of(cls, sentence: str, columns: Sequence[Column], found: Mapping[str, Mapping[str, Spread]]) -> Self:
+        """Return a table with a row for each name in *found*, and a dash for each figure that it lacks."""
+        rows = [
+            [name, *(show(one[figure]) if figure in one else "-" for _, figure, show in columns)]
+            for name, one in found.items()
+        ]
+        return cls(sentence, ["", *(heading for heading, *_ in columns)], rows)
+
     def text(self) -> str:
         """Return the table, with its first column on the left and the others aligned to the right."""
         lines = [self.columns, *self.rows]
@@ -105,19 +137,34 @@ class Report:
     tables: Sequence[Table]
     data: dict[str, Any] = field(default_factory=dict)
 
+    @classmethod
+    def of(cls, sentence: str, columns: Sequence[Column], found: Mapping[str, Mapping[str, Spread]]) -> Self:
+        """Return a report of one table, and the same figures as JSON, without the rows that are empty."""
+        data = {name: plain(one) for name, one in found.items() if one}
+        return cls([Table.of(sentence, columns, found)], data)
+
+    @classmethod
+    def joined(cls, parts: Mapping[str, Report]) -> Self:
+        """Return the tables of all *parts*, and their data by name."""
+        tables = [table for part in parts.values() for table in part.tables]
+        return cls(tables, {name: part.data for name, part in parts.items()})
+
     def text(self) -> str:
         """Return all tables, with an empty line before each."""
         return "".join(f"\n{table.text()}\n" for table in self.tables)
 
 
 def plain(figures: Mapping[str, Spread]) -> dict[str, Any]:
-    """Return *figures* as JSON takes them."""
-    return {name: _plain(spread) for name, spread in figures.items()}
-
-
-def _plain(spread: Spread) -> dict[str, Any]:
-    sure = [_short(end) for end in spread.sure]
-    return {"median": _short(spread.median), "min": _short(spread.low), "max": _short(spread.high), "median_95": sure}
+    """Return *figures* as JSON takes them, with four digits each."""
+    return {
+        name: {
+            "median": _short(spread.median),
+            "min": _short(spread.low),
+            "max": _short(spread.high),
+            "median_95": [_short(end) for end in spread.sure],
+        }
+        for name, spread in figures.items()
+    }
 
 
 def _short(figure: float) -> float:

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Collection
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from ..harness.api import Api, Log
 from ..harness.machine import note_stalls
-from ..harness.report import Spread, Table, in_random_order, plain
+from ..harness.report import Report, Table, in_random_order
 from .contestants import PEERS
-from .peer import DEADLINE, Client, Outcome, Peer, all_at_once, outcome
+from .peer import DEADLINE, Client, Outcome, Peer, ended
 
 SHORT_LIFE = 20
 ALWAYS = 10**6
@@ -20,7 +19,7 @@ ALWAYS = 10**6
 
 @dataclass(frozen=True)
 class Size:
-    """How much of each, and how often everything is repeated."""
+    """How much of each."""
 
     waiters: dict[str, int]
     """How many requests wait for a failing login, by HTTP library."""
@@ -31,7 +30,6 @@ class Size:
     short: int
     """How many requests are sent at once, twice, with a token of a short lifetime."""
     login_timeout: float
-    rounds: int
 
 
 @dataclass(frozen=True)
@@ -75,13 +73,12 @@ async def late_refusal(api: Api, peer: Peer, _: Size) -> End:
     async with peer.opened(api) as client:
         await client.warm()
         await api.log()
-        clocks = time.process_time(), time.perf_counter()
         late = asyncio.ensure_future(client.send("late"))
         await api.held()
         await api.revoke()
-        early = await all_at_once(client, 1)
+        early = await ended(client.queries(1))
         await api.release()
-        ends = await outcome([late], *clocks)
+        ends = await ended([late])
         return _end(await api.log(), early, ends)
 
 
@@ -91,7 +88,7 @@ def failing(status: int, times: int) -> Scene:
     async def scene(api: Api, peer: Peer, size: Size) -> End:
         async with peer.opened(api) as client:
             await _tokenless(api, client, seconds=size.quick_login, status=status, failures=times)
-            ends = await all_at_once(client, size.waiters[peer.library])
+            ends = await ended(client.queries(size.waiters[peer.library]))
             return _end(await api.log(), ends)
 
     return scene
@@ -105,7 +102,7 @@ async def cancelled_leader(api: Api, peer: Peer, size: Size) -> End:
         ticker = asyncio.create_task(note_stalls(stalls))
         leader, began = asyncio.ensure_future(client.send("graphql")), asyncio.ensure_future(api.login_began())
         await asyncio.wait([leader, began], return_when=asyncio.FIRST_COMPLETED)
-        others = asyncio.create_task(all_at_once(client, 19))
+        others = asyncio.create_task(ended(client.queries(19)))
         # The others must wait for the leader's login before it is cancelled.
         for _ in range(20):
             await asyncio.sleep(0)
@@ -123,7 +120,7 @@ async def short_life(api: Api, peer: Peer, size: Size) -> End:
         await api.begin(seconds=size.quick_login, expires_in=SHORT_LIFE)
         if client.sign_in is not None:
             await client.sign_in()
-        first, second = await all_at_once(client, size.short), await all_at_once(client, size.short)
+        first, second = await ended(client.queries(size.short)), await ended(client.queries(size.short))
         return _end(await api.log(), first, second)
 
 
@@ -136,8 +133,7 @@ async def redirected(api: Api, peer: Peer, _: Size) -> End:
         async with opened(api) as client:
             if peer.logs_in:
                 await client.warm()
-            clocks = time.process_time(), time.perf_counter()
-            ends = await outcome([asyncio.ensure_future(client.send("redirect"))], *clocks)
+            ends = await ended([client.send("redirect")])
         log = await api.log()
         reached = reached and log.elsewhere is not None
         names.update(log.elsewhere or ())
@@ -158,67 +154,50 @@ OTHERS: dict[str, Scene] = {
 }
 SCENES = {**FAILING, **OTHERS}
 
-Found = dict[tuple[str, str], list[End]]
-
-
-def _takes_part(peer: Peer, scene: str) -> bool:
-    return peer.logs_in or (scene == REDIRECT and not peer.throughput_only)
+Found = dict[tuple[str, str], End]
 
 
 async def measured(api: Api, size: Size) -> Found:
     """Open each contestant again for each scene."""
-    turns = {(peer.name, scene): peer for peer in PEERS for scene in SCENES if _takes_part(peer, scene)}
+    turns = {
+        (peer.name, scene): peer
+        for peer in PEERS
+        for scene in SCENES
+        if peer.logs_in or (scene == REDIRECT and not peer.throughput_only)
+    }
 
     async def measure(turn: tuple[str, str]) -> End:
         return await SCENES[turn[1]](api, turns[turn], size)
 
-    return await in_random_order(turns, size.rounds, measure, "adverse,")
+    ends = await in_random_order(turns, 1, measure, "adverse,")
+    return {turn: end for turn, (end,) in ends.items()}
 
 
-def _counted(number: Spread, what: str) -> str:
-    return f"{number.count()} {what}{'' if number.count() == '1' else 's'}"
-
-
-def _cell(scene: str, ends: Sequence[End] | None, size: Size) -> str:
-    if ends is None:
+def _cell(scene: str, end: End | None, size: Size) -> str:
+    if end is None:
         return "-"
     if scene == REDIRECT:
-        names = _arrivals(ends)
-        return "not followed" if names is None else ", ".join(names) or "nothing"
-    hung, stall = max(end.hung for end in ends), max(end.stall for end in ends)
+        return "not followed" if end.arrived is None else ", ".join(end.arrived) or "nothing"
     parts = [
-        _counted(Spread.of(end.logins for end in ends), "login"),
-        f"{Spread.of(end.failures for end in ends).count()} failed",
-        f"{Spread.of(end.seconds for end in ends).median:.2f} s" if scene in FAILING else "",
-        f"{hung} hang" if hung else "",
-        "blocks the loop" if stall > size.login * 0.8 else "",
+        f"{end.logins} login{'' if end.logins == 1 else 's'}",
+        f"{end.failures} failed",
+        f"{end.seconds:.2f} s" if scene in FAILING else "",
+        f"{end.hung} hang" if end.hung else "",
+        "blocks the loop" if end.stall > size.login * 0.8 else "",
     ]
     return ", ".join(part for part in parts if part)
 
 
-def _arrivals(ends: Sequence[End]) -> list[str] | None:
-    if any(end.arrived is None for end in ends):
-        return None
-    return sorted({name for end in ends for name in end.arrived or ()})
+def _table(sentence: str, scenes: Collection[str], found: Found, size: Size) -> Table:
+    rows = [[peer.name, *(_cell(scene, found.get((peer.name, scene)), size) for scene in scenes)] for peer in PEERS]
+    return Table(sentence, ("", *scenes), rows)
 
 
-def _table(sentence: str, names: Sequence[str], found: Found, size: Size) -> Table:
-    rows = [[peer.name, *(_cell(scene, found.get((peer.name, scene)), size) for scene in names)] for peer in PEERS]
-    return Table(sentence, ("", *names), rows)
-
-
-def _data(ends: Sequence[End]) -> dict[str, Any]:
-    figures = {
-        name: Spread.of(getattr(end, name) for end in ends) for name in ("logins", "failures", "hung", "seconds")
-    }
-    return {**plain(figures), "arrived": _arrivals(ends)}
-
-
-def tables(found: Found, size: Size) -> tuple[list[Table], dict[str, Any]]:
-    """Return the figures as tables, and as JSON."""
+def report(found: Found, size: Size) -> Report:
+    """Return a table of failing logins, and one of the other scenes."""
     failing = (
         f"peers, failing login: {size.waiters['aiohttp']} requests (httpx: {size.waiters['httpx']}) wait for a login that fails"
-        f" after {size.quick_login} s, once or each time; rounds in random order: {size.rounds}.\n"
+        f" after {size.quick_login} s, once or each time.\n"
         f"  Logins that arrived, requests that failed, seconds until all had ended. This library repeats a 503 within its login_timeout,"
         f" here {size.login_timeout} s."
     )
@@ -229,6 +208,6 @@ def tables(found: Found, size: Size) -> tuple[list[Table], dict[str, Any]]:
         f" A request that has not ended after {DEADLINE} s hangs."
     )
     data: dict[str, dict[str, Any]] = {}
-    for (name, scene), ends in found.items():
-        data.setdefault(name, {})[scene] = _data(ends)
-    return [_table(failing, list(FAILING), found, size), _table(others, list(OTHERS), found, size)], data
+    for (name, scene), end in found.items():
+        data.setdefault(name, {})[scene] = asdict(end)
+    return Report([_table(failing, FAILING, found, size), _table(others, OTHERS, found, size)], data)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any, Self
+from types import SimpleNamespace
+from typing import Any, cast
 
 from aiohttp import ClientSession
 from azure.core import AsyncPipelineClient
 from azure.core.credentials import AccessToken
+from azure.core.credentials_async import AsyncTokenCredential
 from azure.core.pipeline.policies import (
     AsyncBearerTokenCredentialPolicy,
     AsyncRedirectPolicy,
@@ -23,36 +25,21 @@ from ..harness.api import KEY_HEADER, QUERY, Api, unlimited
 from .peer import Client, Peer
 
 
-class LoginCredential:
-    """Logs in for the policy."""
-
-    def __init__(self, api: Api, session: ClientSession) -> None:
-        self._api = api
-        self._session = session
-
-    async def get_token(self, *_scopes: str, **_options: Any) -> AccessToken:
-        """Log in each time, because the policy keeps the token."""
-        token, seconds = await self._api.login(self._session)
-        return AccessToken(token, int(time.time()) + seconds)
-
-    async def close(self) -> None:
-        """Do nothing: the session belongs to the caller."""
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *exc_info: object) -> None:
-        await self.close()
-
-
 @asynccontextmanager
 async def pipeline(api: Api) -> AsyncIterator[Client]:
     """Use only the policies that concern credentials: the default ones cost more."""
     async with ClientSession() as logins, ClientSession(connector=unlimited(), auto_decompress=False) as session:
+
+        async def get_token(*_scopes: str, **_options: Any) -> AccessToken:
+            # Each call logs in, because the policy keeps the token.
+            token, seconds = await api.login(logins)
+            return AccessToken(token, int(time.time()) + seconds)
+
+        credential = cast("AsyncTokenCredential", SimpleNamespace(get_token=get_token))
         policies = [
             HeadersPolicy(KEY_HEADER),
             AsyncRedirectPolicy(),
-            AsyncBearerTokenCredentialPolicy(LoginCredential(api, logins), "scope"),
+            AsyncBearerTokenCredentialPolicy(credential, "scope"),
             SensitiveHeaderCleanupPolicy(),
         ]
         transport = AioHttpTransport(session=session, session_owner=False)

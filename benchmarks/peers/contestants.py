@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import aiobotocore, authlib, azure, google, gql, on_aiohttp, on_httpx
+from . import aiobotocore, azure, google, gql, on_aiohttp, on_httpx
 
 PEERS = [
     *on_aiohttp.PEERS,
@@ -11,7 +11,6 @@ PEERS = [
     *aiobotocore.PEERS,
     *gql.PEERS,
     *on_httpx.PEERS,
-    *authlib.PEERS,
 ]
 BASES = {"aiohttp": on_aiohttp.BASE, "httpx": on_httpx.BASE}
 """Each HTTP library without authentication."""

@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Generator
-from contextlib import asynccontextmanager
+import warnings
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager, nullcontext
+from functools import partial
 from typing import Any
 
 import httpx
+from authlib.deprecate import AuthlibDeprecationWarning
 from httpx_auth import OAuth2, OAuth2ClientCredentials
 from singleflight_auth import AsyncSingleFlightAuth
 
 from ..harness.api import KEY_HEADER, QUERY, STATIC_HEADERS, Api
 from ..harness.server import CLIENT_ID, CLIENT_SECRET
 from .peer import Client, Peer, Send
+
+with warnings.catch_warnings():
+    # It prefers httpx2, which is not httpx, and says so at its import.
+    warnings.filterwarnings("ignore", "The httpx module is deprecated", AuthlibDeprecationWarning)
+    from authlib.integrations.httpx_client import AsyncOAuth2Client
 
 BASE = "httpx, static headers"
 
@@ -36,14 +44,6 @@ def sending(client: httpx.AsyncClient, api: Api) -> Send:
     return send
 
 
-async def logged_in(client: httpx.AsyncClient, api: Api) -> str:
-    """Log in; return the token."""
-    response = await client.post(api.login_url)
-    response.raise_for_status()
-    token: str = response.json()["access_token"]
-    return token
-
-
 @asynccontextmanager
 async def static_headers(api: Api) -> AsyncIterator[Client]:
     """Set two headers: a request cannot cost less."""
@@ -59,7 +59,8 @@ async def single_flight(api: Api) -> AsyncIterator[Client]:
 
         async def refresh() -> str:
             nonlocal kept
-            kept = await logged_in(logins, api)
+            login = await logins.post(api.login_url)
+            kept = str(login.raise_for_status().json()["access_token"])
             return kept
 
         auth = AsyncSingleFlightAuth(get_token=lambda: kept, refresh=refresh, raise_on_max_retries=False)
@@ -67,35 +68,12 @@ async def single_flight(api: Api) -> AsyncIterator[Client]:
             yield Client(sending(client, api))
 
 
-class Unlocked(httpx.Auth):
-    """The flow of httpx's documentation: a refused request logs in and is sent again."""
+class OwnAuth(httpx.Auth):
+    """The flow of httpx's documentation: a refused request logs in and is sent again; with a lock, only the first of them logs in."""
 
-    requires_response_body = True
-
-    def __init__(self, api: Api) -> None:
-        self._api = api
-        self._token = "none"
-
-    def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
-        """Sign and send *request*, twice at most."""
-        request.headers["Authorization"] = f"Bearer {self._token}"
-        response = yield request
-        if response.status_code == 401:
-            login = yield httpx.Request("POST", self._api.login_url)
-            login.raise_for_status()
-            self._token = login.json()["access_token"]
-            request.headers["Authorization"] = f"Bearer {self._token}"
-            yield request
-
-
-class Locked(httpx.Auth):
-    """The same with a lock around the login, and a check whether another request has logged in already."""
-
-    def __init__(self, api: Api, logins: httpx.AsyncClient) -> None:
-        self._api = api
-        self._logins = logins
-        self._token = "none"
-        self._lock = asyncio.Lock()
+    def __init__(self, api: Api, *, locked: bool) -> None:
+        self._api, self._token = api, "none"
+        self._lock = asyncio.Lock() if locked else None
 
     async def async_auth_flow(self, request: httpx.Request) -> AsyncGenerator[httpx.Request, httpx.Response]:
         """Sign and send *request*, twice at most."""
@@ -104,27 +82,19 @@ class Locked(httpx.Auth):
         response = yield request
         if response.status_code == 401:
             await response.aread()
-            async with self._lock:
-                if self._token == used:
-                    self._token = await logged_in(self._logins, self._api)
+            async with self._lock or nullcontext():
+                if self._lock is None or self._token == used:
+                    login = yield httpx.Request("POST", self._api.login_url)
+                    await login.aread()
+                    self._token = login.raise_for_status().json()["access_token"]
             request.headers["Authorization"] = f"Bearer {self._token}"
             yield request
 
 
 @asynccontextmanager
-async def unlocked(api: Api) -> AsyncIterator[Client]:
-    """Use our own flow without a lock."""
-    async with httpx.AsyncClient(auth=Unlocked(api), headers=KEY_HEADER, **OPTIONS) as client:
-        yield Client(sending(client, api))
-
-
-@asynccontextmanager
-async def locked(api: Api) -> AsyncIterator[Client]:
-    """Use our own flow with a lock."""
-    async with (
-        httpx.AsyncClient(verify=_TLS) as logins,
-        httpx.AsyncClient(auth=Locked(api, logins), headers=KEY_HEADER, **OPTIONS) as client,
-    ):
+async def own_auth(api: Api, *, locked: bool) -> AsyncIterator[Client]:
+    """Use our own flow."""
+    async with httpx.AsyncClient(auth=OwnAuth(api, locked=locked), headers=KEY_HEADER, **OPTIONS) as client:
         yield Client(sending(client, api))
 
 
@@ -137,11 +107,26 @@ async def client_credentials(api: Api) -> AsyncIterator[Client]:
         yield Client(sending(client, api))
 
 
+@asynccontextmanager
+async def authlib(api: Api) -> AsyncIterator[Client]:
+    """Use client credentials with authlib; the first token must be fetched."""
+    async with AsyncOAuth2Client(
+        CLIENT_ID,
+        CLIENT_SECRET,
+        token_endpoint=api.token_url,
+        grant_type="client_credentials",
+        headers=KEY_HEADER,
+        **OPTIONS,
+    ) as client:
+        yield Client(sending(client, api), sign_in=client.fetch_token)
+
+
 PEERS = [
     Peer(BASE, "httpx", static_headers, logs_in=False),
     Peer("httpx, static headers again", "httpx", static_headers, logs_in=False),
     Peer("singleflight-auth", "httpx", single_flight),
-    Peer("own httpx.Auth with a lock", "httpx", locked),
-    Peer("own httpx.Auth without", "httpx", unlocked),
+    Peer("own httpx.Auth with a lock", "httpx", partial(own_auth, locked=True)),
+    Peer("own httpx.Auth without", "httpx", partial(own_auth, locked=False)),
     Peer("httpx-auth", "httpx", client_credentials),
+    Peer("authlib", "httpx", authlib),
 ]

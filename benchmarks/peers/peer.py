@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 
@@ -25,6 +24,10 @@ class Client:
     send: Send
     sign_in: Callable[[], Awaitable[object]] | None = None
     """The first login, for a peer that does not log in by itself."""
+
+    def queries(self, count: int) -> Iterator[Awaitable[int]]:
+        """Return so many requests, each of which is made when it is sent."""
+        return (self.send("graphql") for _ in range(count))
 
     async def warm(self) -> None:
         """Get a token."""
@@ -56,25 +59,15 @@ class Outcome:
     seconds: float
     cpu: float
     """Seconds of CPU of this process."""
-    errors: Counter[str]
 
 
-async def all_at_once(client: Client, count: int, *, deadline: float = DEADLINE) -> Outcome:
-    """Send *count* requests; those without an answer of status 200 by the deadline have failed."""
+async def ended(requests: Iterable[Awaitable[int]], deadline: float = DEADLINE) -> Outcome:
+    """Send *requests* at once; those without an answer of status 200 by the deadline have failed."""
     cpu, wall = time.process_time(), time.perf_counter()
-    return await outcome([asyncio.ensure_future(client.send("graphql")) for _ in range(count)], cpu, wall, deadline)
-
-
-async def outcome(tasks: Sequence[asyncio.Future[int]], cpu: float, wall: float, deadline: float = DEADLINE) -> Outcome:
-    """Return how *tasks* end, which began at these readings of the clocks."""
+    tasks = [asyncio.ensure_future(request) for request in requests]
     _, hanging = await asyncio.wait(tasks, timeout=deadline)
     cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
     for task in hanging:
         task.cancel()
     answers = await asyncio.gather(*tasks, return_exceptions=True)
-    failures = [answer for answer in answers if answer != 200]
-    return Outcome(len(failures), len(hanging), wall, cpu, Counter(_name(failure) for failure in failures))
-
-
-def _name(failure: int | BaseException) -> str:
-    return str(failure) if isinstance(failure, int) else type(failure).__name__
+    return Outcome(sum(answer != 200 for answer in answers), len(hanging), wall, cpu)

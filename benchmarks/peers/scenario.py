@@ -15,12 +15,12 @@ Sizes = tuple[steady.Size, storms.Size, adverse.Size]
 QUICK: Sizes = (
     steady.Size({"aiohttp": 64, "httpx": 32}, {"aiohttp": 2, "httpx": 1}),
     storms.Size({"aiohttp": 40, "httpx": 10}, 0.02, 1),
-    adverse.Size({"aiohttp": 10, "httpx": 5}, 0.05, 0.002, 5, 0.6, 1),
+    adverse.Size({"aiohttp": 10, "httpx": 5}, 0.05, 0.002, 5, 0.6),
 )
 FULL: Sizes = (
     steady.Size({"aiohttp": 192, "httpx": 64}, {"aiohttp": 40, "httpx": 8}),
     storms.Size({"aiohttp": 1000, "httpx": 50}, 0.1, 3),
-    adverse.Size({"aiohttp": 100, "httpx": 50}, 0.1, 0.005, 20, 2.0, 1),
+    adverse.Size({"aiohttp": 100, "httpx": 50}, 0.1, 0.005, 20, 2.0),
 )
 
 
@@ -30,13 +30,13 @@ async def _measured(sizes: Sizes) -> Report:
         costs = await steady.measured(api, for_steady)
         in_storms = await storms.measured(api, for_storms)
         ends = await adverse.measured(api, for_adverse)
-    first, data = steady.table(costs, for_steady)
-    tables, all_data = [first], {"steady": data}
-    for scene, found in in_storms.items():
-        table, all_data[scene] = storms.table(scene, found, for_storms)
-        tables.append(table)
-    further, all_data["adverse"] = adverse.tables(ends, for_adverse)
-    return Report([*tables, *further], all_data)
+    return Report.joined(
+        {
+            "steady": steady.report(costs, for_steady),
+            **{scene: storms.report(scene, found, for_storms) for scene, found in in_storms.items()},
+            "adverse": adverse.report(ends, for_adverse),
+        }
+    )
 
 
 def report(*, quick: bool) -> Report:

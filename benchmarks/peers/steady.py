@@ -6,11 +6,10 @@ import random
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 from ..harness.api import Api
-from ..harness.cost import COLUMNS, Cost, cost_of, figures, row
-from ..harness.report import Table, plain, progress
+from ..harness.cost import COLUMNS, Cost, cost_of, figures
+from ..harness.report import Report, progress
 from .contestants import BASES, PEERS
 from .peer import Peer
 
@@ -60,16 +59,15 @@ async def measured(api: Api, size: Size) -> Found:
     return found
 
 
-def table(found: Found, size: Size) -> tuple[Table, dict[str, Any]]:
-    """Return the figures as a table, and as JSON."""
-    compared = {
-        peer.name: figures(found[peer.name], found[BASES[peer.library]], size.requests[peer.library]) for peer in PEERS
-    }
+def report(found: Found, size: Size) -> Report:
     blocks = " and ".join(f"{size.rounds[name]} of {size.requests[name]} on {name}" for name in BASES)
-    sentence = (
+    return Report.of(
         f"peers, steady: the token is good; {CONCURRENCY} at a time, in blocks in random order ({blocks}).\n"
         "  Ratios compare with static headers on the same HTTP library in the same round: 1 is as fast, less is slower;"
-        " the median lies in the range to its right with 95 %."
+        " the median lies in the range to its right with 95 %.",
+        COLUMNS,
+        {
+            peer.name: figures(found[peer.name], found[BASES[peer.library]], size.requests[peer.library])
+            for peer in PEERS
+        },
     )
-    rows = [row(name, one, base=name in BASES.values()) for name, one in compared.items()]
-    return Table(sentence, COLUMNS, rows), {name: plain(one) for name, one in compared.items()}

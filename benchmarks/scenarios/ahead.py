@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import gc
 import random
-import statistics
 import time
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator
@@ -17,7 +16,8 @@ from aiohttp import ClientError, ClientSession
 from exterview_auth import AuthSession, ExterviewAuth, LoginContext, Token
 
 from ..harness.api import QUERY, Api, answered, opened_api, unlimited
-from ..harness.report import Figures, Report, Spread, Table, plain, progress, spreads
+from ..harness.machine import collector_off
+from ..harness.report import Column, Figures, Report, Spread, median, progress, ratio, spreads, sure, within
 from ..harness.server import API_KEY, FIXED_TOKEN
 
 WITHOUT, CONTROL, WITH = "without a renewal", "without a renewal again", "with a renewal"
@@ -35,58 +35,29 @@ SHORT = (AGE + 0.15) / 0.755
 """A lifetime whose renewal, after 73 to 78 %, begins between 0.1 and 0.2 s into the window, and which ends after the window."""
 
 
-class Window:
-    """The requests that begin within a stretch of time, including those that end after it."""
-
-    def __init__(self) -> None:
-        self.seconds: list[float] = []
-        self.failures = 0
-        self._in_flight = 0
-        self._over = False
-        self._all_ended = asyncio.Event()
-
-    async def ask(self, client: AuthSession, api: Api) -> None:
-        """Send one request and time it; anything but a 200 is a failure."""
-        self._in_flight += 1
-        began = time.perf_counter()
-        try:
-            self.failures += await answered(client.post(api.url, json=QUERY)) != 200
-        except (ClientError, TimeoutError):
-            self.failures += 1
-        self.seconds.append(time.perf_counter() - began)
-        self._in_flight -= 1
-        if self._over and not self._in_flight:
-            self._all_ended.set()
-
-    async def end(self) -> None:
-        """Wait for the requests in flight; no other request begins in this window."""
-        self._over = True
-        if self._in_flight:
-            await self._all_ended.wait()
-
-    def figures(self) -> Figures:
-        """Return milliseconds of the slowest request and of the 99th percentile, the slowest in medians, and counts."""
-        return {
-            "slowest": max(self.seconds) * 1e3,
-            "p99": statistics.quantiles(self.seconds, n=100)[-1] * 1e3,
-            "slowest_to_median": max(self.seconds) / statistics.median(self.seconds),
-            "requests": len(self.seconds),
-            "failures": self.failures,
-        }
-
-
 class Load:
-    """Sends one request after another with the current client, and times each in the current window."""
+    """Sends one request after another with the current client, and keeps the requests that begin in the current window."""
 
     def __init__(self, api: Api, client: AuthSession) -> None:
         self._api = api
         self.client = client
-        self.window = Window()
+        self.window: list[asyncio.Task[tuple[float, bool]]] = []
 
     async def work(self) -> None:
         """Send requests until cancelled."""
         while True:
-            await self.window.ask(self.client, self._api)
+            request = asyncio.create_task(self._ask())
+            self.window.append(request)
+            await request
+
+    async def _ask(self) -> tuple[float, bool]:
+        """Return the seconds of one request, and whether it failed: anything but a 200 is a failure."""
+        began = time.perf_counter()
+        try:
+            failed = await answered(self.client.post(self._api.url, json=QUERY)) != 200
+        except (ClientError, TimeoutError):
+            failed = True
+        return time.perf_counter() - began, failed
 
 
 class Subject(NamedTuple):
@@ -130,18 +101,28 @@ async def _load(api: Api) -> AsyncIterator[tuple[Load, ClientSession]]:
 
 
 async def _one_window(api: Api, load: Load, http: ClientSession, subject: Subject) -> Figures:
-    between, window = load.client, Window()
+    between = load.client
     async with subject.auth as auth:
         began = asyncio.get_running_loop().time()
-        # The traffic never stops: requests that are in flight now still belong to the window before.
-        load.client, load.window = AuthSession(http, auth), window
+        # The traffic never stops: requests that are in flight now belong to the window before, and those that are in flight
+        # at the end to this one.
+        load.client, load.window = AuthSession(http, auth), []
         await asyncio.sleep(WINDOW)
-        load.client, load.window = between, Window()
-        await window.end()
+        load.client, load.window, window = between, [], load.window
+        requests = await asyncio.gather(*window)
         log = await api.log()
         ahead = auth.stats().refreshes_ahead
-    within = sum(began < one.began and one.ended is not None and one.ended < began + WINDOW for one in log.sessions)
-    return {**window.figures(), "logins": log.logins, "within": within, "ahead": ahead, "refused": log.refused}
+    return {
+        "slowest": max(seconds for seconds, _ in requests) * 1e3,
+        "requests": len(requests),
+        "failures": sum(failed for _, failed in requests),
+        "logins": log.logins,
+        "within": sum(
+            began < one.began and one.ended is not None and one.ended < began + WINDOW for one in log.sessions
+        ),
+        "ahead": ahead,
+        "refused": log.refused,
+    }
 
 
 async def _windows(api: Api, kinds: list[str]) -> AsyncGenerator[tuple[str, Figures], None]:
@@ -165,58 +146,42 @@ async def _windows(api: Api, kinds: list[str]) -> AsyncGenerator[tuple[str, Figu
 async def _measured(rounds: int) -> dict[str, list[Figures]]:
     found: dict[str, list[Figures]] = {WITHOUT: [], CONTROL: [], WITH: []}
     kinds = [kind for _ in range(rounds) for kind in random.sample(list(found), len(found))]
-    gc.collect()
-    gc.freeze()
-    gc.disable()  # garbage is collected between the windows
-    try:
+    # Garbage is collected between the windows.
+    with collector_off():
         async with opened_api() as api, aclosing(_windows(api, kinds)) as windows:
             async for kind, figures in windows:
                 if len(found[kind]) % 5 == 0 and kind == WITHOUT:
                     progress(len(found[kind]) + 1, rounds, "round")
                 found[kind].append(figures)
-    finally:
-        gc.enable()
-        gc.unfreeze()
     return found
 
 
 def _figures(found: dict[str, list[Figures]], name: str) -> dict[str, Spread]:
-    ratios = {
-        f"{key}_ratio": Spread.of_ratios((one[key] for one in found[name]), (base[key] for base in found[WITHOUT]))
-        for key in ("slowest", "p99")
-    }
-    return spreads(found[name]) | ratios
+    figures, base = spreads(found[name]), spreads(found[WITHOUT])
+    slowest, bases = ([one["slowest"] for one in found[kind]] for kind in (name, WITHOUT))
+    medians = Spread.of([figures["slowest"].median / base["slowest"].median])
+    return {**figures, "slowest_medians": medians, "slowest_ratio": Spread.of_ratios(slowest, bases)}
 
 
-def _row(name: str, figures: dict[str, Spread], base: dict[str, Spread]) -> list[str]:
-    cells = [f"{figures['requests'].median:.0f}"]
-    for key in ("slowest", "p99"):
-        ratio, pairs = figures[key].median / base[key].median, figures[f"{key}_ratio"]
-        cells += [f"{figures[key]:.1f}", *(("-", "-") if name == WITHOUT else (f"{ratio:.3f}", pairs.surely(".3f")))]
-    typical = f"{figures['slowest_to_median']:.2f}"
-    return [name, *cells, typical, *(figures[count].count() for count in COUNTS)]
-
-
-COUNTS = ("logins", "within", "refused", "failures")
-MILLISECONDS = ("slowest ms", "ratio", "95 %", "p99 ms", "ratio", "95 %")
-COLUMNS = ("", "requests", *MILLISECONDS, "slowest to typical", *COUNTS)
+COLUMNS: list[Column] = [
+    ("requests", "requests", median(".0f")),
+    ("slowest ms", "slowest", within(".1f")),
+    ("ratio", "slowest_medians", ratio(".3f")),
+    ("95 %", "slowest_ratio", sure(".3f")),
+    *((count, count, Spread.count) for count in ("logins", "within", "refused", "failures")),
+]
 
 
 def report(*, quick: bool) -> Report:
     """Measure the slowest request in windows with and without a renewal."""
     rounds = 1 if quick else 21
     found = asyncio.run(_measured(rounds))
-    figures = {name: _figures(found, name) for name in found}
-    table = Table(
+    return Report.of(
         f"ahead: {AT_ONCE} requests in flight all the time; windows of {WINDOW} s with a renewal in the middle, whose login takes"
         f" {LOGIN_SECONDS} s, and without; {rounds} rounds in random order.\n"
-        "  Milliseconds of each window's slowest request and of its 99th percentile; the ratios of their medians to those without a"
-        " renewal,\n  and the range in which the median of the ratios within a round lies with 95 %;"
-        " slowest to typical: to the median request of its window.\n"
+        "  Milliseconds of each window's slowest request; the ratio of their median to that without a renewal, and the range in"
+        " which the\n  median of the ratios within a round lies with 95 %.\n"
         "  Logins and refusals are counted by the server, per window; within: logins that began and ended in it.",
         COLUMNS,
-        [_row(name, one, figures[WITHOUT]) for name, one in figures.items()],
+        {name: _figures(found, name) for name in found},
     )
-    data = {name: plain(one) for name, one in figures.items()}
-    ratio = figures[WITH]["slowest"].median / figures[WITHOUT]["slowest"].median
-    return Report([table], {**data, "slowest_with_to_without": ratio})

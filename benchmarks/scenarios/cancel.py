@@ -17,7 +17,7 @@ from ..harness.baselines import Parked, Shielded
 from ..harness.cost import Ask
 from ..harness.machine import collector_time, note_stalls
 from ..harness.process import DEADLINE
-from ..harness.report import Figures, Report, Spread, Table, in_random_order, plain, spreads
+from ..harness.report import Column, Figures, Report, Spread, in_random_order, spreads, within
 
 
 class Scene(NamedTuple):
@@ -118,21 +118,23 @@ async def _measured(count: int, rounds: int) -> dict[str, list[Figures]]:
         return await in_random_order(SCENES, rounds, lambda name: _one_round(api, name, count))
 
 
-def _row(name: str, figures: dict[str, Spread]) -> list[str]:
-    counts = ("waiting", "cancelled", "left", "logins", "next_status")
-    times = (f"{figures[time]:.2f}" for time in ("blocked", "stall", "cpu", "collector"))
-    return [name, *times, *(figures[count].count() if count in figures else "-" for count in counts)]
+COLUMNS: list[Column] = [
+    ("blocked", "blocked", within(".2f")),
+    ("longest stall", "stall", within(".2f")),
+    ("CPU", "cpu", within(".2f")),
+    ("of it gc", "collector", within(".2f")),
+    *((count, count, Spread.count) for count in ("waiting", "cancelled", "left", "logins")),
+    ("next status", "next_status", Spread.count),
+]
 
 
 def report(*, quick: bool) -> Report:
     """Measure how long the event loop does nothing else, and check that the login continues."""
     count, rounds = (200, 2) if quick else (20_000, 3)
-    figures = {name: spreads(found) for name, found in asyncio.run(_measured(count, rounds)).items()}
-    table = Table(
+    return Report.of(
         f"cancel: {count} requests that wait for a login are cancelled at once; {rounds} rounds in random order.\n"
         "  blocked: seconds until all have ended; longest stall: the longest time in which nothing else ran."
         " Then the login ends, and one more request is sent with its token.",
-        ("", "blocked", "longest stall", "CPU", "of it gc", "waiting", "cancelled", "left", "logins", "next status"),
-        [_row(name, one) for name, one in figures.items()],
+        COLUMNS,
+        {name: spreads(found) for name, found in asyncio.run(_measured(count, rounds)).items()},
     )
-    return Report([table], {name: plain(one) for name, one in figures.items()})

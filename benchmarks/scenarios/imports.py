@@ -11,7 +11,7 @@ import tempfile
 from typing import Any
 
 from ..harness.process import CHECKOUT
-from ..harness.report import Report, Spread, Table, in_random_order, plain
+from ..harness.report import Column, Report, Spread, Table, in_random_order, within
 
 UNWANTED = (
     "authlib",
@@ -64,6 +64,14 @@ def _measured(rounds: int) -> dict[str, list[dict[str, Any]]]:
         return asyncio.run(in_random_order(STATEMENTS, rounds, measure, every=10))
 
 
+COLUMNS: list[Column] = [
+    ("ms", "wall_ms", within(".0f")),
+    ("ratio", "wall_ratio", within(".3f")),
+    ("CPU ms", "cpu_ms", within(".0f")),
+    ("CPU ratio", "cpu_ratio", within(".3f")),
+]
+
+
 def _unwanted(modules: list[str]) -> list[str]:
     return [name for name in UNWANTED if any(module == name or module.startswith(f"{name}.") for module in modules)]
 
@@ -81,22 +89,12 @@ def report(*, quick: bool) -> Report:
     """Measure the import, and list the modules that it loads."""
     rounds = 2 if quick else 20
     found = _measured(rounds)
-    figures = {name: _figures(found, name) for name in found}
     with_auth, alone = found["aiohttp, exterview_auth"][0]["modules"], set(found[BASE][0]["modules"])
     unwanted, added = _unwanted(with_auth), [module for module in with_auth if module not in alone]
-    times = Table(
+    times = Report.of(
         f"imports: new interpreters, everything compiled before, {rounds} rounds in random order; ratios compare with aiohttp alone in the same round.",
-        ("", "ms", "ratio", "CPU ms", "CPU ratio"),
-        [
-            [
-                name,
-                f"{one['wall_ms']:.0f}",
-                f"{one['wall_ratio']:.3f}",
-                f"{one['cpu_ms']:.0f}",
-                f"{one['cpu_ratio']:.3f}",
-            ]
-            for name, one in figures.items()
-        ],
+        COLUMNS,
+        {name: _figures(found, name) for name in found},
     )
     packages = [module.partition(".")[0] for module in added]
     modules = Table(
@@ -108,5 +106,4 @@ def report(*, quick: bool) -> Report:
             ["unwanted", ", ".join(unwanted) or "none"],
         ],
     )
-    data = {**{name: plain(one) for name, one in figures.items()}, "unwanted": unwanted, "added": added}
-    return Report([times, modules], data)
+    return Report([*times.tables, modules], {**times.data, "unwanted": unwanted, "added": added})

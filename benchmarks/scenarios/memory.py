@@ -8,11 +8,9 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from ..harness.api import opened_api
-from ..harness.growth import COLUMNS, RESIDENT, TRACED, Found, Measure, bytes_and_ratio, cells, fresh, in_rounds
-from ..harness.report import Report, Spread, Table, plain
+from ..harness.growth import COLUMNS, RESIDENT, TRACED, Found, Measure, bytes_and_ratio, fresh, in_rounds
+from ..harness.report import Report, Spread
 from .memory_worker import BASE, SCENES
-
-COUNTS = ("waiting", "answered", "cancelled")
 
 
 def _lanes(counts: dict[str, int]) -> Any:
@@ -30,27 +28,20 @@ def _figures(found: Found, name: str) -> dict[str, Spread]:
     return {
         **bytes_and_ratio(found, name, BASE),
         "waiting_traced": Spread.of(one["waiting"] for one in traced),
-        **{count: Spread.of(one[count] for one in resident) for count in COUNTS},
+        **{count: Spread.of(one[count] for one in resident) for count in ("waiting", "answered", "cancelled")},
         **{count: Spread.of(one[count] for one in [*resident, *traced]) for count in ("unanswered", "failures")},
     }
-
-
-def _row(name: str, figures: dict[str, Spread]) -> list[str]:
-    counts = [figures[count].count() for count in ("waiting", "answered", "unanswered", "failures")]
-    return [name, *cells(figures, base=name == BASE), *counts]
 
 
 def report(*, quick: bool) -> Report:
     """Measure bytes per waiting request, resident and traced."""
     counts, rounds = ({RESIDENT: 500, TRACED: 200}, 1) if quick else ({RESIDENT: 10_000, TRACED: 2000}, 3)
     found = asyncio.run(in_rounds(list(SCENES), rounds, _lanes(counts)))
-    figures = {name: _figures(found, name) for name in SCENES}
-    table = Table(
+    return Report.of(
         f"memory: bytes per request, while {counts[RESIDENT]} wait in a task each; fresh processes, {rounds} rounds in random order.\n"
         f"  resident: the memory of the process; traced: what Python allocates (with {counts[TRACED]}, because tracing is slow);"
         " ratios compare with requests that queue for one connection.\n"
         "  Then some are cancelled and the login ends: answered with 200, unanswered of the rest, failures.",
-        ("", *COLUMNS, "waiting", "answered", "unanswered", "failures"),
-        [_row(name, one) for name, one in figures.items()],
+        [*COLUMNS, *((count, count, Spread.count) for count in ("waiting", "answered", "unanswered", "failures"))],
+        {name: _figures(found, name) for name in SCENES},
     )
-    return Report([table], {name: plain(one) for name, one in figures.items()})

@@ -16,7 +16,7 @@ from exterview_auth import ExterviewAuth, LoginContext, Token
 
 from ..harness.api import QUERY
 from ..harness.baselines import cheapest
-from ..harness.report import Report, Spread, Table, in_random_order, plain
+from ..harness.report import Report, Spread, in_random_order, within
 from ..harness.server import API_KEY
 from .steps import steps
 
@@ -110,13 +110,12 @@ def report(*, quick: bool) -> Report:
     """Measure nanoseconds per call, beside the cheapest possible middleware."""
     count, rounds = (1000, 3) if quick else (20_000, 15)
     found = asyncio.run(_measured(count, rounds))
-    figures = {
-        name: {"ns": Spread.of(times), "ratio": Spread.of_ratios(times, found[BASE])} for name, times in found.items()
-    }
-    table = Table(
+    return Report.of(
         f"middleware alone: CPU time of one call around a handler that answers at once; {rounds} rounds of {count} calls.\n"
         "  Lines with a plus add one step to those above: the minimum that the rules require.",
-        ("", "ns/call", "to two header sets"),
-        [[name, f"{one['ns']:.0f}", f"{one['ratio']:.2f}"] for name, one in figures.items()],
+        [("ns/call", "ns", within(".0f")), ("to two header sets", "ratio", within(".2f"))],
+        {
+            name: {"ns": Spread.of(times), "ratio": Spread.of_ratios(times, found[BASE])}
+            for name, times in found.items()
+        },
     )
-    return Report([table], {"middleware alone": {name: plain(one) for name, one in figures.items()}})

@@ -13,8 +13,8 @@ from exterview_auth import AuthSession
 
 from ..harness.api import QUERY, STATIC_HEADERS, Api, answered, opened_api, unlimited
 from ..harness.baselines import cheapest
-from ..harness.cost import COLUMNS, Ask, Cost, cost_of, figures, row
-from ..harness.report import Report, Spread, Table, in_random_order, plain
+from ..harness.cost import COLUMNS, Ask, Cost, cost_of, figures
+from ..harness.report import Report, in_random_order
 from . import middleware_alone
 
 BASE = "static headers"
@@ -52,7 +52,7 @@ def _asking(client: ClientSession | AuthSession, api: Api) -> Ask:
     return lambda: answered(client.post(api.url, json=QUERY))
 
 
-async def _measured(api: Api, block: Block) -> dict[str, dict[str, Spread]]:
+async def _measured(api: Api, block: Block) -> Report:
     async with _contestants(api) as contestants:
 
         async def cost(name: str) -> Cost:
@@ -63,22 +63,18 @@ async def _measured(api: Api, block: Block) -> dict[str, dict[str, Spread]]:
         what = f"{block.concurrency} at a time,"
         found = await in_random_order(contestants, block.rounds, cost, what, every=50)
         await api.log()
-    return {name: figures(costs, found[BASE], block.requests) for name, costs in found.items()}
-
-
-async def _through_sessions(blocks: list[Block]) -> dict[Block, dict[str, dict[str, Spread]]]:
-    async with opened_api() as api:
-        return {block: await _measured(api, block) for block in blocks}
-
-
-def _table(block: Block, found: dict[str, dict[str, Spread]]) -> Table:
-    return Table(
+    return Report.of(
         f"overhead: {block.concurrency} at a time; {block.rounds} rounds of blocks of {block.requests} requests, in random order.\n"
         "  Ratios compare with static headers in the same round: 1 is as fast, less is slower. The median lies in the range to"
         " its right with 95 %.",
         COLUMNS,
-        [row(name, one, base=name == BASE) for name, one in found.items()],
+        {name: figures(costs, found[BASE], block.requests) for name, costs in found.items()},
     )
+
+
+async def _through_sessions(blocks: list[Block]) -> dict[str, Report]:
+    async with opened_api() as api:
+        return {f"{block.concurrency} at a time": await _measured(api, block) for block in blocks}
 
 
 def report(*, quick: bool) -> Report:
@@ -88,10 +84,5 @@ def report(*, quick: bool) -> Report:
         if quick
         else [Block(1, 50, 200), Block(64, 192, 120), Block(512, 1024, 20)]
     )
-    results = asyncio.run(_through_sessions(blocks))
-    alone = middleware_alone.report(quick=quick)
-    data = {
-        f"{block.concurrency} at a time": {name: plain(one) for name, one in found.items()}
-        for block, found in results.items()
-    }
-    return Report([*(_table(block, found) for block, found in results.items()), *alone.tables], {**data, **alone.data})
+    sessions = asyncio.run(_through_sessions(blocks))
+    return Report.joined({**sessions, "middleware alone": middleware_alone.report(quick=quick)})

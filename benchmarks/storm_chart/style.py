@@ -1,15 +1,12 @@
 """
 The chart's colours, from Okabe and Ito: colour-blind people can tell them apart. They are a shade darker on light pages.
 
-The contrast with the page is at least 3:1, for text 4.5:1, in both modes.
+The chart has no background. The contrast with the page behind it (#ffffff, #0d1117) is at least 3:1, for text 4.5:1, in both modes.
 """
 
 from __future__ import annotations
 
 from typing import NamedTuple
-
-PAGES = ("#ffffff", "#0d1117")
-"""The page behind the chart in light and in dark mode: the chart itself has no background."""
 
 
 class Shade(NamedTuple):
