@@ -4,28 +4,27 @@ from __future__ import annotations
 
 from tests.simulation.fleet.scenes import SCENES, figures
 
-from ..harness.report import Report, Spread, Table, plain, progress, spreads
+from ..harness.report import Column, Report, Spread, Table, median, plain, progress, spreads
 
 SIZES = {10: 3, 100: 3, 1000: 3, 10_000: 1}
 """Number of processes, and of seeds for each scene."""
 QUICK_SIZES = {10: 1, 100: 1}
 
-COLUMNS = (
-    "",
-    "processes",
-    "logins",
-    "failed",
-    "commands each",
-    "peak/s",
-    "queue ms",
-    "half serve",
-    "all serve",
-    "longest request",
-    "seconds",
-)
+COLUMNS: list[Column] = [
+    ("logins", "logins", median("g")),
+    ("died", "logins_died", median("g")),
+    ("failed", "failures", Spread.count),
+    ("commands each", "commands_each", median(".2f")),
+    ("peak/s", "peak_commands", median(".0f")),
+    ("queue ms", "longest_queue", lambda spread: f"{spread.median * 1e3:.1f}"),
+    ("half serve", "half_serve", median(".2f")),
+    ("all serve", "all_serve", median(".2f")),
+    ("longest request", "longest_request", median(".2f")),
+    ("seconds", "seconds", median(".2f")),
+]
 SENTENCE = (
     "simulation: processes with the library's own keeper and RedisStore; network, clocks, Redis and the API are simulated.\n"
-    "  logins: per revocation or renewal, + those whose process died; failed: requests; commands each: at the store, of each\n"
+    "  logins: per revocation or renewal; died: logins whose process died; failed: requests; commands each: at the store, of each\n"
     "  process; peak/s: commands in the busiest 10 ms; queue ms: longest wait for the server (10 us a command); half, all\n"
     "  serve: seconds until so many processes serve again; seconds: until all are at rest. Virtual time, medians of {} seeds."
 )
@@ -38,37 +37,8 @@ def report(*, quick: bool) -> Report:
     for processes, seeds in sizes.items():
         for number, name in enumerate(SCENES, 1):
             progress(number, len(SCENES), f"{processes} processes:")
-            found[name][processes] = _spreads(name, processes, seeds)
-    rows = [_row(name, processes, one) for name, by_size in found.items() for processes, one in by_size.items()]
-    data = {name: {str(processes): plain(one) for processes, one in sizes.items()} for name, sizes in found.items()}
-    table = Table(SENTENCE.format("/".join(str(seeds) for seeds in sizes.values())), COLUMNS, rows)
-    return Report([table], data)
-
-
-def _spreads(name: str, processes: int, seeds: int) -> dict[str, Spread]:
-    return spreads([figures(name, processes, seed) for seed in range(1, seeds + 1)])
-
-
-def _row(name: str, processes: int, one: dict[str, Spread]) -> list[str]:
-    serve = [_seconds(one.get(key)) for key in ("half_serve", "all_serve")]
-    return [
-        name,
-        str(processes),
-        _logins(one),
-        one["failures"].count(),
-        f"{one['commands_each'].median:.2f}",
-        f"{one['peak_commands'].median:.0f}",
-        f"{one['longest_queue'].median * 1e3:.1f}",
-        *serve,
-        _seconds(one["longest_request"]),
-        _seconds(one["seconds"]),
-    ]
-
-
-def _logins(one: dict[str, Spread]) -> str:
-    died = one["logins_died"].median
-    return f"{one['logins'].median:g}" + (f" + {died:g}" if died else "")
-
-
-def _seconds(spread: Spread | None) -> str:
-    return "-" if spread is None else f"{spread.median:.2f}"
+            found[name][processes] = spreads([figures(name, processes, seed) for seed in range(1, seeds + 1)])
+    rows = {f"{name}, {processes}": one for name, by_size in found.items() for processes, one in by_size.items()}
+    data = {name: {str(processes): plain(one) for processes, one in by_size.items()} for name, by_size in found.items()}
+    sentence = SENTENCE.format("/".join(str(seeds) for seeds in sizes.values()))
+    return Report([Table.of(sentence, COLUMNS, rows)], data)
