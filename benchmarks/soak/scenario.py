@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 
 from ..harness.report import Report, Table
 from .course import Found, Plan, soak
-from .flatness import MEBIBYTE, Course, Held, compared, course, grown
+from .flatness import MEBIBYTE, Figure, at_rest, grown, under_load
 from .judge import Event, Judge
 
 SECONDS, QUICK_SECONDS = 60.0, 20.0
@@ -29,19 +29,24 @@ def report(*, quick: bool, seconds: float | None = None, seed: int | None = None
     found = asyncio.run(soak(plan))
     judge = Judge(found.windows, found.events)
     right, wrong = judge.verdicts()
-    measured = (course(*name, points, found.seconds) for name, points in found.points.items())
-    courses = sorted((one for one in measured if one is not None), key=lambda one: (one.measure, one.process))
-    rest = list(compared(found))
-    flat = all(one.flat or not one.judged for one in courses)
+    load, rest = under_load(found), list(at_rest(found))
     meanwhile = {**found.disturbances, **judge.acts, **found.counted}
     tables = [
         _outcomes(found, right, wrong),
         Table("What happened meanwhile:", ("", "times"), [[name, str(count)] for name, count in meanwhile.items()]),
-        _under_load(courses),
-        _at_rest(rest, grown(found, _TYPES)),
+        _figures(
+            "Under load, each second: the median after the warm-up (second fifth), and at the end (last fifth).\n"
+            "  Flat: grows by less than 5 % and 3 MB (memory), or 30 or 50 % (the others follow the traffic; they are compared at rest).",
+            load,
+        ),
+        _figures(
+            "At rest, the traffic paused until nothing changes: after the warm-up, and at the end.\n"
+            f"  Grew most: {', '.join(grown(found, _TYPES)) or 'nothing'}",
+            rest,
+        ),
     ]
     data = {
-        "ok": not wrong and flat and all(held.same for held in rest),
+        "ok": not wrong and all(one.flat or not one.judged for one in [*load, *rest]),
         "seconds": round(found.seconds, 1),
         "outcomes": found.outcomes,
         "explained": right,
@@ -49,8 +54,8 @@ def report(*, quick: bool, seconds: float | None = None, seed: int | None = None
         "first wrong": list(_first_of_each(wrong)),
         "disturbances": found.disturbances,
         "meanwhile": meanwhile,
-        "under load": {f"{one.measure}, {one.process}": [one.early, one.late, one.verdict] for one in courses},
-        "at rest": {f"{held.measure}, {held.process}": [held.first, held.last, held.same] for held in rest},
+        "under load": {f"{one.measure}, {one.process}": [one.early, one.late, one.verdict] for one in load},
+        "at rest": {f"{one.measure}, {one.process}": [one.early, one.late, one.flat] for one in rest},
     }
     return Report(tables, data)
 
@@ -80,32 +85,11 @@ def _first_of_each(wrong: list[Event]) -> Iterator[Event]:
             yield event
 
 
-COLUMNS = ("measure, process", "after warm-up", "at the end", "verdict")
-
-
-def _under_load(courses: Sequence[Course]) -> Table:
+def _figures(sentence: str, figures: Sequence[Figure]) -> Table:
     rows = []
-    for one in courses:
+    for one in figures:
         in_megabytes = one.measure == "memory"
-        name, unit, digits = ("memory (MB)", MEBIBYTE, ".2f") if in_megabytes else (one.measure, 1, ".0f")
-        figures = (f"{figure / unit:{digits}}" for figure in (one.early, one.late))
-        rows.append([f"{name}, {one.process}", *figures, one.verdict])
-    return Table(
-        "Under load, each second: the median after the warm-up (second fifth), and at the end (last fifth).\n"
-        "  Flat: grows by less than 5 % and 3 MB (memory), or 30 or 50 % (the others follow the traffic; they are compared at rest).",
-        COLUMNS,
-        rows,
-    )
-
-
-def _at_rest(rest: Sequence[Held], types: Sequence[tuple[str, int, int]]) -> Table:
-    more = ", ".join(f"{name} {before} + {after}" for name, before, after in types)
-    return Table(
-        "At rest, the traffic paused until nothing changes: after the warm-up, and at the end.\n"
-        f"  Grew most: {more or 'nothing'}",
-        COLUMNS,
-        [
-            [f"{held.measure}, {held.process}", str(held.first), str(held.last), "the same" if held.same else "DIFFERS"]
-            for held in rest
-        ],
-    )
+        name, unit, spec = ("memory (MB)", MEBIBYTE, ".2f") if in_megabytes else (one.measure, 1, ".0f")
+        values = ("-" if value is None else f"{value / unit:{spec}}" for value in (one.early, one.late))
+        rows.append([f"{name}, {one.process}", *values, one.verdict])
+    return Table(sentence, ("measure, process", "after warm-up", "at the end", "verdict"), rows)

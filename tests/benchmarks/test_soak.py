@@ -13,7 +13,7 @@ from aiohttp import ClientSession, web
 from benchmarks.soak import server
 from benchmarks.soak.course import Found
 from benchmarks.soak.disturbances import API, LOGINS, REDIS, Window
-from benchmarks.soak.flatness import MEBIBYTE, compared, course
+from benchmarks.soak.flatness import MEBIBYTE, at_rest, course
 from benchmarks.soak.judge import Event, Judge
 from benchmarks.soak.requests import KINDS, WrongAnswerError, ask_for, send
 from exterview_auth import AuthSession, ExterviewAuth, PasswordLogin
@@ -211,7 +211,7 @@ def test_one_task_more_at_rest_is_noticed() -> None:
     rests = [resting(tasks=82, objects=100, blocks=100), resting(tasks=83, objects=102, blocks=103)]
     found = Found(rests=rests, redis_clients=[0, 0])
     found.left["tasks"] = 1
-    same = {held.measure: held.same for held in compared(found)}
+    same = {held.measure: held.flat for held in at_rest(found)}
     assert same == {
         "tasks": False,
         "objects": True,
