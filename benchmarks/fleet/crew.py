@@ -43,6 +43,7 @@ class Crew:
 
     async def open(self, store: str, lease: float = LEASE, *, warm: bool = False) -> None:
         """Make owners of a new account in *store*, which holds no token; if *warm*, log in and use the token in every process."""
+        # A new account needs no clean-up: neither store has ever seen it.
         account = f"account-{next(self._accounts)}"
         await self._order_all("open", store=self.places[store], account=account, lease=lease)
         await self.api.revoke()

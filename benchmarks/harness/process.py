@@ -17,6 +17,7 @@ DEADLINE = 60.0
 """Seconds after which a benchmark that hangs ends in an error."""
 ENDING = 5.0
 """Seconds after which a process that does not end is killed."""
+# A sample of the soak counts objects by type, in one line: more than the 64 kB that a reader takes by default.
 LONGEST_LINE = 2**24
 
 

@@ -227,6 +227,8 @@ class Api:
 
 
 async def _listening(stack: contextlib.AsyncExitStack, app: web.Application) -> int:
+    # A login whose client has gone must not issue a token that ends the others; the backlog holds a storm's connections, which
+    # all arrive at once.
     runner = web.AppRunner(app, access_log=None, handler_cancellation=True)
     await runner.setup()
     stack.push_async_callback(runner.cleanup)

@@ -1,8 +1,8 @@
 """
 The library beside others, each used as its own documentation says: cost, storms, and adverse scenes.
 
-A module named after a library opens its contestants, and ``contestants`` lists them all. ``steady``, ``storms`` and ``adverse``
-measure them; ``scenario`` runs all three against one server.
+A module named after a library opens its contestants (``on_httpx`` all those on httpx), and ``contestants`` lists them.
+``steady``, ``storms`` and ``adverse`` measure them; ``scenario`` runs all three against one server.
 """
 
 from __future__ import annotations

@@ -128,6 +128,7 @@ async def redirected(api: Api, peer: Peer, _: Size) -> End:
     """Redirect a request to another origin."""
     names: set[str] = set()
     reached = True
+    # One way of setting a peer up that gives a credential away is enough.
     for opened in (peer.opened, *peer.also_redirected):
         await api.begin()
         async with opened(api) as client:

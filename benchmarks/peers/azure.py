@@ -35,6 +35,7 @@ async def pipeline(api: Api) -> AsyncIterator[Client]:
             token, seconds = await api.login(logins)
             return AccessToken(token, int(time.time()) + seconds)
 
+        # Of a credential the policy calls this method alone.
         credential = cast("AsyncTokenCredential", SimpleNamespace(get_token=get_token))
         policies = [
             HeadersPolicy(KEY_HEADER),

@@ -32,6 +32,7 @@ class Block(NamedTuple):
 async def _contestants(api: Api) -> AsyncIterator[dict[str, Ask]]:
     """Open all contestants on the same connections; the second one with static headers shows what is noise."""
     async with AsyncExitStack() as stack:
+        # Connections that are older or warmer would make their contestant look cheaper.
         connector = await stack.enter_async_context(unlimited())
         auth = await stack.enter_async_context(api.auth())
 
@@ -58,6 +59,7 @@ async def _measured(api: Api, block: Block) -> Report:
         async def cost(name: str) -> Cost:
             return await cost_of(contestants[name], block.requests, block.concurrency)
 
+        # The first block opens the connections, and is not counted.
         for name in contestants:
             await cost(name)
         what = f"{block.concurrency} at a time,"

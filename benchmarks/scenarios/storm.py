@@ -98,6 +98,7 @@ COLUMNS: list[Column] = [
 
 
 async def _measured(api: Api, size: Size) -> Report:
+    # The first storm makes the server allocate what all later ones use again; it is not counted.
     await _static(api, size)
     found = await in_random_order(SCENES, size.rounds, lambda scene: SCENES[scene](api, size), f"{size},")
     return Report.of(

@@ -78,6 +78,7 @@ class Soak:
         """Run the whole plan."""
         self._began = time.monotonic()
         await self._traffic(self._plan.seconds * WARM_UP, each=False)
+        # By now caches, pools and threads are filled: what is held at this rest must be held at the last one too.
         await self._rest()
         await self._traffic(self._plan.seconds * (1 - WARM_UP), each=True)
         self.found.seconds = self._now()

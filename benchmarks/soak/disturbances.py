@@ -76,6 +76,7 @@ class Disturbances:
         }
         rows = (
             self._play(tokens, until, each=each, pause=(1.0, 3.0)),
+            # The old key must have ended before the traffic does.
             self._play(keys, until - self._overlap, each=each, pause=(0.0, 10.0)),
             self._play(api, until, each=each, pause=(3.0, 8.0)),
             self._play(redis, until, each=each, pause=(3.0, 8.0)),

@@ -147,10 +147,12 @@ class SoakWorker:
                 calm = await self._ask()
             finally:
                 self._at_work -= 1
+            # While the API is down, callers that did not pause would only fail, thousands of times.
             await asyncio.sleep(self._draw.uniform(0.0, 0.15) if calm else 0.25)
 
     async def _ask(self) -> bool:
         """Send one request; return whether it ended as most do."""
+        # Half of all requests share one account, so that each of its logins has many waiters.
         account = self._draw.choice(ACCOUNTS) if self._draw.random() < 0.5 else MAIN
         kind = self._draw.choices(_NAMES, _WEIGHTS)[0]
         interruption = self._draw.choices(("", CANCELLED, TIMED_OUT), (85, 8, 7))[0]

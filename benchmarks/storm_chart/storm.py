@@ -115,6 +115,7 @@ async def _requests(session: ClientSession, api: Api, size: Size, notes: Notes) 
     began = time.monotonic()
     tasks = []
     for number in range(size.requests):
+        # Against the clock and not from one to the next: delays must not add up.
         await asyncio.sleep(began + number * size.seconds / size.requests - time.monotonic())
         if number == size.before:
             await api.revoke()
