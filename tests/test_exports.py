@@ -73,12 +73,6 @@ def test_an_unknown_name_is_an_attribute_error(module: object) -> None:
         module.AuthPol  # type: ignore[attr-defined]  # noqa: B018 - the access is the test
 
 
-def test_the_endpoints_are_the_documented_ones() -> None:
-    """The two URLs of the API's documentation."""
-    assert exterview_auth.PRODUCTION == "https://api.exterview.ai/graphql"
-    assert exterview_auth.SANDBOX == "https://sandbox-api.exterview.ai/graphql"
-
-
 def test_importing_loads_nothing_that_is_needed_later() -> None:
     """Neither the import nor `dir` loads authlib, the stores' libraries, the emulator, the command or telemetry."""
     assert fresh("import exterview_auth; dir(exterview_auth)") == []

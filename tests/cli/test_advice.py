@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import base64
 import inspect
-import json
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -16,6 +14,7 @@ from exterview_auth import errors
 from exterview_auth._cli.account import CredentialSource, expiry_of, source_of
 from exterview_auth._cli.advice import ErrorContext, advice
 from exterview_auth._cli.output import Scrubber
+from tests.kit.tokens import jwt_of
 
 PASSWORD = ErrorContext(CredentialSource.PASSWORD, Scrubber({}))
 
@@ -102,19 +101,15 @@ def test_an_expired_token_is_called_expired() -> None:
     assert says not in advice(errors.UnauthorizedError("Invalid API key", status=401), context).sentence
 
 
-def _jwt(claims: object) -> str:
-    return f"e30.{base64.urlsafe_b64encode(json.dumps(claims).encode()).decode().rstrip('=')}.c2ln"
-
-
 @pytest.mark.parametrize(
     ("environ", "expected"),
     [
-        ({"EXTERVIEW_BEARER_TOKEN": _jwt({"exp": 1735787045, "iat": 1735783445})}, 1735787045),
-        ({"EXTERVIEW_BEARER_TOKEN": f" Bearer {_jwt({'exp': 1735787045})} "}, 1735787045),
-        ({"EXTERVIEW_BEARER_TOKEN": _jwt({"exp": 4102444800})}, None),
-        ({"EXTERVIEW_BEARER_TOKEN": _jwt({"exp": "soon"})}, None),
+        ({"EXTERVIEW_BEARER_TOKEN": jwt_of(exp=1735787045, iat=1735783445)}, 1735787045),
+        ({"EXTERVIEW_BEARER_TOKEN": f" Bearer {jwt_of(exp=1735787045)} "}, 1735787045),
+        ({"EXTERVIEW_BEARER_TOKEN": jwt_of(exp=4102444800)}, None),
+        ({"EXTERVIEW_BEARER_TOKEN": jwt_of(exp="soon")}, None),
         ({"EXTERVIEW_BEARER_TOKEN": "opaque"}, None),
-        ({"EXTERVIEW_BEARER_TOKEN": _jwt({"exp": 1735787045}), "EXTERVIEW_EMAIL": "a@b.example"}, None),
+        ({"EXTERVIEW_BEARER_TOKEN": jwt_of(exp=1735787045), "EXTERVIEW_EMAIL": "a@b.example"}, None),
         ({}, None),
     ],
 )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
@@ -23,6 +22,7 @@ from exterview_auth.stores import _entry
 from exterview_auth.stores._encryption import UnreadableError
 from exterview_auth.stores._entry import Codec, StoredToken
 from exterview_auth.stores._redis.entries import as_bytes
+from tests.kit.tokens import raw_jwt
 
 MARK = "m4rk3d-s3cr3t"
 KEY = Fernet.generate_key()
@@ -44,11 +44,6 @@ def answer(raw: bytes, status: int = 200, said: bytes = b"") -> LoginResponse:
     """A login endpoint's answer."""
     headers = CIMultiDict({name: text_of(said) for name in ("Retry-After", "Date", "Content-Type")})
     return LoginResponse(URL("https://api.example"), status, headers, raw, (MARK,))
-
-
-def raw_jwt(raw: bytes) -> str:
-    """*raw* as the claims of a JWT."""
-    return f"e30.{base64.urlsafe_b64encode(raw).rstrip(b'=').decode()}.c2ln"
 
 
 def environ(raw: bytes) -> dict[str, str]:

@@ -60,7 +60,7 @@ def jwt(life: float | None, skew: float, *, dated: bool) -> Answer:
 
     def make(text: str, wall: float) -> Token:
         claims = {"jti": text, "iat": wall + skew} if dated else {"jti": text}
-        return Token(_written(claims | ({} if life is None else {"exp": wall + skew + life})))
+        return Token(jwt_of(**claims, **({} if life is None else {"exp": wall + skew + life})))
 
     def lives(_: float) -> Life:
         return Life(_jwt_seconds(life, skew, dated=dated), from_receipt=True)
@@ -77,9 +77,14 @@ def _jwt_seconds(life: float | None, skew: float, *, dated: bool) -> float | Non
     return min([*known, TEN_YEARS]) if known else None
 
 
-def _written(claims: dict[str, Any]) -> str:
-    middle = base64.urlsafe_b64encode(json.dumps(claims).encode()).rstrip(b"=").decode()
-    return f"eyJhbGciOiJub25lIn0.{middle}.c2ln"
+def jwt_of(**claims: Any) -> str:
+    """An unsigned JWT with *claims*."""
+    return raw_jwt(json.dumps(claims).encode())
+
+
+def raw_jwt(payload: bytes) -> str:
+    """Three parts, the middle one *payload*, without padding as in RFC 7515."""
+    return f"eyJhbGciOiJub25lIn0.{base64.urlsafe_b64encode(payload).rstrip(b'=').decode()}.c2ln"
 
 
 OPAQUE = st.builds(

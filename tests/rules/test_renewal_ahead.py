@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import base64
-import json
 import logging
 import time
 from collections.abc import Callable
@@ -15,6 +13,7 @@ from exterview_auth import CredentialsRejectedError, LoginError, Token
 from exterview_auth._core.keeper import Keeper
 from tests.kit.clock import now, passing, virtual_time
 from tests.kit.keepers import scripted
+from tests.kit.tokens import jwt_of
 
 
 async def ask(kept: Keeper) -> str:
@@ -141,15 +140,12 @@ async def test_a_login_slower_than_its_tokens_life_is_used_all_the_same() -> Non
     assert kept.login.count == 1
 
 
-def jwt_of(life: int) -> str:
-    """Return a token that contains its lifetime."""
-    issued = int(time.time())
-    payload = base64.urlsafe_b64encode(json.dumps({"iat": issued, "exp": issued + life}).encode()).rstrip(b"=").decode()
-    return f"eyJhbGciOiJub25lIn0.{payload}.c2ln"
-
-
 @pytest.mark.parametrize(
-    ("token", "until"), [(lambda: Token("T1", expires_in=100), 99), (lambda: Token(jwt_of(100)), 129)]
+    ("token", "until"),
+    [
+        (lambda: Token("T1", expires_in=100), 99),
+        (lambda: Token(jwt_of(iat=(wall := int(time.time())), exp=wall + 100)), 129),
+    ],
 )
 @virtual_time
 async def test_a_lifetime_counts_from_the_request_for_it_or_from_the_receipt_of_a_jwt(

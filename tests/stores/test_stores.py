@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import contextlib
 import functools
-import json
 import math
 import time
 from collections.abc import AsyncIterator, Callable
@@ -22,6 +20,7 @@ from exterview_auth import ConfigurationError, FileStore, MemoryStore, RedisStor
 from tests.kit.api import until
 from tests.kit.redis_clients import cease
 from tests.kit.stores import loaded
+from tests.kit.tokens import jwt_of
 
 KEY = Fernet.generate_key()
 
@@ -80,13 +79,6 @@ ACCOUNTS = [
     "*",
     "a:b{c}",
 ]
-
-
-def jwt_of(life: float) -> str:
-    """A JWT that says that it lives so long from now."""
-    now = time.time()
-    payload = base64.urlsafe_b64encode(json.dumps({"iat": now, "exp": now + life}).encode()).rstrip(b"=").decode()
-    return f"eyJhbGciOiJub25lIn0.{payload}.c2ln"
 
 
 def content(token: Token | None) -> tuple[str, str | None] | None:
@@ -167,7 +159,8 @@ async def test_an_unknown_life_stays_unknown(store: TokenStore) -> None:
 @pytest.mark.asyncio
 async def test_what_is_left_outranks_what_a_jwt_says(store: TokenStore) -> None:
     """A JWT saved with a minute left is not given a new hour by being read again."""
-    await store.save("a", Token(jwt_of(3600)).with_remaining(60))
+    token = Token(jwt_of(exp=time.time() + 3600))
+    await store.save("a", token.with_remaining(60))
     found = await loaded(store, "a")
     assert found.expires_in is not None
     assert 50 < found.expires_in <= 60
