@@ -69,7 +69,7 @@ async def with_tls(directory: Path) -> AsyncIterator[Certified]:
 
 
 @contextlib.asynccontextmanager
-async def cluster() -> AsyncIterator[LocalRedis]:
+async def cluster(_directory: Path) -> AsyncIterator[tuple[LocalRedis, str]]:
     """A cluster of one node that has all slots."""
     async with LocalRedis("--cluster-enabled", "yes", "--cluster-port", str(free_port())) as server:
         async with admin(server) as node:
@@ -79,7 +79,7 @@ async def cluster() -> AsyncIterator[LocalRedis]:
                 return b"cluster_state:ok" in await node.execute_command("CLUSTER", "INFO")
 
             await eventually(is_ready)
-        yield server
+        yield server, server.url
 
 
 @contextlib.asynccontextmanager

@@ -80,6 +80,6 @@ DEFECTS = (
     _one("the life of an adopted token counts from its receipt", "_core/acquisition.py", "began=self._asked, received=self._asked)", "began=self._account.clock(), received=self._account.clock())", "tests/rules/test_sharing.py"),
     _one("a failing store leaves no time for the login", "stores/_access.py", "min(STORE_BUDGET, login_timeout * BUDGET_SHARE)", "STORE_BUDGET", "tests/rules/test_sharing.py"),
     _one("a late save is not fenced", "stores/_redis/backend.py", "owner_id=self._owner_id, seen=self._seen)", 'owner_id="", seen=b"")'),
-    _one("a lock is released by an owner that does not hold it", "stores/_redis/backend.py", "_still_owned(self._lock().do_release(self._owner_id.encode()))", "_still_owned(self._entries.clients.current().client.delete(self._keys.lock))", "tests/stores/test_stores.py", "tests/stores/redis/test_faults.py"),
+    _one("a lock is released by an owner that does not hold it", "stores/_redis/backend.py", "_still_owned(self._lock().do_release(self._owner_id.encode()))", "_still_owned(self._entries.clients.current().client.delete(self._keys.lock))", "tests/stores/test_stores.py", "tests/stores/redis/test_backend.py"),
     _one("a failed save is not repeated", "_core/saving.py", "        if not saved.settled:\n            self._unsaved = issued\n", "        if saved.settled:\n            self._unsaved = issued\n", "tests/stores/test_access.py", "tests/rules/test_sharing.py"),
 )  # fmt: skip

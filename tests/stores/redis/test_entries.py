@@ -20,11 +20,13 @@ DAMAGED = (b"\xff", b"exterview_auth/1 1.0 \xc3(", b"exterview_auth/1 \xed\xa0\x
 @on_redis
 @pytest.mark.parametrize("errors", ["strict", "surrogateescape", "surrogatepass", "replace"])
 async def test_a_damaged_entry_is_a_miss_however_a_client_decodes(errors: str, redis_url: str) -> None:
-    """Fault table: bytes that are no text are neither an error of the store nor in the way of the next save."""
+    """Fault table: bytes that are not text, or a value of another type, are not an error of the store, and the next save replaces them."""
     client = Redis.from_url(redis_url, decode_responses=True, encoding_errors=errors)
     async with client as decoding, RedisStore(decoding, lease=LEASE) as store:
-        for damaged in DAMAGED:
-            await decoding.set(store._entries.keys("f").entry, damaged)
+        key = store._entries.keys("f").entry
+        for damaged in (*DAMAGED, None):
+            await decoding.delete(key)
+            await (decoding.rpush(key, "a list") if damaged is None else decoding.set(key, damaged))
             assert await store.load("f") is None
             async with store.account_lock("f") as lock:
                 assert await lock.try_acquire()

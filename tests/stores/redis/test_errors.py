@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from unittest.mock import AsyncMock
 
 import pytest
 import redis
@@ -13,33 +13,21 @@ from exterview_auth.stores._redis.errors import COMMAND_TIMEOUT, UndecodableErro
 from tests.kit.clock import now, settle, virtual_time
 
 
-async def never() -> None:
-    """A command without an answer."""
-    await asyncio.Event().wait()
-
-
 @virtual_time
 async def test_a_command_has_a_second() -> None:
     """Rule 17: neither a socket timeout of the client's nor its repetitions are waited for."""
     with pytest.raises(StoreError, match=r"^Redis cannot be used: it does not answer in time$"):
-        await execute(never())
+        await execute(asyncio.Event().wait())
     assert now() == COMMAND_TIMEOUT == 1
     with pytest.raises(StoreError):
-        await execute_with_retry(never)
+        await execute_with_retry(asyncio.Event().wait)
     assert now() == 2
 
 
 @virtual_time
 async def test_a_command_that_changes_nothing_is_asked_again() -> None:
     """A connection that idled may have been cut without a word: the second attempt is on a new one."""
-    outcomes: list[Any] = [redis.ConnectionError("cut"), "there"]
-
-    async def command() -> Any:
-        outcome = outcomes.pop(0)
-        if isinstance(outcome, Exception):
-            raise outcome
-        return outcome
-
+    command = AsyncMock(side_effect=[redis.ConnectionError("cut"), "there"])
     assert await execute_with_retry(command) == "there"
 
 
@@ -60,39 +48,34 @@ async def test_a_command_that_was_begun_comes_to_its_end() -> None:
     assert ended == [0.3]
 
 
-def undecodable() -> UnicodeDecodeError:
-    """What a client that decodes raises."""
-    return UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid start byte")
-
-
 @pytest.mark.parametrize(
     ("failure", "kind", "sentence"),
     [
         (RuntimeError("s3cret"), StoreError, "its client belongs to another event loop"),
-        (undecodable(), UndecodableError, "its response is not text"),
+        (UnicodeDecodeError("utf-8", b"\xff", 0, 1, "s3cret"), UndecodableError, "its response is not text"),
         (redis.ResponseError("OOM s3cret"), StoreError, "it is out of memory; see maxmemory and maxmemory-policy"),
         (
             redis.ConnectionError("max number of clients reached"),
             StoreError,
             "it has no connection left; see maxclients",
         ),
+        (redis.ReadOnlyError("s3cret"), StoreError, "it is a read-only replica; give the URL of its master"),
         (redis.ResponseError("unheard of, s3cret"), StoreError, "ResponseError"),
         (OSError("s3cret"), StoreError, "it cannot be reached"),
         (asyncio.CancelledError(), StoreError, "CancelledItselfError"),
     ],
 )
-def test_a_failure_is_one_sentence_of_our_own(failure: BaseException, kind: type[StoreError], sentence: str) -> None:
+@virtual_time
+async def test_a_failure_is_one_sentence_of_our_own(
+    failure: BaseException, kind: type[StoreError], sentence: str
+) -> None:
     """The client's errors may quote what was sent: nothing of them shows, neither as a cause."""
 
-    @virtual_time
-    async def run() -> None:
-        async def command() -> None:
-            raise failure
+    async def command() -> None:
+        raise failure
 
-        with pytest.raises(StoreError) as caught:
-            await execute(command())
-        assert type(caught.value) is kind
-        assert str(caught.value) == f"Redis cannot be used: {sentence}"
-        assert (caught.value.__cause__, caught.value.__context__) == (None, None)
-
-    run()
+    with pytest.raises(StoreError) as caught:
+        await execute(command())
+    assert type(caught.value) is kind
+    assert str(caught.value) == f"Redis cannot be used: {sentence}"
+    assert (caught.value.__cause__, caught.value.__context__) == (None, None)
