@@ -60,7 +60,7 @@ def move_behind_a_link(directory: Path) -> None:
 
 def spoiled(damage: str) -> Play:
     """The token's file is not what it should be."""
-    change, _ = DAMAGES[damage]
+    change = DAMAGES[damage]
     return harmed(once(lambda directory: entry(directory).write_bytes(change(entry(directory).read_bytes()))))
 
 

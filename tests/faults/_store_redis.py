@@ -78,7 +78,7 @@ def told(harm: Act, heal: Act) -> Callable[[LocalRedis, Sharing], contextlib.Abs
 
 def spoiled(damage: str) -> Play:
     """The token's value is not what it should be."""
-    change, _ = DAMAGES[damage]
+    change = DAMAGES[damage]
 
     @contextlib.asynccontextmanager
     async def happens(server: LocalRedis, _at: Sharing) -> AsyncIterator[None]:

@@ -572,34 +572,6 @@ async def test_a_cancellation_at_any_await_leaves_the_lock_free(
             await assert_free_and_exclusive(account, other, third)
 
 
-async def test_a_crowd_that_is_cancelled_leaves_the_lock_free(
-    place: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    """Lesson 8: a hundred that wait for it are cancelled at once, and again in the middle of its being given back."""
-    account = str(tmp_path)
-    inside = [0]
-
-    async def hold(store: FileStore | RedisStore) -> None:
-        async with store.lock(account):
-            inside[0] += 1
-            try:
-                assert inside == [1]
-                await asyncio.sleep(0.001)
-            finally:
-                inside[0] -= 1
-
-    async with nothing_left(caplog), store_in(place, 60.0) as one, store_in(place, 60.0) as two:
-        for given_back_first in (False, True):
-            async with one.lock(account):
-                crowd = [asyncio.create_task(hold(store)) for store in (one, two) * 50]
-                await asyncio.sleep(0.2)
-                if not given_back_first:
-                    await asyncio.gather(*(cancelled(task) for task in crowd))
-            await asyncio.gather(*(cancelled(task) for task in crowd))
-            assert not [task.exception() for task in crowd if not task.cancelled() and task.exception()]
-            await assert_free_and_exclusive(account, one, two)
-
-
 async def test_an_owner_that_is_closed_at_any_await_leaves_the_lock_free(
     place: str, caplog: pytest.LogCaptureFixture
 ) -> None:

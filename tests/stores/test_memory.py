@@ -10,16 +10,11 @@ from typing import Any
 import pytest
 
 from exterview_auth import ConfigurationError, MemoryStore, Token
-from tests.kit.stores import loaded
-
-
-def content(token: Token | None) -> tuple[str, str | None] | None:
-    """The token's texts."""
-    return None if token is None else (token.value, token.refresh_token)
+from tests.kit.stores import content, loaded
 
 
 class Clock:
-    """Stands still until a test moves it."""
+    """A clock that a test moves."""
 
     now = 1000.0
 

@@ -162,18 +162,14 @@ async def test_a_paused_waiter_reads_before_it_tries() -> None:
 
 
 @pytest.mark.parametrize("fault", [StoreError("down"), RuntimeError("odd")])
-def test_a_lock_that_may_be_held_is_released(fault: Exception) -> None:
+@virtual_time
+async def test_a_lock_that_may_be_held_is_released(fault: Exception) -> None:
     """Rule 3: the answer was lost, the lock perhaps not."""
-
-    @virtual_time
-    async def run() -> None:
-        backend = Backend(try_acquire=fault)
-        with pytest.raises(type(fault)):
-            async with AccountLock(backend) as lock:
-                await lock.try_acquire()
-        assert backend.calls == ["try_acquire", "release"]
-
-    run()
+    backend = Backend(try_acquire=fault)
+    with pytest.raises(type(fault)):
+        async with AccountLock(backend) as lock:
+            await lock.try_acquire()
+    assert backend.calls == ["try_acquire", "release"]
 
 
 @virtual_time
@@ -217,22 +213,18 @@ async def test_the_release_ignores_the_callers_cancellation() -> None:
 
 
 @pytest.mark.parametrize("fault", [StoreError("down"), "hang"])
-def test_the_release_is_bounded_and_raises_nothing(fault: Any) -> None:
+@virtual_time
+async def test_the_release_is_bounded_and_raises_nothing(fault: Any) -> None:
     """Lesson 37: the lease expires; the store's failure is nobody's error; the subscription ends."""
-
-    @virtual_time
-    async def run() -> None:
-        backend = Backend(release=fault, try_acquire=[False, True])
-        async with AccountLock(backend) as lock:
-            await lock.try_acquire()
-            await lock.wait_for_change()
-            backend.changed.set()
-            await lock.wait_for_change()
-            assert await lock.try_acquire()
-        assert now() <= 1.1
-        assert backend.calls[-1] == "unsubscribe" or fault == "hang"
-
-    run()
+    backend = Backend(release=fault, try_acquire=[False, True])
+    async with AccountLock(backend) as lock:
+        await lock.try_acquire()
+        await lock.wait_for_change()
+        backend.changed.set()
+        await lock.wait_for_change()
+        assert await lock.try_acquire()
+    assert now() <= 1.1
+    assert backend.calls[-1] == "unsubscribe" or fault == "hang"
 
 
 @virtual_time
