@@ -66,5 +66,5 @@ class Wire:
         writer.close()
 
 
-LOAD, SAVE, LOCK, WAIT = b"return {get(KEYS[1]), now}", b"'saved'", b"\r\nSET\r\n", b"SUBSCRIBE"
+LOAD, SAVE, LOCK = b"return {get(KEYS[1]), now}", b"'saved'", b"\r\nSET\r\n"
 """What the commands look like on the wire."""

@@ -62,7 +62,6 @@ def readable(everything: dict[bytes, bytes]) -> list[bytes]:
     return [secret for secret in READABLE if any(secret in name + value for name, value in everything.items())]
 
 
-@pytest.mark.asyncio
 async def test_with_a_key_nothing_readable_is_kept(kept: Kept, caplog: pytest.LogCaptureFixture) -> None:
     """Neither token nor refresh token, nor whose they are and for which origin, under the lock too."""
     async with kept.store(OLD) as store:
@@ -74,7 +73,6 @@ async def test_with_a_key_nothing_readable_is_kept(kept: Kept, caplog: pytest.Lo
     assert told(caplog, "store.unencrypted") == []
 
 
-@pytest.mark.asyncio
 async def test_without_a_key_tokens_are_readable_and_that_is_logged_once(
     kept: Kept, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -91,7 +89,6 @@ async def test_without_a_key_tokens_are_readable_and_that_is_logged_once(
     assert "s3cret" not in caplog.text
 
 
-@pytest.mark.asyncio
 @pytest.mark.parametrize(
     "form",
     [
@@ -113,7 +110,6 @@ async def test_a_key_is_text_or_bytes_and_may_be_one_of_several(form: Callable[[
         assert ", encrypted" in repr(store)
 
 
-@pytest.mark.asyncio
 async def test_keys_rotate_without_a_login(kept: Kept, caplog: pytest.LogCaptureFixture) -> None:
     """What the old key wrote is read beside the new one, what is saved next needs the new one alone."""
     async with kept.store(OLD) as old, kept.store([NEW, OLD]) as both, kept.store([NEW]) as new:
@@ -126,7 +122,6 @@ async def test_keys_rotate_without_a_login(kept: Kept, caplog: pytest.LogCapture
         assert len(told(caplog, "store.unreadable")) == 1
 
 
-@pytest.mark.asyncio
 @pytest.mark.parametrize(
     ("wrote", "reads", "problem"),
     [
@@ -175,7 +170,6 @@ def test_an_invalid_key_is_refused_at_once(store: Any, key: Any, tmp_path: Path)
     assert OLD[:8].decode() not in repr(caught.value)
 
 
-@pytest.mark.asyncio
 async def test_no_secret_leaves_a_store(kept: Kept, caplog: pytest.LogCaptureFixture) -> None:
     """Neither its repr nor an event shows a key or a token, and it is neither pickled nor copied."""
     async with kept.store([NEW, OLD]) as store:

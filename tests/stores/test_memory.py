@@ -22,7 +22,6 @@ class Clock:
         return self.now
 
 
-@pytest.mark.asyncio
 async def test_memory_counts_on_the_injected_clock() -> None:
     """What is left shrinks with the clock, and at its end the token is gone, and its place with it."""
     clock = Clock()
@@ -36,7 +35,6 @@ async def test_memory_counts_on_the_injected_clock() -> None:
     assert len(store) == 0
 
 
-@pytest.mark.asyncio
 async def test_memory_keeps_a_refresh_token_beyond_expiry() -> None:
     """A token with a refresh token stays, with no life left; one of unknown life stays too."""
     clock = Clock()
@@ -50,7 +48,6 @@ async def test_memory_keeps_a_refresh_token_beyond_expiry() -> None:
     assert content(await store.load("b")) == ("value", None)
 
 
-@pytest.mark.asyncio
 async def test_memory_is_bounded_and_drops_the_least_recently_used() -> None:
     """Both reading and saving are use."""
     store = MemoryStore(3)
@@ -98,7 +95,6 @@ def test_memorys_locks_belong_to_their_loop() -> None:
         assert len(store._locks) == 0
 
 
-@pytest.mark.asyncio
 async def test_memorys_locks_go_with_their_last_holder() -> None:
     """A thousand accounts that were locked once leave no lock behind."""
     store = MemoryStore()

@@ -145,7 +145,6 @@ async def test_polls_read_and_try_by_turns() -> None:
     assert backend.calls.count("try_acquire") == 3
 
 
-@pytest.mark.asyncio
 async def test_a_paused_waiter_reads_before_it_tries() -> None:
     """Lessons 29 and 34: the holder may have been paused with it, and is about to save."""
     backend = Backend(try_acquire=False)

@@ -87,7 +87,6 @@ async def two(shared_store: Factory) -> AsyncIterator[Two]:
         yield Two(one, other)
 
 
-@pytest.mark.asyncio
 async def test_a_saved_token_is_loaded(store: TokenStore) -> None:
     """Value and refresh token come back as they were, the life as what is left of it, counted from the saving."""
     assert isinstance(store, TokenStore)
@@ -100,16 +99,6 @@ async def test_a_saved_token_is_loaded(store: TokenStore) -> None:
     assert not found.counts_from_receipt
 
 
-@pytest.mark.asyncio
-async def test_an_unknown_life_stays_unknown(store: TokenStore) -> None:
-    """A token that lives until a 401 does so after the store too."""
-    await store.save("a", Token("value"))
-    found = await loaded(store, "a")
-    assert content(found) == ("value", None)
-    assert (found.expires_in, found.expires_at) == (None, None)
-
-
-@pytest.mark.asyncio
 async def test_what_is_left_outranks_what_a_jwt_says(store: TokenStore) -> None:
     """A JWT saved with a minute left is not given a new hour by being read again."""
     token = Token(jwt_of(exp=time.time() + 3600))
@@ -119,7 +108,6 @@ async def test_what_is_left_outranks_what_a_jwt_says(store: TokenStore) -> None:
     assert 50 < found.expires_in <= 60
 
 
-@pytest.mark.asyncio
 async def test_the_longest_token_and_life_are_kept(store: TokenStore) -> None:
     """64 Ki characters and ten years are within every store's means."""
     token = Token("x" * 65_536, expires_in=1e18, refresh_token="y" * 65_536)
@@ -129,17 +117,15 @@ async def test_the_longest_token_and_life_are_kept(store: TokenStore) -> None:
     assert found.expires_in == pytest.approx(token.expires_in, rel=1e-6)
 
 
-@pytest.mark.asyncio
 async def test_a_save_replaces_what_was_there(store: TokenStore) -> None:
-    """Nothing of the token before shows through: neither its refresh token nor its life."""
+    """Nothing of the token before shows through, neither its refresh token nor its life: an unknown life stays unknown."""
     await store.save("a", Token("old", expires_in=3600, refresh_token="r"))
     await store.save("a", Token("new"))
     found = await loaded(store, "a")
     assert content(found) == ("new", None)
-    assert found.expires_in is None
+    assert (found.expires_in, found.expires_at) == (None, None)
 
 
-@pytest.mark.asyncio
 async def test_a_token_that_is_over_is_not_handed_out_as_good(store: TokenStore) -> None:
     """A save of a token with no life left replaces what was there, and gives nothing, or what has no life left."""
     await store.save("a", Token("old", expires_in=3600))
@@ -148,7 +134,6 @@ async def test_a_token_that_is_over_is_not_handed_out_as_good(store: TokenStore)
     assert found is None or (found.value == "over" and found.expires_in == 0)
 
 
-@pytest.mark.asyncio
 async def test_a_refresh_token_outlives_its_token(store: TokenStore) -> None:
     """A refresh token must not be lost with the life of the token that it came with."""
     await store.save("a", Token("over", refresh_token="r").with_remaining(0))
@@ -157,7 +142,6 @@ async def test_a_refresh_token_outlives_its_token(store: TokenStore) -> None:
     assert found.expires_in == 0
 
 
-@pytest.mark.asyncio
 async def test_a_deleted_token_is_gone(store: TokenStore) -> None:
     """Deleting forgets the account's token alone, and is fine where there is none."""
     await store.save("a", Token("one", refresh_token="r"))
@@ -170,7 +154,6 @@ async def test_a_deleted_token_is_gone(store: TokenStore) -> None:
     assert content(await store.load("a")) == ("three", None)
 
 
-@pytest.mark.asyncio
 async def test_no_two_accounts_share_a_token(store: TokenStore) -> None:
     """Accounts are told apart whatever characters their names have, by case too."""
     for number, account in enumerate(ACCOUNTS):
@@ -179,7 +162,6 @@ async def test_no_two_accounts_share_a_token(store: TokenStore) -> None:
         assert content(await store.load(account)) == (f"token-{number}", None)
 
 
-@pytest.mark.asyncio
 async def test_a_store_shows_no_token(store: TokenStore) -> None:
     """The repr of a store holds no token."""
     await store.save("a", Token("s3cret-one", refresh_token="s3cret-two"))
@@ -187,7 +169,6 @@ async def test_a_store_shows_no_token(store: TokenStore) -> None:
     assert "s3cret" not in repr(store)
 
 
-@pytest.mark.asyncio
 async def test_a_lock_excludes(store: TokenStore) -> None:
     """At most one holds an account's lock, and each who wants it gets it."""
     holders, peak, served = 0, 0, 0
@@ -205,7 +186,6 @@ async def test_a_lock_excludes(store: TokenStore) -> None:
     assert (peak, served) == (1, 5)
 
 
-@pytest.mark.asyncio
 async def test_locks_of_different_accounts_are_apart(store: TokenStore) -> None:
     """One account's login holds up no other's, and a held lock does not hold up reading and saving."""
     async with store.lock("a"), asyncio.timeout(5), store.lock("b"):
@@ -214,7 +194,6 @@ async def test_locks_of_different_accounts_are_apart(store: TokenStore) -> None:
         await store.delete("a")
 
 
-@pytest.mark.asyncio
 async def test_an_error_under_a_lock_frees_it(store: TokenStore) -> None:
     """What is raised under the lock goes through, and the next holder gets it."""
     with pytest.raises(ZeroDivisionError):
@@ -225,7 +204,6 @@ async def test_an_error_under_a_lock_frees_it(store: TokenStore) -> None:
 
 
 @pytest.mark.parametrize("released_first", [False, True])
-@pytest.mark.asyncio
 async def test_a_crowd_that_is_cancelled_leaves_the_lock_free(store: TokenStore, *, released_first: bool) -> None:
     """Lesson 8: a hundred waiters are cancelled at once, also in the middle of a release: the lock excludes, and is free then."""
     inside = 0
@@ -273,7 +251,6 @@ async def served(two: Two, known: str, times: list[float]) -> str:
     return "the lock"
 
 
-@pytest.mark.asyncio
 async def test_without_a_lock_the_last_one_to_save_wins(two: Two) -> None:
     """The protocol: a save replaces what was there, whoever had saved it."""
     for store, value in ((two.one, "1"), (two.other, "2"), (two.one, "3")):
@@ -281,7 +258,6 @@ async def test_without_a_lock_the_last_one_to_save_wins(two: Two) -> None:
         assert content(await two.other.load("a")) == (value, None)
 
 
-@pytest.mark.asyncio
 async def test_a_lock_excludes_the_other_process(two: Two) -> None:
     """At most one holds it; it is kept for longer than its lease, and free at its end."""
     async with two.one.lock("a"), two.other.account_lock("a") as lock:
@@ -292,7 +268,6 @@ async def test_a_lock_excludes_the_other_process(two: Two) -> None:
         assert not await lock.try_acquire()
 
 
-@pytest.mark.asyncio
 async def test_many_short_holders_in_a_row_are_not_one_frozen_holder(two: Two) -> None:
     """Lesson 8: however long one waits behind others that come and go, the lock excludes."""
     holders = overlaps = served = 0
@@ -312,7 +287,6 @@ async def test_many_short_holders_in_a_row_are_not_one_frozen_holder(two: Two) -
 
 
 @pytest.mark.parametrize("saves", [True, False], ids=["save", "release"])
-@pytest.mark.asyncio
 async def test_a_waiter_is_woken(two: Two, *, saves: bool) -> None:
     """It learns of a new token while the lock is still held, and of the release after a failed login, not at its next poll."""
     await two.one.save("a", Token("old"))
@@ -329,7 +303,6 @@ async def test_a_waiter_is_woken(two: Two, *, saves: bool) -> None:
     assert (times[-1] if saves else time.perf_counter()) - began < 0.5
 
 
-@pytest.mark.asyncio
 async def test_a_save_between_the_attempt_and_the_subscription_is_seen(two: Two) -> None:
     """A waiter that did not get the lock reads once more before it waits: no change falls between."""
     async with two.one.lock("a"), two.other.account_lock("a") as lock:
@@ -339,7 +312,6 @@ async def test_a_save_between_the_attempt_and_the_subscription_is_seen(two: Two)
         assert time.perf_counter() - began < 0.1
 
 
-@pytest.mark.asyncio
 async def test_many_wait_at_one_store_and_all_are_woken(two: Two) -> None:
     """Owners of one process wait side by side; those of other accounts are not disturbed for ever."""
     async with two.one.lock("a"), two.one.lock("b"):
@@ -351,7 +323,6 @@ async def test_many_wait_at_one_store_and_all_are_woken(two: Two) -> None:
 
 
 @pytest.mark.parametrize("looked", [False, True])
-@pytest.mark.asyncio
 async def test_a_paused_holder_does_not_overwrite_a_newer_token(two: Two, *, looked: bool) -> None:
     """Lesson 29: after its lease another has the lock; its late save changes nothing, and it is given the newer token."""
     await two.one.save("a", Token("old"))
@@ -371,7 +342,6 @@ async def test_a_paused_holder_does_not_overwrite_a_newer_token(two: Two, *, loo
         assert content(await two.one.load("a")) == ("newer", "r")
 
 
-@pytest.mark.asyncio
 async def test_a_save_under_the_protocols_lock_is_fenced_too(two: Two) -> None:
     """The four methods alone give the same: load and save inside ``async with store.lock(...)``, and not beside it."""
     async with two.one.lock("a"):
@@ -384,7 +354,6 @@ async def test_a_save_under_the_protocols_lock_is_fenced_too(two: Two) -> None:
     assert content(await two.other.load("a")) == ("later", None)
 
 
-@pytest.mark.asyncio
 async def test_a_task_that_outlives_the_lock_is_not_under_it(two: Two) -> None:
     """Lesson 42: what it saves later replaces what is there, as any save without a lock."""
     go_on = asyncio.Event()
@@ -403,7 +372,6 @@ async def test_a_task_that_outlives_the_lock_is_not_under_it(two: Two) -> None:
     assert content(await two.other.load("a")) == ("later", None)
 
 
-@pytest.mark.asyncio
 async def test_a_store_is_closed_under_a_lock_and_used_again(two: Two) -> None:
     """The release opens a connection that the next closing ends."""
     async with two.one.lock("a"):
@@ -414,7 +382,6 @@ async def test_a_store_is_closed_under_a_lock_and_used_again(two: Two) -> None:
         assert content(await two.other.load("a")) == ("x", None)
 
 
-@pytest.mark.asyncio
 async def test_a_paused_holder_does_not_free_the_lock_of_the_next(two: Two) -> None:
     """Lessons 30, 37: what is no longer its own it does not give back."""
     async with two.one.account_lock("a") as paused:
@@ -427,7 +394,6 @@ async def test_a_paused_holder_does_not_free_the_lock_of_the_next(two: Two) -> N
                 assert not await late.try_acquire()
 
 
-@pytest.mark.asyncio
 async def test_a_paused_holder_saves_if_nobody_else_has(two: Two) -> None:
     """A rotated refresh token is not lost because its process was paused: only another owner's token stays; the new holder replaces it."""
     await two.one.save("a", Token("old"))
@@ -446,7 +412,6 @@ async def test_a_paused_holder_saves_if_nobody_else_has(two: Two) -> None:
     assert content(await two.one.load("a")) == ("newest", None)
 
 
-@pytest.mark.asyncio
 async def test_a_missing_entry_is_not_a_newer_one(two: Two) -> None:
     """A store that was emptied under the lock accepts the holder's token."""
     await two.one.save("a", Token("old"))
@@ -479,7 +444,6 @@ def test_a_file_store_shows_its_directory(tmp_path: Path) -> None:
     assert repr(FileStore(place, encryption_key=KEY)) == f"FileStore({str(place)!r}, encrypted)"
 
 
-@pytest.mark.asyncio
 async def test_a_paused_holder_of_the_protocols_lock_saves_if_nobody_else_has(two: Two) -> None:
     """A pause that nobody has used costs nothing: what was loaded under the lock is still what is there."""
     await two.one.save("a", Token("old"))
@@ -492,7 +456,6 @@ async def test_a_paused_holder_of_the_protocols_lock_saves_if_nobody_else_has(tw
             assert content(await two.other.load("a")) == ("new", None)
 
 
-@pytest.mark.asyncio
 async def test_under_two_locks_both_are_held(two: Two) -> None:
     """Lesson 29: what is saved under an outer lock is fenced inside an inner one too, and after it."""
     async with two.one.lock("a"):

@@ -19,7 +19,6 @@ def backend(entries: FileEntries) -> FileLockBackend:
     return FileLockBackend(entries, key_of(ACCOUNT), 60)
 
 
-@pytest.mark.asyncio
 async def test_a_waiter_returns_when_the_file_has_changed(directory: Path) -> None:
     """A new file, another one, none any more; without a change, it is time to try the lock again."""
     async with FileStore(directory) as store:
@@ -37,7 +36,6 @@ async def test_a_waiter_returns_when_the_file_has_changed(directory: Path) -> No
         assert waiting._known == known
 
 
-@pytest.mark.asyncio
 async def test_a_crowd_of_waiters_looks_less_often(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The delay grows with the number of waiters in the process, and is short again when they have gone."""
     pauses: list[float] = []

@@ -17,7 +17,6 @@ from exterview_auth.stores._file.host_lock import HostLock
 from tests.kit.stores import ACCOUNT
 
 
-@pytest.mark.asyncio
 async def test_a_deletion_waits_for_a_save(directory: Path) -> None:
     """One writer at a time: the deletion of a logout is not overtaken by a save that has started."""
     async with FileStore(directory, lease=60) as store:
@@ -32,7 +31,6 @@ async def test_a_deletion_waits_for_a_save(directory: Path) -> None:
         assert await store.load(ACCOUNT) is None
 
 
-@pytest.mark.asyncio
 async def test_an_error_says_what_the_system_said(directory: Path) -> None:
     """The system's sentence, else the error's, else its type."""
     entries = FileStore(directory)._entries
@@ -51,7 +49,6 @@ async def test_an_error_says_what_the_system_said(directory: Path) -> None:
     entries.close()
 
 
-@pytest.mark.asyncio
 async def test_files_are_used_in_the_stores_threads(directory: Path) -> None:
     """Lesson 40: eight at most, kept until the store is closed; the default executor is not used."""
     entries = FileStore(directory)._entries
@@ -70,7 +67,6 @@ async def test_files_are_used_in_the_stores_threads(directory: Path) -> None:
     entries.close()
 
 
-@pytest.mark.asyncio
 async def test_a_forked_child_leaves_its_parents_threads_alone(
     directory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -77,7 +77,6 @@ OUTAGES = {
 }
 
 
-@pytest.mark.asyncio
 @pytest.mark.parametrize(("harm", "problem"), OUTAGES.values(), ids=OUTAGES)
 async def test_a_directory_that_cannot_be_used(
     harm: Callable[[Path], contextlib.AbstractContextManager[None]], problem: str, directory: Path
@@ -92,7 +91,6 @@ async def test_a_directory_that_cannot_be_used(
     assert_private(directory)
 
 
-@pytest.mark.asyncio
 async def test_every_call_fails_in_one_sentence(directory: Path) -> None:
     """A store that cannot be used says so, each method in the same way, and names no file of an account."""
     async with FileStore(directory) as store:
@@ -109,7 +107,6 @@ async def test_every_call_fails_in_one_sentence(directory: Path) -> None:
                 await call()
 
 
-@pytest.mark.asyncio
 async def test_a_process_that_is_frozen_while_it_saves_is_overtaken(directory: Path) -> None:
     """A frozen holder does not stop the others for ever: a save fails in time, and one after a lease succeeds."""
     failures = 0
@@ -141,7 +138,6 @@ def pipe(path: Path) -> None:
     os.mkfifo(path)
 
 
-@pytest.mark.asyncio
 @pytest.mark.parametrize("spoil", [huge, link, pipe])
 async def test_an_entry_that_is_not_a_stores_file_is_a_miss(
     spoil: Callable[[Path], object], directory: Path, caplog: pytest.LogCaptureFixture
@@ -160,7 +156,6 @@ async def test_an_entry_that_is_not_a_stores_file_is_a_miss(
     assert entry(directory).read_bytes().startswith(b"exterview_auth/1 ")
 
 
-@pytest.mark.asyncio
 async def test_files_of_killed_writers_are_removed(directory: Path) -> None:
     """Lesson 29: a later save removes unfinished files, unless they may still be written or are not a store's."""
     async with FileStore(directory) as store:
@@ -176,7 +171,6 @@ async def test_files_of_killed_writers_are_removed(directory: Path) -> None:
         assert foreign.exists()
 
 
-@pytest.mark.asyncio
 @pytest.mark.parametrize("umask", [0, 0o022, 0o777], ids=oct)
 async def test_files_are_private_whatever_the_umask(umask: int, directory: Path) -> None:
     """0600 in 0700, for the locks too, and also in a directory that was removed and is made again."""

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import pytest
 from redis.asyncio import Redis
 
 from exterview_auth import RedisStore
 
 
-@pytest.mark.asyncio
 async def test_a_lock_ends_with_its_lease(redis_url: str) -> None:
     """Lesson 29: whoever dies under the lock holds it for a lease; whoever lives begins it anew, while it is its own."""
     async with RedisStore(redis_url, lease=60) as store, Redis.from_url(redis_url) as client:

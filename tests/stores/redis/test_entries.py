@@ -16,7 +16,6 @@ on_redis = pytest.mark.usefixtures("redis_binary")
 DAMAGED = (b"\xff", b"exterview_auth/1 1.0 \xc3(", b"exterview_auth/1 \xed\xa0\x80 {}", b"\x00\xfe")
 
 
-@pytest.mark.asyncio
 @on_redis
 @pytest.mark.parametrize("errors", ["strict", "surrogateescape", "surrogatepass", "replace"])
 async def test_a_damaged_entry_is_a_miss_however_a_client_decodes(errors: str, redis_url: str) -> None:

@@ -15,7 +15,7 @@ from tests.kit.api import until
 from tests.kit.redis_clients import admin
 from tests.kit.stores import PASSWORD, eventually, fleet, told
 
-pytestmark = [pytest.mark.asyncio, pytest.mark.usefixtures("redis_binary")]
+pytestmark = pytest.mark.usefixtures("redis_binary")
 
 
 async def test_it_dies_while_an_owner_waits_for_the_lock(caplog: pytest.LogCaptureFixture) -> None:

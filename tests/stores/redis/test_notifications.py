@@ -21,7 +21,6 @@ from tests.kit.redis_clients import admin
 from tests.kit.stores import eventually
 
 
-@pytest.mark.asyncio
 async def test_one_connection_serves_all_waiters(redis_url: str) -> None:
     """It is subscribed to the channels that they wait for, and ends with the last of them."""
     async with RedisStore(redis_url) as store, Redis.from_url(redis_url) as client:
@@ -40,7 +39,6 @@ async def test_one_connection_serves_all_waiters(redis_url: str) -> None:
         await eventually(partial(listening, 0, 0))
 
 
-@pytest.mark.asyncio
 async def test_a_connection_ends_silently_when_redis_does(
     own_redis: LocalRedis, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -61,7 +59,6 @@ async def test_a_connection_ends_silently_when_redis_does(
     assert caplog.messages == []
 
 
-@pytest.mark.asyncio
 async def test_messages_are_read_in_a_context_of_their_own(redis_url: str) -> None:
     """Lesson 43: a caller's context variables are not visible in the task that reads."""
     variable: ContextVar[str] = ContextVar("variable", default="none")
@@ -77,7 +74,6 @@ async def test_messages_are_read_in_a_context_of_their_own(redis_url: str) -> No
     assert set(seen) == {"none"}
 
 
-@pytest.mark.asyncio
 @pytest.mark.usefixtures("redis_binary")
 async def test_a_connection_is_not_opened_twice() -> None:
     """Rule 21: it ends while this process is paused and another account begins to wait; both go on, and no connection is lost."""
@@ -105,7 +101,6 @@ async def test_a_connection_is_not_opened_twice() -> None:
     assert [str(warning.message) for warning in seen] == []
 
 
-@pytest.mark.asyncio
 async def test_a_store_that_cannot_subscribe_says_so_and_polls(caplog: pytest.LogCaptureFixture) -> None:
     """Notifications only save time: without them a waiter reads and tries once a second."""
     with caplog.at_level(logging.INFO, "exterview_auth"):
