@@ -13,14 +13,15 @@ import time
 import warnings
 from collections.abc import AsyncIterator, Awaitable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import aiohttp
 import pytest
 import pytest_asyncio
 
 from exterview_auth import AuthSession, ClosedError, ExterviewAuth, FileStore, OAuth2Login, RedisStore, Token
-from tests.kit.api import until
+from tests.kit.api import post, until
+from tests.kit.stores import content
 from tests.kit.workers import ACCOUNT, Fleet, Order, Realm, Worker, WorkerPool, answers, sent, store_in, summed
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")  # the workers' pipes belong to one loop
@@ -60,23 +61,44 @@ async def fleet_at(
             await fleet.leave()
 
 
-def all_began(workers: list[Worker], requests: int = EACH) -> list[Order]:
-    """Begin so many *requests* by each of *workers*."""
-    return [worker.begin("send", requests=requests) for worker in workers]
+def all_began(workers: list[Worker]) -> list[Order]:
+    """Begin requests by each of *workers*."""
+    return [worker.begin("send", requests=EACH) for worker in workers]
 
 
-def begun(workers: list[Worker]) -> dict[int, Order]:
-    """Begin requests by each of *workers*, and return the orders by process."""
-    return dict(zip([worker.pid for worker in workers], all_began(workers), strict=True))
+async def revoked(realm: Realm, workers: list[Worker]) -> None:
+    """Revoke every token while requests of all *workers* are in flight; all are answered."""
+    async with realm.revoking(len(workers) * EACH):
+        orders = all_began(workers)
+    assert await answers(orders) == {"200": len(workers) * EACH}
 
 
-async def first_to_log_in(realm: Realm, workers: list[Worker]) -> tuple[Worker, list[Worker]]:
-    """Wait for the first login; return the worker that sent it, and the others."""
+class HeldLogin(NamedTuple):
+    """A login that the realm does not answer yet, and requests of all processes that wait for it."""
+
+    orders: dict[int, Order]
+    holder: Worker
+    others: list[Worker]
+
+    @property
+    def workers(self) -> list[Worker]:
+        """All processes, the holder first."""
+        return [self.holder, *self.others]
+
+    async def answers_of(self, *workers: Worker) -> dict[str, int]:
+        """Wait for the answers to *workers*, and count them."""
+        return await answers([self.orders[worker.pid] for worker in workers])
+
+
+async def held_login(fleet: Fleet, realm: Realm, processes: int, *, owners: int = 1, hold: int = 1) -> HeldLogin:
+    """Start so many processes with *owners* each; return when all requests wait for the first of *hold* logins."""
+    realm.hold_logins(hold)
+    workers = await fleet.join(processes, owners=owners)
+    orders = dict(zip([worker.pid for worker in workers], all_began(workers), strict=True))
     await until(lambda: bool(realm.logins), 30)
-    return (
-        next(worker for worker in workers if worker.pid == realm.pids[0]),
-        [worker for worker in workers if worker.pid != realm.pids[0]],
-    )
+    await waiting(workers, EACH)
+    workers.sort(key=lambda worker: worker.pid != realm.pids[0])
+    return HeldLogin(orders, workers[0], workers[1:])
 
 
 async def waiting(workers: list[Worker], requests: int) -> None:
@@ -109,9 +131,7 @@ async def test_one_login_for_all_processes_at_the_start_and_after_each_revocatio
         assert await sent(workers, EACH) == {"200": 4 * EACH}
         assert len(realm.logins) == 1
         for revocations in range(1, 6):
-            async with realm.revoking(4 * EACH):
-                orders = all_began(workers)
-            assert await answers(orders) == {"200": 4 * EACH}
+            await revoked(realm, workers)
             assert len(realm.logins) == 1 + revocations
         told = await summed(workers)
         assert (told["logins"], told["adopted"]) == (6, 6 * 3)
@@ -135,23 +155,6 @@ async def test_a_login_slower_than_the_lease_renews_it(pool: WorkerPool, place: 
 # -- whoever logs in dies, sleeps or leaves -------------------------------------------------------------------------------
 
 
-async def test_another_logs_in_where_the_one_that_did_is_killed(pool: WorkerPool, place: str) -> None:
-    """Lesson 29: kill -9 in the middle of a login; within two leases another makes it, and no survivor's request fails."""
-    lease = 2.0
-    async with fleet_at(pool, place, lease=lease) as (fleet, realm):
-        realm.hold_logins(1)
-        workers = await fleet.join(4)
-        orders = begun(workers)
-        victim, survivors = await first_to_log_in(realm, workers)
-        await waiting(survivors, EACH)
-        victim.signal(signal.SIGKILL)
-        died = time.monotonic()
-        assert await answers([orders[worker.pid] for worker in survivors]) == {"200": 3 * EACH}
-        assert len(realm.logins) == 2
-        assert realm.logins[1].at - died < 2 * lease
-        await victim.ended()
-
-
 @pytest.mark.parametrize("owners", [1, 2])
 async def test_a_process_paused_beyond_its_lease_adopts_the_newer_token(
     pool: WorkerPool, place: str, owners: int
@@ -159,27 +162,21 @@ async def test_a_process_paused_beyond_its_lease_adopts_the_newer_token(
     """Lessons 29, 37: one other takes over; the sleeper ends with its token, also where a second owner beside it looks first."""
     lease = 1.5
     async with fleet_at(pool, place, lease=lease, one_session=True) as (fleet, realm):
-        realm.hold_logins(1)
         realm.seconds = 0.3
-        workers = await fleet.join(4, owners=owners)
-        orders = begun(workers)
-        sleeper, others = await first_to_log_in(realm, workers)
-        await waiting(workers, EACH)
+        held = await held_login(fleet, realm, 4, owners=owners)
+        sleeper = held.holder
         sleeper.signal(signal.SIGSTOP)
         slept = time.monotonic()
-        assert await answers([orders[worker.pid] for worker in others]) == {"200": 3 * EACH}
+        assert await held.answers_of(*held.others) == {"200": 3 * EACH}
         assert len(realm.logins) == 2
         assert realm.logins[1].at - slept < 2 * lease + 1
         sleeper.signal(signal.SIGCONT)
         await until_got([sleeper], owners - 1)
         realm.release_logins()
-        assert await answers([orders[sleeper.pid]]) == {"200": EACH}
-        assert await sent(workers, EACH) == {"200": 4 * EACH}
-        told = await asyncio.gather(*(worker.ask("stats") for worker in workers))
-        assert [stats["warnings"] for stats in told] == [[]] * 4
-        stored = await fleet.stored()
-        assert stored is not None
-        assert stored.value == "token-2"
+        assert await held.answers_of(sleeper) == {"200": EACH}
+        assert await sent(held.workers, EACH) == {"200": 4 * EACH}
+        assert (await summed(held.workers))["warnings"] == []
+        assert content(await fleet.stored()) == ("token-2", None)
         assert len(realm.logins) == 2
 
 
@@ -188,58 +185,45 @@ async def test_a_process_paused_beyond_its_lease_does_not_disturb_the_login_that
 ) -> None:
     """Lesson 37: it wakes, and ends its login, while another's is under way; the later token is the one that all end with."""
     async with fleet_at(pool, place, lease=1.0, one_session=True) as (fleet, realm):
-        realm.hold_logins(2)
-        workers = await fleet.join(3)
-        orders = begun(workers)
-        sleeper, _ = await first_to_log_in(realm, workers)
-        await waiting(workers, EACH)
-        sleeper.signal(signal.SIGSTOP)
+        held = await held_login(fleet, realm, 3, hold=2)
+        held.holder.signal(signal.SIGSTOP)
         await until(lambda: len(realm.logins) == 2, 30)
-        sleeper.signal(signal.SIGCONT)
+        held.holder.signal(signal.SIGCONT)
         realm.release_login()
-        await until_got([sleeper], 1)
-        await sleeper.ask("stats")
+        await until_got([held.holder], 1)
         realm.release_login()
-        assert await answers(list(orders.values())) == {"200": 3 * EACH}
-        stored = await fleet.stored()
-        assert stored is not None
-        assert stored.value == "token-2"
+        assert await held.answers_of(*held.workers) == {"200": 3 * EACH}
+        assert content(await fleet.stored()) == ("token-2", None)
         assert len(realm.logins) == 2
 
 
 async def test_a_process_that_ends_releases_the_lock_at_once(pool: WorkerPool, place: str) -> None:
     """Lesson 37: SIGTERM to a waiter disturbs nobody; to the process that logs in, it costs the others no lease."""
     async with fleet_at(pool, place, lease=30.0) as (fleet, realm):
-        realm.hold_logins(1)
-        workers = await fleet.join(4)
-        orders = begun(workers)
-        holder, others = await first_to_log_in(realm, workers)
-        await waiting(others, EACH)
-        others[0].signal(signal.SIGTERM)
-        await others[0].ended()
+        held = await held_login(fleet, realm, 4)
+        waiter, *others = held.others
+        waiter.signal(signal.SIGTERM)
+        await waiter.ended()
         assert len(realm.logins) == 1
-        holder.signal(signal.SIGTERM)
+        held.holder.signal(signal.SIGTERM)
         left = time.monotonic()
-        assert await answers([orders[worker.pid] for worker in others[1:]]) == {"200": 2 * EACH}
+        assert await held.answers_of(*others) == {"200": 2 * EACH}
         assert len(realm.logins) == 2
         assert realm.logins[1].at - left < 3
-        await holder.ended()
+        await held.holder.ended()
 
 
 async def test_cancelled_requests_take_no_login_with_them(pool: WorkerPool, place: str) -> None:
     """Rule 5: all requests of the process that logs in are cancelled; its login is everybody's."""
     async with fleet_at(pool, place) as (fleet, realm):
-        realm.hold_logins(1)
-        workers = await fleet.join(3)
-        orders = begun(workers)
-        holder, others = await first_to_log_in(realm, workers)
-        await waiting(others, EACH)
-        for worker in (holder, others[0]):
-            await worker.ask("cancel", which=orders[worker.pid].number)
-            assert (await orders[worker.pid].answer)["cancelled"]
+        held = await held_login(fleet, realm, 3)
+        *leaving, staying = held.workers
+        for worker in leaving:
+            await worker.ask("cancel", which=held.orders[worker.pid].number)
+            assert (await held.orders[worker.pid].answer)["cancelled"]
         realm.release_logins()
-        assert await answers([orders[others[1].pid]]) == {"200": EACH}
-        assert await sent(workers, EACH) == {"200": 3 * EACH}
+        assert await held.answers_of(staying) == {"200": EACH}
+        assert await sent(held.workers, EACH) == {"200": 3 * EACH}
         assert len(realm.logins) == 1
 
 
@@ -252,9 +236,7 @@ async def test_a_rotating_refresh_token_is_presented_once(pool: WorkerPool, plac
         workers = await fleet.join(4, refresh_token="R0")
         assert await sent(workers, EACH) == {"200": 4 * EACH}
         for _ in range(5):
-            async with realm.revoking(4 * EACH):
-                orders = all_began(workers)
-            assert await answers(orders) == {"200": 4 * EACH}
+            await revoked(realm, workers)
         assert [login.refresh_token for login in realm.logins] == ["R0", "R1", "R2", "R3", "R4", "R5"]
         assert realm.reuses == 0
 
@@ -334,40 +316,33 @@ async def test_a_fork_after_use_serves_in_parent_and_child(pool: WorkerPool, pla
 async def test_a_fork_in_the_middle_of_a_login_leaves_it_to_the_parent(pool: WorkerPool, place: str) -> None:
     """Rule 20, lesson 44: children of the one that logs in, and of one that waits, wait for that login like everybody."""
     async with fleet_at(pool, place) as (fleet, realm):
-        realm.hold_logins(1)
-        workers = await fleet.join(2)
-        orders = all_began(workers)
-        await until(lambda: bool(realm.logins), 30)
-        await waiting(workers, EACH)
-        children = [(await worker.fork(20))[1] for worker in workers * 3]
+        held = await held_login(fleet, realm, 2)
+        children = [(await worker.fork(20))[1] for worker in held.workers * 3]
         await asyncio.sleep(0.3)
         assert len(realm.logins) == 1
         realm.release_logins()
-        assert await answers(orders) == {"200": 2 * EACH}
+        assert await held.answers_of(*held.workers) == {"200": 2 * EACH}
         for child in await asyncio.gather(*children):
             assert (child["answers"], child["logins"], child["warnings"]) == ({"200": 40}, 0, [])
-        assert await sent(workers, EACH) == {"200": 2 * EACH}
-        told = await summed(workers)
+        assert await sent(held.workers, EACH) == {"200": 2 * EACH}
+        told = await summed(held.workers)
         assert (len(realm.logins), told["store_failures"], told["warnings"]) == (1, 0, [])
 
 
 async def test_a_child_does_not_keep_the_lock_of_its_dead_parent(pool: WorkerPool, place: str) -> None:
-    """Lesson 44, the fault table: the one that logs in has forked, and is killed; another goes on within two leases."""
+    """Lessons 29 and 44, the fault table: the one that logs in has forked, and is killed; another goes on within two leases."""
     lease = 2.0
     async with fleet_at(pool, place, lease=lease) as (fleet, realm):
-        realm.hold_logins(1)
-        workers = await fleet.join(2)
-        orders = begun(workers)
-        parent, others = await first_to_log_in(realm, workers)
-        child, _ = await parent.fork(0)
+        held = await held_login(fleet, realm, 4)
+        child, _ = await held.holder.fork(0)
         try:
-            parent.signal(signal.SIGKILL)
+            held.holder.signal(signal.SIGKILL)
             died = time.monotonic()
-            assert await answers([orders[worker.pid] for worker in others]) == {"200": EACH}
+            assert await held.answers_of(*held.others) == {"200": 3 * EACH}
             assert realm.logins[1].at - died < 2 * lease
         finally:
             os.kill(child, signal.SIGKILL)
-        await parent.ended()
+        await held.holder.ended()
         assert len(realm.logins) == 2
 
 
@@ -381,16 +356,10 @@ def owner_at(realm: Realm, store: FileStore | RedisStore) -> ExterviewAuth:
 
 
 async def statuses(auth: ExterviewAuth, requests: int) -> list[int]:
-    """The statuses of so many *requests* at once."""
+    """Return the statuses of so many *requests* at once."""
     async with aiohttp.ClientSession() as http:
-        return await asyncio.gather(*(status(AuthSession(http, auth)) for _ in range(requests)))
-
-
-async def status(client: AuthSession) -> int:
-    """The status of one request."""
-    async with client.post("/graphql", json={"query": "{ __typename }"}) as response:
-        await response.read()
-        return response.status
+        client = AuthSession(http, auth)
+        return [status for status, _ in await asyncio.gather(*(post(client, "/graphql") for _ in range(requests)))]
 
 
 @pytest.mark.filterwarnings("ignore::ResourceWarning")  # asyncio's own, where a loop ends with the store open
@@ -398,12 +367,7 @@ async def status(client: AuthSession) -> int:
 async def test_one_owner_and_one_store_serve_one_run_after_another(place: str, closes: bool) -> None:  # noqa: FBT001 - a parameter of the test
     """Rule 20, lesson 44: `asyncio.run` again and again, revoked in between; each 20 of 20, and one login each."""
     async with Realm() as realm:
-
-        def in_a_thread() -> None:
-            run_again_and_again(realm, place, closes=closes)
-            gc.collect()  # here, where it may warn
-
-        await asyncio.to_thread(in_a_thread)
+        await asyncio.to_thread(run_again_and_again, realm, place, closes=closes)
 
 
 def run_again_and_again(realm: Realm, place: str, *, closes: bool) -> None:
@@ -417,15 +381,13 @@ def run_again_and_again(realm: Realm, place: str, *, closes: bool) -> None:
             await store.aclose()
         return answered
 
-    async def end() -> None:
-        await auth.aclose()
-        await store.aclose()
-
     for runs in range(1, 4):
         assert asyncio.run(run()) == [200] * 20
         assert len(realm.logins) == runs
         realm.revoke()
-    asyncio.run(end())
+    asyncio.run(auth.aclose())
+    asyncio.run(store.aclose())
+    gc.collect()  # in this thread, where it may warn
 
 
 async def test_owners_in_two_running_loops_share_one_store_object(place: str) -> None:
@@ -459,9 +421,7 @@ async def test_a_stall_is_no_failure_of_the_store(place: str) -> None:
             loading = asyncio.create_task(store.load("a"))
             await turns_of_the_loop(turns)
             time.sleep(1.5)  # noqa: ASYNC251 - the whole process, as SIGSTOP would
-            loaded = await loading
-            assert loaded is not None
-            assert loaded.value == "T"
+            assert content(await loading) == ("T", None)
 
 
 # -- what it costs ------------------------------------------------------------------------------------------------------
@@ -488,9 +448,7 @@ async def test_a_revocation_costs_few_commands(pool: WorkerPool, redis_url: str)
         assert await sent(workers, EACH) == {"200": 4 * EACH}
         for _ in range(3):
             before = [(await worker.ask("stats"))["commands"] for worker in workers]
-            async with realm.revoking(4 * EACH):
-                orders = all_began(workers)
-            assert await answers(orders) == {"200": 4 * EACH}
+            await revoked(realm, workers)
             after = [(await worker.ask("stats"))["commands"] for worker in workers]
             each = [count - earlier for count, earlier in zip(after, before, strict=True)]
             assert 0 < min(each) <= max(each) <= 6
