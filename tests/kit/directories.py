@@ -14,29 +14,19 @@ NOBODY = 65534
 
 
 @contextlib.contextmanager
-def unprivileged(*owned: Path) -> Iterator[None]:
-    """Modes bind the process: root becomes a user who has *owned*, and nothing else."""
-    if os.geteuid() != 0:
-        yield
-        return
-    for path in owned:
-        os.chown(path, NOBODY, NOBODY)
-    os.seteuid(NOBODY)
-    try:
-        yield
-    finally:
-        os.seteuid(0)
-
-
-@contextlib.contextmanager
 def private_place() -> Iterator[Path]:
-    """A directory that every user can reach, and this process's user owns; what it holds is removed whatever its mode."""
+    """Make a directory that every user can reach, owned by this process's user, who is not root: modes bind it."""
     path = Path(tempfile.mkdtemp(prefix="exterview-auth-test-"))
     path.chmod(0o755)
+    is_root = os.geteuid() == 0
+    if is_root:
+        os.chown(path, NOBODY, NOBODY)
+        os.seteuid(NOBODY)
     try:
-        with unprivileged(path):
-            yield path
+        yield path
     finally:
+        if is_root:
+            os.seteuid(0)
         for directory in (path, *path.rglob("*")):
             if directory.is_dir() and not directory.is_symlink():
                 directory.chmod(0o700)

@@ -96,28 +96,16 @@ async def held_login(fleet: Fleet, realm: Realm, processes: int, *, owners: int 
     workers = await fleet.join(processes, owners=owners)
     orders = dict(zip([worker.pid for worker in workers], all_began(workers), strict=True))
     await until(lambda: bool(realm.logins), 30)
-    await waiting(workers, EACH)
+    await until_counted(workers, processes * EACH, "waiting")
     workers.sort(key=lambda worker: worker.pid != realm.pids[0])
     return HeldLogin(orders, workers[0], workers[1:])
 
 
-async def waiting(workers: list[Worker], requests: int) -> None:
-    """Wait until so many *requests* of each of *workers* wait for a token."""
-
-    async def all_wait() -> bool:
-        told = await asyncio.gather(*(worker.ask("stats") for worker in workers))
-        return all(stats["waiting"] == requests for stats in told)
-
-    async with asyncio.timeout(30):
-        while not await all_wait():
-            pass
-
-
-async def until_got(workers: list[Worker], tokens: int) -> None:
-    """Wait until all *workers* together have got so many *tokens*, and answer anyway."""
+async def until_counted(workers: list[Worker], least: int, *counters: str) -> None:
+    """Wait until these *counters* of all *workers* together are at least so large."""
     async with asyncio.timeout(30):
         told = await summed(workers)
-        while told["logins"] + told["adopted"] < tokens:
+        while sum(told[name] for name in counters) < least:
             told = await summed(workers)
 
 
@@ -171,7 +159,7 @@ async def test_a_process_paused_beyond_its_lease_adopts_the_newer_token(
         assert len(realm.logins) == 2
         assert realm.logins[1].at - slept < 2 * lease + 1
         sleeper.signal(signal.SIGCONT)
-        await until_got([sleeper], owners - 1)
+        await until_counted([sleeper], owners - 1, "logins", "adopted")
         realm.release_logins()
         assert await held.answers_of(sleeper) == {"200": EACH}
         assert await sent(held.workers, EACH) == {"200": 4 * EACH}
@@ -190,7 +178,7 @@ async def test_a_process_paused_beyond_its_lease_does_not_disturb_the_login_that
         await until(lambda: len(realm.logins) == 2, 30)
         held.holder.signal(signal.SIGCONT)
         realm.release_login()
-        await until_got([held.holder], 1)
+        await until_counted([held.holder], 1, "logins", "adopted")
         realm.release_login()
         assert await held.answers_of(*held.workers) == {"200": 3 * EACH}
         assert content(await fleet.stored()) == ("token-2", None)
@@ -280,7 +268,7 @@ async def assert_renewed_once_per_life(pool: WorkerPool, place: str) -> None:
         realm.seconds = 0.2
         streams = [worker.begin("stream", requests=5, pause=0.05) for worker in workers]
         await until(lambda: len(realm.logins) == 3, 30)
-        await until_got(workers, 3 * 3)
+        await until_counted(workers, 3 * 3, "logins", "adopted")
         await asyncio.gather(*(worker.ask("halt") for worker in workers))
         assert set(await answers(streams)) == {"200"}
         told = await summed(workers)
