@@ -34,6 +34,8 @@ def main(*, what: str, seeds: int, start: int, seed: int | None, only: str, work
         sys.exit(_defects.main(workers))
     if seed is not None:
         sys.exit(_one(seed, only, orderly=orderly))
+    if only or orderly:
+        raise click.UsageError("--only and --orderly need --seed; name the seed whose schedule they change")
     total = _parallel.run_many(range(start, start + seeds), workers)
     print(_report.summary(total), flush=True)
     for failed in sorted(total.broken)[:SHOWN]:
@@ -45,7 +47,10 @@ def main(*, what: str, seeds: int, start: int, seed: int | None, only: str, work
 def _one(seed: int, only: str, *, orderly: bool) -> int:
     plan = plan_of(seed)
     if only:
-        numbers = {int(number) for number in only.split(",")}
+        try:
+            numbers = {int(number) for number in only.split(",")}
+        except ValueError:
+            raise click.UsageError(f"--only takes the numbers of actions, such as 3,4,7, not {only!r}") from None
         plan = plan._replace(actions=tuple(action for action in plan.actions if action.number in numbers))
     if orderly:
         plan = plan._replace(setting=plan.setting._replace(policy="arrival"))

@@ -101,6 +101,8 @@ def test_a_failing_seed_prints_the_shortest_schedule_and_the_command(monkeypatch
         (("--seed", "3"), 0, "every rule held"),
         (("--seed", "3", "--only", "0", "--orderly"), 0, "policy arrival"),
         (("--seeds", "0"), 2, "0 is not in the range"),
+        (("--seed", "3", "--only", "x"), 2, "--only takes the numbers of actions"),
+        (("--only", "0"), 2, "need --seed"),
     ],
 )
 def test_the_command(arguments: tuple[str, ...], code: int, says: str) -> None:
