@@ -359,6 +359,7 @@ def test_nothing_prints_or_pickles_a_secret() -> None:
         ({"private_key": pem_of(ec.generate_private_key(ec.SECP256K1()))}, "private_key must be an unencrypted PEM"),
         ({"scope": ""}, "scope"),
         ({"scope": []}, "scope"),
+        ({"scope": 7}, "scope"),
         ({"headers": {"a b": "c"}}, "headers"),
         ({"headers": {"authorization": "x"}, "client_secret": "s"}, "headers sets Authorization"),
         ({"token_endpiont": 7}, "token_endpiont is not an option"),
