@@ -50,7 +50,6 @@ def test_the_defaults_are_the_contracts() -> None:
     assert tuple(renewal.acquisition._account.options) == (30.0, 300.0, (5, 60.0)) == tuple(OwnerOptions())
 
 
-@pytest.mark.asyncio
 async def test_an_owner_shows_its_endpoint_account_and_state() -> None:
     """The contract: one word for the state, and no secret."""
     async with scene(account="me") as named, scene() as at:
@@ -67,7 +66,6 @@ async def test_an_owner_shows_its_endpoint_account_and_state() -> None:
         assert repr(at.auth).endswith(", closed>")
 
 
-@pytest.mark.asyncio
 async def test_headers_and_token_serve_other_transports() -> None:
     """The contract: the two headers of a request; their values print as stars."""
     async with scene() as at:
@@ -77,7 +75,6 @@ async def test_headers_and_token_serve_other_transports() -> None:
         assert (await at.auth.token()).value == "token-1"
 
 
-@pytest.mark.asyncio
 async def test_every_way_to_take_a_token_uses_it() -> None:
     """Rule 8: an owner whose token is used by other transports continues to renew it ahead of expiry."""
     async with scene() as at:
@@ -88,7 +85,6 @@ async def test_every_way_to_take_a_token_uses_it() -> None:
             assert issued.used is True
 
 
-@pytest.mark.asyncio
 async def test_after_aclose_every_use_raises() -> None:
     """Rule 21: nothing is sent either, by no client."""
     async with signed_in() as at, aiohttp.ClientSession(middlewares=(at.auth,)) as http:

@@ -176,7 +176,6 @@ async def test_a_task_that_is_done_is_not_waited_for() -> None:
     assert not task.cancelled()
 
 
-@pytest.mark.asyncio
 async def test_a_process_that_was_not_running_reads_what_arrived() -> None:
     """A timer that fires late proves nothing: the response was there in time, and the store is not to blame."""
     near, far = socket.socketpair()
@@ -194,7 +193,6 @@ async def test_a_process_that_was_not_running_reads_what_arrived() -> None:
     far.close()
 
 
-@pytest.mark.asyncio
 async def test_a_process_that_was_not_running_does_not_wait_for_ever() -> None:
     """The time to read a response is bounded too: nothing hangs."""
     work = Stubborn(0)
@@ -254,7 +252,6 @@ async def test_a_limit_cuts_off_what_takes_longer() -> None:
     await passing(5)  # a limit that has ended does not expire
 
 
-@pytest.mark.asyncio
 async def test_a_limit_lets_a_process_that_was_not_running_read_what_arrived() -> None:
     """Rule 5: a token that arrived while the process was stopped is not thrown away."""
     near, far = socket.socketpair()
@@ -288,7 +285,6 @@ class AsyncCallable:
         return await later()
 
 
-@pytest.mark.asyncio
 @pytest.mark.parametrize("call", [later, lambda: later(), AsyncCallable()], ids=["function", "lambda", "object"])  # noqa: PLW0108 - the form that users write
 async def test_an_async_callable_serves_all_readers_at_once(call: Callable[[], Any]) -> None:
     """An async callable, in each form that a user may give it, can be read by two at once."""
@@ -297,7 +293,6 @@ async def test_an_async_callable_serves_all_readers_at_once(call: Callable[[], A
     assert await value.read() == "later"
 
 
-@pytest.mark.asyncio
 async def test_only_a_sync_callable_runs_in_a_thread() -> None:
     """A daemon thread: a callable that never returns does not keep the process alive."""
 
@@ -309,7 +304,6 @@ async def test_only_a_sync_callable_runs_in_a_thread() -> None:
     assert await CallableValue(lambda: threading.current_thread().daemon).read() is True
 
 
-@pytest.mark.asyncio
 async def test_a_slow_sync_callable_uses_one_thread() -> None:
     """Lesson 40: any number of readers cost one thread at a time, and a cancelled reader ends the call for nobody."""
     gate, running, peaks, numbers = threading.Event(), threading.Semaphore(1), [], itertools.count()
@@ -333,7 +327,6 @@ async def test_a_slow_sync_callable_uses_one_thread() -> None:
     assert readers[0].cancelled()
 
 
-@pytest.mark.asyncio
 @pytest.mark.parametrize("failure", [OSError("no disk"), StopIteration()], ids=["OSError", "StopIteration"])
 async def test_a_callable_that_raises_is_called_again(failure: Exception) -> None:
     """Every latch opens by itself: whatever a sync callable raises, the reader gets it, and the next reading calls again."""
@@ -367,7 +360,6 @@ def test_a_value_can_be_read_under_a_new_loop() -> None:
     assert asyncio.run(value.read()) is True
 
 
-@pytest.mark.asyncio
 async def test_a_call_that_runs_at_a_fork_does_not_block_the_child(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its thread does not exist there."""
     go_on = threading.Event()
@@ -381,7 +373,6 @@ async def test_a_call_that_runs_at_a_fork_does_not_block_the_child(monkeypatch: 
     assert await pending
 
 
-@pytest.mark.asyncio
 async def test_a_thread_that_cannot_start_blocks_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
     """The error comes out, and the next call runs."""
     threads = SingleThread()

@@ -61,7 +61,6 @@ async def completed(*command: str, **options: Any) -> tuple[int | None, str, str
     return process.returncode, out.decode(), error.decode()
 
 
-@pytest.mark.asyncio
 async def test_the_shortest_program_runs_as_it_is() -> None:
     """With the variables set, it prints the answer."""
     async with Emulator() as emulator:
@@ -73,7 +72,6 @@ async def test_the_shortest_program_runs_as_it_is() -> None:
 REDIS = "redis://127.0.0.1:6379/0"
 
 
-@pytest.mark.asyncio
 async def test_the_snippets_run_one_after_another(
     redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -104,7 +102,6 @@ def test_the_two_commands_need_nothing_but_python_and_pip() -> None:
     assert TESTS.split(" && ")[2].strip() == ".venv/bin/python -m pytest -n auto"
 
 
-@pytest.mark.asyncio
 async def test_the_demo_prints_what_the_readme_shows() -> None:
     """The same rows, the same summary, no failure."""
     shown = blocks("text")[0]
@@ -117,7 +114,6 @@ async def test_the_demo_prints_what_the_readme_shows() -> None:
         assert line in out
 
 
-@pytest.mark.asyncio
 async def test_the_other_commands_do_what_the_readme_says(tmp_path: Path) -> None:
     """The emulator's output can be exported, the check passes with it, and the token's header is printed."""
     serve, _, check = COMMANDS
@@ -143,7 +139,6 @@ def test_ci_runs_the_readmes_own_commands() -> None:
     assert "install" not in script
 
 
-@pytest.mark.asyncio
 async def test_the_fleets_demo_does_what_the_readme_says() -> None:
     """Several processes, one login at the start and one after the revocation."""
     _, fleet, _ = COMMANDS

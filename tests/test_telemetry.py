@@ -30,7 +30,6 @@ def exported(reader: InMemoryMetricReader) -> dict[str, tuple[Any, dict[str, Any
     return {name: (found[0].value, dict(found[0].attributes or {})) for name, found in points.items() if found}
 
 
-@pytest.mark.asyncio
 async def test_every_counter_is_exported_as_it_is() -> None:
     """The contract: the extra ``otel``; an e-mail address shows only where it is asked for."""
     reader = InMemoryMetricReader()

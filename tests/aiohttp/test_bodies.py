@@ -35,7 +35,6 @@ def test_a_callable_makes_bodies_and_a_form_is_one(data: object, *, makes: bool)
     assert is_factory(data) is makes
 
 
-@pytest.mark.asyncio
 async def test_a_factory_may_be_async() -> None:
     """What a factory returns is awaited if possible, and each call makes a new body."""
     made: list[bytes] = []
@@ -51,7 +50,6 @@ async def test_a_factory_may_be_async() -> None:
     assert isinstance(await made_by(io.BytesIO), io.BytesIO)
 
 
-@pytest.mark.asyncio
 @pytest.mark.parametrize(
     ("data", "named"),
     [
@@ -81,7 +79,6 @@ async def in_a_moment() -> bytes:
     return b"{}"
 
 
-@pytest.mark.asyncio
 @pytest.mark.parametrize(
     ("session", "options"),
     [
@@ -99,7 +96,6 @@ async def test_the_first_body_is_made_within_the_requests_time(session: Any, opt
         assert at.api.arrivals == []
 
 
-@pytest.mark.asyncio
 @pytest.mark.parametrize("limit", [ClientTimeout(total=0), ClientTimeout(total=None), ClientTimeout(), None])
 async def test_no_limit_is_no_limit_for_the_first_body_either(limit: Any) -> None:
     """Zero and ``None`` mean as long as it takes, as for aiohttp."""

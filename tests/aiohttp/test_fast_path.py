@@ -31,7 +31,6 @@ async def on_fast_path(**options: Any) -> AsyncIterator[Scene]:
 # -- what leaves it open ------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.asyncio
 async def test_requests_that_fail_or_are_cancelled_leave_the_fast_path_open() -> None:
     """Rule 5: there are more of them than connections, and the next ones are still answered."""
     async with on_fast_path(connections=4) as at:
@@ -50,7 +49,6 @@ async def test_requests_that_fail_or_are_cancelled_leave_the_fast_path_open() ->
         assert (is_open(at.auth), at.login.count) == (True, 1)
 
 
-@pytest.mark.asyncio
 async def test_sessions_may_come_and_go_in_any_order() -> None:
     """Rule 1: another session, a narrow one, one that is closed; requests of each are signed and renewed like the first's."""
     async with on_fast_path() as at:
@@ -70,14 +68,12 @@ async def test_sessions_may_come_and_go_in_any_order() -> None:
 
 
 @pytest.mark.parametrize("test", TEAPOT_TESTS)
-@pytest.mark.asyncio
 async def test_it_is_not_open_for_an_owner_with_its_own_test(test: Any) -> None:
     """The contract: `is_unauthorized` is called for each answer."""
     async with signed_in(is_unauthorized=test) as at:
         assert not is_open(at.auth)
 
 
-@pytest.mark.asyncio
 async def test_an_expired_token_is_not_sent() -> None:
     """Rule 1: the fast path ends with the token's life, without a timer."""
     async with scene(refresh_ahead=0) as at:
@@ -91,7 +87,6 @@ async def test_an_expired_token_is_not_sent() -> None:
 
 
 @pytest.mark.parametrize("how", ["invalidate", "logout"])
-@pytest.mark.asyncio
 async def test_a_token_that_was_dropped_is_not_sent(how: str) -> None:
     """Rule 4, the contract: from the very next request on, also while the logout still runs."""
     async with on_fast_path() as at:
@@ -106,7 +101,6 @@ async def test_a_token_that_was_dropped_is_not_sent(how: str) -> None:
             await logout
 
 
-@pytest.mark.asyncio
 async def test_a_renewed_token_is_the_one_that_is_sent() -> None:
     """Rule 8: renewed ahead of expiry, the old token is still good, and is not sent any more."""
     async with scene(refresh_ahead=100) as at:
@@ -120,7 +114,6 @@ async def test_a_renewed_token_is_the_one_that_is_sent() -> None:
 
 
 @pytest.mark.parametrize("fails", [False, True])
-@pytest.mark.asyncio
 async def test_the_first_request_after_the_renewal_was_due_begins_it(*, fails: bool) -> None:
     """Rule 8: the request itself is sent with the token that is still valid, as are the next ones if the renewal fails."""
     async with on_fast_path(login_timeout=0.2) as at:

@@ -77,7 +77,6 @@ async def parts(
     ]
 
 
-@pytest.mark.asyncio
 async def test_files_are_sent_as_the_multipart_specification_says() -> None:
     """First ``operations`` with nulls, then ``map``, then the files in order, each with name and type."""
     named = io.BytesIO(b"%PDF")
@@ -103,7 +102,6 @@ async def test_files_are_sent_as_the_multipart_specification_says() -> None:
     ]
 
 
-@pytest.mark.asyncio
 async def test_files_use_the_sessions_own_json() -> None:
     """Both JSON parts are written by the serializer that was given."""
     found = await parts({"query": "{ a }"}, {"variables.f": b"x"}, dumps=functools.partial(json.dumps, indent=1))
@@ -285,7 +283,6 @@ def test_any_answer_is_data_or_an_api_error(status: int, body: bytes) -> None:
 # -- a refusal ----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.asyncio
 @pytest.mark.parametrize(
     "body",
     [

@@ -22,8 +22,6 @@ import exterview_auth
 from exterview_auth import AuthSession, ExterviewAuth, LoginContext, Token
 from tests.kit.clock import settle
 
-pytestmark = pytest.mark.asyncio
-
 ENDPOINT = URL("http://127.0.0.1:9/graphql")
 PACKAGE = str(Path(exterview_auth.__file__).parent)
 LIFETIMES = pytest.mark.parametrize("expires_in", [None, 3600.0], ids=["opaque", "with a lifetime"])

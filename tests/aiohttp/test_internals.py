@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import get_origin
 
 import aiohttp
-import pytest
 import pytest_asyncio
 from aiohttp import client, client_reqrep, connector, streams
 from yarl import URL
@@ -81,7 +80,6 @@ async def pass_on(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandler
     return await handler(request)
 
 
-@pytest.mark.asyncio
 async def test_what_a_session_is_made_of_is_read(http: aiohttp.ClientSession) -> None:
     """Its middlewares, its base URL, where it sends a relative one, and how it writes JSON."""
     assert internals.own_middlewares(http) == (pass_on,)
@@ -93,7 +91,6 @@ async def test_what_a_session_is_made_of_is_read(http: aiohttp.ClientSession) ->
         assert not internals.has_base_url(other)
 
 
-@pytest.mark.asyncio
 async def test_a_twin_has_other_middlewares_on_the_same_connections(http: aiohttp.ClientSession) -> None:
     """Its end leaves the session as it was."""
     twin = internals.twin_of(http, ())
@@ -108,7 +105,6 @@ def test_the_options_of_a_request_are_known() -> None:
     assert "timout" not in internals.known_arguments()
 
 
-@pytest.mark.asyncio
 async def test_the_verbs_return_aiohttps_own_context_managers(http: aiohttp.ClientSession) -> None:
     """Ours return the same."""
     request, socket = http.get("/"), http.ws_connect("/")
@@ -118,7 +114,6 @@ async def test_the_verbs_return_aiohttps_own_context_managers(http: aiohttp.Clie
     socket.close()
 
 
-@pytest.mark.asyncio
 async def test_the_hops_of_one_call_have_one_call() -> None:
     """Another call has another one."""
     calls: list[object] = []
@@ -135,7 +130,6 @@ async def test_the_hops_of_one_call_have_one_call() -> None:
     assert first is hop is not second
 
 
-@pytest.mark.asyncio
 async def test_a_body_may_be_read_early_and_put_back() -> None:
     """Its reader misses nothing."""
     async with Api() as api, aiohttp.ClientSession() as http:

@@ -21,8 +21,6 @@ from exterview_auth import (
 )
 from tests.kit.api import QUERY, Api, Scene, answering, endless, leads_to, scene, signed_in
 
-pytestmark = pytest.mark.asyncio
-
 
 def posting(url: str, **options: Any) -> Callable[[LoginContext], Awaitable[str]]:
     """Return what a login does first: it posts a password to *url* with the session that it is given."""

@@ -11,8 +11,6 @@ import pytest
 from exterview_auth import LoginBudgetExceededError, StaticLogin, Token
 from tests.kit.api import KEY, PLAIN, SIGNED, answering, held, post, revoked, scene, signed_in, until
 
-pytestmark = pytest.mark.asyncio
-
 FORBIDDEN = {"error": "not for you"}
 
 

@@ -15,8 +15,6 @@ from exterview_auth._aiohttp.origins import MAX_REDIRECTS
 from exterview_auth._endpoint import origin_after
 from tests.kit.api import PLAIN, QUERY, SIGNED, UNSIGNED, Api, Login, answering, cut, leads_to, post, scene, signed_in
 
-pytestmark = pytest.mark.asyncio
-
 DEFAULTS: dict[str, Any] = {"headers": {"x-api-key": "default-key", "X-Other": "kept"}}
 THEIRS = {"Authorization": "Bearer theirs", "x-api-key": "theirs"}
 

@@ -13,8 +13,6 @@ import pytest
 from exterview_auth import LoginError, LoginUnavailableError
 from tests.kit.api import Scene, answering, cut, held, revoked, signed_in, until
 
-pytestmark = pytest.mark.asyncio
-
 PATHS = pytest.mark.parametrize("test", [None, lambda response: response.status == 401], ids=["fast path", "slow path"])
 """An owner with its own test has no fast path."""
 

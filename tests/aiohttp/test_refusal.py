@@ -14,9 +14,6 @@ from aiohttp import web
 from exterview_auth import StaticLogin
 from tests.kit.api import TEAPOT_TESTS, Api, answering, endless, is_teapot, post, revoked, scene, teapot, until
 
-pytestmark = pytest.mark.asyncio
-
-
 # -- the connection -----------------------------------------------------------------------------------------------------
 
 

@@ -17,8 +17,6 @@ from aiohttp import FormData, MultipartWriter, web
 from exterview_auth import ConfigurationError, LoginContext, Token
 from tests.kit.api import Arrival, Scene, post, revoked, scene, signed_in, until
 
-pytestmark = pytest.mark.asyncio
-
 BLOB = bytes(range(256)) * 1000
 MULTIPART = {"Content-Type": "multipart/form-data; boundary=x"}
 

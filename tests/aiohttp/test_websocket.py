@@ -11,8 +11,6 @@ from aiohttp import web
 from exterview_auth import AuthSession
 from tests.kit.api import KEY, scene
 
-pytestmark = pytest.mark.asyncio
-
 
 async def greet(request: web.Request, _body: bytes) -> web.StreamResponse:
     """Answer with a WebSocket that says hello."""

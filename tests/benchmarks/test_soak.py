@@ -154,13 +154,11 @@ async def outcomes(api: server.Api) -> dict[str, Any]:
     return dict(zip(KINDS, ends, strict=True))
 
 
-@pytest.mark.asyncio
 async def test_each_kind_of_request_knows_its_own_answer() -> None:
     """Nothing is raised where the answer is the request's own."""
     assert await outcomes(server.Api(3600.0, server.loopback_port())) == dict.fromkeys(KINDS)
 
 
-@pytest.mark.asyncio
 async def test_an_answer_of_somebody_else_is_noticed() -> None:
     """A body that belongs to another number is a wrong answer, in every kind of request that reads one."""
     found = await outcomes(LyingApi(3600.0, server.loopback_port()))

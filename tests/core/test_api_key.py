@@ -11,7 +11,6 @@ from exterview_auth import ConfigurationError, LoginError
 from exterview_auth._core.api_key import ApiKey
 
 
-@pytest.mark.asyncio
 async def test_a_fixed_key_is_known_at_once() -> None:
     """A fixed key is there before the first read, never prints itself, and reading changes nothing."""
     key = ApiKey("org-1")
@@ -28,7 +27,6 @@ def test_a_wrong_fixed_key_is_refused_at_once(key: Any) -> None:
         ApiKey(key)
 
 
-@pytest.mark.asyncio
 async def test_a_callable_is_read_each_time() -> None:
     """A callable's key is empty until the first read; a rotated key is picked up without a restart."""
     keys = iter(["first", "second"])
@@ -40,7 +38,6 @@ async def test_a_callable_is_read_each_time() -> None:
         assert repr(key.value) == "'***'"
 
 
-@pytest.mark.asyncio
 @pytest.mark.parametrize("wrong", ["", "s3cret key", None, 5])
 async def test_a_callable_that_returns_no_key_is_a_login_error(wrong: Any) -> None:
     """The error shows nothing of what was returned, and the last key stays."""
@@ -54,7 +51,6 @@ async def test_a_callable_that_returns_no_key_is_a_login_error(wrong: Any) -> No
     assert key.value == "good"
 
 
-@pytest.mark.asyncio
 @pytest.mark.parametrize(
     ("failure", "sentence"),
     [

@@ -44,7 +44,6 @@ def test_a_loop_that_is_not_running_does_not_keep_its_owner(lifecycle: Lifecycle
     first.close()
 
 
-@pytest.mark.asyncio
 async def test_a_second_running_loop_is_refused(lifecycle: Lifecycle) -> None:
     """Used from another thread's loop while the first runs, it says what to do, and stays with the first."""
     lifecycle.enter()
@@ -53,7 +52,6 @@ async def test_a_second_running_loop_is_refused(lifecycle: Lifecycle) -> None:
     assert await entered(lifecycle) is asyncio.get_running_loop()
 
 
-@pytest.mark.asyncio
 async def test_a_forked_child_releases_its_parents_loop(lifecycle: Lifecycle, monkeypatch: pytest.MonkeyPatch) -> None:
     """In another process the loop that seems to run is the parent's: it is not alive here, and not in the way."""
     lifecycle.enter()

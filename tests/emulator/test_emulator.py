@@ -19,8 +19,6 @@ from exterview_auth.errors import ConfigurationError
 from tests.kit.api import until
 from tests.kit.emulator import SMOKE, answer, credentials, log_in, smoke
 
-pytestmark = pytest.mark.asyncio
-
 
 async def test_a_login_gives_a_token_that_serves_until_it_is_revoked(emulator: Emulator, http: ClientSession) -> None:
     """A login's token passes, and `revoke` makes every token invalid at once."""

@@ -16,8 +16,6 @@ from exterview_auth.emulator import Emulator, _app
 from exterview_auth.emulator._graphql import documents, endpoint
 from tests.kit.emulator import LOGIN, answer, log_in
 
-pytestmark = pytest.mark.asyncio
-
 JSON = {"Content-Type": "application/json"}
 
 

@@ -11,8 +11,6 @@ from multidict import CIMultiDict
 from exterview_auth.emulator import Emulator
 from tests.kit.emulator import answer, credentials
 
-pytestmark = pytest.mark.asyncio
-
 SMOKE = b'{"query": "query { __typename }"}'
 NAMES = ["x-api-key", "Authorization", "Content-Type"]
 

@@ -11,8 +11,6 @@ from aiohttp import ClientSession
 from exterview_auth.emulator import Emulator
 from tests.kit.emulator import Answer, answer, smoke
 
-pytestmark = pytest.mark.asyncio
-
 
 def client(emulator: Emulator, grant_type: str = "client_credentials", **more: str) -> dict[str, str]:
     return {

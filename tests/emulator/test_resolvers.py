@@ -10,8 +10,6 @@ from aiohttp import ClientSession
 from exterview_auth.emulator import Emulator
 from tests.kit.emulator import answer
 
-pytestmark = pytest.mark.asyncio
-
 CANDIDATES = """
 query Candidates($input: GetCandidatesInput!) {
   getCandidates(input: $input) {

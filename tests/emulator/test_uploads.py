@@ -12,8 +12,6 @@ from aiohttp import ClientSession
 from exterview_auth.emulator import Emulator, _uploads
 from tests.kit.emulator import answer
 
-pytestmark = pytest.mark.asyncio
-
 PATHS = ["/ats/candidates/bulk-upload", "/ats/candidates/bulk-upload-resumes", "/bulk-upload-resumes"]
 
 

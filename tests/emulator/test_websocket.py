@@ -15,8 +15,6 @@ from exterview_auth.emulator._graphql import websocket as protocol
 from tests.kit.api import until
 from tests.kit.emulator import answer, credentials
 
-pytestmark = pytest.mark.asyncio
-
 Socket = aiohttp.ClientWebSocketResponse
 
 

@@ -55,7 +55,6 @@ def pem_of(key: Any, form: PrivateFormat = PrivateFormat.PKCS8, *, encrypted: bo
     return text.decode()
 
 
-@pytest.mark.asyncio
 async def test_client_credentials_are_the_default_grant() -> None:
     """Scope, further fields and further headers go along; the secret is in the header only, the API key nowhere."""
     async with login_endpoint(FINE) as endpoint:
@@ -70,7 +69,6 @@ async def test_client_credentials_are_the_default_grant() -> None:
     assert "x-api-key" not in {name.lower() for name in headers}
 
 
-@pytest.mark.asyncio
 @pytest.mark.parametrize(("client", "secret"), [("id", "plain"), ("a:b c", "p%s/:=+ é&"), ("ünï", "~._-*")])
 async def test_basic_encodes_id_and_secret_as_a_form_first(client: str, secret: str) -> None:
     """RFC 6749, section 2.3.1: the colon that separates them stands alone, and every character survives."""
@@ -84,7 +82,6 @@ async def test_basic_encodes_id_and_secret_as_a_form_first(client: str, secret: 
     assert "client_id" not in endpoint.forms[0]
 
 
-@pytest.mark.asyncio
 @pytest.mark.parametrize(
     ("options", "named"),
     [
@@ -100,7 +97,6 @@ async def test_a_client_is_named_in_the_body(options: dict[str, Any], named: dic
     assert "Authorization" not in endpoint.headers[0]
 
 
-@pytest.mark.asyncio
 @pytest.mark.parametrize(
     ("make", "form", "algorithm"),
     [
@@ -141,7 +137,6 @@ def verified(assertion: str, public: Any, algorithm: str) -> tuple[dict[str, Any
     return dict(checked.headers()), json.loads(checked.payload)
 
 
-@pytest.mark.asyncio
 @pytest.mark.parametrize(
     "options", [{"scope": "a"}, USER, {"grant_type": "refresh_token", "refresh_token": "configured"}]
 )
@@ -153,7 +148,6 @@ async def test_the_newest_refresh_token_goes_first(options: dict[str, Any]) -> N
     assert (token.value, token.refresh_token) == ("t-2", "rotated")
 
 
-@pytest.mark.asyncio
 async def test_a_refresh_token_is_kept_until_a_new_one_comes() -> None:
     """RFC 6749, section 6: the server may, but need not, issue a new one."""
     async with login_endpoint(FINE) as endpoint:
@@ -164,7 +158,6 @@ async def test_a_refresh_token_is_kept_until_a_new_one_comes() -> None:
     assert [form["scope"] for form in endpoint.forms] == ["a", "a"]
 
 
-@pytest.mark.asyncio
 @pytest.mark.parametrize(
     "reply",
     [
@@ -183,7 +176,6 @@ async def test_a_refused_refresh_token_falls_back_to_the_full_grant(reply: Reply
     assert (token.value, token.refresh_token) == ("t-1", None)
 
 
-@pytest.mark.asyncio
 async def test_a_dead_rotated_refresh_token_tries_the_configured_one_then_the_password() -> None:
     """Each once."""
     async with login_endpoint(DEAD, DEAD, FINE) as endpoint:
@@ -194,7 +186,6 @@ async def test_a_dead_rotated_refresh_token_tries_the_configured_one_then_the_pa
     assert token.value == "t-1"
 
 
-@pytest.mark.asyncio
 async def test_a_refresh_token_with_nothing_behind_it_is_a_rejection() -> None:
     """The same token is not presented twice."""
     error = await refusal(DEAD, previous=OLD, grant_type="refresh_token", refresh_token=OLD_REFRESH)
@@ -202,14 +193,12 @@ async def test_a_refresh_token_with_nothing_behind_it_is_a_rejection() -> None:
     assert error.reason == "refresh_token"
 
 
-@pytest.mark.asyncio
 @pytest.mark.parametrize("reply", [Reply(401, {"error": "invalid_client"}), Reply(503, {}), Reply(404, {})])
 async def test_what_says_nothing_about_the_refresh_token_does_not_fall_back(reply: Reply) -> None:
     """A wrong client or a server in trouble is asked once."""
     await refusal(reply, previous=OLD, client_secret=SECRET)
 
 
-@pytest.mark.asyncio
 @pytest.mark.parametrize("status", [200, 400, 401, 403, 429, 503])
 @pytest.mark.parametrize(
     ("error", "kind", "reason"),
@@ -237,7 +226,6 @@ async def test_the_oauth_error_outranks_the_status(
     assert getattr(failure, "retry_after", 4.0) == 4.0
 
 
-@pytest.mark.asyncio
 @pytest.mark.parametrize(
     ("status", "payload", "kind", "reason"),
     [
@@ -268,7 +256,6 @@ async def test_without_a_known_error_the_status_decides(
         assert getattr(await refusal(Reply(status, payload), client_secret=SECRET, **USER), "reason", "") is None
 
 
-@pytest.mark.asyncio
 @pytest.mark.parametrize(
     ("token_type", "written", "seconds"), [("bearer", "60", 60.0), ("BEARER", -1, None), (None, 1e300, MAX_LIFETIME)]
 )

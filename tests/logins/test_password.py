@@ -60,7 +60,6 @@ def refusal(payload: object, status: int = 200, **options: Any) -> LoginError:
     return caught.value
 
 
-@pytest.mark.asyncio
 async def test_the_request_is_the_documented_one() -> None:
     """One POST of the default document with e-mail and password, the API key and JSON's content type."""
     endpoint = await sent_by(PasswordLogin(EMAIL, PASSWORD))
@@ -77,7 +76,6 @@ async def test_the_request_is_the_documented_one() -> None:
     assert "Authorization" not in headers
 
 
-@pytest.mark.asyncio
 @pytest.mark.parametrize(
     "variables",
     [MappingProxyType({"input": {"email": EMAIL}}), lambda email, _: MappingProxyType({"input": {"email": email}})],
@@ -88,7 +86,6 @@ async def test_document_and_variables_are_the_callers(variables: Any) -> None:
     assert endpoint.documents == [{"query": "mutation { signIn }", "variables": {"input": {"email": EMAIL}}}]
 
 
-@pytest.mark.asyncio
 async def test_a_callable_for_variables_gets_a_password_that_does_not_print_itself() -> None:
     """A traceback or a log line of the callable shows '***'; the server gets the text."""
     shown: list[str] = []
@@ -102,7 +99,6 @@ async def test_a_callable_for_variables_gets_a_password_that_does_not_print_itse
     assert endpoint.documents[0]["variables"]["password"] == PASSWORD
 
 
-@pytest.mark.asyncio
 async def test_later_changes_to_the_callers_mapping_change_nothing() -> None:
     """The constructor copies the variables."""
     variables = {"input": {"email": EMAIL}}
@@ -347,7 +343,6 @@ def test_a_wrong_use_is_one_sentence(option: str, wrong: Any) -> None:
     assert caught.value.__context__ is None
 
 
-@pytest.mark.asyncio
 @pytest.mark.parametrize("returned", [None, "x", {"password": object()}])
 async def test_a_callable_that_returns_nonsense_is_told(returned: Any) -> None:
     """Nothing is sent."""
@@ -357,7 +352,6 @@ async def test_a_callable_that_returns_nonsense_is_told(returned: Any) -> None:
     assert endpoint.bodies == []
 
 
-@pytest.mark.asyncio
 async def test_other_secrets_among_the_variables_are_masked_too() -> None:
     """A one-time code that the server repeats does not reach the log; the e-mail may."""
     variables = {"email": EMAIL, "codes": ["135790"], "n": 1}

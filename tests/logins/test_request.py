@@ -90,7 +90,6 @@ def test_only_the_systems_own_errors_are_chained(error: Exception, reason: str, 
     assert_no_secret(failure)
 
 
-@pytest.mark.asyncio
 async def test_a_response_that_is_not_http_is_not_quoted() -> None:
     """It may repeat the request, which aiohttp's error would quote."""
 
@@ -113,7 +112,6 @@ async def test_a_response_that_is_not_http_is_not_quoted() -> None:
         (503, LoginUnavailableError, "503"),
     ],
 )
-@pytest.mark.asyncio
 async def test_a_response_that_is_too_long_has_its_status(status: int, kind: type, says: str) -> None:
     """It is read up to one mebibyte, and the status still counts."""
     error = await refusal_of(Reply(status, b" " * (MAX_RESPONSE + 1)))
@@ -136,7 +134,6 @@ async def test_a_response_that_is_too_long_has_its_status(status: int, kind: typ
         ("//[]@", "no usable address"),
     ],
 )
-@pytest.mark.asyncio
 async def test_a_redirect_is_refused_with_its_origin_only(location: str, origin: str) -> None:
     """Credentials follow no redirect; the message has neither path nor query of the target."""
     error = await refusal_of(Reply(307, headers={"Location": location}))
@@ -166,7 +163,6 @@ def test_a_status_means_the_same_to_every_login() -> None:
         (Reply(200, b"<", {"Content-Type": "text/html; charset=x"}), LoginError, "answered with text/html instead of JSON; check its URL"),
     ],
 )  # fmt: skip
-@pytest.mark.asyncio
 async def test_a_status_and_a_type_say_what_is_wrong(reply: Reply, kind: type, says: str) -> None:
     """A server in trouble can be asked later, with its Retry-After; any other status, or a page, means a wrong URL."""
     error = await refusal_of(reply._replace(headers={**reply.headers, "Retry-After": "7"}))
@@ -199,7 +195,6 @@ def test_a_message_is_read_as_far_as_it_could_be_quoted() -> None:
 # -- the session ---------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.asyncio
 async def test_an_endpoint_without_tls_is_refused_before_anything_is_sent() -> None:
     """The context's endpoint must meet the same rule as the owner's."""
     with pytest.raises(InsecureTransportError):
@@ -207,7 +202,6 @@ async def test_an_endpoint_without_tls_is_refused_before_anything_is_sent() -> N
             await post(session, URL("http://api.example/graphql"), headers={}, body=b"", secrets=())
 
 
-@pytest.mark.asyncio
 async def test_an_error_of_the_sessions_own_middleware_passes_through() -> None:
     """A guard's error is not a network failure, which would be retried."""
 
@@ -219,7 +213,6 @@ async def test_an_error_of_the_sessions_own_middleware_passes_through() -> None:
             await post(session, URL("http://127.0.0.1:1/"), headers={}, body=b"", secrets=())
 
 
-@pytest.mark.asyncio
 async def test_a_session_that_raises_for_status_by_itself_changes_nothing() -> None:
     """The application's own login session may do so; aiohttp's error would carry the request's headers."""
     async with (

@@ -49,7 +49,6 @@ def blocking_source(prefix: str) -> str:
     return prefix + VALUE[2:]
 
 
-@pytest.mark.asyncio
 @pytest.mark.parametrize(
     "source",
     [
@@ -75,7 +74,6 @@ async def test_every_source_gives_its_token(source: Any) -> None:
     assert await log_in(login, Token("another")) is not previous
 
 
-@pytest.mark.asyncio
 async def test_a_callable_is_asked_again_at_each_login() -> None:
     """After a 401 the newer token is found."""
     values = iter(["a", "a", "b"])
@@ -85,7 +83,6 @@ async def test_a_callable_is_asked_again_at_each_login() -> None:
     assert (await log_in(login, first)).value == "b"
 
 
-@pytest.mark.asyncio
 @pytest.mark.parametrize("returned", [None, 7, b"x", {"token": VALUE}])
 async def test_a_callable_that_returns_no_token_is_told(returned: Any) -> None:
     """By type; the value is not in the sentence."""
@@ -94,7 +91,6 @@ async def test_a_callable_that_returns_no_token_is_told(returned: Any) -> None:
     assert VALUE not in str(caught.value)
 
 
-@pytest.mark.asyncio
 @pytest.mark.parametrize("make", [Path, str])
 async def test_a_file_is_read_at_each_login(tmp_path: Path, make: Callable[[Path], Any]) -> None:
     """It may end in a newline or begin with Bearer."""
@@ -108,7 +104,6 @@ async def test_a_file_is_read_at_each_login(tmp_path: Path, make: Callable[[Path
     assert (await log_in(login, first)).value == "second"
 
 
-@pytest.mark.asyncio
 async def test_a_file_that_is_empty_or_missing_for_a_moment_keeps_the_old_value(tmp_path: Path) -> None:
     """Rotation is not always atomic."""
     path = tmp_path / "token"
@@ -123,14 +118,12 @@ async def test_a_file_that_is_empty_or_missing_for_a_moment_keeps_the_old_value(
     assert (await log_in(login, first)).value == "second"
 
 
-@pytest.mark.asyncio
 async def test_a_file_that_was_never_read_keeps_the_token_that_is_there(tmp_path: Path) -> None:
     """One from a store, say."""
     previous = Token("adopted")
     assert await log_in(StaticLogin(tmp_path / "absent"), previous) is previous
 
 
-@pytest.mark.asyncio
 @pytest.mark.parametrize(("content", "why"), [(None, "FileNotFoundError"), ("", "it is empty"), (" \n", "it is empty")])
 async def test_a_file_without_a_token_at_first_is_named(tmp_path: Path, content: str | None, why: str) -> None:
     """The sentence has the path and the reason, and nothing of a file that holds something else."""
@@ -146,7 +139,6 @@ async def test_a_file_without_a_token_at_first_is_named(tmp_path: Path, content:
         await log_in(StaticLogin(path))
 
 
-@pytest.mark.asyncio
 async def test_the_life_of_a_fixed_token_goes_on_between_logins(monkeypatch: pytest.MonkeyPatch) -> None:
     """It counts from the constructor; at its end only the API can tell whether it serves."""
     now = 1000.0

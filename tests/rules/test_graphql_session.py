@@ -25,8 +25,6 @@ from exterview_auth import (
 from exterview_auth.emulator import Emulator
 from tests.kit.api import TEAPOT_TESTS, Scene, answering, post, scene, teapot
 
-pytestmark = pytest.mark.asyncio
-
 UNAUTHENTICATED = [{"message": "no", "extensions": {"code": "UNAUTHENTICATED"}}]
 
 

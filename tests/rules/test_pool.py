@@ -13,8 +13,6 @@ from exterview_auth import AuthPool, ClosedError, ConfigurationError, ExterviewA
 from tests.kit.api import until
 from tests.kit.failing_store import FailingStore
 
-pytestmark = pytest.mark.asyncio
-
 
 class Factory:
     """Creates owners whose tokens name their accounts and expire; notes the accounts of their `logins`."""

@@ -12,8 +12,6 @@ from aiohttp import web
 from exterview_auth import AuthSession, ConfigurationError
 from tests.kit.api import KEY, QUERY, Scene, scene
 
-pytestmark = pytest.mark.asyncio
-
 
 async def echo(request: web.Request, body: bytes) -> web.Response:
     """Answer with what arrived."""

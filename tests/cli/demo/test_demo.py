@@ -50,7 +50,6 @@ def test_the_command_ends_with_a_picture_and_a_summary() -> None:
     assert len(lines) <= 22
 
 
-@pytest.mark.asyncio
 @pytest.mark.parametrize("requests", [1, 2, 7, 40])
 async def test_small_storms_are_revoked_in_mid_flight_too(requests: int) -> None:
     """As long as there are two requests, one of them meets the rejected token."""
@@ -62,7 +61,6 @@ async def test_small_storms_are_revoked_in_mid_flight_too(requests: int) -> None
     assert (result.client.replays > 0) == (requests > 1)
 
 
-@pytest.mark.asyncio
 @pytest.mark.parametrize("plan", [Plan(40), Plan(60, 1, StoreKind.FILE)], ids=["this process", "one worker"])
 async def test_the_timeline_ends_with_the_totals(plan: Plan) -> None:
     """What the picture shows adds up to what the summary says, and every login is marked."""
@@ -75,7 +73,6 @@ async def test_the_timeline_ends_with_the_totals(plan: Plan) -> None:
     assert seen == result.timeline.times
 
 
-@pytest.mark.asyncio
 async def test_a_recorder_that_fails_is_not_silent(monkeypatch: pytest.MonkeyPatch) -> None:
     """Half a picture would be taken for the whole."""
     monkeypatch.setattr(scenario._Run, "_sample", Mock(side_effect=LookupError))
@@ -83,7 +80,6 @@ async def test_a_recorder_that_fails_is_not_silent(monkeypatch: pytest.MonkeyPat
         await run_scenario(Plan(4), ignore)
 
 
-@pytest.mark.asyncio
 async def test_requests_in_flight_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """Beyond the bound, the next is sent when one is answered; each process of a fleet has its part of the bound."""
     assert [Plan(1, processes, StoreKind.FILE).in_flight for processes in (1, 4, 64)] == [5000, 1250, 78]
@@ -158,7 +154,6 @@ def test_failures_are_counted_named_and_exit_1(
     assert (numbers["ok"], numbers["failed"], numbers["failures"]) == (3, 1, {"TimeoutError": 1})
 
 
-@pytest.mark.asyncio
 async def test_a_wrong_answer_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     """A file that arrived changed is a failure, whatever the status."""
     monkeypatch.setattr(Workload, "MIX", [(RequestKind.UPLOAD, Workload._upload)])

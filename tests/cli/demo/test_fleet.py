@@ -230,7 +230,6 @@ def test_every_request_has_one_sender_and_every_sender_the_same_mix(workers: int
         assert max(counts) - min(counts) <= 1
 
 
-@pytest.mark.asyncio
 @pytest.mark.parametrize("begins", [True, False])
 async def test_a_process_whose_parent_goes_ends(begins: bool, tmp_path: Path, traces: Traces) -> None:  # noqa: FBT001 - a parameter of the test
     """In mid-flight, where nothing would answer for a minute, and before it has begun."""

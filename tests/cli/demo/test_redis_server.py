@@ -14,8 +14,6 @@ from exterview_auth._cli.demo.redis_server import HOST, LocalRedis
 from exterview_auth.errors import ConfigurationError
 from tests.kit.api import until
 
-pytestmark = pytest.mark.asyncio
-
 
 def ask(port: int, *commands: str) -> list[str]:
     """Return the answers to *commands*, each of one line."""

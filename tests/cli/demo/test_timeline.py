@@ -46,7 +46,6 @@ def test_growth_adds_up_to_the_total(columns: int) -> None:
     assert sum(timeline.growth(lambda sample: sample.sent, columns)) == pytest.approx(100)
 
 
-@pytest.mark.asyncio
 async def test_the_last_sample_is_taken_when_the_recorder_ends() -> None:
     """What happened since the sample before is in the timeline."""
     numbers, third = iter(range(1_000_000)), asyncio.Event()
