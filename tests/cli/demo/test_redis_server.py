@@ -13,6 +13,7 @@ from exterview_auth._cli.demo import redis_server
 from exterview_auth._cli.demo.redis_server import HOST, LocalRedis
 from exterview_auth.errors import ConfigurationError
 from tests.kit.api import until
+from tests.kit.redis_server import redis_binary
 
 
 def ask(port: int, *commands: str) -> list[str]:
@@ -99,3 +100,14 @@ async def test_a_server_that_does_not_end_is_killed(monkeypatch: pytest.MonkeyPa
     async with LocalRedis() as redis:
         monkeypatch.setattr(redis.process, "terminate", lambda: None)
     assert redis.process.returncode == -9
+
+
+@pytest.mark.parametrize(("ci", "outcome"), [("true", pytest.fail.Exception), ("", pytest.skip.Exception)])
+def test_tests_that_need_a_server_fail_in_ci(
+    ci: str, outcome: type[BaseException], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a redis-server they fail in CI, where a run counts; elsewhere they are skipped and say what to install."""
+    monkeypatch.setenv("CI", ci)
+    monkeypatch.setattr("tests.kit.redis_server.redis_server_path", lambda: None)
+    with pytest.raises(outcome, match="apt-get install redis-server"):
+        redis_binary()
