@@ -31,7 +31,7 @@ class ApiKey:
             problem = "ended by cancelling itself"
         except ReentrantLoginError:
             # It would wait for the login that waits for the key.
-            problem = "asks for the token of its own owner, whose login waits for the key; read the key elsewhere"
+            problem = "asks for its owner's token, whose login waits for the key; read the key elsewhere"
         except ConfigurationError as failure:
             raise LoginError(f"the api_key callable returned no key: {failure}") from None
         except Exception as failure:

@@ -2,9 +2,9 @@
 Where a token is shared between owners, and how to live with a store that fails.
 
 An owner that needs a token opens a session (``_access``) and loads the entry: if another owner has saved a newer token, that
-is all. Otherwise it waits for the account's lock (``_waiting``), so that one owner logs in for all; whoever waits hears of
-the new token and adopts it. The holder loads once more, because the last login may have ended just before it got the lock,
-then logs in, saves under the lock and releases it.
+is all. Otherwise it waits for the account's lock (``_waiting``), so that one owner logs in for all; the others are notified
+of the new token and adopt it. The holder loads once more, because the last login may have ended just before it got the
+lock, then logs in, saves under the lock and releases it.
 
 No store can make a request fail. Every call is bounded, and after a failure the store's circuit breaker (``_breaker``) opens:
 until it closes, owners log in for themselves, and repeat in the background what they could not save.

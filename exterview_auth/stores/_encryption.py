@@ -53,7 +53,7 @@ class FernetCipher:
 
     def decrypt(self, payload: bytes) -> bytes:
         """Return what any of the keys encrypted; raise `UnreadableError` for anything else."""
-        # Otherwise whoever can write to the store could plant a token of their own.
+        # Otherwise anybody who can write to the store could plant a token.
         if payload.startswith(b"{"):
             raise UnreadableError("it is not encrypted, and the store has an encryption_key")
         try:

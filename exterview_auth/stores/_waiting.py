@@ -1,7 +1,7 @@
 """
 Wait for an account's lock, so that one of its owners logs in for all.
 
-A store with notifications is waited for outside its lock: whoever waits hears of a saved token at once, and then needs no
+A store with notifications is waited for outside its lock: the waiter is notified of a saved token at once, and then needs no
 lock. Any other store has only its ``lock()``, and the wait is inside it.
 """
 
