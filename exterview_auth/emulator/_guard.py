@@ -9,6 +9,7 @@ from aiohttp import hdrs, web
 from ._accounts import Accounts
 from ._responses import Refusal
 
+# Not the library's constant: a server that shared the client's mistake would hide it.
 API_KEY = "x-api-key"
 JSON = "application/json"
 MULTIPART = "multipart/form-data"

@@ -1,7 +1,8 @@
 """
 What all parts of one emulator share.
 
-Every fault of today takes effect in one of the three methods that requests pass: `begin_request`, `login` and `authorize`.
+Every fault of today takes effect in one of the three methods that requests pass: `begin_request`, `login` and `authorize`. A
+`Refusal` that they raise becomes the response.
 """
 
 from __future__ import annotations

@@ -81,7 +81,7 @@ class LockBackend(Protocol):
         """Save *token* if the lock is still held or the entry is the one last read; otherwise return the newer token."""
 
     async def subscribe(self) -> None:
-        """Begin to notice changes: `wait_for_change` returns for each one from now on. If this fails, polling is enough."""
+        """Begin to notice changes: `wait_for_change` returns for each one from now on. Do not raise: polling is enough."""
 
     async def wait_for_change(self) -> None:
         """Wait until the entry has changed or the lock may be free, or until cancelled. Returning more often is allowed."""
