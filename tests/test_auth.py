@@ -85,6 +85,14 @@ async def test_every_way_to_take_a_token_uses_it() -> None:
             assert issued.used is True
 
 
+async def test_invalidate_takes_a_token() -> None:
+    """A text may be any token's: the sentence says what to pass."""
+    async with signed_in() as at:
+        with pytest.raises(ConfigurationError, match="invalidate takes the Token that was refused, not str"):
+            at.auth.invalidate("token-1")  # type: ignore[arg-type]  # what is refused
+        assert (await at.auth.token()).value == "token-1"
+
+
 async def test_after_aclose_every_use_raises() -> None:
     """Rule 21: nothing is sent either, by no client."""
     async with signed_in() as at, aiohttp.ClientSession(middlewares=(at.auth,)) as http:

@@ -46,6 +46,12 @@ def test_the_account_is_the_given_name_or_the_logins_own() -> None:
     assert checked_account("team", object(), shared=True) == "team"
 
 
+def test_an_identity_is_text() -> None:
+    """A login that names its account in any other way would mix accounts up."""
+    with pytest.raises(ConfigurationError, match="a login's identity must be the account's name as text, not int"):
+        checked_account(None, NamedLogin(7), shared=True)  # type: ignore[arg-type]  # what is refused
+
+
 @pytest.mark.parametrize("login", [object(), NamedLogin(None), NamedLogin("")], ids=["none", "null", "empty"])
 def test_a_shared_store_needs_an_account(login: object) -> None:
     """Two nameless accounts must not share one token: a store with neither name nor identity is an error."""

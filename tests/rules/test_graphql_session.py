@@ -125,6 +125,18 @@ async def refused_then_fine(at: Scene, client: Any, done: Any = None, **options:
     return at.api.since(mark)
 
 
+async def test_a_get_is_no_mutation() -> None:
+    """Rule 15: GraphQL over HTTP allows no mutation by GET, so a refused one is sent again whatever its answer carries."""
+    async with scene(is_unauthorized=graphql_unauthenticated) as at:
+        await at.post()
+        at.api.refusals["/graphql"] = refusing({"a": 1})
+        at.api.revoke()
+        mark = len(at.api.arrivals)
+        async with at.client.get("", params={"query": "{ a }"}) as response:
+            await response.read()
+        assert len(at.api.since(mark)) == 2
+
+
 async def test_graphqls_401_counts_in_the_middleware_only_with_its_option() -> None:
     """Rule 15: with ``is_unauthorized=graphql_unauthenticated``, a plain 401 counts too."""
     async with (
@@ -147,6 +159,7 @@ async def test_graphqls_401_counts_in_the_middleware_only_with_its_option() -> N
         ({"json": {"query": "query { a b }"}}, 2),
         ({"json": {"query": "mutation M { a } query Q { b }", "operationName": "Q"}}, 2),
         ({"data": b"what is this"}, 1),
+        ({"data": b"\xff"}, 1),
     ],
 )
 async def test_a_mutation_that_took_effect_is_not_sent_twice(body: dict[str, Any], sendings: int) -> None:

@@ -449,6 +449,30 @@ async def test_a_repeated_save_needs_the_lock() -> None:
     assert store.calls[-5:] == ["load", "lock", "load", "save", "unlock"]
 
 
+@virtual_time
+async def test_a_repeated_save_looks_again_under_the_lock() -> None:
+    """Rule 17: another owner saves while this one waits for the lock; its token is not replaced."""
+    store = ScriptedStore()
+    kept = owner(store)
+    store.faults["save"] = StoreError("full")
+    await kept.obtain()
+    store.faults.clear()
+    store.acquires = [False]
+    await passing(0.6)
+    store.calls.clear()
+    lock = ScriptedLock.try_acquire
+
+    async def saved_meanwhile(self: ScriptedLock) -> bool:
+        store.entry = Token("theirs")
+        return await lock(self)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ScriptedLock, "try_acquire", saved_meanwhile)
+        await passing(10)
+    assert store.calls == ["load", "lock", "load", "unlock"]
+    assert (store.text, kept.lifecycle.busy) == ("theirs", False)
+
+
 @pytest.mark.parametrize(("saves", "value", "logins", "seconds"), [(True, "theirs", 0, 6.0), (False, "T1", 1, 7.0)])
 @virtual_time
 async def test_a_waiter_that_was_paused_gives_the_holder_time_to_save(
