@@ -65,6 +65,21 @@ def test_dir_shows_every_export() -> None:
     assert shown == sorted(set(shown))
 
 
+@pytest.mark.parametrize(
+    ("name", "public"),
+    [
+        ("ExterviewAuth", "account aclose endpoint from_env headers invalidate logout stats token"),
+        ("AuthSession", "auth closed delete get graphql head options patch post put request ws_connect"),
+        ("AuthPool", "aclose"),
+    ],
+)
+def test_help_shows_what_is_for_users(name: str, public: str) -> None:
+    """``help()`` of a class shows the contract's names and no part of another, each with a docstring."""
+    kind = getattr(exterview_auth, name)
+    assert [shown for shown in dir(kind) if not shown.startswith("_")] == public.split()
+    assert all(getattr(kind, shown).__doc__ for shown in public.split())
+
+
 @pytest.mark.parametrize("module", [exterview_auth, logins, stores], ids=lambda module: module.__name__)
 def test_an_unknown_name_is_an_attribute_error(module: object) -> None:
     """A misspelt name is what it is for any module, and names module and attribute."""
