@@ -120,7 +120,9 @@ def test_origins_are_the_endpoints_and_the_further_ones() -> None:
         checked_origins(endpoint, ["http://f.example/"])
 
 
-@pytest.mark.parametrize("written", ["[::ffff:127.0.0.1]", "[0:0:0:0:0:FFFF:7f00:1]", "[::ffff:7f00:1]"])
-def test_an_address_has_one_origin_however_it_is_written(written: str) -> None:
+def test_an_address_has_one_origin_however_it_is_written() -> None:
     """A redirect's target may be taken as it is written, and is the same stranger (RFC 5952)."""
-    assert origin_of(URL(f"https://{written}:8/", encoded=True)) == ("https", "::ffff:7f00:1", 8)
+    written = "[::ffff:127.0.0.1]", "[0:0:0:0:0:FFFF:7f00:1]", "[::ffff:7f00:1]"
+    # Which of them is the canonical one depends on the version of Python.
+    assert len({origin_of(URL(f"https://{address}:8/", encoded=True)) for address in written}) == 1
+    assert origin_of(URL("https://[0:0::0:1]:8/", encoded=True)) == ("https", "::1", 8)

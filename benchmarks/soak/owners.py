@@ -31,10 +31,10 @@ class Owners:
         """Return the account's owner."""
         return self.main if account == MAIN else self.pool[account]
 
-    def release_evicted(self) -> None:
-        """Use the pool often enough that it has released all evicted owners."""
-        for _ in ACCOUNTS:
-            self.of(ACCOUNTS[0])
+    def fill_pool(self) -> None:
+        """Have the pool hold as many owners as it may, so that two rests differ in no owner; it releases all evicted ones."""
+        for account in ACCOUNTS[:POOLED] * 2:
+            self.of(account)
 
     @property
     def waiting(self) -> int:

@@ -107,7 +107,7 @@ class SoakWorker:
         await self._settled()
         await self._store.aclose()  # otherwise its client keeps as many connections as were needed at once
         await self._settled()
-        self._owners.release_evicted()
+        self._owners.fill_pool()
         objects = gauges.objects()
         figures = {**gauges.held(*self._ports), "objects": objects.total(), "blocks": sys.getallocatedblocks()}
         figures["owners"], figures["requests waiting"] = len(self._owners.alive), self._owners.waiting
