@@ -34,7 +34,7 @@ class Token:
     Never prints, formats or pickles its value.
     """
 
-    __slots__ = ("_expires_at", "_expires_in", "_from_receipt", "_refresh_token", "_value")
+    __slots__ = ("_expires_at", "_expires_in", "_from_receipt", "_issuer", "_refresh_token", "_value")
 
     def __init__(self, value: str, *, expires_in: float | None = None, refresh_token: str | None = None) -> None:
         self._value = _checked(value, "a bearer token")
@@ -45,6 +45,8 @@ class Token:
         self._from_receipt = lifetime is None
         self._expires_in = jwt_lifetime(value, now) if lifetime is None else lifetime
         self._expires_at = None if self._expires_in is None else now + self._expires_in
+        # Invariant: the issuer's name (`logins._identity`), or None for a token that the application made.
+        self._issuer: str | None = None
 
     @property
     def value(self) -> str:
@@ -74,13 +76,16 @@ class Token:
     def with_remaining(self, seconds: float | None) -> Self:
         """Return the same token with *seconds* of life left from now (zero: it has expired), as a store does."""
         left = None if seconds is None or math.isnan(seconds) else min(max(0.0, seconds), MAX_LIFETIME)
-        # Without the constructor: the texts are checked already, and a JWT's own claims must not replace *seconds*.
+        return self._twin(
+            _from_receipt=False, _expires_in=left, _expires_at=None if left is None else time.time() + left
+        )
+
+    def _twin(self, **changes: object) -> Self:
+        """Return the same token as a new object, with *changes*."""
+        # Without the constructor: the texts are checked already, and a JWT's own claims must not replace a lifetime.
         twin = object.__new__(type(self))
-        twin._value = self._value
-        twin._refresh_token = self._refresh_token
-        twin._from_receipt = False
-        twin._expires_in = left
-        twin._expires_at = None if left is None else time.time() + left
+        for slot in self.__slots__:
+            setattr(twin, slot, changes.get(slot, getattr(self, slot)))
         return twin
 
     def __repr__(self) -> str:
@@ -96,6 +101,16 @@ class Token:
 
     def __deepcopy__(self, memo: object) -> Self:
         return self
+
+
+def issuer_of(token: Token) -> str | None:
+    """Return who issued *token*, or ``None`` if its login did not say so."""
+    return token._issuer  # noqa: SLF001 - not for applications: what they make has no issuer
+
+
+def issued_by(issuer: str | None, token: Token) -> Token:
+    """Return *token* as one from *issuer*: its refresh token is shown to nobody else."""
+    return token._twin(_issuer=issuer)  # noqa: SLF001 - as above
 
 
 def without_bearer(text: str) -> str:

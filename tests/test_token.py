@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from exterview_auth import ConfigurationError, Token
 from exterview_auth._clock import boot_time
-from exterview_auth._token import MAX_LIFETIME, MAX_TOKEN_LENGTH, jwt_lifetime, lifetime_seconds
+from exterview_auth._token import MAX_LIFETIME, MAX_TOKEN_LENGTH, issued_by, issuer_of, jwt_lifetime, lifetime_seconds
 from tests.kit.tokens import LIFETIMES, jwt_of, raw_jwt
 
 NOW = 1_700_000_000.0
@@ -203,6 +203,20 @@ def test_a_stored_token_has_what_is_left_of_its_life() -> None:
     assert (token.with_remaining(None).expires_in, token.with_remaining(None).expires_at) == (None, None)
     assert not Token(jwt_of(exp=time.time() + 60)).with_remaining(10).counts_from_receipt
     assert token.expires_in == 3600
+
+
+def test_a_token_keeps_its_issuer() -> None:
+    """A refresh token is shown to its issuer alone: the name stays with a stored token, and does not show."""
+    token = Token("abc", expires_in=3600, refresh_token="r")
+    issued = issued_by("https://login.example client", token)
+    assert (issuer_of(token), issuer_of(issued)) == (None, "https://login.example client")
+    assert (issued.value, issued.refresh_token, issued.expires_at) == (
+        token.value,
+        token.refresh_token,
+        token.expires_at,
+    )
+    assert issuer_of(issued.with_remaining(10)) == issuer_of(issued)
+    assert repr(issued) == repr(token)
 
 
 def test_lifetimes_run_on_a_clock_that_runs_in_sleep() -> None:

@@ -12,10 +12,11 @@ from yarl import URL
 from .._endpoint import checked_url
 from .._options import header_options, optional_text, secret_option, text_option
 from .._secret import Secret, refuse_pickling
-from .._token import Token
+from .._token import Token, issued_by
 from ..errors import ConfigurationError, CredentialsRejectedError
 from ._client_auth import ClientAuthentication, TokenRequest
 from ._context import LoginContext
+from ._identity import issuer_name
 from ._oauth2_response import read_token
 from ._request import post
 
@@ -90,6 +91,10 @@ class OAuth2Login:
         digest = hashlib.sha256((self._refresh_token or "").encode()).hexdigest()
         return f"{self._client.client_id}:refresh-{digest[:16]}"
 
+    def issuer_at(self, endpoint: URL) -> str:  # noqa: ARG002 - the API's endpoint, which issues nothing here
+        """Return the name of the token endpoint and the client: who issues the tokens, wherever they are used."""
+        return issuer_name(self._endpoint, self._client.client_id)
+
     async def __call__(self, context: LoginContext) -> Token:
         """Return a token by the first grant that the server accepts."""
         steps = list(self._steps(context.previous))
@@ -144,7 +149,8 @@ class OAuth2Login:
             body=prepared.body.encode(),
             secrets=(*prepared.secrets, *self._secrets(context)),
         )
-        return read_token(response, step.grant_type, step.parameters.get("refresh_token"), renewal=step.renewal)
+        token = read_token(response, step.grant_type, step.parameters.get("refresh_token"), renewal=step.renewal)
+        return issued_by(self.issuer_at(context.endpoint), token)
 
     def _prepared(self, step: _Step) -> TokenRequest:
         from authlib.oauth2.rfc6749.parameters import (  # type: ignore[import-untyped]  # noqa: PLC0415 - no stubs; loads on first use

@@ -7,13 +7,16 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NoReturn, final
 
+from yarl import URL
+
 from .._endpoint import API_KEY_HEADER
 from .._options import checked_api_key, path_option, text_option
 from .._secret import Secret, refuse_pickling
-from .._token import Token
+from .._token import Token, issued_by
 from ..errors import ConfigurationError, LoginError
 from ._context import LoginContext
 from ._graphql_errors import graphql_refusal, status_refusal
+from ._identity import issuer_name
 from ._request import LoginResponse, post
 from ._token_search import Match, find_path, find_token, lifetime_near, refresh_token_near, seconds_left
 
@@ -68,6 +71,10 @@ class PasswordLogin:
         """The e-mail."""
         return self._email
 
+    def issuer_at(self, endpoint: URL) -> str:
+        """Return the name of the endpoint, which issues the tokens."""
+        return issuer_name(endpoint)
+
     async def __call__(self, context: LoginContext) -> Token:
         """Return a token for the account, by exactly one request."""
         variables = self._filled_in()
@@ -85,7 +92,8 @@ class PasswordLogin:
             *(() if previous is None else (previous.value, previous.refresh_token)),
             *(text for text in _texts(variables) if len(text) >= _SHORTEST_SECRET and text != self._email),
         )
-        return self._read(await post(context.session, context.endpoint, headers=headers, body=body, secrets=secrets))
+        response = await post(context.session, context.endpoint, headers=headers, body=body, secrets=secrets)
+        return issued_by(self.issuer_at(context.endpoint), self._read(response))
 
     def __repr__(self) -> str:
         return f"PasswordLogin({self._email!r}, '***')"
