@@ -1,9 +1,11 @@
-"""A string that is sent as it is and never prints itself."""
+"""Text and bytes that are sent as they are and never print themselves."""
 
 from __future__ import annotations
 
+import functools
 import re
-from typing import NoReturn, Self
+from collections.abc import Iterator
+from typing import Any, NoReturn, Self
 
 _NOT_VISIBLE_ASCII = re.compile(r"[^\x21-\x7e]")
 
@@ -12,14 +14,21 @@ class Secret(str):
     """
     A token, key or password.
 
-    ``repr`` is ``'***'``, also inside containers, headers and exceptions; pickling raises ``TypeError``. The text appears only
-    where code asks for it: ``str(secret)``, formatting, encoding.
+    ``repr`` is ``'***'``, also inside containers, headers and exceptions; pickling raises ``TypeError``. Whatever is cut out of
+    a secret, or made from one by its methods or by ``+``, is a secret too: tools that show values shorten them first. The text
+    appears only where code asks for it: ``str(secret)``, formatting (also with a precision), joining.
     """
 
     __slots__ = ()
 
     def __repr__(self) -> str:
         return "'***'"
+
+    def __iter__(self) -> Iterator[str]:
+        return map(Secret, super().__iter__())
+
+    def __radd__(self, text: str) -> Secret:
+        return Secret(text + str(self)) if isinstance(text, str) else NotImplemented
 
     def __copy__(self) -> Self:
         return self
@@ -29,6 +38,67 @@ class Secret(str):
 
     def __reduce_ex__(self, protocol: object) -> NoReturn:
         refuse_pickling(self)
+
+
+class SecretBytes(bytes):
+    """The bytes of a secret, or of a body with one. They are sent as they are; ``repr`` and ``str`` are ``b'***'``."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "b'***'"
+
+    __str__ = __repr__
+
+    def __radd__(self, before: bytes) -> SecretBytes:
+        return SecretBytes(before + bytes(self)) if isinstance(before, bytes) else NotImplemented
+
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, memo: object) -> Self:
+        return self
+
+    def __reduce_ex__(self, protocol: object) -> NoReturn:
+        refuse_pickling(self)
+
+
+def kept_secret(value: Any) -> Any:
+    """Return *value*, which came from a secret, with each text and bytes in it as a secret."""
+    if isinstance(value, str):
+        return Secret(value)
+    if isinstance(value, bytes):
+        return SecretBytes(value)
+    return type(value)(map(kept_secret, value)) if isinstance(value, list | tuple) else value
+
+
+_SHARED_METHODS = (
+    "__add__", "__getitem__", "__mod__", "__mul__", "__rmul__", "capitalize", "center", "expandtabs", "join", "ljust", "lower",
+    "lstrip", "partition", "removeprefix", "removesuffix", "replace", "rjust", "rpartition", "rsplit", "rstrip", "split",
+    "splitlines", "strip", "swapcase", "title", "translate", "upper", "zfill",
+)  # fmt: skip
+_TEXT_METHODS = ("casefold", "encode", "format", "format_map")
+_BYTES_METHODS = ("decode", "hex")
+
+
+def _keep_results_secret(kind: type[Secret | SecretBytes], plain: type, names: tuple[str, ...]) -> None:
+    """Let *kind* have the methods *names* of *plain*, with results that are secrets too."""
+
+    def keeping(name: str) -> Any:
+        method = getattr(plain, name)
+
+        def call(self: Any, *args: Any, **options: Any) -> Any:
+            return kept_secret(method(self, *args, **options))
+
+        return functools.wraps(method)(call)
+
+    for name in names:
+        setattr(kind, name, keeping(name))
+
+
+# Here and not in the classes: their signatures stay those of `str` and `bytes`, for readers and for the type checker.
+_keep_results_secret(Secret, str, _SHARED_METHODS + _TEXT_METHODS)
+_keep_results_secret(SecretBytes, bytes, _SHARED_METHODS + _BYTES_METHODS)
 
 
 class OwnedHeader(Secret):

@@ -2,24 +2,36 @@
 
 from __future__ import annotations
 
+import base64
 import copy
 import dataclasses
+import hmac
 import json
 import logging
 import pickle
+import pprint
+import reprlib
+import traceback
+import urllib.parse
 from collections.abc import Callable
 from typing import Any
 
 import pytest
+import rich.pretty
+import rich.traceback
 from hypothesis import example, given
 from hypothesis import strategies as st
 from multidict import CIMultiDict, istr
+from rich.console import Console
+from structlog.tracebacks import ExceptionDictTransformer
 from yarl import URL
 
 from exterview_auth import LoginContext, Token
-from exterview_auth._secret import Secret, is_header_safe
+from exterview_auth._secret import Secret, SecretBytes, is_header_safe
 
 TEXT = "s3cr3t-value"
+LONG = ".".join(f"s3cr3t-part-{number}" for number in range(20))
+"""As long as a JWT: tools that show values cut it first."""
 
 
 @dataclasses.dataclass
@@ -129,3 +141,153 @@ def test_a_login_opens_its_session_when_it_asks_for_it() -> None:
     assert made == []
     assert context.session is context.session
     assert made == [context.opened_session]
+
+
+# -- cut, copied and changed ---------------------------------------------------------------------------------------------
+
+
+WITHOUT_ARGUMENTS = (
+    "capitalize", "expandtabs", "lower", "lstrip", "rstrip", "split", "splitlines", "strip", "swapcase", "title", "upper",
+)  # fmt: skip
+
+
+def pieces_of(secret: Any) -> dict[str, object]:
+    """Everything that methods and operators make of *secret*, text or bytes, by what makes it."""
+    dot = secret[12:13]
+    pieces = {name: getattr(secret, name)() for name in WITHOUT_ARGUMENTS}
+    cut = {name: getattr(secret, name)(dot) for name in ("partition", "rpartition", "split", "rsplit", "removeprefix")}
+    padded = {name: getattr(secret, name)(300) for name in ("center", "ljust", "rjust", "zfill")}
+    slices = {"slice": secret[:80], "step": secret[::2], "deep": secret[:80][:40], "copy": copy.copy(secret)}
+    made = {"+": secret + dot, "radd": type(secret).__mro__[1](dot) + secret, "*": secret * 2, "rmul": 2 * secret}
+    other = {
+        "replace": secret.replace(dot, dot),
+        "join": secret.join([dot, dot]),
+        "removesuffix": secret.removesuffix(dot),
+    }
+    return pieces | cut | padded | slices | made | other
+
+
+SHOWN_FROM = {
+    "text": pieces_of(Secret(LONG))
+    | {
+        "index": Secret(LONG)[0],
+        "iter": list(Secret(LONG)),
+        "casefold": Secret(LONG).casefold(),
+        "encode": Secret(LONG).encode(),
+        "encode, cut": Secret(LONG).encode()[:80],
+        "translate": Secret(LONG).translate({}),
+        "format": Secret(LONG).format(),
+        "format_map": Secret(LONG).format_map({}),
+        "%": Secret(LONG) % (),
+        "largest": max(Secret(LONG)),
+    },
+    "bytes": pieces_of(SecretBytes(LONG.encode()))
+    | {
+        "decode": SecretBytes(LONG.encode()).decode(),
+        "decode, cut": SecretBytes(LONG.encode()).decode()[:80],
+        "hex": SecretBytes(LONG.encode()).hex(),
+        "translate": SecretBytes(LONG.encode()).translate(None),
+    },
+}
+
+
+@pytest.mark.parametrize(("kind", "made_by"), [(kind, name) for kind, made in SHOWN_FROM.items() for name in made])
+def test_what_is_cut_out_of_a_secret_is_a_secret(kind: str, made_by: str) -> None:
+    """Rule "nor does any part of one that a tool has cut out of it": no method or operator leads to readable text."""
+    shown = repr(SHOWN_FROM[kind][made_by])
+    assert set(shown) <= set("b'*[](), "), shown
+
+
+def test_secret_bytes_are_sent_as_they_are_and_never_print_themselves() -> None:
+    """A request's body is one: bytes for the network, stars for ``str``, ``repr``, formatting and pickling."""
+    body = Secret(TEXT).encode()
+    assert body == TEXT.encode()
+    assert b"".join([b"<", body, b">"]) == f"<{TEXT}>".encode()
+    assert base64.b64decode(base64.b64encode(body)) == bytes(memoryview(body)) == TEXT.encode()
+    assert hmac.digest(body, b"", "sha256") == hmac.digest(TEXT.encode(), b"", "sha256")
+    shown: object = body
+    assert {str(shown), repr(shown), f"{shown}", f"{shown!r}", "%s" % shown} == {"b'***'"}  # noqa: UP031 - as loggers do
+    assert copy.copy(body) is copy.deepcopy([body])[0] is body
+    with pytest.raises(TypeError, match=r"^SecretBytes holds a secret and cannot be pickled"):
+        pickle.dumps(body)
+
+
+def test_a_piece_of_a_secret_is_sent_as_it_is() -> None:
+    """URLs, JSON and headers take a piece like any text."""
+    piece = Secret(TEXT)[:6]
+    assert json.dumps([piece], indent=1) == json.dumps([TEXT[:6]], indent=1)
+    assert urllib.parse.urlencode({"a": piece}) == f"a={TEXT[:6]}"
+    assert "".join(piece) == f"{piece}" == f"{TEXT:.6}" == str(URL(f"http://host/{piece}").name)
+
+
+@pytest.mark.parametrize("secret", [Secret(TEXT), SecretBytes(TEXT.encode())], ids=["text", "bytes"])
+def test_a_secret_is_added_to_nothing_that_its_plain_text_is_not_added_to(secret: Any) -> None:
+    """A mistake stays a mistake."""
+    with pytest.raises(TypeError):
+        1 + secret
+    with pytest.raises(TypeError):
+        secret + 1
+
+
+def raised_beside(secret: object) -> BaseException:
+    """An error from a frame with *secret* in a local, in containers and in what holds it."""
+
+    def use(text: object) -> None:
+        nested, held = {"headers": [text, (text,)]}, Holder(text)  # type: ignore[arg-type] # bytes too
+        raise ValueError(f"refused: {len(nested)} {type(held)}")
+
+    try:
+        use(secret)
+    except ValueError as error:
+        return error
+    raise AssertionError("unreachable")
+
+
+def by_rich(error: BaseException) -> str:
+    """What rich prints for an error, with locals."""
+    console = Console(width=200, record=True, file=open("/dev/null", "w"))  # noqa: SIM115, PTH123
+    with console.file:
+        lines = rich.traceback.Traceback.from_exception(
+            type(error), error, error.__traceback__, show_locals=True, locals_max_string=80
+        )
+        console.print(lines)
+    return console.export_text()
+
+
+TOOLS: dict[str, Callable[[BaseException], str]] = {
+    "rich's traceback": by_rich,
+    "structlog's dict_tracebacks": lambda error: json.dumps(
+        ExceptionDictTransformer(show_locals=True, use_rich=False)((type(error), error, error.__traceback__))
+    ),
+    "structlog's dict_tracebacks by rich": lambda error: json.dumps(
+        ExceptionDictTransformer(show_locals=True, use_rich=True)((type(error), error, error.__traceback__))
+    ),
+    "traceback": lambda error: "".join(
+        traceback.TracebackException.from_exception(error, capture_locals=True).format()
+    ),
+}
+
+
+@pytest.mark.parametrize("secret", [Secret(LONG), SecretBytes(LONG.encode())], ids=["text", "bytes"])
+@pytest.mark.parametrize("tool", TOOLS)
+def test_tools_that_show_the_locals_of_an_error_show_no_part_of_a_secret(tool: str, secret: object) -> None:
+    """They shorten a value first, and print the rest."""
+    shown = TOOLS[tool](raised_beside(secret))
+    assert "***" in shown
+    assert "s3cr3t" not in shown.replace("s3cr3t-value", "")
+
+
+@pytest.mark.parametrize("secret", [Secret(LONG), SecretBytes(LONG.encode())], ids=["text", "bytes"])
+def test_tools_that_shorten_what_they_print_show_no_part_of_a_secret(secret: object) -> None:
+    """`rich.pretty`, `reprlib` and `pprint`, alone and in containers."""
+    held = {"headers": [secret], "key": (secret, Holder(secret))}  # type: ignore[arg-type] # bytes too
+    for shown in (
+        rich.pretty.pretty_repr(secret, max_string=80),
+        rich.pretty.pretty_repr(held, max_string=80),
+        reprlib.repr(secret),
+        reprlib.repr(held),
+        pprint.pformat(held, width=20),
+        pprint.pformat(secret, width=20),
+    ):
+        assert "***" in shown
+        assert "s3cr3t" not in shown
