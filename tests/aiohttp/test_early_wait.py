@@ -259,13 +259,15 @@ async def test_a_call_that_is_awaited_later_waits_for_nothing() -> None:
 
 
 @leaping
-async def test_an_expired_token_is_waited_for_early_too() -> None:
+async def test_an_expired_token_is_waited_for_early_too(monkeypatch: pytest.MonkeyPatch) -> None:
     """As with no token: requests for the next one are not created yet."""
+    monkeypatch.setattr("exterview_auth._auth.boot_time", asyncio.get_running_loop().time)
     async with held_up(refresh_ahead=0) as at:
-        at.login.expires_in = 0.2
+        at.login.expires_in = 100
         at.login.gate.set()
         assert await at.post() == OK
-        await until(lambda: at.auth._middleware.must_wait)
+        leap(101)
+        assert at.auth._middleware.must_wait
         at.login.gate.clear()
         tasks = await begun(at, 5)
         assert created(at) == 1
@@ -333,15 +335,15 @@ async def test_a_far_deadline_is_a_full_second_with_and_without_a_wait() -> None
     """A far deadline is rounded up once, by aiohttp; a request that waited early ends on the same second."""
     async with held_up() as at:
         now = asyncio.get_running_loop().time
-        leap(math.ceil(now()) + 0.1 - now())
+        leap(math.ceil(now()) + 0.05 - now())
         tasks = await begun(at, 1, "/held", timeout=20.0)
         end = math.ceil(now() + 20)
         at.login.gate.set()
         await until(lambda: len(at.api.arrivals) == 1)
-        leap(end - now() - 0.1)
+        leap(end - now() - 0.7)  # time that has passed since then counts too
         await turns()
         assert not tasks[0].done()
-        leap(0.15)
+        leap(0.75)
         await turns()
         assert tasks[0].done()
         assert await ends_of(tasks) == [TimeoutError]

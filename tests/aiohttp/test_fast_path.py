@@ -74,14 +74,14 @@ async def test_it_is_not_open_for_an_owner_with_its_own_test(test: Any) -> None:
         assert not is_open(at.auth)
 
 
-async def test_an_expired_token_is_not_sent() -> None:
+async def test_an_expired_token_is_not_sent(monkeypatch: pytest.MonkeyPatch) -> None:
     """Rule 1: the fast path ends with the token's life, without a timer."""
+    now = 1000.0
+    monkeypatch.setattr("exterview_auth._auth.boot_time", lambda: now)
     async with scene(refresh_ahead=0) as at:
-        at.login.expires_in = 0.4
         assert [(await at.post())[0] for _ in range(3)] == [200] * 3
         assert is_open(at.auth)
-        await until(lambda: at.auth._state.unexpired is None)
-        at.login.expires_in = 3600
+        now += 3600
         assert await at.statuses(10) == {200}
         assert at.api.since(3) == [(200, "token-2")] * 10
 
@@ -103,20 +103,20 @@ async def test_a_token_that_was_dropped_is_not_sent(how: str) -> None:
 
 async def test_a_renewed_token_is_the_one_that_is_sent() -> None:
     """Rule 8: renewed ahead of expiry, the old token is still good, and is not sent any more."""
-    async with scene(refresh_ahead=100) as at:
-        at.login.expires_in = 0.8
-        assert (await at.post())[0] == 200
-        at.login.expires_in = 3600
-        assert is_open(at.auth)
+    async with on_fast_path() as at:
+        issued = at.auth._state.current
+        assert issued is not None
+        issued.renew_at = 0.0
+        at.auth._keeper._renewal.timer.arm(issued)
         await until(lambda: at.auth.stats().refreshes_ahead == 1)
         assert await at.statuses(5) == {200}
-        assert at.api.since(1) == [(200, "token-2")] * 5
+        assert at.api.since(0) == [(200, "token-2")] * 5
 
 
 @pytest.mark.parametrize("fails", [False, True])
 async def test_the_first_request_after_the_renewal_was_due_begins_it(*, fails: bool) -> None:
     """Rule 8: the request itself is sent with the token that is still valid, as are the next ones if the renewal fails."""
-    async with on_fast_path(login_timeout=0.2) as at:
+    async with on_fast_path() as at:
         issued = at.auth._state.current
         assert issued is not None
         issued.renew_at = 0.0

@@ -60,7 +60,7 @@ async def test_requests_that_queue_while_the_token_is_replaced_are_signed_again(
 
 async def test_requests_that_queue_when_the_login_fails_end_with_its_error() -> None:
     """Rule 6: nothing hangs in the queue, and nothing is sent."""
-    async with revoked(connections=1, login_timeout=0.2) as at, queue(5, at) as (over, tasks):
+    async with revoked(connections=1) as at, queue(5, at) as (over, tasks):
         at.login.error = LoginUnavailableError("down", retry_after=100)
         over.set()
         results = await asyncio.gather(*tasks, return_exceptions=True)
