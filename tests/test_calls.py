@@ -310,7 +310,7 @@ async def test_a_slow_sync_callable_uses_one_thread() -> None:
 
     def slow() -> int:
         peaks.append(running.acquire(blocking=False))
-        assert gate.wait(5)
+        assert gate.wait(30)
         running.release()
         return next(numbers)
 
@@ -340,15 +340,15 @@ async def test_a_callable_that_raises_is_called_again(failure: Exception) -> Non
 
     value = CallableValue(broken)
     with pytest.raises((OSError, RuntimeError)) as caught:
-        await asyncio.wait_for(value.read(), 0.5)
+        await asyncio.wait_for(value.read(), 10)
     assert not isinstance(caught.value, TimeoutError)
-    assert await asyncio.wait_for(value.read(), 0.5) == "healed"
+    assert await asyncio.wait_for(value.read(), 10) == "healed"
 
 
 def test_a_value_can_be_read_under_a_new_loop() -> None:
     """Rule 20: a call that a closed loop waited for is not waited for in the next."""
     gate = threading.Event()
-    value = CallableValue(lambda: gate.wait(5))
+    value = CallableValue(lambda: gate.wait(30))
 
     async def abandoned() -> None:
         task = asyncio.ensure_future(value.read())
@@ -364,11 +364,11 @@ async def test_a_call_that_runs_at_a_fork_does_not_block_the_child(monkeypatch: 
     """Its thread does not exist there."""
     go_on = threading.Event()
     threads = SingleThread()
-    pending = asyncio.ensure_future(threads.run(lambda: go_on.wait(5)))
+    pending = asyncio.ensure_future(threads.run(lambda: go_on.wait(30)))
     await asyncio.sleep(0)
     child = os.getpid() + 1
     monkeypatch.setattr(os, "getpid", lambda: child)
-    assert await asyncio.wait_for(threads.run(lambda: 7), 1) == 7
+    assert await asyncio.wait_for(threads.run(lambda: 7), 10) == 7
     go_on.set()
     assert await pending
 

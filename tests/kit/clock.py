@@ -24,7 +24,7 @@ class _IdleSelector(selectors.DefaultSelector):
             return ready
         if timeout is None:
             # Only another thread can still do something: give it a moment of real time.
-            ready = super().select(5.0)
+            ready = super().select(30.0)
             if not ready:
                 raise RuntimeError("deadlock: nothing is ready and no timer is set")
             return ready

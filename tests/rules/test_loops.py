@@ -13,6 +13,7 @@ import aiohttp
 import pytest
 
 from exterview_auth import ExterviewAuth, LoginContext, MemoryStore, Token
+from tests.kit.clock import VirtualLoop, passing
 
 
 class CountedLogin:
@@ -22,9 +23,11 @@ class CountedLogin:
         self.count = 0
         self.seconds = seconds
         self.expires_in = expires_in
+        self.begun = asyncio.Event()
 
     async def __call__(self, _context: LoginContext) -> Token:
         self.count += 1
+        self.begun.set()
         await asyncio.sleep(self.seconds)
         return Token(f"T{self.count}", expires_in=self.expires_in)
 
@@ -63,22 +66,24 @@ def test_a_login_in_flight_when_its_loop_stops_blocks_nobody(old_loop: asyncio.A
     login = CountedLogin(seconds=100)
     auth = owner(login)
     old_loop.create_task(auth.token())
-    old_loop.call_later(0.01, old_loop.stop)
-    old_loop.run_forever()
+    old_loop.run_until_complete(login.begun.wait())
     login.seconds = 0
     assert asyncio.run(auth.token()).value == "T2"
     asyncio.run(auth.aclose())
 
 
-def test_a_timer_of_a_loop_that_was_left_starts_nothing(old_loop: asyncio.AbstractEventLoop) -> None:
+def test_a_timer_of_a_loop_that_was_left_starts_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """Rule 20: a loop pauses, the owner is used in another, and the first loop goes on."""
-    login = CountedLogin(expires_in=0.4)
+    old_loop = VirtualLoop()
+    monkeypatch.setattr("exterview_auth._auth.boot_time", old_loop.time)
+    login = CountedLogin(expires_in=60)
     auth = owner(login)
     old_loop.run_until_complete(auth.token())
     asyncio.run(auth.token())
-    old_loop.run_until_complete(asyncio.sleep(0.5))
+    old_loop.run_until_complete(passing(59))
     assert login.count == 1
     old_loop.run_until_complete(auth.aclose())
+    old_loop.close()
 
 
 def in_child(work: Callable[[], object]) -> str:
@@ -106,7 +111,7 @@ def test_a_flight_pending_at_the_fork_blocks_nobody_in_the_child() -> None:
 
     async def parent() -> str:
         waiting = asyncio.ensure_future(auth.token())
-        await asyncio.sleep(0.01)
+        await login.begun.wait()
         asyncio.events._set_running_loop(None)
         try:
             child = in_child(lambda: asyncio.run(auth.token()).value)

@@ -17,15 +17,16 @@ from tests.kit.failing_store import FailingStore
 class Factory:
     """Creates owners whose tokens name their accounts and expire; notes the accounts of their `logins`."""
 
-    def __init__(self, store: FailingStore | None = None, seconds: float = 0.0) -> None:
+    def __init__(self, store: FailingStore | None = None) -> None:
         self.store = store
-        self.seconds = seconds
         self.logins: list[str] = []
+        self.gate = asyncio.Event()
+        self.gate.set()
 
     def __call__(self, account: str) -> ExterviewAuth:
         async def login(_context: LoginContext) -> Token:
             self.logins.append(account)
-            await asyncio.sleep(self.seconds)
+            await self.gate.wait()
             return Token(f"token-of-{account}", expires_in=3600)
 
         endpoint = "http://127.0.0.1:9/graphql"
@@ -87,19 +88,20 @@ async def test_an_owner_in_use_is_found_again(factory: Factory) -> None:
 
 
 @pytest.mark.parametrize("waits", [True, False])
-async def test_a_login_in_flight_keeps_its_owner(*, waits: bool) -> None:
+async def test_a_login_in_flight_keeps_its_owner(factory: Factory, *, waits: bool) -> None:
     """Rule 5: evicted with a login in flight, also if its waiter has gone, the account has one owner and one login."""
-    factory = Factory(seconds=0.05)
     async with AuthPool(factory, maxsize=1) as pool:
+        factory.gate.clear()
         number = id(pool["a"])
         waiting = asyncio.ensure_future(pool["a"].token())
-        await asyncio.sleep(0.01)
+        await until(lambda: factory.logins == ["a"])
         if not waits:
             waiting.cancel()
             await asyncio.wait([waiting])
         pool["b"]
         gc.collect()
         assert id(pool["a"]) == number
+        factory.gate.set()
         assert (await (waiting if waits else pool["a"].token())).value == "token-of-a"
         assert factory.logins == ["a"]
 
