@@ -286,7 +286,7 @@ async def post(client: Any, url: Any, **options: Any) -> tuple[int, Any]:
         return response.status, json.loads(text) if text.startswith("{") else text
 
 
-async def until(condition: Callable[[], bool], seconds: float = 10.0) -> None:
+async def until(condition: Callable[[], bool], seconds: float = 30.0) -> None:
     """Wait for *condition*, and fail if it does not become true."""
     async with asyncio.timeout(seconds):
         while not condition():  # noqa: ASYNC110 - the condition is a server's or a counter, not ours to signal

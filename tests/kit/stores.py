@@ -18,7 +18,7 @@ ACCOUNT = "user@example.com"
 PASSWORD = "s3cret-password"
 
 
-async def eventually(look: Callable[[], Awaitable[object]], seconds: float = 10.0) -> None:
+async def eventually(look: Callable[[], Awaitable[object]], seconds: float = 30.0) -> None:
     """Wait until *look* finds something true."""
     async with asyncio.timeout(seconds):
         while not await look():  # noqa: ASYNC110 - what a server knows is not ours to signal

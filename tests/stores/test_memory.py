@@ -90,7 +90,7 @@ def test_memorys_locks_belong_to_their_loop() -> None:
         assert not any(task.done() for task in tasks)
 
     for _ in range(3):
-        asyncio.run(asyncio.wait_for(hold_and_wait(), 5))
+        asyncio.run(asyncio.wait_for(hold_and_wait(), 20))
         gc.collect()
         assert len(store._locks) == 0
 

@@ -24,10 +24,17 @@ from exterview_auth._cli.demo.redis_server import HOST, LocalRedis
 from exterview_auth.errors import StoreError
 from exterview_auth.stores._redis.client import CONNECTIONS, _inherited
 from exterview_auth.stores._redis.errors import COMMAND_TIMEOUT
-from tests.kit.redis_clients import COMMANDS, LEASE, admin, cluster, essentials, watched, with_tls
+from tests.kit.redis_clients import COMMANDS, LEASE, RARE_POLLS, admin, cluster, essentials, watched, with_tls
 from tests.kit.stores import PASSWORD, assert_one_sentence, eventually, one_login_per_revocation
 
 on_redis = pytest.mark.usefixtures("redis_binary")
+
+
+@pytest.fixture(autouse=True)
+def rare_polls(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a waiter learns, it is notified of."""
+    monkeypatch.setattr("exterview_auth.stores._shared.POLL_INTERVAL", RARE_POLLS)
+
 
 NAME = "application"
 """What an application calls its own connections."""
@@ -137,7 +144,7 @@ OWN: dict[str, Meeting] = {
     "decoding": own(decode_responses=True),
     "RESP3": own(protocol=3),
     "RESP3, decoding": own(protocol=3, decode_responses=True),
-    "impatient": own(socket_timeout=0.2),
+    "impatient": own(socket_timeout=1),
     "one connection": own(single_connection_client=True),
     "shared": one_for_all,
     "cluster": own(cluster, RedisCluster),

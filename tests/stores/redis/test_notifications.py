@@ -48,7 +48,7 @@ async def test_a_connection_ends_silently_when_redis_does(
             assert await lock.wait_for_change()
             connection, subscription = lock._backend._subscribed  # type: ignore[attr-defined]
             await own_redis.restart()
-            await asyncio.wait_for(subscription.wait(), 5)
+            await asyncio.wait_for(subscription.wait(), 20)
             assert connection.ended
         async with store.account_lock("a") as lock:
             assert await lock.wait_for_change()
