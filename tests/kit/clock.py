@@ -98,6 +98,13 @@ async def passing(seconds: float) -> None:
     await asyncio.sleep(seconds)
 
 
+def stand_still(seconds: float) -> None:
+    """Let time pass in which this process does not run, as one that is stopped: timers are late, and sockets fill."""
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, VirtualLoop)
+    loop.now += seconds
+
+
 async def settle(turns: int = 20) -> None:
     """Let everything run that is ready."""
     for _ in range(turns):

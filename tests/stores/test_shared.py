@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import time
 from contextvars import ContextVar
 from typing import Any
 
@@ -15,7 +14,7 @@ from exterview_auth import StoreError, Token
 from exterview_auth._calls import PAUSE_THRESHOLD
 from exterview_auth.stores._entry import StoredToken
 from exterview_auth.stores._shared import POLL_INTERVAL, RELEASE_TIMEOUT, AccountLock
-from tests.kit.clock import now, passing, settle, virtual_time
+from tests.kit.clock import now, passing, settle, stand_still, virtual_time
 
 
 class Backend:
@@ -145,6 +144,7 @@ async def test_polls_read_and_try_by_turns() -> None:
     assert backend.calls.count("try_acquire") == 3
 
 
+@virtual_time
 async def test_a_paused_waiter_reads_before_it_tries() -> None:
     """Lessons 29 and 34: the holder may have been paused with it, and is about to save."""
     backend = Backend(try_acquire=False)
@@ -153,8 +153,8 @@ async def test_a_paused_waiter_reads_before_it_tries() -> None:
         await lock.wait_for_change()
         for _ in range(3):
             waiting = asyncio.ensure_future(lock.wait_for_change())
-            await asyncio.sleep(0.01)
-            time.sleep(POLL_INTERVAL + 2 * PAUSE_THRESHOLD)  # noqa: ASYNC251 - stands still
+            await settle()
+            stand_still(POLL_INTERVAL + 2 * PAUSE_THRESHOLD)
             assert await waiting
             assert not await lock.try_acquire()
     assert backend.calls.count("try_acquire") == 1
