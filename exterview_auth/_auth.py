@@ -30,6 +30,7 @@ from ._stats import Stats
 from ._token import Token
 from .errors import ConfigurationError
 from .logins._context import Login
+from .logins._identity import store_key
 from .stores import TokenStore
 
 
@@ -105,11 +106,10 @@ class ExterviewAuth:
         call = LoginCall(
             login, api_key=key, endpoint=self._endpoint, session=login_session, timeout=options.login_timeout
         )
-        # The origin is part of the name: production and sandbox never share a token.
-        name = f"{self._endpoint.origin()}|{self._account}"
+        name, issuer = store_key(self._endpoint, self._account, login)
         keeper = Keeper(
             call,
-            Account(name, options=options, clock=boot_time, prepare=key.read),
+            Account(name, options=options, clock=boot_time, prepare=key.read, issuer=issuer),
             store=store,
             on_token=on_token,
             keep_alive=_OwnerRef(self),

@@ -108,6 +108,11 @@ def issuer_of(token: Token) -> str | None:
     return token._issuer  # noqa: SLF001 - not for applications: what they make has no issuer
 
 
+def is_foreign(token: Token, issuer: str | None) -> bool:
+    """Whether another issuer than *issuer* has issued *token*, as far as both are known."""
+    return None not in (token._issuer, issuer) and token._issuer != issuer  # noqa: SLF001 - as above
+
+
 def issued_by(issuer: str | None, token: Token) -> Token:
     """Return *token* as one from *issuer*: its refresh token is shown to nobody else."""
     return token._twin(_issuer=issuer)  # noqa: SLF001 - as above

@@ -28,9 +28,10 @@ class Account:
 
     *name* is the account's key in a store. *clock* gives seconds. *random* draws jitter; the default is the module, which
     draws differently in each child after a fork. *prepare* is awaited before each login and each look into the store.
+    *issuer* is the name of who issues the login's tokens, if the login declares it.
     """
 
-    __slots__ = ("clock", "counters", "name", "options", "prepare", "random")
+    __slots__ = ("clock", "counters", "issuer", "name", "options", "prepare", "random")
 
     def __init__(
         self,
@@ -40,8 +41,10 @@ class Account:
         clock: Clock = boot_time,
         random: RandomSource = random,
         prepare: Callable[[], Awaitable[None]] = _nothing_to_prepare,
+        issuer: str | None = None,
     ) -> None:
         self.name = name
+        self.issuer = issuer
         self.options = options
         self.clock = clock
         self.random = random

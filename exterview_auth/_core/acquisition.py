@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
 
 from .._calls import within
-from .._token import Token
+from .._token import Token, is_foreign, issuer_of
 from ..errors import LoginError
 from .account import Account
 from .limits import LoginLimits
@@ -113,11 +113,13 @@ class Acquisition:
 
     def _adopt(self, stored: Token | None, old: IssuedToken | None, *, replace: bool) -> IssuedToken | None:
         """
-        Return *stored* as an issued token if it is new to this owner, not expired, and better than *old*.
+        Return *stored* as an issued token if it is new to this owner, not from another issuer, not expired, and better than *old*.
 
         It is better if it lives longer, or if *old* is of no use any more. When it was saved says nothing: clocks differ.
         """
-        if stored is None or self.is_retired(stored.value) or (old is not None and stored.value == old.token.value):
+        if stored is None or self.is_retired(stored.value) or is_foreign(stored, self._account.issuer):
+            return None
+        if old is not None and stored.value == old.token.value:
             return None
         # What is left of its lifetime counts from the question: the machine may have slept since.
         issued = self._timed(IssuedToken(stored, from_login=False), began=self._asked, received=self._asked)
@@ -125,17 +127,23 @@ class Acquisition:
         return issued if better and self._account.clock() < issued.expires else None
 
     async def _log_in(self, old: IssuedToken | None, stored: Token | None, deadline: float) -> IssuedToken:
-        previous = None if old is None else old.token
-        if stored is not None and stored.refresh_token is not None and not self.is_retired(stored.value):
-            # The store's refresh token is newer than any here: a single-use one that was presented already would log
-            # everybody out. The same token as ours stays ours, so that the login can return that very object.
-            previous = previous if previous is not None and previous.value == stored.value else stored
-        result = await self._runner.run(previous, deadline)
+        result = await self._runner.run(self._newest(None if old is None else old.token, stored), deadline)
         if old is not None and result.token is old.token:
             return old
         self.store_missed_logout = False
         began = result.received if result.token.counts_from_receipt else result.sent
         return self._timed(IssuedToken(result.token, from_login=True), began=began, received=result.received)
+
+    def _newest(self, own: Token | None, stored: Token | None) -> Token | None:
+        """Return which of both the login replaces: the one whose refresh token it may present."""
+        if stored is None or stored.refresh_token is None or self.is_retired(stored.value):
+            return own
+        # Another issuer would get a secret that is not its own, and the owner would lose the one that it can use.
+        if is_foreign(stored, self._account.issuer or (None if own is None else issuer_of(own))):
+            return own
+        # The store's refresh token is newer than any here: a single-use one that was presented already would log everybody
+        # out. The same token as ours stays ours, so that the login can return that very object.
+        return own if own is not None and own.value == stored.value else stored
 
     def _timed(self, issued: IssuedToken, *, began: float, received: float) -> IssuedToken:
         window, random = self._account.options.refresh_ahead, self._account.random

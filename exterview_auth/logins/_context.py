@@ -69,3 +69,11 @@ class IdentifiedLogin(Protocol):
     @property
     def identity(self) -> str | None:
         """The account's name; never a secret."""
+
+
+@runtime_checkable
+class IssuingLogin(Protocol):
+    """A login that knows who issues its tokens: its owner uses no token from another issuer that a store holds."""
+
+    def issuer_at(self, endpoint: URL) -> str | None:
+        """Return the issuer's name for an API at *endpoint*: one name for one issuer, and never a secret."""

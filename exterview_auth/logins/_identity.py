@@ -4,15 +4,54 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
+from collections.abc import Mapping
+from functools import lru_cache
 
 from yarl import URL
 
 from .._endpoint import origin_of
+from ..errors import ConfigurationError
 
 _DIGITS = 32
 """Hexadecimal digits of a digest: 128 bits, so that no two names are equal by chance or by choice."""
 
 
+_PROOFS = frozenset({
+    "authorization", "cookie", "otp", "passcode", "passphrase", "passwd", "password", "pin", "pwd", "secret", "totp",
+})  # fmt: skip
+"""Words of names whose values prove who asks. They change, or are short enough to be found from a digest."""
+_ONE_TIME_CODE = re.compile(
+    r"(2fa|auth|email|mfa|one[-_]?time|otp|security|sms|tfa|verification)[-_]?code", re.IGNORECASE
+)
+_OF_THE_PROGRAM = frozenset({"accept", "accept-encoding", "accept-language", "user-agent"})
+
+
+def store_key(endpoint: URL, account: str, login: object) -> tuple[str, str | None]:
+    """
+    Return the name under which a store knows *account*, and the name of *login*'s issuer if it declares one.
+
+    The endpoint's origin is part of the first: production and sandbox never share a token. So is an issuer other than the
+    API itself: a store may forget who issued a token, but it cannot give it to another issuer's owner.
+    """
+    issuer = declared_issuer(login, endpoint)
+    if issuer is None or issuer == issuer_name(endpoint):
+        return f"{endpoint.origin()}|{account}", issuer
+    return f"{distinct_name(str(endpoint.origin()), issuer)}|{account}", issuer
+
+
+def declared_issuer(login: object, endpoint: URL) -> str | None:
+    """Return the name of who issues *login*'s tokens for an API at *endpoint*, or ``None`` if it declares none."""
+    ask = getattr(login, "issuer_at", None)
+    name = ask(endpoint) if callable(ask) else None
+    if name is not None and not isinstance(name, str):
+        raise ConfigurationError(
+            f"a login's issuer_at must return the issuer's name as text, not {type(name).__name__}"
+        )
+    return name or None
+
+
+@lru_cache  # ten thousand owners of one endpoint share the name
 def issuer_name(endpoint: URL, *client: str) -> str:
     """Return the name of the issuer at *endpoint* for *client*, the only one to whom its refresh tokens may be shown."""
     where = address(endpoint)
@@ -24,6 +63,16 @@ def distinct_name(readable: str, *parts: object) -> str:
     # As JSON, because texts that are only joined can be read in two ways: "a:b" and "c" as "a" and "b:c".
     encoded = json.dumps(parts, separators=(",", ":")).encode()
     return f"{readable} #{hashlib.sha256(encoded).hexdigest()[:_DIGITS]}"
+
+
+def naming(fields: Mapping[str, str]) -> dict[str, str]:
+    """Return those of *fields*, of a form or a header, that say what a token is for."""
+    return {name: text for name, text in fields.items() if not _is_proof(name) and name.lower() not in _OF_THE_PROGRAM}
+
+
+def _is_proof(name: str) -> bool:
+    words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name)  # oneTimePassword
+    return not _PROOFS.isdisjoint(re.split(r"[-_.\s]+", words.lower())) or _ONE_TIME_CODE.fullmatch(words) is not None
 
 
 def address(url: URL) -> str:

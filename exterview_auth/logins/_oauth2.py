@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple, NoReturn, final
 from urllib.parse import urlencode
@@ -12,11 +11,11 @@ from yarl import URL
 from .._endpoint import checked_url
 from .._options import header_options, optional_text, secret_option, text_option
 from .._secret import Secret, refuse_pickling
-from .._token import Token, issued_by
+from .._token import Token, is_foreign, issued_by
 from ..errors import ConfigurationError, CredentialsRejectedError
 from ._client_auth import ClientAuthentication, TokenRequest
 from ._context import LoginContext
-from ._identity import issuer_name
+from ._identity import address, distinct_name, issuer_name, naming
 from ._oauth2_response import read_token
 from ._request import post
 
@@ -83,16 +82,26 @@ class OAuth2Login:
 
     @property
     def identity(self) -> str:
-        """The client and its user. A refresh token does not name its user: a digest of it tells two of them apart."""
-        if self._grant_type == "client_credentials":
-            return self._client.client_id
-        if self._username is not None:
-            return f"{self._client.client_id}:{self._username}"
-        digest = hashlib.sha256((self._refresh_token or "").encode()).hexdigest()
-        return f"{self._client.client_id}:refresh-{digest[:16]}"
+        """
+        The client, its user and the token endpoint, with a digest of all that the token depends on.
 
-    def issuer_at(self, endpoint: URL) -> str:  # noqa: ARG002 - the API's endpoint, which issues nothing here
-        """Return the name of the token endpoint and the client: who issues the tokens, wherever they are used."""
+        That is these three, grant, scope, form fields and headers. The configured refresh token stands for a user without a
+        name. Fields and headers that only prove who asks (``otp``, ``pin``, ``Authorization``) are left out: they do not say
+        what the token is for, and a short code could be found from its digest.
+        """
+        client = self._client.client_id
+        user = None if self._grant_type == "client_credentials" else self._username
+        first_token = self._refresh_token if user is None and self._grant_type != "client_credentials" else None
+        headers = {name.lower(): value for name, value in self._headers.items()}
+        fields = [sorted(naming(given).items()) for given in (self._form, headers)]
+        readable = client if user is None else f"{client}:{user}"
+        return distinct_name(
+            f"{readable} {address(self._endpoint)}",
+            self.issuer_at(), client, user, first_token, self._grant_type, self._scope, *fields,
+        )  # fmt: skip
+
+    def issuer_at(self, endpoint: URL | None = None) -> str:  # noqa: ARG002 - the API's endpoint issues nothing here
+        """Return the name of the token endpoint and the client, who issue the tokens for an API at any *endpoint*."""
         return issuer_name(self._endpoint, self._client.client_id)
 
     async def __call__(self, context: LoginContext) -> Token:
@@ -116,6 +125,9 @@ class OAuth2Login:
 
     def _steps(self, previous: Token | None) -> Iterator[_Step]:
         """Yield the grants to try. *previous* comes with each login: another process may have rotated its refresh token."""
+        # A refresh token is shown to nobody but its issuer (RFC 6749, section 10.4).
+        if previous is not None and is_foreign(previous, self.issuer_at()):
+            previous = None
         newest = None if previous is None else previous.refresh_token
         only_refresh = self._grant_type == "refresh_token"
         # The rotated token goes first: many servers accept each refresh token once, so the configured one is dead by then.
@@ -150,7 +162,7 @@ class OAuth2Login:
             secrets=(*prepared.secrets, *self._secrets(context)),
         )
         token = read_token(response, step.grant_type, step.parameters.get("refresh_token"), renewal=step.renewal)
-        return issued_by(self.issuer_at(context.endpoint), token)
+        return issued_by(self.issuer_at(), token)
 
     def _prepared(self, step: _Step) -> TokenRequest:
         from authlib.oauth2.rfc6749.parameters import (  # type: ignore[import-untyped]  # noqa: PLC0415 - no stubs; loads on first use

@@ -6,6 +6,7 @@ import base64
 import copy
 import json
 import pickle
+import re
 import time
 import warnings
 from collections.abc import Callable
@@ -273,7 +274,7 @@ URL_OK = "https://login.example/token"
 
 
 @pytest.mark.parametrize(
-    ("options", "identity"),
+    ("options", "shown"),
     [
         ({}, "client"),
         ({"username": "ada", "password": "p"}, "client"),
@@ -281,11 +282,11 @@ URL_OK = "https://login.example/token"
         ({"grant_type": "refresh_token", "refresh_token": "r", "username": "ada", "password": "p"}, "client:ada"),
     ],
 )
-def test_the_identity_is_client_and_user(options: dict[str, str], identity: str) -> None:
-    """The user where one logs in."""
+def test_the_identity_begins_with_client_user_and_place(options: dict[str, str], shown: str) -> None:
+    """The user where one logs in; the digest is for stores."""
     login = OAuth2Login(URL_OK, "client", SECRET, **options)  # type: ignore[arg-type] # all of them text
     assert isinstance(login, IdentifiedLogin)
-    assert login.identity == identity
+    assert re.fullmatch(rf"{shown} https://login\.example/token #[0-9a-f]{{32}}", login.identity)
 
 
 def test_two_refresh_tokens_of_one_client_are_two_accounts() -> None:
