@@ -50,9 +50,8 @@ def _by_error(response: LoginResponse, payload: dict[str, Any], grant_type: str,
         return None
     text = _description(payload)
     if code == "invalid_grant" or (renewal and code in _RENEWAL_NOT_ALLOWED):
-        return response.rejected(
-            text, reason=_REJECTION_REASONS[grant_type] if grant_type != "client_credentials" else None
-        )
+        blamed = None if grant_type == "client_credentials" else _REJECTION_REASONS.get(grant_type)
+        return response.rejected(text, reason=blamed)
     if code in _CLIENT:
         return response.rejected(text, reason="client")
     if code in _RETRYABLE:
@@ -64,12 +63,12 @@ def _by_error(response: LoginResponse, payload: dict[str, Any], grant_type: str,
 
 def _by_status(response: LoginResponse, grant_type: str) -> str | None:
     """Return the reason for a status without a known ``error``: a 401 to a password may mean the client as well as the user."""
-    return None if grant_type == "password" and response.status == 401 else _REJECTION_REASONS[grant_type]  # noqa: PLR2004
+    return None if grant_type == "password" and response.status == 401 else _REJECTION_REASONS.get(grant_type)  # noqa: PLR2004
 
 
 def _without_token(response: LoginResponse, payload: dict[str, Any], grant_type: str) -> LoginError:
     if isinstance(payload.get("error"), str):
-        return response.rejected(_description(payload), reason=_REJECTION_REASONS[grant_type])
+        return response.rejected(_description(payload), reason=_REJECTION_REASONS.get(grant_type))
     return LoginError(
         f"the login endpoint {response.origin} answered without access_token; check that it is a token endpoint"
     )

@@ -14,6 +14,7 @@ from typing import Any
 from urllib.parse import unquote_plus
 
 import pytest
+from aiohttp import ClientSession
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa, x25519
 from cryptography.hazmat.primitives.serialization import PrivateFormat
@@ -29,6 +30,8 @@ from exterview_auth.errors import (
 )
 from exterview_auth.logins import OAuth2Login
 from exterview_auth.logins._context import IdentifiedLogin
+from exterview_auth.logins._oauth2_response import read_token
+from exterview_auth.logins._request import post
 from tests.kit import login_endpoint as kit
 from tests.kit.login_endpoint import OLD, OLD_REFRESH, PASSWORD, SECRET, LoginEndpoint, Reply, login_endpoint
 
@@ -373,3 +376,13 @@ def test_the_token_endpoint_is_held_to_the_rule_of_tls(url: str, kind: type[Conf
     """Before anything is sent."""
     with pytest.raises(kind, match=r"^token_endpoint"):
         OAuth2Login(url, "client", SECRET)
+
+
+@pytest.mark.parametrize("reply", [DEAD, Reply(401, {}), Reply(200, {"error": "weird"})])
+async def test_a_grant_without_a_known_reason_blames_nothing(reply: Reply) -> None:
+    """Whatever an unusual grant presents: the refusal is still a rejection of the credentials."""
+    async with login_endpoint(reply) as endpoint, ClientSession() as session:
+        response = await post(session, endpoint.url, headers={}, body=b"", secrets=())
+    with pytest.raises(CredentialsRejectedError) as caught:
+        read_token(response, "urn:ietf:params:oauth:grant-type:token-exchange", None, renewal=False)
+    assert caught.value.reason is None
