@@ -77,11 +77,17 @@ def whole_number(value: object, rule: str, low: int, high: float = math.inf) -> 
     return value
 
 
+def account_name(account: object) -> str:
+    """Return *account* if it can name one: text that is not empty. Numbers would not do: ``1 == True == 1.0``."""
+    if not isinstance(account, str) or not account:
+        what = "an empty text" if isinstance(account, str) else type(account).__name__
+        raise ConfigurationError(f"an account is named by text that is not empty, not by {what}")
+    return account
+
+
 def checked_account(account: object, login: object, *, shared: bool) -> str:
     """Return the account's name: *account*, or else the login's identity. A shared store needs one of them."""
-    if account is not None and (not isinstance(account, str) or not account):
-        raise ConfigurationError("account must be the name of the account as text, not empty")
-    name = account or getattr(login, "identity", None)
+    name = getattr(login, "identity", None) if account is None else account_name(account)
     if name is not None and not isinstance(name, str):
         raise ConfigurationError(f"a login's identity must be the account's name as text, not {type(name).__name__}")
     if not name and shared:

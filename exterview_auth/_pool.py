@@ -12,7 +12,7 @@ from weakref import WeakValueDictionary
 from cachetools import LRUCache
 
 from ._auth import ExterviewAuth
-from ._options import whole_number
+from ._options import account_name, whole_number
 from .errors import ClosedError, ConfigurationError
 
 _CHECKED_PER_ACCESS = 2
@@ -55,7 +55,8 @@ class AuthPool:
     At most *maxsize* owners are kept; the least recently used one goes first. An owner that is still in use, or whose token
     is not saved yet, is found again, so that an account in use never has two owners. `aclose` closes all.
 
-    Raises `ConfigurationError` for a wrong argument or a factory that returns something else, `ClosedError` after `aclose`.
+    Raises `ConfigurationError` for a wrong argument, an account that is not a text, or a factory that returns something else,
+    and `ClosedError` after `aclose`.
     """
 
     __slots__ = ("_alive", "_closed", "_factory", "_kept")
@@ -72,7 +73,7 @@ class AuthPool:
     def __getitem__(self, account: str) -> ExterviewAuth:
         if self._closed:
             raise ClosedError("this AuthPool is closed; create a new one")
-        owner = self._kept.get(account)
+        owner = self._kept.get(account_name(account))
         if owner is None:
             owner = self._kept[account] = self._reused(account) or self._created(account)
         if self._kept.busy:
@@ -96,7 +97,7 @@ class AuthPool:
         return len(self._kept)
 
     def __contains__(self, account: object) -> bool:
-        return account in self._alive
+        return isinstance(account, str) and account in self._alive
 
     async def aclose(self) -> None:
         """Close every owner, also those in use. Closing twice is fine."""

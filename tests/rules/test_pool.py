@@ -257,6 +257,16 @@ async def test_a_wrong_argument_is_refused(factory: Factory, arguments: dict[str
         AuthPool(**{"factory": factory, **arguments})
 
 
+@pytest.mark.parametrize("account", [1, True, None, b"x", "", 1.0, ("a",), ["a"], object()])
+async def test_an_account_is_a_text_that_is_not_empty(factory: Factory, account: Any) -> None:
+    """Bad input: no owner is created for anything else, and it is not in the pool."""
+    async with AuthPool(factory) as pool:
+        with pytest.raises(ConfigurationError, match="an account is named by text that is not empty, not by"):
+            pool[account]
+        assert len(pool) == 0
+        assert account not in pool
+
+
 async def test_a_factory_that_returns_something_else_is_refused() -> None:
     """Bad input: the sentence names what it returned."""
     pool = AuthPool(lambda account: account)  # type: ignore[arg-type,return-value]  # a wrong use
