@@ -55,6 +55,9 @@ class AuthPool:
     At most *maxsize* owners are kept; the least recently used one goes first. An owner that is still in use, or whose token
     is not saved yet, is found again, so that an account in use never has two owners. `aclose` closes all.
 
+    Accounts that share one `aiohttp.ClientSession` share its cookies: create it with ``cookie_jar=DummyCookieJar()``, or give
+    each account a session over the same connector.
+
     Raises `ConfigurationError` for a wrong argument, an account that is not a text, or a factory that returns something else,
     and `ClosedError` after `aclose`.
     """

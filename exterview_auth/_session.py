@@ -36,8 +36,9 @@ class AuthSession:
 
     The verbs take and return what aiohttp's own verbs do. A relative URL is resolved against the session's own base URL,
     or else against the endpoint. The session's middlewares, headers, cookies and tracing work as before; *auth* is the
-    innermost middleware. The session is never closed here. ``data=`` may also be a callable without arguments that makes a
-    fresh body for each attempt. A content type that is not set becomes ``application/json``, except for forms.
+    innermost middleware. Owners of different accounts must not share the session's cookies (see `AuthPool`). The session is
+    never closed here. ``data=`` may also be a callable without arguments that makes a fresh body for each attempt. A content
+    type that is not set becomes ``application/json``, except for forms.
 
     Raises `ConfigurationError` for arguments of the wrong kind.
     """

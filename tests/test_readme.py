@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp import DummyCookieJar
 from redis.asyncio import Redis
 from sybil import Document
 from sybil.parsers.abstract.lexers import LexerCollection
@@ -85,6 +86,7 @@ async def test_the_snippets_run_one_after_another(
         if inspect.isawaitable(result):
             await result
     assert len(SNIPPETS) >= 8
+    assert isinstance(namespace["shared_http"].cookie_jar, DummyCookieJar)  # one session for a pool's accounts
     async with Redis.from_url(redis_url) as client:
         assert len(await client.keys("exterview_auth:*:token")) == 1
     assert [file.suffix for file in (tmp_path / "tokens").glob("*.token")] == [".token"]

@@ -24,7 +24,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from aiohttp import ClientSession, TCPConnector
+from aiohttp import ClientSession, DummyCookieJar, TCPConnector
 
 from exterview_auth import AuthSession, RedisStore
 
@@ -79,7 +79,10 @@ class SoakWorker:
         self._watch_for_noise()
         asyncio.get_running_loop().set_default_executor(_all_threads())
         connector = TCPConnector(limit=CONNECTIONS, keepalive_timeout=KEEPALIVE)
-        self._http = await self._opened.enter_async_context(ClientSession(connector=connector))
+        session = ClientSession(
+            connector=connector, cookie_jar=DummyCookieJar()
+        )  # the accounts share it, and no cookies
+        self._http = await self._opened.enter_async_context(session)
         self._store = await self._opened.enter_async_context(RedisStore(f"redis://127.0.0.1:{self._ports[1]}/0"))
         self._owners = Owners(f"http://127.0.0.1:{self._ports[0]}/graphql", self._store, self._key_file)
         work = [*(self._ask_on() for _ in range(CALLERS)), self._meddle()]

@@ -5,20 +5,33 @@ from __future__ import annotations
 import asyncio
 import gc
 import warnings
+from collections.abc import Callable
+from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
+from aiohttp import ClientSession, DummyCookieJar, TCPConnector, web
 
-from exterview_auth import AuthPool, ClosedError, ConfigurationError, ExterviewAuth, LoginContext, StoreError, Token
-from tests.kit.api import until
+from exterview_auth import (
+    AuthPool,
+    AuthSession,
+    ClosedError,
+    ConfigurationError,
+    ExterviewAuth,
+    LoginContext,
+    StoreError,
+    Token,
+)
+from tests.kit.api import KEY, Api, until
 from tests.kit.failing_store import FailingStore
 
 
 class Factory:
     """Creates owners whose tokens name their accounts and expire; notes the accounts of their `logins`."""
 
-    def __init__(self, store: FailingStore | None = None) -> None:
+    def __init__(self, store: FailingStore | None = None, endpoint: str = "http://127.0.0.1:9/graphql") -> None:
         self.store = store
+        self.endpoint = endpoint
         self.logins: list[str] = []
         self.gate = asyncio.Event()
         self.gate.set()
@@ -29,8 +42,7 @@ class Factory:
             await self.gate.wait()
             return Token(f"token-of-{account}", expires_in=3600)
 
-        endpoint = "http://127.0.0.1:9/graphql"
-        return ExterviewAuth(login, api_key="key", endpoint=endpoint, account=account, store=self.store)
+        return ExterviewAuth(login, api_key=KEY, endpoint=self.endpoint, account=account, store=self.store)
 
 
 @pytest.fixture
@@ -150,6 +162,53 @@ async def test_one_owner_that_cannot_be_closed_does_not_keep_the_others_open(
         await pool.aclose()
     with pytest.raises(ClosedError):
         await second.token()
+
+
+# -- one session for all accounts ---------------------------------------------------------------------------------------
+
+ACCOUNTS = ("alice", "bob")
+
+
+async def own_cookie(request: web.Request, _body: bytes) -> web.Response:
+    """Answer with a session cookie for whoever the token says."""
+    response = web.json_response({})
+    response.set_cookie("session", request.headers["Authorization"].removeprefix("Bearer "))
+    return response
+
+
+async def cookies_of_bob(session_of: Callable[[str], ClientSession]) -> str:
+    """Return the cookies of bob's request, after one of alice's that got her session cookie."""
+    async with Api() as api:
+        # A jar ignores the cookies of IP addresses.
+        factory = Factory(endpoint=api.endpoint.replace("127.0.0.1", "localhost"))
+        api.tokens.update(f"token-of-{account}" for account in ACCOUNTS)
+        api.answers["/graphql"] = own_cookie
+        async with AuthPool(factory) as pool:
+            for account in ACCOUNTS:
+                assert (await AuthSession(session_of(account), pool[account]).post("", json={})).status == 200
+    return api.arrivals[-1].headers.get("Cookie", "")
+
+
+async def test_a_jar_that_accounts_share_mixes_them_up() -> None:
+    """Why the README's session for a pool keeps no cookies: with aiohttp's own jar, bob's request carries alice's cookie."""
+    async with ClientSession() as http:
+        assert await cookies_of_bob(lambda _: http) == "session=token-of-alice"
+
+
+async def test_a_session_for_a_pool_keeps_no_cookies() -> None:
+    """The README's pattern: nothing that the API set for alice goes out with bob's requests."""
+    async with ClientSession(cookie_jar=DummyCookieJar()) as http:
+        assert await cookies_of_bob(lambda _: http) == ""
+
+
+async def test_each_account_may_have_a_jar_of_its_own() -> None:
+    """The README's other pattern: sessions over one connector."""
+    async with TCPConnector() as connector, AsyncExitStack() as stack:
+        sessions = {account: ClientSession(connector=connector, connector_owner=False) for account in ACCOUNTS}
+        for session in sessions.values():
+            await stack.enter_async_context(session)
+        assert await cookies_of_bob(sessions.__getitem__) == ""
+        assert [cookie.value for cookie in sessions["alice"].cookie_jar] == ["token-of-alice"]
 
 
 # -- while the store is unavailable -------------------------------------------------------------------------------------
