@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import sys
 from asyncio.subprocess import DEVNULL, PIPE, Process
@@ -14,6 +15,7 @@ from typing import Self
 
 from exterview_auth.errors import ConfigurationError
 
+from .child_environment import child_environment
 from .plan import Plan, WorkerConfig
 from .sender import Observer
 from .store import StoreKind, temporary_store
@@ -50,7 +52,12 @@ class WorkerProcess:
         try:
             # In a separate session, so that Ctrl-C reaches this process alone, which then ends the others.
             process = await asyncio.create_subprocess_exec(
-                *COMMAND, stdin=PIPE, stdout=PIPE, stderr=DEVNULL, start_new_session=True
+                *COMMAND,
+                stdin=PIPE,
+                stdout=PIPE,
+                stderr=DEVNULL,
+                start_new_session=True,
+                env=child_environment(os.environ),
             )
         except OSError as error:
             raise ConfigurationError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
 import signal
 import socket
@@ -13,6 +14,8 @@ from tempfile import TemporaryDirectory
 from typing import Self
 
 from exterview_auth.errors import ConfigurationError
+
+from .child_environment import child_environment
 
 HOST = "127.0.0.1"
 START_SECONDS = 10.0
@@ -117,7 +120,12 @@ class LocalRedis:
         command = [required_redis_server(), *where, "--save", "", "--appendonly", "no", *self._options]
         # In a separate session: Ctrl-C must not end the server while the requests that need it are being cancelled.
         self.process = await asyncio.create_subprocess_exec(
-            *command, stdin=DEVNULL, stdout=DEVNULL, stderr=DEVNULL, start_new_session=True
+            *command,
+            stdin=DEVNULL,
+            stdout=DEVNULL,
+            stderr=DEVNULL,
+            start_new_session=True,
+            env=child_environment(os.environ),
         )
         try:
             async with asyncio.timeout(START_SECONDS):

@@ -36,6 +36,7 @@ class Traces:
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self.processes: list[asyncio.subprocess.Process] = []
+        self.environments: list[dict[str, str] | None] = []
 
     def are_gone(self) -> bool:
         left = [process for process in self.processes if process.returncode is None]
@@ -50,6 +51,7 @@ def traces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Traces:
     async def start_noted(*command: str, **options: Any) -> asyncio.subprocess.Process:
         process = await start(*command, **options)
         traces.processes.append(process)
+        traces.environments.append(options.get("env"))
         return process
 
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
@@ -89,6 +91,40 @@ def test_a_process_without_requests_is_ready_and_ends(traces: Traces, answer: An
     assert main(["demo", "--processes", "3", "--store", "file", "--requests", "1", "--json"]) == 0
     assert answer()["ok"] == 1
     assert traces.are_gone()
+
+
+@pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="the system does not show processes in /proc")
+@pytest.mark.usefixtures("redis_binary")
+@pytest.mark.parametrize("store", [*StoreKind])
+def test_no_process_finds_a_secret_in_its_environment_or_command_line(
+    store: str, traces: Traces, monkeypatch: pytest.MonkeyPatch, answer: Answer
+) -> None:
+    """The user's real credentials, and all else that the processes do not need, stay with the demo."""
+    for name in (
+        "EXTERVIEW_PASSWORD",
+        "EXTERVIEW_BEARER_TOKEN",
+        "EXTERVIEW_STORE",
+        "AWS_SECRET_ACCESS_KEY",
+        "REDISCLI_AUTH",
+    ):
+        monkeypatch.setenv(name, "s3cr3t")
+    monkeypatch.setenv("LC_TIME", "C")
+    started: list[tuple[bytes, bytes]] = []
+
+    def look() -> None:
+        for process in traces.processes:
+            entry = Path("/proc", str(process.pid))
+            started.append(((entry / "cmdline").read_bytes(), (entry / "environ").read_bytes()))
+
+    _once_some_are_answered(monkeypatch, look)
+    assert main(["demo", "--processes", "2", "--store", store, "--requests", "200", "--json"]) == 0
+    assert answer()["ok"] == 200
+    assert len(started) == 2 + (store == StoreKind.REDIS)
+    for command, environ in started:
+        assert b"s3cr3t" not in command + environ
+        assert b"EXTERVIEW_" not in environ
+        assert b"LC_TIME=C" in environ or b"redis-server" in command  # which writes its title over its environment
+    assert all(given is not None and "s3cr3t" not in given.values() for given in traces.environments)
 
 
 def _once_some_are_answered(monkeypatch: pytest.MonkeyPatch, do: Callable[[], object]) -> None:
