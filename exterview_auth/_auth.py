@@ -23,7 +23,7 @@ from ._core.account import Account
 from ._core.api_key import ApiKey, ApiKeySource
 from ._core.keeper import Keeper
 from ._core.on_token import OnToken
-from ._endpoint import PRODUCTION, endpoint_url
+from ._endpoint import PRODUCTION, endpoint_url, shown_url
 from ._options import check_callables, checked_account, named, owner_options
 from ._secret import refuse_pickling
 from ._stats import Stats
@@ -117,7 +117,7 @@ class ExterviewAuth:
         request_options = DEFAULT_OPTIONS if is_unauthorized is None else RequestOptions(is_unauthorized)
         self._keeper = keeper
         self._lifecycle = keeper.lifecycle
-        self._middleware = Middleware(keeper, Origins(self._endpoint, origins), key, request_options)
+        self._middleware = Middleware(keeper, Origins(self._endpoint, origins), key, request_options, login)
         # What the fast path reads, without the steps through `_middleware` and `_keeper`.
         self._state = keeper.state
         self._api_key = key
@@ -245,7 +245,7 @@ class ExterviewAuth:
 
     def __repr__(self) -> str:
         account = f", account={self._account!r}" if self._account else ""
-        return f"<ExterviewAuth {str(self._endpoint)!r}{account}, {self._lifecycle.status}>"
+        return f"<ExterviewAuth {shown_url(self._endpoint)!r}{account}, {self._lifecycle.status}>"
 
     def __reduce_ex__(self, protocol: object) -> NoReturn:
         refuse_pickling(self)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ipaddress
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 
 from yarl import URL
@@ -22,6 +22,9 @@ SANDBOX = "https://sandbox-api.exterview.ai/graphql"
 
 API_KEY_HEADER = "x-api-key"
 """The request header with the organization's API key."""
+
+_SHORTEST_IN_QUERY = 8
+"""Characters of a query's value: a shorter one is a version or a flag."""
 
 _NAMED = {"production": PRODUCTION, "sandbox": SANDBOX}
 
@@ -49,6 +52,17 @@ def checked_url(url: str | URL, what: str, *, example: str = PRODUCTION, or_else
         raise ConfigurationError(f"{what} has a user name or password in it; remove them from the URL")
     require_safe_transport(parsed, what)
     return parsed
+
+
+def shown_url(url: URL) -> str:
+    """Return *url* as messages and ``repr`` show it: its query or fragment may hold a key or a signature."""
+    bare = url.with_fragment(None).with_query(None)
+    return f"{bare}{'?***' if url.raw_query_string else ''}{'#***' if url.raw_fragment else ''}"
+
+
+def secrets_in(url: URL) -> Iterator[str]:
+    """Yield what `shown_url` hides and a server may repeat, such as ``POST /graphql?sig=... not found``."""
+    yield from (text for text in (url.raw_query_string, *url.query.values()) if len(text) >= _SHORTEST_IN_QUERY)
 
 
 def require_safe_transport(url: URL, what: str) -> None:

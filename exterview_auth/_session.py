@@ -20,7 +20,7 @@ from ._aiohttp.internals import (
 )
 from ._aiohttp.middleware import RequestOptions
 from ._auth import ExterviewAuth
-from .errors import ConfigurationError
+from .errors import ApiError, ConfigurationError
 
 if TYPE_CHECKING:
     from typing import Unpack
@@ -125,7 +125,8 @@ class AuthSession:
         with aiohttp's ``data=``, files are closed after sending. An error with the code ``UNAUTHENTICATED`` counts as a 401.
 
         Raises `BadRequestError`, `UnauthorizedError`, `ForbiddenError` (400, 401, 403), `ApiError` (any other answer that
-        is not GraphQL), `GraphQLError` (``errors``, with partial ``data``), and what any request raises.
+        is not GraphQL), `GraphQLError` (``errors``, with partial ``data``), and what any request raises. Credentials that
+        the answer repeats are masked in all that these errors hold.
         """
         from ._aiohttp import graphql  # noqa: PLC0415 - on first use
 
@@ -135,7 +136,13 @@ class AuthSession:
         async with self._send(
             hdrs.METH_POST, self._auth.endpoint, {**content, "raise_for_status": False}, options
         ) as response:
-            return await graphql.data_of(response)
+            secrets = self._middleware.secrets_of(response)
+            outcome = graphql.outcome_of(response.status, response.content_type, await response.read(), secrets)
+        # Raised outside the block and without the response: its repr, which error trackers show, holds the answer's headers.
+        del response
+        if isinstance(outcome, ApiError):
+            raise outcome
+        return outcome
 
     # -- inside -----------------------------------------------------------------------------------------------------
 

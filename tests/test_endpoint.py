@@ -10,7 +10,15 @@ from hypothesis import strategies as st
 from yarl import URL
 
 from exterview_auth import PRODUCTION, SANDBOX, ConfigurationError, InsecureTransportError
-from exterview_auth._endpoint import checked_origins, checked_url, endpoint_url, is_loopback, origin_of
+from exterview_auth._endpoint import (
+    checked_origins,
+    checked_url,
+    endpoint_url,
+    is_loopback,
+    origin_of,
+    secrets_in,
+    shown_url,
+)
 
 
 @pytest.mark.parametrize(
@@ -33,6 +41,34 @@ from exterview_auth._endpoint import checked_origins, checked_url, endpoint_url,
 def test_an_endpoint_is_a_name_or_a_safe_url(given_endpoint: str | URL, url: str) -> None:
     """The two names of the contract, HTTPS and loopback URLs are endpoints."""
     assert endpoint_url(given_endpoint) == URL(url)
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("https://host/graphql", "https://host/graphql"),
+        ("https://host/graphql?sig=s3cr3t", "https://host/graphql?***"),
+        ("https://host:8443/graphql?s3cr3t#s3cr3t", "https://host:8443/graphql?***#***"),
+        ("https://host/#s3cr3t", "https://host/#***"),
+    ],
+)
+def test_a_url_is_shown_without_its_query_and_fragment(url: str, shown: str) -> None:
+    """A signature or a key may stand there; where the URL leads stays readable."""
+    assert shown_url(URL(url)) == shown
+
+
+@pytest.mark.parametrize(
+    ("query", "secrets"),
+    [
+        ("?sig=s3cr3t%2F12", {"sig=s3cr3t%2F12", "s3cr3t/12"}),
+        ("?v=2024", set()),
+        ("?sig=s3cr3t-1&v=2", {"sig=s3cr3t-1&v=2", "s3cr3t-1"}),
+        ("", set()),
+    ],
+)
+def test_what_is_secret_in_a_url(query: str, secrets: set[str]) -> None:
+    """Its values as they are written and as they are meant, versions and flags excepted."""
+    assert set(secrets_in(URL(f"https://host/graphql{query}", encoded=True))) == secrets
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from exterview_auth import ConfigurationError, FileStore, LoginError, Token
 from exterview_auth import _environment as environment
 from exterview_auth._options import MAX_SECRET_FILE, read_secret_file
-from exterview_auth.logins._redaction import redacted
+from exterview_auth._redaction import redacted
 from exterview_auth.logins._token_search import INSTANT_NAMES, LIFETIME_NAMES, REFRESH_NAMES, TOKEN_NAMES
 from exterview_auth.stores._entry import key_of
 from exterview_auth.stores._redis.entries import as_bytes

@@ -67,7 +67,8 @@ def login_context(text: str) -> LoginContext:
     def no_session() -> Any:
         raise AssertionError("no session is needed")
 
-    return LoginContext(session=no_session, endpoint=URL("http://localhost/"), api_key=text, previous=token(text))
+    endpoint = URL(f"http://localhost/?sig={text}#{text}")
+    return LoginContext(session=no_session, endpoint=endpoint, api_key=text, previous=token(text))
 
 
 @pytest.mark.parametrize("container", in_containers(Secret(TEXT)), ids=lambda c: type(c).__name__)

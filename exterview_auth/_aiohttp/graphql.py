@@ -13,12 +13,13 @@ import json
 import mimetypes
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from aiohttp import ClientRequest, ClientResponse, FormData, hdrs
 
 from .._json import json_object
+from .._redaction import mask_data, redacted
 from ..errors import ApiError, BadRequestError, ConfigurationError, ForbiddenError, GraphQLError, UnauthorizedError
 from .bodies import read_ahead
 from .refusal import UNAUTHORIZED, IsUnauthorized, evaluate
@@ -27,8 +28,6 @@ MAX_GRAPHQL_ANSWER = 8 * 2**20
 """Bytes; a longer answer is not searched for a refusal."""
 
 _OK = 200
-_MAX_QUOTED = 500
-"""Characters of an answer that an error's message quotes."""
 _DOCUMENTED_ERRORS: Mapping[int, type[ApiError]] = {400: BadRequestError, 401: UnauthorizedError, 403: ForbiddenError}
 _GRAPHQL_TYPES = frozenset({"application/json", "application/graphql-response+json"})
 
@@ -102,36 +101,45 @@ def _file_parts(file: Any, path: str) -> tuple[str, Any, str]:
 # -- an answer --------------------------------------------------------------------------------------------------------
 
 
-async def data_of(response: ClientResponse) -> dict[str, Any]:
-    """Return the answer's ``data``. Raises the documented `ApiError` by status, and `GraphQLError` for ``errors``."""
-    answer = json_object(await response.read())
-    if response.status != _OK:
-        kind = _DOCUMENTED_ERRORS.get(response.status, ApiError)
-        raise kind(_message(answer) or f"the API answered {response.status}", status=response.status)
+def outcome_of(status: int, content_type: str, body: bytes, secrets: Iterable[str] = ()) -> dict[str, Any] | ApiError:
+    """
+    Return the answer's ``data``, or its error: the documented `ApiError` by status, or `GraphQLError` for ``errors``.
+
+    An API may repeat what it was sent, so that *secrets* are masked in all that an error holds. They are asked for only then.
+    The error is not raised here, where the body is: error trackers show the local variables of a traceback.
+    """
+    answer = json_object(body)
+    errors, data = _errors_and_data(answer)
+    if status == _OK and isinstance(data, dict) and not errors:
+        return data
+    secrets = list(secrets)
+    message = redacted(_words(answer, errors), secrets)
+    if status != _OK:
+        kind = _DOCUMENTED_ERRORS.get(status, ApiError)
+        return kind(message or f"the API answered {status}", status=status)
     if answer is None:
-        raise ApiError(
-            f"the API answered with {response.content_type} that is not a JSON object", status=response.status
-        )
-    errors, data = _as_list(answer.get("errors")), answer.get("data")
-    if errors:
-        raise GraphQLError(
-            _message(answer) or "the API answered with errors",
-            status=response.status,
-            errors=[error if isinstance(error, dict) else {"message": str(error)} for error in errors],
-            data=data if isinstance(data, dict) else None,
-        )
-    if not isinstance(data, dict):
-        raise ApiError("the API answered without data and without errors", status=response.status)
-    return data
+        what = redacted(content_type, secrets) or "something"
+        return ApiError(f"the API answered with {what} that is not a JSON object", status=status)
+    if not errors:
+        return ApiError("the API answered without data and without errors", status=status)
+    shaped = [error if isinstance(error, dict) else {"message": str(error)} for error in errors]
+    return GraphQLError(
+        message or "the API answered with errors",
+        status=status,
+        errors=mask_data(shaped, secrets),
+        data=mask_data(data, secrets) if isinstance(data, dict) else None,
+    )
 
 
-def _message(answer: dict[str, Any] | None) -> str | None:
+def _errors_and_data(answer: dict[str, Any] | None) -> tuple[list[Any], Any]:
+    return ([], None) if answer is None else (_as_list(answer.get("errors")), answer.get("data"))
+
+
+def _words(answer: dict[str, Any] | None, errors: list[Any]) -> str:
     """Return the answer's own words: ``{"error": "..."}`` as documented, or the first GraphQL error's message."""
-    if answer is None:
-        return None
-    first = next(iter(_as_list(answer.get("errors"))), None)
-    said = answer.get("error") or (first.get("message") if isinstance(first, dict) else first)
-    return str(said)[:_MAX_QUOTED] if said else None
+    first = errors[0] if errors else None
+    said = (answer or {}).get("error") or (first.get("message") if isinstance(first, dict) else first)
+    return str(said) if said else ""
 
 
 def _as_list(value: Any) -> list[Any]:

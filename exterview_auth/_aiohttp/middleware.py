@@ -11,6 +11,7 @@ One request and its answer: sign, send, recognise a refusal, have the token repl
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import partial
 from typing import NamedTuple
 
@@ -21,11 +22,13 @@ from .._core.api_key import ApiKey
 from .._core.keeper import Keeper
 from .._core.single_flight import Waiter
 from .._core.state import IssuedToken
+from .._endpoint import secrets_in
+from ..logins._context import Login, known_secrets
 from .bodies import BodyFactory, can_be_sent_again, replace
 from .origins import Origins
 from .queued import SignedRequests, StaleTokenError
 from .refusal import ACCEPTING, IsUnauthorized, is_refused, release_connection
-from .signing import X_API_KEY, sign, strip
+from .signing import X_API_KEY, credentials_in, sign, strip
 
 _OK = 200
 
@@ -56,13 +59,16 @@ class Middleware:
     coroutine. It hands over to `send` or `replay_if_refused` whenever something is not as usual.
     """
 
-    __slots__ = ("_api_key", "_keeper", "_lifecycle", "_state", "options", "origins", "signed")
+    __slots__ = ("_api_key", "_keeper", "_lifecycle", "_login", "_state", "options", "origins", "signed")
 
-    def __init__(self, keeper: Keeper, origins: Origins, api_key: ApiKey, options: RequestOptions) -> None:
+    def __init__(
+        self, keeper: Keeper, origins: Origins, api_key: ApiKey, options: RequestOptions, login: Login
+    ) -> None:
         self._keeper = keeper
         self._state = keeper.state
         self._lifecycle = keeper.lifecycle
         self._api_key = api_key
+        self._login = login
         self.origins = origins
         self.options = options
         """How requests are treated that say nothing else."""
@@ -199,6 +205,17 @@ class Middleware:
     def join_login(self, deadline: float | None) -> Waiter:
         """Join the login in flight, starting one if necessary; see `Keeper.join_login`."""
         return self._keeper.join_login(deadline=deadline)
+
+    def secrets_of(self, response: ClientResponse) -> Iterator[str]:
+        """Yield what *response* may repeat and no message may show: what its requests carried, and what this owner knows."""
+        for answer in (response, *response.history):
+            yield from credentials_in(answer.request_info.headers)
+            yield from secrets_in(answer.request_info.real_url)
+        yield self._api_key.value
+        current = self._state.current
+        if current is not None:
+            yield from (text for text in (current.token.value, current.token.refresh_token) if text)
+        yield from known_secrets(self._login)
 
     def owns(self, url: URL) -> bool:
         """Whether credentials go to *url*."""

@@ -8,6 +8,7 @@ import os
 from dataclasses import dataclass
 
 from exterview_auth import Token
+from exterview_auth._endpoint import shown_url
 
 from .account import FAILURES, CredentialSource, opened_account, source_of
 from .advice import ErrorContext, advice
@@ -55,7 +56,7 @@ def run_check(*, as_json: bool, timeout: float) -> ExitCode:
 
 async def _check(result: CheckResult, seconds: float, scrubber: Scrubber) -> None:
     async with opened_account(seconds, scrubber) as account:
-        result.endpoint = str(account.auth.endpoint)
+        result.endpoint = shown_url(account.auth.endpoint)
         data = await account.api.graphql(_QUERY)
         if not isinstance(data.get("__typename"), str):
             raise ValueError("the answer has no __typename")  # noqa: TRY004 - a server's mistake, not a programmer's

@@ -34,7 +34,7 @@ class TokenRequest(NamedTuple):
 class ClientAuthentication:
     """A client's id, with its secret or private key."""
 
-    __slots__ = ("_algorithm", "_key", "_key_id", "_secret", "client_id", "method")
+    __slots__ = ("_algorithm", "_key", "_key_id", "client_id", "method", "secret")
 
     def __init__(
         self,
@@ -45,7 +45,7 @@ class ClientAuthentication:
         key_id: str | None,
     ) -> None:
         self.client_id = text_option(client_id, "client_id")
-        self._secret = secret_option(client_secret, "client_secret")
+        self.secret = secret_option(client_secret, "client_secret")
         self.method = _checked_method(method, secret=client_secret is not None, key=private_key is not None)
         self._key_id = optional_text(key_id, "key_id")
         self._algorithm, self._key = ("", Secret()) if private_key is None else _signing_key(private_key)
@@ -55,7 +55,7 @@ class ClientAuthentication:
         from authlib.oauth2.auth import ClientAuth  # type: ignore[import-untyped]  # noqa: PLC0415 - no stubs; loads on first use
 
         client_id = self.client_id
-        secret: Any = self._secret
+        secret: Any = self.secret
         method: Any = self.method
         if method == "private_key_jwt":
             secret, method = self._jose_key(), self._assertion(endpoint)
@@ -67,7 +67,7 @@ class ClientAuthentication:
         kept = {name: Secret(value) for name, value in headers.items()}
         basic = (value.partition(" ")[2] for value in kept.values())
         assertion = (value for name, value in parse_qsl(body) if name == "client_assertion")
-        return TokenRequest(kept, body, tuple(text for text in (self._secret, *basic, *assertion) if text))
+        return TokenRequest(kept, body, tuple(text for text in (self.secret, *basic, *assertion) if text))
 
     def __reduce_ex__(self, protocol: object) -> NoReturn:
         refuse_pickling(self)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import NoReturn, Protocol, runtime_checkable
 
 from aiohttp import ClientSession
 from yarl import URL
 
+from .._endpoint import shown_url
 from .._secret import Secret, refuse_pickling
 from .._token import Token
 
@@ -52,7 +53,7 @@ class LoginContext:
         return self._session
 
     def __repr__(self) -> str:
-        return f"LoginContext(endpoint={str(self.endpoint)!r}, api_key='***', previous={self.previous!r})"
+        return f"LoginContext(endpoint={shown_url(self.endpoint)!r}, api_key='***', previous={self.previous!r})"
 
     def __reduce_ex__(self, protocol: object) -> NoReturn:
         refuse_pickling(self)
@@ -60,6 +61,12 @@ class LoginContext:
 
 Login = Callable[[LoginContext], Awaitable[Token]]
 """Any async callable. If it has nothing newer than the token being replaced, it returns ``context.previous`` itself."""
+
+
+def known_secrets(login: object) -> Iterable[str]:
+    """Return what *login* knows and no message may show; nothing for an application's own login."""
+    secrets: Callable[[], Iterable[str]] = getattr(login, "_known_secrets", tuple)
+    return secrets()
 
 
 @runtime_checkable

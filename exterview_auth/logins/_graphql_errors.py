@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from .._redaction import MAX_SENTENCE
 from ..errors import LoginError
-from ._redaction import MAX_SENTENCE
 from ._request import LoginResponse
 
 _DOCUMENT = frozenset({

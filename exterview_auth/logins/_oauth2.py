@@ -22,6 +22,10 @@ from ._request import post
 GRANTS = ("client_credentials", "password", "refresh_token")
 
 
+_SHORTEST_FIELD = 8
+"""Characters of a form field: a shorter one is a common word rather than a code or an assertion."""
+
+
 class _Step(NamedTuple):
     """One request of a login. A *renewal* is an extra attempt with a rotated refresh token: if it is refused, the login goes on."""
 
@@ -171,6 +175,12 @@ class OAuth2Login:
 
         form: str = prepare_token_request(step.grant_type, urlencode(self._form), **step.parameters)
         return self._client.prepare(str(self._endpoint), form)
+
+    def _known_secrets(self) -> Iterator[str]:
+        """Yield what no message of the API may show either; see `known_secrets`."""
+        secrets = (self._client.secret, self._password, self._refresh_token, *self._headers.values())
+        yield from (secret for secret in secrets if secret)
+        yield from (value for value in self._form.values() if len(value) >= _SHORTEST_FIELD)
 
     def _secrets(self, context: LoginContext) -> Iterator[str | None]:
         yield from (self._password, self._refresh_token, context.api_key, *self._headers.values(), *self._form.values())

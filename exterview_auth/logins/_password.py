@@ -85,12 +85,12 @@ class PasswordLogin:
         }
         body = _json({"query": self._document, "variables": variables})
         previous = context.previous
-        # Servers repeat what they receive. The e-mail may be shown: it says which account a message is about.
+        # Servers repeat what they receive.
         secrets = (
             self._password,
             context.api_key,
             *(() if previous is None else (previous.value, previous.refresh_token)),
-            *(text for text in _texts(variables) if len(text) >= _SHORTEST_SECRET and text != self._email),
+            *self._secret_texts(variables),
         )
         response = await post(context.session, context.endpoint, headers=headers, body=body, secrets=secrets)
         return issued_by(self.issuer_at(context.endpoint), self._read(response))
@@ -100,6 +100,16 @@ class PasswordLogin:
 
     def __reduce_ex__(self, protocol: object) -> NoReturn:
         refuse_pickling(self)
+
+    def _known_secrets(self) -> Iterator[str]:
+        """Yield what no message of the API may show either; see `known_secrets`."""
+        yield self._password
+        if isinstance(self._variables, Mapping):
+            yield from self._secret_texts(self._variables)
+
+    def _secret_texts(self, variables: Mapping[str, Any]) -> Iterator[str]:
+        """Yield the texts among *variables*. The e-mail may be shown: it says which account a message is about."""
+        return (text for text in _texts(variables) if len(text) >= _SHORTEST_SECRET and text != self._email)
 
     def _filled_in(self) -> Mapping[str, Any]:
         if self._variables is None:

@@ -26,14 +26,14 @@ from aiohttp import (
 )
 from yarl import URL
 
-from .._endpoint import require_safe_transport
+from .._endpoint import require_safe_transport, secrets_in
 from .._json import json_object
+from .._redaction import redacted
 from .._secret import is_encodable
 from .._token import Token, without_bearer
 from ..errors import ConfigurationError, CredentialsRejectedError, ExterviewAuthError, LoginError, LoginUnavailableError
 from ._context import MAX_RESPONSE
 from ._http_dates import retry_after, server_time
-from ._redaction import redacted
 
 RETRYABLE = frozenset({408, 425, 429, *range(500, 1000)})
 """Statuses after which the same login may succeed later (RFC 9110, sections 15.5.9 and 15.6; RFC 8470; RFC 6585)."""
@@ -162,7 +162,7 @@ async def post(
         failure = unreachable(url.origin(), error)
     else:
         whole = bytes(content) if len(content) <= MAX_RESPONSE else None
-        known = tuple(secret for secret in secrets if secret)
+        known = (*(secret for secret in secrets if secret), *secrets_in(url))
         response = LoginResponse(url.origin(), received.status, received.headers, whole, known)
         if 300 <= response.status < 400:  # noqa: PLR2004 - RFC 9110, section 15.4
             raise _redirected(response, url)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from typing import NoReturn, Self, final
 
 from .._calls import CallableValue
@@ -84,6 +84,11 @@ class StaticLogin:
 
     def __reduce_ex__(self, protocol: object) -> NoReturn:
         refuse_pickling(self)
+
+    def _known_secrets(self) -> Iterator[str]:
+        """Yield what no message of the API may show either; see `known_secrets`."""
+        if self._fixed is not None:
+            yield self._fixed.value
 
     async def _read(self, previous: Token | None) -> Token:
         if self._source is None:

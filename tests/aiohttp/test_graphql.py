@@ -22,7 +22,7 @@ from exterview_auth import (
     UnauthorizedError,
     graphql_unauthenticated,
 )
-from exterview_auth._aiohttp.graphql import data_of, multipart, operation
+from exterview_auth._aiohttp.graphql import multipart, operation, outcome_of
 from tests.kit.api import answering, scene
 
 # -- the request --------------------------------------------------------------------------------------------------------
@@ -146,28 +146,12 @@ def test_a_file_of_the_wrong_kind_is_refused(file: Any) -> None:
 # -- the answer's data, or its error ------------------------------------------------------------------------------------
 
 
-class Answer:
-    """As much of `aiohttp.ClientResponse` as `data_of` needs."""
-
-    content_type = "application/json"
-
-    def __init__(self, status: int, body: bytes) -> None:
-        self.status = status
-        self.body = body
-
-    async def read(self) -> bytes:
-        return self.body
-
-
 def data(status: int, body: bytes) -> dict[str, Any]:
-    """Return `data_of` an answer without a loop: nothing in it has to wait here."""
-    coroutine = data_of(Answer(status, body))  # type: ignore[arg-type]  # as much of it as is used
-    try:
-        coroutine.send(None)
-    except StopIteration as result:
-        found: dict[str, Any] = result.value
-        return found
-    raise AssertionError("it waited")
+    """Return the answer's data, or raise its error."""
+    outcome = outcome_of(status, "application/json", body)
+    if isinstance(outcome, ApiError):
+        raise outcome
+    return outcome
 
 
 @pytest.mark.parametrize("rest", ["", ', "errors": []', ', "errors": null'])
@@ -208,12 +192,14 @@ def test_a_documented_status_is_a_typed_error(status: int, kind: type[ApiError])
         (b"", "the API answered 400"),
         (b"\xff", "the API answered 400"),
         (b"[" * 100_000, "the API answered 400"),
-        (b'{"error": "' + b"x" * 9999 + b'"}', "x" * 500),
+        (b'{"error": "' + b"x" * 9999 + b'"}', "x" * 199 + "…"),
+        (b'{"error": "' + b"x" * 10_001 + b'"}', "the API answered 400"),
+        ('{"error": "a\u202e\u2066b\u200b\ufeffc\\u001b[2J\\nd"}'.encode(), "a b c [2J d"),
     ],
     ids=lambda value: str(value)[:20],
 )
 def test_the_message_is_in_the_answers_own_words(body: bytes, message: str) -> None:
-    """The documented ``error`` goes first, then GraphQL's first error, never more than 500 characters."""
+    """The documented ``error`` goes first, then GraphQL's first error, printable and never more than 200 characters."""
     with pytest.raises(BadRequestError) as caught:
         data(400, body)
     assert caught.value.message == message

@@ -23,6 +23,7 @@ from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
 from exterview_auth._aiohttp.login_call import _typed
+from exterview_auth._redaction import MAX_SENTENCE
 from exterview_auth.errors import (
     CredentialsRejectedError,
     InsecureTransportError,
@@ -34,7 +35,6 @@ from exterview_auth.logins import OAuth2Login, PasswordLogin
 from exterview_auth.logins._context import MAX_RESPONSE, LoginContext
 from exterview_auth.logins._graphql_errors import graphql_refusal
 from exterview_auth.logins._http_dates import retry_after, server_time
-from exterview_auth.logins._redaction import MAX_SENTENCE
 from exterview_auth.logins._request import LoginResponse, post, unreachable
 from tests.faults._raw_server import Call, RawServer
 from tests.kit.login_endpoint import (

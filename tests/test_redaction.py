@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exterview_auth.logins._redaction import MAX_QUOTE, MAX_SENTENCE, redacted
+from exterview_auth._redaction import MAX_QUOTE, MAX_SENTENCE, mask_data, masked_line, redacted
 
 PASSWORD = "hunter2 & <wonder>"
 
@@ -94,7 +95,39 @@ def test_a_secret_as_long_as_a_sentence_can_be_is_masked_and_a_longer_one_costs_
     """No text that is quoted has room for it."""
     secret = "s" * MAX_SENTENCE
     assert redacted(secret, [secret]) == "***"
-    assert redacted("s" * 50, [secret, "x" * 10_000_000]) == "s" * 50
+    assert redacted("x" * 50, [secret, "x" * 10_000_000]) == "x" * 50
+
+
+@pytest.mark.parametrize("cut", [slice(None, 20), slice(30, 50), slice(-16, None)])
+def test_a_piece_of_a_long_secret_is_masked_too(cut: slice) -> None:
+    """Servers shorten a token that they repeat; a piece of a short secret may be a word by chance."""
+    token = "".join(chr(ord("a") + number * 7 % 26) + str(number) for number in range(30))
+    assert redacted(f"token {token[cut].upper()}... is invalid", [token]) == "token ***... is invalid"
+    assert redacted("the organization is unknown", ["my-organization-2"]) == "the organization is unknown"
+
+
+def test_masked_data_keeps_its_shape() -> None:
+    """Texts and keys are masked at any depth, whole and whatever their length; all else stays as it is."""
+    nested: Any = "in the middle: s3cr3t-TOKEN"
+    for _ in range(100_000):
+        nested = [nested]
+    data = {"a": [1, None, True, "S3CR3T-token" + "x" * 50_000], "s3cr3t-token": {"b": ""}, "n": nested, "c": "a\r\nb"}
+    masked = mask_data(data, ["s3cr3t-token", ""])
+    assert masked is data
+    assert list(data) == ["a", "***", "n", "c"]
+    assert data["a"] == [1, None, True, "***" + "x" * 50_000]
+    assert (data["***"], data["c"]) == ({"b": ""}, "a\r\nb")
+    while isinstance(nested, list):
+        nested = nested[0]
+    assert nested == "in the middle: ***"
+    assert mask_data("s3cr3t-token", ["s3cr3t-token"]) == "***"
+    assert mask_data("nothing", []) == "nothing"
+
+
+def test_a_sentence_of_the_library_is_masked_and_not_cut() -> None:
+    """Its advice comes last, so nothing may be taken from its end."""
+    sentence = "the server said \u202e" + "x" * 500 + " s3cr3t;\x1b[2J check the URL"
+    assert masked_line(sentence, ["s3cr3t"]) == "the server said " + "x" * 500 + " ***; [2J check the URL"
 
 
 def test_masking_leaves_no_secret_behind_in_the_caches_of_re() -> None:
