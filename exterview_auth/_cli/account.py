@@ -12,7 +12,7 @@ from enum import StrEnum
 
 import aiohttp
 
-from exterview_auth import AuthSession, ExterviewAuth
+from exterview_auth import AuthSession, ExterviewAuth, Token
 from exterview_auth._options import ABOVE_ZERO, LONGEST, number
 from exterview_auth._token import jwt_claims, numeric_date, without_bearer
 
@@ -60,9 +60,12 @@ def expiry_of(environ: Mapping[str, str]) -> datetime | None:
 async def opened_account(seconds: float, scrubber: Scrubber) -> AsyncIterator[EnvironmentAccount]:
     """Open the environment's account; *scrubber* learns each token it gets, and each wait takes at most *seconds*."""
     number(seconds, f"--timeout must be a positive number of seconds, at most {LONGEST:.0f}", ABOVE_ZERO)
+
     # The scrubber knows the environment's secrets from the start; a token it can learn only when a login gives one.
-    auth = ExterviewAuth.from_env(
-        os.environ, login_timeout=seconds, on_token=lambda new, _old, _reason: scrubber.hide(new.value)
-    )
+    def learn(new: Token, _old: Token | None, _reason: str) -> None:
+        scrubber.hide(new.value)
+        scrubber.hide(new.refresh_token)
+
+    auth = ExterviewAuth.from_env(os.environ, login_timeout=seconds, on_token=learn)
     async with auth, aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=seconds)) as http:
         yield EnvironmentAccount(auth, AuthSession(http, auth))

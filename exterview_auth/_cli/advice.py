@@ -201,7 +201,7 @@ def _(error: OSError, _context: ErrorContext) -> Advice:
 
 def _said(error: ApiError, context: ErrorContext) -> str:
     """Return the server's words in quotes, if the error has any."""
-    words = context.scrubber.clean(error.message).rstrip(". ")
+    words = context.scrubber.quote(error.message).rstrip(". ")
     return f' ("{words}")' if words and not words.startswith(_OWN_WORDS) else ""
 
 

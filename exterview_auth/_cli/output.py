@@ -8,16 +8,17 @@ import sys
 from collections.abc import Mapping
 from contextlib import suppress
 from enum import IntEnum
-from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
+
+from exterview_auth._options import read_secret_file
+from exterview_auth._redaction import masked_line, printable_line, redacted
+from exterview_auth._secret import Secret
+from exterview_auth.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-_VARIABLES = ("EXTERVIEW_API_KEY", "EXTERVIEW_PASSWORD", "EXTERVIEW_BEARER_TOKEN")
-_FILES = ("EXTERVIEW_API_KEY_FILE", "EXTERVIEW_BEARER_TOKEN_FILE")
-_NOT_PRINTABLE = re.compile(r"[\s\x00-\x1f\x7f-\x9f\u2028\u2029]+")
-_MAX_LENGTH = 200
+_SECRET_VARIABLE = re.compile(r"EXTERVIEW_(?:\w+_)?(?:KEY|PASSWORD|TOKEN|SECRET)(_FILE)?")
 
 
 class ExitCode(IntEnum):
@@ -34,34 +35,37 @@ class ExitCode(IntEnum):
 
 def complain(sentence: str) -> None:
     """Print on standard error what is wrong and what to do."""
-    print(f"exterview-auth: {sentence}", file=sys.stderr, flush=True)
+    print(f"exterview-auth: {printable_line(sentence)}", file=sys.stderr, flush=True)
 
 
 class Scrubber:
     """Removes every secret of this run from text that others wrote: a server may echo what it was sent."""
 
     def __init__(self, environ: Mapping[str, str]) -> None:
-        self._secrets: set[str] = set()
-        for name in _VARIABLES:
-            self.hide(environ.get(name, ""))
-        for name in _FILES:
-            path = environ.get(name, "").strip()
+        self._secrets: set[Secret] = set()
+        for name, text in environ.items():
+            variable = _SECRET_VARIABLE.fullmatch(name)
+            if variable is None or not text.strip():
+                continue
+            if not variable[1]:
+                self.hide(text)
+                continue
             # The command itself reports a file that cannot be read.
-            with suppress(OSError, UnicodeDecodeError):
-                self.hide(Path(path).read_text(encoding="utf-8") if path else "")
+            with suppress(ConfigurationError):
+                self.hide(read_secret_file(text.strip(), name))
 
-    def hide(self, secret: str) -> None:
+    def hide(self, secret: str | None) -> None:
         """Replace *secret* too from now on."""
-        if secret.strip():
-            self._secrets.update((secret, secret.strip()))
+        if secret and secret.strip():
+            self._secrets.update((Secret(secret), Secret(secret.strip())))
 
-    def clean(self, text: str) -> str:
-        """Return *text* on one line, shortened, without control codes, and with ``***`` in the place of secrets."""
-        # The longest first: a token that begins with the API key must not leave its rest behind.
-        for secret in sorted(self._secrets, key=len, reverse=True):
-            text = text.replace(secret, "***")
-        line = _NOT_PRINTABLE.sub(" ", text).strip()
-        return line if len(line) <= _MAX_LENGTH else f"{line[:_MAX_LENGTH]}..."
+    def clean(self, sentence: str) -> str:
+        """Return a *sentence* of the library on one printable line, with ``***`` in the place of secrets."""
+        return masked_line(sentence, self._secrets)
+
+    def quote(self, text: str) -> str:
+        """Return *text* from a server likewise, and shortened."""
+        return redacted(text, self._secrets)
 
 
 def console(stream: TextIO) -> Console:

@@ -145,17 +145,41 @@ def test_the_scrubber_knows_variables_files_and_what_it_is_told(tmp_path: Path) 
     scrubber = Scrubber(
         {
             "EXTERVIEW_PASSWORD": " pass word ",
+            "EXTERVIEW_CLIENT_SECRET": "client-secret",
+            "EXTERVIEW_STORE_KEY": "store-key",
             "EXTERVIEW_API_KEY_FILE": str(tmp_path / "key"),
             "EXTERVIEW_BEARER_TOKEN_FILE": str(tmp_path / "missing"),
+            "EXTERVIEW_EMAIL": "ada@example.com",
+            "EXTERVIEW_ENVIRONMENT": "sandbox",
         }
     )
     scrubber.hide("new-token")
     scrubber.hide("")
+    scrubber.hide(None)
     assert scrubber.clean("pass word, file-key and new-token") == "***, *** and ***"
+    assert scrubber.clean("client-secret, store-key") == "***, ***"
+    assert scrubber.clean("ada@example.com in sandbox") == "ada@example.com in sandbox"
+    assert "file-key" not in repr(vars(scrubber))
+
+
+def test_a_secret_file_without_end_does_not_stop_the_command() -> None:
+    """The scrubber reads as much of a file as a credential can have."""
+    assert Scrubber({"EXTERVIEW_API_KEY_FILE": "/dev/zero"}).clean("fine") == "fine"
+
+
+def test_the_librarys_advice_is_not_cut() -> None:
+    """Rule 22: only the server's text in a sentence is short, and what follows it is whole."""
+    quote = "x" * 200
+    error = errors.LoginError(
+        f"the login endpoint https://a.example does not accept this login: {quote!r}; set document="
+    )
+    assert f"{quote!r}; set document=)" in advice(error, PASSWORD).message
 
 
 def test_the_scrubber_makes_one_short_line_without_a_rest_of_a_secret() -> None:
     """A token that begins with the key is removed as a whole; no line end, no control code, no page of text."""
     scrubber = Scrubber({"EXTERVIEW_API_KEY": "abcd", "EXTERVIEW_BEARER_TOKEN": "abcd-efgh"})
     assert scrubber.clean("abcd-efgh abcd a\r\n\x1b[2Jb\u2028c") == "*** *** a [2Jb c"
-    assert len(scrubber.clean("x" * 10_000)) < 250
+    assert scrubber.quote("abcd-efgh") == "***"
+    assert len(scrubber.quote("x" * 10_000)) <= 200
+    assert scrubber.clean("x" * 300 + "; set abcd") == "x" * 300 + "; set ***"

@@ -267,6 +267,54 @@ def test_a_server_that_echoes_the_credentials(serve: Callable[[Answer], None], c
     assert len(sentence) < 500
 
 
+UNPRINTABLE = "\u202e\u2066\u200b\ufeff\u2028\x1b[2J\x07\x9b31m"
+"""What turns text around, hides it, or commands a terminal."""
+
+
+@pytest.mark.parametrize("command", ["check", "check --json", "token"])
+@pytest.mark.parametrize("status", [200, 400, 401, 403, 404, 500])
+@pytest.mark.parametrize("long", [True, False])
+def test_no_command_prints_an_echo_or_what_is_not_printable(
+    *,
+    command: str,
+    status: int,
+    long: bool,
+    emulator: Emulator,
+    serve: Callable[[Answer], None],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Rule 23: masked, then shortened; a secret that is longer than what is printed shows no part of itself."""
+    secret = "".join(f"{number:x}s3cr3t" for number in range(200)) if long else "s3cr3t-0123456789"
+    monkeypatch.setenv("EXTERVIEW_PASSWORD", secret)
+
+    async def answer(request: web.BaseRequest) -> web.StreamResponse:
+        echo = (await request.read()).decode() + str(dict(request.headers))
+        words = f"{UNPRINTABLE}{secret} {'x' * 150} {secret} {UNPRINTABLE}{echo}"
+        return web.json_response({"error": words, "errors": [{"message": words}]}, status=status)
+
+    serve(answer)
+    assert main([*command.split(), "--timeout", "0.3"]) == 1
+    printed = capsys.readouterr()
+    for text in (printed.err.removesuffix("\n"), *(json.loads(printed.out).values() if "json" in command else ())):
+        assert "s3cr3t" not in str(text)
+        assert emulator.api_key not in str(text)
+        assert not isinstance(text, str) or text.isprintable()
+        assert not isinstance(text, str) or len(text) < 600
+
+
+@pytest.mark.parametrize("command", ["check", "check --json"])
+def test_the_query_of_the_endpoint_is_not_printed(
+    command: str, emulator: Emulator, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A signature in the URL is as secret as a key."""
+    monkeypatch.setenv("EXTERVIEW_ENDPOINT", f"{emulator.endpoint}?sig=s3cr3t-signature")
+    assert main(command.split()) == 0
+    printed = capsys.readouterr()
+    assert f"{emulator.endpoint}?***" in printed.out
+    assert "s3cr3t" not in printed.out + printed.err
+
+
 @pytest.mark.usefixtures("fixed_token")
 def test_a_server_that_says_nothing(serve: Callable[[Answer], None], complaint: Complaint) -> None:
     """The timeout is the one that was given."""
