@@ -54,8 +54,8 @@ class ExterviewAuth:
     - *is_unauthorized*: what counts as a refusal, instead of status 401; if it raises, the status decides. `AuthSession.graphql`
       adds GraphQL's own refusal.
     - *on_token*: called with ``(new, old, reason)`` once per login, before any waiting request continues.
-    - *login_session*: a session for the logins (a proxy, a private CA) that shares no connections with the requests; never
-      closed here.
+    - *login_session*: a session for the logins (a proxy, a private CA) that shares no connections with the requests. It is never
+      closed here, and what a login endpoint sets in cookies ends with the login.
 
     Raises `ConfigurationError` for every argument that cannot be right, before anything is sent.
     """

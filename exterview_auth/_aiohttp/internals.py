@@ -16,6 +16,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from aiohttp import ClientMiddlewareType, ClientRequest, ClientResponse, ClientSession, StreamReader
+from aiohttp.abc import AbstractCookieJar
 from aiohttp.base_protocol import BaseProtocol
 from aiohttp.client import _RequestContextManager as RequestContextManager
 from aiohttp.client import _WSRequestContextManager as WSRequestContextManager
@@ -50,15 +51,20 @@ def own_middlewares(session: ClientSession) -> tuple[ClientMiddlewareType, ...]:
     return tuple(session._middlewares)  # noqa: SLF001 - aiohttp has no public one
 
 
-def twin_of(session: ClientSession, middlewares: Iterable[ClientMiddlewareType]) -> ClientSession:
+def twin_of(
+    session: ClientSession, middlewares: Iterable[ClientMiddlewareType], *, cookie_jar: AbstractCookieJar | None = None
+) -> ClientSession:
     """
     Return a twin of *session* that has *middlewares* in place of the session's: the same connections, headers, cookies and tracing.
 
+    With a *cookie_jar*, it has cookies of its own.
     ``detach()`` ends the twin and leaves the session as it is. `ClientSession.ws_connect` takes no middlewares, and a
     subclass of the session would raise a warning today and an error in aiohttp 4.
     """
     twin = copy.copy(session)
     twin._middlewares = tuple(middlewares)  # noqa: SLF001 - aiohttp has no public one
+    if cookie_jar is not None:
+        twin._cookie_jar = cookie_jar  # noqa: SLF001 - as above
     return twin
 
 

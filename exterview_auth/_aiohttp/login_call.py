@@ -8,6 +8,7 @@ queued behind them would wait for those that wait for it.
 from __future__ import annotations
 
 import inspect
+from http.cookies import BaseCookie
 
 from aiohttp import (
     ClientError,
@@ -17,9 +18,11 @@ from aiohttp import (
     ClientResponseError,
     ClientSession,
     ClientTimeout,
+    CookieJar,
     DummyCookieJar,
     hdrs,
 )
+from aiohttp.abc import AbstractCookieJar
 from aiohttp.http import HttpProcessingError
 from yarl import URL
 
@@ -76,13 +79,36 @@ class LoginCall:
             )
         if self._session.closed:
             raise LoginError("login_session is closed; keep it open for as long as the owner is used")
-        return twin_of(self._session, (*own_middlewares(self._session), _guard))
+        jar = self._session.cookie_jar
+        own_jar = None if type(jar) is DummyCookieJar else _JarOfOneLogin(jar)
+        return twin_of(self._session, (*own_middlewares(self._session), _guard), cookie_jar=own_jar)
 
     async def _end(self, session: ClientSession) -> None:
         if self._session is None:
             await session.close()
         else:
             session.detach()
+
+
+class _JarOfOneLogin(CookieJar):
+    """
+    The cookies that one login is given, which end with it, beside those that the application has put into *jar*.
+
+    An identity provider knows by its cookie who is signed in. In a jar that the logins of several accounts share, it would give
+    one account's token to the next.
+    """
+
+    def __init__(self, jar: AbstractCookieJar) -> None:
+        # aiohttp's first 3.14 has no public name for it.
+        secure = list(getattr(jar, "treat_as_secure_origin", ()))
+        super().__init__(unsafe=jar.unsafe, quote_cookie=jar.quote_cookie, treat_as_secure_origin=secure)
+        self._of_the_session = jar
+
+    def filter_cookies(self, request_url: URL = URL()) -> BaseCookie[str]:  # noqa: B008 - aiohttp's signature
+        found = self._of_the_session.filter_cookies(request_url)
+        return type(found)(
+            {**found, **super().filter_cookies(request_url)}
+        )  # of a kind that quotes values, or does not
 
 
 async def _guard(request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:

@@ -10,7 +10,8 @@ from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
-from aiohttp import ClientSession, DummyCookieJar, TCPConnector, web
+from aiohttp import ClientSession, CookieJar, DummyCookieJar, TCPConnector, web
+from aiohttp.test_utils import TestServer
 
 from exterview_auth import (
     AuthPool,
@@ -19,6 +20,7 @@ from exterview_auth import (
     ConfigurationError,
     ExterviewAuth,
     LoginContext,
+    OAuth2Login,
     StoreError,
     Token,
 )
@@ -331,3 +333,58 @@ async def test_a_factory_that_returns_something_else_is_refused() -> None:
     pool = AuthPool(lambda account: account)  # type: ignore[arg-type,return-value]  # a wrong use
     with pytest.raises(ConfigurationError, match="factory returned str"):
         pool["a"]
+
+
+# -- one session for the logins of all accounts --------------------------------------------------------------------------
+
+
+async def identity_provider(request: web.Request) -> web.Response:
+    """Answer as identity providers do: whoever is signed in here by a cookie gets a token, whatever the form says."""
+    user = request.cookies.get("signed_in") or str((await request.post())["username"])
+    response = web.json_response({"access_token": f"token-of-{user}", "expires_in": 3600})
+    response.set_cookie("signed_in", user)
+    return response
+
+
+async def test_logins_of_two_accounts_share_no_cookies() -> None:
+    """A ``login_session=`` for all of a pool's accounts: what a login is given to keep ends with it."""
+    app = web.Application()
+    app.router.add_post("/token", identity_provider)
+    async with TestServer(app, host="localhost") as server, ClientSession() as logins:
+
+        def owner_of(account: str) -> ExterviewAuth:
+            url = server.make_url("/token")
+            login = OAuth2Login(url, "client", grant_type="password", username=account, password="p")
+            return ExterviewAuth(login, api_key=KEY, endpoint=url, login_session=logins)
+
+        async with AuthPool(owner_of) as pool:
+            assert [(await pool[account].token()).value for account in ACCOUNTS] == ["token-of-alice", "token-of-bob"]
+        assert len(logins.cookie_jar) == 0
+
+
+async def test_a_login_of_several_requests_keeps_its_cookies_until_it_ends() -> None:
+    """What the application put into its ``login_session=`` is sent too; a session without cookies gets none."""
+    sent: list[dict[str, str]] = []
+
+    async def sign_in(request: web.Request) -> web.Response:
+        sent.append(dict(request.cookies))
+        response = web.Response()
+        response.set_cookie("csrf", "x")
+        return response
+
+    app = web.Application()
+    app.router.add_get("/", sign_in)
+    async with TestServer(app, host="localhost") as server:
+        url = server.make_url("/")
+
+        async def login(context: LoginContext) -> Token:
+            for _ in range(2):
+                await context.session.get(url)
+            return Token("t")
+
+        for jar in (CookieJar(), DummyCookieJar()):
+            async with ClientSession(cookies={"gateway": "g"}, cookie_jar=jar) as logins:
+                async with ExterviewAuth(login, api_key=KEY, endpoint=url, login_session=logins) as owner:
+                    await owner.token()
+                assert {cookie.key for cookie in jar} <= {"gateway"}
+    assert sent == [{"gateway": "g"}, {"gateway": "g", "csrf": "x"}, {}, {}]
