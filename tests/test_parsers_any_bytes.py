@@ -55,7 +55,7 @@ JSON = st.recursive(
 ).map(lambda content: json.dumps(content).encode())
 WORDS = st.lists(
     st.sampled_from([*string.punctuation, "1", "99", "2023", "Nov", "Tue,", " ", "GMT", "-0000", "{", '"', "\n", "e9", "nan", "Infinity",
-                     "exterview_auth/1", "exterview_auth/2", "query", "mutation", '"""', "\\", "\x00", "\u0665", "https:", "//", "[::1", "xn--"]),
+                     "exterview_auth/1", "exterview_auth/2", "exterview_auth/3", "query", "mutation", '"""', "\\", "\x00", "\u0665", "https:", "//", "[::1", "xn--"]),
     max_size=12,
 ).map(lambda words: "".join(words).encode())  # fmt: skip
 VARIABLES = (

@@ -1,8 +1,10 @@
 """
-How a token is written down: ``exterview_auth/1 SAVED_AT PAYLOAD``. The first two words are readable without a key.
+How a token is written down: ``exterview_auth/2 PAYLOAD``. The first word is readable without a key.
 
-``SAVED_AT`` is in seconds since the epoch, by the clock of whoever keeps the entry: the host's for files, Redis' own for Redis.
-The payload is JSON, or a Fernet token around it. An entry that cannot be read counts as missing, and is logged once.
+The payload is JSON, or a Fernet token around it. It names the account whose token it is and the moment of the save, so that with
+a key nobody can put one account's entry in the place of another's, or make it younger. That moment is in seconds since the epoch,
+by the clock of whoever keeps the entry: the host's for files, Redis' own for Redis. An entry that cannot be read, or that
+belongs to another account, counts as missing, and is logged once.
 """
 
 from __future__ import annotations
@@ -10,15 +12,22 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import math
 from typing import Any, NamedTuple
+
+from cachetools import LRUCache
 
 from .._events import emit
 from .._json import json_object
-from .._token import Token
+from .._token import Token, issued_by, issuer_of
 from ..errors import ConfigurationError
 from ._encryption import EncryptionKeys, PlaintextCipher, UnreadableError, cipher_for
+from ._keeping import seconds_kept
 
-NAME, VERSION = b"exterview_auth/", b"1"
+NAME, VERSION = b"exterview_auth/", b"2"
+
+LOGGED_ENTRIES = 1024
+"""Accounts of which a store remembers the unreadable entry that it has logged."""
 
 
 class StoredToken(NamedTuple):
@@ -30,22 +39,42 @@ class StoredToken(NamedTuple):
 
 
 class Entry(NamedTuple):
-    """An entry whose payload may still be encrypted."""
+    """What an entry says: a token as it was when it was saved, and when that was."""
 
+    token: Token
     saved_at: float
-    payload: bytes
+
+    def kept_until(self, keep: float) -> float:
+        """Return the end of the entry, in seconds since the epoch."""
+        return self.saved_at + seconds_kept(self.token, keep)
+
+    def age(self, now: float) -> float:
+        """Return the seconds since the save; a clock that was set back makes no entry younger than new."""
+        return max(0.0, now - self.saved_at)
+
+    def token_at(self, now: float, keep: float) -> Token | None:
+        """Return the token with what is left of its life, or ``None`` if the entry is over."""
+        age, life = self.age(now), self.token.expires_in
+        if age >= seconds_kept(self.token, keep):
+            return None
+        return self.token.with_remaining(None if life is None else life - age)
 
 
 class Codec:
-    """One store's way to turn tokens into entries and back. *store* is its name in events."""
+    """
+    One store's way to turn tokens into entries and back. *store* is its name in events.
 
-    __slots__ = ("_cipher", "_logged_plaintext", "_logged_unreadable", "_store")
+    An account is named by what `key_of` returns for it. *keep*: seconds for which an entry is kept that does not end by itself.
+    """
 
-    def __init__(self, store: str, encryption_key: EncryptionKeys | None) -> None:
+    __slots__ = ("_cipher", "_logged_plaintext", "_logged_unreadable", "_store", "keep")
+
+    def __init__(self, store: str, encryption_key: EncryptionKeys | None, keep: float) -> None:
         self._store = store
+        self.keep = keep
         self._cipher = cipher_for(encryption_key)
         self._logged_plaintext = False
-        self._logged_unreadable = b""
+        self._logged_unreadable: LRUCache[str, bytes] = LRUCache(LOGGED_ENTRIES)
 
     @property
     def encrypts(self) -> bool:
@@ -57,28 +86,31 @@ class Codec:
         """What the store's repr says of it."""
         return ", encrypted" if self.encrypts else ""
 
-    def payload(self, token: Token) -> bytes:
-        """Return *token* as the payload of an entry, encrypted if there is a key."""
+    def encode(self, key: str, token: Token, saved_at: float) -> bytes:
+        """Return *token* as the entry of the account called *key*, encrypted if there is a key for that."""
         if not self.encrypts and not self._logged_plaintext:
             self._logged_plaintext = True
             emit(logging.INFO, "store.unencrypted", store=self._store, hint="tokens are readable; see encryption_key")
-        return self._cipher.encrypt(to_payload(token))
+        return b"%s%s %s" % (NAME, VERSION, self._cipher.encrypt(to_payload(key, token, saved_at)))
 
-    def decode(self, raw: bytes | None, now: float) -> StoredToken:
-        """Return the token in *raw* with what is left of its life at *now*, or no token."""
+    def decode(self, key: str, raw: bytes | None, now: float) -> StoredToken:
+        """Return the token in *raw*, the entry of *key*, with what is left of its life at *now*, or no token."""
         if raw is None:
             return StoredToken(None, b"")
         which = fingerprint(raw)
         try:
-            entry = parse(raw)
-            age = max(0.0, now - entry.saved_at)
-            return StoredToken(to_token(self._cipher.decrypt(entry.payload), age), which, age)
+            entry = self.read(key, raw)
         except UnreadableError as problem:
             # Every request may read the entry before a login replaces it: one warning for each entry.
-            if which != self._logged_unreadable:
-                self._logged_unreadable = which
+            if which != self._logged_unreadable.get(key):
+                self._logged_unreadable[key] = which
                 emit(logging.WARNING, "store.unreadable", store=self._store, problem=f"an entry is ignored: {problem}")
             return StoredToken(None, which)
+        return StoredToken(entry.token_at(now, self.keep), which, entry.age(now))
+
+    def read(self, key: str, raw: bytes) -> Entry:
+        """Return what *raw* says; raise `UnreadableError` if that is nothing, or about another account than *key*."""
+        return to_entry(key, self._cipher.decrypt(payload_of(raw)))
 
 
 def fingerprint(raw: bytes | None) -> bytes:
@@ -91,55 +123,66 @@ def key_of(account: str) -> str:
     return hashlib.sha256(account.encode("utf-8", "surrogatepass")).hexdigest()[:40]
 
 
-def serialize(saved_at: float, payload: bytes) -> bytes:
-    """Return the entry as bytes."""
-    return b"%s%s %.6f %s" % (NAME, VERSION, saved_at, payload)
-
-
-def parse(raw: bytes) -> Entry:
-    """Return the entry in *raw*; raise `UnreadableError` if there is none."""
-    head, _, rest = raw.partition(b" ")
-    moment, _, payload = rest.partition(b" ")
+def payload_of(raw: bytes) -> bytes:
+    """Return the payload of the entry in *raw*; raise `UnreadableError` if there is none."""
+    head, _, payload = raw.partition(b" ")
     if not head.startswith(NAME):
         raise UnreadableError("it is damaged")
+    if head == NAME + b"1":
+        raise UnreadableError("an older version of exterview_auth has written it, which did not name its account")
     if head != NAME + VERSION:
         raise UnreadableError("a newer version of exterview_auth has written it")
-    try:
-        return Entry(float(moment), payload)
-    except ValueError:
-        raise UnreadableError("it is damaged") from None
+    return payload
 
 
-def to_payload(token: Token) -> bytes:
-    """Return *token* as JSON in ASCII."""
-    fields = {"token": str(token.value), "expires_in": token.expires_in}
+def to_payload(key: str, token: Token, saved_at: float) -> bytes:
+    """Return *token* as JSON in ASCII, with the account and the moment that it is saved for."""
+    fields: dict[str, Any] = {
+        "account": key,
+        "saved_at": round(saved_at, 6),
+        "token": str(token.value),
+        "expires_in": token.expires_in,
+    }
     if token.refresh_token is not None:
         fields["refresh_token"] = str(token.refresh_token)
+    if issuer_of(token) is not None:
+        fields["issuer"] = issuer_of(token)
     return json.dumps(fields, separators=(",", ":")).encode()
 
 
-def to_token(payload: bytes, age: float) -> Token | None:
-    """
-    Return the token in *payload* with what is left of its life after *age* seconds, or ``None`` if nothing of it is left.
-
-    A token without life is still returned if it has a refresh token. Raises `UnreadableError`.
-    """
+def to_entry(key: str, payload: bytes) -> Entry:
+    """Return what *payload* says; raise `UnreadableError` if it is damaged, or about another account than *key*."""
+    fields = json_object(payload) or {}
     try:
-        fields = json_object(payload) or {}
         token = Token(fields["token"], refresh_token=fields.get("refresh_token"))
-        left = _left(fields["expires_in"], age)
+        life = None if fields["expires_in"] is None else _seconds(fields["expires_in"])
+        token = issued_by(_issuer(fields.get("issuer")), token.with_remaining(life))
+        entry = Entry(token, _moment(fields["saved_at"]))
     except (ValueError, TypeError, KeyError, OverflowError, ConfigurationError):
-        token, left = None, None
+        entry = None
     # Raised outside the handler: the error above may quote the payload.
-    if token is None:
+    if entry is None:
         raise UnreadableError("it is damaged")
-    return None if left is not None and left <= 0 and token.refresh_token is None else token.with_remaining(left)
+    if fields.get("account") != key:
+        raise UnreadableError("it belongs to another account")
+    return entry
 
 
-def _left(life: Any, age: float) -> float | None:
-    if life is None:
-        return None
-    if not isinstance(life, int | float) or not life >= 0:
-        raise ValueError("not a lifetime")
-    # A clock that was set back does not make a life longer than it was when the token was saved.
-    return min(float(life), life - age)
+def _seconds(value: Any) -> float:
+    """Return a number that is not negative; NaN is neither."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not value >= 0:
+        raise ValueError("not a number of seconds")
+    return float(value)
+
+
+def _moment(value: Any) -> float:
+    # Otherwise an entry would never grow older, or its age would not be a number.
+    if not math.isfinite(seconds := _seconds(value)):
+        raise ValueError("not a moment")
+    return seconds
+
+
+def _issuer(value: Any) -> str | None:
+    if value is not None and not isinstance(value, str):
+        raise ValueError("not the name of an issuer")
+    return value

@@ -14,29 +14,28 @@ from .._clock import Clock, boot_time
 from .._options import whole_number
 from .._secret import refuse_pickling
 from .._token import Token
+from ._keeping import KEEP, checked_keep, seconds_kept
 
 
 class _Entry(NamedTuple):
     token: Token
     expires: float
-
-
-def _kept_until(_account: str, entry: _Entry, _now: float) -> float:
-    """Return when an entry expires: with its token, or never if the next login can present its refresh token."""
-    return math.inf if entry.token.refresh_token is not None else entry.expires
+    kept_until: float
 
 
 class MemoryStore:
     """
     A bounded token cache in memory (`cachetools.TLRUCache`), for any number of owners in one process.
 
-    Holds at most *maxsize* accounts; the least recently used is dropped first. *timer* returns seconds.
+    Holds at most *maxsize* accounts; the least recently used is dropped first. A token with a refresh token, or without expiry,
+    is dropped *keep* seconds after it was saved. *timer* returns seconds.
     """
 
-    def __init__(self, maxsize: int = 1024, *, timer: Clock = boot_time) -> None:
+    def __init__(self, maxsize: int = 1024, *, keep: float = KEEP, timer: Clock = boot_time) -> None:
         maxsize = whole_number(maxsize, "maxsize must be the number of accounts to hold, at least 1", 1)
+        self._keep = checked_keep(keep)
         self._timer = timer
-        self._entries: TLRUCache[str, _Entry] = TLRUCache(maxsize, _kept_until, timer=timer)
+        self._entries: TLRUCache[str, _Entry] = TLRUCache(maxsize, lambda _, entry, __: entry.kept_until, timer=timer)
         # An asyncio lock belongs to one loop. Each lives as long as somebody holds it or waits for it.
         self._locks: WeakKeyDictionary[asyncio.AbstractEventLoop, WeakValueDictionary[str, asyncio.Lock]]
         self._locks = WeakKeyDictionary()
@@ -49,11 +48,12 @@ class MemoryStore:
         return entry.token.with_remaining(None if entry.expires == math.inf else entry.expires - self._timer())
 
     async def save(self, account: str, token: Token) -> None:
-        """Save *token* until its life is over."""
+        """Save *token* for as long as it may be of use."""
         # Some releases of cachetools keep the old entry if the new one has expired already.
         self._entries.pop(account, None)
-        life = token.expires_in
-        self._entries[account] = _Entry(token, math.inf if life is None else self._timer() + life)
+        now, life = self._timer(), token.expires_in
+        expires = math.inf if life is None else now + life
+        self._entries[account] = _Entry(token, expires, now + seconds_kept(token, self._keep))
 
     async def delete(self, account: str) -> None:
         """Delete the account's token."""

@@ -20,19 +20,21 @@ from exterview_auth.logins._oauth2_response import read_token
 from exterview_auth.logins._request import LoginResponse
 from exterview_auth.stores import _entry
 from exterview_auth.stores._encryption import UnreadableError
-from exterview_auth.stores._entry import Codec, StoredToken
+from exterview_auth.stores._entry import Codec, StoredToken, key_of
+from exterview_auth.stores._keeping import KEEP
 from exterview_auth.stores._redis.entries import as_bytes
 from tests.kit.tokens import raw_jwt
 
 MARK = "m4rk3d-s3cr3t"
 KEY = Fernet.generate_key()
-PLAIN, ENCRYPTED = Codec("FileStore", None), Codec("FileStore", [KEY, Fernet.generate_key()])
+PLAIN, ENCRYPTED = Codec("FileStore", None, KEEP), Codec("FileStore", [KEY, Fernet.generate_key()], KEEP)
+ADA = key_of("ada")
 PASSWORD = PasswordLogin("ada@example.com", MARK)
 BY_PATH = PasswordLogin(
     "ada@example.com", MARK, token_field="data.0.token", expires_field="data.exp", refresh_field="data.r"
 )
 OAUTH = OAuth2Login("https://login.example/token", "client", MARK)
-HEAD = b"exterview_auth/1 1.0 "
+HEAD = b"exterview_auth/2 "
 
 
 def text_of(raw: bytes) -> str:
@@ -70,7 +72,7 @@ def read_oauth(raw: bytes, status: int = 200) -> Token:
 
 def in_redis(raw: bytes) -> StoredToken:
     """An entry as `RedisEntries.read` takes it."""
-    return PLAIN.decode(as_bytes(raw), 1.5)
+    return PLAIN.decode(ADA, as_bytes(raw), 1.5)
 
 
 class Parser(NamedTuple):
@@ -86,7 +88,12 @@ ANSWERED = (
     b'{"errors":[{"message":@,"extensions":{"code":@}}]}', b'{"access_token":"abc","expires_in":@,"refresh_token":@}',
     b'{"error":@,"error_description":@,"message":@}',
 )  # fmt: skip
-KEPT = (b"@", HEAD + b"@", b"exterview_auth/1 @ {}", HEAD + b'{"token":"abc","expires_in":@,"refresh_token":@}')
+FIELDS = (
+    b'{"account":"%s","saved_at":1.0,"token":"abc","expires_in":@,"refresh_token":@,"issuer":@}' % ADA.encode(),
+    b'{"account":"%s","saved_at":@,"token":@,"expires_in":null}' % ADA.encode(),
+    b'{"account":@,"saved_at":1.0,"token":"abc","expires_in":60}',
+)
+KEPT = (b"@", HEAD + b"@", b"exterview_auth/@ {}", *(HEAD + fields for fields in FIELDS))
 DATED = (b"@", b"Tue, 14 Nov @ 22:13:20 GMT", b"Tue, 14 Nov 2023 22:13:20 @")
 PARSERS = {
     "password login": Parser(lambda raw: PASSWORD._read(answer(raw)), (LoginError,), ANSWERED),
@@ -103,11 +110,11 @@ PARSERS = {
     "claims of a JWT": Parser(lambda raw: Token(raw_jwt(raw)), (ConfigurationError,), (b"@", b'{"exp":@,"iat":@}')),
     "a token": Parser(lambda raw: Token(text_of(raw)), (ConfigurationError,), (b"@", b"e30.@.c2ln")),
     "no token": Parser(lambda raw: (jwt_claims(text_of(raw)), jwt_lifetime(text_of(raw), 0.0)), ()),
-    "an entry": Parser(lambda raw: PLAIN.decode(raw, 1.5), (), KEPT),
-    "a payload": Parser(lambda raw: _entry.to_token(raw, 1.5), (UnreadableError,)),
-    "an entry, encrypted": Parser(lambda raw: ENCRYPTED.decode(raw, 1.5), (), KEPT),
+    "an entry": Parser(lambda raw: PLAIN.decode(ADA, raw, 1.5), (), KEPT),
+    "a payload": Parser(lambda raw: _entry.to_entry(ADA, raw), (UnreadableError,), (b"@", *FIELDS)),
+    "an entry, encrypted": Parser(lambda raw: ENCRYPTED.decode(ADA, raw, 1.5), (), KEPT),
     "an encrypted payload": Parser(
-        lambda raw: ENCRYPTED.decode(HEAD + ENCRYPTED._cipher.encrypt(raw), 1.5), (), (b"@", b'{"token":@,"expires_in":@}')
+        lambda raw: ENCRYPTED.decode(ADA, HEAD + ENCRYPTED._cipher.encrypt(raw), 1.5), (), (b"@", *FIELDS)
     ),
     "an entry in Redis": Parser(in_redis, (), KEPT),
     "a GraphQL request": Parser(lambda raw: may_contain_mutation(text_of(raw)), (), (b"@", b'{"query":@,"operationName":@}')),

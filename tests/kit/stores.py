@@ -80,7 +80,7 @@ def told(caplog: pytest.LogCaptureFixture, event: str) -> list[str]:
 DAMAGES: dict[str, Callable[[bytes], bytes]] = {
     "damaged": lambda _: b"\x00\xff damaged",
     "truncated": lambda entry: entry[: len(entry) // 2],
-    "of the future": lambda _: b'exterview_auth/2 1700000000.000000 {"token":"token-of-the-future"}',
+    "of the future": lambda _: b'exterview_auth/3 {"token":"token-of-the-future"}',
 }
 """What may have become of an entry."""
 

@@ -192,7 +192,7 @@ class InRedis(NoStore):
             kept.clear()
         elif how == "damaged":
             entries = [key for key in kept if key.endswith(b":token")]
-            kept.update({key: (b"exterview_auth/1 nonsense", kept[key][1]) for key in entries})
+            kept.update({key: (b"exterview_auth/2 nonsense", kept[key][1]) for key in entries})
         elif how == "deaf":
             self.redis.loss = 1.0
         else:

@@ -30,6 +30,8 @@ class Kept(NamedTuple):
     """Makes a store on it; its argument is the encryption key."""
     everything: Callable[[], dict[bytes, bytes]]
     """Returns all that lies there, by its names."""
+    put: Callable[[bytes, bytes], object]
+    """Writes a value to such a name, as whoever can write there may."""
 
 
 @pytest.fixture(params=["files", "redis"])
@@ -40,14 +42,21 @@ def kept(request: pytest.FixtureRequest, tmp_path: Path) -> Kept:
         def files() -> dict[bytes, bytes]:
             return {str(path.relative_to(tmp_path)).encode(): path.read_bytes() for path in tmp_path.rglob("*.*")}
 
-        return Kept(lambda key=None: FileStore(tmp_path / "tokens", encryption_key=key), files)
+        def write(name: bytes, value: bytes) -> None:
+            (tmp_path / name.decode()).write_bytes(value)
+
+        return Kept(lambda key=None: FileStore(tmp_path / "tokens", encryption_key=key), files, write)
     url = request.getfixturevalue("redis_url")
 
     def entries() -> dict[bytes, bytes]:
         with Redis.from_url(url) as client:
             return {key: client.get(key) for key in client.scan_iter()}
 
-    return Kept(lambda key=None: RedisStore(url, encryption_key=key), entries)
+    def set_value(name: bytes, value: bytes) -> None:
+        with Redis.from_url(url) as client:
+            client.set(name, value)
+
+    return Kept(lambda key=None: RedisStore(url, encryption_key=key), entries, set_value)
 
 
 @pytest.fixture(autouse=True)
@@ -146,6 +155,30 @@ async def test_an_entry_of_another_key_is_a_miss_and_is_replaced(
             assert await store.save(KEY, Token("new")) is None
         assert content(await store.load(KEY)) == ("new", None)
         assert len(told(caplog, "store.unreadable")) == 1
+
+
+@pytest.mark.parametrize("key", [None, OLD], ids=["plain", "encrypted"])
+async def test_an_entry_in_another_accounts_place_is_a_miss(
+    key: bytes | None, kept: Kept, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Entries that were exchanged, or copied from production to the sandbox, are not used; one warning for each says why."""
+    accounts = (KEY, f"https://sandbox.example|{ACCOUNT}")
+    async with kept.store(key) as store:
+        for number, account in enumerate(accounts):
+            await store.save(account, Token(f"s3cret-{number}", refresh_token=f"s3cret-refresh-{number}"))
+        (one, first), (other, second) = (item for item in kept.everything().items() if item[0].endswith(b"token"))
+        kept.put(one, second)
+        kept.put(other, first)
+        for account in accounts * 2:
+            assert await store.load(account) is None
+        warnings = told(caplog, "store.unreadable")
+        assert len(warnings) == 2
+        assert all("it belongs to another account" in warning for warning in warnings)
+        assert "s3cret" not in "".join(warnings)
+        async with store.lock(KEY):
+            assert await store.load(KEY) is None
+            assert await store.save(KEY, Token("new")) is None
+        assert content(await store.load(KEY)) == ("new", None)
 
 
 @pytest.mark.parametrize("store", [FileStore, RedisStore])

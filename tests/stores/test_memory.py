@@ -36,16 +36,22 @@ async def test_memory_counts_on_the_injected_clock() -> None:
 
 
 async def test_memory_keeps_a_refresh_token_beyond_expiry() -> None:
-    """A token with a refresh token stays, with no life left; one of unknown life stays too."""
+    """A token with a refresh token stays, with no life left, and one of unknown life too, until nobody has saved them for `keep`."""
     clock = Clock()
-    store = MemoryStore(timer=clock)
+    store = MemoryStore(timer=clock, keep=5000)
     await store.save("a", Token("value", expires_in=60, refresh_token="r"))
     await store.save("b", Token("value"))
-    clock.now += 1e9
+    clock.now += 4999
     found = await loaded(store, "a")
     assert content(found) == ("value", "r")
     assert found.expires_in == 0
     assert content(await store.load("b")) == ("value", None)
+    await store.save("b", Token("value"))
+    clock.now += 1
+    assert await store.load("a") is None
+    assert content(await store.load("b")) == ("value", None)
+    clock.now += 4999
+    assert len(store) == 0
 
 
 async def test_memory_is_bounded_and_drops_the_least_recently_used() -> None:

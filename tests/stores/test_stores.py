@@ -35,9 +35,9 @@ ACCOUNTS = [
 
 
 @contextlib.asynccontextmanager
-async def memory() -> AsyncIterator[MemoryStore]:
+async def memory(**options: Any) -> AsyncIterator[MemoryStore]:
     """A `MemoryStore`."""
-    yield MemoryStore()
+    yield MemoryStore(**options)
 
 
 def factory(request: pytest.FixtureRequest, directory: Path) -> Factory:
@@ -137,6 +137,17 @@ async def test_a_refresh_token_outlives_its_token(store: TokenStore) -> None:
     found = await loaded(store, "a")
     assert content(found) == ("over", "r")
     assert found.expires_in == 0
+
+
+async def test_an_entry_that_nobody_saves_again_is_forgotten(any_store: Factory) -> None:
+    """A refresh token, and a token without an end, are kept for `keep` seconds after the last save."""
+    async with any_store(keep=0.3) as store:
+        await store.save("a", Token("one", expires_in=3600, refresh_token="r"))
+        await store.save("b", Token("two"))
+        assert content(await store.load("a")) == ("one", "r")
+        assert content(await store.load("b")) == ("two", None)
+        await asyncio.sleep(0.3)
+        assert (await store.load("a"), await store.load("b")) == (None, None)
 
 
 async def test_a_deleted_token_is_gone(store: TokenStore) -> None:
@@ -434,6 +445,19 @@ def test_a_lease_is_a_number_of_seconds(tmp_path: Path, lease: Any) -> None:
     """What no lease can be is a `ConfigurationError`, of either store."""
     for make in (lambda: FileStore(tmp_path, lease=lease), lambda: RedisStore("redis://127.0.0.1:1/0", lease=lease)):
         with pytest.raises(ConfigurationError, match=r"^lease must be a number of seconds from 0\.1 to 3600"):
+            make()
+
+
+@pytest.mark.parametrize("keep", [0, -1, "5", None, True, math.nan, math.inf, 1e12])
+def test_keep_is_a_number_of_seconds(tmp_path: Path, keep: Any) -> None:
+    """What no time can be is a `ConfigurationError`, of every store."""
+    makes: list[Callable[[], object]] = [
+        lambda: MemoryStore(keep=keep),
+        lambda: FileStore(tmp_path, keep=keep),
+        lambda: RedisStore("redis://127.0.0.1:1/0", keep=keep),
+    ]
+    for make in makes:
+        with pytest.raises(ConfigurationError, match=r"^keep must be a positive number of seconds"):
             make()
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from ..._token import Token
 from ...errors import StoreError
-from .._entry import Codec, StoredToken, fingerprint, serialize
+from .._entry import Codec, StoredToken, fingerprint
 from .directory import FileIdentity, PrivateDirectory
 from .host_lock import WRITE_TIMEOUT, HostLock, LivenessWatch
 
@@ -43,15 +43,15 @@ class FileEntries:
     async def read(self, name: str) -> StoredToken:
         """Read the entry of *name*."""
         raw: bytes | None = await self.in_thread(self.directory.read, _token_file(name))
-        return self.codec.decode(raw, time.time())
+        return self.codec.decode(name, raw, time.time())
 
     async def replace(self, name: str, token: Token, may_replace: MayReplace | None = None) -> tuple[bool, StoredToken]:
         """Save *token* unless *may_replace* refuses; return whether it is saved, and what the entry is now."""
-        raw = serialize(time.time(), self.codec.payload(token))
+        raw = self.codec.encode(name, token, time.time())
         newer: bytes | None = await self.in_thread(self._replace, name, raw, may_replace)
         if newer is None:
             return True, StoredToken(token, fingerprint(raw))
-        return False, self.codec.decode(newer, time.time())
+        return False, self.codec.decode(name, newer, time.time())
 
     async def remove(self, name: str) -> None:
         """Remove the entry of *name*."""

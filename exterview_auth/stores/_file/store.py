@@ -7,6 +7,7 @@ import os
 from ..._token import Token
 from .._encryption import EncryptionKeys
 from .._entry import Codec, StoredToken, key_of
+from .._keeping import KEEP, checked_keep
 from .._shared import LEASE, AccountLock, SharedStore, checked_lease
 from .backend import FileLockBackend
 from .directory import PrivateDirectory
@@ -19,7 +20,8 @@ class FileStore(SharedStore):
 
     The directory is created if it is missing. A saved token is on the disk when `save` returns. With *encryption_key*, one or
     several Fernet keys (newest first), nothing readable is stored. *lease*: seconds after which a frozen process that holds an
-    account's lock no longer blocks the others; the lock of a process that died is free at once.
+    account's lock no longer blocks the others; the lock of a process that died is free at once. An entry counts as missing when its
+    token is over; one with a refresh token, or of a token without expiry, *keep* seconds after it was saved.
 
     Raises `ConfigurationError` for arguments that cannot work; its methods raise `StoreError`.
     """
@@ -27,10 +29,15 @@ class FileStore(SharedStore):
     calls_at_once = THREADS
 
     def __init__(
-        self, directory: str | os.PathLike[str], *, encryption_key: EncryptionKeys | None = None, lease: float = LEASE
+        self,
+        directory: str | os.PathLike[str],
+        *,
+        encryption_key: EncryptionKeys | None = None,
+        lease: float = LEASE,
+        keep: float = KEEP,
     ) -> None:
         self._lease = checked_lease(lease)
-        codec = Codec("FileStore", encryption_key)
+        codec = Codec("FileStore", encryption_key, checked_keep(keep))
         self._entries = FileEntries(PrivateDirectory(directory), codec, self._lease)
 
     def account_lock(self, account: str) -> AccountLock:

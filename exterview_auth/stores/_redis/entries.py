@@ -1,17 +1,21 @@
 """
 Entries as values of Redis, each read and replaced in one script.
 
-Redis' own clock stamps an entry and tells its age, so that the clocks of hosts do not matter. A key of another type, or of a
-size that this package does not write, holds an unreadable entry: it is replaced by the next save.
+Redis' own clock stamps an entry and tells its age, so that the clocks of hosts do not matter. The stamp is part of what is
+encrypted, so it is asked for before each save, and put back to the moment from which the lifetime counts: whatever passes until
+the entry arrives, also a pause of this process, makes it older. A key of another type, or of a size that this package does not write, holds
+an unreadable entry: it is replaced by the next save.
 """
 
 from __future__ import annotations
 
+import asyncio
 import math
 from typing import Any, NamedTuple, Self
 
 from ..._token import Token
 from .._entry import Codec, StoredToken, fingerprint, key_of
+from .._keeping import seconds_kept
 from .client import RedisClients
 from .errors import UndecodableError, execute, execute_with_retry
 
@@ -23,35 +27,44 @@ local function get(key)
     if string.find(found.err, 'WRONGTYPE') then return '' end
     return redis.call('GET', key)
 end
+"""
+_CLOCK = """
 local clock = redis.call('TIME')
 local now = clock[1] .. '.' .. string.format('%06d', clock[2])
 """
 
+NOW = (
+    _CLOCK
+    + """
+return now
+"""
+)
+
 LOAD = (
     _START
+    + _CLOCK
     + """
 return {get(KEYS[1]), now}
 """
 )
 
-# ARGV: owner id of the lock held (empty: no lock), fingerprint of the entry read under it, milliseconds to keep it, payload.
+# ARGV: owner id of the lock held (empty: no lock), fingerprint of the entry read under it, milliseconds to keep it, entry.
 # Replaces the entry if it is unchanged since the caller read it, or if the caller still holds the lock; otherwise returns the
 # newer entry.
 SAVE = (
     _START
+    + _CLOCK
     + """
-local owner, seen, kept, payload = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4]
+local owner, seen, kept, entry = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4]
 local present = get(KEYS[1])
 if present and owner ~= '' then
     local unchanged = redis.sha1hex(present) == seen
     if not unchanged and get(KEYS[2]) ~= owner then return {0, present, now} end
 end
-local entry = 'exterview_auth/1 ' .. now .. ' ' .. payload
 if kept == 0 then redis.call('DEL', KEYS[1])
-elseif kept < 0 then redis.call('SET', KEYS[1], entry)
 else redis.call('SET', KEYS[1], entry, 'PX', ARGV[3]) end
 redis.call('PUBLISH', KEYS[3], 'saved')
-return {1, entry, now}
+return {1, '', now}
 """
 )
 
@@ -87,7 +100,7 @@ class RedisEntries:
             raw, now = await execute_with_retry(lambda: self._eval(LOAD, account))
         except UndecodableError:
             raw, now = b"", 0.0
-        return self.codec.decode(as_bytes(raw), float(now))
+        return self.codec.decode(key_of(account), as_bytes(raw), float(now))
 
     async def replace(
         self, account: str, token: Token, *, owner_id: str = "", seen: bytes = b""
@@ -97,11 +110,15 @@ class RedisEntries:
 
         With *owner_id*, it is not saved if that owner has lost the lock and the entry is not the one with fingerprint *seen*.
         """
-        payload = self.codec.payload(token)
-        saved, raw, now = await execute(self._eval(SAVE, account, owner_id, seen, milliseconds(token), payload))
+        clock = asyncio.get_running_loop().time
+        began = clock()
+        now = await execute_with_retry(lambda: self._eval(NOW, account))
+        entry = self.codec.encode(key_of(account), token, float(now) - (clock() - began))
+        kept = milliseconds(seconds_kept(token, self.codec.keep))
+        saved, newer, now = await execute(self._eval(SAVE, account, owner_id, seen, kept, entry))
         if saved == 1:
-            return True, StoredToken(token, fingerprint(as_bytes(raw)))
-        return False, self.codec.decode(as_bytes(raw), float(now))
+            return True, StoredToken(token, fingerprint(entry))
+        return False, self.codec.decode(key_of(account), as_bytes(newer), float(now))
 
     async def remove(self, account: str) -> None:
         """Remove the entry."""
@@ -112,11 +129,9 @@ class RedisEntries:
         return await self.clients.current().client.eval(script, len(keys), *keys, *arguments)
 
 
-def milliseconds(token: Token) -> int:
-    """Return how long Redis keeps *token*: 0 for not at all, -1 for as long as it can."""
-    if token.refresh_token is not None or token.expires_in is None:
-        return -1
-    return math.ceil(token.expires_in * 1000)
+def milliseconds(seconds: float) -> int:
+    """Return *seconds* as Redis counts them, never fewer; 0 for an entry that is over."""
+    return math.ceil(seconds * 1000)
 
 
 def as_bytes(raw: Any) -> Any:

@@ -8,6 +8,7 @@ from ..._token import Token
 from ...errors import ConfigurationError
 from .._encryption import EncryptionKeys
 from .._entry import Codec, StoredToken
+from .._keeping import KEEP, checked_keep
 from .._shared import LEASE, AccountLock, SharedStore, checked_lease
 
 
@@ -20,8 +21,8 @@ class RedisStore(SharedStore):
     several Fernet keys (newest first), nothing readable is stored. Keys begin with *namespace*. *lease*: seconds for which a
     process that logs in holds the account's lock without a sign of life.
 
-    Lifetimes are counted by Redis' clock, so that the clocks of the hosts may differ. An entry expires with its token; one
-    with a refresh token stays. Raises `ConfigurationError` for arguments that cannot work; its methods raise `StoreError`.
+    Lifetimes are counted by Redis' clock, so that the clocks of the hosts may differ. An entry expires with its token; one with a
+    refresh token, or of a token without expiry, *keep* seconds after it was saved. Raises `ConfigurationError` for arguments that cannot work; its methods raise `StoreError`.
     """
 
     calls_at_once = 32
@@ -33,6 +34,7 @@ class RedisStore(SharedStore):
         encryption_key: EncryptionKeys | None = None,
         namespace: str = "exterview_auth",
         lease: float = LEASE,
+        keep: float = KEEP,
     ) -> None:
         try:
             from .entries import RedisEntries  # noqa: PLC0415 - needs the extra, which its user may not have
@@ -43,7 +45,8 @@ class RedisStore(SharedStore):
                 "namespace must be printable text without braces, and not empty: all keys begin with it"
             )
         self._lease = checked_lease(lease)
-        self._entries = RedisEntries(url_or_client, namespace, Codec("RedisStore", encryption_key))
+        codec = Codec("RedisStore", encryption_key, checked_keep(keep))
+        self._entries = RedisEntries(url_or_client, namespace, codec)
 
     def account_lock(self, account: str) -> AccountLock:
         """Return a new attempt to get the account's lock."""

@@ -9,7 +9,7 @@ from typing import Any
 from redis.asyncio.lock import Lock
 from redis.exceptions import NoScriptError, ResponseError
 
-from exterview_auth.stores._redis.entries import LOAD, SAVE
+from exterview_auth.stores._redis.entries import LOAD, NOW, SAVE
 
 Arguments = Sequence[bytes]
 
@@ -38,6 +38,7 @@ class Keyspace:
             b"SCRIPT LOAD": self._load_script,
         }
         self._scripts: dict[bytes, Callable[[Arguments, Arguments], Any]] = {
+            NOW.encode(): lambda _, __: self._now(),
             LOAD.encode(): self._run_load,
             SAVE.encode(): self._run_save,
             Lock.LUA_RELEASE_SCRIPT.encode(): self._run_release,
@@ -109,17 +110,16 @@ class Keyspace:
         return [self.get(keys[0]), self._now()]
 
     def _run_save(self, keys: Arguments, argv: Arguments) -> list[Any]:
-        mark, seen, kept, payload = argv
+        mark, seen, kept, entry = argv
         now, present = self._now(), self.get(keys[0])
         if present is not None and mark and _digest(present) != seen and self.get(keys[1]) != mark:
             return [0, present, now]
-        entry = b"exterview_auth/1 " + now + b" " + payload
         if int(kept) == 0:
             self.remove(keys[0])
         else:
-            self.put(keys[0], entry, None if int(kept) < 0 else int(kept))
+            self.put(keys[0], entry, int(kept))
         self._publish(keys[2], b"saved")
-        return [1, entry, now]
+        return [1, b"", now]
 
     def _run_release(self, keys: Arguments, argv: Arguments) -> int:
         if self.get(keys[0]) != argv[0]:

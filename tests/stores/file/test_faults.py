@@ -153,7 +153,7 @@ async def test_an_entry_that_is_not_a_stores_file_is_a_miss(
         ]
         await log_in(store)
     assert_private(directory)
-    assert entry(directory).read_bytes().startswith(b"exterview_auth/1 ")
+    assert entry(directory).read_bytes().startswith(b"exterview_auth/2 ")
 
 
 async def test_files_of_killed_writers_are_removed(directory: Path) -> None:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
+from typing import Any
+
 import pytest
 from redis.asyncio import Redis
 
 from exterview_auth import RedisStore, Token
 from exterview_auth.stores._redis.backend import FREE
-from exterview_auth.stores._redis.entries import as_bytes, milliseconds
+from exterview_auth.stores._redis.entries import NOW, SAVE, as_bytes, milliseconds
 from tests.kit.redis_clients import LEASE
 from tests.kit.stores import loaded
 
 on_redis = pytest.mark.usefixtures("redis_binary")
 
-DAMAGED = (b"\xff", b"exterview_auth/1 1.0 \xc3(", b"exterview_auth/1 \xed\xa0\x80 {}", b"\x00\xfe")
+DAMAGED = (b"\xff", b"exterview_auth/2 \xc3(", b"exterview_auth/\xed\xa0\x80 {}", b"\x00\xfe")
 
 
 @on_redis
@@ -36,7 +39,7 @@ async def test_a_damaged_entry_is_a_miss_however_a_client_decodes(errors: str, r
 
 def test_text_of_a_decoding_client_is_the_same_entry() -> None:
     """Its fingerprint tells Redis that nobody replaced it; text that cannot be encoded is an unreadable entry."""
-    for raw in (*DAMAGED, b"exterview_auth/1 1.0 {}", b""):
+    for raw in (*DAMAGED, b"exterview_auth/2 {}", b""):
         assert as_bytes(raw.decode("utf-8", "surrogateescape")) == as_bytes(raw) == raw
     assert as_bytes("x\ud800") == b""
     assert as_bytes(None) is None
@@ -51,7 +54,50 @@ def test_where_an_account_is_kept_is_the_same_for_every_release() -> None:
 
 
 def test_a_life_is_counted_in_milliseconds() -> None:
-    """Never shorter than it is, none for what is over, and no end where there is none or a refresh token outlives it."""
-    lives = [Token("x", expires_in=1.0001), Token("x", expires_in=60), Token("x").with_remaining(0)]
-    assert [milliseconds(token) for token in lives] == [1001, 60_000, 0]
-    assert milliseconds(Token("x")) == milliseconds(Token("x", refresh_token="r", expires_in=60)) == -1
+    """Never shorter than it is, and none for what is over."""
+    assert [milliseconds(seconds) for seconds in (1.0001, 60.0, 0.0, 1e-9)] == [1001, 60_000, 0, 1]
+
+
+@on_redis
+async def test_redis_forgets_every_entry(redis_url: str) -> None:
+    """No key is for ever: an entry ends with its token, or after `keep`, which each save begins again."""
+    async with (
+        RedisStore(redis_url, keep=100) as store,
+        RedisStore(redis_url) as usual,
+        Redis.from_url(redis_url) as raw,
+    ):
+        for token, most in (
+            (Token("x", expires_in=60), 60_000),
+            (Token("x"), 100_000),
+            (Token("x", expires_in=60, refresh_token="r"), 100_000),
+            (Token("x", expires_in=600, refresh_token="r"), 100_000),
+        ):
+            await store.save("a", token)
+            assert most - 10_000 < await raw.pttl(store._entries.keys("a").entry) <= most
+        await usual.save("a", Token("x", refresh_token="r"))
+        days = await raw.ttl(usual._entries.keys("a").entry) / 86_400
+        assert 89.9 < days <= 90
+
+
+@on_redis
+async def test_time_that_passes_before_an_entry_arrives_makes_it_older(
+    redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process that was paused in the middle of a save does not make a life longer."""
+    async with RedisStore(redis_url) as store:
+        evaluate, texts = store._entries._eval, []
+
+        async def slow(script: str, account: str, *arguments: object) -> Any:
+            texts.append(script)
+            await asyncio.sleep(0.2)
+            result = await evaluate(script, account, *arguments)
+            await asyncio.sleep(0.2)
+            return result
+
+        monkeypatch.setattr(store._entries, "_eval", slow)
+        await store.save("a", Token("x", expires_in=60))
+        assert texts == [NOW, SAVE]
+        found = (await store.read("a")).token
+        assert found is not None
+        assert found.expires_in is not None
+        assert found.expires_in < 60 - 0.2 * 3
