@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 NOBODY = 65534
+ANOTHER = 12345
+"""A user who is neither root nor nobody."""
 
 
 @contextlib.contextmanager
@@ -37,6 +39,23 @@ def entry(directory: Path) -> Path:
     """The account's token."""
     (found,) = directory.glob("*.token")
     return found
+
+
+@contextlib.contextmanager
+def as_root() -> Iterator[None]:
+    """Have root's powers for a moment, in a place where this process gave them up."""
+    user = os.geteuid()
+    os.seteuid(0)
+    try:
+        yield
+    finally:
+        os.seteuid(user)
+
+
+def give_to_another(path: Path) -> None:
+    """Make another user the owner of a file, a directory or a link."""
+    with as_root():
+        os.chown(path, ANOTHER, ANOTHER, follow_symlinks=False)
 
 
 @contextlib.contextmanager

@@ -7,5 +7,8 @@ them logs in), ``.saving`` (a short lock around each write) and ``.breaking`` (a
 ``store.py`` is what users construct. ``entries.py`` reads and replaces entries, in threads, because file systems block.
 ``host_lock.py`` is a kernel lock, which a dead process frees at once; its file's modification time is the lease, by which a
 frozen process loses it. ``backend.py`` puts both together for `AccountLock`, and notices changes by looking at the file
-again and again. ``directory.py`` keeps the directory private and replaces files whole.
+again and again. ``directory.py`` keeps the directory private, looks at owner and mode at each use, and replaces files whole.
+
+The modification time of an entry's file is the moment until which the entry is kept: each save looks at those that lie in the
+past, and removes what is over. In a directory that was created here, ``.gitignore`` keeps the tokens out of ``git add``.
 """

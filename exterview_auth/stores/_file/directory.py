@@ -1,13 +1,19 @@
-"""A directory that only its owner can read, whose files are replaced as a whole."""
+"""
+A directory that only its owner can read, whose files are replaced as a whole.
+
+Owner and mode are looked at at each use, and of what was opened: whoever can write to the directory above ours may put another
+directory or a link in its place. What another user owns or could have written is neither read nor changed nor removed. Files are
+found through the opened directory, so that they lie in the one that was looked at.
+"""
 
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
+import re
+import secrets
 import stat
-import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,8 +22,13 @@ from ...errors import ConfigurationError
 DIRECTORY_MODE, FILE_MODE = 0o700, 0o600
 MAX_FILE = 2**21
 """Bytes that are read of a file; a larger one was not written by this package."""
-_OPEN_TO_OTHERS = 0o077
-_UNFINISHED = ".tmp"
+
+_OPEN_TO_OTHERS, _WRITABLE_FOR_OTHERS = 0o077, 0o022
+_GITIGNORE = ".gitignore"
+_ACCOUNT = "[0-9a-f]{40}"
+ENTRY = re.compile(rf"{_ACCOUNT}\.token")
+UNFINISHED = re.compile(rf"\.(?:probe|{ENTRY.pattern})\.[0-9a-z_]+\.tmp")
+_LOCK = re.compile(rf"{_ACCOUNT}\.(?:lock|saving)(?:\.breaking)?")
 
 
 class FileIdentity(NamedTuple):
@@ -31,115 +42,181 @@ class PrivateDirectory:
     """
     The files of one directory. Their names are made by this package, never by strangers. Every method blocks.
 
-    Raises `ConfigurationError` if *directory* cannot be used, and says what to do.
+    Raises `ConfigurationError` if *directory* cannot be used, and says what to do. Its methods raise ``OSError``.
     """
 
     def __init__(self, directory: str | os.PathLike[str]) -> None:
         self.path = _absolute(directory)
         try:
             self.ensure()
-            self._refuse_foreign()
-            handle, probe = self._temporary("probe")
-            os.close(handle)
-            Path(probe).unlink()
+            self._make_private()
+            with self._opened() as handle, _temporary(handle, "probe") as (_, file):
+                os.close(file)
         except OSError as failure:
-            reason = failure.strerror or type(failure).__name__
+            reason = failure.strerror or str(failure) or type(failure).__name__
         else:
             return
         raise ConfigurationError(
             f"FileStore cannot write to {self.path} ({reason}); give it a separate directory that this user can write to"
         )
 
-    def file(self, name: str) -> Path:
-        """Return the path of *name*."""
-        return self.path / name
-
     def read(self, name: str) -> bytes | None:
-        """Return the file's content, ``None`` if it does not exist, empty if it is not a regular file (links are not followed)."""
-        # A link could lead to any file, and opening a pipe would wait for its writer.
+        """Return the file's content, ``None`` if it does not exist, empty if it is not a regular file."""
         try:
-            handle = os.open(self.file(name), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+            with self._opened() as directory:
+                _own(directory, name)
+                # Opening a pipe would wait for its writer.
+                handle = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=directory)
         except FileNotFoundError:
             return None
-        except OSError as failure:
-            if failure.errno != errno.ELOOP:
-                raise
-            return b""
         if not stat.S_ISREG(os.fstat(handle).st_mode):
             os.close(handle)
             return b""
         with os.fdopen(handle, "rb") as file:
             return file.read(MAX_FILE)
 
-    def replace(self, name: str, content: bytes, *, only_if: Callable[[], bool]) -> None:
-        """Replace the file by *content* in one step, on the disk when this returns, *only_if* that still holds just before."""
-        handle, temporary = self._temporary(name)
-        try:
-            with os.fdopen(handle, "wb") as file:
-                os.fchmod(handle, FILE_MODE)
-                file.write(content)
-                file.flush()
-                os.fsync(handle)
-            # Syncing may have taken long: a writer that was frozen in it has been overtaken.
-            if not only_if():
-                raise TimeoutError("this process was paused, and another one writes now")  # noqa: TRY301 - cleaned up below
-            Path(temporary).replace(self.file(name))
-        except BaseException:
-            with contextlib.suppress(OSError):
-                Path(temporary).unlink()
-            raise
-        handle = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
+    def replace(self, name: str, content: bytes, *, kept_until: float, only_if: Callable[[], bool]) -> None:
+        """
+        Replace the file by *content* in one step, on the disk when this returns, *only_if* that still holds just before.
+
+        Its modification time becomes *kept_until*, in seconds since the epoch: when it should be looked at for removal.
+        """
+        with self._opened() as directory:
+            with contextlib.suppress(FileNotFoundError):
+                _own(directory, name)
+            with _temporary(directory, name) as (temporary, handle):
+                with os.fdopen(handle, "wb") as file:
+                    os.fchmod(handle, FILE_MODE)
+                    file.write(content)
+                    file.flush()
+                    os.utime(handle, (kept_until, kept_until))
+                    os.fsync(handle)
+                # Syncing may have taken long: a writer that was frozen in it has been overtaken.
+                if not only_if():
+                    raise TimeoutError("this process was paused, and another one writes now")
+                os.replace(temporary, name, src_dir_fd=directory, dst_dir_fd=directory)
+            os.fsync(directory)
 
     def remove(self, name: str) -> None:
         """Remove the file, if it exists."""
-        self.file(name).unlink(missing_ok=True)
+        with contextlib.suppress(FileNotFoundError), self._opened() as directory:
+            _own(directory, name)
+            os.unlink(name, dir_fd=directory)
+
+    def touch(self, name: str, moment: float | None = None) -> None:
+        """Set the modification time to a *moment*, in seconds since the epoch, or to now."""
+        with self._opened() as directory:
+            _own(directory, name)
+            os.utime(name, None if moment is None else (moment, moment), dir_fd=directory, follow_symlinks=False)
 
     def identity(self, name: str) -> FileIdentity | None:
         """Return what tells the file from the one before it, or ``None`` if it does not exist."""
         try:
-            found = self.file(name).lstat()
+            with self._opened() as directory:
+                found = _own(directory, name)
         except FileNotFoundError:
             return None
         return FileIdentity(found.st_ino, found.st_mtime_ns)
 
-    def sweep(self, older_than: float) -> None:
-        """Remove unfinished files of killed writers that are *older_than* a moment, in seconds since the epoch."""
-        with contextlib.suppress(OSError), os.scandir(self.path) as entries:
+    def files(self, pattern: re.Pattern[str], before: float) -> dict[str, float]:
+        """Return this user's regular files of such names that were modified *before* a moment, with their time."""
+        found = {}
+        with self._opened() as directory, os.scandir(directory) as entries:
             for entry in entries:
-                unfinished = entry.name.startswith(".") and entry.name.endswith(_UNFINISHED)
-                if unfinished and entry.stat(follow_symlinks=False).st_mtime < older_than:
-                    Path(entry).unlink()
+                if pattern.fullmatch(entry.name) is None:
+                    continue
+                with contextlib.suppress(OSError):  # removed meanwhile
+                    status = entry.stat(follow_symlinks=False)
+                    if stat.S_ISREG(status.st_mode) and status.st_uid == os.geteuid() and status.st_mtime < before:
+                        found[entry.name] = status.st_mtime
+        return found
 
     def ensure(self) -> None:
         """Create the directory, also after somebody removed it."""
-        if not self.path.is_dir():
-            self.path.mkdir(DIRECTORY_MODE, parents=True, exist_ok=True)
-            self.path.chmod(DIRECTORY_MODE)  # whatever the umask
-
-    def _refuse_foreign(self) -> None:
-        """Refuse a directory of another user, and one that others can enter and that holds other files than a store's."""
-        found = self.path.stat()
-        if found.st_uid not in (os.geteuid(), 0):
-            raise ConfigurationError(f"{self.path} belongs to another user; give FileStore a separate directory")
-        if not found.st_mode & _OPEN_TO_OTHERS:
+        if self.path.is_dir():
             return
-        if any(not is_ours(file.name) for file in self.path.iterdir()):
-            raise ConfigurationError(
-                f"{self.path} is open to other users and holds other files; give FileStore a separate directory"
+        try:
+            self.path.mkdir(DIRECTORY_MODE, parents=True)
+        except FileExistsError:  # another process was faster, or it is no directory
+            return
+        if stat.S_IMODE(self.path.lstat().st_mode) != DIRECTORY_MODE:  # a strict umask
+            self.path.chmod(DIRECTORY_MODE)
+        with self._opened() as directory:
+            # So that no `git add` finds a token. Whoever removes it wants to have it so.
+            handle = os.open(
+                _GITIGNORE, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, FILE_MODE, dir_fd=directory
             )
-        self.path.chmod(DIRECTORY_MODE)
+            with os.fdopen(handle, "wb") as file:
+                os.fchmod(handle, FILE_MODE)
+                file.write(b"*\n")
 
-    def _temporary(self, name: str) -> tuple[int, str]:
-        return tempfile.mkstemp(prefix=f".{name}.", suffix=_UNFINISHED, dir=self.path)
+    @contextlib.contextmanager
+    def _opened(self) -> Iterator[int]:
+        """Open the directory for one use; raise ``PermissionError`` unless it is this user's, and writable for nobody else."""
+        with self._handle() as handle:
+            found = os.fstat(handle)
+            if found.st_uid != os.geteuid():
+                raise PermissionError("the directory belongs to another user; give FileStore another one")
+            if found.st_mode & _WRITABLE_FOR_OTHERS:
+                raise PermissionError("the directory is writable for other users; run chmod go-w on it")
+            yield handle
+
+    @contextlib.contextmanager
+    def _handle(self) -> Iterator[int]:
+        # The user's own links are followed, and the system's, such as /var on macOS.
+        found = self.path.lstat()
+        if stat.S_ISLNK(found.st_mode) and found.st_uid not in (os.geteuid(), 0):
+            raise PermissionError("the directory is a symbolic link of another user; remove it")
+        handle = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            yield handle
+        finally:
+            os.close(handle)
+
+    def _make_private(self) -> None:
+        """Refuse a directory of another user, and one that others can enter and that is not a store's alone."""
+        with self._handle() as handle:
+            found = os.fstat(handle)
+            if found.st_uid != os.geteuid():
+                raise ConfigurationError(f"{self.path} belongs to another user; give FileStore a separate directory")
+            if not found.st_mode & _OPEN_TO_OTHERS:
+                return
+            if found.st_mode & stat.S_ISVTX:
+                raise ConfigurationError(f"{self.path} is shared by all users; give FileStore a separate directory")
+            if not all(map(is_ours, os.listdir(handle))):  # noqa: PTH208 - of what was opened
+                raise ConfigurationError(
+                    f"{self.path} is open to other users and holds other files; give FileStore a separate directory"
+                )
+            os.fchmod(handle, DIRECTORY_MODE)
 
 
 def is_ours(name: str) -> bool:
-    """Return whether a store made a file of this *name*."""
-    return name.endswith((".token", ".lock", ".saving", ".breaking", _UNFINISHED))
+    """Return whether a file of this *name* is a store's: only a store gives such names."""
+    return name == _GITIGNORE or any(kind.fullmatch(name) for kind in (ENTRY, _LOCK, UNFINISHED))
+
+
+def _own(directory: int, name: str) -> os.stat_result:
+    """Return the file's status; raise ``PermissionError`` if it is a link, or if another user owns it or can write to it."""
+    found = os.stat(name, dir_fd=directory, follow_symlinks=False)
+    if stat.S_ISLNK(found.st_mode):
+        raise PermissionError("it is a symbolic link; remove it")
+    if found.st_uid != os.geteuid():
+        raise PermissionError("it belongs to another user; remove it")
+    if found.st_mode & _WRITABLE_FOR_OTHERS:
+        raise PermissionError("it is writable for other users; remove it")
+    return found
+
+
+@contextlib.contextmanager
+def _temporary(directory: int, name: str) -> Iterator[tuple[str, int]]:
+    """Create a file beside *name*, and remove it unless it was renamed. Its handle is the caller's to close."""
+    temporary = f".{name}.{secrets.token_hex(8)}.tmp"
+    handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, FILE_MODE, dir_fd=directory)
+    try:
+        yield temporary, handle
+    finally:
+        with contextlib.suppress(OSError):
+            os.unlink(temporary, dir_fd=directory)
 
 
 def _is_encodable(path: str) -> bool:

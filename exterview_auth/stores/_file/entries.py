@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import os
+import random
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -13,8 +15,9 @@ from typing import Any
 
 from ..._token import Token
 from ...errors import StoreError
-from .._entry import Codec, StoredToken, fingerprint
-from .directory import FileIdentity, PrivateDirectory
+from .._encryption import UnreadableError
+from .._entry import Codec, Entry, StoredToken, fingerprint
+from .directory import ENTRY, UNFINISHED, FileIdentity, PrivateDirectory
 from .host_lock import WRITE_TIMEOUT, HostLock, LivenessWatch
 
 THREADS = 8
@@ -23,6 +26,9 @@ WRITE_RETRY = 0.003
 """Seconds between two attempts to get the write lock."""
 ABANDONED_AFTER = 60.0
 """Seconds after which an unfinished file was left by a process that was killed."""
+
+SWEPT_AT_ONCE = 16
+"""Entries that one save looks at for removal; a thousand at once would hold it up."""
 
 MayReplace = Callable[[bytes], bool]
 
@@ -47,8 +53,9 @@ class FileEntries:
 
     async def replace(self, name: str, token: Token, may_replace: MayReplace | None = None) -> tuple[bool, StoredToken]:
         """Save *token* unless *may_replace* refuses; return whether it is saved, and what the entry is now."""
-        raw = self.codec.encode(name, token, time.time())
-        newer: bytes | None = await self.in_thread(self._replace, name, raw, may_replace)
+        now = time.time()
+        raw, kept_until = self.codec.encode(name, token, now), Entry(token, now).kept_until(self.codec.keep)
+        newer: bytes | None = await self.in_thread(self._replace, name, raw, kept_until, may_replace)
         if newer is None:
             return True, StoredToken(token, fingerprint(raw))
         return False, self.codec.decode(name, newer, time.time())
@@ -83,19 +90,48 @@ class FileEntries:
             self._threads = os.getpid(), ThreadPoolExecutor(THREADS, thread_name_prefix="exterview_auth store")
         return self._threads[1]
 
-    def _replace(self, name: str, raw: bytes, may_replace: MayReplace | None) -> bytes | None:
+    def _replace(self, name: str, raw: bytes, kept_until: float, may_replace: MayReplace | None) -> bytes | None:
         """Write *raw*, or return the entry that stays. No other process writes meanwhile."""
         with self._write_lock(name) as lock:
             present = None if may_replace is None else self.directory.read(_token_file(name))
             if may_replace is not None and present is not None and not may_replace(present):
                 return present
-            self.directory.replace(_token_file(name), raw, only_if=lock.is_held)
-        self.directory.sweep(time.time() - ABANDONED_AFTER)
+            self.directory.replace(_token_file(name), raw, kept_until=kept_until, only_if=lock.is_held)
+        self._sweep(time.time())
         return None
 
     def _remove(self, name: str) -> None:
         with self._write_lock(name):
             self.directory.remove(_token_file(name))
+
+    def _sweep(self, now: float) -> None:
+        """Remove unfinished files of killed writers, and entries that are over. What cannot be removed stays."""
+        with contextlib.suppress(OSError):
+            for file in self.directory.files(UNFINISHED, now - ABANDONED_AFTER):
+                with contextlib.suppress(OSError):
+                    self.directory.remove(file)
+            over = list(self.directory.files(ENTRY, now).items())
+            for file, changed in random.sample(over, SWEPT_AT_ONCE) if len(over) > SWEPT_AT_ONCE else over:
+                with contextlib.suppress(OSError):
+                    self._sweep_entry(file.partition(".")[0], now, unreadable=changed + self.codec.keep < now)
+
+    def _sweep_entry(self, name: str, now: float, *, unreadable: bool) -> None:
+        """Remove the entry of *name* if it is over; *unreadable*: also if it cannot be read."""
+        lock = HostLock(self.directory, f"{name}.saving", self._lease)
+        try:
+            raw = self.directory.read(_token_file(name)) if lock.try_acquire() else None
+            if raw is None:
+                return
+            try:
+                kept_until = self.codec.read(name, raw).kept_until(self.codec.keep)
+            except UnreadableError:
+                kept_until = -math.inf if unreadable else math.inf
+            if kept_until < now:
+                self.directory.remove(_token_file(name))
+            elif kept_until < math.inf:  # a copy, which does not have its time
+                self.directory.touch(_token_file(name), kept_until)
+        finally:
+            lock.release()
 
     @contextlib.contextmanager
     def _write_lock(self, name: str) -> Iterator[HostLock]:

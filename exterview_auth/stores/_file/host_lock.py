@@ -12,6 +12,7 @@ import contextlib
 import os
 import threading
 import time
+from functools import partial
 
 from filelock import FileLock, Timeout
 
@@ -68,7 +69,7 @@ class HostLock:
         """Show that the holder lives; return whether it still holds the lock."""
         if not self.is_held():
             return False
-        os.utime(self._directory.file(self._name))
+        self._directory.touch(self._name)
         return True
 
     def is_held(self) -> bool:
@@ -96,19 +97,25 @@ class HostLock:
     def _file_lock(self, name: str) -> FileLock:
         """Return the kernel's lock on a private file; never a lock that a dead process could leave behind."""
         self._directory.ensure()
+        self._directory.identity(name)  # before the file is opened by its path: it may be another user's
         return FileLock(
-            self._directory.file(name),
+            self._directory.path / name,
             timeout=WRITE_TIMEOUT,
             mode=FILE_MODE,
             thread_local=False,
             fallback_to_soft=False,
-            on_acquired=self._note_acquired if name == self._name else None,
+            on_acquired=partial(self._note_acquired, name),
         )
 
-    def _note_acquired(self, handle: int) -> None:
-        # Touched at once: many short holders in a row must not look like one frozen holder.
-        os.utime(handle)
-        self._inode = os.fstat(handle).st_ino
+    def _note_acquired(self, name: str, handle: int) -> None:
+        identity, inode = self._directory.identity(name), os.fstat(handle).st_ino
+        # Another file has that name now, perhaps in another directory: this one excludes nobody.
+        if identity is None or identity.inode != inode:
+            raise Timeout(name)
+        if name == self._name:
+            # Touched at once: many short holders in a row must not look like one frozen holder.
+            os.utime(handle)
+            self._inode = inode
 
     def _replace_frozen(self) -> bool:
         """Remove the lock's file if its holder has not touched it for a lease; return whether to try again."""

@@ -20,8 +20,10 @@ class FileStore(SharedStore):
 
     The directory is created if it is missing. A saved token is on the disk when `save` returns. With *encryption_key*, one or
     several Fernet keys (newest first), nothing readable is stored. *lease*: seconds after which a frozen process that holds an
-    account's lock no longer blocks the others; the lock of a process that died is free at once. An entry counts as missing when its
-    token is over; one with a refresh token, or of a token without expiry, *keep* seconds after it was saved.
+    account's lock no longer blocks the others; the lock of a process that died is free at once. An entry is removed when its token
+    is over; one with a refresh token, or of a token without expiry, *keep* seconds after it was saved.
+
+    Nothing is used that another user owns or could have written. A directory that is created gets a ``.gitignore``.
 
     Raises `ConfigurationError` for arguments that cannot work; its methods raise `StoreError`.
     """

@@ -42,9 +42,9 @@ def test_a_holder_touches_the_file_while_it_holds_the_lock(directory: Path) -> N
     lock, directory_ = lock_at(directory), PrivateDirectory(directory)
     assert not lock.touch()
     assert lock.try_acquire()
-    os.utime(directory_.file("a.lock"), (0, 0))
+    os.utime(directory / "a.lock", (0, 0))
     assert lock.touch()
-    assert directory_.file("a.lock").stat().st_mtime > 0
+    assert (directory / "a.lock").stat().st_mtime > 0
     directory_.remove("a.lock")
     assert not lock.touch()
     assert not lock.is_held()
