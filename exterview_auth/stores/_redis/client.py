@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import logging
 import os
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
-from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio import BlockingConnectionPool, Redis, SSLConnection, UnixDomainSocketConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
+from ..._endpoint import is_loopback
+from ..._events import emit
 from ...errors import ConfigurationError, StoreError
 from .errors import COMMAND_TIMEOUT
 from .notifications import ChangeFeed
@@ -37,6 +40,7 @@ class RedisClients:
     def __init__(self, url_or_client: Any) -> None:
         self._url = _checked_url(url_or_client) if isinstance(url_or_client, str) else None
         self._own = None if self._url is not None else _checked_client(url_or_client)
+        self._logged_transport = False
         self._by_loop: dict[asyncio.AbstractEventLoop, Connected] = {}
         self._pid = os.getpid()
 
@@ -65,6 +69,7 @@ class RedisClients:
         if loop not in self._by_loop:
             self._by_loop = {known: its for known, its in self._by_loop.items() if not known.is_closed()}
             client = self._own if self._url is None else Redis.from_pool(_pool(self._url))
+            self._log_transport(client)
             self._by_loop[loop] = Connected(client, ChangeFeed(client))
         return self._by_loop[loop]
 
@@ -76,6 +81,27 @@ class RedisClients:
         connected = self._by_loop.pop(asyncio.get_running_loop(), None)
         if connected is not None and self._url is not None:
             await connected.client.aclose()
+
+    def _log_transport(self, client: Any) -> None:
+        """Log once if others on the network can read what is sent."""
+        if not self._logged_transport and _is_exposed(client):
+            self._logged_transport = True
+            hint = "tokens cross the network unencrypted; use rediss:// (TLS)"
+            emit(logging.WARNING, "store.insecure_transport", store="RedisStore", server=self.server, hint=hint)
+
+
+def _is_exposed(client: Any) -> bool:
+    """Whether *client* connects to another host without TLS, as far as it says."""
+    pool = getattr(client, "connection_pool", None)
+    cluster = getattr(getattr(client, "nodes_manager", None), "startup_nodes", {})
+    sentinels = getattr(getattr(pool, "sentinel_manager", None), "sentinels", ())
+    kind = getattr(pool or next(iter(cluster.values()), None), "connection_class", SSLConnection)
+    if issubclass(kind, SSLConnection | UnixDomainSocketConnection):
+        return False
+    # A Sentinel says only when it is asked where the master is: not on this machine, if it is not there itself.
+    options = [each.connection_kwargs for each in (pool, *cluster.values()) if each is not None]
+    options += [sentinel.connection_pool.connection_kwargs for sentinel in sentinels]
+    return any(not is_loopback(each.get("host") or "localhost") for each in options)
 
 
 def _pool(url: str) -> BlockingConnectionPool:

@@ -17,7 +17,7 @@ from urllib.parse import quote
 
 import pytest
 import redis
-from redis.asyncio import ConnectionPool, Redis, RedisCluster
+from redis.asyncio import ConnectionPool, Redis, RedisCluster, Sentinel
 
 from exterview_auth import ConfigurationError, RedisStore, Token
 from exterview_auth._cli.demo.redis_server import HOST, LocalRedis
@@ -25,7 +25,7 @@ from exterview_auth.errors import StoreError
 from exterview_auth.stores._redis.client import CONNECTIONS, _inherited
 from exterview_auth.stores._redis.errors import COMMAND_TIMEOUT
 from tests.kit.redis_clients import COMMANDS, LEASE, RARE_POLLS, admin, cluster, essentials, watched, with_tls
-from tests.kit.stores import PASSWORD, assert_one_sentence, eventually, one_login_per_revocation
+from tests.kit.stores import PASSWORD, assert_one_sentence, eventually, one_login_per_revocation, told
 
 on_redis = pytest.mark.usefixtures("redis_binary")
 
@@ -246,6 +246,43 @@ async def goes_without(missing: str, server: LocalRedis, client: Any) -> None:
     kind = {KEYS: "key", CHANNELS: "channel"}.get(missing, "command")
     assert {reason for reason, _ in denied} == {kind}, missing
     assert kind != "command" or denied == {(kind, missing.removeprefix("+"))}
+
+
+def client_of(*hosts: str, **options: Any) -> Any:
+    """Return a client of a Sentinel that is looked for on *hosts*."""
+    return Sentinel([(host, 1) for host in hosts]).master_for("mymaster", **options)  # type: ignore[no-untyped-call]  # redis-py's own
+
+
+EXPOSED: list[Callable[[], Any]] = [
+    *(lambda: "redis://h", lambda: f"redis://user:{PASSWORD}@192.0.2.1:1/2", lambda: "redis://[2001:db8::1]"),
+    *(lambda: Redis(host="h"), lambda: Redis.from_url("redis://h"), lambda: RedisCluster("h", 1)),
+    *(lambda: client_of("h"), lambda: client_of("127.0.0.1", "h"), lambda: "redis://localhost.example"),
+]
+PRIVATE: list[Callable[[], Any]] = [
+    *(lambda: "redis://", lambda: "redis://localhost:1", lambda: "redis://127.0.0.5", lambda: "redis://[::1]:1"),
+    *(lambda: "rediss://h", lambda: "unix:///run/redis.sock", Redis, lambda: Redis(host="h", ssl=True)),
+    *(lambda: Redis(unix_socket_path="/run/redis.sock"), lambda: RedisCluster("h", 1, ssl=True)),
+    *(lambda: RedisCluster("localhost", 1), lambda: client_of("localhost"), lambda: client_of("h", ssl=True)),
+    lambda: SimpleNamespace(eval=Redis.eval, execute_command=Redis.execute_command),
+]
+
+
+@pytest.mark.parametrize(("make", "count"), [*((each, 1) for each in EXPOSED), *((each, 0) for each in PRIVATE)])
+async def test_redis_without_tls_on_another_host_is_warned_of_once(
+    make: Callable[[], Any], count: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Rule 11: tokens in clear on the network cause one event per store, when it is first used, and no secret shows in it."""
+    store = RedisStore(make())
+    assert told(caplog, "store.insecure_transport") == []
+    for _ in range(3):
+        store._entries.clients.current()
+        await store.aclose()
+    warnings = told(caplog, "store.insecure_transport")
+    assert len(warnings) == count
+    for warning in warnings:
+        assert warning.endswith("hint='tokens cross the network unencrypted; use rediss:// (TLS)'")
+        assert PASSWORD not in warning
+    assert {record.levelname for record in caplog.records} <= {"WARNING"}
 
 
 NO_URLS = (
