@@ -22,6 +22,7 @@ import aiohttp
 from redis.asyncio.connection import AbstractConnection
 
 from exterview_auth import AuthSession, ExterviewAuth, FileStore, OAuth2Login, RedisStore
+from exterview_auth.stores import _shared
 
 QUERY = {"query": "{ __typename }"}
 ACCOUNT = "fleet"
@@ -78,6 +79,7 @@ class Worker:
 
     async def do_open(self, orders: dict[str, Any]) -> dict[str, Any]:
         """Make as many *owners* as are wanted, with one store between them."""
+        _shared.POLL_INTERVAL = orders["poll_interval"]
         place, origin = orders["store"], orders["origin"]
         self.watch.warnings = []
         self.watch.directory = "" if place.startswith("redis:") else place

@@ -19,6 +19,7 @@ from typing import IO, Any, NamedTuple, Self
 from aiohttp import web
 
 from exterview_auth import FileStore, RedisStore, Token
+from exterview_auth.stores._shared import LEASE, POLL_INTERVAL
 from tests.kit.api import until
 
 PROGRAM = Path(__file__).with_name("worker.py")
@@ -216,7 +217,7 @@ class Worker:
         assert self._process.stdin is not None
         self._process.stdin.close()
         try:
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(20):
                 await self._process.wait()
         except TimeoutError:
             self._process.kill()
@@ -276,11 +277,15 @@ class WorkerPool:
 class Fleet:
     """The workers of one test, at one *realm* with one store in *place*."""
 
-    def __init__(self, pool: WorkerPool, realm: Realm, place: str, *, lease: float = 5.0) -> None:
+    def __init__(
+        self, pool: WorkerPool, realm: Realm, place: str, *, lease: float = LEASE, poll_interval: float | None = None
+    ) -> None:
         self._pool = pool
         self._realm = realm
         self._place = place
         self._lease = lease
+        # In proportion: what is said of leases of five seconds is seen in less time.
+        self._poll_interval = lease * POLL_INTERVAL / LEASE if poll_interval is None else poll_interval
         self._workers: list[Worker] = []
 
     async def join(self, count: int, *, owners: int = 1, refresh_token: str | None = None) -> list[Worker]:
@@ -293,6 +298,7 @@ class Fleet:
                 store=self._place,
                 origin=self._realm.origin,
                 lease=self._lease,
+                poll_interval=self._poll_interval,
                 owners=owners,
                 refresh_token=refresh_token,
             )
@@ -321,7 +327,7 @@ class Fleet:
             assert not new_errors, new_errors
 
 
-def store_in(place: str, lease: float = 5.0) -> FileStore | RedisStore:
+def store_in(place: str, lease: float = LEASE) -> FileStore | RedisStore:
     """A store by a directory or a URL."""
     return RedisStore(place, lease=lease) if place.startswith("redis:") else FileStore(place, lease=lease)
 
