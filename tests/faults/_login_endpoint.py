@@ -21,8 +21,8 @@ from ._site import site
 from ._stage import Stage
 
 PLACE = "login endpoint"
-TWICE = 0.74
-"""Seconds of login timeout: the second login begins after 0.25 to 0.5 s, the third would not before another 0.5 s."""
+THRICE = 1.74
+"""Seconds of login timeout: the third login begins after 0.75 to 1.25 s, the fourth would not before another second."""
 
 
 # -- before HTTP --------------------------------------------------------------------------------------------------------
@@ -30,7 +30,7 @@ TWICE = 0.74
 
 async def refused(stage: Stage) -> Outcome:
     """The port is closed."""
-    at = await site(stage, login_timeout=TWICE)
+    at = await site(stage, login_timeout=THRICE)
     await at.server.hang_up()
     met = await at.met_by()
     await at.server.listen()
@@ -75,7 +75,7 @@ async def over_tls(
     host: str = "127.0.0.1",
     trusted: bool = False,
     names: Any = None,
-    seconds: float = TWICE,
+    seconds: float = THRICE,
 ) -> Outcome:
     """A server that cannot be reached before *heal*."""
     authority, key = certificate(stage.directory)
@@ -155,16 +155,15 @@ def _times(number: int) -> tuple[Row, Row]:
     refusal = status(number, {"error": "later"})
     wait = () if number != 429 else ("Retry-After: 1",)
     come_back = status(number, {"error": "later"}, *wait)
-    timeout = {"login_timeout": 3.0} if wait else {}
     return (
-        Row(PLACE, f"{number} once", login(lambda at: once(come_back, at.issue), **timeout), logins=2),
+        Row(PLACE, f"{number} once", login(lambda at: once(come_back, at.issue), login_timeout=5.0), logins=2),
         Row(
             PLACE,
             f"{number} for ever",
-            login(lambda _: refusal, login_timeout=TWICE),
+            login(lambda _: refusal, login_timeout=THRICE),
             LoginUnavailableError,
             f"{number}",
-            logins=2,
+            logins=3,
         ),
     )
 
@@ -182,7 +181,7 @@ DENIED = {"errors": [{"message": "Wrong password", "extensions": {"code": "UNAUT
 HTML = status(200, b"<html><body>It works!</body></html>", "Content-Type: text/html")
 
 ROWS = (
-    Row(PLACE, "connection refused", refused, LoginUnavailableError, "the connection was refused", logins=2),
+    Row(PLACE, "connection refused", refused, LoginUnavailableError, "the connection was refused", logins=3),
     Row(
         PLACE,
         "name not found",
@@ -191,17 +190,17 @@ ROWS = (
         "its host name was not found|within 2 s",
         logins=(1, 4),
     ),
-    Row(PLACE, "TLS refused", distrusted, LoginUnavailableError, "the TLS handshake failed", logins=2),
+    Row(PLACE, "TLS refused", distrusted, LoginUnavailableError, "the TLS handshake failed", logins=3),
     Row(
         PLACE,
         "reset in the middle of the answer",
-        login(lambda _: breaks_off, login_timeout=TWICE),
+        login(lambda _: breaks_off, login_timeout=THRICE),
         LoginUnavailableError,
         "the response ended too early",
-        logins=2,
+        logins=3,
     ),
-    _wrong("accepts and never answers", lambda _: silence, "1 s", LoginUnavailableError),
-    _wrong("one byte a second", lambda _: drips, "1 s", LoginUnavailableError),
+    _wrong("accepts and never answers", lambda _: silence, "2 s", LoginUnavailableError),
+    _wrong("one byte a second", lambda _: drips, "2 s", LoginUnavailableError),
     *(row for number in (429, 500, 502, 503) for row in _times(number)),
     *(_rejection(number) for number in (400, 401, 403)),
     _wrong(

@@ -62,7 +62,7 @@ class Beside(NamedTuple):
             stored = await self.fleet.stored()
             return stored is not None and stored.value == f"token-{len(self.realm.logins)}"
 
-        return await comes_true(is_saved, 3)
+        return await comes_true(is_saved)
 
 
 @contextlib.asynccontextmanager

@@ -83,7 +83,7 @@ class Sharing(NamedTuple):
 async def locked(store: Any, account: str) -> list[str]:
     """What is wrong where the lock is not free."""
     try:
-        async with asyncio.timeout(2), store.lock(account):
+        async with asyncio.timeout(20), store.lock(account):
             return []
     except TimeoutError:
         return ["the lock is held"]

@@ -26,7 +26,7 @@ Send = Callable[[], Awaitable[int]]
 
 EMAIL, PASSWORD = "user@example.com", "s3cret-password"
 SECRETS = re.compile(rf"token-\d|refresh-\d|{KEY}|{PASSWORD}")
-LOGIN_TIMEOUT = 1.0
+LOGIN_TIMEOUT = 2.0
 LATCH_SECONDS = 61.0
 """No latch holds for longer."""
 
@@ -90,7 +90,7 @@ async def post(client: AuthSession, url: str = "/graphql", **options: Any) -> in
         return response.status
 
 
-async def comes_true(look: Callable[[], Awaitable[bool]], seconds: float = 10.0) -> bool:
+async def comes_true(look: Callable[[], Awaitable[bool]], seconds: float = 20.0) -> bool:
     """Return whether *look* returns true within so many seconds."""
     with contextlib.suppress(TimeoutError):
         await eventually(look, seconds)
@@ -163,7 +163,7 @@ class Stage:
     async def _nothing_is_held(self) -> None:
         connectors = [session.connector for session in self._sessions if session.connector is not None]
         with contextlib.suppress(TimeoutError):
-            await until(lambda: not any(connector._acquired for connector in connectors), 3)
+            await until(lambda: not any(connector._acquired for connector in connectors), 20)
         self.left += [f"connections held: {connector._acquired}" for connector in connectors if connector._acquired]
 
     async def _nothing_runs(self) -> None:
@@ -171,7 +171,7 @@ class Stage:
             return asyncio.all_tasks() - {asyncio.current_task()}
 
         with contextlib.suppress(TimeoutError):
-            await until(lambda: not others(), 3)
+            await until(lambda: not others(), 20)
         self.left += [f"still running: {task}" for task in others()]
 
 

@@ -39,7 +39,7 @@ def threads_beside(known: set[threading.Thread]) -> list[threading.Thread]:
     """Return the threads that do not end by themselves."""
     others = set(threading.enumerate()) - known
     for thread in others:
-        thread.join(3)
+        thread.join(20)
     return [thread for thread in others if thread.is_alive()]
 
 
