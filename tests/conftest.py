@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
+from typing import Any
 
 import pytest
 import pytest_asyncio
@@ -22,6 +23,14 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         printed = redis_server.install_if_missing()
         if printed:
             print(f"redis-server could not be installed:\n{printed}")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Distribute the tests so that what many of them share is made once."""
+    from tests.kit.scheduling import SharedCosts  # noqa: PLC0415 - needs xdist
+
+    return SharedCosts(config, log)
 
 
 @pytest.fixture(scope="session")

@@ -58,7 +58,7 @@ async def completed(*command: str, **options: Any) -> tuple[int | None, str, str
     """Return exit code, standard output and standard error."""
     pipe = subprocess.PIPE
     process = await asyncio.create_subprocess_exec(*command, stdout=pipe, stderr=pipe, **options)
-    out, error = await asyncio.wait_for(process.communicate(), 50)
+    out, error = await asyncio.wait_for(process.communicate(), 120)
     return process.returncode, out.decode(), error.decode()
 
 

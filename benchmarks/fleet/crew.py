@@ -14,7 +14,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from exterview_auth._cli.demo.redis_server import LocalRedis, redis_server_path
-from exterview_auth.stores._shared import LEASE
+from exterview_auth.stores._shared import LEASE, POLL_INTERVAL
 
 from ..harness.api import Api, opened_api
 from ..harness.process import Worker
@@ -41,11 +41,14 @@ class Crew:
         self._accounts = itertools.count(1)
         self._killed = ""
 
-    async def open(self, store: str, lease: float = LEASE, *, warm: bool = False) -> None:
+    async def open(
+        self, store: str, lease: float = LEASE, *, poll_interval: float = POLL_INTERVAL, warm: bool = False
+    ) -> None:
         """Make owners of a new account in *store*, which holds no token; if *warm*, log in and use the token in every process."""
         # A new account needs no clean-up: neither store has ever seen it.
         account = f"account-{next(self._accounts)}"
-        await self._order_all("open", store=self.places[store], account=account, lease=lease)
+        orders = {"store": self.places[store], "account": account, "lease": lease, "poll_interval": poll_interval}
+        await self._order_all("open", **orders)
         await self.api.revoke()
         if warm:
             assert (await self.send(1)).failures == 0

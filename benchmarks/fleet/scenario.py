@@ -30,7 +30,7 @@ class Size:
 
 
 FULL = Size(8, 200, 6, 10, 2, LEASE, 6, 1000)
-QUICK = Size(3, 20, 2, 1, 1, 0.5, 1, 100)
+QUICK = Size(3, 20, 2, 1, 1, 1.5, 1, 100)
 
 
 def report(*, quick: bool) -> Report:

@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 from aiohttp import ClientSession
 
 from exterview_auth import AuthSession, FileStore, RedisStore
+from exterview_auth.stores import _shared
 
 from ..harness.api import QUERY, STATIC_HEADERS, Api, answered, unlimited
 from ..harness.process import serve_orders
@@ -40,8 +41,9 @@ class FleetWorker:
         self._calls = 0
         self._redis_ports: list[int] = []
 
-    async def do_open(self, store: str, account: str, lease: float) -> None:
+    async def do_open(self, store: str, account: str, lease: float, poll_interval: float) -> None:
         """Make a new owner of the *account*, with its own *store* and without a token."""
+        _shared.POLL_INTERVAL = poll_interval
         await self.opened.aclose()
         self._redis_ports.clear()
         self._http = http = await self.opened.enter_async_context(ClientSession(connector=unlimited()))

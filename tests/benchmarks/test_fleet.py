@@ -6,8 +6,6 @@ import pytest
 
 from .running import always, figures
 
-pytestmark = pytest.mark.timeout(120)
-
 
 @pytest.fixture(params=["FileStore", "RedisStore"])
 def store(request: pytest.FixtureRequest) -> str:

@@ -15,8 +15,6 @@ from .running import benchmarks, python, quick
 
 TABLES = {"overhead": 2, "storm": 2, "ahead": 1, "accounts": 2, "memory": 1, "cancel": 1, "imports": 2, "simulation": 1}
 
-pytestmark = pytest.mark.timeout(120)
-
 
 @pytest.mark.parametrize("scenario", TABLES)
 def test_a_scenario_prints_the_machine_its_tables_and_json(scenario: str) -> None:

@@ -34,8 +34,6 @@ TABLES = ("steady", "storm", "cold start", "failing login", "adverse")
 
 LIBRARIES = {"httpx", "google.auth", "azure.core", "aiobotocore", "gql", "singleflight_auth"}
 
-pytestmark = pytest.mark.timeout(120)
-
 
 @pytest.fixture(scope="module")
 def figures() -> Any:

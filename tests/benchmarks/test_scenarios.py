@@ -9,8 +9,6 @@ from .running import always, figures
 OURS = ("ExterviewAuth", "AuthSession")
 NARROW, WIDE = "60 at once, 5 connections", "60 at once, any number of connections"
 
-pytestmark = pytest.mark.timeout(120)
-
 
 @pytest.mark.parametrize("size", [NARROW, WIDE])
 @pytest.mark.parametrize("way", OURS)

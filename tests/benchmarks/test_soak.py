@@ -46,7 +46,6 @@ def figures(redis_binary: str) -> Any:
     return json.loads(done.stdout.splitlines()[-1])["soak"]
 
 
-@pytest.mark.timeout(120)
 def test_no_answer_is_wrong_whatever_happens(figures: Any) -> None:
     """Every disturbance has come, requests of every kind were answered, and no outcome is without a reason."""
     assert set(figures["disturbances"]) == DISTURBANCES
@@ -55,7 +54,6 @@ def test_no_answer_is_wrong_whatever_happens(figures: Any) -> None:
     assert figures["ok"] is True
 
 
-@pytest.mark.timeout(120)
 def test_nothing_is_left_at_rest(figures: Any) -> None:
     """Tasks, descriptors, connections, threads, timers and owners are the same at rest, and none are left after closing."""
     assert all(same for *_, same in figures["at rest"].values())

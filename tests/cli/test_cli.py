@@ -127,7 +127,7 @@ def test_a_reader_that_goes_away_is_not_a_traceback() -> None:
     os.close(reader)
     try:
         command = [sys.executable, "-m", "exterview_auth", "demo", "--requests", "1"]
-        done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, timeout=30, check=False)
+        done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, timeout=120, check=False)
     finally:
         os.close(writer)
     assert (done.returncode, done.stderr) == (1, b"")

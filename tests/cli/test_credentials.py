@@ -34,7 +34,7 @@ class Elsewhere:
         self._thread.start()
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result(timeout=20)
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(timeout=120)
 
     def close(self) -> None:
         self._loop.call_soon_threadsafe(self._loop.stop)
@@ -147,7 +147,7 @@ def test_the_extra_cli_alone_is_enough(command: str) -> None:
         "import sys; sys.modules['graphql'] = sys.modules['exterview_auth.emulator'] = None\n"
         f"from exterview_auth._cli import main; sys.exit(main([{command!r}]))"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=30, check=False)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.count("\n") == 1
 

@@ -48,7 +48,7 @@ def test_check_passes_with_what_it_prints_and_a_signal_ends_it(
             monkeypatch.setenv(name, value)
         assert main(["check"]) == 0
         process.send_signal(number)
-        out, err = process.communicate(timeout=20)
+        out, err = process.communicate(timeout=120)
     assert (process.returncode, out, err) == (0, "", "")
     assert printed["EXTERVIEW_ENDPOINT"] in capsys.readouterr().out
 

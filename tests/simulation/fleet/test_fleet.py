@@ -109,7 +109,7 @@ def test_a_picture_needs_matplotlib_and_says_so(tmp_path: Path) -> None:
     (tmp_path / "matplotlib.py").write_text("raise ImportError")
     command = [sys.executable, "-m", "benchmarks", "simulation", "--quick", "--plot", str(tmp_path / "fleet.svg")]
     environ = {"PYTHONPATH": str(tmp_path)}
-    done = subprocess.run(command, cwd=CHECKOUT, env=environ, capture_output=True, text=True, timeout=30, check=False)
+    done = subprocess.run(command, cwd=CHECKOUT, env=environ, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode != 0
     assert done.stderr.splitlines()[-1] == "--plot needs matplotlib; run: pip install 'exterview-auth[bench]'"
 

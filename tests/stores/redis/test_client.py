@@ -421,7 +421,7 @@ def test_without_a_library_the_store_names_the_extra(missing: str, extra: str, c
     """Contract, names: the extra is what this store or its encryption needs, and nothing else."""
     code = WITHOUT.format(missing=missing, call=call)
     ran = subprocess.run(
-        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True, timeout=30
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True, timeout=120
     )
     problem, memory = ran.stdout.splitlines()
     assert re.fullmatch(rf"\w+ needs {missing}; run: pip install 'exterview-auth\[{extra}\]'", problem)
