@@ -17,8 +17,10 @@ from tempfile import TemporaryFile
 from typing import IO, Any, NamedTuple, Self
 
 from aiohttp import web
+from yarl import URL
 
-from exterview_auth import FileStore, RedisStore, Token
+from exterview_auth import FileStore, OAuth2Login, RedisStore, Token
+from exterview_auth.logins._identity import store_key
 from exterview_auth.stores._shared import LEASE, POLL_INTERVAL
 from tests.kit.api import until
 
@@ -77,7 +79,7 @@ class Realm:
     @property
     def account(self) -> str:
         """The account's name in stores."""
-        return f"{self.origin}|{ACCOUNT}"
+        return store_key(URL(f"{self.origin}/graphql"), ACCOUNT, OAuth2Login(f"{self.origin}/token", "client"))[0]
 
     @property
     def pids(self) -> list[int]:
