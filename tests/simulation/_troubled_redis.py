@@ -30,12 +30,12 @@ class PartyLink(Link):
         super().__init__(dice)
         self.party = party
 
-    def deliver(self, receive: Callable[..., object], *what: Any, after: float = 0.0) -> None:
+    def deliver_in(self, seconds: float, receive: Callable[..., object], *what: Any) -> None:
         loop = asyncio.get_running_loop()
         assert isinstance(loop, SimulatedLoop)
         whose = WORLD if isinstance(getattr(receive, "__self__", None), SimulatedRedis) else self.party
         with loop.acting(whose):
-            super().deliver(receive, *what, after=after)
+            super().deliver_in(seconds, receive, *what)
 
 
 class _WatchedKeyspace(Keyspace):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 from functools import partialmethod
 from types import SimpleNamespace
 from typing import Any
@@ -80,12 +81,14 @@ class SimulatedClient:
 
 
 class SimulatedPubSub:
-    """One connection for subscriptions, opened with the first of them."""
+    """One connection for subscriptions, opened with the first of them. What is sent over it arrives in its order."""
 
     def __init__(self, server: SimulatedRedis, link: Link) -> None:
         self.link = link
         self._server = server
         self._open = False
+        # Invariant: the time at which all that was sent has arrived.
+        self._arrived = 0.0
         self._heard: deque[Any] = deque()
         self._waiting: asyncio.Future[None] | None = None
 
@@ -95,11 +98,11 @@ class SimulatedPubSub:
         if not self._open:
             self._open = True
             self._server.connected()
-        self.link.deliver(self._server.subscribe, channel.encode(), self, after=opening)
+        self._send(self._server.subscribe, channel.encode(), self, after=opening + self.link.one_way())
 
     async def unsubscribe(self, channel: str) -> None:
         """Unsubscribe."""
-        self.link.deliver(self._server.unsubscribe, self, channel.encode())
+        self._send(self._server.unsubscribe, self, channel.encode(), after=self.link.one_way())
 
     async def get_message(self, timeout: float) -> Any:  # noqa: ASYNC109 - redis-py's own signature
         """Return the next message, or ``None`` after *timeout* seconds. Raises what ended the connection."""
@@ -121,5 +124,9 @@ class SimulatedPubSub:
         """Close the connection."""
         if self._open:
             self._open = False
-            self._server.disconnected()
-            self._server.unsubscribe(self)
+            self._send(self._server.hang_up, self, after=0.0)
+
+    def _send(self, receive: Callable[..., object], *what: Any, after: float) -> None:
+        now = asyncio.get_running_loop().time()
+        self._arrived = max(self._arrived + 1e-6, now + after)
+        self.link.deliver_in(self._arrived - now, receive, *what)

@@ -77,13 +77,19 @@ class Link:
     def deliver(self, receive: Callable[..., object], *what: Any, after: float = 0.0) -> None:
         """Call *receive* with *what*, one way and *after* seconds from now."""
         if not self.cut:
-            self._loop.call_later(after + self._one_way(), self._arrive, receive, what)
+            self.deliver_in(after + self.one_way(), receive, *what)
+
+    def deliver_in(self, seconds: float, receive: Callable[..., object], *what: Any) -> None:
+        """Call *receive* with *what* so many *seconds* from now."""
+        if not self.cut:
+            self._loop.call_later(seconds, self._arrive, receive, what)
 
     def round_trip(self) -> float:
         """Return the seconds that opening a connection takes."""
-        return 2 * self._one_way()
+        return 2 * self.one_way()
 
-    def _one_way(self) -> float:
+    def one_way(self) -> float:
+        """Draw the seconds that a message takes to the other side."""
         return self._dice.of(ROUND_TRIPS) / 2
 
     def _arrive(self, receive: Callable[..., object], what: tuple[Any, ...]) -> None:

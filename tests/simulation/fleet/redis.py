@@ -128,6 +128,11 @@ class SimulatedRedis:
         """Count one connection less."""
         self.connections -= 1
 
+    def hang_up(self, listener: Listener) -> None:
+        """Forget a connection that its client has closed."""
+        self.disconnected()
+        self.unsubscribe(listener)
+
     def go_down(self) -> None:
         """Fail every command from now on, and end every subscription."""
         self.down = True

@@ -59,7 +59,23 @@ def test_a_server_that_is_down_fails_commands_and_ends_who_listens() -> None:
         server.come_back()
         assert await client.execute_command("GET", "key") == b"x"
         await listener.aclose()
+        await asyncio.sleep(1.0)
         assert server.connections == 1
+
+    simulated(main)
+
+
+def test_a_closed_connection_is_not_subscribed_afterwards() -> None:
+    """What is sent over one connection arrives in its order: a close does not overtake its own SUBSCRIBE."""
+
+    async def main(server: SimulatedRedis, link: Link) -> None:
+        for number in range(20):
+            listener = SimulatedClient(server, link).pubsub()
+            await listener.subscribe(f"news {number}")
+            await listener.aclose()
+        await asyncio.sleep(1.0)
+        assert not any(server._listeners.values())
+        assert server.connections == 0
 
     simulated(main)
 
