@@ -1,8 +1,8 @@
 """
 Deterministic simulation: the library's own owner, middleware and stores in a world of seeded time, network and order.
 
-``python -m tests.simulation --seeds 100000`` runs many seeds on all cores; ``--seed N`` one of them; ``defects`` puts faults into
-copies of the package and prints what finds each. Beneath aiohttp's own client there are connections in memory, an API and a
+``python -m tests.simulation --seeds 100000 --from 5000`` tries new seeds on all cores; ``--seed N`` runs one of them; ``defects``
+puts faults into copies of the package and prints what finds each. The test suite runs the same seeds each time. Beneath aiohttp's own client there are connections in memory, an API and a
 login endpoint that misbehave as planned, and a simulated Redis. The schedule of a failing seed is shortened.
 
 The idea is FoundationDB's and TigerBeetle's: one thread, virtual time, every choice drawn from one seed, faults all the time.

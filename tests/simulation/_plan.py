@@ -8,6 +8,8 @@ from typing import NamedTuple
 from ._schedule import Policy
 from .fleet.network import Dice
 
+SUITE_SEEDS = 2000
+"""Every test run tries the seeds below this; new ones are for the command."""
 STORES = ("none", "memory", "memory", "plain", "plain", "redis", "redis", "redis", "redis", "file")
 """``plain`` is a store with only the protocol's four methods."""
 LIFETIMES = (None, 1.0, 5.0, 20.0, 59.0, 600.0, 3600.0, 3600.0)
