@@ -50,7 +50,8 @@ class ExterviewAuth:
     - *login_timeout*: seconds for a login with all its attempts.
     - *refresh_ahead*: seconds before expiry at which the token is replaced in the background, at most a quarter of its
       lifetime; 0 for never.
-    - *max_logins*: at most so many useless logins in so many seconds.
+    - *max_logins*: at most so many useless logins in so many seconds. A login is useless if its token is refused or invalidated
+      within that time, and before it was accepted for any request.
     - *is_unauthorized*: what counts as a refusal, instead of status 401; if it raises, the status decides. `AuthSession.graphql`
       adds GraphQL's own refusal.
     - *on_token*: called with ``(new, old, reason)`` once per login, before any waiting request continues.
@@ -184,13 +185,11 @@ class ExterviewAuth:
                 late.restore()
                 issued = late.issued
         if response is None:
-            return await self._middleware.send(request, handler, DEFAULT_OPTIONS, issued.number)
+            return await self._middleware.send(request, handler, DEFAULT_OPTIONS)
         if response.status < ACCEPTED_BELOW:
             issued.ever_accepted = issued.accepted_since_refusal = True
             return response
-        return await self._middleware.replay_if_refused(
-            request, handler, DEFAULT_OPTIONS, (response, issued), issued.number
-        )
+        return await self._middleware.replay_if_refused(request, handler, DEFAULT_OPTIONS, (response, issued))
 
     # -- for other transports ---------------------------------------------------------------------------------------
 

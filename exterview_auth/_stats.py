@@ -14,7 +14,7 @@ class Stats:
     login_failures: int = 0
     """Login attempts that failed."""
     useless_logins: int = 0
-    """Logins whose token was refused to a request that had waited for it."""
+    """Logins whose token was refused before it worked for any request, or again to a request that had waited for it."""
     replays: int = 0
     """Requests sent again after a refusal."""
     unauthorized: int = 0

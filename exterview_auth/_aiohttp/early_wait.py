@@ -52,7 +52,7 @@ async def send_after_waiting(
     options: RequestOptions,
 ) -> ClientResponse:
     """Wait for a token if there is none, then have *session* create and send the request."""
-    waiter, number_before = None, middleware.last_number
+    waiter = None
     # Asked again: this coroutine may be awaited long after it was created.
     if middleware.must_wait and not session.closed:
         freeze_arguments(session, arguments)
@@ -64,7 +64,7 @@ async def send_after_waiting(
         if waiter.deadline is not None:
             arguments["timeout"] = with_deadline(waiter.deadline, arguments.get("timeout", session.timeout))
         name_json(session, arguments)
-    arguments["middlewares"] = (middleware.with_options(options, number_before, waiter),)
+    arguments["middlewares"] = (middleware.with_options(options, waiter),)
     return await session.request(method, url, **arguments)
 
 

@@ -11,6 +11,7 @@ One request and its answer: sign, send, recognise a refusal, have the token repl
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from functools import partial
 from typing import NamedTuple
@@ -81,18 +82,15 @@ class Middleware:
         request: ClientRequest,
         handler: ClientHandlerType,
         options: RequestOptions | None = None,
-        number_before: int | None = None,
         waiter: Waiter | None = None,
     ) -> ClientResponse:
         """
         Send *request*, with credentials if it goes to one of the origins; return the answer to its last attempt.
 
-        *number_before* is the number of the newest token when the request began, and *waiter* is where it has waited already.
+        *waiter* is where the request has waited already.
         """
         if not self.origins.is_ours(request.url):
             return await self._pass_through(request, handler)
-        if number_before is None:
-            number_before = self._state.last_number
         issued = self._state.usable
         if issued is None or request.loop is not self._lifecycle.loop:
             if waiter is None and self._state.unexpired is None:
@@ -106,7 +104,7 @@ class Middleware:
             # Everything has been checked, so the next requests need not check it again.
             self._state.open_fast_path()
         attempt = await self._attempt(request, handler, issued)
-        return await self.replay_if_refused(request, handler, options or self.options, attempt, number_before)
+        return await self.replay_if_refused(request, handler, options or self.options, attempt)
 
     async def replay_if_refused(
         self,
@@ -114,11 +112,11 @@ class Middleware:
         handler: ClientHandlerType,
         options: RequestOptions,
         attempt: tuple[ClientResponse, IssuedToken],
-        number_before: int,
     ) -> ClientResponse:
         """Return the answer to *request*, which is sent again for as long as that can help."""
-        keeper = self._keeper
-        refused_before = same_token = False
+        keeper, state = self._keeper, self._state
+        same_token = False
+        newest_when_refused = math.inf
         while True:
             response, issued = attempt
             if not await is_refused(options.is_unauthorized, response):
@@ -126,10 +124,11 @@ class Middleware:
                     issued.ever_accepted = issued.accepted_since_refusal = True
                     self.origins.note_redirect(request, response)
                 return response
-            # Whether the token came after the request began: then a still newer one is unlikely to help.
-            waited = refused_before or issued.number > number_before
-            if same_token or not keeper.refuse(issued, waited=waited, again=refused_before):
+            # Whether the token came after the first refusal: then a still newer one is unlikely to help.
+            again = issued.number > newest_when_refused
+            if same_token or not keeper.refuse(issued, again=again):
                 return response
+            newest_when_refused = min(newest_when_refused, state.last_number)  # of the first refusal
             # A login that is needed has begun, for the next request too. This one may still be one that must not be sent twice:
             # then the caller gets the response, with its connection.
             if options.body_factory is None and not can_be_sent_again(request):
@@ -145,7 +144,6 @@ class Middleware:
             if options.body_factory is not None:
                 await replace(request, options.body_factory)
             request.update_expect_continue()
-            refused_before = True
             keeper.account.counters.replays += 1
             attempt = await self._attempt(request, handler, newer)
 
@@ -183,11 +181,9 @@ class Middleware:
 
     # -- for `AuthSession`: requests with separate options, and requests that wait before aiohttp creates them ---------------
 
-    def with_options(
-        self, options: RequestOptions, number_before: int | None = None, waiter: Waiter | None = None
-    ) -> ClientMiddlewareType:
+    def with_options(self, options: RequestOptions, waiter: Waiter | None = None) -> ClientMiddlewareType:
         """Return a client middleware that calls `send` with these arguments."""
-        return partial(self.send, options=options, number_before=number_before, waiter=waiter)
+        return partial(self.send, options=options, waiter=waiter)
 
     @property
     def must_wait(self) -> bool:
@@ -196,11 +192,6 @@ class Middleware:
         if state.fast_path is None:
             return state.unexpired is None
         return state.fast_path_until is not None and self._keeper.account.clock() >= state.fast_path_until
-
-    @property
-    def last_number(self) -> int:
-        """The number of the newest token."""
-        return self._state.last_number
 
     def join_login(self, deadline: float | None) -> Waiter:
         """Join the login in flight, starting one if necessary; see `Keeper.join_login`."""

@@ -92,16 +92,13 @@ class Keeper:
             issued = self.state.current
             if issued is None:
                 continue  # a logout came in between
-            # The refused token again is an outcome too, if the login had nothing newer.
-            can_be_sent = waiter.flight.unchanged if issued is refused else not issued.rejected
-            if can_be_sent:
+            # The refused token again is an outcome too, if the login had nothing newer. It may be rejected by now: others woke
+            # first.
+            if not issued.rejected and (waiter.flight.unchanged or issued is not refused):
                 if waited_again or not issued.unexpired_at_install or self.state.unexpired is issued:
                     return issued
                 # The store or the hook took longer than the token lives: wait for the next one, but only once.
                 waited_again = True
-            elif issued.rejected and not issued.ever_accepted:
-                # Refused to the first of this login's waiters, before this one woke: the login helped nobody.
-                self._note_useless(issued)
 
     def join_login(self, refused: IssuedToken | None = None, *, deadline: float | None = None) -> Waiter:
         """
@@ -115,22 +112,19 @@ class Keeper:
         counters.waiting_peak = max(counters.waiting_peak, flight.waiting + 1)
         return Waiter(flight, deadline)
 
-    def refuse(self, issued: IssuedToken, *, waited: bool, again: bool = False) -> bool:
+    def refuse(self, issued: IssuedToken, *, again: bool = False) -> bool:
         """
         Note that the API refused *issued*, start the login that this needs, and return whether to send again.
 
-        *waited*: the request was sent with a token that came after it began. *again*: it had been refused before. Decides
-        whether the login was useless (see `LoginLimits`). A request that is refused again with a token fresh from a login
-        gets the refusal, and the token stays: it may work for others.
+        *again*: the request had been refused before *issued* came. If it came from a login, the request gets the refusal,
+        and the token stays: it may work for others.
         """
         if self.inside_login:
             return False  # the login's own request: it must not wait for itself
         self.account.counters.unauthorized += 1
         if issued is self.state.current:
-            fresh = waited and issued.from_login
-            if fresh and (again or not issued.ever_accepted):
-                self._note_useless(issued)
-            if (fresh and again) or not self._give_up_unless_shared(issued):
+            self._note_if_useless(issued, again=again)
+            if (again and issued.from_login) or not self._give_up_unless_shared(issued):
                 return False
         if self.state.unrejected is None:
             # Started here and not by the next request: this one may have a body that cannot be sent twice. If no login is
@@ -160,6 +154,7 @@ class Keeper:
         issued = self.state.current
         # By value, not by identity: the application holds a `Token`, and perhaps another owner's.
         if issued is not None and token.value == issued.token.value:
+            self._note_if_useless(issued)
             self._reject(issued)
 
     @property
@@ -180,8 +175,15 @@ class Keeper:
             self._renewal.acquisition.retire(issued.token)
             emit(logging.INFO, "token.refused", account=self.account.name)
 
-    def _note_useless(self, issued: IssuedToken) -> None:
-        if not issued.useless:
+    def _note_if_useless(self, issued: IssuedToken, *, again: bool = False) -> None:
+        """
+        Count the login that gave *issued*, which is refused now, if it was useless. Nothing else decides that.
+
+        It was useless if *issued* is refused soon after it came, and to whomever, before it was accepted for any request. Or
+        it is refused *again* to a request that this login was made for. A token from the store is not this owner's login.
+        """
+        soon = self.account.clock() < issued.installed_at + self._limits.window
+        if issued.from_login and not issued.useless and (again or (soon and not issued.ever_accepted)):
             issued.useless = True
             self.account.counters.useless_logins += 1
             self._limits.record_useless()

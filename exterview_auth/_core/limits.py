@@ -17,8 +17,8 @@ class LoginLimits:
 
     1. Rejected credentials are not presented again for a pause of 10 s, then 20, 40 and at most 60 s.
     2. A ``Retry-After`` is respected, by later logins too, up to `MAX_RETRY_AFTER` or the login timeout.
-    3. At most ``budget`` useless logins within ``window`` seconds. A login was useless if its token was refused to a request
-       that waited for it, unless the token had worked for others and was revoked meanwhile. `Keeper.refuse` decides that.
+    3. At most ``budget`` useless logins within ``window`` seconds. A login was useless if its token was refused before it
+       worked for anybody, or again to a request that waited for it. `Keeper` decides that, in one place.
 
     A login that cannot reach its endpoint uses up none of them, and none affects another.
     """

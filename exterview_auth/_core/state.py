@@ -32,6 +32,7 @@ class IssuedToken:
         "ever_accepted",
         "expires",
         "from_login",
+        "installed_at",
         "number",
         "rejected",
         "renew_at",
@@ -55,9 +56,10 @@ class IssuedToken:
         # What the API said of it: refused to everybody and given up; ever accepted; accepted since a refusal. A rejected
         # token is never sent again, unless the login has nothing newer.
         self.rejected = self.ever_accepted = self.accepted_since_refusal = False
-        # It was refused to a request that its login was made for; it may work for others.
+        # Its login was counted as useless. It may work for others all the same.
         self.useless = False
-        # False: it had expired when it arrived, so that waiting for another one would not help.
+        # When it became current. False: it had expired by then, so that waiting for another one would not help.
+        self.installed_at = -math.inf
         self.unexpired_at_install = False
 
     def timed(self, *, began: float, received: float, window: float, random: RandomSource) -> Self:
@@ -151,7 +153,8 @@ class TokenState:
         self._announce_change()
         self.last_number += 1
         issued.number = self.last_number
-        issued.unexpired_at_install = self._clock() < issued.expires
+        issued.installed_at = self._clock()
+        issued.unexpired_at_install = issued.installed_at < issued.expires
         self.current = issued
         self.usable_until = issued.expires
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import aiohttp
 import pytest
+from aiohttp import web
 
 from exterview_auth import LoginBudgetExceededError, StaticLogin, Token
-from tests.kit.api import KEY, PLAIN, SIGNED, answering, held, post, revoked, scene, signed_in, until
+from tests.kit.api import KEY, PLAIN, SIGNED, Handler, answering, cut, held, post, revoked, scene, signed_in, until
 
 FORBIDDEN = {"error": "not for you"}
 
@@ -130,13 +133,66 @@ async def test_one_operation_that_is_always_refused_costs_the_others_nothing() -
         assert [(await at.post())[0] for _ in range(3)] in ([200, 200, 200], [401, 200, 200])
 
 
-async def test_a_request_that_waited_for_no_login_makes_none_useless() -> None:
-    """Rule 7: a login is useless if a request that waited for it is refused; this token was taken and revoked before use."""
+async def test_a_token_that_is_revoked_before_its_first_use_is_a_useless_login() -> None:
+    """Rule 7: whoever is refused with it, also a request that found it there; the login after it serves."""
     async with scene() as at:
         await at.auth.token()
         at.api.revoke()
         assert (await at.post())[0] == 200
-        assert (at.auth.stats().useless_logins, at.login.count) == (0, 2)
+        assert (at.auth.stats().useless_logins, at.login.count) == (1, 2)
+
+
+def stream() -> Any:
+    """Return a body that can be sent once."""
+
+    async def chunks() -> AsyncIterator[bytes]:
+        yield b"{}"
+
+    return {"data": chunks()}
+
+
+@pytest.mark.parametrize("test", [None, lambda response: response.status == 401], ids=["fast path", "slow path"])
+@pytest.mark.parametrize(
+    ("replayed", "options"),
+    [(answering(500), dict), (answering(400), dict), (cut, dict), (answering(401), stream)],
+    ids=["500", "400", "connection error", "not sent again"],
+)
+async def test_tokens_that_are_never_accepted_are_useless_logins(
+    replayed: Handler, options: Callable[[], dict[str, Any]], test: Any
+) -> None:
+    """Rule 7: an API that refuses each new token once, and then answers without looking at it, costs ``max_logins`` logins."""
+    async with scene(max_logins=(3, 60.0), is_unauthorized=test) as at:
+        at.api.keys.clear()
+        arrivals = itertools.count()
+
+        async def refuse_every_other(request: web.Request, body: bytes) -> web.StreamResponse | None:
+            return await replayed(request, body) if next(arrivals) % 2 else None
+
+        at.api.refusals["/graphql"] = refuse_every_other
+        ends: list[int | str] = []
+        for _ in range(10):
+            try:
+                ends.append((await at.post(**options()))[0])
+            except aiohttp.ClientError as error:
+                ends.append(type(error).__name__)
+        assert at.login.count == at.auth.stats().useless_logins == 3
+        assert options is stream or LoginBudgetExceededError.__name__ in ends
+
+
+async def test_a_token_that_is_new_when_a_slow_request_is_refused_is_not_its_own_login() -> None:
+    """Rules 1 and 3: the request is sent again with it, and if it was revoked too, with that of the next login."""
+    over, reached = asyncio.Event(), asyncio.Event()
+    async with signed_in() as at:
+        at.api.refusals["/slow"] = at.api.answers["/slow"] = held(over, reached)
+        at.api.revoke()
+        slow = asyncio.create_task(at.post("/slow"))
+        await reached.wait()
+        assert (await at.post())[0] == 200
+        at.api.revoke()
+        over.set()
+        assert (await slow)[0] == 200
+        stats = at.auth.stats()
+        assert (at.login.count, stats.useless_logins, stats.replays) == (3, 0, 3)
 
 
 @pytest.mark.parametrize(

@@ -49,16 +49,17 @@ async def test_any_number_of_callers_share_one_login() -> None:
 @pytest.mark.parametrize("second", ["another", "same"])
 @virtual_time
 async def test_a_refusal_of_an_older_token_starts_no_login(second: str) -> None:
-    """Rule 2, lesson 3: its request gets the current token; a refusal counts by its login, not by the token's text."""
+    """Rule 2, lesson 3: its request gets the current token; a refusal counts by its login, not by the token's text, in `stats()`."""
     kept = scripted(Token("same"), Token(second))
     old = await kept.obtain()
-    assert kept.refuse(old, waited=False)
+    assert kept.refuse(old)
     new = await kept.obtain(old)
     assert new is not old
     for _ in range(5):
-        assert kept.refuse(old, waited=False)
+        assert kept.refuse(old)
         assert await kept.obtain(old) is new
     assert kept.login.count == 2
+    assert (kept.stats().unauthorized, kept.stats().useless_logins) == (6, 1)
 
 
 @virtual_time
@@ -67,7 +68,7 @@ async def test_all_callers_wait_while_a_rejected_token_is_replaced() -> None:
     kept = scripted()
     old = await kept.obtain()
     kept.login.gate = asyncio.Event()
-    kept.refuse(old, waited=False)
+    kept.refuse(old)
     assert kept.state.usable_until == float("-inf")
     waiting = [kept.waiting() for _ in range(10)]
     await settle()
@@ -305,10 +306,9 @@ async def test_the_key_is_read_before_every_attempt() -> None:
 
 async def refused_request(kept: Keeper) -> None:
     """Send a request that the API refuses with every token."""
-    seen = kept.state.last_number
     issued = await kept.obtain()
     again = False
-    while kept.refuse(issued, waited=issued.number > seen, again=again):
+    while kept.refuse(issued, again=again):
         issued, again = await kept.obtain(issued), True
 
 
@@ -338,7 +338,7 @@ async def test_a_useless_login_is_counted_once() -> None:
     kept = scripted(max_logins=(3, 60.0))
     issued = await kept.obtain()
     for _ in range(5):
-        assert not kept.refuse(issued, waited=True, again=True)
+        assert not kept.refuse(issued, again=True)
     assert (kept.stats().useless_logins, kept.stats().unauthorized) == (1, 5)
 
 
@@ -349,7 +349,7 @@ async def test_a_token_that_worked_and_was_revoked_costs_no_budget() -> None:
     for _ in range(20):
         issued = await kept.obtain()
         issued.ever_accepted = True
-        kept.refuse(issued, waited=False)
+        kept.refuse(issued)
     assert (kept.stats().useless_logins, kept.login.count) == (0, 20)
 
 
@@ -359,11 +359,11 @@ async def test_a_token_that_is_revoked_after_it_worked_is_replaced_for_its_waite
     kept = scripted()
     issued = await kept.obtain()
     issued.ever_accepted = True
-    assert kept.refuse(issued, waited=True)
+    assert kept.refuse(issued)
     newer = await kept.obtain(issued)
     assert newer is not issued
     assert kept.stats().useless_logins == 0
-    assert not kept.refuse(newer, waited=True, again=True)
+    assert not kept.refuse(newer, again=True)
     assert kept.stats().useless_logins == 1
 
 
@@ -372,7 +372,7 @@ async def test_a_token_that_works_is_replaced_at_its_end_whatever_the_budget() -
     """Rule 19: requests for which the token works never see `LoginBudgetExceededError`, also when it expires."""
     kept = scripted(expires_in=50, max_logins=(1, 600.0), refresh_ahead=0)
     issued = await kept.obtain()
-    kept.refuse(issued, waited=True, again=True)
+    kept.refuse(issued, again=True)
     issued.ever_accepted = True
     await passing(51)
     assert await kept.text() == "T2"
@@ -384,13 +384,13 @@ async def test_the_last_login_is_kept_for_a_token_that_works_for_nobody_any_more
     kept = scripted(max_logins=(2, 60.0))
     issued = await kept.obtain()
     accept(issued)
-    assert kept.refuse(issued, waited=False)
+    assert kept.refuse(issued)
     issued = await kept.obtain(issued)
-    assert not kept.refuse(issued, waited=True, again=True)
+    assert not kept.refuse(issued, again=True)
     for _ in range(10):
         accept(issued)
-        assert not kept.refuse(issued, waited=False)
-    assert kept.refuse(issued, waited=False)
+        assert not kept.refuse(issued)
+    assert kept.refuse(issued)
     assert await kept.text(issued) == "T3"
 
 
@@ -399,12 +399,12 @@ async def test_a_late_success_of_a_rejected_token_hides_no_refusal() -> None:
     """Rule 1: with the budget nearly used up, a request that is refused while the login runs waits for it."""
     kept = scripted(max_logins=(2, 60.0))
     issued = await kept.obtain()
-    kept.refuse(issued, waited=True, again=True)
+    kept.refuse(issued, again=True)
     accept(issued)
-    assert not kept.refuse(issued, waited=False)
-    assert kept.refuse(issued, waited=False)
+    assert not kept.refuse(issued)
+    assert kept.refuse(issued)
     issued.accepted_since_refusal = True
-    assert kept.refuse(issued, waited=False)
+    assert kept.refuse(issued)
     assert await kept.text(issued) == "T2"
 
 
@@ -415,11 +415,11 @@ async def test_one_callers_refusals_leave_the_token_to_the_others() -> None:
     for _ in range(10):
         issued = await kept.obtain()
         issued.ever_accepted = True  # for another caller
-        if not kept.refuse(issued, waited=False):
+        if not kept.refuse(issued):
             continue
         newer = await kept.obtain(issued)
         newer.ever_accepted = True
-        assert not kept.refuse(newer, waited=True, again=True)
+        assert not kept.refuse(newer, again=True)
         assert await kept.obtain() is newer
     assert kept.login.count == 4
     assert await kept.text() == "T4"
@@ -430,14 +430,14 @@ async def test_a_refusal_right_after_a_login_leaves_the_token_to_be_tried() -> N
     """Rule 19: it may be that caller's own; callers for which the token works see neither a login nor the budget's error."""
     kept = scripted(max_logins=(1, 60.0))
     issued = await kept.obtain()
-    assert not kept.refuse(issued, waited=True, again=True)
+    assert not kept.refuse(issued, again=True)
     assert await kept.obtain() is issued
-    assert kept.refuse(issued, waited=False)  # another caller's refusal, before the token worked for anyone
+    assert kept.refuse(issued)  # another caller's refusal, before the token worked for anyone
     with pytest.raises(LoginBudgetExceededError):
         await kept.obtain(issued)
     assert await kept.obtain() is issued
     issued.ever_accepted = True
-    assert not kept.refuse(issued, waited=False)
+    assert not kept.refuse(issued)
     assert kept.login.count == 1
 
 
@@ -449,11 +449,56 @@ async def test_a_token_that_is_rejected_before_its_waiters_wake_is_useless() -> 
     for _ in range(10):
         await passing(0.5)
         if kept.state.unrejected is not None:
-            kept.refuse(kept.state.unrejected, waited=False)  # to a request that did not wait
+            kept.refuse(kept.state.unrejected)  # to a request that did not wait
         await passing(0.6)
+    issued = await waiting
+    assert kept.refuse(issued)
     with pytest.raises(LoginBudgetExceededError):
-        await waiting
-    assert kept.login.count == 3
+        await kept.obtain(issued)
+    assert kept.login.count == kept.stats().useless_logins == 3
+
+
+@pytest.mark.parametrize("refused_through", ["a request", "another request's wait", "invalidate"])
+@virtual_time
+async def test_logins_whose_tokens_serve_nobody_are_useless_through_any_door(refused_through: str) -> None:
+    """Rule 7: two hundred tokens refused in a row are at most ``max_logins`` logins, again after each window."""
+    kept = scripted(max_logins=(3, 60.0))
+    for window in range(3):
+        ends: set[type] = set()
+        for _ in range(200):
+            try:
+                issued = await kept.obtain()
+                if refused_through == "invalidate":
+                    kept.invalidate(issued.token)
+                elif kept.refuse(issued) and refused_through != "a request":
+                    await kept.obtain(issued)
+            except LoginBudgetExceededError as error:
+                ends.add(type(error))
+        assert kept.login.count == kept.stats().useless_logins == 3 * (window + 1)
+        assert ends == ({LoginBudgetExceededError} if refused_through != "a request" else set())
+        await passing(60)
+
+
+@pytest.mark.parametrize(
+    ("accepted", "after", "useless"), [(False, 0.0, 1), (False, 59.9, 1), (False, 60.0, 0), (True, 0.0, 0)]
+)
+@pytest.mark.parametrize("invalidated", [False, True])
+@virtual_time
+async def test_a_login_is_useless_only_if_its_token_is_refused_soon_and_served_nobody(
+    after: float, useless: int, *, accepted: bool, invalidated: bool
+) -> None:
+    """The contract, ``max_logins``: a token that served, or lived longer than the window, was worth its login."""
+    kept = scripted(max_logins=(3, 60.0))
+    issued = await kept.obtain()
+    if accepted:
+        accept(issued)
+    await passing(after)
+    if invalidated:
+        kept.invalidate(issued.token)
+        kept.invalidate(issued.token)
+    else:
+        kept.refuse(issued)
+    assert kept.stats().useless_logins == useless
 
 
 @virtual_time
@@ -461,12 +506,12 @@ async def test_a_token_that_is_refused_before_its_flight_finishes_is_not_returne
     """Rule 7: a request that was refused with it while the hook ran gets the budget's error, and does not send it again."""
     kept = scripted(max_logins=(2, 600.0), on_token=lambda *_: asyncio.sleep(1))
     first = await kept.obtain()
-    assert kept.refuse(first, waited=True)
+    assert kept.refuse(first)
     waiting = kept.waiting(first)
     await settle()
     second = kept.state.unexpired
     assert second is not None
-    assert kept.refuse(second, waited=True)  # signed again while it queued for a connection
+    assert kept.refuse(second)  # signed again while it queued for a connection
     with pytest.raises(LoginBudgetExceededError):
         await kept.obtain(second)
     assert not second.rejected
@@ -481,7 +526,7 @@ async def test_a_source_with_nothing_newer_is_not_a_new_login() -> None:
     """If a login returns the token it was to replace, the refused request gets it back, and others may try it."""
     kept = scripted(Token("fixed"), lambda previous: previous, lambda previous: previous)
     issued = await kept.obtain()
-    assert kept.refuse(issued, waited=False)
+    assert kept.refuse(issued)
     other = kept.waiting()
     assert await kept.obtain(issued) is issued
     assert await other is issued
@@ -520,7 +565,7 @@ async def test_only_so_many_texts_are_remembered() -> None:
     kept = scripted(max_logins=(100, 60.0))
     issued = await kept.obtain()
     for _ in range(50):
-        kept.refuse(issued, waited=False)
+        kept.refuse(issued)
         issued = await kept.obtain(issued)
     acquisition = kept._renewal.acquisition
     assert acquisition.is_retired("T50")
@@ -594,7 +639,7 @@ async def test_the_life_of_a_token_is_logged(caplog: pytest.LogCaptureFixture) -
     with caplog.at_level(logging.INFO, "exterview_auth"):
         issued = await kept.obtain()
         for _ in range(3):
-            kept.refuse(issued, waited=False)
+            kept.refuse(issued)
         await kept.obtain(issued)
         await kept.lifecycle.logout()
     assert logged(caplog) == [

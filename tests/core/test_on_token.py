@@ -113,7 +113,7 @@ async def test_every_login_is_announced_once_with_its_reason() -> None:
     kept = scripted(expires_in=100, on_token=on_token)
     await kept.outcomes(10)
     first = await kept.obtain()
-    kept.refuse(first, waited=False)
+    kept.refuse(first)
     (await kept.obtain(first)).used = True
     await passing(90)
     await passing(200)
@@ -142,7 +142,7 @@ async def test_a_hook_gets_the_new_token_when_it_asks() -> None:
 
     kept = scripted(on_token=on_token)
     issued = await kept.obtain()
-    kept.refuse(issued, waited=False)
+    kept.refuse(issued)
     await kept.obtain(issued)
     assert got == ["T1", "T2"]
     assert now() == 0

@@ -66,7 +66,7 @@ class TokenMachine(RuleBasedStateMachine):
         world = self.world
         world.plan = Plan(latency, answer)
         if world.keeper.state.current is not None:
-            self.the_current_token_is_refused(waited=False, again=False, replayed=True)
+            self.the_current_token_is_refused(again=False, replayed=True)
         self.requests_ask(1)
         if asleep:
             self.the_machine_sleeps(latency)
@@ -116,12 +116,12 @@ class TokenMachine(RuleBasedStateMachine):
         issued.ever_accepted = issued.accepted_since_refusal = True
 
     @precondition(lambda self: self.world.keeper.state.current)
-    @rule(waited=st.booleans(), again=st.booleans(), replayed=st.booleans())
-    def the_current_token_is_refused(self, *, waited: bool, again: bool, replayed: bool) -> None:
+    @rule(again=st.booleans(), replayed=st.booleans())
+    def the_current_token_is_refused(self, *, again: bool, replayed: bool) -> None:
         world = self.world
         issued = world.keeper.state.current
         assert issued is not None
-        send_again = world.refuse(issued, waited=waited, again=again)
+        send_again = world.refuse(issued, again=again)
         world.refusals += 1
         if issued.rejected:
             world.refused.append(issued.token.value)
@@ -139,7 +139,7 @@ class TokenMachine(RuleBasedStateMachine):
         current, calls, ahead = world.keeper.state.unexpired, world.calls, world.keeper.state.usable_until == -math.inf
         if old is world.keeper.state.current:
             return
-        assert world.refuse(old, waited=True, again=True)
+        assert world.refuse(old, again=True)
         assert world.keeper.state.unexpired is current
         world.ask(old)
         world.run()

@@ -124,7 +124,7 @@ def test_a_refused_waiter_cancelled_at_every_await_leaves_the_login_to_the_other
     async def scenario(step: int) -> bool:
         scene = Scene()
         old = await scene.keeper.obtain()
-        scene.keeper.refuse(old, waited=False)
+        scene.keeper.refuse(old)
         first, other = scene.keeper.waiting(old), scene.keeper.waiting(old)
         reached = await steps_until(first, step)
         first.cancel()

@@ -117,7 +117,7 @@ async def test_a_request_that_is_refused_while_the_renewal_runs_joins_it() -> No
     assert kept.login.running == 1
     issued = kept.state.current
     assert issued is not None
-    kept.refuse(issued, waited=False)
+    kept.refuse(issued)
     assert await kept.text(issued) == "T2"
     assert kept.login.count == 2
 

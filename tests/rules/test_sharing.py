@@ -35,7 +35,7 @@ async def test_two_owners_of_one_store_make_one_login() -> None:
         assert {grant.token.value for grant in grants} == {expected}
         for kept in (one, two):
             assert kept.state.current is not None
-            kept.refuse(kept.state.current, waited=False)
+            kept.refuse(kept.state.current)
     assert login.count == 3
     assert one.stats().adopted + two.stats().adopted == 3
 
@@ -73,13 +73,33 @@ async def test_a_refused_token_is_not_adopted_again() -> None:
     kept = sharing(login, store)
     first = await kept.obtain()
     await store.save("a", Token("foreign"))
-    kept.refuse(first, waited=False)
+    kept.refuse(first)
     adopted = await kept.obtain(first)
     assert (adopted.token.value, adopted.from_login) == ("foreign", False)
     await store.save("a", Token("T1"))
-    assert kept.refuse(adopted, waited=True)
+    assert kept.refuse(adopted)
     assert (await kept.obtain(adopted)).token.value == "T2"
-    assert login.count == 2
+    assert (login.count, kept.stats().useless_logins) == (2, 1)
+
+
+@pytest.mark.parametrize("invalidated", [False, True])
+@virtual_time
+async def test_a_refused_token_from_the_store_is_no_useless_login(*, invalidated: bool) -> None:
+    """Rules 3, 7 and 19: although most of its waiters have not woken yet, it costs none of the budget."""
+    login, store = ScriptedLogin(), MemoryStore(timer=now)
+    kept = sharing(login, store, max_logins=(1, 600.0))
+    await store.save("a", Token("foreign"))
+    waiting = [asyncio.ensure_future(kept.obtain()) for _ in range(100)]
+    done, _ = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+    adopted = done.pop().result()
+    if invalidated:
+        kept.invalidate(adopted.token)
+    else:
+        assert kept.refuse(adopted)
+    texts = [(await task).token.value for task in waiting]
+    assert set(texts) == {"foreign", "T1"}
+    assert texts.count("foreign") < 50
+    assert (login.count, kept.stats().useless_logins) == (1, 0)
 
 
 @virtual_time
@@ -154,7 +174,7 @@ async def test_a_failing_store_costs_no_request(call: str, fault: Any) -> None:
     kept = sharing(login, store)
     first = await kept.obtain()
     assert first.token.value == "T1"
-    kept.refuse(first, waited=False)
+    kept.refuse(first)
     assert (await kept.obtain(first)).token.value == "T2"
     assert now() <= 7
     await kept.lifecycle.logout()
@@ -243,7 +263,7 @@ async def test_a_token_of_before_the_outage_overtakes_nothing() -> None:
     grant = await kept.obtain()
     store.faults["save"] = OSError("full")
     for _ in range(2):
-        kept.refuse(grant, waited=False)
+        kept.refuse(grant)
         grant = await kept.obtain(grant)
         await passing(3)
     assert store.entries["a"].value == "T1"
@@ -328,7 +348,7 @@ async def test_a_lock_is_entered_and_left_in_one_task() -> None:
     kept = keeper(ScriptedLogin(), store=Bound(), account="a")
     for _ in range(3):
         grant = await kept.obtain()
-        kept.refuse(grant, waited=False)
+        kept.refuse(grant)
     assert problems == []
     assert kept.stats().store_failures == 0
 
@@ -479,7 +499,7 @@ async def test_a_token_that_was_replaced_is_not_adopted_again() -> None:
     assert current is not None
     assert current.token.value == "T2"
     store.entries["a"] = Token("T1", expires_in=1000)
-    kept.refuse(current, waited=False)
+    kept.refuse(current)
     assert (await kept.obtain(current)).token.value == "T3"
 
 
@@ -509,7 +529,7 @@ async def test_a_served_token_is_replaced_at_its_end_whatever_the_budget_with_a_
     """Rule 19: requests that the token serves never see `LoginBudgetExceededError`."""
     kept = sharing(ScriptedLogin(expires_in=50), FailingStore(), max_logins=(1, 600.0), refresh_ahead=0)
     grant = await kept.obtain()
-    kept.refuse(grant, waited=True, again=True)
+    kept.refuse(grant, again=True)
     grant.ever_accepted = True
     await passing(51)
     assert (await kept.obtain()).token.value == "T2"
@@ -631,7 +651,7 @@ async def test_a_store_that_missed_a_logout_is_trusted_again_after_the_next_logi
     grant = await owner.obtain()
     assert (grant.token.value, login.count) == ("T2", 2)
     store.entries["a"] = Token("another's", expires_in=3600)
-    owner.refuse(grant, waited=False)
+    owner.refuse(grant)
     assert (await owner.obtain(grant)).token.value == "another's"
 
 

@@ -170,7 +170,7 @@ async def test_a_newer_token_that_is_known_to_be_refused_is_not_used() -> None:
     store = ScriptedStore()
     kept = owner(store)
     first = await kept.obtain()
-    kept.refuse(first, waited=False)
+    kept.refuse(first)
     store.newer = Token("T1")
     store.entry = None
     assert (await kept.obtain(first)).token.value == "T2"
@@ -188,7 +188,7 @@ async def test_a_slow_store_costs_its_budget_at_most(seconds: float) -> None:
     assert failed == (4 * seconds > STORE_BUDGET)
     if failed:
         began = now()
-        kept.refuse(grant, waited=False)
+        kept.refuse(grant)
         await kept.obtain(grant)
         assert now() == began
     store.seconds = 0
@@ -216,7 +216,7 @@ async def test_each_call_may_fail(call: str, fault: Any, problem: str, caplog: p
     assert now() <= STORE_BUDGET + 1.01
     store.faults.clear()
     await passing(10)
-    kept.refuse(grant, waited=False)
+    kept.refuse(grant)
     assert (await kept.obtain(grant)).token.value == "T2"
     assert store.text == "T2"
     assert not kept.lifecycle.busy
@@ -343,7 +343,7 @@ async def test_a_lock_that_is_not_released_stops_nobody(caplog: pytest.LogCaptur
         for pause in (0, 31):
             waits.append(now() - began)
             await passing(pause)
-            kept.refuse(grant, waited=False)
+            kept.refuse(grant)
             began = now()
             grant = await kept.obtain(grant)
         waits.append(now() - began)
@@ -383,7 +383,7 @@ async def test_an_owner_that_may_not_log_in_adopts_what_another_got(latch: Any) 
             await kept.obtain()
     else:
         grant = await kept.obtain()
-        assert kept.refuse(grant, waited=True)
+        assert kept.refuse(grant)
         store.entry = None
         with pytest.raises(LoginBudgetExceededError):
             await kept.obtain(grant)

@@ -114,17 +114,18 @@ class Process:
 
     async def _exchange(self, dice: Dice) -> str:
         keeper, held = self.keeper, self.keeper.state
-        grant, until, seen = held.current, held.usable_until, held.last_number
+        grant, until = held.current, held.usable_until
         if grant is None or (until != math.inf and self._clock() >= until):
             grant = await keeper.obtain()
-        again = False
+        newest_when_refused = math.inf
         while not await self._accepts(grant, dice):
-            if not keeper.refuse(grant, waited=again or grant.number > seen, again=again):
+            if not keeper.refuse(grant, again=grant.number > newest_when_refused):
                 return ""
+            newest_when_refused = min(newest_when_refused, held.last_number)
             newer = await keeper.obtain(grant)
             if newer is grant:
                 return ""
-            grant, again = newer, True
+            grant = newer
         return grant.token.value
 
     async def _accepts(self, grant: IssuedToken, dice: Dice) -> bool:
