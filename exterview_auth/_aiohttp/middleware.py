@@ -28,7 +28,7 @@ from ..logins._context import Login, known_secrets
 from .bodies import BodyFactory, can_be_sent_again, replace
 from .origins import Origins
 from .queued import SignedRequests, StaleTokenError
-from .refusal import ACCEPTING, IsUnauthorized, is_refused, release_connection
+from .refusal import NOT_ACCEPTING, IsUnauthorized, is_refused, release_connection
 from .signing import X_API_KEY, credentials_in, sign, strip
 
 _OK = 200
@@ -120,7 +120,7 @@ class Middleware:
         while True:
             response, issued = attempt
             if not await is_refused(options.is_unauthorized, response):
-                if response.status in ACCEPTING:
+                if response.status not in NOT_ACCEPTING:
                     issued.ever_accepted = issued.accepted_since_refusal = True
                     self.origins.note_redirect(request, response)
                 return response

@@ -18,8 +18,11 @@ IsUnauthorized = Callable[[ClientResponse], "bool | Awaitable[bool]"]
 UNAUTHORIZED = 401
 ACCEPTED_BELOW = 300
 """Below this status a response accepts the token and is not a redirect: the fast path looks no further."""
-ACCEPTING = frozenset(range(200, 500)) - {400, UNAUTHORIZED}
-"""Statuses of a server that has accepted the token: it knew the caller before it said 403 or 404. 400 may come before that."""
+NOT_ACCEPTING = frozenset({400, UNAUTHORIZED, *range(500, 600)})
+"""
+Statuses that may come before the server has looked at the token. With any other it has accepted the token: it knew the caller
+before it said 101, 403 or 404.
+"""
 MAX_KEPT_BODY = 65_536
 """Bytes of a refusal's body that are read and kept. A longer or slower one is given up with its connection."""
 BODY_READ_TIMEOUT = 1.0

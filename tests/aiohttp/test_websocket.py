@@ -41,6 +41,15 @@ async def test_a_handshake_is_signed_and_a_refused_one_is_repeated() -> None:
         assert at.api.arrivals[-1].headers["x-api-key"] == KEY
 
 
+@pytest.mark.parametrize("test", [None, lambda response: response.status == 401], ids=["fast path", "slow path"])
+async def test_an_answered_handshake_accepts_the_token(test: Any) -> None:
+    """The contract, ``max_logins``: any answer but 400, 401 and 5xx, so 101 too."""
+    async with scene(is_unauthorized=test) as at:
+        at.api.answers["/ws"] = greet
+        assert await hello(at.client, "/ws")
+        assert (await at.auth._keeper.obtain()).ever_accepted
+
+
 async def test_a_ws_url_belongs_to_the_origin_and_a_relative_one_to_the_endpoint() -> None:
     """The origin of a WebSocket is the origin of its handshake."""
     async with scene() as at:
