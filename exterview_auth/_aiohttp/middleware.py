@@ -137,12 +137,16 @@ class Middleware:
                 return response
             kept = await release_connection(request, response)
             newer = await keeper.obtain(issued)
-            _ensure_open(request)
-            same_token = newer is issued
-            if same_token and kept and self._api_key.value == request.headers[X_API_KEY]:
+            if newer is issued and kept and self._api_key.value == request.headers[X_API_KEY]:
+                _ensure_open(request)
                 return response  # nothing newer, and the same key: the refusal is the caller's
             if options.body_factory is not None:
                 await replace(request, options.body_factory)
+                if newer is not state.unexpired:
+                    newer = await keeper.obtain(issued)  # it died while the body was made
+            # From here to the signature nothing is awaited: the token must not die in between.
+            _ensure_open(request)
+            same_token = newer is issued
             request.update_expect_continue()
             keeper.account.counters.replays += 1
             attempt = await self._attempt(request, handler, newer)

@@ -14,7 +14,7 @@ import aiohttp
 import pytest
 from aiohttp import FormData, MultipartWriter, web
 
-from exterview_auth import ConfigurationError, LoginContext, Token
+from exterview_auth import ClosedError, ConfigurationError, LoginContext, Token
 from tests.kit.api import Arrival, Scene, post, revoked, scene, signed_in, until
 
 BLOB = bytes(range(256)) * 1000
@@ -126,6 +126,69 @@ async def test_a_factory_of_forms_makes_a_new_boundary_for_each_attempt() -> Non
             assert name == "multipart/form-data"
             assert arrival.body.startswith(f"--{boundary}\r\n".encode())
             assert arrival.body.count(BLOB) == 1
+
+
+class SlowBody:
+    """A body factory whose second body, a replay's, is made when ``over`` is set."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.making, self.over = asyncio.Event(), asyncio.Event()
+
+    async def __call__(self) -> bytes:
+        self.count += 1
+        if self.count == 2:
+            self.making.set()
+            await self.over.wait()
+        return b"{}"
+
+
+@pytest.mark.parametrize("meanwhile", ["invalidated", "refused to another", "logged out", "expired"])
+async def test_a_replay_whose_token_dies_while_its_body_is_made_is_signed_with_the_next(meanwhile: str) -> None:
+    """Rule 4: it waits for the login that runs, or starts it, and its token is not sent again."""
+    body = SlowBody()
+    async with revoked() as at:
+        slow = asyncio.create_task(at.post(data=body))
+        await body.making.wait()
+        assert (await at.auth.token()).value == "token-2"
+        at.login.gate.clear()
+        other = None
+        if meanwhile == "invalidated":
+            at.auth.invalidate(await at.auth.token())
+        elif meanwhile == "refused to another":
+            at.api.revoke()
+            other = asyncio.create_task(at.post())
+            await until(lambda: at.login.count == 3)
+        elif meanwhile == "logged out":
+            await at.auth.logout()
+        else:
+            issued = at.auth._keeper.state.current
+            assert issued is not None
+            issued.expires = at.auth._keeper.state.usable_until = 0.0
+        mark = len(at.api.arrivals)
+        body.over.set()
+        await until(lambda: at.auth.stats().waiting == (1 if other is None else 2))
+        at.login.gate.set()
+        assert (await slow)[0] == 200
+        assert other is None or (await other)[0] == 200
+        assert {token for _, token in at.api.since(mark)} == {"token-3"}
+        assert (at.login.count, body.count) == (3, 2)
+
+
+@pytest.mark.parametrize(("closed", "error"), [("owner", ClosedError), ("session", aiohttp.ClientConnectionError)])
+async def test_a_replay_whose_owner_or_session_is_closed_while_its_body_is_made_is_not_sent(
+    closed: str, error: type[Exception]
+) -> None:
+    """Rule 21: it ends as a request that waits for its token does."""
+    body = SlowBody()
+    async with revoked() as at:
+        slow = asyncio.create_task(at.post(data=body))
+        await body.making.wait()
+        await (at.auth.aclose() if closed == "owner" else at.http.close())
+        body.over.set()
+        with pytest.raises(error):
+            await slow
+        assert len(at.api.arrivals) == 1
 
 
 def broken() -> bytes:
