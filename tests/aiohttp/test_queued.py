@@ -58,6 +58,26 @@ async def test_requests_that_queue_while_the_token_is_replaced_are_signed_again(
         assert [token for _, token in at.api.since(0)].count("token-1") == 1
 
 
+@PATHS
+async def test_a_request_that_was_signed_again_in_its_queue_blames_the_token_that_it_carried(test: Any) -> None:
+    """Rules 2 and 4: if that is refused too, it is replaced at once, and is not sent a second time."""
+    async with signed_in(connections=1, is_unauthorized=test) as at:
+        over, reached = asyncio.Event(), asyncio.Event()
+        at.api.answers["/held"] = held(over, reached)
+        first = asyncio.create_task(at.post("/held"))
+        await reached.wait()
+        queued = asyncio.create_task(at.post())
+        await until(lambda: len(at.auth._middleware.signed.unanswered) == 2)
+        at.auth.invalidate(await at.auth.token())
+        assert (await at.auth.token()).value == "token-2"
+        at.api.revoke()
+        over.set()
+        assert await statuses([first, queued]) == {200}
+        assert at.api.since(0) == [(200, "token-1"), (401, "token-2"), (200, "token-3")]
+        stats = at.auth.stats()
+        assert (at.login.count, stats.unauthorized, stats.replays) == (3, 1, 1)
+
+
 async def test_requests_that_queue_when_the_login_fails_end_with_its_error() -> None:
     """Rule 6: nothing hangs in the queue, and nothing is sent."""
     async with revoked(connections=1) as at, queue(5, at) as (over, tasks):
