@@ -110,7 +110,14 @@ class ExterviewAuth:
         name, issuer = store_key(self._endpoint, self._account, login)
         keeper = Keeper(
             call,
-            Account(name, options=options, clock=boot_time, prepare=key.read, issuer=issuer),
+            Account(
+                name,
+                options=options,
+                clock=boot_time,
+                prepare=key.read,
+                issuer=issuer,
+                presents_refresh_tokens=getattr(login, "presents_refresh_tokens", True) is not False,
+            ),
             store=store,
             on_token=on_token,
             keep_alive=_OwnerRef(self),

@@ -118,6 +118,11 @@ def issued_by(issuer: str | None, token: Token) -> Token:
     return token._twin(_issuer=issuer)  # noqa: SLF001 - as above
 
 
+def without_refresh_token(token: Token) -> Token:
+    """Return *token* for a place in which its refresh token would lie for nothing."""
+    return token._twin(_refresh_token=None)  # noqa: SLF001 - as above
+
+
 def without_bearer(text: str) -> str:
     """Return *text* without a leading ``Bearer`` (RFC 6750, section 2.1), which the header gets anyway."""
     return text[len(_PREFIX) :].strip() if text[: len(_PREFIX)].lower() == _PREFIX else text

@@ -28,10 +28,11 @@ class Account:
 
     *name* is the account's key in a store. *clock* gives seconds. *random* draws jitter; the default is the module, which
     draws differently in each child after a fork. *prepare* is awaited before each login and each look into the store.
-    *issuer* is the name of who issues the login's tokens, if the login declares it.
+    *issuer* is the name of who issues the login's tokens, if the login declares it. *presents_refresh_tokens*: whether the login
+    may have a use for them, so that they are stored.
     """
 
-    __slots__ = ("clock", "counters", "issuer", "name", "options", "prepare", "random")
+    __slots__ = ("clock", "counters", "issuer", "name", "options", "prepare", "presents_refresh_tokens", "random")
 
     def __init__(
         self,
@@ -42,9 +43,11 @@ class Account:
         random: RandomSource = random,
         prepare: Callable[[], Awaitable[None]] = _nothing_to_prepare,
         issuer: str | None = None,
+        presents_refresh_tokens: bool = True,
     ) -> None:
         self.name = name
         self.issuer = issuer
+        self.presents_refresh_tokens = presents_refresh_tokens
         self.options = options
         self.clock = clock
         self.random = random

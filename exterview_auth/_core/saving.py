@@ -108,7 +108,9 @@ class Saver:
         return session.age is None or session.age < self._account.clock() - self._since
 
     async def _attempt(self, issued: IssuedToken, session: StoreSession) -> Saved:
-        saved = await session.save(issued.remaining(self._account.clock()))
+        account = self._account
+        token = issued.remaining(account.clock(), with_refresh_token=account.presents_refresh_tokens)
+        saved = await session.save(token)
         if not saved.settled:
             self._account.counters.save_failures += 1
         return saved

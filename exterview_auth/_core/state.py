@@ -7,7 +7,7 @@ from typing import Protocol, Self
 
 from .._clock import Clock
 from .._secret import OwnedHeader
-from .._token import Token
+from .._token import Token, without_refresh_token
 from .account import RandomSource
 
 RENEWAL_SHARE = 0.25
@@ -89,9 +89,10 @@ class IssuedToken:
         """Whether its login helped: the API has accepted the token, and it is not rejected."""
         return self.ever_accepted and not self.rejected
 
-    def remaining(self, now: float) -> Token:
+    def remaining(self, now: float, *, with_refresh_token: bool = True) -> Token:
         """Return the token as a store takes it, with its lifetime counted from *now*."""
-        return self.token.with_remaining(None if self.end == math.inf else self.end - now)
+        token = self.token if with_refresh_token else without_refresh_token(self.token)
+        return token.with_remaining(None if self.end == math.inf else self.end - now)
 
 
 class Watcher(Protocol):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, NoReturn, final
+from typing import Any, ClassVar, NoReturn, final
 
 from yarl import URL
 
@@ -65,6 +65,9 @@ class PasswordLogin:
         self._token_field = path_option(token_field, "token_field")
         self._expires_field = path_option(expires_field, "expires_field")
         self._refresh_field = path_option(refresh_field, "refresh_field")
+
+    presents_refresh_tokens: ClassVar[bool] = False
+    """Not so: every login sends the password, and stores keep no refresh token that nobody presents."""
 
     @property
     def identity(self) -> str:

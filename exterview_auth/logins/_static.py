@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Awaitable, Callable, Iterator
-from typing import NoReturn, Self, final
+from typing import ClassVar, NoReturn, Self, final
 
 from .._calls import CallableValue
 from .._clock import boot_time
@@ -59,6 +59,9 @@ class StaticLogin:
             raise ConfigurationError(f"{_RULE}, not {type(source).__name__}")
         self._created_at = boot_time()
         self._last: Secret | None = None
+
+    presents_refresh_tokens: ClassVar[bool] = False
+    """Not so: the source is all that it has."""
 
     @classmethod
     def from_file(cls, path: str | os.PathLike[str]) -> Self:
