@@ -18,7 +18,11 @@ class TokenStore(Protocol):
     """
 
     async def load(self, account: str) -> Token | None:
-        """Return the saved token with what is left of its life as ``expires_in``, or ``None``."""
+        """
+        Return the saved token with what is left of its life as ``expires_in``, or ``None``.
+
+        If nothing is left, return ``token.with_remaining(0)``: a `Token` with an ``expires_in`` of zero or less has an unknown life.
+        """
 
     async def save(self, account: str, token: Token) -> Token | None:
         """
