@@ -27,10 +27,15 @@ class CancelledItselfError(Exception):
 
 
 async def bounded(
-    call: Awaitable[T], seconds: float | None = None, *, finish: bool = False, grace: float = CANCEL_GRACE
+    call: Awaitable[T],
+    seconds: float | None = None,
+    *,
+    finish: bool = False,
+    grace: float = CANCEL_GRACE,
+    context: contextvars.Context | None = None,
 ) -> T:
     """
-    Run *call* in a separate task and return its result.
+    Run *call* in a separate task, in *context* or a copy of the caller's, and return its result.
 
     Raises ``TimeoutError`` after *seconds*; a process that was not running reads first what has arrived meanwhile. Ends at most
     *grace* seconds after that, or after its own cancellation, even if *call* ignores its cancellation: then *call* is
@@ -38,7 +43,7 @@ async def bounded(
     """
     # The task must own the coroutine: then a task that is cancelled before its first step closes it too.
     work: Coroutine[Any, Any, T] = call if asyncio.iscoroutine(call) else awaited(call)
-    task = asyncio.ensure_future(work)
+    task = asyncio.get_running_loop().create_task(work, context=context)
     try:
         done = await _done_in_time(task, seconds)
     except asyncio.CancelledError:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ..stores._access import StoreSession
 
 LOCK_SHARE = 0.5
-"""The part of the login timeout that waiting for the shared lock may take."""
+"""The part of the login timeout for which a lock is waited for whose holder shows no life: a login needs the rest."""
 MAX_RETIRED = 16
 """Retired tokens that are remembered by their text."""
 STORE_CHECK_INTERVAL = 1.0
@@ -28,7 +28,7 @@ STORE_CHECK_INTERVAL = 1.0
 class Acquisition:
     """One account's way to its next token. A token that is *retired* here is never adopted from the store again."""
 
-    __slots__ = ("_account", "_asked", "_check_store_at", "_limits", "_retired", "_runner", "store_missed_logout")
+    __slots__ = ("_account", "_asked", "_check_store_at", "_limits", "_retired", "_runner", "_waits_for_lock")
 
     def __init__(self, runner: LoginRunner, account: Account, limits: LoginLimits) -> None:
         self._runner = runner
@@ -36,8 +36,7 @@ class Acquisition:
         self._limits = limits
         self._check_store_at = self._asked = float("-inf")
         self._retired: tuple[str, ...] = ()
-        self.store_missed_logout = False
-        """Whether a logout did not reach the store: until this owner's next login, the store may hold what was logged out."""
+        self._waits_for_lock = False
 
     def retire(self, token: Token) -> None:
         """Never adopt *token* again: it was rejected, replaced or logged out."""
@@ -59,12 +58,13 @@ class Acquisition:
         """
         Yield a token to follow *old*: any other with *replace*, *old* itself if the login has nothing newer.
 
-        While the body runs, no other owner of the account logs in. One that holds the account's lock for longer than its
-        share of the login timeout does not stop this owner. Raises `LoginError` within the login timeout, also when no
-        login is allowed and the store has nothing newer.
+        While the body runs, no other owner of the account logs in. One that holds the account's lock and shows no life does
+        not stop this owner. Raises `LoginError` within the login timeout, also when no login is allowed and the store has
+        nothing newer.
         """
         deadline = self._account.clock() + self._account.options.login_timeout
         self._runner.reset()
+        self._waits_for_lock = False
         async with contextlib.AsyncExitStack() as stack:
             async with self._in_time(deadline):
                 issued, stored = None, None
@@ -98,8 +98,10 @@ class Acquisition:
 
         waiter = await stack.enter_async_context(lock_waiter(session, self._account.options.login_timeout * LOCK_SHARE))
         acquired = False
+        self._waits_for_lock = True
         while issued is None and not acquired:
             acquired = await waiter.try_acquire()
+            self._waits_for_lock = not acquired
             # Whoever held the lock until now has usually saved what this owner is looking for.
             if acquired or await waiter.wait_for_change():
                 seen = await self._read_store(session)
@@ -109,7 +111,7 @@ class Acquisition:
 
     async def _read_store(self, session: StoreSession) -> Token | None:
         self._asked = self._account.clock()
-        return None if self.store_missed_logout else await session.load()
+        return None if session.access.missed_logout else await session.load()
 
     def _adopt(self, stored: Token | None, old: IssuedToken | None, *, replace: bool) -> IssuedToken | None:
         """
@@ -130,7 +132,6 @@ class Acquisition:
         result = await self._runner.run(self._newest(None if old is None else old.token, stored), deadline)
         if old is not None and result.token is old.token:
             return old
-        self.store_missed_logout = False
         began = result.received if result.token.counts_from_receipt else result.sent
         return self._timed(IssuedToken(result.token, from_login=True), began=began, received=result.received)
 
@@ -156,7 +157,7 @@ class Acquisition:
                 yield
         except TimeoutError:
             # Raised outside this block: the timeout as its context says nothing and may hold what must not show.
-            error = self._runner.timed_out(self._account.options.login_timeout)
+            error = self._runner.timed_out(self._account.options.login_timeout, waited_for_lock=self._waits_for_lock)
         else:
             return
         raise error

@@ -57,7 +57,7 @@ class Keeper:
             from .saving import Saver  # noqa: PLC0415 - most owners share with nobody
 
             access = StoreAccess(store, account.name, account.clock, account.counters, account.options.login_timeout)
-            saver = Saver(access, account, acquisition.is_retired)
+            saver = Saver(access, account, acquisition.is_retired, acquisition.retire)
         self._renewal = Renewal(
             account,
             self.state,

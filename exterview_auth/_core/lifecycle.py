@@ -32,7 +32,7 @@ class Lifecycle:
         self._closed = False
         self._closing: asyncio.Task[None] | None = None
         self.on_busy: Callable[[Any], None] | None = None
-        """Called with the owner when a login begins. A pool sets it on eviction, and keeps the owner while it is busy."""
+        """Called with the owner when a login or a logout begins. A pool sets it on eviction, and keeps the owner while it is busy."""
 
     def enter(self) -> None:
         """Check that the owner may be used here: raise `ClosedError`, or `ConfigurationError` on a second running loop."""
@@ -77,8 +77,9 @@ class Lifecycle:
         renewal.limits.forget_rejection()
         emit(logging.INFO, "logged_out", account=self._account.name)
         flight = self._detach(LoggedOutError("the owner was logged out while this request waited for a token"))
-        saving = None if renewal.saver is None else renewal.saver.abandon()
-        renewal.logout_task = asyncio.ensure_future(self._delete_last(flight, renewal.logout_task, saving))
+        renewal.keep_alive()  # a pool that evicted the owner keeps it until the store has heard of this
+        abandoned = None if renewal.saver is None else renewal.saver.begin_logout()
+        renewal.logout_task = asyncio.ensure_future(self._delete_last(flight, renewal.logout_task, abandoned))
         # Not awaited directly: that would cancel the task with its caller.
         await asyncio.wait([renewal.logout_task])
 
@@ -102,15 +103,13 @@ class Lifecycle:
         return renewal.single_flight.drop(error)
 
     async def _delete_last(self, flight: Flight | None, *earlier: asyncio.Task[None] | None) -> None:
+        saver = self._renewal.saver
+        if saver is None:
+            await _ended(flight, *earlier)
+            return
         # What is under way may still write the token, so the deletion comes last.
-        before = [task for task in earlier if task is not None]
-        if before:
-            await asyncio.wait(before)
-        if flight is not None:
-            await flight.cancel()
-        renewal = self._renewal
-        if renewal.store is not None:
-            renewal.acquisition.store_missed_logout = not await renewal.store.session(probe=True).delete()
+        await asyncio.gather(saver.retire_stored(), _ended(flight, *earlier))
+        await saver.finish_logout()
 
     async def _close(self, flight: Flight | None) -> None:
         if flight is not None:
@@ -119,7 +118,7 @@ class Lifecycle:
         if renewal.logout_task is not None:
             await asyncio.wait([renewal.logout_task])
         if renewal.saver is not None and renewal.store is not None:
-            await renewal.saver.aclose()  # with one last attempt at a save that is due
+            await renewal.saver.aclose()  # with one last attempt at a save or a deletion that is due
             await renewal.store.aclose()
 
     def drop(self) -> None:
@@ -129,7 +128,7 @@ class Lifecycle:
 
     @property
     def busy(self) -> bool:
-        """Whether a login is in flight, or a save will be repeated, perhaps on a loop that has ended."""
+        """Whether a login is in flight, or a save or deletion will be repeated, perhaps on a loop that has ended."""
         renewal = self._renewal
         return renewal.single_flight.current is not None or (renewal.saver is not None and renewal.saver.busy)
 
@@ -152,3 +151,12 @@ class Lifecycle:
     @property
     def _alive(self) -> bool:
         return self.loop is not None and not self.loop.is_closed() and self._pid == os.getpid()
+
+
+async def _ended(flight: Flight | None, *tasks: asyncio.Task[None] | None) -> None:
+    """Cancel *flight*, and wait until it and all *tasks* have ended."""
+    before = [task for task in tasks if task is not None]
+    if before:
+        await asyncio.wait(before)
+    if flight is not None:
+        await flight.cancel()

@@ -71,12 +71,15 @@ class LoginRunner:
         self._limits.succeeded()
         return result
 
-    def timed_out(self, seconds: float) -> LoginUnavailableError:
+    def timed_out(self, seconds: float, *, waited_for_lock: bool) -> LoginUnavailableError:
         """Return the error of a login that was cut off after *seconds*, with the last attempt's failure as its cause."""
         self._account.counters.login_failures += 1
         emit(logging.WARNING, "login.failed", error="TimeoutError")
         earlier = self._last_failure
-        advice = "check that its endpoint responds" if earlier is None else f"before that: {earlier}"
+        if waited_for_lock:
+            advice = "another process's login holds the account's lock; check that its login endpoint responds"
+        else:
+            advice = "check that its endpoint responds" if earlier is None else f"before that: {earlier}"
         error = LoginUnavailableError(f"the login did not finish within {seconds:g} s; {advice}")
         error.__cause__ = earlier
         return error

@@ -35,8 +35,8 @@ class Renewal:
         "__weakref__",
         "_account",
         "_hook",
-        "_keep_alive",
         "acquisition",
+        "keep_alive",
         "limits",
         "logout_task",
         "saver",
@@ -60,7 +60,7 @@ class Renewal:
     ) -> None:
         self._account = account
         self._hook = hook
-        self._keep_alive = keep_alive
+        self.keep_alive = keep_alive
         self.state = state
         self.limits = limits
         self.acquisition = acquisition
@@ -100,7 +100,7 @@ class Renewal:
 
     def _begin(self, reason: Reason, *, replace: bool = False) -> Flight:
         # The owner lives as long as its login: a pool finds it again, and does not create a second one.
-        owner = self._keep_alive()
+        owner = self.keep_alive()
         return self.single_flight.begin(lambda flight: self._run(flight, owner, reason=reason, replace=replace))
 
     async def _run(self, flight: Flight, _owner: object, *, reason: Reason, replace: bool) -> None:

@@ -1,119 +1,198 @@
-"""Saves a new token, and repeats that until it succeeds: a rotated refresh token must not be lost."""
+"""
+What must reach the store: a new token, or the deletion of a logout. It is repeated until it succeeds or is overtaken.
+
+All of it goes one way: under the account's lock, look what is there now, and leave it if it is another owner's newer entry.
+A rotated refresh token must not be lost, and none must be replaced.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 from collections.abc import Callable, Iterator
 from itertools import chain, repeat
 
 from .._token import Token
 from ..stores._access import Saved, StoreAccess, StoreSession
-from ..stores._waiting import lock_waiter
+from ..stores._waiting import acquire_within, lock_waiter
 from .account import Account
 from .state import IssuedToken
 
 PAUSES = (0.5, 1.0, 2.0, 4.0)
 """Seconds before a failed save is repeated; the last one recurs."""
+LOCK_WAIT = 3.0
+"""
+Seconds that one attempt waits for the account's lock: another owner may log in for longer, and then saves itself. More than a
+session waits for a failing store.
+"""
+
+
+class _Work:
+    """A save of *issued*, or without it the deletion of a logout, that became due at *since*."""
+
+    __slots__ = ("issued", "repeated", "since")
+
+    def __init__(self, issued: IssuedToken | None, since: float) -> None:
+        self.issued = issued
+        self.since = since
+        self.repeated = False
 
 
 class Saver:
     """
-    The newest token's way into the store.
+    One owner's way into the store, for its newest token or its logout.
 
-    *is_retired* says whether the owner is done with a token's text: such a token in the store overtakes nothing.
+    *is_retired* says whether the owner is done with a token's text: such a token in the store overtakes nothing. *retire* adds
+    one.
     """
 
-    __slots__ = ("_account", "_is_retired", "_since", "_store", "_task", "_unsaved")
+    __slots__ = ("_account", "_is_retired", "_retire", "_store", "_task", "_work")
 
-    def __init__(self, store: StoreAccess, account: Account, is_retired: Callable[[str], bool]) -> None:
+    def __init__(
+        self,
+        store: StoreAccess,
+        account: Account,
+        is_retired: Callable[[str], bool],
+        retire: Callable[[Token], None],
+    ) -> None:
         self._store = store
         self._account = account
         self._is_retired = is_retired
-        # Invariant: the token that is not saved yet, while its save will be repeated.
-        self._unsaved: IssuedToken | None = None
+        self._retire = retire
+        # Invariant: the newest work, from the moment at which it is due until it is settled; newer work takes its place.
+        self._work: _Work | None = None
         self._task: asyncio.Task[None] | None = None
-        self._since = 0.0
 
     @property
     def busy(self) -> bool:
-        """Whether a save will be repeated."""
-        return self._unsaved is not None
+        """Whether something is on its way into the store, or will be repeated."""
+        return self._work is not None
 
     async def save(self, issued: IssuedToken, session: StoreSession) -> Token | None:
         """
-        Save *issued*. If that fails, return all the same and keep trying in the background.
+        Save *issued* under the lock that *session* holds. If that fails, return all the same and keep trying in the background.
 
         Return the token that stays in its place, if this process was not running and another saved a newer one.
         """
-        self.abandon()
-        self._since = self._account.clock()
-        saved = await self._attempt(issued, session)
-        if not saved.settled:
-            self._unsaved = issued
-            self._task = self._store.run_detached(self._until_saved(issued), "save")
+        work, _ = self._begin(issued)
+        # Without the lock (the store fails, or its holder is stuck) a save could replace what another owner saves now.
+        saved = await self._settle(work, session) if session.locked else Saved(settled=False)
+        self._conclude(work, self._counted(saved))
         return saved.newer
 
-    def abandon(self) -> asyncio.Task[None] | None:
-        """Forget the pending save and return its task, which comes to its end: it was overtaken, or its loop has ended."""
-        task, self._task, self._unsaved = self._task, None, None
-        if task is None or task.done():
-            return None
-        task.cancel()
-        return task
+    def begin_logout(self) -> asyncio.Task[None] | None:
+        """Note that the store's token is to be deleted; return the task of a save that was abandoned, which comes to its end."""
+        _, abandoned = self._begin(None)
+        return abandoned
+
+    async def retire_stored(self) -> None:
+        """Retire what is in the store now: it is logged out, also if this owner has never seen it."""
+        stored = await self._store.session(probe=True).load()
+        if stored is not None:
+            self._retire(stored)
+
+    async def finish_logout(self) -> None:
+        """Delete the store's token. If that fails, return all the same and keep trying in the background."""
+        work = self._work
+        if work is not None and work.issued is None:
+            self._conclude(work, await self._attempt(work))
 
     def change_loop(self) -> None:
         """Let go of a task that belongs to another loop or process, without touching it, and go on in this loop."""
         self._task = None
-        if self._unsaved is not None:
-            self._task = self._store.run_detached(self._until_saved(self._unsaved), "save")
+        if self._work is not None:
+            self._repeat(self._work)
 
     async def aclose(self) -> None:
         """End the background work, after one last attempt."""
-        task, unsaved = self._task, self._unsaved
-        self._task = self._unsaved = None
+        task, work = self._task, self._work
+        self._task = None
         if task is not None:
             task.cancel()
             await asyncio.wait([task])
-        if unsaved is not None:
-            await self._attempt(unsaved, self._store.session(probe=True))
+        if work is not None:
+            await self._attempt(work, last=True)
+        self._set_work(None)
 
-    async def _until_saved(self, issued: IssuedToken) -> None:
+    def _begin(self, issued: IssuedToken | None) -> tuple[_Work, asyncio.Task[None] | None]:
+        """Put new work in the place of what is due; return it, and the task of the earlier work while it ends."""
+        task, self._task = self._task, None
+        work = _Work(issued, self._account.clock())
+        self._set_work(work)
+        if task is None or task.done():
+            return work, None
+        task.cancel()
+        return work, task
+
+    def _set_work(self, work: _Work | None) -> None:
+        self._work = work
+        self._store.missed_logout = work is not None and work.issued is None
+
+    def _conclude(self, work: _Work, saved: Saved) -> None:
+        if work is not self._work:
+            return
+        if saved.settled:
+            self._set_work(None)
+        else:
+            self._repeat(work)
+
+    def _repeat(self, work: _Work) -> None:
+        work.repeated = True
+        self._task = self._store.run_detached(self._until_settled(work), "save")
+
+    async def _until_settled(self, work: _Work) -> None:
         for pause in _pauses():
             await asyncio.sleep(pause)
-            if await self._settled(issued):
+            if (await self._attempt(work)).settled:
                 break
-        if self._unsaved is issued:
-            self._task = self._unsaved = None
+        if self._work is work:
+            self._task = None
+            self._set_work(None)
 
-    async def _settled(self, issued: IssuedToken) -> bool:
-        """Whether *issued* is saved now, or overtaken by another token that is there instead."""
+    async def _attempt(self, work: _Work, *, last: bool = False) -> Saved:
+        """Settle *work* under the account's lock, if it can be had in time."""
         session = self._store.session(probe=True)
-        if await self._overtaken(issued, session):
-            return True
-        async with lock_waiter(session, None) as waiter:  # so that nobody saves between the look and the save
-            if session.failed or not await waiter.try_acquire():
-                return False
-            if await self._overtaken(issued, session):
-                return True
-            return not session.failed and (await self._attempt(issued, session)).settled
+        async with lock_waiter(session, math.inf) as waiter:
+            free = await acquire_within(LOCK_WAIT, waiter)
+            # At close, while another owner logs in, a fenced save is better than none: that owner's save replaces it. A
+            # store without a fence gets none: the refresh token is lost if that owner's login fails.
+            allowed = session.locked or work.issued is None or (last and not free and session.fences)
+            saved = await self._settle(work, session) if allowed else Saved(settled=False)
+        if work.issued is None:
+            # Deleted without the lock too: nobody is to be served a token that was logged out while another owner logs in.
+            # But the lock's holder may be a save of this owner that was given up and comes late: repeated under the lock.
+            if saved.settled and work is self._work:
+                self._store.missed_logout = False
+            return saved._replace(settled=saved.settled and free)
+        return self._counted(saved) if free else saved
 
-    async def _overtaken(self, issued: IssuedToken, session: StoreSession) -> bool:
-        stored = await session.load()
-        if session.failed:
-            self._account.counters.save_failures += 1
-        if stored is None or stored.value == issued.token.value or self._is_retired(stored.value):
-            return False
-        # A token of another owner from before this login is one that this owner has never seen, and older.
-        return session.age is None or session.age < self._account.clock() - self._since
-
-    async def _attempt(self, issued: IssuedToken, session: StoreSession) -> Saved:
-        account = self._account
-        token = issued.remaining(account.clock(), with_refresh_token=account.presents_refresh_tokens)
-        saved = await session.save(token)
+    def _counted(self, saved: Saved) -> Saved:
         if not saved.settled:
             self._account.counters.save_failures += 1
         return saved
+
+    async def _settle(self, work: _Work, session: StoreSession) -> Saved:
+        """Save or delete, unless another owner's newer entry is there. What the lock's holder has looked at needs no second look."""
+        if not session.looked and await self._overtaken(work, session):
+            return Saved(settled=True)
+        if work.issued is None:
+            # The first attempt deletes unseen, if a look is all that fails: nobody has saved since the logout.
+            unseen = session.failed and work.repeated
+            return Saved(settled=not unseen and await session.delete())
+        if session.failed:
+            return Saved(settled=False)
+        account = self._account
+        token = work.issued.remaining(account.clock(), with_refresh_token=account.presents_refresh_tokens)
+        return await session.save(token)
+
+    async def _overtaken(self, work: _Work, session: StoreSession) -> bool:
+        stored = await session.load()
+        own = work.issued is not None and stored is not None and stored.value == work.issued.token.value
+        if stored is None or own or self._is_retired(stored.value):
+            return False
+        # A token of another owner from before this work is one that this owner has never seen, and older.
+        return session.age is None or session.age < self._account.clock() - work.since
 
 
 def _pauses() -> Iterator[float]:

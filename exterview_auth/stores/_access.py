@@ -6,6 +6,8 @@ A store as an owner sees it: every call is bounded, and no failure of the store 
 2. All calls of one session together wait at most `STORE_BUDGET` seconds for the store, or less under a short login timeout.
    Waiting for another owner's login is not waiting for the store.
 3. While the breaker is open, only a session that probes calls the store.
+4. Only the store's public methods are called, because a subclass or a wrapper may override them; all calls under a lock in the
+   context in which the lock was entered.
 """
 
 from __future__ import annotations
@@ -17,15 +19,14 @@ from collections.abc import Awaitable, Callable, Coroutine
 from contextvars import Context
 from typing import Any, NamedTuple, TypeVar
 
-from .._calls import CANCEL_GRACE, bounded
+from .._calls import CANCEL_GRACE, bounded, cancel_and_wait
 from .._clock import Clock
 from .._events import emit
 from .._stats import Counters
 from .._token import Token
 from . import TokenStore
 from ._breaker import LONGEST_OPEN, breaker_of
-from ._entry import StoredToken
-from ._shared import AccountLock, SharedStore
+from ._shared import AccountLock, locks_in
 
 T = TypeVar("T")
 
@@ -36,15 +37,14 @@ BUDGET_SHARE = 0.25
 
 
 class Saved(NamedTuple):
-    """Whether a token is stored now; *newer* is another owner's token that the store keeps instead."""
+    """
+    Whether a token is stored now, or another owner's newer entry instead, so that the save need not be repeated.
 
-    kept: bool
+    *newer* is the token of that entry, if it can be read.
+    """
+
+    settled: bool
     newer: Token | None = None
-
-    @property
-    def settled(self) -> bool:
-        """Whether the save need not be repeated."""
-        return self.kept or self.newer is not None
 
 
 class StoreAccess:
@@ -59,26 +59,33 @@ class StoreAccess:
         self.counters = counters
         self.breaker = breaker_of(store)
         self.budget = min(STORE_BUDGET, login_timeout * BUDGET_SHARE)
+        self.missed_logout = False
+        """Whether the store may still hold what was logged out here: then nothing of it is used."""
         self._lock_suspended_until = float("-inf")
         self._detached: set[asyncio.Task[Any]] = set()
+        # Invariant: tasks that hold the lock only because a write that was given up still runs.
+        self._stuck: set[asyncio.Task[Any]] = set()
 
     def session(self, *, probe: bool = False) -> StoreSession:
         """Begin a sequence of calls that belong together; with *probe*, also while the breaker is open."""
         return StoreSession(self, probe=probe)
 
     async def aclose(self) -> None:
-        """Wait until detached work has ended, which takes a second at most."""
-        if self._detached:
-            await asyncio.wait(self._detached)
+        """Wait until detached work has ended, but not for a write that ignores its cancellation."""
+        ending = self._detached - self._stuck
+        if ending:
+            _, late = await asyncio.wait(ending, timeout=STORE_BUDGET)
+            for task in late:
+                await cancel_and_wait(task)
 
     def leave_loop(self) -> None:
         """Drop tasks that belong to another loop or process, without touching them."""
-        self._detached = set()
+        self._detached, self._stuck = set(), set()
 
     @property
     def lock_suspended(self) -> bool:
-        """Whether to log in without the lock, because its holder recently did not release it."""
-        return self.clock() < self._lock_suspended_until
+        """Whether to log in without the lock, because its holder recently did not release it, or is a write that is stuck."""
+        return bool(self._stuck) or self.clock() < self._lock_suspended_until
 
     def lock_timed_out(self, seconds: float) -> None:
         """Suspend the lock: its holder is stuck. The store is not, and what the holder saved can still be read."""
@@ -86,12 +93,18 @@ class StoreAccess:
         self._lock_suspended_until = self.clock() + LONGEST_OPEN
         emit(logging.WARNING, "store.lock_timeout", account=self.account, seconds=seconds)
 
-    def run_detached(self, work: Coroutine[Any, Any, T], name: str) -> asyncio.Task[T]:
+    def run_detached(self, work: Coroutine[Any, Any, T], name: str, context: Context | None = None) -> asyncio.Task[T]:
         """Start *work*, which must be bounded and raise nothing; it runs to its end even if nobody awaits it."""
-        task = asyncio.get_running_loop().create_task(work, context=Context(), name=f"exterview_auth {name}")
+        context = Context() if context is None else context
+        task = asyncio.get_running_loop().create_task(work, context=context, name=f"exterview_auth {name}")
         self._detached.add(task)
         task.add_done_callback(self._detached.discard)
         return task
+
+    def note_stuck(self, holding: asyncio.Task[Any]) -> None:
+        """Note that *holding* holds the lock until a write ends that was given up."""
+        self._stuck.add(holding)
+        holding.add_done_callback(self._stuck.discard)
 
 
 class StoreSession:
@@ -99,8 +112,12 @@ class StoreSession:
 
     def __init__(self, access: StoreAccess, *, probe: bool) -> None:
         self.access = access
-        self._probe = probe
-        self._lock: AccountLock | None = None
+        self.probe = probe
+        self._context: Context | None = None
+        self.locked = self.looked = False
+        """Whether the account's lock is held, and whether the entry was loaded since."""
+        self.writes: set[asyncio.Task[Any]] = set()
+        """Writes under way, also such as were given up."""
         self.budget = access.budget
         """Seconds that the session may still wait for the store."""
         self.failed = False
@@ -110,41 +127,47 @@ class StoreSession:
 
     async def load(self) -> Token | None:
         """Return the stored token; ``None`` also if the store fails or holds anything else."""
-        found = await self.call("load", self._read)
-        token, self.age = (None, None) if found is None else (found.token, found.age)
+        for lock in self.fences:
+            lock.last_read = None
+        answered = await self.call("load", lambda: _in_tuple(self.access.store.load(self.access.account)))
+        self.looked = self.locked and answered is not None
+        self.age = next((lock.last_read.age for lock in self.fences if lock.last_read is not None), None)
+        token = None if answered is None else answered[0]
         return token if isinstance(token, Token) else None
-
-    async def _read(self) -> StoredToken:
-        store, account = self.access.store, self.access.account
-        if self._lock is not None:
-            return await self._lock.read()
-        if isinstance(store, SharedStore):
-            return await store.read(account)
-        return StoredToken(await store.load(account), b"")
 
     async def save(self, token: Token) -> Saved:
         """Save *token*, unless this process was paused and another owner saved a newer one."""
-        store, account, lock = self.access.store, self.access.account, self._lock
-        answered = await self.call(
-            "save", lambda: _in_tuple(store.save(account, token) if lock is None else lock.save(token))
-        )
+        for lock in self.fences:
+            lock.refused = None
+        answered = await self.call("save", lambda: _in_tuple(self.access.store.save(self.access.account, token)))
         if answered is None:
-            return Saved(kept=False)
-        newer = answered[0]
-        return Saved(kept=False, newer=newer) if isinstance(newer, Token) else Saved(kept=True)
+            return Saved(settled=False)
+        # A subclass may not pass on what the lock says. An entry that cannot be read overtakes, too.
+        said = [answered[0], *(lock.refused.token for lock in self.fences if lock.refused is not None)]
+        return Saved(settled=True, newer=next((token for token in said if isinstance(token, Token)), None))
 
     async def delete(self) -> bool:
         """Delete the token; return whether the store did."""
         return await self.call("delete", lambda: _in_tuple(self.access.store.delete(self.access.account))) is not None
 
-    def use_lock(self, lock: AccountLock | None) -> None:
-        """Load and save under *lock* from now on, which notices if another owner took it meanwhile."""
-        self._lock = lock
+    def enter(self, context: Context) -> None:
+        """Call the store in *context* from now on, in which a lock was entered or is waited for."""
+        self._context = context
+
+    def leave(self) -> None:
+        """Call the store under no lock any more."""
+        self._context = None
+        self.locked = self.looked = False
+
+    @property
+    def fences(self) -> list[AccountLock]:
+        """The locks that notice at a save if another owner has saved since the last look."""
+        return locks_in(self._context)
 
     @property
     def suspended(self) -> bool:
         """Whether the store must not be called now."""
-        return self.access.breaker.is_open(self.access.clock()) and not self._probe
+        return self.access.breaker.is_open(self.access.clock()) and not self.probe
 
     async def call(self, name: str, make: Callable[[], Awaitable[T]]) -> T | None:
         """Return the result of a call to the store, or ``None`` if it fails or exceeds the budget."""
@@ -155,7 +178,13 @@ class StoreSession:
                 return None
             began = access.clock()
             try:
-                result = await bounded(make(), self.budget, finish=True, grace=min(CANCEL_GRACE, access.budget))
+                result = await bounded(
+                    self._run(name, make),
+                    self.budget,
+                    finish=True,
+                    grace=min(CANCEL_GRACE, access.budget),
+                    context=self._context,
+                )
             except Exception as failure:  # noqa: BLE001 - a store may raise anything; a request survives it
                 self.record_failure(name, failure)
                 self.budget = max(0.0, self.budget - (access.clock() - began))
@@ -167,6 +196,15 @@ class StoreSession:
             if not self.failed and result is not False:
                 access.breaker.record_success(name)
             return result
+
+    async def _run(self, name: str, make: Callable[[], Awaitable[T]]) -> T:
+        if name not in ("save", "delete"):
+            return await make()
+        task = asyncio.current_task()
+        assert task is not None
+        self.writes.add(task)
+        task.add_done_callback(self.writes.discard)
+        return await make()
 
     def record_failure(self, call: str, failure: Exception) -> None:
         """Count a failed *call*, and open the breaker."""

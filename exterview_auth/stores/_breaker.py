@@ -34,7 +34,7 @@ class CircuitBreaker:
     def __init__(self, store: TokenStore) -> None:
         # An application's store may show secrets in its repr.
         self._store = repr(store) if isinstance(store, SharedStore) else type(store).__name__
-        self._limit = store.calls_at_once if isinstance(store, SharedStore) else None
+        self._limit = store._calls_at_once if isinstance(store, SharedStore) else None  # noqa: SLF001 - not its users'
         self._slots: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = WeakKeyDictionary()
         self._failures = 0
         # Invariant: the highest requirement among the calls that failed in this outage; 0 while there is none.

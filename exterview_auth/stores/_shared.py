@@ -5,7 +5,7 @@ To add a store for several processes (PostgreSQL, say), write a package beside `
 
 - a `LockBackend`: one owner's view of one account, in eight short methods. `AccountLock` turns it into a lock with a lease.
 - a subclass of `SharedStore`, which users construct: it reads, writes and deletes entries, makes account locks, and closes
-  what it opened. ``calls_at_once`` is the number of its connections. It may be used under one event loop after another, and in
+  what it opened. ``_calls_at_once`` is the number of its connections. It may be used under one event loop after another, and in
   the child of a fork: keep a client per loop and process, as ``_redis/client.py`` does.
 
 `Codec` in ``_entry`` turns tokens into entries and back; the fingerprint of an entry is for the backend alone, which may take a
@@ -20,7 +20,9 @@ Rules of an account's lock:
 2. From the first `AccountLock.wait_for_change` on, no change is missed: that call subscribes and does not wait, and the
    caller reads once more before it waits.
 3. The lock is released also if nobody knows whether it was acquired, and if the caller is cancelled meanwhile.
-4. A save under the lock does not replace a newer token: a holder that was paused and overtaken gets that one instead.
+4. A save in the scope of a lock does not replace a newer token: a holder that was paused and overtaken gets that one instead.
+   The scope begins before the lock is acquired. Until then, a save replaces only the entry that was last read.
+5. Owners call the store's public methods, which a subclass may override. These find the lock in a context variable.
 """
 
 from __future__ import annotations
@@ -30,8 +32,7 @@ import contextlib
 import logging
 import random
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from contextvars import Context, ContextVar
 from types import TracebackType
 from typing import ClassVar, NoReturn, Protocol, Self
@@ -77,8 +78,8 @@ class LockBackend(Protocol):
     async def read(self) -> StoredToken:
         """Read the entry, and remember it for `save`."""
 
-    async def save(self, token: Token) -> Token | None:
-        """Save *token* if the lock is still held or the entry is the one last read; otherwise return the newer token."""
+    async def save(self, token: Token) -> StoredToken | None:
+        """Save *token* if the lock is still held or the entry is the one last read; otherwise return the entry as it is."""
 
     async def subscribe(self) -> None:
         """Begin to notice changes: `wait_for_change` returns for each one from now on. Do not raise: polling is enough."""
@@ -94,8 +95,8 @@ class AccountLock:
     """
     One owner's attempt to get an account's lock, and the lock while it is held.
 
-    `try_acquire` tries once. `wait_for_change` waits until it is worth reading or trying again. `read` and `save` are for the
-    holder. Whether it was acquired or not, the lock ends with ``async with`` or `release`.
+    `try_acquire` tries once. `wait_for_change` waits until it is worth reading or trying again. `read` and `save` are fenced
+    (rule 4). Whether it was acquired or not, the lock ends with ``async with`` or `release`.
     """
 
     __slots__ = (
@@ -105,15 +106,17 @@ class AccountLock:
         "_renewing",
         "_subscribed",
         "_worth_trying",
-        "read",
+        "last_read",
+        "refused",
         "released",
-        "save",
     )
 
     def __init__(self, backend: LockBackend) -> None:
         self._backend = backend
-        self.read = backend.read
-        self.save = backend.save
+        self.last_read: StoredToken | None = None
+        """What `read` returned last."""
+        self.refused: StoredToken | None = None
+        """The entry that the last `save` did not replace; ``None`` if it saved."""
         self.released = False
         """Whether the lock has ended: a later save is not under it."""
         self._subscribed = False
@@ -122,6 +125,16 @@ class AccountLock:
         # Invariant: true from before the first command that could acquire the lock, so that it is released in any case.
         self._may_be_held = False
         self._renewing: asyncio.Task[None] | None = None
+
+    async def read(self) -> StoredToken:
+        """Read the entry, and remember it for `save`. Raises `StoreError`."""
+        self.last_read = await self._backend.read()
+        return self.last_read
+
+    async def save(self, token: Token) -> Token | None:
+        """Save *token*, or return the newer one that stays, if it can be read. Raises `StoreError`."""
+        self.refused = await self._backend.save(token)
+        return None if self.refused is None else self.refused.token
 
     async def try_acquire(self) -> bool:
         """Return whether the lock is held now; does not ask the store again before a change. Raises `StoreError`."""
@@ -202,14 +215,58 @@ class AccountLock:
         emit(logging.INFO, "store.lease_lost", hint="this process or the store was paused; a newer token is kept")
 
 
+# The locks in whose scope the running code is, so that its saves are fenced although the protocol's `save` is not passed
+# the lock.
+_locks: ContextVar[dict[tuple[int, str], AccountLock]] = ContextVar("exterview_auth_locks")
+
+
+def locks_in(context: Context | None) -> list[AccountLock]:
+    """Return the account locks in whose scope code that runs in *context* is, acquired or waited for."""
+    return [] if context is None else [lock for lock in context.get(_locks, {}).values() if not lock.released]
+
+
+class LeasedLock:
+    """
+    What `SharedStore.lock` returns: ``async with`` waits for the lock and releases it.
+
+    An owner that waits for the lock does that with `attempt`, in a context in which `open_scope` was called.
+    """
+
+    __slots__ = ("_key", "_opened", "attempt")
+
+    def __init__(self, store: SharedStore, account: str, attempt: AccountLock) -> None:
+        self.attempt = attempt
+        self._key = (id(store), account)
+        self._opened = AsyncExitStack()
+
+    def open_scope(self) -> dict[tuple[int, str], AccountLock]:
+        """Let the running context call the store in the scope of `attempt`; return the locks of before."""
+        outer = _locks.get({})
+        _locks.set({**outer, self._key: self.attempt})
+        return outer
+
+    async def __aenter__(self) -> None:
+        async with AsyncExitStack() as opened:
+            await opened.enter_async_context(self.attempt)
+            opened.callback(_locks.set, self.open_scope())
+            while not await self.attempt.try_acquire():
+                await self.attempt.wait_for_change()
+            self._opened = opened.pop_all()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._opened.__aexit__(kind, error, trace)
+
+
 class SharedStore(ABC):
     """A token store for several processes, whose locks can be waited for by notification. It is a `TokenStore`."""
 
-    calls_at_once: ClassVar[int]
+    _calls_at_once: ClassVar[int]
     """How many calls the store can carry out at once; more would wait inside it."""
 
     @abstractmethod
-    def account_lock(self, account: str) -> AccountLock:
+    def _account_lock(self, account: str) -> AccountLock:
         """Return a new attempt to get the account's lock."""
 
     @abstractmethod
@@ -228,14 +285,10 @@ class SharedStore(ABC):
     async def aclose(self) -> None:
         """Close what was opened."""
 
-    async def read(self, account: str) -> StoredToken:
-        """Read the account's entry; under ``lock(account)``, remember it for `save`."""
-        lock = self._held_lock(account)
-        return await self._read(account) if lock is None else await lock.read()
-
     async def load(self, account: str) -> Token | None:
         """Return the token with what is left of its life, or ``None``. An unreadable entry counts as none, with a warning."""
-        return (await self.read(account)).token
+        lock = self._lock_around(account)
+        return (await self._read(account) if lock is None else await lock.read()).token
 
     async def save(self, account: str, token: Token) -> Token | None:
         """
@@ -244,7 +297,7 @@ class SharedStore(ABC):
         Under ``lock(account)``, if the caller was paused for so long that another owner saved a token meanwhile, that token
         stays and is returned.
         """
-        lock = self._held_lock(account)
+        lock = self._lock_around(account)
         if lock is not None:
             return await lock.save(token)
         await self._write(account, token)
@@ -252,22 +305,10 @@ class SharedStore(ABC):
 
     def lock(self, account: str) -> AbstractAsyncContextManager[object]:
         """Return an exclusive lock across processes. It is lost if the holder dies, or pauses for longer than its lease."""
-        return self._hold(account)
+        return LeasedLock(self, account, self._account_lock(account))
 
-    @contextlib.asynccontextmanager
-    async def _hold(self, account: str) -> AsyncIterator[None]:
-        async with self.account_lock(account) as lock:
-            while not await lock.try_acquire():
-                await lock.wait_for_change()
-            outer = _held_locks.get({})
-            _held_locks.set({**outer, (id(self), account): lock})
-            try:
-                yield
-            finally:
-                _held_locks.set(outer)
-
-    def _held_lock(self, account: str) -> AccountLock | None:
-        lock = _held_locks.get({}).get((id(self), account))
+    def _lock_around(self, account: str) -> AccountLock | None:
+        lock = _locks.get({}).get((id(self), account))
         return None if lock is None or lock.released else lock  # a task that was started under it may outlive it
 
     async def __aenter__(self) -> Self:
@@ -280,8 +321,3 @@ class SharedStore(ABC):
 
     def __reduce_ex__(self, protocol: object) -> NoReturn:
         refuse_pickling(self)
-
-
-# The locks that the running code holds by `SharedStore.lock`, so that its saves are fenced although the protocol's `save`
-# is not passed the lock.
-_held_locks: ContextVar[dict[tuple[int, str], AccountLock]] = ContextVar("exterview_auth_holding")

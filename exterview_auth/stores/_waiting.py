@@ -3,22 +3,29 @@ Wait for an account's lock, so that one of its owners logs in for all.
 
 A store with notifications is waited for outside its lock: the waiter is notified of a saved token at once, and then needs no
 lock. Any other store has only its ``lock()``, and the wait is inside it.
+
+A holder that shows life is waited for as long as the caller has time: one that renews its lease (it loses the lock otherwise),
+and one in this process. Of the holder of any other lock nothing is known, and it is waited for with *patience* only.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
+from contextvars import Context, copy_context
 from typing import Protocol
+from weakref import WeakValueDictionary
 
-from .._calls import PAUSE_THRESHOLD, CancelledItselfError, is_being_cancelled
+from .._calls import CancelledItselfError, is_being_cancelled, within
 from ..errors import StoreError
-from ._access import StoreSession
-from ._shared import AccountLock, SharedStore
+from ._access import STORE_BUDGET, StoreSession
+from ._shared import POLL_INTERVAL, LeasedLock, locks_in
 
-LATE_EXTENSION = 2.0
-"""Seconds of further waiting after this process was not running: perhaps the lock's holder was not either."""
+LOOK_INTERVAL = 1.0
+"""Seconds between two checks whether a lock is still worth waiting for."""
 
 
 class LockWaiter(Protocol):
@@ -35,64 +42,92 @@ class LockWaiter(Protocol):
 
 
 @contextlib.asynccontextmanager
-async def lock_waiter(session: StoreSession, seconds: float | None) -> AsyncIterator[LockWaiter]:
+async def lock_waiter(session: StoreSession, patience: float) -> AsyncIterator[LockWaiter]:
     """
-    Wait for the account's lock for at most *seconds*, then proceed without it. ``None``: do not wait.
+    Wait for the account's lock, with *patience* seconds for a holder that shows no life; then proceed without the lock.
 
-    If it is acquired, *session* loads and saves under it until the body ends.
+    If it is acquired, *session* is `locked`: it loads and saves under the lock until the body ends.
     """
-    store = session.access.store
-    waiter: LockWaiter
-    if isinstance(store, SharedStore):
-        waiter = _NotifiedWaiter(session, seconds or 0.0, store.account_lock(session.access.account))
-    else:
-        waiter = _BlockingWaiter(session, seconds)
+    waiter = _waiter(session, patience)
     try:
         yield waiter
     finally:
         await waiter.leave()
 
 
+async def acquire_within(seconds: float, waiter: LockWaiter) -> bool:
+    """Wait at most so many *seconds* for the lock; return whether nobody else holds it (the store may have failed, too)."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            while not await waiter.try_acquire():
+                await waiter.wait_for_change()
+            return True
+    return False
+
+
+def _waiter(session: StoreSession, patience: float) -> LockWaiter:
+    access = session.access
+    if session.suspended or (access.lock_suspended and not session.probe):
+        return _NoWaiter()
+    try:
+        lock = access.store.lock(access.account)
+    except (Exception, asyncio.CancelledError) as failure:  # noqa: BLE001 - as in `StoreSession.call`
+        session.record_failure("lock", failure if isinstance(failure, Exception) else CancelledItselfError())
+        return _NoWaiter()
+    return _NotifiedWaiter(session, lock) if isinstance(lock, LeasedLock) else _BlockingWaiter(session, lock, patience)
+
+
+class _NoWaiter:
+    """Has no lock to wait for: the store fails."""
+
+    async def try_acquire(self) -> bool:
+        return True
+
+    async def wait_for_change(self) -> bool:
+        """Return at once: this waiter's `try_acquire` never fails."""
+        return True
+
+    async def leave(self) -> None:
+        """Nothing was acquired."""
+
+
 class _NotifiedWaiter:
     """Waits for whichever comes first: a saved token, or the lock."""
 
-    def __init__(self, session: StoreSession, seconds: float, lock: AccountLock) -> None:
+    def __init__(self, session: StoreSession, lock: LeasedLock) -> None:
         self._access = session.access
         self._session = session
-        self._lock = lock
-        self._seconds = seconds
-        self._until = self._access.clock() + seconds
-        self._acquired = False
+        self._lock = lock.attempt
+        self._broken = False
+        context = copy_context()
+        context.run(lock.open_scope)
+        session.enter(context)
 
     async def try_acquire(self) -> bool:
-        if self._session.suspended or self._access.lock_suspended:
+        if self._session.suspended or self._broken:
             return True
         acquired = await self._session.call("lock", self._lock.try_acquire)
         if acquired:
-            self._acquired = True
-            self._session.use_lock(self._lock)
+            self._session.locked = True
         # None means that the store failed: then the owner logs in for itself.
         return acquired is not False
 
     async def wait_for_change(self) -> bool:
         try:
-            async with asyncio.timeout(self._until - self._access.clock()):
+            # Each step looks at the store once, and is short. A holder that shows no life loses the lock by its lease.
+            async with within(STORE_BUDGET + POLL_INTERVAL):
                 return await self._lock.wait_for_change()
-        except TimeoutError:
-            late = self._access.clock() - self._until
-            if late > PAUSE_THRESHOLD:
-                self._until += late + LATE_EXTENSION
-            else:
-                self._access.lock_timed_out(self._seconds)
         except Exception as failure:  # noqa: BLE001 - a store may raise anything; a login needs no notification
             self._session.record_failure("lock", failure)
+            self._broken = True
         return True
 
     async def leave(self) -> None:
-        self._session.use_lock(None)
+        acquired = self._session.locked
+        self._session.leave()
         leaving = self._access.run_detached(self._release(), "unlock")
         # The next waiter of this process is to find the lock free. A failing store is not waited for: the lease expires.
-        if self._acquired and not self._session.failed and not is_being_cancelled():
+        if acquired and not self._session.failed and not is_being_cancelled():
             await asyncio.wait([leaving], timeout=self._session.budget)
 
     async def _release(self) -> None:
@@ -107,30 +142,43 @@ class _BlockingWaiter:
     Waits inside the store's own lock.
 
     One task enters and leaves the lock, because a lock may belong to the task that entered it. If that task enters too late,
-    or although it was cancelled, it leaves the lock at once.
+    or although it was cancelled, it leaves the lock at once. It holds the lock for as long as a write under it runs, also a
+    write that was given up: nothing else keeps a late one from replacing what the next holder saves.
     """
 
-    def __init__(self, session: StoreSession, seconds: float | None) -> None:
+    def __init__(self, session: StoreSession, lock: AbstractAsyncContextManager[object], patience: float) -> None:
         self._access = session.access
         self._session = session
-        self._seconds = seconds
+        self._lock = lock
+        self._patience = patience
+        self._until = self._access.clock() + patience
         self._holding: asyncio.Task[None] | None = None
         self._entered = asyncio.Event()
         self._over = asyncio.Event()
 
     async def try_acquire(self) -> bool:
-        if self._seconds is None or self._session.suspended or self._access.lock_suspended:
-            return True
-        self._holding = holding = self._access.run_detached(self._hold(), "lock")
+        context = copy_context()
+        self._holding = holding = self._access.run_detached(self._hold(), "lock", context)
         entered = asyncio.ensure_future(self._entered.wait())
         try:
-            await asyncio.wait([holding, entered], timeout=self._seconds, return_when=asyncio.FIRST_COMPLETED)
+            while not self._entered.is_set() and not holding.done() and self._worth_waiting(context):
+                left = self._until - self._access.clock()
+                timeout = min(left, LOOK_INTERVAL) if left > 0 else LOOK_INTERVAL
+                await asyncio.wait([holding, entered], timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
         finally:
             entered.cancel()
-        if not self._entered.is_set() and not holding.done():
+        if self._entered.is_set():
+            self._session.enter(context)
+            self._session.locked = True
+        elif not holding.done():
             self._end(holding)
-            self._access.lock_timed_out(self._seconds)
+            self._access.lock_timed_out(self._patience)
         return True
+
+    def _worth_waiting(self, context: Context) -> bool:
+        if self._session.suspended:
+            return False  # the store has begun to fail
+        return self._access.clock() < self._until or _holder_lives(self._access.account) or bool(locks_in(context))
 
     async def wait_for_change(self) -> bool:
         """Return at once: this waiter's `try_acquire` never fails."""
@@ -138,15 +186,29 @@ class _BlockingWaiter:
 
     async def leave(self) -> None:
         holding = self._holding
+        self._session.leave()
         if holding is None:
             return
         self._end(holding)
         # A cancelled caller does not wait; the detached task leaves the lock by itself.
         if not is_being_cancelled():
-            done, _ = await asyncio.wait([holding], timeout=self._session.budget)
-            if not done:
-                holding.cancel()
+            await asyncio.wait([holding], timeout=self._session.budget)
+            if not holding.done():
                 self._session.record_failure("unlock", TimeoutError())
+        if holding.done():
+            return
+        if self._session.writes:
+            self._access.note_stuck(holding)
+        elif not is_being_cancelled():
+            holding.cancel()
+
+    @property
+    def lives(self) -> bool:
+        """Whether a login or a save is under way under the lock."""
+        holding = self._holding
+        return (
+            holding is not None and not holding.done() and not self._over.is_set() and holding.get_loop().is_running()
+        )
 
     def _end(self, holding: asyncio.Task[None]) -> None:
         self._over.set()
@@ -155,9 +217,12 @@ class _BlockingWaiter:
 
     async def _hold(self) -> None:
         try:
-            async with self._access.store.lock(self._access.account):
+            async with self._lock:
+                _holders[os.getpid(), self._access.account] = self
                 self._entered.set()
                 await self._over.wait()
+                while self._session.writes:
+                    await asyncio.wait(self._session.writes)
         except asyncio.CancelledError:
             if is_being_cancelled():
                 raise
@@ -167,3 +232,12 @@ class _BlockingWaiter:
 
     def _record_failure(self, failure: Exception) -> None:
         self._session.record_failure("unlock" if self._entered.is_set() else "lock", failure)
+
+
+# Who of this process holds an account's lock, whatever object the lock is: several stores may wrap one.
+_holders: WeakValueDictionary[tuple[int, str], _BlockingWaiter] = WeakValueDictionary()
+
+
+def _holder_lives(account: str) -> bool:
+    holder = _holders.get((os.getpid(), account))
+    return holder is not None and holder.lives

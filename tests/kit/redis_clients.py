@@ -135,8 +135,8 @@ async def _keeps(one: Any, two: Any) -> None:
 
 async def _excludes_and_notifies(one: Any, two: Any) -> None:
     """The lease is renewed for as long as the holder lives; a waiter is notified of a save, and of a release."""
-    async with two.account_lock("a") as second:
-        async with one.account_lock("a") as first:
+    async with two._account_lock("a") as second:
+        async with one._account_lock("a") as first:
             assert await first.try_acquire()
             await outlast_lease(first)
             assert not await second.try_acquire(), "the lease was not kept"
@@ -151,11 +151,11 @@ async def _excludes_and_notifies(one: Any, two: Any) -> None:
 
 async def _goes_on_notifying(one: Any, two: Any) -> None:
     """A waiter that leaves takes nothing from the waiters for other accounts."""
-    async with one.account_lock("b") as first, two.account_lock("b") as second:
+    async with one._account_lock("b") as first, two._account_lock("b") as second:
         assert await first.try_acquire()
         assert not await second.try_acquire()
         await second.wait_for_change()
-        async with one.account_lock("c") as other, two.account_lock("c") as leaving:
+        async with one._account_lock("c") as other, two._account_lock("c") as leaving:
             assert await other.try_acquire()
             assert not await leaving.try_acquire()
             await leaving.wait_for_change()
@@ -165,7 +165,7 @@ async def _goes_on_notifying(one: Any, two: Any) -> None:
 
 async def _fences(one: Any, two: Any) -> None:
     """A holder that was paused beyond its lease does not overwrite what was saved meanwhile, and gets that token."""
-    async with one.account_lock("d") as paused:
+    async with one._account_lock("d") as paused:
         assert await paused.try_acquire()
         assert (await paused.read()).token is None
         await cease(paused)
@@ -180,7 +180,7 @@ async def _fences(one: Any, two: Any) -> None:
 async def taken(store: Any, account: str) -> AsyncIterator[Any]:
     """The account's lock in *store*, as soon as it is free."""
     while True:
-        async with store.account_lock(account) as lock:
+        async with store._account_lock(account) as lock:
             if await lock.try_acquire():
                 yield lock
                 return

@@ -486,7 +486,7 @@ async def cancelled(task: asyncio.Task[Any]) -> None:
 
 async def assert_free_and_exclusive(account: str, one: FileStore | RedisStore, two: FileStore | RedisStore) -> None:
     """The account's lock can be had at once, and by one alone."""
-    async with asyncio.timeout(20), one.lock(account), two.account_lock(account) as lock:
+    async with asyncio.timeout(20), one.lock(account), two._account_lock(account) as lock:
         assert not await lock.try_acquire()
 
 
@@ -501,7 +501,7 @@ async def test_a_cancellation_at_any_await_leaves_the_lock_free(
     account = str(tmp_path)
 
     async def contend(store: FileStore | RedisStore) -> None:
-        async with store.account_lock(account) as lock:
+        async with store._account_lock(account) as lock:
             while not await lock.try_acquire():
                 await lock.wait_for_change()
             await store.load(account)

@@ -184,7 +184,7 @@ async def test_a_failing_store_costs_no_request(call: str, fault: Any) -> None:
 
 
 @virtual_time
-async def test_what_a_stuck_holder_saved_is_used_all_the_same() -> None:
+async def test_what_a_stuck_holder_saved_is_used_all_the_same(caplog: pytest.LogCaptureFixture) -> None:
     """Lesson 29: whoever froze between its save and its unlocking costs neither a wait nor a login."""
     login, store = ScriptedLogin(), FailingStore()
     store.entries["a"] = Token("theirs")
@@ -195,23 +195,50 @@ async def test_what_a_stuck_holder_saved_is_used_all_the_same() -> None:
     kept.invalidate(Token("theirs"))
     assert (await kept.obtain()).token.value == "T1"
     assert now() == pytest.approx(5)
+    assert caplog.messages == ["store.lock_timeout account='a' seconds=5.0"]
     assert kept.stats().store_failures == 1
     kept.invalidate(Token("T1"))
     assert (await kept.obtain()).token.value == "T2"
     assert now() == pytest.approx(5)
 
 
+class Wrapped(FailingStore):
+    """A store of four methods whose lock is one of its own around a `MemoryStore`'s."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = MemoryStore(timer=now)
+
+    @contextlib.asynccontextmanager
+    async def lock(self, account: str) -> AsyncIterator[None]:
+        async with self.inner.lock(account):
+            yield
+
+
+@pytest.mark.parametrize("make", [lambda: MemoryStore(timer=now), Wrapped])
+@virtual_time
+async def test_a_holder_in_this_process_is_waited_for(make: Any) -> None:
+    """The contract's store section: a login of 17 s serves both owners, however their store's lock is made."""
+    login, store = ScriptedLogin(seconds=17), make()
+    one, two = sharing(login, store), sharing(login, store)
+    grants = await asyncio.gather(one.obtain(), two.obtain())
+    assert {grant.token.value for grant in grants} == {"T1"}
+    assert (now(), login.count) == (17, 1)
+
+
 @virtual_time
 async def test_waiting_for_the_lock_and_the_login_have_one_deadline() -> None:
-    """Rule 7: ``login_timeout`` is for all of it."""
-    login, store = ScriptedLogin(seconds=8), MemoryStore(timer=now)
-    one, two = sharing(login, store, login_timeout=10), sharing(login, store, login_timeout=10)
+    """Rule 7: ``login_timeout`` is for all of it, and the error says what held the login up."""
+    login, store = ScriptedLogin(seconds=15), MemoryStore(timer=now)
+    one, two = sharing(login, store), sharing(login, store, login_timeout=10)
     first = asyncio.ensure_future(one.obtain())
     await settle()
-    with pytest.raises(LoginUnavailableError):
+    with pytest.raises(LoginUnavailableError, match=r"within 10 s; another process's login holds the account's lock"):
         await two.obtain()
     assert now() == pytest.approx(10)
     assert (await first).token.value == "T1"
+    assert (await two.obtain()).token.value == "T1"
+    assert login.count == 1
 
 
 @virtual_time
@@ -372,7 +399,9 @@ async def test_a_lock_that_swallows_its_cancellation_is_left_when_it_comes() -> 
     assert (await kept.obtain()).token.value == "T1"
     assert now() == pytest.approx(2)
     await passing(30)
-    assert held in ([], ["taken", "left"])
+    await kept.lifecycle.aclose()
+    assert held
+    assert held == ["taken", "left"] * (len(held) // 2)
 
 
 @virtual_time

@@ -65,6 +65,8 @@ def _may_not_log_in(call: Call, failure: LoginError, plan: Plan) -> bool:
     owner = call.owner
     if isinstance(failure, LoginBudgetExceededError):
         return owner.auth.stats().useless_logins >= owner.max_logins
+    if "holds the account's lock" in str(failure):  # its holder may meet trouble for as long, or be dead for a lease
+        return plan.has("login trouble", "pause", "suspend", "kill")
     if not (call.excused or owner.process.paused):
         return False  # nothing has failed since
     return plan.has("login trouble", "pause", "suspend") or "cancelled" in str(failure)

@@ -11,7 +11,13 @@ from typing import Any
 
 import pytest
 
-from exterview_auth import CredentialsRejectedError, LoginBudgetExceededError, StoreError, Token
+from exterview_auth import (
+    CredentialsRejectedError,
+    LoginBudgetExceededError,
+    LoginUnavailableError,
+    StoreError,
+    Token,
+)
 from exterview_auth._core.saving import PAUSES, _pauses
 from exterview_auth._stats import Counters
 from exterview_auth.stores._access import STORE_BUDGET, StoreAccess
@@ -25,7 +31,7 @@ from tests.kit.keepers import ScriptedLogin, keeper
 class ScriptedStore(SharedStore):
     """A store whose calls take `seconds`, and fail or hang as `faults` says."""
 
-    calls_at_once = 4
+    _calls_at_once = 4
 
     def __init__(self, *, seconds: float = 0.0) -> None:
         self.seconds = seconds
@@ -56,20 +62,15 @@ class ScriptedStore(SharedStore):
         await self.do("load")
         return StoredToken(self.entry, b"", self.age)
 
-    async def save(self, account: str, token: Token) -> Token | None:
-        await self.do("save")
-        if self.newer is None:
-            await self._write(account, token)
-        return self.newer
-
     async def _write(self, _account: str, token: Token) -> None:
+        await self.do("save")
         self.entry = token
 
     async def delete(self, _account: str) -> None:
         await self.do("delete")
         self.entry = None
 
-    def account_lock(self, _account: str) -> AccountLock:
+    def _account_lock(self, _account: str) -> AccountLock:
         return AccountLock(ScriptedLock(self))
 
     async def aclose(self) -> None:
@@ -95,8 +96,13 @@ class ScriptedLock:
     async def release(self) -> None:
         await self._store.do("unlock")
 
-    async def save(self, token: Token) -> Token | None:
-        return await self._store.save("under the lock", token)
+    async def save(self, token: Token) -> StoredToken | None:
+        newer = self._store.newer
+        if newer is None:
+            await self._store._write("under the lock", token)
+            return None
+        await self._store.do("save")
+        return StoredToken(newer, b"newer")
 
     async def subscribe(self) -> None:
         """Nothing is missed."""
@@ -139,7 +145,7 @@ async def test_a_waiter_adopts_what_the_holder_saves() -> None:
             await asyncio.sleep(0.7)
 
     store, login = ScriptedStore(), ScriptedLogin()
-    store.account_lock = lambda _account: AccountLock(Slow(store))  # type: ignore[method-assign]
+    store._account_lock = lambda _account: AccountLock(Slow(store))  # type: ignore[method-assign]
     store.acquires = [False]
     kept = owner(store, login)
     waiting = asyncio.ensure_future(kept.obtain())
@@ -247,7 +253,7 @@ async def test_a_crowd_of_owners_is_not_a_failing_store() -> None:
     owners = [owner(store) for _ in range(200)]
     grants = await asyncio.gather(*(kept.obtain() for kept in owners))
     assert {grant.token.value for grant in grants} == {"theirs"}
-    assert peak == ScriptedStore.calls_at_once
+    assert peak == ScriptedStore._calls_at_once
     assert now() == pytest.approx(200 / peak * 0.1)
     assert sum(kept.stats().store_failures for kept in owners) == 0
 
@@ -260,7 +266,7 @@ async def test_a_crowd_at_a_failing_store_waits_once(caplog: pytest.LogCaptureFi
     with caplog.at_level(logging.INFO, "exterview_auth"):
         owners = [owner(store) for _ in range(200)]
         await asyncio.gather(*(kept.obtain() for kept in owners))
-        assert store.calls.count("load") == ScriptedStore.calls_at_once
+        assert store.calls.count("load") == ScriptedStore._calls_at_once
         await owner(store).obtain()
         assert now() <= STORE_BUDGET + 0.01
         store.faults.clear()
@@ -332,25 +338,17 @@ async def test_a_failing_notification_does_not_end_the_login() -> None:
 
 
 @virtual_time
-async def test_a_lock_that_is_not_released_stops_nobody(caplog: pytest.LogCaptureFixture) -> None:
-    """Rule 17: half of ``login_timeout``, counted and logged; then the lock is suspended for a while, and the store still read."""
-    store = ScriptedStore()
+async def test_a_lock_whose_holder_keeps_its_lease_is_waited_for() -> None:
+    """The contract's store section: for as long as ``login_timeout``, then an error that says why; nothing is wrong with the store."""
+    store, login = ScriptedStore(), ScriptedLogin()
     store.acquires = [False] * 100
-    kept = owner(store, login_timeout=10)
-    began, waits = 0.0, []
-    with caplog.at_level(logging.INFO, "exterview_auth"):
-        grant = await kept.obtain()
-        for pause in (0, 31):
-            waits.append(now() - began)
-            await passing(pause)
-            kept.refuse(grant)
-            began = now()
-            grant = await kept.obtain(grant)
-        waits.append(now() - began)
-    assert grant.token.value == "T3"
-    assert waits == [pytest.approx(5, abs=0.1), 0, pytest.approx(5, abs=0.1)]
-    assert events(caplog) == [(logging.WARNING, "store.lock_timeout account='a' seconds=5.0")] * 2
-    assert kept.stats().store_failures == 2
+    kept = owner(store, login, login_timeout=10)
+    with pytest.raises(LoginUnavailableError, match="another process's login holds the account's lock"):
+        await kept.obtain()
+    assert now() == pytest.approx(10)
+    store.acquires = [False] * 3
+    assert (await kept.obtain()).token.value == "T1"
+    assert (login.count, kept.stats().store_failures, store.text) == (1, 0, "T1")
 
 
 @virtual_time
@@ -441,12 +439,12 @@ async def test_a_repeated_save_needs_the_lock() -> None:
     await passing(0.1)
     store.faults.clear()
     store.calls.clear()
-    store.acquires = [False, False]
-    await passing(1)
-    assert store.calls[:2] == ["load", "lock"]
-    assert "save" not in store.calls
+    store.acquires = [False] * 5
+    await passing(4)
+    assert set(store.calls) == {"lock"}
+    assert kept.stats().save_failures == 1
     await passing(10)
-    assert store.calls[-5:] == ["load", "lock", "load", "save", "unlock"]
+    assert store.calls[-4:] == ["lock", "load", "save", "unlock"]
 
 
 @virtual_time
@@ -456,9 +454,8 @@ async def test_a_repeated_save_looks_again_under_the_lock() -> None:
     kept = owner(store)
     store.faults["save"] = StoreError("full")
     await kept.obtain()
+    await passing(0.1)
     store.faults.clear()
-    store.acquires = [False]
-    await passing(0.6)
     store.calls.clear()
     lock = ScriptedLock.try_acquire
 
@@ -469,19 +466,13 @@ async def test_a_repeated_save_looks_again_under_the_lock() -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ScriptedLock, "try_acquire", saved_meanwhile)
         await passing(10)
-    assert store.calls == ["load", "lock", "load", "unlock"]
+    assert store.calls == ["lock", "load", "unlock"]
     assert (store.text, kept.lifecycle.busy) == ("theirs", False)
 
 
-@pytest.mark.parametrize(("saves", "value", "logins", "seconds"), [(True, "theirs", 0, 6.0), (False, "T1", 1, 7.0)])
 @virtual_time
-async def test_a_waiter_that_was_paused_gives_the_holder_time_to_save(
-    saves: bool,  # noqa: FBT001 - a parameter of the test
-    value: str,
-    logins: int,
-    seconds: float,
-) -> None:
-    """Lesson 34: the holder may have been paused too, and is about to save: two seconds more, then the waiter logs in."""
+async def test_a_waiter_that_was_paused_gives_the_holder_time_to_save() -> None:
+    """Lesson 34: the holder may have been paused too, and is about to save."""
     asleep = 0.0
     store, login = ScriptedStore(), ScriptedLogin()
     store.acquires = [False] * 100
@@ -489,11 +480,10 @@ async def test_a_waiter_that_was_paused_gives_the_holder_time_to_save(
     await passing(4.9)
     asleep = 100.0
     await passing(1.1)
-    if saves:
-        store.entry = Token("theirs")
-        store.changed.set()
-    assert ((await waiting).token.value, login.count) == (value, logins)
-    assert now() == pytest.approx(seconds, abs=0.2)
+    store.entry = Token("theirs")
+    store.changed.set()
+    assert ((await waiting).token.value, login.count) == ("theirs", 0)
+    assert now() == pytest.approx(6, abs=0.2)
 
 
 def test_a_save_is_repeated_after_growing_pauses_with_jitter() -> None:
@@ -581,23 +571,31 @@ async def test_which_calls_close_the_breaker() -> None:
 
 @virtual_time
 async def test_under_the_lock_the_lock_saves() -> None:
-    """Lesson 29: only the lock notices that another owner has saved since; the token that it returns is used."""
-    saved: list[str] = []
+    """Lesson 29: only the lock notices that another owner has saved since, whatever a subclass makes of its answer."""
+    written: list[str] = []
 
-    class Fenced(ScriptedStore):
-        async def save(self, account: str, token: Token) -> Token | None:
-            saved.append(account)
-            return await super().save(account, token)
+    class Silent(ScriptedStore):
+        async def save(self, account: str, token: Token) -> None:
+            await super().save(account, token)
 
-    store = Fenced()
-    kept = owner(store)
-    await kept.obtain()
-    assert saved == ["under the lock"]
+        async def _write(self, account: str, token: Token) -> None:
+            written.append(account)
+            await super()._write(account, token)
+
+    store = Silent()
+    await owner(store).obtain()
+    assert written == ["under the lock"]
     access = StoreAccess(store, "a", now, Counters())
-    assert await access.session().save(Token("T2")) == (True, None)
-    store.newer = Token("newer")
-    assert await access.session().save(Token("T3")) == (False, store.newer)
-    assert saved == ["under the lock", "a", "a"]
+    session = access.session()
+    assert await session.save(Token("T2")) == (True, None)
+    assert written == ["under the lock", "a"]
+    for newer in (Token("newer"), None):
+        store.newer = newer
+        async with lock_waiter(session, 1.0) as waiter:
+            assert await waiter.try_acquire()
+            assert session.locked
+            assert await session.save(Token("T3")) == (True, newer)
+        assert not session.locked
 
 
 @virtual_time

@@ -51,7 +51,7 @@ class Backend:
     async def read(self) -> StoredToken:
         return StoredToken(None, b"")
 
-    async def save(self, token: Token) -> Token | None:
+    async def save(self, token: Token) -> StoredToken | None:
         return None
 
     async def subscribe(self) -> None:

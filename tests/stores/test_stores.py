@@ -249,7 +249,7 @@ async def cancelled(crowd: list[asyncio.Task[None]]) -> None:
 
 async def served(two: Two, known: str, woken: list[bool]) -> str:
     """What a waiter at the other store gets: another token than *known*, or the lock; *woken* has an item for each time."""
-    async with two.other.account_lock("a") as lock:
+    async with two.other._account_lock("a") as lock:
         while not await lock.try_acquire():
             woken.append(await lock.wait_for_change())
             found = await two.other.load("a")
@@ -267,13 +267,13 @@ async def test_without_a_lock_the_last_one_to_save_wins(two: Two) -> None:
 
 async def test_a_lock_excludes_the_other_process(two: Two) -> None:
     """At most one holds it; it is kept for longer than its lease, and free at its end."""
-    async with two.one.account_lock("a") as held, two.other.account_lock("a") as lock:
+    async with two.one._account_lock("a") as held, two.other._account_lock("a") as lock:
         assert await held.try_acquire()
         assert not await lock.try_acquire()
         await outlast_lease(held)
-        async with two.other.account_lock("a") as later:
+        async with two.other._account_lock("a") as later:
             assert not await later.try_acquire()
-    async with asyncio.timeout(20), two.other.lock("a"), two.one.account_lock("a") as lock:
+    async with asyncio.timeout(20), two.other.lock("a"), two.one._account_lock("a") as lock:
         assert not await lock.try_acquire()
 
 
@@ -317,7 +317,7 @@ async def test_a_save_between_the_attempt_and_the_subscription_is_seen(
     """A waiter that did not get the lock reads once more before it waits: no change falls between."""
     monkeypatch.setattr("exterview_auth.stores._shared.POLL_INTERVAL", RARE_POLLS)
     monkeypatch.setattr("exterview_auth.stores._file.backend.POLL_DELAYS", (RARE_POLLS,))
-    async with two.one.lock("a"), two.other.account_lock("a") as lock:
+    async with two.one.lock("a"), two.other._account_lock("a") as lock:
         assert not await lock.try_acquire()
         async with asyncio.timeout(20):
             assert await lock.wait_for_change()
@@ -337,7 +337,7 @@ async def test_many_wait_at_one_store_and_all_are_woken(two: Two) -> None:
 async def test_a_paused_holder_does_not_overwrite_a_newer_token(two: Two, *, looked: bool) -> None:
     """Lesson 29: after its lease another has the lock; its late save changes nothing, and it is given the newer token."""
     await two.one.save("a", Token("old"))
-    async with two.one.account_lock("a") as paused:
+    async with two.one._account_lock("a") as paused:
         assert await paused.try_acquire()
         if looked:
             assert content((await paused.read()).token) == ("old", None)
@@ -357,7 +357,7 @@ async def test_a_save_under_the_protocols_lock_is_fenced_too(two: Two) -> None:
     """The four methods alone give the same: load and save inside ``async with store.lock(...)``, and not beside it."""
     async with two.one.lock("a"):
         await two.one.load("a")
-        await cease(two.one._held_lock("a"))
+        await cease(two.one._lock_around("a"))
         async with asyncio.timeout(20), two.other.lock("a"):
             assert await two.other.save("a", Token("newer")) is None
         assert content(await two.one.save("a", Token("late"))) == ("newer", None)
@@ -395,24 +395,24 @@ async def test_a_store_is_closed_under_a_lock_and_used_again(two: Two) -> None:
 
 async def test_a_paused_holder_does_not_free_the_lock_of_the_next(two: Two) -> None:
     """Lessons 30, 37: what is no longer its own it does not give back."""
-    async with two.one.account_lock("a") as paused:
+    async with two.one._account_lock("a") as paused:
         assert await paused.try_acquire()
         await cease(paused)
-        async with two.other.account_lock("a") as next_one:
+        async with two.other._account_lock("a") as next_one:
             await until_taken(next_one)
             await paused.__aexit__(None, None, None)
-            async with two.one.account_lock("a") as late:
+            async with two.one._account_lock("a") as late:
                 assert not await late.try_acquire()
 
 
 async def test_a_paused_holder_saves_if_nobody_else_has(two: Two) -> None:
     """A rotated refresh token is not lost because its process was paused: only another owner's token stays; the new holder replaces it."""
     await two.one.save("a", Token("old"))
-    async with two.one.account_lock("a") as paused:
+    async with two.one._account_lock("a") as paused:
         assert await paused.try_acquire()
         await paused.read()
         await cease(paused)
-        async with two.other.account_lock("a") as next_one:
+        async with two.other._account_lock("a") as next_one:
             await until_taken(next_one)
             await two.other.load("a")
             for late in (Token("first"), Token("late", refresh_token="rotated")):
@@ -473,8 +473,8 @@ async def test_a_paused_holder_of_the_protocols_lock_saves_if_nobody_else_has(tw
     await two.one.save("a", Token("old"))
     async with two.one.lock("a"):
         assert content(await two.one.load("a")) == ("old", None)
-        await cease(two.one._held_lock("a"))
-        async with two.other.account_lock("a") as next_one:
+        await cease(two.one._lock_around("a"))
+        async with two.other._account_lock("a") as next_one:
             await until_taken(next_one)
             assert await two.one.save("a", Token("new")) is None
             assert content(await two.other.load("a")) == ("new", None)
@@ -483,9 +483,9 @@ async def test_a_paused_holder_of_the_protocols_lock_saves_if_nobody_else_has(tw
 async def test_under_two_locks_both_are_held(two: Two) -> None:
     """Lesson 29: what is saved under an outer lock is fenced inside an inner one too, and after it."""
     async with two.one.lock("a"):
-        outer = two.one._held_lock("a")
+        outer = two.one._lock_around("a")
         async with two.one.lock("b"):
-            assert two.one._held_lock("a") is outer is not None
-            assert two.one._held_lock("b") is not None
-        assert (two.one._held_lock("a"), two.one._held_lock("b")) == (outer, None)
-    assert two.one._held_lock("a") is None
+            assert two.one._lock_around("a") is outer is not None
+            assert two.one._lock_around("b") is not None
+        assert (two.one._lock_around("a"), two.one._lock_around("b")) == (outer, None)
+    assert two.one._lock_around("a") is None

@@ -27,6 +27,7 @@ class FileLockBackend:
         self._entries = entries
         self._name = name
         self._lock = HostLock(entries.directory, f"{name}.lock", lease)
+        self._released = False
         self._seen = b""
         self._delays = chain(POLL_DELAYS, repeat(POLL_DELAYS[-1]))
         self._known: FileIdentity | None = None
@@ -42,7 +43,8 @@ class FileLockBackend:
         return held
 
     async def release(self) -> None:
-        """Release the lock."""
+        """Release the lock. A save that still waits for a thread then, because its caller gave it up, changes nothing."""
+        self._released = True
         await self._entries.in_thread(self._lock.release)
 
     async def read(self) -> StoredToken:
@@ -51,11 +53,11 @@ class FileLockBackend:
         self._seen = stored.fingerprint
         return stored
 
-    async def save(self, token: Token) -> Token | None:
-        """Save *token*, or return the newer one that stays."""
+    async def save(self, token: Token) -> StoredToken | None:
+        """Save *token*, or return the entry that stays."""
         saved, stored = await self._entries.replace(self._name, token, self._may_replace)
         if not saved:
-            return stored.token
+            return stored
         self._seen = stored.fingerprint
         return None
 
@@ -79,5 +81,7 @@ class FileLockBackend:
     async def unsubscribe(self) -> None:
         """Do nothing: no file is kept open."""
 
-    def _may_replace(self, present: bytes) -> bool:
-        return fingerprint(present) == self._seen or self._lock.is_held()
+    def _may_replace(self, present: bytes | None) -> bool:
+        if self._released:
+            return False
+        return present is None or fingerprint(present) == self._seen or self._lock.is_held()

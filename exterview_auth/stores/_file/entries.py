@@ -30,7 +30,7 @@ ABANDONED_AFTER = 60.0
 SWEPT_AT_ONCE = 16
 """Entries that one save looks at for removal; a thousand at once would hold it up."""
 
-MayReplace = Callable[[bytes], bool]
+MayReplace = Callable[[bytes | None], bool]
 
 
 class FileEntries:
@@ -55,10 +55,11 @@ class FileEntries:
         """Save *token* unless *may_replace* refuses; return whether it is saved, and what the entry is now."""
         now = time.time()
         raw, kept_until = self.codec.encode(name, token, now), Entry(token, now).kept_until(self.codec.keep)
-        newer: bytes | None = await self.in_thread(self._replace, name, raw, kept_until, may_replace)
-        if newer is None:
+        saved: bool
+        saved, present = await self.in_thread(self._replace, name, raw, kept_until, may_replace)
+        if saved:
             return True, StoredToken(token, fingerprint(raw))
-        return False, self.codec.decode(name, newer, time.time())
+        return False, self.codec.decode(name, present, time.time())
 
     async def remove(self, name: str) -> None:
         """Remove the entry of *name*."""
@@ -90,15 +91,18 @@ class FileEntries:
             self._threads = os.getpid(), ThreadPoolExecutor(THREADS, thread_name_prefix="exterview_auth store")
         return self._threads[1]
 
-    def _replace(self, name: str, raw: bytes, kept_until: float, may_replace: MayReplace | None) -> bytes | None:
-        """Write *raw*, or return the entry that stays. No other process writes meanwhile."""
+    def _replace(
+        self, name: str, raw: bytes, kept_until: float, may_replace: MayReplace | None
+    ) -> tuple[bool, bytes | None]:
+        """Write *raw* and return true, or false and the entry as it is. No other process writes meanwhile."""
         with self._write_lock(name) as lock:
-            present = None if may_replace is None else self.directory.read(_token_file(name))
-            if may_replace is not None and present is not None and not may_replace(present):
-                return present
+            if may_replace is not None:
+                present = self.directory.read(_token_file(name))
+                if not may_replace(present):
+                    return False, present
             self.directory.replace(_token_file(name), raw, kept_until=kept_until, only_if=lock.is_held)
         self._sweep(time.time())
-        return None
+        return True, raw
 
     def _remove(self, name: str) -> None:
         with self._write_lock(name):

@@ -28,7 +28,7 @@ class FileStore(SharedStore):
     Raises `ConfigurationError` for arguments that cannot work; its methods raise `StoreError`.
     """
 
-    calls_at_once = THREADS
+    _calls_at_once = THREADS
 
     def __init__(
         self,
@@ -42,7 +42,7 @@ class FileStore(SharedStore):
         codec = Codec("FileStore", encryption_key, checked_keep(keep))
         self._entries = FileEntries(PrivateDirectory(directory), codec, self._lease)
 
-    def account_lock(self, account: str) -> AccountLock:
+    def _account_lock(self, account: str) -> AccountLock:
         """Return a new attempt to get the account's lock."""
         return AccountLock(FileLockBackend(self._entries, key_of(account), self._lease))
 

@@ -56,11 +56,11 @@ class RedisLockBackend:
         self._seen = stored.fingerprint
         return stored
 
-    async def save(self, token: Token) -> Token | None:
-        """Save *token* and wake the waiters, or return the newer token that stays."""
+    async def save(self, token: Token) -> StoredToken | None:
+        """Save *token* and wake the waiters, or return the entry that stays."""
         saved, stored = await self._entries.replace(self._account, token, owner_id=self._owner_id, seen=self._seen)
         if not saved:
-            return stored.token
+            return stored
         self._saved, self._seen = True, stored.fingerprint
         return None
 

@@ -25,7 +25,7 @@ class RedisStore(SharedStore):
     refresh token, or of a token without expiry, *keep* seconds after it was saved. Raises `ConfigurationError` for arguments that cannot work; its methods raise `StoreError`.
     """
 
-    calls_at_once = 32
+    _calls_at_once = 32
 
     def __init__(
         self,
@@ -48,7 +48,7 @@ class RedisStore(SharedStore):
         codec = Codec("RedisStore", encryption_key, checked_keep(keep))
         self._entries = RedisEntries(url_or_client, namespace, codec)
 
-    def account_lock(self, account: str) -> AccountLock:
+    def _account_lock(self, account: str) -> AccountLock:
         """Return a new attempt to get the account's lock."""
         from .backend import RedisLockBackend  # noqa: PLC0415 - needs the extra
 

@@ -174,7 +174,7 @@ class Followed:
     async def _take(self, step: Operation) -> object:
         if (step.process, step.account) in self._locks:
             return "held"
-        lock = self._stores[step.process].account_lock(step.account)
+        lock = self._stores[step.process]._account_lock(step.account)
         if await lock.try_acquire():
             self._locks[step.process, step.account] = lock
             return True

@@ -97,7 +97,7 @@ async def test_every_call_fails_in_one_sentence(directory: Path) -> None:
             lambda: store.load("a"),
             lambda: store.save("a", Token("s3cret")),
             lambda: store.delete("a"),
-            lambda: store.account_lock("a").try_acquire(),
+            lambda: store._account_lock("a").try_acquire(),
         ]
         shutil.rmtree(directory)
         is_a_file(directory)

@@ -191,7 +191,7 @@ async def test_a_lock_that_is_a_link_creates_nothing(place: Path, directory: Pat
         with pytest.raises(StoreError, match=r"it is a symbolic link; remove it$"):
             await store.save(ACCOUNT, Token("new"))
         with pytest.raises(StoreError, match=r"it is a symbolic link; remove it$"):
-            await store.account_lock(ACCOUNT).try_acquire()
+            await store._account_lock(ACCOUNT).try_acquire()
         assert not {name for name in snapshot(place) if "made-" in name}
 
 
@@ -200,7 +200,7 @@ async def test_a_lock_whose_directory_is_replaced_meanwhile_is_not_acquired(
 ) -> None:
     """A file that has the lock's name no longer, when it is locked, excludes nobody."""
     async with FileStore(directory) as store:
-        lock = store.account_lock(ACCOUNT)._backend._lock  # type: ignore[attr-defined]  # of files
+        lock = store._account_lock(ACCOUNT)._backend._lock  # type: ignore[attr-defined]  # of files
         identity = lock._directory.identity
         looks: list[str] = []
 

@@ -11,7 +11,7 @@ async def test_a_lock_ends_with_its_lease(redis_url: str) -> None:
     """Lesson 29: whoever dies under the lock holds it for a lease; whoever lives begins it anew, while it is its own."""
     async with RedisStore(redis_url, lease=60) as store, Redis.from_url(redis_url) as client:
         key = store._entries.keys("a").lock
-        async with store.account_lock("a") as lock:
+        async with store._account_lock("a") as lock:
             assert await lock.try_acquire()
             assert 59_000 < await client.pttl(key) <= 60_000
             await client.pexpire(key, 5000)

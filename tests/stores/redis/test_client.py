@@ -236,7 +236,7 @@ async def goes_without(missing: str, server: LocalRedis, client: Any) -> None:
     async with RedisStore(url, **options) as one, RedisStore(url, **options) as two:
         with pytest.raises((StoreError, AssertionError)):
             await essentials(one, two)
-        async with one.account_lock("f") as lock:
+        async with one._account_lock("f") as lock:
             calls = one.load("f"), one.save("f", Token("x")), one.delete("f"), lock.try_acquire()
             got = await asyncio.gather(*calls, return_exceptions=True)
             failures = {repr(failure) for failure in got if isinstance(failure, BaseException)}

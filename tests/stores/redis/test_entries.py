@@ -30,7 +30,7 @@ async def test_a_damaged_entry_is_a_miss_however_a_client_decodes(errors: str, r
             await decoding.delete(key)
             await (decoding.rpush(key, "a list") if damaged is None else decoding.set(key, damaged))
             assert await store.load("f") is None
-            async with store.account_lock("f") as lock:
+            async with store._account_lock("f") as lock:
                 assert await lock.try_acquire()
                 await lock.save(Token("new"))
             found = await loaded(store, "f")
@@ -97,7 +97,7 @@ async def test_time_that_passes_before_an_entry_arrives_makes_it_older(
         monkeypatch.setattr(store._entries, "_eval", slow)
         await store.save("a", Token("x", expires_in=60))
         assert texts == [NOW, SAVE]
-        found = (await store.read("a")).token
+        found = await store.load("a")
         assert found is not None
         assert found.expires_in is not None
         assert found.expires_in < 60 - 0.2 * 3

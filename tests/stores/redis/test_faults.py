@@ -54,7 +54,7 @@ async def test_the_password_is_missing_or_wrong(credentials: str, problem: str) 
             partial(store.load, "a"),
             partial(store.save, "a", Token("x")),
             partial(store.delete, "a"),
-            store.account_lock("a").try_acquire,
+            store._account_lock("a").try_acquire,
         ]
         for call in calls:
             with pytest.raises(StoreError) as caught:

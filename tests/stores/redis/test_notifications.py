@@ -29,8 +29,8 @@ async def test_one_connection_serves_all_waiters(redis_url: str) -> None:
             found = [one for one in await client.client_list() if one["sub"] != "0"]
             return (len(found), len(await client.pubsub_channels())) == (connections, channels)
 
-        async with store.account_lock("a") as one, store.account_lock("a") as two:
-            async with store.account_lock("b") as other:
+        async with store._account_lock("a") as one, store._account_lock("a") as two:
+            async with store._account_lock("b") as other:
                 for lock in (one, two, other):
                     assert await lock.wait_for_change()
                 assert await listening(1, 2)
@@ -44,13 +44,13 @@ async def test_a_connection_ends_silently_when_redis_does(
 ) -> None:
     """No lost exception; the waiters are woken, and the next one opens another connection."""
     async with RedisStore(own_redis.url) as store:
-        async with store.account_lock("a") as lock:
+        async with store._account_lock("a") as lock:
             assert await lock.wait_for_change()
             connection, subscription = lock._backend._subscribed  # type: ignore[attr-defined]
             await own_redis.restart()
             await asyncio.wait_for(subscription.wait(), 20)
             assert connection.ended
-        async with store.account_lock("a") as lock:
+        async with store._account_lock("a") as lock:
             assert await lock.wait_for_change()
             connection, _ = lock._backend._subscribed  # type: ignore[attr-defined]
             assert not connection.ended
@@ -64,7 +64,7 @@ async def test_messages_are_read_in_a_context_of_their_own(redis_url: str) -> No
     variable: ContextVar[str] = ContextVar("variable", default="none")
     seen: list[str] = []
     variable.set("a request's")
-    async with RedisStore(redis_url) as store, Redis.from_url(redis_url) as client, store.account_lock("a") as lock:
+    async with RedisStore(redis_url) as store, Redis.from_url(redis_url) as client, store._account_lock("a") as lock:
         await lock.wait_for_change()
         connection, _ = lock._backend._subscribed  # type: ignore[attr-defined]
         connection._dispatch = lambda _message: seen.append(variable.get())
@@ -104,7 +104,7 @@ async def test_a_connection_is_not_opened_twice() -> None:
 async def test_a_store_that_cannot_subscribe_says_so_and_polls(caplog: pytest.LogCaptureFixture) -> None:
     """Notifications only save time: without them a waiter reads and tries once a second."""
     with caplog.at_level(logging.INFO, "exterview_auth"):
-        async with RedisStore("redis://127.0.0.1:1") as store, store.account_lock("a") as lock:
+        async with RedisStore("redis://127.0.0.1:1") as store, store._account_lock("a") as lock:
             assert await lock.wait_for_change()
     assert [(each.levelno, each.getMessage()) for each in caplog.records] == [
         (logging.INFO, "store.no_news problem='Redis cannot be used: it cannot be reached'")

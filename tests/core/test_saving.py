@@ -1,0 +1,446 @@
+"""What must reach the store: looked at and written under the account's lock, repeated, overtaken, and never late."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from exterview_auth import MemoryStore, StoreError, Token
+from exterview_auth._core.keeper import Keeper
+from tests.kit.clock import now, passing, run, settle, virtual_time
+from tests.kit.failing_store import FailingStore
+from tests.kit.keepers import ScriptedLogin, keeper
+from tests.stores.test_access import ScriptedStore
+
+DOWN = OSError("down")
+
+
+def sharing(login: Any, store: Any, **options: Any) -> Keeper:
+    """A keeper of the account ``a``."""
+    return keeper(login, store=store, account="a", **options)
+
+
+class Place(FailingStore):
+    """
+    A process's store of four methods, which may fail, around one that it shares with other processes.
+
+    `slow` are the seconds that its next saves take; with *stubborn*, they take them although they are cancelled.
+    """
+
+    def __init__(self, shared: MemoryStore, *, stubborn: bool = False) -> None:
+        super().__init__()
+        self.shared = shared
+        self.slow: list[float] = []
+        self.stubborn = stubborn
+        self.locked = 0
+        self.written: list[str] = []
+        self.unlocked_writes = 0
+
+    async def load(self, account: str) -> Any:
+        await self.before("load")
+        return await self.shared.load(account)
+
+    async def save(self, account: str, token: Token) -> None:
+        await self.before("save")
+        until = now() + (self.slow.pop(0) if self.slow else 0.0)
+        while now() < until:
+            try:
+                await asyncio.sleep(until - now())
+            except asyncio.CancelledError:
+                if not self.stubborn:
+                    raise
+        self.unlocked_writes += not self.locked
+        self.written.append(token.value)
+        await self.shared.save(account, token)
+
+    async def delete(self, account: str) -> None:
+        await self.before("delete")
+        self.written.append("deleted")
+        await self.shared.delete(account)
+
+    @contextlib.asynccontextmanager
+    async def lock(self, account: str) -> AsyncIterator[None]:
+        await self.before("lock")
+        async with self.shared.lock(account):
+            self.locked += 1
+            try:
+                yield
+            finally:
+                self.locked -= 1
+
+
+@pytest.fixture
+def shared() -> MemoryStore:
+    """What the processes of a test share."""
+    return MemoryStore(timer=now)
+
+
+async def text_in(store: Any) -> str | None:
+    """Return the text of the token that is stored."""
+    found = await store.load("a")
+    return None if found is None else found.value
+
+
+async def pending(place: Any, login: Any = None, **options: Any) -> Keeper:
+    """Return an owner whose login succeeded and whose save failed; the store works again."""
+    place.faults["save"] = DOWN
+    kept = sharing(login or ScriptedLogin(Token("older", refresh_token="r")), place, **options)
+    await kept.obtain()
+    place.faults.clear()
+    assert kept.lifecycle.busy
+    return kept
+
+
+# -- nothing newer is replaced ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("closes", [True, False])
+@virtual_time
+async def test_a_pending_save_leaves_what_another_owner_has_saved_since(shared: MemoryStore, *, closes: bool) -> None:
+    """Rule 17: at close and at a repetition it looks first."""
+    kept = await pending(Place(shared))
+    assert (await sharing(ScriptedLogin(Token("newer")), shared).obtain()).token.value == "newer"
+    await (kept.lifecycle.aclose() if closes else passing(10))
+    assert await text_in(shared) == "newer"
+    assert not kept.lifecycle.busy
+
+
+@virtual_time
+async def test_the_save_at_close_waits_for_another_owners_login(shared: MemoryStore) -> None:
+    """Rule 17: what that login saves stays."""
+    kept = await pending(Place(shared))
+    other = sharing(ScriptedLogin(Token("newer"), seconds=1), shared)
+    waiting = asyncio.ensure_future(other.obtain())
+    await settle()
+    await kept.lifecycle.aclose()
+    assert (await waiting).token.value == await text_in(shared) == "newer"
+
+
+@virtual_time
+async def test_closing_does_not_wait_for_a_long_login(shared: MemoryStore) -> None:
+    """Rule 21: closing ends within some seconds; nothing is saved without the lock, which a store of four methods needs."""
+    place = Place(shared)
+    kept = await pending(place)
+    other = sharing(ScriptedLogin(Token("newer"), seconds=25), shared)
+    waiting = asyncio.ensure_future(other.obtain())
+    await settle()
+    await kept.lifecycle.aclose()
+    assert now() <= 4
+    assert (place.written, await text_in(shared)) == ([], None)
+    assert (await waiting).token.value == await text_in(shared) == "newer"
+
+
+@pytest.mark.parametrize(("age", "text"), [(0.1, "theirs"), (50.0, "older")])
+@virtual_time
+async def test_at_close_a_fence_takes_the_place_of_a_lock_that_another_holds(age: float, text: str) -> None:
+    """Rule 17: a rotated refresh token is not lost with its process while another one logs in."""
+    store = ScriptedStore()
+    await passing(100)
+    kept = await pending(store)
+    await passing(0.3)
+    store.entry, store.age = Token("theirs"), age
+    store.acquires = [False] * 100
+    await kept.lifecycle.aclose()
+    assert now() <= 104
+    assert store.text == text
+
+
+@virtual_time
+async def test_without_the_lock_a_login_is_saved_later(shared: MemoryStore) -> None:
+    """Rule 17: an owner that gave the lock up could replace what its holder saves; it looks and saves once it has the lock."""
+    place = Place(shared)
+    async with shared.lock("a"):
+        kept = sharing(ScriptedLogin(Token("ours")), place, login_timeout=4)
+        assert (await kept.obtain()).token.value == "ours"
+        await passing(10)
+        assert place.written == []
+    await passing(5)
+    assert (place.written, place.unlocked_writes, kept.lifecycle.busy) == (["ours"], 0, False)
+
+
+# -- a save of its own comes late ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seconds", [1.2, 1.9, 2.5, 6.0])
+@pytest.mark.parametrize("stubborn", [False, True], ids=["is cancelled", "ignores cancellation"])
+@virtual_time
+async def test_an_older_save_does_not_come_after_a_newer_one(
+    shared: MemoryStore, seconds: float, *, stubborn: bool
+) -> None:
+    """Rule 17: whenever the next login comes, the lock is held until the older save has ended."""
+    place = Place(shared, stubborn=stubborn)
+    kept = await pending(place, ScriptedLogin())
+    place.slow = [seconds]
+    await passing(1.1)
+    assert place.locked == 1
+    current = kept.state.current
+    assert current is not None
+    kept.refuse(current)
+    assert (await kept.obtain(current)).token.value == "T2"
+    await passing(60)
+    assert await text_in(shared) == "T2"
+    assert (place.unlocked_writes, kept.lifecycle.busy) == (0, False)
+
+
+@pytest.mark.parametrize("seconds", [1.0, 2.5, 6.0])
+@pytest.mark.parametrize("stubborn", [False, True], ids=["is cancelled", "ignores cancellation"])
+@virtual_time
+async def test_a_save_excludes_other_owners_for_as_long_as_it_runs(
+    shared: MemoryStore, seconds: float, *, stubborn: bool
+) -> None:
+    """Rule 17: a repetition holds the lock as a login does; another owner adopts its token, or saves after it."""
+    place = Place(shared, stubborn=stubborn)
+    kept = await pending(place, ScriptedLogin(Token("older")))
+    place.slow = [seconds]
+    await passing(0.7)
+    assert place.locked
+    other = sharing(ScriptedLogin(Token("newer")), shared)
+    await other.obtain()
+    await passing(60)
+    assert other.state.current is not None
+    assert await text_in(shared) == other.state.current.token.value
+    assert (place.unlocked_writes, kept.lifecycle.busy) == (0, False)
+
+
+@pytest.mark.parametrize("seconds", [1.0, 6.0])
+@virtual_time
+async def test_a_save_that_was_given_up_does_not_bring_a_token_back_after_a_logout(
+    shared: MemoryStore, seconds: float
+) -> None:
+    """Lesson 18: the deletion is repeated until it comes after it."""
+    place = Place(shared, stubborn=True)
+    kept = await pending(place)
+    place.slow = [seconds]
+    await passing(0.7)
+    await kept.lifecycle.logout()
+    await passing(60)
+    assert await text_in(shared) is None
+    assert not kept.lifecycle.busy
+
+
+@virtual_time
+async def test_a_save_that_never_ends_costs_no_request_a_wait(shared: MemoryStore) -> None:
+    """Rule 17: it keeps the lock, but neither its own owner nor the owner's closing waits for it."""
+    place = Place(shared, stubborn=True)
+    place.slow = [500.0]
+    kept = sharing(ScriptedLogin(), place)
+    grant = await kept.obtain()
+    await passing(40)
+    began = now()
+    kept.refuse(grant)
+    assert (await kept.obtain(grant)).token.value == "T2"
+    assert now() - began <= 1
+    await kept.lifecycle.aclose()
+    assert now() - began <= 8
+    await passing(600)
+
+
+@virtual_time
+async def test_a_login_whose_save_fails_too_ends_the_repetition_of_the_older(shared: MemoryStore) -> None:
+    """Rule 17: one token is repeated, the newest, at the pace of one."""
+    place = Place(shared)
+    place.faults["save"] = DOWN
+    kept = sharing(ScriptedLogin(), place)
+    first = await kept.obtain()
+    await passing(8)
+    kept.refuse(first)
+    assert (await kept.obtain(first)).token.value == "T2"
+    place.calls.clear()
+    await passing(60)
+    assert 14 <= place.calls.count("save") <= 20
+    place.faults.clear()
+    await passing(60)
+    assert place.written == ["T2"]
+    assert (place.calls.count("save") <= 21, kept.lifecycle.busy) == (True, False)
+
+
+# -- a logout that the store did not hear of ----------------------------------------------------------------------------
+
+
+async def logged_out(place: Any, *, fault: Any = DOWN, **options: Any) -> Keeper:
+    """Return an owner whose token is stored, and whose logout did not reach the store, which works again."""
+    kept = sharing(ScriptedLogin(), place, **options)
+    await kept.obtain()
+    place.faults.update(dict.fromkeys(("load", "lock", "delete") if fault == "all" else ("delete",), DOWN))
+    await kept.lifecycle.logout()
+    assert await text_in(getattr(place, "shared", place)) == "T1"
+    place.faults.clear()
+    return kept
+
+
+@pytest.mark.parametrize("fault", ["all", DOWN])
+@virtual_time
+async def test_a_logout_is_repeated_until_the_store_has_heard_of_it(shared: MemoryStore, fault: Any) -> None:
+    """The contract, ``logout()``: the owner is busy meanwhile, and then a new owner finds nothing."""
+    kept = await logged_out(Place(shared), fault=fault)
+    assert (kept.lifecycle.busy, kept.lifecycle.holds_open) == (True, True)
+    await passing(1)
+    assert (await text_in(shared), kept.lifecycle.busy, kept.stats().save_failures) == (None, False, 0)
+    other = sharing(ScriptedLogin(Token("another's")), shared)
+    assert (await other.obtain()).token.value == "another's"
+    assert (await kept.obtain()).token.value == "another's"
+
+
+@virtual_time
+async def test_a_logout_is_repeated_at_the_pace_of_a_save(shared: MemoryStore) -> None:
+    """Lesson 36: after an outage however long, within five seconds."""
+    place = Place(shared)
+    kept = sharing(ScriptedLogin(), place)
+    await kept.obtain()
+    place.faults["delete"] = DOWN
+    await kept.lifecycle.logout()
+    place.calls.clear()
+    await passing(120)
+    assert 28 <= place.calls.count("delete") <= 40
+    place.faults.clear()
+    await passing(5)
+    assert (await text_in(shared), kept.lifecycle.busy) == (None, False)
+
+
+@virtual_time
+async def test_closing_tries_a_logout_once_more(shared: MemoryStore) -> None:
+    """The contract, ``logout()``: a process that ends after an outage leaves no token behind."""
+    kept = await logged_out(Place(shared))
+    await kept.lifecycle.aclose()
+    assert await text_in(shared) is None
+
+
+@virtual_time
+async def test_the_next_login_overtakes_a_logout(shared: MemoryStore) -> None:
+    """Lesson 18: its token stays, also if its own save fails at first."""
+    place = Place(shared)
+    kept = await logged_out(place)
+    place.faults["save"] = DOWN
+    assert (await kept.obtain()).token.value == "T2"
+    place.faults.clear()
+    place.calls.clear()
+    await passing(60)
+    assert (await text_in(shared), place.calls.count("delete"), kept.lifecycle.busy) == ("T2", 0, False)
+
+
+@virtual_time
+async def test_another_owners_token_of_after_the_logout_stays(shared: MemoryStore) -> None:
+    """Rule 17: a repetition looks first, under the lock."""
+    place = Place(shared)
+    kept = await logged_out(place)
+    await shared.save("a", Token("theirs"))
+    await passing(10)
+    assert (await text_in(shared), kept.lifecycle.busy) == ("theirs", False)
+
+
+@pytest.mark.parametrize(("age", "text"), [(0.1, "theirs"), (50.0, None)])
+@virtual_time
+async def test_another_owners_token_of_before_the_logout_goes(age: float, text: str | None) -> None:
+    """The contract, ``logout()``: what was in the store is forgotten, where the store knows when it was saved."""
+    store = ScriptedStore()
+    await passing(100)
+    kept = sharing(ScriptedLogin(), store)
+    await kept.obtain()
+    store.faults.update(load=DOWN, delete=DOWN)
+    await kept.lifecycle.logout()
+    store.faults.clear()
+    store.entry, store.age = Token("theirs"), age
+    await passing(10)
+    assert (store.text, kept.lifecycle.busy) == (text, False)
+
+
+@virtual_time
+async def test_a_logout_forgets_what_the_store_holds_then(shared: MemoryStore) -> None:
+    """The contract, ``logout()``: also a token of another owner that this one has not seen, however late the store hears of it."""
+    place = Place(shared)
+    kept = sharing(ScriptedLogin(), place)
+    await kept.obtain()
+    await shared.save("a", Token("theirs"))
+    place.faults["delete"] = DOWN
+    await kept.lifecycle.logout()
+    place.faults.clear()
+    assert (await kept.obtain()).token.value == "T2"
+    await kept.lifecycle.logout()
+    assert await text_in(shared) is None
+
+
+@virtual_time
+async def test_while_another_owner_logs_in_a_logout_is_heard_all_the_same(shared: MemoryStore) -> None:
+    """Lesson 18: nobody is served the old token meanwhile, and the new one stays."""
+    kept = sharing(ScriptedLogin(), Place(shared))
+    await kept.obtain()
+    other = sharing(ScriptedLogin(Token("newer"), seconds=10), shared)
+    first = await other.obtain()
+    other.refuse(first)
+    waiting = asyncio.ensure_future(other.obtain(first))
+    await passing(1)
+    await kept.lifecycle.logout()
+    assert await text_in(shared) is None
+    assert now() <= 5
+    assert (await waiting).token.value == "newer"
+    await passing(10)
+    assert (await text_in(shared), kept.lifecycle.busy) == ("newer", False)
+
+
+def test_a_logout_that_was_pending_when_its_loop_ended_goes_on_in_the_next() -> None:
+    """Rules 17 and 20: what was logged out is forgotten in the store although one `asyncio.run` has ended."""
+    store = FailingStore()
+    kept = sharing(ScriptedLogin(), store, clock=time.monotonic)
+
+    async def first() -> None:
+        await kept.obtain()
+        store.faults["delete"] = DOWN
+        await kept.lifecycle.logout()
+
+    async def second() -> None:
+        store.faults.clear()
+        kept.lifecycle.enter()
+        await passing(1)
+        assert (store.entries, kept.lifecycle.busy) == ({}, False)
+        await kept.lifecycle.aclose()
+
+    run(first())
+    assert kept.lifecycle.busy
+    assert not kept.lifecycle.holds_open
+    run(second())
+
+
+def test_a_logout_that_its_loop_cut_off_goes_on_in_the_next() -> None:
+    """Rule 20: also where the first deletion had not ended."""
+    store = FailingStore()
+    kept = sharing(ScriptedLogin(), store, clock=time.monotonic)
+
+    async def first() -> None:
+        await kept.obtain()
+        store.faults["delete"] = "hang"
+        leaving = asyncio.ensure_future(kept.lifecycle.logout())
+        await settle()
+        assert not leaving.done()
+
+    async def second() -> None:
+        store.faults.clear()
+        kept.lifecycle.enter()
+        await passing(1)
+        assert (store.entries, kept.lifecycle.busy) == ({}, False)
+        await kept.lifecycle.aclose()
+
+    run(first())
+    run(second())
+
+
+@pytest.mark.parametrize("fault", ["hang", StoreError("down")])
+@virtual_time
+async def test_a_logout_does_not_wait_long_for_a_store_that_is_down(fault: Any) -> None:
+    """Rule 17: its caller goes on after some seconds, and the token is gone here at once."""
+    store = ScriptedStore()
+    kept = sharing(ScriptedLogin(), store)
+    await kept.obtain()
+    store.faults.update(dict.fromkeys(("load", "lock", "delete", "unlock"), fault))
+    leaving = asyncio.ensure_future(kept.lifecycle.logout())
+    await settle(2)
+    assert kept.state.current is None
+    await leaving
+    assert now() <= 6
+    store.faults.clear()
+    await passing(5)
+    assert (store.entry, kept.lifecycle.busy) == (None, False)
