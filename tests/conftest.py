@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
@@ -23,6 +24,9 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         printed = redis_server.install_if_missing()
         if printed:
             print(f"redis-server could not be installed:\n{printed}")
+    # Hundreds of tests collect garbage at their end, and need not look at all modules each time.
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.hookimpl(optionalhook=True)
