@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ipaddress
+import re
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
 
@@ -28,6 +29,10 @@ _SHORTEST_IN_QUERY = 8
 
 _NAMED = {"production": PRODUCTION, "sandbox": SANDBOX}
 
+# What a resolver can be asked for, and no wildcard: an address is read by `ipaddress` instead.
+_HOST_NAME = re.compile(r"([a-z0-9_-]{1,63}\.)*[a-z0-9_-]{1,63}\.?", re.IGNORECASE)
+_LONGEST_NAME = 254
+
 _WITH_TLS = {"https": "https", "wss": "https", "http": "http", "ws": "http"}
 
 
@@ -42,7 +47,7 @@ def checked_url(url: str | URL, what: str, *, example: str = PRODUCTION, or_else
     """Return *url* if it is absolute, HTTPS or loopback, and contains no credentials. Errors name it as *what*."""
     try:
         parsed = URL(url)
-        usable = parsed.absolute and parsed.scheme in _WITH_TLS and bool(parsed.host) and parsed.port is not None
+        usable = parsed.absolute and parsed.scheme in _WITH_TLS and bool(parsed.raw_host) and parsed.port is not None
     except (TypeError, ValueError, IndexError):  # the last is yarl's, for a "//[]@"
         usable = False
     if not usable:
@@ -50,6 +55,8 @@ def checked_url(url: str | URL, what: str, *, example: str = PRODUCTION, or_else
     # aiohttp would send them as Basic authentication, and every message that shows the URL would show them.
     if parsed.user is not None or parsed.password is not None:
         raise ConfigurationError(f"{what} has a user name or password in it; remove them from the URL")
+    if not _can_be_a_host(parsed.raw_host or ""):
+        raise ConfigurationError(f"{what} has a host name that cannot exist; write one host in full, without wildcards")
     require_safe_transport(parsed, what)
     return parsed
 
@@ -67,31 +74,47 @@ def secrets_in(url: URL) -> Iterator[str]:
 
 def require_safe_transport(url: URL, what: str) -> None:
     """Raise `InsecureTransportError` unless *url* is HTTPS or its host is loopback."""
-    if _WITH_TLS.get(url.scheme) != "https" and not is_loopback(url.host or ""):
+    if _WITH_TLS.get(url.scheme) == "https":
+        return
+    if not is_loopback(url.raw_host or ""):
         raise InsecureTransportError(
             f"{what} {url.origin()} is not HTTPS; credentials are only sent over https:// or to loopback"
         )
 
 
 def is_loopback(host: str) -> bool:
-    """Whether *host* is this machine: a name of RFC 6761 (section 6.3), 127.0.0.0/8 or ::1."""
+    """Whether *host* is this machine: a name of RFC 6761 (section 6.3), 127.0.0.0/8, also mapped to IPv6, or ::1."""
+    host = host.lower()
     if host == "localhost" or host.endswith(".localhost"):
         return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
+    address = _address(host)
+    # Python's own answer for a mapped address depends on its version.
+    return address is not None and (getattr(address, "ipv4_mapped", None) or address).is_loopback
 
 
 def origin_of(url: URL) -> Origin:
     """Return scheme, host and port (RFC 6454, section 4). A WebSocket has the origin of its handshake."""
-    scheme = _WITH_TLS.get(url.scheme, url.scheme)
-    host = (url.host or "").lower().rstrip(".")
+    # `raw_host` is what aiohttp connects to; `host` may be spelled in another way, and may raise.
+    host = (url.raw_host or "").lower()
     if ":" in host:
         # yarl keeps an encoded URL as it is written, and an IPv6 address has many spellings (RFC 5952 has one).
-        with contextlib.suppress(ValueError):
-            host = ipaddress.ip_address(host).compressed
-    return scheme, host, url.port
+        address = _address(host)
+        host = host if address is None else address.compressed
+    elif host.endswith(".") and _address(host.rstrip(".")) is None:  # after an address, a dot makes it a name for DNS
+        host = host.rstrip(".")
+    return _WITH_TLS.get(url.scheme, url.scheme), host, url.port
+
+
+def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    with contextlib.suppress(ValueError):
+        return ipaddress.ip_address(host)
+    return None
+
+
+def _can_be_a_host(host: str) -> bool:
+    if ":" in host:
+        return _address(host) is not None
+    return len(host) <= _LONGEST_NAME and _HOST_NAME.fullmatch(host) is not None
 
 
 def checked_origins(endpoint: URL, origins: Iterable[str | URL]) -> frozenset[Origin]:

@@ -35,7 +35,7 @@ def observe(auth: ExterviewAuth, *, name: str | None = None, meter_provider: Met
     except ImportError:
         raise ConfigurationError("metrics need OpenTelemetry; install exterview-auth[otel]") from None
     meter = get_meter("exterview_auth", meter_provider=meter_provider)
-    attributes = {"server.address": auth.endpoint.host or "", **({} if name is None else {"account": name})}
+    attributes = {"server.address": auth.endpoint.raw_host or "", **({} if name is None else {"account": name})}
     # Weak, because instruments live as long as their meter provider, which is as long as the process.
     owner = weakref.ref(auth)
 

@@ -91,7 +91,7 @@ def test_plain_http_is_refused_but_for_loopback(url: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "url", ["", "graphql", "/graphql", "//example.com/g", "ftp://example.com/", "https://", "https://h:99999/", "prod", 5, None, b"https://h/"]
+    "url", ["", "graphql", "https://h:port/", "/graphql", "//example.com/g", "ftp://example.com/", "https://", "https://h:99999/", "prod", 5, None, b"https://h/"]
 )  # fmt: skip
 def test_what_is_no_url_is_refused(url: Any) -> None:
     """A relative, unreadable or foreign URL is a `ConfigurationError` that names the argument and no other error."""
@@ -118,7 +118,7 @@ def test_any_text_is_an_endpoint_or_a_configuration_error(text: str) -> None:
         url = endpoint_url(text)
     except ConfigurationError:
         return
-    assert url.scheme in {"https", "wss"} or is_loopback(url.host or "")
+    assert url.scheme in {"https", "wss"} or is_loopback(url.raw_host or "")
 
 
 @pytest.mark.parametrize(
@@ -127,6 +127,8 @@ def test_any_text_is_an_endpoint_or_a_configuration_error(text: str) -> None:
         ("https://h.example/a", "https://h.example:443/b?c"),
         ("https://H.example/", "https://h.example/"),
         ("https://h.example./", "https://h.example/"),
+        ("https://h.example../", "https://h.example/"),
+        ("https://xn--a.example./", "https://XN--A.example/"),
         ("wss://h.example/", "https://h.example/"),
         ("ws://localhost/", "http://localhost:80/"),
     ],
@@ -137,7 +139,14 @@ def test_one_origin_has_several_spellings(one: str, other: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "other", ["http://h.example/", "https://h.example:444/", "https://g.h.example/", "ftp://h.example/"]
+    "other",
+    [
+        "http://h.example/",
+        "https://h.example:444/",
+        "https://g.h.example/",
+        "ftp://h.example/",
+        "https://xn--a.example/",
+    ],
 )
 def test_scheme_host_and_port_make_the_origin(other: str) -> None:
     """Rule 10: another scheme, host or port is another origin."""
@@ -162,3 +171,74 @@ def test_an_address_has_one_origin_however_it_is_written() -> None:
     # Which of them is the canonical one depends on the version of Python.
     assert len({origin_of(URL(f"https://{address}:8/", encoded=True)) for address in written}) == 1
     assert origin_of(URL("https://[0:0::0:1]:8/", encoded=True)) == ("https", "::1", 8)
+
+
+def test_an_address_with_a_final_dot_is_a_name() -> None:
+    """Rule 10: a resolver asks DNS for it, so it is another host than the address, and not this machine."""
+    assert origin_of(URL("http://127.0.0.1.:8/")) != origin_of(URL("http://127.0.0.1:8/"))
+    assert not is_loopback("127.0.0.1.")
+
+
+@pytest.mark.parametrize(
+    ("host", "expected"),
+    [
+        ("::ffff:127.0.0.1", True),
+        ("::ffff:7f00:1", True),
+        ("::FFFF:127.8.9.10", True),
+        ("::ffff:10.0.0.1", False),
+        ("::1", True),
+        ("::2", False),
+        ("LOCALHOST", True),
+        ("a.localhost", True),
+        ("xn--a.localhost", True),
+        ("127.1", False),
+        ("0.0.0.0", False),
+        ("", False),
+    ],
+)
+def test_this_machine_is_the_same_on_every_python(host: str, *, expected: bool) -> None:
+    """Rule 11: an IPv4 address that is mapped to IPv6 is what it is as IPv4 (Python's answer changed with 3.13)."""
+    assert is_loopback(host) is expected
+
+
+def test_a_host_without_a_readable_form_is_an_endpoint() -> None:
+    """Its name is compared as it is sent to DNS."""
+    assert endpoint_url("https://xn--a.test/graphql").raw_host == "xn--a.test"
+    with pytest.raises(InsecureTransportError, match=r"xn--a\.test"):
+        endpoint_url("http://xn--a.test/graphql")
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "*.example.com",
+        "*",
+        "exa\0mple.com",
+        "exa%00mple.com",
+        "a..b",
+        ".a.example",
+        "-" * 64 + ".example",
+        ".".join(["a" * 63] * 4) + ".example",
+        "a,b.example",
+        "a$b",
+    ],
+)
+@pytest.mark.parametrize("encoded", [False, True])
+def test_a_host_that_cannot_exist_is_refused(host: str, *, encoded: bool) -> None:
+    """Bad input: a wildcard, a NUL, an empty or endless name is one sentence for endpoint, origins and token endpoint alike."""
+    try:
+        url: str | URL = URL(f"https://{host}/", encoded=True) if encoded else f"https://{host}/"
+    except ValueError:
+        url = f"https://{host}/"
+    with pytest.raises(ConfigurationError, match=r"^endpoint (has a host name that cannot exist|must be)"):
+        endpoint_url(url)
+    with pytest.raises(ConfigurationError, match=r"^origins (has a host name that cannot exist|must be)"):
+        checked_origins(URL(PRODUCTION), [url])
+
+
+@pytest.mark.parametrize(
+    "host", ["h", "a_b.example", "a-b.example.", "xn--bcher-kva.example", "bücher.example", "1.2.3.4", "[fe80::1]"]
+)
+def test_any_other_host_is_not(host: str) -> None:
+    """What a resolver can be asked for is accepted."""
+    assert checked_url(f"https://{host}/", "endpoint")
