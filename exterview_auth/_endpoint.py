@@ -128,11 +128,3 @@ def checked_origins(endpoint: URL, origins: Iterable[str | URL]) -> frozenset[Or
 def _together(*origins: Origin) -> frozenset[Origin]:
     """Return the same set for the same origins: ten thousand owners of one endpoint share it."""
     return frozenset(origins)
-
-
-def origin_after(url: URL, location: str) -> Origin | None:
-    """Return the origin to which a redirect from *url* to *location* leads, or ``None`` if that is not a URL."""
-    try:
-        return origin_of(url.join(URL(location)))
-    except (ValueError, IndexError):  # the last is yarl's, for a "//[]@"
-        return None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from typing import Any, NoReturn, Self
 
 _NOT_VISIBLE_ASCII = re.compile(r"[^\x21-\x7e]")
@@ -102,9 +102,17 @@ _keep_results_secret(SecretBytes, bytes, _SHARED_METHODS + _BYTES_METHODS)
 
 
 class OwnedHeader(Secret):
-    """A header value that an owner has set. Another owner on the same request leaves it alone."""
+    """A header value that an owner has set."""
 
-    __slots__ = ()
+    __slots__ = ("sending",)
+
+    # Invariant: contains the requests that the owner is sending at the moment, and does not refer to the owner.
+    sending: Container[object]
+
+    def __new__(cls, text: str) -> Self:
+        header = super().__new__(cls, text)
+        header.sending = ()
+        return header
 
 
 def refuse_pickling(secret: object) -> NoReturn:

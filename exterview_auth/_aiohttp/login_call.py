@@ -20,20 +20,23 @@ from aiohttp import (
     ClientTimeout,
     CookieJar,
     DummyCookieJar,
-    hdrs,
+    RedirectClientError,
 )
 from aiohttp.abc import AbstractCookieJar
 from aiohttp.http import HttpProcessingError
 from yarl import URL
 
 from .._core.api_key import ApiKey
-from .._endpoint import origin_after, origin_of, require_safe_transport
+from .._endpoint import origin_of, require_safe_transport
 from .._token import Token
 from ..errors import CredentialsRejectedError, ExterviewAuthError, LoginError, LoginUnavailableError
 from ..logins._context import MAX_RESPONSE, Login, LoginContext
 from .bodies import read_ahead
+from .chains import Chains
 from .internals import own_middlewares, twin_of
-from .origins import REDIRECTS
+
+_redirected: Chains[URL] = Chains()
+"""Where the redirected requests of logins began."""
 
 
 class LoginCall:
@@ -115,11 +118,11 @@ async def _guard(request: ClientRequest, handler: ClientHandlerType) -> ClientRe
     """Hold every request of a login to HTTPS or loopback, to its origin, and to answers that end (a client middleware)."""
     url = request.url
     require_safe_transport(url, "the login's URL")
+    began = _redirected.beginning(request)
+    if began is not None and origin_of(began) != origin_of(url):
+        raise LoginError(f"the login at {began.origin()} was redirected to another origin; give its final URL")
     response = await handler(request)
-    location = response.headers.get(hdrs.LOCATION)
-    if location is not None and response.status in REDIRECTS and origin_after(url, location) != origin_of(url):
-        response.close()
-        raise LoginError(f"the login at {url.origin()} was redirected to another origin; give its final URL")
+    _redirected.note(request, response, url)
     # Read here and not by the login: an endless answer would fill the memory before the login's timeout.
     if await read_ahead(response, MAX_RESPONSE) is None:
         response.close()
@@ -130,6 +133,8 @@ async def _guard(request: ClientRequest, handler: ClientHandlerType) -> ClientRe
 def _typed(failure: ClientError) -> LoginError:
     """Return what an aiohttp error of the application's login means. One that holds the request's headers is not chained."""
     kind = type(failure).__name__
+    if isinstance(failure, RedirectClientError):
+        return LoginError(f"the login was redirected to what cannot be followed ({kind}); give its final URL")
     if not isinstance(failure, ClientResponseError) or isinstance(failure.__cause__, HttpProcessingError):
         error: LoginError = LoginUnavailableError(f"the login could not be made ({kind})")
         error.__cause__ = None if isinstance(failure, ClientResponseError) else failure

@@ -2,7 +2,7 @@
 One request and its answer: sign, send, recognise a refusal, have the token replaced, send again.
 
 1. Only requests to configured origins are signed, hop by hop. When a redirect leads to another origin, the credentials are
-   removed from that hop.
+   removed from that hop. A redirect that leads from a stranger to us is not signed.
 2. A refusal's connection is given back before anything waits. Only a response that the caller gets keeps its connection.
 3. A request is sent once more per login that came after it was refused, and only with its body whole.
 4. A request that queued for a connection while its token died is signed again, or waits, before it is written.
@@ -29,7 +29,7 @@ from .bodies import BodyFactory, can_be_sent_again, replace
 from .origins import Origins
 from .queued import SignedRequests, StaleTokenError
 from .refusal import NOT_ACCEPTING, IsUnauthorized, is_refused, release_connection
-from .signing import X_API_KEY, credentials_in, sign, strip
+from .signing import X_API_KEY, credentials_in, is_sent_by_an_owner, sign, strip
 
 _OK = 200
 
@@ -89,7 +89,7 @@ class Middleware:
 
         *waiter* is where the request has waited already.
         """
-        if not self.origins.is_ours(request.url):
+        if not self.origins.is_ours(request.url, request):
             return await self._pass_through(request, handler)
         issued = self._state.usable
         if issued is None or request.loop is not self._lifecycle.loop:
@@ -119,10 +119,11 @@ class Middleware:
         newest_when_refused = math.inf
         while True:
             response, issued = attempt
+            # Before anything is decided: aiohttp follows a redirect whatever it says of the token.
+            self.origins.note_redirect(request, response, signed=True)
             if not await is_refused(options.is_unauthorized, response):
                 if response.status not in NOT_ACCEPTING:
                     issued.ever_accepted = issued.accepted_since_refusal = True
-                    self.origins.note_redirect(request, response)
                 return response
             # Whether the token came after the first refusal: then a still newer one is unlikely to help.
             again = issued.number > newest_when_refused
@@ -174,13 +175,11 @@ class Middleware:
 
     async def _pass_through(self, request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
         """Send a request that is not ours as it is; a hop to which our redirect led loses the credentials first."""
-        led_away = self.origins.is_hop_away(request)
-        if led_away:
-            strip(request)
+        signed = is_sent_by_an_owner(request)
+        if not signed:
+            strip(request, led_away=self.origins.is_led_away(request))
         response = await handler(request)
-        if led_away:
-            self.origins.forget_redirect(request)
-            self.origins.note_redirect(request, response)
+        self.origins.note_redirect(request, response, signed=signed)
         return response
 
     # -- for `AuthSession`: requests with separate options, and requests that wait before aiohttp creates them ---------------

@@ -39,15 +39,23 @@ def sign(request: ClientRequest, issued: IssuedToken, key: Key) -> None:
     issued.used = True
 
 
-def strip(request: ClientRequest) -> None:
-    """
-    Remove the credentials from a hop that leads away from our origins.
+def is_sent_by_an_owner(request: ClientRequest) -> bool:
+    """Whether the owner whose header *request* has is sending it now. A header alone proves nothing: callers copy them."""
+    value = request.headers.get(AUTHORIZATION)
+    return isinstance(value, OwnedHeader) and request in value.sending
 
-    The session's default headers and the caller's own come along with every hop. What another owner has put there is its own.
+
+def strip(request: ClientRequest, *, led_away: bool) -> None:
     """
+    Remove credentials from a request that is not ours and that no owner sends: all of them from a hop that leads *led_away*.
+
+    The session's default headers and the caller's own come along with every hop. What a caller sends to a stranger by itself
+    is the caller's, unless it was copied from a request that an owner has signed.
+    """
+    headers = request.headers
     for name in (AUTHORIZATION, X_API_KEY):
-        if not isinstance(request.headers.get(name), OwnedHeader):
-            request.headers.popall(name, None)
+        if led_away or any(isinstance(value, OwnedHeader) for value in headers.getall(name, ())):
+            headers.popall(name, None)
 
 
 def credentials_in(headers: Mapping[str, str]) -> Iterator[str]:

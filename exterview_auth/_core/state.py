@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Container
 from typing import Protocol, Self
 
 from .._clock import Clock
@@ -98,6 +99,10 @@ class IssuedToken:
 class Watcher(Protocol):
     """Is notified before the current token changes, so that requests already signed with it can be signed again."""
 
+    @property
+    def unanswered(self) -> Container[object]:
+        """The requests that are signed and have no answer yet."""
+
     def on_change(self, state: TokenState, issued: IssuedToken) -> None:
         """*issued* is about to be replaced, rejected or cleared."""
 
@@ -156,6 +161,8 @@ class TokenState:
         issued.number = self.last_number
         issued.installed_at = self._clock()
         issued.unexpired_at_install = issued.installed_at < issued.expires
+        if self.watcher is not None:
+            issued.authorization.sending = self.watcher.unanswered
         self.current = issued
         self.usable_until = issued.expires
 

@@ -93,19 +93,58 @@ async def test_a_login_through_the_guarded_session_fails_immediately() -> None:
 # -- rule 22 ------------------------------------------------------------------------------------------------------------
 
 
-async def test_a_login_is_not_redirected_off_its_origin() -> None:
-    """Rule 22: neither to another server nor to plain HTTP."""
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+@pytest.mark.parametrize(
+    "headers",
+    [{"Location": "TO"}, {"URI": "TO"}, {"Location": "", "URI": "TO"}],
+    ids=["Location", "URI", "empty Location"],
+)
+async def test_a_login_is_not_redirected_off_its_origin(status: int, headers: dict[str, str]) -> None:
+    """Rule 22: wherever aiohttp would follow; neither password nor headers arrive there."""
     async with scene() as at, Api() as other:
-        url = f"{at.api.base}/login"
-        for target in (f"{other.base}/steal", "http://[bad"):
-            at.api.refusals["/login"] = leads_to(target)
-            at.login.first = posting(url)
-            with pytest.raises(LoginError, match="another origin"):
-                await at.auth.token()
-        assert other.arrivals == []
-        at.login.first = posting("http://example.invalid/login")
-        with pytest.raises(InsecureTransportError, match="https"):
+        to = {name: value.replace("TO", f"{other.base}/steal") for name, value in headers.items()}
+        at.api.refusals["/login"] = answering(status, headers=to)
+        at.login.first = posting(f"{at.api.base}/login", headers={"x-api-key": "key"})
+        with pytest.raises(LoginError, match="another origin"):
             await at.auth.token()
+        assert other.arrivals == []
+
+
+async def test_a_login_is_refused_at_each_attempt_of_a_hop_off_its_origin() -> None:
+    """Rule 22: whatever a middleware of ``login_session`` tries again, and also after hops on the origin."""
+
+    async def again(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+        try:
+            return await handler(request)
+        except LoginError:
+            return await handler(request)
+
+    async with Api() as other, aiohttp.ClientSession(middlewares=(again,)) as own, scene(login_session=own) as at:
+        at.api.refusals |= {"/login": leads_to("/on"), "/on": leads_to(f"{other.base}/steal")}
+        at.login.first = posting(f"{at.api.base}/login")
+        with pytest.raises(LoginError, match="another origin"):
+            await at.auth.token()
+        assert (other.arrivals, [arrival.path for arrival in at.api.arrivals]) == ([], ["/login", "/on"])
+
+
+@pytest.mark.parametrize("target", ["http://[bad", "ftp://127.0.0.1/", "http://h:99999/"])
+async def test_a_redirect_that_cannot_be_followed_is_definite(target: str) -> None:
+    """Rule 22: the login is not repeated, and the error names no part of the target."""
+    async with scene() as at:
+        at.api.refusals["/login"] = leads_to(target)
+        at.login.first = posting(f"{at.api.base}/login")
+        with pytest.raises(LoginError, match="give its final URL") as caught:
+            await at.auth.token()
+        assert (type(caught.value), len(at.api.arrivals), target in str(caught.value)) == (LoginError, 1, False)
+
+
+async def test_a_login_goes_to_safe_urls_alone() -> None:
+    """Rule 22: HTTPS or loopback, also where the host's name has no readable form."""
+    async with scene() as at:
+        for url in ("http://example.invalid/login", "http://xn--a.test/login"):
+            at.login.first = posting(url)
+            with pytest.raises(InsecureTransportError, match="https"):
+                await at.auth.token()
 
 
 async def test_an_answer_without_an_end_is_not_an_answer_to_a_login() -> None:

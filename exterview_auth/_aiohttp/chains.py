@@ -1,0 +1,69 @@
+"""
+Redirects: which requests are hops of one call, and what is known of the request that was redirected first.
+
+Only aiohttp decides where a redirect leads: by ``Location`` or ``URI``, requoted or as it is written. Nothing here predicts it.
+The requests that follow a redirect in the same call are its hops, wherever they go and however often each is sent.
+"""
+
+from __future__ import annotations
+
+from sys import getrefcount
+from typing import Generic, TypeVar
+
+from aiohttp import ClientRequest, ClientResponse
+
+from .internals import call_of
+
+REDIRECTS = range(300, 400)
+"""Statuses that are noted: those that aiohttp follows, and those that it may follow one day."""
+
+Beginning = TypeVar("Beginning")
+"""What is remembered of the first request."""
+
+
+class Chains(Generic[Beginning]):
+    """
+    What is known of calls that were redirected, from the first redirect until the call is over.
+
+    A middleware may send a hop again, run each hop in another task, or replace its answer. None of that ends a chain.
+    """
+
+    __slots__ = ("_uses", "standing")
+
+    def __init__(self) -> None:
+        # Invariant: a call that was redirected is in here for as long as anything else refers to it. It is kept beside its id,
+        # because an id may be used again.
+        self.standing: dict[int, tuple[object, Beginning]] = {}
+        self._uses = 0
+
+    def note(self, request: ClientRequest, response: ClientResponse, beginning: Beginning) -> None:
+        """Remember *beginning* if *response* redirects and is the first of its call that does."""
+        if response.status in REDIRECTS:
+            call = call_of(request)
+            self.standing.setdefault(id(call), (call, beginning))
+            self._sweep()
+
+    def beginning(self, request: ClientRequest) -> Beginning | None:
+        """Return what is known of the first request of *request*'s chain; ``None`` if it is the first itself."""
+        if not self.standing:
+            return None
+        self._sweep()
+        _, beginning = self.standing.get(id(call_of(request)), (None, None))
+        return beginning
+
+    def _sweep(self) -> None:
+        # Counted references, because a timeout takes no weak reference since Python 3.13. Once for as many uses as there are
+        # chains, so that each use pays for one. Another thread may use this too: nothing is taken out for a moment.
+        self._uses += 1
+        if self._uses >= len(self.standing):
+            self._uses = 0
+            for key, chain in list(self.standing.items()):
+                if _references(chain) <= _REFERENCES_OF_OURS:
+                    self.standing.pop(key, None)
+
+
+def _references(chain: tuple[object, object]) -> int:
+    return getrefcount(chain[0])
+
+
+_REFERENCES_OF_OURS = _references((object(), None))

@@ -1,0 +1,326 @@
+"""A chain of redirects: what counts is where it began, not what an answer says of where it leads."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+from collections.abc import AsyncIterator
+from typing import Any, cast
+
+import aiohttp
+import pytest
+import pytest_asyncio
+from yarl import URL
+
+from exterview_auth import ExterviewAuth
+from exterview_auth._aiohttp import origins
+from exterview_auth._aiohttp.chains import Chains
+from tests.kit.api import (
+    PLAIN,
+    QUERY,
+    SIGNED,
+    UNSIGNED,
+    Api,
+    Handler,
+    Login,
+    answering,
+    leads_to,
+    post,
+    scene,
+    signed_in,
+)
+
+DEFAULTS: dict[str, Any] = {"headers": {"x-api-key": "default-key"}}
+THEIRS = {"Authorization": "Bearer theirs", "x-api-key": "theirs"}
+FOLLOWED = pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+
+
+@pytest_asyncio.fixture
+async def stranger() -> AsyncIterator[Api]:
+    """Another origin, to which any request is good."""
+    async with Api() as api:
+        yield api
+
+
+# -- off our origin -----------------------------------------------------------------------------------------------------
+
+
+@PLAIN
+@FOLLOWED
+@pytest.mark.parametrize("location", [None, ""], ids=["no Location", "empty Location"])
+async def test_uri_leads_away_as_location_does(
+    stranger: Api, status: int, location: str | None, *, plain: bool
+) -> None:
+    """Rule 10: aiohttp follows either of them."""
+    async with signed_in(plain=plain, session=DEFAULTS) as at:
+        headers = {"URI": f"{stranger.base}/steal"} | ({} if location is None else {"Location": location})
+        at.api.answers["/away"] = answering(status, headers=headers)
+        assert (await at.post("/away"))[0] == 401
+        assert stranger.signatures == [UNSIGNED]
+
+
+@pytest.mark.parametrize("status", [302, 307, 308])
+@pytest.mark.parametrize("good", [True, False], ids=["good token", "no good token"])
+async def test_an_answer_that_counts_as_a_refusal_leads_away_too(stranger: Api, status: int, *, good: bool) -> None:
+    """Rule 10: an API that redirects to its identity provider instead of answering 401."""
+
+    def refuses(response: aiohttp.ClientResponse) -> bool:
+        return response.status in {status, 401}
+
+    async with scene(session=DEFAULTS, is_unauthorized=refuses) as at:
+        handlers = at.api.answers if good else at.api.refusals
+        handlers["/graphql"] = leads_to(f"{stranger.base}/sso", status)
+        if not good:
+            at.api.keys.clear()  # no token will do
+        assert (await at.post(headers={"x-api-key": "mine"}))[0] == 401
+        assert stranger.signatures == [UNSIGNED]
+
+
+@PLAIN
+async def test_headers_of_an_earlier_request_are_credentials_too(stranger: Api, *, plain: bool) -> None:
+    """Rule 10: whoever copies them from an answer has copied secrets; no hop and no direct request takes them to a stranger."""
+    async with signed_in(plain=plain) as at:
+        at.api.answers["/away"] = leads_to(f"{stranger.base}/steal")
+        async with at.client.post(at.api.endpoint, json=QUERY) as response:
+            copied = response.request_info.headers
+        assert (await at.post("/away", headers=copied))[0] == 401
+        async with at.client.post(f"{at.api.base}/away", json=QUERY, allow_redirects=False) as response:
+            assert response.status == 307
+        assert (await post(at.client, response.headers["Location"], headers=copied))[0] == 401
+        mixed = [*copied.items(), ("x-api-key", "theirs")]
+        assert (await post(at.client, stranger.endpoint, headers=mixed))[0] == 401
+        assert stranger.signatures == [UNSIGNED] * 3
+
+
+async def test_another_owners_key_does_not_protect_a_copied_one(stranger: Api) -> None:
+    """Rule 10: with two owners on the session, headers of the one that were copied stay off the hop of the other."""
+    async with scene() as at, Api() as other:
+        other.keys = {"other-key"}
+        async with (
+            ExterviewAuth(Login(other), api_key="other-key", endpoint=other.endpoint) as auth,
+            aiohttp.ClientSession(middlewares=(at.auth, auth)) as http,
+        ):
+            async with http.post(other.endpoint, json=QUERY) as response:
+                copied = response.request_info.headers
+            at.api.answers["/away"] = leads_to(f"{stranger.base}/steal")
+            assert (await post(http, f"{at.api.base}/away", headers=copied))[0] == 401
+            assert stranger.signatures == [UNSIGNED]
+            at.api.answers["/away"] = leads_to(other.endpoint)
+            assert (await post(http, f"{at.api.base}/away", headers=copied))[0] == 200
+
+
+async def test_a_host_that_is_followed_as_it_is_written_is_a_stranger(stranger: Api) -> None:
+    """Rule 10: without requoting, an ideographic full stop stays in the name, and the resolver reads it as a dot."""
+    host = "127\u30020\u30020\u30021"
+    port = URL(stranger.base).port
+    session = {**DEFAULTS, "requote_redirect_url": False}
+    async with signed_in(session=session) as at:
+        at.api.answers["/away"] = leads_to(f"http://{host}:{port}/steal")
+        assert (await at.post("/away"))[0] == 401
+        at.api.answers["/away"] = leads_to(f"http://{host}:{URL(at.api.base).port}/graphql")
+        assert (await at.post("/away"))[0] == 401
+        assert stranger.signatures == [UNSIGNED]
+        assert at.api.signatures[-1] == UNSIGNED
+
+
+@pytest.mark.parametrize("host", ["xn--a.test", "xn--.test", "xn--0.xn--1"])
+async def test_a_host_without_a_readable_form_is_a_stranger_like_any(host: str) -> None:
+    """Rule 10: directly and by redirect, the caller gets what plain aiohttp gives."""
+    url = f"http://{host}/"
+    async with signed_in() as at:
+        at.api.answers["/away"] = leads_to(url)
+        for target in (url, f"{at.api.base}/away"):
+            with pytest.raises(aiohttp.ClientConnectorDNSError):
+                await post(at.client, target)
+        assert at.client._owns(URL(url)) is False
+
+
+@pytest.mark.parametrize("attempts", [2, 4])
+async def test_every_attempt_of_a_hop_is_stripped(stranger: Api, attempts: int) -> None:
+    """Rule 10: a middleware that restores the headers and tries again, in another task, gains nothing."""
+    hops = []
+
+    async def retry(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+        before = request.headers.copy()
+        for _ in range(attempts - 1):
+            response: aiohttp.ClientResponse = await asyncio.ensure_future(handler(request))
+            if response.status not in {401, 503}:
+                return response
+            hops.append(response.status)
+            request.headers.clear()
+            request.headers.update({**before, "Authorization": "Bearer mine"})
+        return await handler(request)
+
+    async with signed_in(session={**DEFAULTS, "middlewares": (retry,)}) as at:
+        at.api.answers["/away"] = leads_to(f"{stranger.base}/steal")
+        stranger.refusals["/steal"] = answering(503)
+        assert (await at.post("/away"))[0] == 503
+        assert (stranger.signatures, len(hops)) == ([UNSIGNED] * attempts, attempts - 1)
+
+
+class Replaced:
+    """A middleware that gives aiohttp another object than the answer it got, and keeps nothing."""
+
+    async def __call__(
+        self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+    ) -> aiohttp.ClientResponse:
+        response = await handler(request)
+        if response.status != 307:
+            return response
+        twin = cast("Any", type(response).__new__(type(response)))
+        twin.__dict__.update(vars(response))
+        response._connection = None
+        del response
+        gc.collect()
+        return cast("aiohttp.ClientResponse", twin)
+
+
+async def test_an_answer_that_a_middleware_replaces_leads_away_too(stranger: Api) -> None:
+    """Rule 10: the chain stands for as long as its call, whatever becomes of its answers."""
+    async with signed_in(session={**DEFAULTS, "middlewares": (Replaced(),)}) as at:
+        at.api.answers["/away"] = leads_to(f"{stranger.base}/on")
+        stranger.refusals["/on"] = leads_to(f"{stranger.base}/steal")
+        assert (await at.post("/away"))[0] == 401
+        assert stranger.signatures == [UNSIGNED] * 2
+
+
+# -- from a stranger to us ----------------------------------------------------------------------------------------------
+
+
+@PLAIN
+@FOLLOWED
+async def test_a_stranger_cannot_have_requests_signed(stranger: Api, status: int, *, plain: bool) -> None:
+    """Rule 10: its redirect to us is followed as plain aiohttp does, among signed requests; no login is made for it."""
+    async with scene(plain=plain) as at:
+        stranger.refusals["/resume.pdf"] = leads_to(f"{at.api.endpoint}?query=all", status)
+        for number in range(4):
+            assert (await post(at.client, f"{stranger.base}/resume.pdf"))[0] == 401
+            assert at.login.count == min(number, 1)
+            assert await at.statuses(3) == {200}
+        assert [signature for signature in at.api.signatures if signature != SIGNED] == [UNSIGNED] * 4
+        assert (at.login.count, at.auth.stats().unauthorized) == (1, 0)
+
+
+async def test_what_the_caller_itself_sends_along_such_a_chain_is_the_callers(stranger: Api) -> None:
+    """Rule 10: aiohttp strips one credential on the way and not the other; nothing is added or removed here."""
+    async with signed_in() as at:
+        stranger.refusals["/on"] = leads_to(at.api.endpoint)
+        assert (await post(at.client, f"{stranger.base}/on", headers=THEIRS))[0] == 401
+        assert (stranger.signatures, at.api.signatures) == ([("Bearer theirs", "theirs")], [(None, "theirs")])
+
+
+async def test_a_stranger_gains_nothing_by_a_longer_way(stranger: Api) -> None:
+    """Rule 10: over other strangers, and over our own origin, whose redirects are part of the same chain."""
+    async with signed_in() as at, Api() as second:
+        stranger.refusals["/on"] = leads_to(f"{second.base}/on")
+        second.refusals["/on"] = leads_to(f"{at.api.base}/here")
+        at.api.refusals["/here"] = leads_to("/graphql")
+        assert (await post(at.client, f"{stranger.base}/on"))[0] == 401
+        assert at.api.signatures == [UNSIGNED] * 2
+        assert (await at.post("/graphql"))[0] == 200
+
+
+async def test_the_same_url_is_signed_for_others_while_such_a_chain_stands(
+    stranger: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rule 10: the call counts, not the URL; when it is over, the newest URL is remembered again."""
+    monkeypatch.setattr(origins, "_began_at_strangers", Chains())
+    reached, over = asyncio.Event(), asyncio.Event()
+
+    async def late(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+        if request.url.query_string == "chain":
+            reached.set()
+            await over.wait()
+            request.url = URL(at.api.endpoint)
+        return await handler(request)
+
+    # An idle connection knows of the call that used it last.
+    session = {"middlewares": (late,), "connector": aiohttp.TCPConnector(force_close=True)}
+    async with signed_in(session=session) as at:
+        stranger.refusals["/on"] = leads_to(f"{at.api.endpoint}?chain")
+        chain = asyncio.create_task(post(at.client, f"{stranger.base}/on"))
+        await reached.wait()
+        assert await at.statuses(3) == {200}
+        assert at.auth._origins.last_url is None
+        over.set()
+        assert (await chain)[0] == 401
+        del chain
+        assert at.api.signatures == [SIGNED] * 3 + [UNSIGNED]
+        gc.collect()
+        assert await at.statuses(3) == {200}
+        assert at.auth._origins.last_url == URL(at.api.endpoint)
+
+
+async def test_a_chain_that_began_with_us_comes_back_signed(stranger: Api) -> None:
+    """Rule 10: also where the stranger on the way redirects more than once."""
+    async with signed_in(session=DEFAULTS) as at:
+        at.api.answers["/away"] = leads_to(f"{stranger.base}/one")
+        stranger.refusals["/one"] = leads_to(f"{stranger.base}/two")
+        stranger.refusals["/two"] = leads_to(at.api.endpoint)
+        assert (await at.post("/away"))[0] == 200
+        assert (stranger.signatures, at.api.signatures) == ([UNSIGNED] * 2, [SIGNED] * 2)
+
+
+@PLAIN
+async def test_a_handshake_is_a_request_like_any(stranger: Api, *, plain: bool) -> None:
+    """Rules 10 and 16: led to us by a stranger it is not signed, and led away from us it takes nothing along."""
+    async with signed_in(plain=plain, session=DEFAULTS) as at:
+        stranger.refusals["/on"] = leads_to(at.api.endpoint)
+        at.api.answers["/away"] = leads_to(f"{stranger.base}/steal")
+        for url in (f"{stranger.base}/on", f"{at.api.base}/away"):
+            with pytest.raises(aiohttp.WSServerHandshakeError):
+                await at.client.ws_connect(url)
+        assert at.api.signatures == [(None, "default-key"), SIGNED]
+        assert stranger.signatures == [(None, "default-key"), UNSIGNED]
+
+
+async def test_two_redirects_of_a_body_that_is_made_anew_are_one_chain(stranger: Api) -> None:
+    """Rule 10: with a body factory, after a wait for the first token, and through `graphql`."""
+    async with scene(session=DEFAULTS) as at:
+        away: Handler = leads_to(f"{stranger.base}/steal")
+        at.api.answers |= {"/away": away, "/graphql": away}
+        await post(at.client, f"{at.api.base}/away", data=lambda: b"{}")
+        with pytest.raises(aiohttp.ClientError):
+            await at.client.graphql("{ a }")
+        assert stranger.signatures == [UNSIGNED] * 2
+
+
+# -- what is remembered -------------------------------------------------------------------------------------------------
+
+
+async def test_a_chain_is_forgotten_when_its_call_is_over(stranger: Api) -> None:
+    """Nothing grows: neither with redirects that are followed nor with those that are not."""
+    async with signed_in() as at:
+        standing = origins._began_signed.standing
+        at.api.answers["/away"] = leads_to(f"{stranger.base}/there")
+        for number in range(60):
+            await at.post("/away", allow_redirects=number % 2 == 0)
+        assert len(standing) < 10
+
+
+async def test_an_answer_that_is_kept_keeps_its_chain(stranger: Api) -> None:
+    """A call is over when nobody has its answer any more."""
+    chains: Chains[str] = Chains()
+    kept: list[aiohttp.ClientResponse] = []
+
+    async def note(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+        seen.append(chains.beginning(request))
+        response = await handler(request)
+        chains.note(request, response, request.url.path)
+        return response
+
+    seen: list[str | None] = []
+    stranger.refusals |= {"/one": leads_to("/two"), "/two": leads_to("/three")}
+    async with aiohttp.ClientSession(middlewares=(note,)) as http:
+        kept.append(await http.get(f"{stranger.base}/one"))
+        assert seen == [None, "/one", "/one"]
+        await http.get(f"{stranger.base}/two")
+        await http.get(f"{stranger.base}/four")
+        assert "/one" in [first for _, first in chains.standing.values()]
+        assert len(chains.standing) <= 2
+        kept[0].close()
+        kept.clear()
+    gc.collect()
+    chains._sweep()
+    chains._sweep()
+    assert chains.standing == {}
