@@ -15,7 +15,7 @@ from yarl import URL
 from ._aiohttp.login_call import LoginCall
 from ._aiohttp.middleware import DEFAULT_OPTIONS, Middleware, RequestOptions
 from ._aiohttp.origins import Origins
-from ._aiohttp.queued import StaleTokenError
+from ._aiohttp.queued import SIGNED_AGAIN, StaleTokenError
 from ._aiohttp.refusal import ACCEPTED_BELOW, IsUnauthorized
 from ._aiohttp.signing import as_headers, sign
 from ._clock import boot_time
@@ -187,14 +187,13 @@ class ExterviewAuth:
         except StaleTokenError:
             pass
         finally:
-            late = unanswered.pop(request, None)
+            late = unanswered.pop(request, SIGNED_AGAIN)
             if late is not None:
                 late.restore()
                 issued = late.issued
         if response is None:
             return await self._middleware.send(request, handler, DEFAULT_OPTIONS)
-        if response.status < ACCEPTED_BELOW:
-            issued.ever_accepted = issued.accepted_since_refusal = True
+        if response.status < ACCEPTED_BELOW and issued.accepted_since_refusal:
             return response
         return await self._middleware.replay_if_refused(request, handler, DEFAULT_OPTIONS, (response, issued))
 

@@ -27,9 +27,9 @@ from .._endpoint import secrets_in
 from ..logins._context import Login, known_secrets
 from .bodies import BodyFactory, can_be_sent_again, replace
 from .origins import Origins
-from .queued import SignedRequests, StaleTokenError
+from .queued import SIGNED_AGAIN, SignedRequests, StaleTokenError
 from .refusal import NOT_ACCEPTING, IsUnauthorized, is_refused, release_connection
-from .signing import X_API_KEY, credentials_in, is_sent_by_an_owner, sign, strip
+from .signing import X_API_KEY, carries, credentials_in, is_sent_by_an_owner, sign, strip
 
 _OK = 200
 
@@ -119,11 +119,7 @@ class Middleware:
         newest_when_refused = math.inf
         while True:
             response, issued = attempt
-            # Before anything is decided: aiohttp follows a redirect whatever it says of the token.
-            self.origins.note_redirect(request, response, signed=True)
-            if not await is_refused(options.is_unauthorized, response):
-                if response.status not in NOT_ACCEPTING:
-                    issued.ever_accepted = issued.accepted_since_refusal = True
+            if not await self._is_our_refusal(request, options, response, issued):
                 return response
             # Whether the token came after the first refusal: then a still newer one is unlikely to help.
             again = issued.number > newest_when_refused
@@ -152,6 +148,19 @@ class Middleware:
             keeper.account.counters.replays += 1
             attempt = await self._attempt(request, handler, newer)
 
+    async def _is_our_refusal(
+        self, request: ClientRequest, options: RequestOptions, response: ClientResponse, issued: IssuedToken
+    ) -> bool:
+        """Whether *response* refuses *issued*, with which *request* was sent. An answer that accepts it is noted."""
+        # Before anything is decided: aiohttp follows a redirect whatever it says of the token.
+        self.origins.note_redirect(request, response, signed=True)
+        if not carries(request, issued):
+            return False  # an owner further in has signed the request, and judged the answer
+        refused = await is_refused(options.is_unauthorized, response)
+        if not refused and response.status not in NOT_ACCEPTING:
+            issued.ever_accepted = issued.accepted_since_refusal = True
+        return refused
+
     async def _attempt(self, request: ClientRequest, handler: ClientHandlerType, issued: IssuedToken) -> _Attempt:
         """Sign *request* and pass it on; if its token dies while it queues, wait for another one and begin again."""
         # `ExterviewAuth.__call__` has the same steps: keep them equal.
@@ -164,7 +173,7 @@ class Middleware:
             except StaleTokenError:
                 pass  # and let go of its traceback, before thousands wait
             finally:
-                late = unanswered.pop(request, None)
+                late = unanswered.pop(request, SIGNED_AGAIN)
                 if late is not None:
                     late.restore()
                     issued = late.issued

@@ -15,7 +15,8 @@ from aiohttp import ClientRequest, ClientResponse
 from aiohttp.connector import Connection
 
 from .._core.state import IssuedToken, TokenState
-from .signing import Key, sign
+from .._token import Token
+from .signing import Key, carries, sign
 
 
 class StaleTokenError(Exception):
@@ -40,7 +41,8 @@ class LateSignature:
         request.send = self  # type: ignore[method-assign,assignment]  # for this instance alone, until it is written
 
     def __call__(self, connection: Connection) -> Coroutine[Any, Any, ClientResponse]:
-        current = self._state.unrejected
+        # An owner further in may have signed over our signature: then nothing here is about our token.
+        current = self._state.unrejected if carries(self._request, self.issued) else self.issued
         if current is None:
             connection.release()
             raise StaleTokenError
@@ -52,6 +54,21 @@ class LateSignature:
     def restore(self) -> None:
         """Give the request its own ``send`` back: it has its answer, or will have none."""
         self._request.__dict__.pop("send", None)
+
+
+class SignedAgain:
+    """Stands for a request that its own owner has signed again further in, where it was answered and judged."""
+
+    __slots__ = ()
+
+    issued = IssuedToken(Token("none"), from_login=False)
+    """A token that no request carries."""
+
+    def restore(self) -> None:
+        """Do nothing: the inner one has done it."""
+
+
+SIGNED_AGAIN = SignedAgain()
 
 
 class SignedRequests:
@@ -68,5 +85,5 @@ class SignedRequests:
     def on_change(self, state: TokenState, issued: IssuedToken) -> None:
         """Make requests that are not written yet check the token again before they are."""
         for request, late in self.unanswered.items():
-            if late is None:
+            if late is None and carries(request, issued):
                 self.unanswered[request] = LateSignature(request, issued, state, self._key)

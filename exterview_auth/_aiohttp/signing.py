@@ -39,6 +39,12 @@ def sign(request: ClientRequest, issued: IssuedToken, key: Key) -> None:
     issued.used = True
 
 
+def carries(request: ClientRequest, issued: IssuedToken) -> bool:
+    """Whether *request* still has *issued*'s header, so that its answer is about *issued*; another owner may have signed over it."""
+    value = request.headers.get(AUTHORIZATION)
+    return value is issued.authorization or (value == issued.authorization and not isinstance(value, OwnedHeader))
+
+
 def is_sent_by_an_owner(request: ClientRequest) -> bool:
     """Whether the owner whose header *request* has is sending it now. A header alone proves nothing: callers copy them."""
     value = request.headers.get(AUTHORIZATION)
