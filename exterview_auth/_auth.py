@@ -175,6 +175,7 @@ class ExterviewAuth:
             issued is None
             or request.loop is not self._lifecycle.loop
             or (request.url is not self._origins.last_url and not self._origins.is_ours(request.url, request))
+            or request.proxy is not None
             or (until is not None and self._clock() >= until)
         ):
             return await self._middleware.send(request, handler)

@@ -72,14 +72,24 @@ def secrets_in(url: URL) -> Iterator[str]:
     yield from (text for text in (url.raw_query_string, *url.query.values()) if len(text) >= _SHORTEST_IN_QUERY)
 
 
-def require_safe_transport(url: URL, what: str) -> None:
-    """Raise `InsecureTransportError` unless *url* is HTTPS or its host is loopback."""
-    if _WITH_TLS.get(url.scheme) == "https":
+def require_safe_transport(url: URL, what: str, *, proxy: URL | None = None) -> None:
+    """Raise `InsecureTransportError` unless *url* is HTTPS, or its host is loopback and so is its *proxy*'s, if it has one."""
+    if is_encrypted(url):
         return
     if not is_loopback(url.raw_host or ""):
         raise InsecureTransportError(
             f"{what} {url.origin()} is not HTTPS; credentials are only sent over https:// or to loopback"
         )
+    if proxy is not None and not is_loopback(proxy.raw_host or ""):
+        raise InsecureTransportError(
+            f"{what} {url.origin()} is not HTTPS and would pass the proxy {proxy.raw_host} in clear; "
+            "leave this machine out of the proxy (NO_PROXY), or use https://"
+        )
+
+
+def is_encrypted(url: URL) -> bool:
+    """Whether requests to *url* use TLS, whatever stands on the way."""
+    return _WITH_TLS.get(url.scheme) == "https"
 
 
 def is_loopback(host: str) -> bool:

@@ -162,7 +162,12 @@ class AuthSession:
         if options is not None or "middlewares" in arguments:
             chain = self._chain(arguments.pop("middlewares", None), options)
         middleware, session = self._middleware, self._session
-        if middleware.must_wait and len(chain) == 1 and can_wait_early(session, arguments) and self._owns(target):
+        if (
+            middleware.must_wait
+            and len(chain) == 1
+            and can_wait_early(session, target, arguments)
+            and self._owns(target)
+        ):
             return RequestContextManager(
                 send_after_waiting(
                     session, middleware, method, target, arguments, options=options or middleware.options

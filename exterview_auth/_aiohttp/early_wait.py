@@ -17,8 +17,9 @@ from aiohttp import ClientResponse, ClientSession, ClientTimeout
 from multidict import CIMultiDict
 from yarl import URL
 
+from .._endpoint import is_encrypted
 from .bodies import BodyFactory, made_by, name_json
-from .internals import known_arguments, writes_json_as_bytes
+from .internals import build_url, has_proxy, known_arguments, writes_json_as_bytes
 from .middleware import Middleware, RequestOptions, session_closed_error
 
 Timeout = ClientTimeout | float | None
@@ -27,12 +28,15 @@ _UNCHANGING = (NoneType, bool, int, float, str, bytes, URL, ClientTimeout)
 """What no caller can change while its request waits, unlike a dictionary that is used again for the next one."""
 
 
-def can_wait_early(session: ClientSession, arguments: Mapping[str, Any]) -> bool:
+def can_wait_early(session: ClientSession, url: URL, arguments: Mapping[str, Any]) -> bool:
     """
-    Whether a request of *session* with *arguments* may wait early: nothing but its JSON and headers could change meanwhile.
+    Whether a request of *session* to *url* may wait early: nothing but its JSON and headers could change meanwhile.
 
-    Traces see a request from its beginning, and wrong arguments are aiohttp's to refuse immediately.
+    Traces see a request from its beginning, and wrong arguments are aiohttp's to refuse immediately. Plain HTTP through a
+    proxy may have to be refused before the login, and which proxy it is shows when the request has been created.
     """
+    if (arguments.get("proxy") is not None or has_proxy(session)) and not is_encrypted(build_url(session, url)):
+        return False
     if session.closed or session.trace_configs or writes_json_as_bytes(session):
         return False
     if arguments.get("json") is not None and arguments.get("data") is not None:

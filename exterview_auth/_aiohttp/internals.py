@@ -37,6 +37,7 @@ __all__ = [
     "build_url",
     "call_of",
     "has_base_url",
+    "has_proxy",
     "known_arguments",
     "own_middlewares",
     "put_back",
@@ -76,6 +77,11 @@ def has_base_url(session: ClientSession) -> bool:
 def build_url(session: ClientSession, url: URL) -> URL:
     """Return where *session* would send *url*."""
     return session._build_url(url)  # noqa: SLF001 - aiohttp has no public one
+
+
+def has_proxy(session: ClientSession) -> bool:
+    """Whether requests of *session* may go through a proxy that they do not name: its own, or the environment's."""
+    return session.trust_env or session._default_proxy is not None  # noqa: SLF001 - aiohttp has no public one
 
 
 def writes_json_as_bytes(session: ClientSession) -> bool:

@@ -117,7 +117,7 @@ class _JarOfOneLogin(CookieJar):
 async def _guard(request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
     """Hold every request of a login to HTTPS or loopback, to its origin, and to answers that end (a client middleware)."""
     url = request.url
-    require_safe_transport(url, "the login's URL")
+    require_safe_transport(url, "the login's URL", proxy=request.proxy)
     began = _redirected.beginning(request)
     if began is not None and origin_of(began) != origin_of(url):
         raise LoginError(f"the login at {began.origin()} was redirected to another origin; give its final URL")

@@ -23,7 +23,7 @@ from .._core.api_key import ApiKey
 from .._core.keeper import Keeper
 from .._core.single_flight import Waiter
 from .._core.state import IssuedToken
-from .._endpoint import secrets_in
+from .._endpoint import require_safe_transport, secrets_in
 from ..logins._context import Login, known_secrets
 from .bodies import BodyFactory, can_be_sent_again, replace
 from .origins import Origins
@@ -91,6 +91,8 @@ class Middleware:
         """
         if not self.origins.is_ours(request.url, request):
             return await self._pass_through(request, handler)
+        if request.proxy is not None:
+            require_safe_transport(request.url, "the request to", proxy=request.proxy)
         issued = self._state.usable
         if issued is None or request.loop is not self._lifecycle.loop:
             if waiter is None and self._state.unexpired is None:
