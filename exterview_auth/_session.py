@@ -16,6 +16,7 @@ from ._aiohttp.internals import (
     build_url,
     has_base_url,
     own_middlewares,
+    require_session,
     twin_of,
 )
 from ._aiohttp.middleware import RequestOptions
@@ -50,6 +51,7 @@ class AuthSession:
             raise ConfigurationError(f"session must be an aiohttp.ClientSession, not {type(session).__name__}")
         if not isinstance(auth, ExterviewAuth):
             raise ConfigurationError(f"auth must be an ExterviewAuth, not {type(auth).__name__}")
+        require_session(session)
         self._session = session
         self._auth = auth
         self._middleware = auth._middleware  # noqa: SLF001 - the other half of the same thing

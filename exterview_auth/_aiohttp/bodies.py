@@ -6,13 +6,12 @@ import asyncio
 from collections.abc import Callable
 from typing import Any, TypeGuard
 
-from aiohttp import ClientRequest, ClientResponse, ClientSession, FormData, MultipartWriter, StreamReader, hdrs
-from aiohttp.payload import Payload
+from aiohttp import ClientRequest, ClientResponse, ClientSession, FormData, MultipartWriter, Payload, StreamReader, hdrs
 from multidict import CIMultiDict
 
 from .._calls import awaited, is_being_cancelled
 from ..errors import ConfigurationError
-from .internals import already_read, put_back, stream_of
+from .internals import already_read, put_back, stream_of, was_consumed
 
 BodyFactory = Callable[[], Any]
 
@@ -36,7 +35,7 @@ async def made_by(factory: BodyFactory) -> Any:
 
 def can_be_sent_again(request: ClientRequest) -> bool:
     """Whether aiohttp still has the whole body: a stream that was begun is gone."""
-    return not getattr(request.body, "consumed", False)
+    return not was_consumed(request)
 
 
 async def replace(request: ClientRequest, factory: BodyFactory) -> None:

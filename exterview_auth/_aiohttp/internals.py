@@ -1,34 +1,55 @@
 """
 Everything private of aiohttp that the library touches, in one file to look at when aiohttp changes.
 
-Tried with aiohttp 3.14. Each function says what it needs and why there is no public way. Two modules rely on public names in
-an unusual way: `queued` replaces the ``send`` of a request, and `middleware` calls `ClientRequest.update_expect_continue`.
+Tried with aiohttp 3.14. Each function says what it needs and why there is no public way. `NEEDED` lists these names, and the
+public ones that are used in an unusual way: `queued` replaces the ``send`` of a request, and `middleware` calls
+`ClientRequest.update_expect_continue`. On first use all of them are looked at. If one is missing, a sentence says so before
+anything is sent.
 """
 
 from __future__ import annotations
 
 import asyncio
 import copy
+import importlib
 import inspect
 import warnings
 from collections.abc import Iterable
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from aiohttp import ClientMiddlewareType, ClientRequest, ClientResponse, ClientSession, StreamReader
+import aiohttp
+from aiohttp import ClientMiddlewareType, ClientRequest, ClientResponse, ClientSession, Payload, StreamReader
 from aiohttp.abc import AbstractCookieJar
-from aiohttp.base_protocol import BaseProtocol
-from aiohttp.client import _RequestContextManager as RequestContextManager
-from aiohttp.client import _WSRequestContextManager as WSRequestContextManager
 from yarl import URL
 
+from ..errors import ConfigurationError
+
 if TYPE_CHECKING:
+    from aiohttp.base_protocol import BaseProtocol
     from aiohttp.client import _BaseRequestContextManager as BaseRequestContextManager
+    from aiohttp.client import _RequestContextManager as RequestContextManager
     from aiohttp.client import _RequestOptions as RequestArguments
     from aiohttp.client import _WSConnectOptions as WSConnectArguments
+    from aiohttp.client import _WSRequestContextManager as WSRequestContextManager
+    from aiohttp.http import HttpProcessingError
+else:
+
+    def _found(module: str, name: str) -> Any:
+        """Return *name* of *module*, or ``None``: importing the library must not fail, `require_aiohttp` does."""
+        try:
+            return getattr(importlib.import_module(f"aiohttp.{module}"), name, None)
+        except ImportError:
+            return None
+
+    BaseProtocol = _found("base_protocol", "BaseProtocol")
+    HttpProcessingError = _found("http", "HttpProcessingError")
+    RequestContextManager = _found("client", "_RequestContextManager")
+    WSRequestContextManager = _found("client", "_WSRequestContextManager")
 
 __all__ = [
     "BaseRequestContextManager",
+    "HttpProcessingError",
     "RequestArguments",
     "RequestContextManager",
     "WSConnectArguments",
@@ -41,10 +62,100 @@ __all__ = [
     "known_arguments",
     "own_middlewares",
     "put_back",
+    "require_aiohttp",
+    "require_request",
+    "require_session",
     "stream_of",
     "twin_of",
+    "was_consumed",
     "writes_json_as_bytes",
 ]
+
+KNOWN_TO_WORK = "aiohttp>=3.14,<3.15"
+
+NEEDED: dict[str, dict[str, str]] = {
+    "aiohttp": {
+        "BaseProtocol": "a stream of bytes at hand",
+        "HttpProcessingError": "what an answer that is not HTTP raises",
+        "RequestContextManager": "what the verbs of a session return",
+        "WSRequestContextManager": "what ws_connect returns",
+    },
+    "ClientSession": {
+        "_base_url": "the base URL of a session",
+        "_cookie_jar": "the cookies of a session",
+        "_build_url": "where a session sends a relative URL",
+        "_default_proxy": "the proxy of a session",
+        "_json_serialize_bytes": "how a session writes JSON",
+        "_middlewares": "the middlewares of a session",
+        "_request": "the arguments of a request",
+        "detach": "the end of a session that leaves its connections open",
+    },
+    "ClientRequest": {
+        "__dict__": "attributes of one request alone",
+        "_timer": "what the redirect hops of one call share",
+        "body": "the body of a request",
+        "close": "the end of a request that is sent again",
+        "loop": "the event loop of a request",
+        "proxy": "the proxy of a request",
+        "send": "the moment at which a request is written",
+        "session": "the session of a request",
+        "update_body": "another body for a request",
+        "update_expect_continue": "a request that is sent again",
+    },
+    "ClientResponse": {"_body": "whether an answer has been read", "content": "the stream of an answer"},
+    "Payload": {"consumed": "whether a body can be sent again"},
+    "StreamReader": {
+        "feed_data": "a stream of bytes at hand",
+        "feed_eof": "a stream of bytes at hand",
+        "unread_data": "a stream that goes on after it was looked into",
+    },
+}
+"""What must be there, by its owner, and what it is for."""
+
+# Types of requests and sessions that were looked at. A session may have a type of request of its own.
+_complete: set[type] = set()
+
+
+@cache
+def require_aiohttp() -> None:
+    """Raise `ConfigurationError` unless aiohttp's own classes have what the library builds on. Looks once in a process."""
+    for name in NEEDED["aiohttp"]:
+        if globals()[name] is None:
+            raise _incompatible("aiohttp", name)
+    for owner in (ClientResponse, Payload, StreamReader):
+        _require(owner.__name__, owner)
+
+
+def require_session(session: ClientSession) -> None:
+    """Raise `ConfigurationError` unless aiohttp, and *session*, have what the library builds on. Looks once for each type."""
+    if type(session) not in _complete:
+        require_aiohttp()
+        _require("ClientSession", session)
+        _complete.add(type(session))
+
+
+def require_request(request: ClientRequest) -> None:
+    """Raise `ConfigurationError` unless *request* and its session have what the library builds on. Looks once for each type."""
+    if type(request) not in _complete:
+        _require("ClientRequest", request)
+        require_session(request.session)
+        _complete.add(type(request))
+
+
+def _require(owner: str, thing: object) -> None:
+    for name in NEEDED[owner]:
+        if not hasattr(thing, name):
+            raise _incompatible(owner, name)
+
+
+def _incompatible(owner: str, name: str) -> ConfigurationError:
+    return ConfigurationError(
+        f"exterview_auth cannot work with aiohttp {aiohttp.__version__}, which has no {owner}.{name} "
+        f'({NEEDED[owner][name]}); install a version that it knows: pip install "{KNOWN_TO_WORK}"'
+    )
+
+
+# -- sessions -----------------------------------------------------------------------------------------------------------
 
 
 def own_middlewares(session: ClientSession) -> tuple[ClientMiddlewareType, ...]:
@@ -89,6 +200,9 @@ def writes_json_as_bytes(session: ClientSession) -> bool:
     return session._json_serialize_bytes is not None  # noqa: SLF001 - aiohttp has no public one
 
 
+# -- requests -----------------------------------------------------------------------------------------------------------
+
+
 @cache
 def known_arguments() -> frozenset[str]:
     """Return the keyword arguments of a request; the public verbs take any and pass them on."""
@@ -101,7 +215,18 @@ def call_of(request: ClientRequest) -> object:
 
     aiohttp has no public name for the call. The task will not do, because a middleware may run each hop in a separate one.
     """
-    return getattr(request, "_timer", None) or asyncio.current_task()
+    call: object = getattr(request, "_timer", None)
+    if call is None:  # which all calls would share
+        raise _incompatible("ClientRequest", "_timer")
+    return call
+
+
+def was_consumed(request: ClientRequest) -> bool:
+    """Whether the body of *request* was a stream that is gone. An empty body is plain bytes."""
+    return not isinstance(request.body, bytes) and request.body.consumed
+
+
+# -- answers ------------------------------------------------------------------------------------------------------------
 
 
 def already_read(response: ClientResponse) -> bytes | None:

@@ -23,7 +23,6 @@ from aiohttp import (
     RedirectClientError,
 )
 from aiohttp.abc import AbstractCookieJar
-from aiohttp.http import HttpProcessingError
 from yarl import URL
 
 from .._core.api_key import ApiKey
@@ -33,7 +32,14 @@ from ..errors import CredentialsRejectedError, ExterviewAuthError, LoginError, L
 from ..logins._context import MAX_RESPONSE, Login, LoginContext
 from .bodies import read_ahead
 from .chains import Chains
-from .internals import own_middlewares, twin_of
+from .internals import (
+    HttpProcessingError,
+    own_middlewares,
+    require_aiohttp,
+    require_request,
+    require_session,
+    twin_of,
+)
 
 _redirected: Chains[URL] = Chains()
 """Where the redirected requests of logins began."""
@@ -47,6 +53,10 @@ class LoginCall:
     def __init__(
         self, login: Login, *, api_key: ApiKey, endpoint: URL, session: ClientSession | None, timeout: float
     ) -> None:
+        # Now and not in the login, whose failure every request would get: the constructor's is about the installation.
+        require_aiohttp()
+        if session is not None:
+            require_session(session)
         self._login = login
         self._api_key = api_key
         self._endpoint = endpoint
@@ -116,6 +126,7 @@ class _JarOfOneLogin(CookieJar):
 
 async def _guard(request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
     """Hold every request of a login to HTTPS or loopback, to its origin, and to answers that end (a client middleware)."""
+    require_request(request)
     url = request.url
     require_safe_transport(url, "the login's URL", proxy=request.proxy)
     began = _redirected.beginning(request)

@@ -26,6 +26,7 @@ from .._core.state import IssuedToken
 from .._endpoint import require_safe_transport, secrets_in
 from ..logins._context import Login, known_secrets
 from .bodies import BodyFactory, can_be_sent_again, replace
+from .internals import require_request
 from .origins import Origins
 from .queued import SIGNED_AGAIN, SignedRequests, StaleTokenError
 from .refusal import NOT_ACCEPTING, IsUnauthorized, is_refused, release_connection
@@ -89,6 +90,7 @@ class Middleware:
 
         *waiter* is where the request has waited already.
         """
+        require_request(request)
         if not self.origins.is_ours(request.url, request):
             return await self._pass_through(request, handler)
         if request.proxy is not None:

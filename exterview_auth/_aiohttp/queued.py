@@ -9,14 +9,16 @@ otherwise it is *sent back*: the middleware waits for a token and has aiohttp be
 from __future__ import annotations
 
 from collections.abc import Coroutine
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from aiohttp import ClientRequest, ClientResponse
-from aiohttp.connector import Connection
 
 from .._core.state import IssuedToken, TokenState
 from .._token import Token
 from .signing import Key, carries, sign
+
+if TYPE_CHECKING:
+    from aiohttp.connector import Connection
 
 
 class StaleTokenError(Exception):
