@@ -205,9 +205,12 @@ class AccountLock:
                 await asyncio.wait([renewing], timeout=CANCEL_GRACE)
 
     async def _renew(self) -> None:
-        held = True
+        clock = asyncio.get_running_loop().time
+        held, due = True, clock()
         while held:
-            await asyncio.sleep(self._backend.lease / 3)
+            # Counted from when the last renewal was due: neither its command nor a late wake-up delays the next one.
+            due = max(due + self._backend.lease / 3, clock())
+            await asyncio.sleep(due - clock())
             try:
                 held = await self._backend.renew_lease()
             except StoreError as failure:  # the next attempt may succeed before the lease is over

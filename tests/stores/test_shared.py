@@ -259,6 +259,23 @@ async def test_a_lease_that_cannot_be_renewed_is_logged(caplog: pytest.LogCaptur
 
 
 @virtual_time
+async def test_slow_renewals_are_as_frequent_as_quick_ones() -> None:
+    """Rule 1: a store or a process that is slow for a while has three attempts in each lease, not two."""
+
+    class Slow(Backend):
+        async def renew_lease(self) -> bool:
+            self.calls.append("renew_lease")
+            await asyncio.sleep(self.lease / 4)
+            return True
+
+    backend = Slow()
+    async with AccountLock(backend) as lock:
+        await lock.try_acquire()
+        await passing(4 * backend.lease + 0.1)
+    assert backend.calls.count("renew_lease") == 12
+
+
+@virtual_time
 async def test_a_lock_that_was_not_tried_releases_nothing() -> None:
     """Rule 3: without an attempt there is nothing to release, and nothing to unsubscribe from."""
     backend = Backend()
