@@ -10,9 +10,13 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
 NOBODY = 65534
 ANOTHER = 12345
 """A user who is neither root nor nobody."""
+
+needs_root = pytest.mark.skipif(os.getuid() != 0, reason="only root can make another user's files")
 
 
 @contextlib.contextmanager

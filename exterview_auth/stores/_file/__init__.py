@@ -9,6 +9,6 @@ them logs in), ``.saving`` (a short lock around each write) and ``.breaking`` (a
 frozen process loses it. ``backend.py`` puts both together for `AccountLock`, and notices changes by looking at the file
 again and again. ``directory.py`` keeps the directory private, looks at owner and mode at each use, and replaces files whole.
 
-The modification time of an entry's file is the moment until which the entry is kept: each save looks at those that lie in the
-past, and removes what is over. In a directory that was created here, ``.gitignore`` keeps the tokens out of ``git add``.
+The modification time of an entry's file is the moment until which the entry is kept: after a save, ``sweeping.py`` looks at those
+that lie in the past, and removes what is over. In a directory that was created here, ``.gitignore`` keeps the tokens out of ``git add``.
 """

@@ -26,8 +26,8 @@ MAX_FILE = 2**21
 _OPEN_TO_OTHERS, _WRITABLE_FOR_OTHERS = 0o077, 0o022
 _GITIGNORE = ".gitignore"
 _ACCOUNT = "[0-9a-f]{40}"
-ENTRY = re.compile(rf"{_ACCOUNT}\.token")
-UNFINISHED = re.compile(rf"\.(?:probe|{ENTRY.pattern})\.[0-9a-z_]+\.tmp")
+_ENTRY = re.compile(rf"{_ACCOUNT}\.token")
+_UNFINISHED = re.compile(rf"\.(?:probe|{_ENTRY.pattern})\.[0-9a-z_]+\.tmp")
 _LOCK = re.compile(rf"{_ACCOUNT}\.(?:lock|saving)(?:\.breaking)?")
 
 
@@ -118,17 +118,16 @@ class PrivateDirectory:
             return None
         return FileIdentity(found.st_ino, found.st_mtime_ns)
 
-    def files(self, pattern: re.Pattern[str], before: float) -> dict[str, float]:
-        """Return this user's regular files of such names that were modified *before* a moment, with their time."""
+    def files(self) -> dict[str, float]:
+        """Return this user's entries and unfinished files, with the time of their last modification."""
         found = {}
         with self._opened() as directory, os.scandir(directory) as entries:
             for entry in entries:
-                if pattern.fullmatch(entry.name) is None:
-                    continue
-                with contextlib.suppress(OSError):  # removed meanwhile
-                    status = entry.stat(follow_symlinks=False)
-                    if stat.S_ISREG(status.st_mode) and status.st_uid == os.geteuid() and status.st_mtime < before:
-                        found[entry.name] = status.st_mtime
+                if is_entry(entry.name) or _UNFINISHED.fullmatch(entry.name):
+                    with contextlib.suppress(OSError):  # removed meanwhile
+                        status = entry.stat(follow_symlinks=False)
+                        if stat.S_ISREG(status.st_mode) and status.st_uid == os.geteuid():
+                            found[entry.name] = status.st_mtime
         return found
 
     def ensure(self) -> None:
@@ -192,7 +191,12 @@ class PrivateDirectory:
 
 def is_ours(name: str) -> bool:
     """Return whether a file of this *name* is a store's: only a store gives such names."""
-    return name == _GITIGNORE or any(kind.fullmatch(name) for kind in (ENTRY, _LOCK, UNFINISHED))
+    return name == _GITIGNORE or any(kind.fullmatch(name) for kind in (_ENTRY, _LOCK, _UNFINISHED))
+
+
+def is_entry(name: str) -> bool:
+    """Return whether a file of this *name* is an account's entry."""
+    return _ENTRY.fullmatch(name) is not None
 
 
 def _own(directory: int, name: str) -> os.stat_result:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import math
 import os
-import random
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -15,20 +13,16 @@ from typing import Any
 
 from ..._token import Token
 from ...errors import StoreError
-from .._encryption import UnreadableError
 from .._entry import Codec, Entry, StoredToken, fingerprint
-from .directory import ENTRY, UNFINISHED, FileIdentity, PrivateDirectory
+from .directory import FileIdentity, PrivateDirectory
 from .host_lock import WRITE_TIMEOUT, HostLock, LivenessWatch
+from .sweeping import Sweeper
 
 THREADS = 8
 """Concurrent calls to the file system. They are short, and the default executor is left to other code."""
 WRITE_RETRY = 0.003
 """Seconds between two attempts to get the write lock."""
-ABANDONED_AFTER = 60.0
-"""Seconds after which an unfinished file was left by a process that was killed."""
 
-SWEPT_AT_ONCE = 16
-"""Entries that one save looks at for removal; a thousand at once would hold it up."""
 
 MayReplace = Callable[[bytes | None], bool]
 
@@ -40,6 +34,7 @@ class FileEntries:
         self.directory = directory
         self.codec = codec
         self._lease = lease
+        self._sweeper = Sweeper(directory, codec, lease)
         # How long each write lock has been watched: kept between calls, because one call is shorter than a lease.
         self._watches: dict[str, LivenessWatch] = {}
         self.pollers = 0
@@ -101,41 +96,12 @@ class FileEntries:
                 if not may_replace(present):
                     return False, present
             self.directory.replace(_token_file(name), raw, kept_until=kept_until, only_if=lock.is_held)
-        self._sweep(time.time())
+        self._sweeper.after_save(time.time())
         return True, raw
 
     def _remove(self, name: str) -> None:
         with self._write_lock(name):
             self.directory.remove(_token_file(name))
-
-    def _sweep(self, now: float) -> None:
-        """Remove unfinished files of killed writers, and entries that are over. What cannot be removed stays."""
-        with contextlib.suppress(OSError):
-            for file in self.directory.files(UNFINISHED, now - ABANDONED_AFTER):
-                with contextlib.suppress(OSError):
-                    self.directory.remove(file)
-            over = list(self.directory.files(ENTRY, now).items())
-            for file, changed in random.sample(over, SWEPT_AT_ONCE) if len(over) > SWEPT_AT_ONCE else over:
-                with contextlib.suppress(OSError):
-                    self._sweep_entry(file.partition(".")[0], now, unreadable=changed + self.codec.keep < now)
-
-    def _sweep_entry(self, name: str, now: float, *, unreadable: bool) -> None:
-        """Remove the entry of *name* if it is over; *unreadable*: also if it cannot be read."""
-        lock = HostLock(self.directory, f"{name}.saving", self._lease)
-        try:
-            raw = self.directory.read(_token_file(name)) if lock.try_acquire() else None
-            if raw is None:
-                return
-            try:
-                kept_until = self.codec.read(name, raw).kept_until(self.codec.keep)
-            except UnreadableError:
-                kept_until = -math.inf if unreadable else math.inf
-            if kept_until < now:
-                self.directory.remove(_token_file(name))
-            elif kept_until < math.inf:  # a copy, which does not have its time
-                self.directory.touch(_token_file(name), kept_until)
-        finally:
-            lock.release()
 
     @contextlib.contextmanager
     def _write_lock(self, name: str) -> Iterator[HostLock]:

@@ -1,0 +1,147 @@
+"""What saves remove: entries that are over, and what killed writers left."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from exterview_auth import FileStore, Token
+from exterview_auth.stores._entry import key_of
+from tests.kit.directories import entry, give_to_another, needs_root
+from tests.kit.stores import ACCOUNT, content, told
+
+NAME = key_of(ACCOUNT)
+
+
+def aged(path: Path, seconds: float = 3600.0) -> Path:
+    """Make it look as if it was written long ago."""
+    os.utime(path, (time.time() - seconds,) * 2)
+    return path
+
+
+async def test_files_of_killed_writers_are_removed(directory: Path) -> None:
+    """Lesson 29: a later save removes unfinished files, unless they may still be written."""
+    async with FileStore(directory) as store:
+        old, young, probe = (directory / f".{name}.tmp" for name in (f"{NAME}.token.x", f"{NAME}.token.y", "probe.z"))
+        for path in (old, young, probe):
+            path.write_bytes(b"exterview_auth/2 half")
+        aged(old)
+        aged(probe)
+        await store.save("a", Token("value"))
+        assert [path.exists() for path in (old, young, probe)] == [False, True, False]
+
+
+def unfinished_in(directory: Path) -> set[str]:
+    """The names of what looks like unfinished files."""
+    return {path.name for path in directory.iterdir() if path.suffix == ".tmp"}
+
+
+@needs_root
+async def test_what_cannot_be_removed_does_not_stop_the_sweep(directory: Path) -> None:
+    """A directory, a link and another user's file stay, and what comes after them is removed."""
+    async with FileStore(directory) as store:
+        names = [directory / f".{NAME}.token.{number}.tmp" for number in range(6)]
+        names[0].mkdir()
+        names[1].symlink_to(directory / "nowhere")
+        names[2].touch()
+        for path in names[3:]:
+            path.write_bytes(b"half")
+            aged(path)
+        aged(names[2])
+        aged(names[0])
+        give_to_another(names[2])
+        await store.save("a", Token("value"))
+        assert unfinished_in(directory) == {path.name for path in names[:3]}
+
+
+def files_of(directory: Path) -> set[str]:
+    """The accounts that have an entry."""
+    return {path.name.partition(".")[0] for path in directory.glob("*.token")}
+
+
+async def test_entries_that_are_over_are_removed(directory: Path) -> None:
+    """A later save removes a token without a refresh token when its life is over, and any other after `keep`."""
+    async with FileStore(directory, keep=1.0) as store:
+        await store.save("over", Token("x", expires_in=0.05))
+        await store.save("young", Token("x", expires_in=60))
+        await store.save("refresh", Token("x", expires_in=0.05, refresh_token="r"))
+        await store.save("endless", Token("x"))
+        await asyncio.sleep(0.1)
+        await store.save("last", Token("x", expires_in=60))
+        assert files_of(directory) == {key_of(name) for name in ("young", "refresh", "endless", "last")}
+        await asyncio.sleep(1.0)
+        await store.save("last", Token("x", expires_in=60))
+        assert files_of(directory) == {key_of(name) for name in ("young", "last")}
+
+
+async def test_a_copy_of_an_entry_is_not_taken_for_an_old_one(directory: Path) -> None:
+    """What the entry says decides, not the time of its file, which a copy or a restored backup does not have."""
+    async with FileStore(directory) as store:
+        await store.save("a", Token("x", refresh_token="r"))
+        path = aged(entry(directory))
+        await store.save("b", Token("x"))
+        assert content(await store.load("a")) == ("x", "r")
+        assert path.stat().st_mtime > time.time() + 80 * 86_400
+
+
+async def test_an_entry_that_nobody_can_read_is_removed_after_its_time(
+    directory: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """That of a lost key is kept as long as any: another process may have the key."""
+    async with FileStore(directory, keep=100) as store:
+        old, young = (directory / f"{key_of(name)}.token" for name in ("old", "young"))
+        for path in (old, young):
+            path.write_bytes(b"exterview_auth/2 gAAAAA")
+        aged(old, 150)
+        aged(young, 50)
+        await store.save("a", Token("x"))
+        assert [path.exists() for path in (old, young)] == [False, True]
+        assert told(caplog, "store.unreadable") == []
+
+
+async def test_an_entry_that_is_being_saved_is_not_removed(directory: Path) -> None:
+    """The sweep excludes other writers: it removes no entry that another process has just replaced."""
+    async with FileStore(directory) as store:
+        await store.save("a", Token("x", expires_in=0.3))
+        await asyncio.sleep(0.3)
+        with store._entries._write_lock(key_of("a")):
+            await store.save("b", Token("x"))
+            assert key_of("a") in files_of(directory)
+        await store.save("b", Token("x"))
+        assert files_of(directory) == {key_of("b")}
+
+
+async def test_a_thousand_entries_that_are_over_do_not_hold_up_a_save(directory: Path) -> None:
+    """Each save looks at some of them."""
+    async with FileStore(directory) as store:
+        for number in range(40):
+            (directory / f"{number:040}.token").write_bytes(b"damaged")
+            os.utime(directory / f"{number:040}.token", (1.0, 1.0))
+        left = []
+        for _ in range(3):
+            await store.save("a", Token("x"))
+            left.append(len(files_of(directory)) - 1)
+        assert left == [24, 8, 0]
+
+
+def test_a_large_directory_is_not_listed_at_each_save(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a save lists on average does not grow with the number of accounts, and what it removes does not shrink."""
+    sweeper = FileStore(directory)._entries._sweeper
+    over = dict.fromkeys((f"{number:040}.token" for number in range(1000)), 1.0)
+    listed: list[int] = []
+    removed: list[str] = []
+
+    def files() -> dict[str, float]:
+        listed.append(save)
+        return over
+
+    monkeypatch.setattr(sweeper._directory, "files", files)
+    monkeypatch.setattr(sweeper, "_remove", lambda name, *_: removed.append(name))
+    for save in range(10):  # noqa: B007 - the function above notes it
+        sweeper.after_save(1000.0)
+    assert listed == [0, 3, 6, 9]
+    assert len(removed) == 16 + 3 * (16 + 3 * 4)
