@@ -7,7 +7,8 @@ of the new token and adopt it. The holder loads once more, because the last logi
 lock, then logs in, saves under the lock and releases it.
 
 No store can make a request fail. Every call is bounded, and after a failure the store's circuit breaker (``_breaker``) opens:
-until it closes, owners log in for themselves, and repeat in the background what they could not save.
+until it closes, owners log in for themselves, and repeat in the background what they could not save or delete: under the
+lock, after a look at what is there now.
 
 A lock may be lost: processes are paused, hosts freeze. So a lock has a lease, which its holder renews (``_shared``), and a save
 is fenced: after another owner took the lock and saved, a late save changes nothing and returns that newer token.

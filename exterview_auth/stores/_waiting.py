@@ -21,8 +21,9 @@ from weakref import WeakValueDictionary
 
 from .._calls import CancelledItselfError, is_being_cancelled, within
 from ..errors import StoreError
+from . import _shared
 from ._access import STORE_BUDGET, StoreSession
-from ._shared import POLL_INTERVAL, LeasedLock, locks_in
+from ._shared import LeasedLock, locks_in
 
 LOOK_INTERVAL = 1.0
 """Seconds between two checks whether a lock is still worth waiting for."""
@@ -115,7 +116,7 @@ class _NotifiedWaiter:
     async def wait_for_change(self) -> bool:
         try:
             # Each step looks at the store once, and is short. A holder that shows no life loses the lock by its lease.
-            async with within(STORE_BUDGET + POLL_INTERVAL):
+            async with within(STORE_BUDGET + _shared.POLL_INTERVAL):
                 return await self._lock.wait_for_change()
         except Exception as failure:  # noqa: BLE001 - a store may raise anything; a login needs no notification
             self._session.record_failure("lock", failure)

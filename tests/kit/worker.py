@@ -80,21 +80,29 @@ class Worker:
     async def do_open(self, orders: dict[str, Any]) -> dict[str, Any]:
         """Make as many *owners* as are wanted, with one store between them."""
         _shared.POLL_INTERVAL = orders["poll_interval"]
-        place, origin = orders["store"], orders["origin"]
+        place = orders["store"]
         self.watch.warnings = []
         self.watch.directory = "" if place.startswith("redis:") else place
         kind = RedisStore if place.startswith("redis:") else FileStore
         self._store = kind(place, lease=orders["lease"])
-        self._owners = [self._owner(origin, orders["refresh_token"]) for _ in range(orders["owners"])]
+        self._owners = [self._owner(orders) for _ in range(orders["owners"])]
         self._http = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0))
         return {}
 
-    def _owner(self, origin: str, refresh_token: str | None) -> ExterviewAuth:
+    def _owner(self, orders: dict[str, Any]) -> ExterviewAuth:
+        origin, refresh_token = orders["origin"], orders["refresh_token"]
         how: dict[str, Any] = {"client_secret": "secret"}
         if refresh_token is not None:
             how = {"grant_type": "refresh_token", "refresh_token": refresh_token}
         login = OAuth2Login(f"{origin}/token", "client", headers={"X-Pid": str(os.getpid())}, **how)
-        return ExterviewAuth(login, api_key="key", endpoint=f"{origin}/graphql", store=self._store, account=ACCOUNT)
+        return ExterviewAuth(
+            login,
+            api_key="key",
+            endpoint=f"{origin}/graphql",
+            store=self._store,
+            account=ACCOUNT,
+            login_timeout=orders["login_timeout"],
+        )
 
     async def do_send(self, orders: dict[str, Any]) -> dict[str, Any]:
         """So many requests at once."""

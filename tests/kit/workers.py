@@ -290,7 +290,9 @@ class Fleet:
         self._poll_interval = lease * POLL_INTERVAL / LEASE if poll_interval is None else poll_interval
         self._workers: list[Worker] = []
 
-    async def join(self, count: int, *, owners: int = 1, refresh_token: str | None = None) -> list[Worker]:
+    async def join(
+        self, count: int, *, owners: int = 1, refresh_token: str | None = None, login_timeout: float = 30.0
+    ) -> list[Worker]:
         """Add so many processes, each with so many owners."""
         workers = await self._pool.lend(count)
         self._workers += workers
@@ -303,6 +305,7 @@ class Fleet:
                 poll_interval=self._poll_interval,
                 owners=owners,
                 refresh_token=refresh_token,
+                login_timeout=login_timeout,
             )
             assert "failure" not in opened, opened
         return workers

@@ -141,6 +141,17 @@ async def test_a_login_slower_than_the_lease_renews_it(pool: WorkerPool, place: 
         assert (await summed(workers))["warnings"] == []
 
 
+async def test_a_login_of_most_of_the_login_timeout_serves_all_processes(pool: WorkerPool, place: str) -> None:
+    """The contract's store section: a holder that keeps its lease is waited for until the waiter's own deadline."""
+    async with fleet_at(pool, place, lease=1.0) as (fleet, realm):
+        realm.seconds = 4.8
+        workers = await fleet.join(2, login_timeout=8.0)
+        assert await sent(workers, EACH) == {"200": 2 * EACH}
+        assert len(realm.logins) == 1
+        told = await summed(workers)
+        assert (told["logins"], told["adopted"], told["warnings"]) == (1, 1, [])
+
+
 # -- whoever logs in dies, sleeps or leaves -------------------------------------------------------------------------------
 
 

@@ -14,6 +14,7 @@ import pytest
 
 from exterview_auth import ExterviewAuth, LoginContext, MemoryStore, Token
 from tests.kit.clock import VirtualLoop, passing
+from tests.kit.failing_store import FailingStore
 
 
 class CountedLogin:
@@ -141,6 +142,25 @@ def test_an_owner_dropped_with_open_work_warns(expires_in: float | None, warned:
         asyncio.run(drop())
     assert [str(warning.message).partition(" '")[0] for warning in seen] == ["unclosed <ExterviewAuth"] * warned
     assert all(warning.category is ResourceWarning for warning in seen)
+
+
+@pytest.mark.parametrize(("call", "warned"), [("delete", 1), ("", 0)])
+def test_an_owner_dropped_with_a_pending_logout_warns(call: str, warned: int) -> None:
+    """Rule 21: a `ResourceWarning`, as for a pending save: closing the owner would have tried once more."""
+    store = FailingStore()
+
+    async def drop() -> None:
+        auth = owner(CountedLogin(), store=store, account="a")
+        await auth.token()
+        store.faults[call] = OSError("down")
+        await auth.logout()
+        del auth
+        gc.collect()
+
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always")
+        asyncio.run(drop())
+    assert [str(warning.message).partition(" '")[0] for warning in seen] == ["unclosed <ExterviewAuth"] * warned
 
 
 def test_an_owner_cannot_be_pickled() -> None:

@@ -268,6 +268,27 @@ async def test_an_evicted_owner_that_logs_in_is_kept_until_its_token_is_saved(sa
         assert saves() == 1
 
 
+async def test_an_evicted_owner_whose_logout_is_pending_is_kept(saving: Factory, store: FailingStore) -> None:
+    """The contract, ``logout()``: never two owners of an account whose deletion the store has yet to hear of."""
+    store.faults.clear()
+    async with AuthPool(saving, maxsize=1) as pool:
+        used = pool["a"]
+        await used.token()
+        pool["b"]
+        store.faults["delete"] = StoreError("down")
+        await used.logout()
+        del used
+        gc.collect()
+        assert "a" in pool
+        store.faults.clear()
+        await until(lambda: saves() == 0)
+        assert store.entries == {}
+        for _ in range(3):
+            pool["b"]
+        gc.collect()
+        assert "a" not in pool
+
+
 async def test_saved_owners_are_released(saving: Factory, store: FailingStore) -> None:
     """The contract: *maxsize* bounds the pool again once the store is back, after a few accesses and without further logins."""
     accounts = [f"org{number}" for number in range(20)]
