@@ -25,7 +25,7 @@ from ._core.keeper import Keeper
 from ._core.on_token import OnToken
 from ._endpoint import PRODUCTION, endpoint_url, shown_url
 from ._options import check_callables, checked_account, named, owner_options
-from ._secret import refuse_pickling
+from ._secret import concealed, refuse_pickling
 from ._stats import Stats
 from ._token import Token
 from .errors import ConfigurationError
@@ -93,6 +93,7 @@ class ExterviewAuth:
         on_token: OnToken | None = None,
         login_session: ClientSession | None = None,
     ) -> None:
+        api_key, endpoint, origins = concealed(api_key), concealed(endpoint), concealed(origins)
         if login_session is not None and not isinstance(login_session, ClientSession):
             raise ConfigurationError(
                 f"login_session must be an aiohttp.ClientSession, not {type(login_session).__name__}"
@@ -143,12 +144,12 @@ class ExterviewAuth:
         ``EXTERVIEW_ENVIRONMENT``. *overrides* are arguments of the constructor. Raises `ConfigurationError` that names
         what is missing.
         """
-        unknown = sorted(set(overrides) - set(inspect.signature(cls).parameters))
-        if unknown:
-            raise ConfigurationError(f"ExterviewAuth has no argument {unknown[0]!r}; see help(ExterviewAuth)")
-        from ._environment import arguments_from  # noqa: PLC0415 - on first use
+        from ._environment import Arguments  # noqa: PLC0415 - on first use
 
-        return cls(**arguments_from(os.environ if environ is None else environ, overrides))
+        arguments = Arguments(os.environ if environ is None else environ, overrides)
+        # Error trackers print local variables: an environment as a whole is not one of them when an argument is refused.
+        del environ, overrides
+        return cls(**arguments.completed(inspect.signature(cls).parameters))
 
     @property
     def endpoint(self) -> URL:

@@ -12,6 +12,8 @@ from concurrent.futures import Future
 from threading import Thread
 from typing import Any, TypeVar
 
+from ._secret import concealed
+
 T = TypeVar("T")
 
 PAUSE_THRESHOLD = 0.1
@@ -177,7 +179,8 @@ class CallableValue:
     async def read(self) -> Any:
         """Return the callable's value; its errors pass through."""
         call = self._call
-        return await awaited(call() if _is_async(call) else await self._thread.run(call))
+        # Concealed here: it is a key or a token, and the result of the task that reads it shows in that task's repr.
+        return concealed(await awaited(call() if _is_async(call) else await self._thread.run(call)))
 
 
 def _is_async(call: object) -> bool:

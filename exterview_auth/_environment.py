@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
 from ._endpoint import endpoint_url
 from ._options import checked_api_key, read_secret_file
+from ._secret import Secret
 from .errors import ConfigurationError
 from .logins import PasswordLogin, StaticLogin
 from .logins._context import Login
@@ -23,24 +24,57 @@ T = TypeVar("T")
 ENDPOINT, ENVIRONMENT = "EXTERVIEW_ENDPOINT", "EXTERVIEW_ENVIRONMENT"
 
 
-def arguments_from(environ: Mapping[str, str], given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return *given*, completed from *environ*. Raises `ConfigurationError` that names the missing or wrong variable."""
-    if not isinstance(environ, Mapping):
-        raise ConfigurationError(f"environ must be a mapping such as os.environ, not {type(environ).__name__}")
-    arguments = dict(given)
-    if "endpoint" not in given:
-        arguments.update(_endpoint(environ))
-    if "api_key" not in given:
-        arguments["api_key"] = _api_key(environ)
-    if "login" not in given:
-        arguments["login"] = _login(environ)
-    return arguments
+class Environment:
+    """Variables whose values are secrets: they are in no repr, neither one by one nor all together."""
+
+    __slots__ = ("_variables",)
+
+    def __init__(self, variables: Mapping[str, str]) -> None:
+        self._variables = variables
+
+    def get(self, name: str) -> Secret | None:
+        """Return a variable as it is, or ``None`` if it is missing or empty."""
+        return Secret(self._variables.get(name) or "") or None
+
+    def stripped(self, name: str) -> Secret | None:
+        """Return a variable without spaces around it, or ``None`` if nothing is left."""
+        return Secret(self._variables.get(name, "").strip()) or None
+
+    def shown(self, name: str) -> str | None:
+        """Return a variable likewise that is not a secret."""
+        return self._variables.get(name, "").strip() or None
 
 
-def _endpoint(environ: Mapping[str, str]) -> dict[str, str]:
-    endpoint, environment = _variable(environ, ENDPOINT), _variable(environ, ENVIRONMENT)
+class Arguments:
+    """The constructor's arguments: those *given*, and what an environment says of the others."""
+
+    __slots__ = ("_environ", "_given")
+
+    def __init__(self, environ: object, given: Mapping[str, Any]) -> None:
+        self._environ = environ
+        self._given = given
+
+    def completed(self, known: Iterable[str]) -> dict[str, Any]:
+        """Return the arguments, all of them *known*. Raises `ConfigurationError` that names what is missing or wrong."""
+        unknown = sorted(set(self._given) - set(known))
+        if unknown:
+            raise ConfigurationError(f"ExterviewAuth has no argument {unknown[0]!r}; see help(ExterviewAuth)")
+        if not isinstance(self._environ, Mapping):
+            kind = type(self._environ).__name__
+            raise ConfigurationError(f"environ must be a mapping such as os.environ, not {kind}")
+        environ = Environment(self._environ)
+        found: dict[str, Any] = {} if "endpoint" in self._given else _endpoint(environ)
+        if "api_key" not in self._given:
+            found["api_key"] = _api_key(environ)
+        if "login" not in self._given:
+            found["login"] = _login(environ)
+        return {**self._given, **found}
+
+
+def _endpoint(environ: Environment) -> dict[str, Any]:
+    endpoint, environment = environ.stripped(ENDPOINT), environ.shown(ENVIRONMENT)
     if endpoint is not None:
-        return {"endpoint": str(_naming(ENDPOINT, lambda: endpoint_url(endpoint)))}
+        return {"endpoint": Secret(_naming(ENDPOINT, lambda: endpoint_url(endpoint)))}
     if environment is None:
         return {}
     if environment.lower() not in {"production", "sandbox"}:
@@ -48,8 +82,8 @@ def _endpoint(environ: Mapping[str, str]) -> dict[str, str]:
     return {"endpoint": environment.lower()}
 
 
-def _api_key(environ: Mapping[str, str]) -> str | Callable[[], str]:
-    key, path = _variable(environ, API_KEY), _variable(environ, f"{API_KEY}_FILE")
+def _api_key(environ: Environment) -> str | Callable[[], str]:
+    key, path = environ.stripped(API_KEY), environ.shown(f"{API_KEY}_FILE")
     if key is not None:
         return _naming(API_KEY, lambda: checked_api_key(key))
     if path is None:
@@ -63,9 +97,9 @@ def _api_key(environ: Mapping[str, str]) -> str | Callable[[], str]:
     return read
 
 
-def _login(environ: Mapping[str, str]) -> Login:
+def _login(environ: Environment) -> Login:
     # Unlike the others, a password is not stripped: spaces may be part of it.
-    email, password = _variable(environ, EMAIL), environ.get(PASSWORD) or None
+    email, password = environ.shown(EMAIL), environ.get(PASSWORD)
     if password is not None and not password.strip():
         raise ConfigurationError(f"{PASSWORD} is blank; set it to the password of {EMAIL}")
     # Credentials win over a bearer token, because they can get the next token.
@@ -74,7 +108,7 @@ def _login(environ: Mapping[str, str]) -> Login:
     if email is not None or password is not None:
         missing, found = (PASSWORD, EMAIL) if password is None else (EMAIL, PASSWORD)
         raise ConfigurationError(f"{missing} is missing; set it together with {found}")
-    token, path = _variable(environ, BEARER), _variable(environ, f"{BEARER}_FILE")
+    token, path = environ.stripped(BEARER), environ.shown(f"{BEARER}_FILE")
     if token is not None:
         return _naming(BEARER, lambda: StaticLogin(token))
     if path is not None:
@@ -83,10 +117,6 @@ def _login(environ: Mapping[str, str]) -> Login:
     raise ConfigurationError(
         f"the user's credentials are missing; set {EMAIL} and {PASSWORD}, or {BEARER}, or {BEARER}_FILE"
     )
-
-
-def _variable(environ: Mapping[str, str], name: str) -> str | None:
-    return environ.get(name, "").strip() or None
 
 
 def _naming(variable: str, make: Callable[[], T]) -> T:

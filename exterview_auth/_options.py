@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from ._secret import Secret, is_encodable, is_header_safe
+from ._secret import Secret, concealed, is_encodable, is_header_safe, plain_kind
 from .errors import ConfigurationError
 
 LONGEST = 10.0**9
@@ -37,8 +37,9 @@ DEFAULT_OWNER_OPTIONS = OwnerOptions()
 
 
 def checked_api_key(key: object) -> str:
-    """Return *key* if it can be sent in a header."""
-    if not isinstance(key, str) or not is_header_safe(key):
+    """Return *key*, as a secret, if it can be sent in a header."""
+    key = concealed(key)
+    if not isinstance(key, Secret) or not is_header_safe(key):
         raise ConfigurationError(
             "api_key must be the organization's key: visible ASCII text without spaces or line ends, not empty"
         )
@@ -100,7 +101,7 @@ def read_secret_file(path: str | os.PathLike[str], what: str) -> str:
     try:
         with Path(path).open(encoding="utf-8") as file:
             # Bounded: the path may lead to a device or a log, which has no end.
-            text = file.read(MAX_SECRET_FILE + 1)
+            text = Secret(file.read(MAX_SECRET_FILE + 1))
     except (OSError, ValueError) as failure:
         reason = type(failure).__name__
     else:
@@ -129,7 +130,7 @@ def check_callables(login: object, **hooks: object) -> None:
 def text_option(value: object, name: str) -> str:
     """Return *value* if it is text that is not blank and can be encoded."""
     if not isinstance(value, str):
-        raise ConfigurationError(f"{name} must be text, not {type(value).__name__}")
+        raise ConfigurationError(f"{name} must be text, not {plain_kind(value)}")
     if not value.strip():
         raise ConfigurationError(f"{name} is empty; the login needs it")
     if not is_encodable(value):
@@ -144,7 +145,7 @@ def optional_text(value: object, name: str) -> str | None:
 
 def secret_option(value: object, name: str) -> Secret | None:
     """Return *value* as a secret if it is ``None`` or text."""
-    return None if value is None else Secret(text_option(value, name))
+    return None if value is None else Secret(text_option(concealed(value), name))
 
 
 def path_option(value: object, name: str) -> tuple[str, ...]:
@@ -165,9 +166,10 @@ def header_options(headers: Mapping[str, str] | None) -> dict[str, Secret]:
         return {}
     if not isinstance(headers, Mapping):
         raise ConfigurationError(f"headers must be a mapping of names to values, not {type(headers).__name__}")
+    headers = concealed(headers)
     for name, value in headers.items():
         if not isinstance(name, str) or not _HEADER_NAME.fullmatch(name):
             raise ConfigurationError("headers has a key that is not an HTTP field name (RFC 9110, section 5.1)")
         if not isinstance(value, str) or _NOT_IN_A_HEADER.search(value):
             raise ConfigurationError(f"headers: the value of {name} must be text that can be sent in a header")
-    return {name: Secret(value) for name, value in headers.items()}
+    return {str(name): Secret(value) for name, value in headers.items()}

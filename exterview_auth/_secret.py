@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterator, Mapping
 from typing import Any, NoReturn, Self
 
 _NOT_VISIBLE_ASCII = re.compile(r"[^\x21-\x7e]")
@@ -63,13 +63,43 @@ class SecretBytes(bytes):
         refuse_pickling(self)
 
 
-def kept_secret(value: Any) -> Any:
-    """Return *value*, which came from a secret, with each text and bytes in it as a secret."""
-    if isinstance(value, str):
-        return Secret(value)
-    if isinstance(value, bytes):
-        return SecretBytes(value)
-    return type(value)(map(kept_secret, value)) if isinstance(value, list | tuple) else value
+def concealed(value: Any) -> Any:
+    """
+    Return *value* with each text and bytes in it as a secret; mappings, lists and tuples are copied, at any depth.
+
+    For arguments and answers that hold secrets: error trackers print the local variables of every frame of a traceback.
+    """
+    copies: dict[int, Any] = {}
+    left: list[Any] = []
+
+    def copy_of(inner: Any) -> Any:
+        if isinstance(inner, str):
+            return inner if isinstance(inner, Secret) else Secret(inner)
+        if isinstance(inner, bytes):
+            return SecretBytes(inner)
+        if not isinstance(inner, dict | list | tuple | Mapping):
+            return inner
+        if not inner:
+            return {} if isinstance(inner, Mapping) else []
+        if id(inner) not in copies:
+            copies[id(inner)] = {} if isinstance(inner, Mapping) else []
+            left.append(inner)
+        return copies[id(inner)]
+
+    # Not recursive: a server's JSON may be as deep as the parser allows, and an application's mapping may hold itself.
+    copy = copy_of(value)
+    while left:
+        node = left.pop()
+        if isinstance(node, Mapping):
+            copies[id(node)].update((copy_of(key), copy_of(member)) for key, member in node.items())
+        else:
+            copies[id(node)].extend(map(copy_of, node))
+    return copy
+
+
+def plain_kind(value: object) -> str:
+    """Return the name of *value*'s type as its user knows it, for an error about an argument of the wrong type."""
+    return "str" if isinstance(value, Secret) else "bytes" if isinstance(value, SecretBytes) else type(value).__name__
 
 
 _SHARED_METHODS = (
@@ -88,7 +118,8 @@ def _keep_results_secret(kind: type[Secret | SecretBytes], plain: type, names: t
         method = getattr(plain, name)
 
         def call(self: Any, *args: Any, **options: Any) -> Any:
-            return kept_secret(method(self, *args, **options))
+            result = method(self, *args, **options)
+            return tuple(concealed(result)) if isinstance(result, tuple) else concealed(result)
 
         return functools.wraps(method)(call)
 

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any, NoReturn, Self, final
 
 from ._json import json_object
-from ._secret import Secret, is_encodable, is_header_safe, refuse_pickling
+from ._secret import Secret, concealed, is_encodable, is_header_safe, plain_kind, refuse_pickling
 from .errors import ConfigurationError
 
 MAX_TOKEN_LENGTH = 65_536
@@ -37,6 +37,7 @@ class Token:
     __slots__ = ("_expires_at", "_expires_in", "_from_receipt", "_issuer", "_refresh_token", "_value")
 
     def __init__(self, value: str, *, expires_in: float | None = None, refresh_token: str | None = None) -> None:
+        value, refresh_token = concealed(value), concealed(refresh_token)
         self._value = _checked(value, "a bearer token")
         self._refresh_token = None if not refresh_token else _checked_refresh(refresh_token)
         # The login's word comes first; a JWT's claims are read only without it.
@@ -179,7 +180,7 @@ def jwt_claims(value: str) -> dict[str, Any]:
 
 def _text(value: object, what: str) -> str:
     if not isinstance(value, str):
-        raise ConfigurationError(f"{what} must be text, not {type(value).__name__}")
+        raise ConfigurationError(f"{what} must be text, not {plain_kind(value)}")
     return value
 
 

@@ -27,7 +27,7 @@ from structlog.tracebacks import ExceptionDictTransformer
 from yarl import URL
 
 from exterview_auth import LoginContext, Token
-from exterview_auth._secret import Secret, SecretBytes, is_header_safe
+from exterview_auth._secret import Secret, SecretBytes, concealed, is_header_safe, plain_kind
 
 TEXT = "s3cr3t-value"
 LONG = ".".join(f"s3cr3t-part-{number}" for number in range(20))
@@ -228,6 +228,34 @@ def test_a_secret_is_added_to_nothing_that_its_plain_text_is_not_added_to(secret
         1 + secret
     with pytest.raises(TypeError):
         secret + 1
+
+
+def test_concealed_data_is_a_copy_whose_texts_are_secrets() -> None:
+    """At any depth, in keys too; what is no text stays, also what holds itself, and what was given is not changed."""
+    nested: Any = TEXT
+    for _ in range(100_000):
+        nested = [nested]
+    own = object()
+    given: dict[str, Any] = {TEXT: [TEXT, (TEXT, None, 1.5)], "own": own, "nested": nested}
+    given["again"] = [given, given]
+    copied = concealed(given)
+    assert given[TEXT] == [TEXT, (TEXT, None, 1.5)]
+    assert type(given[TEXT][0]) is str
+    assert copied[TEXT] == [TEXT, [TEXT, None, 1.5]]
+    assert copied["own"] is own
+    assert copied["again"][0] is copied["again"][1] is copied
+    del copied["nested"]
+    assert repr(copied) == "{'***': ['***', ['***', None, 1.5]], '***': " + repr(own) + ", '***': [{...}, {...}]}"
+    secret = Secret(TEXT)
+    assert concealed(secret) is secret
+
+
+@pytest.mark.parametrize(
+    ("value", "kind"), [(Secret(), "str"), (SecretBytes(), "bytes"), ("", "str"), (5, "int"), (None, "NoneType")]
+)
+def test_an_error_names_a_type_as_its_user_knows_it(value: object, kind: str) -> None:
+    """An argument that was concealed meanwhile is still text or bytes."""
+    assert plain_kind(value) == kind
 
 
 def raised_beside(secret: object) -> BaseException:

@@ -143,15 +143,16 @@ async def _guard(request: ClientRequest, handler: ClientHandlerType) -> ClientRe
 
 def _typed(failure: ClientError) -> LoginError:
     """Return what an aiohttp error of the application's login means. One that holds the request's headers is not chained."""
+    from ..logins._http_dates import retry_after  # noqa: PLC0415 - few logins fail
+    from ..logins._request import REJECTED, RETRYABLE, without_secrets  # noqa: PLC0415 - as above
+
     kind = type(failure).__name__
     if isinstance(failure, RedirectClientError):
         return LoginError(f"the login was redirected to what cannot be followed ({kind}); give its final URL")
     if not isinstance(failure, ClientResponseError) or isinstance(failure.__cause__, HttpProcessingError):
         error: LoginError = LoginUnavailableError(f"the login could not be made ({kind})")
-        error.__cause__ = None if isinstance(failure, ClientResponseError) else failure
+        error.__cause__ = None if isinstance(failure, ClientResponseError) else without_secrets(failure)
         return error
-    from ..logins._http_dates import retry_after  # noqa: PLC0415 - few logins fail
-    from ..logins._request import REJECTED, RETRYABLE  # noqa: PLC0415 - as above
 
     if failure.status in REJECTED:
         return CredentialsRejectedError(f"the login answered {failure.status}")

@@ -27,7 +27,7 @@ class TokenRequest(NamedTuple):
     """A request that authenticates the client, and the texts that no message may repeat."""
 
     headers: Mapping[str, str]
-    body: str
+    body: Secret
     secrets: tuple[str, ...]
 
 
@@ -61,13 +61,13 @@ class ClientAuthentication:
             secret, method = self._jose_key(), self._assertion(endpoint)
         elif method == "client_secret_basic":
             # RFC 6749, section 2.3.1: both texts are form-encoded first. authlib does not do it.
-            client_id, secret = quote_plus(client_id), quote_plus(secret or "")
+            client_id, secret = quote_plus(client_id), Secret(quote_plus(secret or ""))
         _, headers, body = ClientAuth(client_id, secret, method).prepare("POST", endpoint, {}, form)
         # What is derived from the secret must not be shown either: servers repeat the Basic header, or the assertion.
         kept = {name: Secret(value) for name, value in headers.items()}
         basic = (value.partition(" ")[2] for value in kept.values())
-        assertion = (value for name, value in parse_qsl(body) if name == "client_assertion")
-        return TokenRequest(kept, body, tuple(text for text in (self.secret, *basic, *assertion) if text))
+        assertion = (Secret(value) for name, value in parse_qsl(body) if name == "client_assertion")
+        return TokenRequest(kept, Secret(body), tuple(text for text in (self.secret, *basic, *assertion) if text))
 
     def __reduce_ex__(self, protocol: object) -> NoReturn:
         refuse_pickling(self)
@@ -94,7 +94,7 @@ class ClientAuthentication:
         from joserfc import jwk  # noqa: PLC0415 - loads on first use
 
         kinds: dict[str, Any] = {"R": jwk.RSAKey, "E": jwk.ECKey}
-        return (jwk.OKPKey if self._algorithm == "EdDSA" else kinds[self._algorithm[0]]).import_key(str(self._key))
+        return (jwk.OKPKey if self._algorithm == "EdDSA" else kinds[self._algorithm[0]]).import_key(self._key)
 
 
 def _checked_method(method: str | None, *, secret: bool, key: bool) -> str:

@@ -10,9 +10,9 @@ from yarl import URL
 
 from .._endpoint import checked_url
 from .._options import header_options, optional_text, secret_option, text_option
-from .._secret import Secret, refuse_pickling
+from .._secret import Secret, concealed, plain_kind, refuse_pickling
 from .._token import Token, is_foreign, issued_by
-from ..errors import ConfigurationError, CredentialsRejectedError
+from ..errors import ConfigurationError, CredentialsRejectedError, LoginError
 from ._client_auth import ClientAuthentication, TokenRequest
 from ._context import LoginContext
 from ._identity import address, distinct_name, issuer_name, naming
@@ -71,6 +71,9 @@ class OAuth2Login:
         headers: Mapping[str, str] | None = None,
         **form_fields: str,
     ) -> None:
+        client_secret, private_key, password = concealed(client_secret), concealed(private_key), concealed(password)
+        refresh_token, headers, form_fields = concealed(refresh_token), concealed(headers), concealed(form_fields)
+        token_endpoint = concealed(token_endpoint)
         self._endpoint = checked_url(token_endpoint, "token_endpoint", example="https://login.example.com/oauth/token")
         self._client = ClientAuthentication(client_id, client_secret, private_key, token_endpoint_auth_method, key_id)
         self._username = optional_text(username, "username")
@@ -80,7 +83,7 @@ class OAuth2Login:
         self._scope = _checked_scope(scope)
         self._headers = header_options(headers)
         # A form field may be a secret too: a one-time code, an assertion.
-        self._form = {name: Secret(_checked_field(value, name)) for name, value in form_fields.items()}
+        self._form = {str(name): Secret(_checked_field(value, name)) for name, value in form_fields.items()}
         if self._client.method == "client_secret_basic" and "authorization" in map(str.lower, self._headers):
             raise ConfigurationError("headers sets Authorization, which client_secret_basic needs; remove it")
 
@@ -165,15 +168,17 @@ class OAuth2Login:
             body=prepared.body.encode(),
             secrets=(*prepared.secrets, *self._secrets(context)),
         )
-        token = read_token(response, step.grant_type, step.parameters.get("refresh_token"), renewal=step.renewal)
-        return issued_by(self.issuer_at(), token)
+        outcome = read_token(response, step.grant_type, step.parameters.get("refresh_token"), renewal=step.renewal)
+        if isinstance(outcome, LoginError):
+            raise outcome
+        return issued_by(self.issuer_at(), outcome)
 
     def _prepared(self, step: _Step) -> TokenRequest:
         from authlib.oauth2.rfc6749.parameters import (  # type: ignore[import-untyped]  # noqa: PLC0415 - no stubs; loads on first use
             prepare_token_request,
         )
 
-        form: str = prepare_token_request(step.grant_type, urlencode(self._form), **step.parameters)
+        form = Secret(prepare_token_request(step.grant_type, urlencode(self._form), **step.parameters))
         return self._client.prepare(str(self._endpoint), form)
 
     def _known_secrets(self) -> Iterator[str]:
@@ -215,6 +220,6 @@ def _checked_scope(scope: str | Iterable[str] | None) -> str | None:
 def _checked_field(value: object, name: str) -> str:
     if not isinstance(value, str):
         raise ConfigurationError(
-            f"{name} is not an option of OAuth2Login, and as a form field it must be text, not {type(value).__name__}"
+            f"{name} is not an option of OAuth2Login, and as a form field it must be text, not {plain_kind(value)}"
         )
     return text_option(value, name)

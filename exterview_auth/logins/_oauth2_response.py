@@ -15,26 +15,30 @@ _RENEWAL_NOT_ALLOWED = frozenset({"unauthorized_client", "unsupported_grant_type
 _REJECTION_REASONS = {"password": "user", "refresh_token": "refresh_token", "client_credentials": "client"}
 
 
-def read_token(response: LoginResponse, grant_type: str, refresh_token: str | None, *, renewal: bool) -> Token:
+def read_token(
+    response: LoginResponse, grant_type: str, refresh_token: str | None, *, renewal: bool
+) -> Token | LoginError:
     """
-    Return the token in *response* to a request of *grant_type*.
+    Return the token in *response* to a request of *grant_type*, or the error that it amounts to.
 
-    *refresh_token* is the one that was sent; it is kept if no new one comes. Raises `LoginError` and its subclasses. If the
+    *refresh_token* is the one that was sent; it is kept if no new one comes. If the
     client may not use refresh tokens at all, a *renewal* fails as if its refresh token had been rejected.
     """
     payload = response.payload()
     members = payload or {}
     refusal = _by_error(response, members, grant_type, renewal=renewal)
     if refusal is not None:
-        raise refusal
+        return refusal
     if not response.ok:
-        raise response.refused(_description(members), reason=_by_status(response, grant_type))
+        return response.refused(_description(members), reason=_by_status(response, grant_type))
     if payload is None:
-        raise response.unreadable()
+        return response.unreadable()
     value = members.get("access_token")
     if not isinstance(value, str) or not value:
-        raise _without_token(response, members, grant_type)
-    _check_type(response, members.get("token_type"))
+        return _without_token(response, members, grant_type)
+    wrong_type = _wrong_type(response, members.get("token_type"))
+    if wrong_type is not None:
+        return wrong_type
     issued = members.get("refresh_token")
     return response.token(
         value,
@@ -74,13 +78,14 @@ def _without_token(response: LoginResponse, payload: dict[str, Any], grant_type:
     )
 
 
-def _check_type(response: LoginResponse, token_type: Any) -> None:
-    """Raise `LoginError` unless this is a bearer token (RFC 6750); some servers leave the type out."""
-    if token_type is not None and (not isinstance(token_type, str) or token_type.lower() != "bearer"):
-        raise response.misconfigured(
-            f"token_type {token_type if isinstance(token_type, str) else type(token_type).__name__}",
-            "configure the client for bearer tokens",
-        )
+def _wrong_type(response: LoginResponse, token_type: Any) -> LoginError | None:
+    """Return an error unless this is a bearer token (RFC 6750); some servers leave the type out."""
+    if token_type is None or (isinstance(token_type, str) and token_type.lower() == "bearer"):
+        return None
+    return response.misconfigured(
+        f"token_type {token_type if isinstance(token_type, str) else type(token_type).__name__}",
+        "configure the client for bearer tokens",
+    )
 
 
 def _description(payload: dict[str, Any]) -> str:

@@ -11,7 +11,7 @@ from yarl import URL
 
 from .._endpoint import API_KEY_HEADER
 from .._options import checked_api_key, path_option, text_option
-from .._secret import Secret, refuse_pickling
+from .._secret import Secret, concealed, refuse_pickling
 from .._token import Token, issued_by
 from ..errors import ConfigurationError, LoginError
 from ._context import LoginContext
@@ -58,6 +58,7 @@ class PasswordLogin:
         expires_field: str | None = None,
         refresh_field: str | None = None,
     ) -> None:
+        password, variables = concealed(password), concealed(variables)
         self._email = text_option(email, "email")
         self._password = Secret(text_option(password, "password"))
         self._document = text_option(document, "document")
@@ -80,7 +81,7 @@ class PasswordLogin:
 
     async def __call__(self, context: LoginContext) -> Token:
         """Return a token for the account, by exactly one request."""
-        variables = self._filled_in()
+        variables = concealed(self._filled_in())
         headers = {
             "Accept": "application/json",
             "Content-Type": "application/json",
@@ -95,8 +96,10 @@ class PasswordLogin:
             *(() if previous is None else (previous.value, previous.refresh_token)),
             *self._secret_texts(variables),
         )
-        response = await post(context.session, context.endpoint, headers=headers, body=body, secrets=secrets)
-        return issued_by(self.issuer_at(context.endpoint), self._read(response))
+        outcome = self._read(await post(context.session, context.endpoint, headers=headers, body=body, secrets=secrets))
+        if isinstance(outcome, LoginError):
+            raise outcome
+        return issued_by(self.issuer_at(context.endpoint), outcome)
 
     def __repr__(self) -> str:
         return f"PasswordLogin({self._email!r}, '***')"
@@ -126,13 +129,13 @@ class PasswordLogin:
             )
         return dict(variables)
 
-    def _read(self, response: LoginResponse) -> Token:
+    def _read(self, response: LoginResponse) -> Token | LoginError:
         payload = response.payload()
         # A server in trouble is asked again, whatever its body says.
         if response.retryable:
-            raise status_refusal(response, payload)
+            return status_refusal(response, payload)
         if response.ok and payload is None:
-            raise response.unreadable()
+            return response.unreadable()
         members = payload or {}
         found = self._find(members) if response.ok else None
         if found is not None:
@@ -144,15 +147,15 @@ class PasswordLogin:
             )
         errors = _errors(members)
         if errors:
-            raise graphql_refusal(response, members, errors)
+            return graphql_refusal(response, members, errors)
         if not response.ok:
-            raise status_refusal(response, payload)
+            return status_refusal(response, payload)
         where = (
             f"at {'.'.join(self._token_field)}"
             if self._token_field
             else "in its data, under names like token or accessToken"
         )
-        raise LoginError(
+        return LoginError(
             f"the login endpoint {response.origin} answered without a token {where};"
             " set token_field= to the name or dotted path of the token"
         )
@@ -184,13 +187,13 @@ def _checked_variables(variables: Variables | None) -> Variables | None:
             f"variables must be a mapping, or a callable that returns one, not {type(variables).__name__}"
         )
     # Encoded now, so that a mistake fails early; and copied, so that later changes by the caller have no effect.
-    _json(dict(variables))
-    return copy.deepcopy(dict(variables))
+    _json(variables)
+    return copy.deepcopy(variables)
 
 
 def _json(content: Mapping[str, Any]) -> bytes:
     try:
-        return json.dumps(content, allow_nan=False).encode()
+        return Secret(json.dumps(content, allow_nan=False)).encode()
     except (TypeError, ValueError, RecursionError):
         pass
     # Raised outside the except block: the encoder's own error may quote what it could not encode.

@@ -18,6 +18,7 @@ from aiohttp import (
     ClientConnectorError,
     ClientError,
     ClientPayloadError,
+    ClientResponse,
     ClientResponseError,
     ClientSession,
     ConnectionTimeoutError,
@@ -29,7 +30,7 @@ from yarl import URL
 from .._endpoint import require_safe_transport, secrets_in
 from .._json import json_object
 from .._redaction import redacted
-from .._secret import is_encodable
+from .._secret import SecretBytes, concealed, is_encodable
 from .._token import Token, without_bearer
 from ..errors import ConfigurationError, CredentialsRejectedError, ExterviewAuthError, LoginError, LoginUnavailableError
 from ._context import MAX_RESPONSE
@@ -79,7 +80,11 @@ class LoginResponse:
         return server_time(self.headers)
 
     def payload(self) -> dict[str, Any] | None:
-        """Return the body's JSON object, or ``None`` if it is not one."""
+        """
+        Return the body's JSON object, or ``None`` if it is not one.
+
+        It may hold a token: what reads it returns its errors, which are raised where it is no local variable.
+        """
         return json_object(self.body or b"")
 
     def redact(self, text: object) -> str:
@@ -121,14 +126,14 @@ class LoginResponse:
         what = f"{kind} instead of JSON" if "json" not in kind.lower() else "JSON that is not an object"
         return LoginError(f"the login endpoint {self.origin} answered with {what}; check its URL")
 
-    def token(self, value: str, *, expires_in: float | None, refresh_token: str | None) -> Token:
-        """Return the token found in this response, without a refresh token that could never be sent."""
+    def token(self, value: str, *, expires_in: float | None, refresh_token: str | None) -> Token | LoginError:
+        """Return the token found in this response, without a refresh token that could never be sent; or why it is not one."""
         presentable = refresh_token if refresh_token and is_encodable(refresh_token) else None
         try:
             return Token(without_bearer(value), expires_in=expires_in, refresh_token=presentable)
         except ConfigurationError as error:
             why = str(error)
-        raise LoginError(f"the login endpoint {self.origin} answered with a token that cannot be sent: {why}")
+        return LoginError(f"the login endpoint {self.origin} answered with a token that cannot be sent: {why}")
 
     def _quoted(self, text: object) -> str:
         quote = self.redact(text)
@@ -144,31 +149,44 @@ async def post(
     Raises `InsecureTransportError`, `LoginUnavailableError` if no response arrives, `LoginError` for a redirect.
     """
     require_safe_transport(url, "the login endpoint")
-    content = bytearray()
+    known = concealed((*(secret for secret in secrets if secret), *secrets_in(url)))
+    outcome = await _exchange(session, url, headers, body, tuple(known))
+    # Raised here: in the frames of the exchange are aiohttp's response, whose repr shows its headers, and aiohttp's error, whose
+    # repr shows the request's.
+    if isinstance(outcome, LoginError):
+        raise outcome
+    return outcome
+
+
+async def _exchange(
+    session: ClientSession, url: URL, headers: Mapping[str, str], body: bytes, secrets: tuple[str, ...]
+) -> LoginResponse | LoginError:
     try:
         # raise_for_status=False: a login_session of the application may raise by itself, with our headers in its error.
         async with session.post(
             url, data=body, headers=headers, allow_redirects=False, raise_for_status=False
         ) as received:
-            # In pieces, because Content-Length may be missing or wrong.
-            async for chunk in received.content.iter_any():
-                content += chunk
-                if len(content) > MAX_RESPONSE:
-                    received.close()
-                    break
+            content = await _read(received)
     except ExterviewAuthError:
         raise  # from a middleware of the login's session, such as its guard: not a network failure
     except (ClientError, OSError, TimeoutError, UnicodeError) as error:
-        failure = unreachable(url.origin(), error)
-    else:
-        whole = bytes(content) if len(content) <= MAX_RESPONSE else None
-        known = (*(secret for secret in secrets if secret), *secrets_in(url))
-        response = LoginResponse(url.origin(), received.status, received.headers, whole, known)
-        if 300 <= response.status < 400:  # noqa: PLR2004 - RFC 9110, section 15.4
-            raise _redirected(response, url)
-        return response
-    # Raised outside the except block: as its __context__, aiohttp's error would show the request's headers.
-    raise failure
+        return unreachable(url.origin(), error)
+    response = LoginResponse(url.origin(), received.status, received.headers, content, secrets)
+    if 300 <= response.status < 400:  # noqa: PLR2004 - RFC 9110, section 15.4
+        return _redirected(response, url)
+    return response
+
+
+async def _read(response: ClientResponse) -> SecretBytes | None:
+    """Return the whole body, or ``None`` if it has more than `MAX_RESPONSE` bytes."""
+    # In pieces, because Content-Length may be missing or wrong. They may hold a token, so no variable holds plain bytes.
+    pieces: list[SecretBytes] = []
+    while not response.content.at_eof():
+        pieces.append(SecretBytes(await response.content.readany()))
+        if sum(map(len, pieces)) > MAX_RESPONSE:
+            response.close()
+            return None
+    return SecretBytes(b"".join(pieces))
 
 
 def unreachable(origin: URL, error: BaseException) -> LoginUnavailableError:
@@ -177,15 +195,25 @@ def unreachable(origin: URL, error: BaseException) -> LoginUnavailableError:
     detail = getattr(getattr(error, "certificate_error", None), "verify_message", "")
     named = f"{type(error).__name__}: {detail}" if detail else type(error).__name__
     unavailable = LoginUnavailableError(f"the login endpoint {origin} cannot be reached: {reason} ({named})")
-    # Only the system's own errors are chained. aiohttp's connector errors name proxies, its timeouts name whole URLs, and
-    # its protocol errors quote requests and responses: of those, the cause keeps the class alone.
-    if isinstance(error, ClientConnectorError):
-        unavailable.__cause__ = error.os_error
-    elif isinstance(error, TimeoutError):
-        unavailable.__cause__ = TimeoutError(type(error).__name__)
-    else:
-        unavailable.__cause__ = error if isinstance(error, OSError) else ClientError(type(error).__name__)
+    unavailable.__cause__ = without_secrets(error)
     return unavailable
+
+
+def without_secrets(error: BaseException) -> BaseException:
+    """
+    Return what can be chained of a network *error*: the system's own error, or else the class alone.
+
+    aiohttp's connector errors name proxies and their passwords, its timeouts name whole URLs, and its protocol errors quote
+    requests and responses. Its frames hold all of that too.
+    """
+    if isinstance(error, ClientConnectorError):
+        error = error.os_error
+    if isinstance(error, TimeoutError):
+        return TimeoutError(type(error).__name__)
+    if isinstance(error, OSError) and not isinstance(error, ClientError):
+        error.__context__ = None
+        return error.with_traceback(None)
+    return ClientError(type(error).__name__)
 
 
 def _redirected(response: LoginResponse, url: URL) -> LoginError:

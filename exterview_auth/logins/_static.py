@@ -9,7 +9,7 @@ from typing import ClassVar, NoReturn, Self, final
 from .._calls import CallableValue
 from .._clock import boot_time
 from .._options import read_secret_file
-from .._secret import Secret, refuse_pickling
+from .._secret import Secret, concealed, plain_kind, refuse_pickling
 from .._token import Token, without_bearer
 from ..errors import ConfigurationError
 from ._context import LoginContext
@@ -42,6 +42,7 @@ class StaticLogin:
         *,
         file: str | os.PathLike[str] | None = None,
     ) -> None:
+        source = concealed(source)
         if (source is None) == (file is None):
             raise ConfigurationError(f"{_RULE}; give either source or file")
         path = _checked_path(source if isinstance(source, os.PathLike) else file)
@@ -56,7 +57,7 @@ class StaticLogin:
         elif callable(source):
             self._source = CallableValue(source)
         else:
-            raise ConfigurationError(f"{_RULE}, not {type(source).__name__}")
+            raise ConfigurationError(f"{_RULE}, not {plain_kind(source)}")
         self._created_at = boot_time()
         self._last: Secret | None = None
 
@@ -124,12 +125,13 @@ def _checked_path(file: object) -> str | None:
 
 
 def _token(value: object) -> Token:
+    value = concealed(value)
     if isinstance(value, Token):
         return value
     if isinstance(value, str):
         return Token(without_bearer(value.strip()))
     raise ConfigurationError(
-        f"the source of StaticLogin returned {type(value).__name__}; let it return the token as text or Token"
+        f"the source of StaticLogin returned {plain_kind(value)}; let it return the token as text or Token"
     )
 
 

@@ -16,6 +16,7 @@ from yarl import URL
 
 from exterview_auth import LoginContext, LoginError, Token
 from exterview_auth.logins._context import Login
+from tests.kit.showing import assert_shows_none
 
 EMAIL = "ada@example.com"
 PASSWORD = "correct horse & <battery>"
@@ -84,11 +85,19 @@ async def log_in(login: Login, url: URL, previous: Token | None = None, *, secon
         return await login(LoginContext(session=lambda: session, endpoint=url, api_key=KEY, previous=previous))
 
 
+def raised(outcome: Token | LoginError) -> Token:
+    """The token that a response was read as; its error is raised, as the login does."""
+    if isinstance(outcome, LoginError):
+        raise outcome
+    return outcome
+
+
 async def refusal(login: Login, url: URL, previous: Token | None = OLD, *, seconds: float = 5.0) -> LoginError:
     """The error of one login, which shows no secret."""
     with pytest.raises(LoginError) as caught:
         await log_in(login, url, previous, seconds=seconds)
     assert_no_secret(caught.value)
+    assert_shows_none(caught.value, *SECRETS)
     return caught.value
 
 

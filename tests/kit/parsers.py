@@ -23,6 +23,7 @@ from exterview_auth.stores._encryption import UnreadableError
 from exterview_auth.stores._entry import Codec, StoredToken, key_of
 from exterview_auth.stores._keeping import KEEP
 from exterview_auth.stores._redis.entries import as_bytes
+from tests.kit.login_endpoint import raised
 from tests.kit.tokens import raw_jwt
 
 MARK = "m4rk3d-s3cr3t"
@@ -67,7 +68,7 @@ def refusal(raw: bytes) -> list[object]:
 
 def read_oauth(raw: bytes, status: int = 200) -> Token:
     """A token endpoint's answer."""
-    return read_token(answer(raw, status), "password", "old", renewal=False)
+    return raised(read_token(answer(raw, status), "password", "old", renewal=False))
 
 
 def in_redis(raw: bytes) -> StoredToken:
@@ -96,15 +97,15 @@ FIELDS = (
 KEPT = (b"@", HEAD + b"@", b"exterview_auth/@ {}", *(HEAD + fields for fields in FIELDS))
 DATED = (b"@", b"Tue, 14 Nov @ 22:13:20 GMT", b"Tue, 14 Nov 2023 22:13:20 @")
 PARSERS = {
-    "password login": Parser(lambda raw: PASSWORD._read(answer(raw)), (LoginError,), ANSWERED),
-    "password login by path": Parser(lambda raw: BY_PATH._read(answer(raw)), (LoginError,), ANSWERED),
-    "password login refused": Parser(lambda raw: PASSWORD._read(answer(raw, 401)), (LoginError,), ANSWERED),
+    "password login": Parser(lambda raw: raised(PASSWORD._read(answer(raw))), (LoginError,), ANSWERED),
+    "password login by path": Parser(lambda raw: raised(BY_PATH._read(answer(raw))), (LoginError,), ANSWERED),
+    "password login refused": Parser(lambda raw: raised(PASSWORD._read(answer(raw, 401))), (LoginError,), ANSWERED),
     "token endpoint": Parser(read_oauth, (LoginError,), ANSWERED),
     "token endpoint renewing": Parser(
-        lambda raw: read_token(answer(raw), "refresh_token", "old", renewal=True), (LoginError,), ANSWERED
+        lambda raw: raised(read_token(answer(raw), "refresh_token", "old", renewal=True)), (LoginError,), ANSWERED
     ),
     "token endpoint refused": Parser(lambda raw: read_oauth(raw, 400), (LoginError,), ANSWERED),
-    "headers of an answer": Parser(lambda raw: PASSWORD._read(answer(b"", 503, raw)), (LoginError,), DATED),
+    "headers of an answer": Parser(lambda raw: raised(PASSWORD._read(answer(b"", 503, raw))), (LoginError,), DATED),
     "Retry-After": Parser(lambda raw: retry_after({"Retry-After": text_of(raw), "Date": text_of(raw)}), (), DATED),
     "Date": Parser(lambda raw: server_time({"Date": text_of(raw)}), (), DATED),
     "claims of a JWT": Parser(lambda raw: Token(raw_jwt(raw)), (ConfigurationError,), (b"@", b'{"exp":@,"iat":@}')),
@@ -120,8 +121,8 @@ PARSERS = {
     "a GraphQL request": Parser(lambda raw: may_contain_mutation(text_of(raw)), (), (b"@", b'{"query":@,"operationName":@}')),
     "a GraphQL document": Parser(lambda raw: may_contain_mutation(json.dumps({"query": text_of(raw)})), ()),
     "a GraphQL refusal": Parser(refusal, (), ANSWERED),
-    "the environment": Parser(lambda raw: environment.arguments_from(environ(raw), {}), (ConfigurationError,)),
-    "the endpoint": Parser(lambda raw: environment.arguments_from(endpoint(raw), {}), (ConfigurationError,), (b"@", b"https://@")),
+    "the environment": Parser(lambda raw: environment.Arguments(environ(raw), {}).completed(()), (ConfigurationError,)),
+    "the endpoint": Parser(lambda raw: environment.Arguments(endpoint(raw), {}).completed(()), (ConfigurationError,), (b"@", b"https://@")),
 }  # fmt: skip
 
 

@@ -33,7 +33,7 @@ from exterview_auth.logins._context import IdentifiedLogin
 from exterview_auth.logins._oauth2_response import read_token
 from exterview_auth.logins._request import post
 from tests.kit import login_endpoint as kit
-from tests.kit.login_endpoint import OLD, OLD_REFRESH, PASSWORD, SECRET, LoginEndpoint, Reply, login_endpoint
+from tests.kit.login_endpoint import OLD, OLD_REFRESH, PASSWORD, SECRET, LoginEndpoint, Reply, login_endpoint, raised
 
 FINE = Reply(200, {"access_token": "t-1", "token_type": "Bearer", "expires_in": 60})
 DEAD = Reply(400, {"error": "invalid_grant"})
@@ -384,5 +384,5 @@ async def test_a_grant_without_a_known_reason_blames_nothing(reply: Reply) -> No
     async with login_endpoint(reply) as endpoint, ClientSession() as session:
         response = await post(session, endpoint.url, headers={}, body=b"", secrets=())
     with pytest.raises(CredentialsRejectedError) as caught:
-        read_token(response, "urn:ietf:params:oauth:grant-type:token-exchange", None, renewal=False)
+        raised(read_token(response, "urn:ietf:params:oauth:grant-type:token-exchange", None, renewal=False))
     assert caught.value.reason is None

@@ -30,6 +30,7 @@ from tests.kit.login_endpoint import (
     assert_no_secret,
     log_in,
     login_endpoint,
+    raised,
 )
 
 FINE = Reply(200, {"data": {"login": {"token": "t-1", "expiresIn": 3600}}})
@@ -49,7 +50,7 @@ def token_from(
     """The token in a response."""
     body = json.dumps(payload).encode()
     response = LoginResponse(URL("https://api.example"), status, {"Date": DATE, **headers}, body, SECRETS)
-    return PasswordLogin(EMAIL, PASSWORD, **options)._read(response)
+    return raised(PasswordLogin(EMAIL, PASSWORD, **options)._read(response))
 
 
 def refusal(payload: object, status: int = 200, **options: Any) -> LoginError:

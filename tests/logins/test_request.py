@@ -46,6 +46,7 @@ from tests.kit.login_endpoint import (
     Reply,
     assert_no_secret,
     login_endpoint,
+    raised,
     refusal,
 )
 
@@ -177,7 +178,7 @@ async def test_a_status_and_a_type_say_what_is_wrong(reply: Reply, kind: type, s
 def test_json_that_is_not_an_object_is_a_login_error(body: bytes) -> None:
     """Also if the parser raises something else."""
     with pytest.raises(LoginError, match="answered with JSON that is not an object; check its URL"):
-        LOGIN._read(LoginResponse(API, 200, {"Content-Type": "application/json"}, body, ()))
+        raised(LOGIN._read(LoginResponse(API, 200, {"Content-Type": "application/json"}, body, ())))
 
 
 def test_a_message_is_read_as_far_as_it_could_be_quoted() -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from exterview_auth import ConfigurationError, ExterviewAuth, InsecureTransportError, PasswordLogin, StaticLogin
-from exterview_auth._environment import arguments_from
+from exterview_auth._environment import Arguments
 
 USER = {"EXTERVIEW_EMAIL": "user@example.com", "EXTERVIEW_PASSWORD": "pass word"}
 FULL = {"EXTERVIEW_API_KEY": "key", **USER}
@@ -19,7 +19,7 @@ FULL = {"EXTERVIEW_API_KEY": "key", **USER}
 def arguments(*removed: str, **changed: str) -> dict[str, Any]:
     """Arguments from a full environment with some variables *removed* or *changed*."""
     environ = {name: value for name, value in FULL.items() if name not in removed}
-    return arguments_from({**environ, **changed}, {})
+    return Arguments({**environ, **changed}, {}).completed(())
 
 
 def test_key_and_user_are_enough() -> None:
@@ -80,7 +80,7 @@ def test_overrides_win() -> None:
     """Overrides win over the environment, whose variables may then be missing or wrong."""
     login = StaticLogin("abc")
     given = {"login": login, "api_key": "own", "endpoint": "sandbox", "account": "team"}
-    assert arguments_from({"EXTERVIEW_ENDPOINT": "nonsense"}, given) == given
+    assert Arguments({"EXTERVIEW_ENDPOINT": "nonsense"}, given).completed(given) == given
 
 
 # -- the endpoint --------------------------------------------------------------------------------------------------------
