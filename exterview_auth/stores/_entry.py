@@ -19,6 +19,7 @@ from cachetools import LRUCache
 
 from .._events import emit
 from .._json import json_object
+from .._secret import SecretBytes
 from .._token import Token, issued_by, issuer_of
 from ..errors import ConfigurationError
 from ._encryption import EncryptionKeys, PlaintextCipher, UnreadableError, cipher_for
@@ -91,7 +92,7 @@ class Codec:
         if not self.encrypts and not self._logged_plaintext:
             self._logged_plaintext = True
             emit(logging.INFO, "store.unencrypted", store=self._store, hint="tokens are readable; see encryption_key")
-        return b"%s%s %s" % (NAME, VERSION, self._cipher.encrypt(to_payload(key, token, saved_at)))
+        return SecretBytes(b"%s%s %s" % (NAME, VERSION, self._cipher.encrypt(to_payload(key, token, saved_at))))
 
     def decode(self, key: str, raw: bytes | None, now: float) -> StoredToken:
         """Return the token in *raw*, the entry of *key*, with what is left of its life at *now*, or no token."""
@@ -147,7 +148,7 @@ def to_payload(key: str, token: Token, saved_at: float) -> bytes:
         fields["refresh_token"] = str(token.refresh_token)
     if issuer_of(token) is not None:
         fields["issuer"] = issuer_of(token)
-    return json.dumps(fields, separators=(",", ":")).encode()
+    return SecretBytes(json.dumps(fields, separators=(",", ":")).encode())
 
 
 def to_entry(key: str, payload: bytes) -> Entry:

@@ -15,6 +15,7 @@ from redis.backoff import NoBackoff
 
 from ..._endpoint import is_loopback
 from ..._events import emit
+from ..._secret import plain_kind
 from ...errors import ConfigurationError, StoreError
 from .errors import COMMAND_TIMEOUT
 from .notifications import ChangeFeed
@@ -38,7 +39,10 @@ class RedisClients:
     """*url_or_client* as a client for each loop. Raises `ConfigurationError` if it is neither a URL nor a client."""
 
     def __init__(self, url_or_client: Any) -> None:
-        self._url = _checked_url(url_or_client) if isinstance(url_or_client, str) else None
+        self._url = url_or_client if isinstance(url_or_client, str) else None
+        problem = None if self._url is None else _problem_with(self._url)
+        if problem is not None:
+            raise ConfigurationError(f"RedisStore needs a URL such as {_EXAMPLE}; {problem}")
         self._own = None if self._url is not None else _checked_client(url_or_client)
         self._logged_transport = False
         self._by_loop: dict[asyncio.AbstractEventLoop, Connected] = {}
@@ -123,20 +127,18 @@ def _pool(url: str) -> BlockingConnectionPool:
     )
 
 
-def _checked_url(url: str) -> str:
-    """Return *url* if a connection can be made from it; none is opened."""
+def _problem_with(url: str) -> str | None:
+    """Return why no connection can be made from *url*, or ``None``; none is opened, and no error of this names the password."""
     try:
         parts = urlsplit(url)
         pool = _pool(url)
         pool.connection_class(**pool.connection_kwargs)
     except Exception as failure:  # noqa: BLE001 - options of a URL are checked in many ways, and their errors may quote it
-        problem = f"this is not one ({type(failure).__name__})"
-    else:
-        # redis-py would take the rest of such a password for a database or an option, and connect to another host.
-        if "@" not in parts.path + parts.query + parts.fragment or parts.scheme == "unix":
-            return url
-        problem = "there is an @ after its host: percent-encode the password"
-    raise ConfigurationError(f"RedisStore needs a URL such as {_EXAMPLE}; {problem}")
+        return f"this is not one ({type(failure).__name__})"
+    # redis-py would take the rest of such a password for a database or an option, and connect to another host.
+    if "@" in parts.path + parts.query + parts.fragment and parts.scheme != "unix":
+        return "there is an @ after its host: percent-encode the password"
+    return None
 
 
 def _checked_client(client: Any) -> Any:
@@ -147,6 +149,4 @@ def _checked_client(client: Any) -> Any:
         if inspect.iscoroutinefunction(execute):
             return client
         raise ConfigurationError("RedisStore needs a client of redis.asyncio; this one would block the event loop")
-    raise ConfigurationError(
-        f"RedisStore needs a URL ({_EXAMPLE}) or a redis.asyncio client, not {type(client).__name__}"
-    )
+    raise ConfigurationError(f"RedisStore needs a URL ({_EXAMPLE}) or a redis.asyncio client, not {plain_kind(client)}")

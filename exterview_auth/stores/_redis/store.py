@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..._secret import concealed
 from ..._token import Token
 from ...errors import ConfigurationError
 from .._encryption import EncryptionKeys
@@ -36,6 +37,7 @@ class RedisStore(SharedStore):
         lease: float = LEASE,
         keep: float = KEEP,
     ) -> None:
+        url_or_client, encryption_key = concealed(url_or_client), concealed(encryption_key)
         try:
             from .entries import RedisEntries  # noqa: PLC0415 - needs the extra, which its user may not have
         except ModuleNotFoundError:
