@@ -67,7 +67,7 @@ def concealed(value: Any) -> Any:
     """
     Return *value* with each text and bytes in it as a secret; mappings, lists and tuples are copied, at any depth.
 
-    For arguments and answers that hold secrets: error trackers print the local variables of every frame of a traceback.
+    For arguments that hold secrets: error trackers print the local variables of every frame of a traceback.
     """
     copies: dict[int, Any] = {}
     left: list[Any] = []
@@ -77,16 +77,14 @@ def concealed(value: Any) -> Any:
             return inner if isinstance(inner, Secret) else Secret(inner)
         if isinstance(inner, bytes):
             return SecretBytes(inner)
-        if not isinstance(inner, dict | list | tuple | Mapping):
+        if not isinstance(inner, Mapping | list | tuple):
             return inner
-        if not inner:
-            return {} if isinstance(inner, Mapping) else []
         if id(inner) not in copies:
             copies[id(inner)] = {} if isinstance(inner, Mapping) else []
             left.append(inner)
         return copies[id(inner)]
 
-    # Not recursive: a server's JSON may be as deep as the parser allows, and an application's mapping may hold itself.
+    # Not recursive: an application's variables may be deep, or hold themselves.
     copy = copy_of(value)
     while left:
         node = left.pop()

@@ -137,6 +137,7 @@ async def _guard(request: ClientRequest, handler: ClientHandlerType) -> ClientRe
     # Read here and not by the login: an endless answer would fill the memory before the login's timeout.
     if await read_ahead(response, MAX_RESPONSE) is None:
         response.close()
+        del response  # error trackers print local variables, and its repr shows the answer's headers
         raise LoginError(f"the login at {url.origin()} answered with more than {MAX_RESPONSE} bytes")
     return response
 
