@@ -25,6 +25,7 @@ from exterview_auth.stores._entry import StoredToken
 from exterview_auth.stores._shared import AccountLock, SharedStore
 from exterview_auth.stores._waiting import lock_waiter
 from tests.kit.clock import now, passing, virtual_time
+from tests.kit.failing_store import FailingStore
 from tests.kit.keepers import ScriptedLogin, keeper
 
 
@@ -349,6 +350,19 @@ async def test_a_lock_whose_holder_keeps_its_lease_is_waited_for() -> None:
     store.acquires = [False] * 3
     assert (await kept.obtain()).token.value == "T1"
     assert (login.count, kept.stats().store_failures, store.text) == (1, 0, "T1")
+
+
+@virtual_time
+async def test_a_lock_is_not_waited_for_once_its_store_fails() -> None:
+    """Rule 17: a save of another owner that hangs keeps the lock, and costs those who wait for it a second."""
+    store, login = FailingStore(), ScriptedLogin()
+    store.faults["lock"] = "hang"
+    waiting = asyncio.ensure_future(owner(store, login).obtain())
+    await passing(3.5)
+    StoreAccess(store, "a", now, Counters()).session().record_failure("save", OSError("down"))
+    assert (await waiting).token.value == "T1"
+    assert now() <= 4.6
+    store.faults.clear()
 
 
 @virtual_time
