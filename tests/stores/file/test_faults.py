@@ -261,7 +261,9 @@ def test_a_directory_of_another_user_is_refused(tmp_path: Path, monkeypatch: pyt
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("directory", ["", None, 5, b"", b"bytes", ["x"], object(), "a\0b", "~nobody-of-this-name/x"])
+@pytest.mark.parametrize(
+    "directory", ["", None, 5, b"", b"bytes", ["x"], object(), "a\0b", "\ud800", "~nobody-of-this-name/x"]
+)
 def test_an_invalid_path_is_refused(directory: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One clear sentence, and no directory is made."""
     monkeypatch.chdir(tmp_path)

@@ -35,6 +35,20 @@ async def test_files_of_killed_writers_are_removed(directory: Path) -> None:
         assert [path.exists() for path in (old, young, probe)] == [False, True, False]
 
 
+@needs_root
+async def test_an_entry_that_cannot_be_locked_does_not_stop_the_sweep(directory: Path) -> None:
+    """Another user's file stands where the sweep would exclude writers: these entries stay, all others go."""
+    async with FileStore(directory) as store:
+        for number in range(12):
+            (directory / f"{number:040}.token").write_bytes(b"damaged")
+            os.utime(directory / f"{number:040}.token", (1.0, 1.0))
+        for number in range(9):
+            (directory / f"{number:040}.saving").touch()
+            give_to_another(directory / f"{number:040}.saving")
+        await store.save("a", Token("x"))
+        assert files_of(directory) == {f"{number:040}" for number in range(9)} | {key_of("a")}
+
+
 def unfinished_in(directory: Path) -> set[str]:
     """The names of what looks like unfinished files."""
     return {path.name for path in directory.iterdir() if path.suffix == ".tmp"}
