@@ -58,9 +58,8 @@ def graphql_refusal(response: LoginResponse, payload: dict[str, Any], errors: li
 
 
 def status_refusal(response: LoginResponse, payload: dict[str, Any] | None) -> LoginError:
-    """Return the error of the status, quoting the ``error`` or ``message`` of a body that is not GraphQL's."""
-    members = payload or {}
-    message = next((members[name] for name in ("error", "message") if isinstance(members.get(name), str)), "")
+    """Return the error of the status, quoting a body that is not GraphQL's."""
+    message = response.words(payload)
     return response.refused(message, reason=_by_status(response, reason_in(message[:MAX_SENTENCE])))
 
 

@@ -30,7 +30,9 @@ def read_token(
     if refusal is not None:
         return refusal
     if not response.ok:
-        return response.refused(_description(members), reason=_by_status(response, grant_type))
+        return response.refused(
+            _description(members) or response.words(payload), reason=_by_status(response, grant_type)
+        )
     if payload is None:
         return response.unreadable()
     value = members.get("access_token")
@@ -73,9 +75,7 @@ def _by_status(response: LoginResponse, grant_type: str) -> str | None:
 def _without_token(response: LoginResponse, payload: dict[str, Any], grant_type: str) -> LoginError:
     if isinstance(payload.get("error"), str):
         return response.rejected(_description(payload), reason=_REJECTION_REASONS.get(grant_type))
-    return LoginError(
-        f"the login endpoint {response.origin} answered without access_token; check that it is a token endpoint"
-    )
+    return response.without_token("access_token", payload, "check that it is a token endpoint")
 
 
 def _wrong_type(response: LoginResponse, token_type: Any) -> LoginError | None:

@@ -155,9 +155,8 @@ class PasswordLogin:
             if self._token_field
             else "in its data, under names like token or accessToken"
         )
-        return LoginError(
-            f"the login endpoint {response.origin} answered without a token {where};"
-            " set token_field= to the name or dotted path of the token"
+        return response.without_token(
+            f"a token {where}", members, "set token_field= to the name or dotted path of the token"
         )
 
     def _find(self, payload: dict[str, Any]) -> Match | None:

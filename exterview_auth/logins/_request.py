@@ -29,7 +29,7 @@ from yarl import URL
 
 from .._endpoint import require_safe_transport, secrets_in
 from .._json import json_object
-from .._redaction import redacted
+from .._redaction import MAX_SENTENCE, redacted
 from .._secret import SecretBytes, concealed, is_encodable
 from .._token import Token, without_bearer
 from ..errors import ConfigurationError, CredentialsRejectedError, ExterviewAuthError, LoginError, LoginUnavailableError
@@ -52,6 +52,10 @@ _UNREACHABLE_BECAUSE: tuple[tuple[tuple[type[BaseException], ...], str], ...] = 
     ((ServerDisconnectedError, OSError), "the connection was lost"),
 )
 """The first match counts: aiohttp's classes derive from each other."""
+
+
+_FOR_PEOPLE = ("error", "message", "detail", "error_description", "title", "description")
+"""Where JSON says what is wrong; some of these may hold an object with a ``message``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +90,17 @@ class LoginResponse:
         It may hold a token: what reads it returns its errors, which are raised where it is no local variable.
         """
         return json_object(self.body or b"")
+
+    def words(self, payload: Mapping[str, Any] | None) -> str:
+        """Return what the response says for people: an error's text in its JSON *payload*, or a body of plain text."""
+        for name in _FOR_PEOPLE:
+            said = (payload or {}).get(name)
+            text = said.get("message") if isinstance(said, dict) else said
+            if isinstance(text, str) and text:
+                return text
+        body, kind = self.body or b"", self.headers.get("Content-Type", "")
+        is_sentence = payload is None and kind.startswith("text/plain") and len(body) <= MAX_SENTENCE
+        return body.decode(errors="replace") if is_sentence else ""
 
     def redact(self, text: object) -> str:
         """Return *text* from this response, fit for a message."""
@@ -134,6 +149,12 @@ class LoginResponse:
         except ConfigurationError as error:
             why = str(error)
         return LoginError(f"the login endpoint {self.origin} answered with a token that cannot be sent: {why}")
+
+    def without_token(self, where: str, payload: Mapping[str, Any], advice: str) -> LoginError:
+        """Return the error for a success without a token; *where* it was looked for, and *advice* says what to do."""
+        quote = self.redact(self.words(payload))
+        said = f", {quote!r}" if quote else ""
+        return LoginError(f"the login endpoint {self.origin} answered without {where}{said}; {advice}")
 
     def _quoted(self, text: object) -> str:
         quote = self.redact(text)

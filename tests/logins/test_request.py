@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import re
 import ssl
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 from aiohttp import (
@@ -256,3 +259,43 @@ def test_retry_after_is_read_in_both_forms(headers: dict[str, str] | None, secon
 def test_without_a_date_the_wall_clock_counts() -> None:
     """An unreadable date of the server is ignored."""
     assert abs(server_time({"Date": "yesterday"}) - datetime.now(UTC).timestamp()) < 60
+
+
+@pytest.mark.parametrize(
+    "login", [LOGIN, OAuth2Login("https://api.example/t", "svc", SECRET)], ids=["password", "OAuth2"]
+)
+@pytest.mark.parametrize(
+    ("body", "kind"),
+    [
+        ({"error": "SAID"}, "application/json"),
+        ({"error": {"message": "SAID", "code": 5}}, "application/json"),
+        ({"message": "SAID"}, "application/json"),
+        ({"detail": "SAID", "status": 403}, "application/problem+json"),
+        ({"title": "SAID"}, "application/problem+json"),
+        ("SAID", "text/plain; charset=utf-8"),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("status", [200, 400, 401, 403, 404, 422, 429, 500])
+async def test_a_refusal_of_any_kind_is_quoted(login: Any, body: Any, kind: str, status: int) -> None:
+    """Rule 22: masked, printable, at most 200 characters of the server's text, and then the library's advice as a whole."""
+    said = f"No \u202eentry for {PASSWORD} \x1b[2J{KEY}: " + "x" * 300
+    text = (
+        body.replace("SAID", said)
+        if isinstance(body, str)
+        else json.dumps(body).replace("SAID", json.dumps(said)[1:-1])
+    )
+    async with login_endpoint(Reply(status, text.encode(), {"Content-Type": kind})) as endpoint:
+        made = login if login is LOGIN else OAuth2Login(endpoint.url, "svc", SECRET, password=PASSWORD, username="ada")
+        error = await refusal(made, endpoint.url)
+    if isinstance(body, str) and status == 200:
+        assert "text/plain instead of JSON" in str(error)
+        return
+    quoted = re.search(r"'(No entry for \*\*\* \[2J\*\*\*: x+…)'", str(error))
+    assert quoted is not None, error
+    assert len(quoted[1]) == 200
+    assert str(error).isprintable()
+    if type(error) is LoginError:
+        assert re.search(
+            r"; (check its URL|set token_field= .* of the token|check that it is a token endpoint)$", str(error)
+        )
