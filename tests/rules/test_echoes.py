@@ -173,6 +173,14 @@ async def test_what_the_login_knows_is_masked_too(login: Any, secret: str, monke
     assert error.message == "got *** and ***"
 
 
+@pytest.mark.parametrize("source", [TOKEN, lambda: TOKEN], ids=["fixed", "callable"])
+async def test_a_token_of_the_application_is_masked_though_it_was_not_sent(source: Any) -> None:
+    """The server may know it from an earlier request."""
+    async with scene(login=StaticLogin(source), api_key=KEY) as at:
+        await at.auth.token()
+        assert (await refused(at, 400, {"error": f"got {TOKEN}"})).message == "got ***"
+
+
 async def test_a_refused_token_is_masked_in_the_answer_to_its_replay() -> None:
     """The last attempt's credentials are the ones that an answer repeats."""
     async with scene() as at:

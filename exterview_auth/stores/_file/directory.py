@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from ..._secret import SecretBytes
 from ...errors import ConfigurationError
 
 DIRECTORY_MODE, FILE_MODE = 0o700, 0o600
@@ -73,7 +74,7 @@ class PrivateDirectory:
             os.close(handle)
             return b""
         with os.fdopen(handle, "rb") as file:
-            return file.read(MAX_FILE)
+            return SecretBytes(file.read(MAX_FILE))
 
     def replace(self, name: str, content: bytes, *, kept_until: float, only_if: Callable[[], bool]) -> None:
         """
