@@ -42,7 +42,7 @@ async def test_the_login_has_separate_connections() -> None:
         at.login.first = posting(f"{at.api.base}/login")
         unread = await at.client.get("/large")
         at.auth.invalidate(await at.auth.token())
-        assert (await asyncio.wait_for(at.auth.token(), 5)).value == "token-2"
+        assert (await asyncio.wait_for(at.auth.token(), 20)).value == "token-2"
         unread.close()
 
 
@@ -80,7 +80,7 @@ async def test_a_login_through_the_guarded_session_fails_immediately() -> None:
     async def through(at: Scene, way: Callable[[], Awaitable[object]]) -> None:
         at.login.first = lambda _: way()
         with pytest.raises(ReentrantLoginError, match=r"context\.session"):
-            await asyncio.wait_for(at.auth.token(), 5)
+            await asyncio.wait_for(at.auth.token(), 20)
 
     async with scene() as at, aiohttp.ClientSession(middlewares=(at.auth,)) as http:
         await through(at, http.post(at.api.endpoint, json=QUERY).__aenter__)

@@ -252,9 +252,9 @@ async def test_on_token_may_send_requests_through_the_same_session() -> None:
         answers.append((await at.post())[0])
 
     async with scene(on_token=send, plain=True) as at:
-        assert (await asyncio.wait_for(at.post(), 4))[0] == 200
+        assert (await asyncio.wait_for(at.post(), 20))[0] == 200
         at.api.keys.clear()
-        assert (await asyncio.wait_for(at.post(), 4))[0] == 401
+        assert (await asyncio.wait_for(at.post(), 20))[0] == 401
         assert answers == [200, 401]
 
 

@@ -35,7 +35,7 @@ async def test_a_request_elsewhere_has_the_connection_while_the_login_runs() -> 
         at.login.gate.clear()
         refused = asyncio.create_task(at.post())
         await until(lambda: at.auth.stats().waiting == 1)
-        assert (await asyncio.wait_for(post(at.client, foreign.endpoint), 5))[0] == 401
+        assert (await asyncio.wait_for(post(at.client, foreign.endpoint), 20))[0] == 401
         at.login.gate.set()
         assert (await refused)[0] == 200
 
@@ -46,7 +46,7 @@ async def test_a_refusal_whose_body_never_ends_is_given_up(status: int) -> None:
     test = is_teapot if status == 418 else None
     async with revoked(connections=1, is_unauthorized=test) as at:
         at.api.refusals["/graphql"] = endless(status)
-        assert (await asyncio.wait_for(at.post(), 10))[0] == 200
+        assert (await asyncio.wait_for(at.post(), 20))[0] == 200
 
 
 async def breaks_off(request: web.Request, _body: bytes) -> web.StreamResponse:
@@ -118,7 +118,7 @@ async def test_a_request_that_is_cancelled_while_its_answer_is_read_leaves_no_co
         over.set()
         at.api.answers.clear()
         at.api.refusals.clear()
-        assert (await asyncio.wait_for(at.post(), 5))[0] == 200
+        assert (await asyncio.wait_for(at.post(), 20))[0] == 200
 
 
 # -- the application's own test -----------------------------------------------------------------------------------------

@@ -231,7 +231,7 @@ async def test_a_refusal_instead_of_100_continue_is_replayed() -> None:
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     endpoint = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/graphql"
     async with server, scene(login=login, endpoint=endpoint) as at:
-        assert (await asyncio.wait_for(post(at.client, endpoint, data=b"abc", expect100=True), 10))[0] == 200
+        assert (await asyncio.wait_for(post(at.client, endpoint, data=b"abc", expect100=True), 20))[0] == 200
         assert bodies == [b"abc"]
 
 
@@ -276,7 +276,7 @@ async def test_an_early_refusal_of_a_stream_is_not_replayed() -> None:
 
     async with revoked() as at:
         at.api.refusals["/early"] = early
-        assert (await asyncio.wait_for(at.post("/early", data=slow(), headers=MULTIPART), 10))[0] == 401
+        assert (await asyncio.wait_for(at.post("/early", data=slow(), headers=MULTIPART), 20))[0] == 401
         assert len(at.api.arrivals) == 1
 
 

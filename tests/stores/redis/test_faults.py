@@ -27,7 +27,7 @@ async def test_it_dies_while_an_owner_waits_for_the_lock(caplog: pytest.LogCaptu
             await eventually(client.pubsub_channels)
         assert scene.login.count == 1
         await server.kill()
-        await until(lambda: scene.login.count == 2, 3.5)
+        await until(lambda: scene.login.count == 2, 10)
         scene.login.gate.set()
         await storm
         assert scene.login.count == 2
