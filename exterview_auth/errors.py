@@ -130,7 +130,11 @@ class ClosedError(ExterviewAuthError):
 
 
 class ApiError(ExterviewAuthError):
-    """The API returned an error: ``status`` is HTTP's, ``message`` is the body's ``error``."""
+    """
+    The API returned an error: ``status`` is HTTP's, ``message`` is the body's ``error`` in at most 200 printable characters.
+
+    Credentials that the API repeats are masked in it, and in the ``errors`` and ``data`` of a `GraphQLError`.
+    """
 
     def __init__(self, message: str, *, status: int) -> None:
         super().__init__(message)

@@ -44,6 +44,8 @@ class Api:
     """
 
     def __init__(self) -> None:
+        self.prefix = ""
+        """What each token begins with."""
         self.tokens: set[str] = set()
         self.keys = {KEY}
         self.arrivals: list[Arrival] = []
@@ -68,7 +70,7 @@ class Api:
 
     def issue(self) -> str:
         """Return a new good token."""
-        token = f"token-{next(self._numbers)}"
+        token = f"{self.prefix}token-{next(self._numbers)}"
         self.tokens.add(token)
         return token
 

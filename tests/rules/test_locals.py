@@ -7,7 +7,7 @@ import contextlib
 import os
 import pickle
 import shutil
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any, cast
 
@@ -23,13 +23,14 @@ from exterview_auth import (
     FileStore,
     LoginContext,
     LoginError,
+    MemoryStore,
     OAuth2Login,
     PasswordLogin,
     RedisStore,
     StaticLogin,
     Token,
 )
-from tests.kit.api import answering, scene
+from tests.kit.api import Scene, answering, leads_to, scene, until
 from tests.kit.login_endpoint import Reply, log_in, login_endpoint
 from tests.kit.showing import assert_shows_none
 from tests.kit.tokens import jwt_of
@@ -419,6 +420,77 @@ async def test_a_request_that_fails_shows_no_secret(verb: str, wait: bool) -> No
                 with pytest.raises(aiohttp.ClientError) as caught:
                     await ask(AuthSession(http, auth))
                 assert_shows_none(caught.value, S)
+
+
+async def waits_for_itself(at: Scene) -> None:
+    """A login that asks its own owner."""
+
+    async def ask(_context: LoginContext) -> None:
+        await at.auth.token()
+
+    at.login.first = ask
+    await at.auth.token()
+
+
+async def is_logged_out(at: Scene) -> None:
+    """A request that waits while ``logout()`` is called."""
+    at.login.gate.clear()
+    waiting = asyncio.create_task(at.auth.token())
+    await until(lambda: at.login.count > 0)
+    await at.auth.logout()
+    await waiting
+
+
+async def is_closed(at: Scene) -> None:
+    """A use after the end."""
+    await at.auth.token()
+    await at.auth.aclose()
+    await at.auth.headers()
+
+
+async def is_refused_for_ever(at: Scene) -> None:
+    """Tokens that the API never accepts, until the budget is used up."""
+    at.api.keys.clear()
+    for _ in range(9):
+        await at.client.graphql("{ a }")
+
+
+async def times_out(at: Scene) -> None:
+    """A request whose time is up while it waits."""
+    at.login.gate.clear()
+    async with at.client.post("/graphql", json={}, timeout=aiohttp.ClientTimeout(total=0.05)):
+        pass
+
+
+async def asks_another_server(at: Scene) -> None:
+    """An own login that follows a redirect to another origin."""
+    at.api.refusals["/away"] = leads_to("http://localhost:9/else")
+
+    async def ask(context: LoginContext) -> None:
+        await context.session.post(context.endpoint.with_path("/away"), headers={"x-api-key": context.api_key})
+
+    at.login.first = ask
+    await at.auth.token()
+
+
+async def returns_nonsense(at: Scene) -> None:
+    """A login that returns the token's text."""
+    at.login.error = TypeError("my own error")
+    await at.auth.token()
+
+
+@pytest.mark.parametrize(
+    "ends",
+    [waits_for_itself, is_logged_out, is_closed, is_refused_for_ever, times_out, asks_another_server, returns_nonsense],
+)
+async def test_no_other_end_of_a_request_shows_a_secret(ends: Callable[[Scene], Awaitable[None]]) -> None:
+    """Waiters, hooks, limits and timeouts: their errors hold no more than their sentence."""
+    async with scene(api_key=KEY, store=MemoryStore(), account="ada") as at:
+        at.api.keys.add(KEY)
+        at.api.prefix = f"{S}-"
+        with pytest.raises((aiohttp.ClientError, TimeoutError)) as caught:
+            await ends(at)
+        assert_shows_none(caught.value, S)
 
 
 # -- stores -------------------------------------------------------------------------------------------------------------
