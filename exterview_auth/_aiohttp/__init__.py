@@ -2,7 +2,9 @@
 The aiohttp side: a request and its answer, and the login's own session. Nothing else knows aiohttp's internals.
 
 A request enters through `ExterviewAuth` (a client middleware) or `AuthSession`, once per redirect hop. `origins` says
-whose request it is: ours, a stranger's, or a hop that leads from us to a stranger, which loses the credentials.
+whose request it is: ours, a stranger's, or a hop that leads from us to a stranger, which loses the credentials. Only
+aiohttp knows where a redirect leads, so `chains` remembers where each redirected call began. A call that began at a
+stranger is never signed.
 `signing` puts the credentials on it, and the `middleware` passes it on.
 
 While the request queues for a connection its token may change. Then `queued` signs it again just before it is written,

@@ -57,9 +57,8 @@ class Origins:
 
     def note_redirect(self, request: ClientRequest, response: ClientResponse, *, signed: bool) -> None:
         """Remember where the chain began, if *response* is its first redirect. *signed*: at an owner's origin."""
-        if signed:
-            if not _began_at_strangers.beginning(request):
-                _began_signed.note(request, response, beginning=True)
+        if signed:  # which no hop of a stranger's chain is
+            _began_signed.note(request, response, beginning=True)
         elif not _began_signed.beginning(request):
             _began_at_strangers.note(request, response, beginning=True)
             if _began_at_strangers.standing:

@@ -324,3 +324,26 @@ async def test_an_answer_that_is_kept_keeps_its_chain(stranger: Api) -> None:
     chains._sweep()
     chains._sweep()
     assert chains.standing == {}
+
+
+def test_a_chain_stands_for_as_long_as_anything_knows_its_call() -> None:
+    """One holder is enough, and without any the next uses of others find it gone."""
+
+    class Known:
+        """As much of a request or an answer as a chain needs."""
+
+        status = 302
+
+        def __init__(self) -> None:
+            self._timer = object()
+
+    chains: Chains[str] = Chains()
+    first, second = cast("Any", Known()), cast("Any", Known())
+    chains.note(first, first, "first")
+    for _ in range(5):
+        chains.note(second, second, "second")
+        assert (chains.beginning(first), chains.beginning(second)) == ("first", "second")
+    del first
+    for _ in range(2):
+        assert chains.beginning(second) == "second"
+    assert len(chains.standing) == 1
