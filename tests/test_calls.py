@@ -387,3 +387,15 @@ async def test_a_thread_that_cannot_start_blocks_nobody(monkeypatch: pytest.Monk
 
 def fail_to_start(thread: threading.Thread) -> None:
     raise RuntimeError("can't start new thread")
+
+
+@pytest.mark.parametrize("kind", ["sync", "async"])
+async def test_the_task_that_reads_a_value_does_not_show_it(kind: str) -> None:
+    """A key or a token is in no task's repr, which asyncio's debug mode logs with its result."""
+
+    async def read() -> str:
+        return "s3cr3t"
+
+    task = asyncio.ensure_future(CallableValue(read if kind == "async" else lambda: "s3cr3t").read())
+    assert await task == "s3cr3t"
+    assert "result='***'" in repr(task)

@@ -303,6 +303,19 @@ def test_no_command_prints_an_echo_or_what_is_not_printable(
         assert not isinstance(text, str) or len(text) < 600
 
 
+@pytest.mark.usefixtures("emulator")
+def test_what_a_variable_holds_does_not_command_the_terminal(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A path is printed, because it has to be corrected; what cannot be printed in it is not."""
+    monkeypatch.delenv("EXTERVIEW_API_KEY")
+    monkeypatch.setenv("EXTERVIEW_API_KEY_FILE", f"/nowhere/{UNPRINTABLE}key")
+    assert main(["check"]) == 2
+    printed = capsys.readouterr().err
+    assert "/nowhere/ [2J 31mkey cannot be read" in printed
+    assert printed.removesuffix("\n").isprintable()
+
+
 @pytest.mark.parametrize("command", ["check", "check --json"])
 def test_the_query_of_the_endpoint_is_not_printed(
     command: str, emulator: Emulator, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

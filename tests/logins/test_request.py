@@ -38,7 +38,7 @@ from exterview_auth.logins import OAuth2Login, PasswordLogin
 from exterview_auth.logins._context import MAX_RESPONSE, LoginContext
 from exterview_auth.logins._graphql_errors import graphql_refusal
 from exterview_auth.logins._http_dates import retry_after, server_time
-from exterview_auth.logins._request import LoginResponse, post, unreachable
+from exterview_auth.logins._request import LoginResponse, post, unreachable, without_secrets
 from tests.faults._raw_server import Call, RawServer
 from tests.kit.login_endpoint import (
     EMAIL,
@@ -299,3 +299,14 @@ async def test_a_refusal_of_any_kind_is_quoted(login: Any, body: Any, kind: str,
         assert re.search(
             r"; (check its URL|set token_field= .* of the token|check that it is a token endpoint)$", str(error)
         )
+
+
+def test_a_chained_error_of_the_system_keeps_no_frames() -> None:
+    """Error trackers print the local variables of a cause's frames, which are aiohttp's here."""
+    try:
+        open("/nowhere/at/all")  # noqa: PTH123, SIM115
+    except OSError as error:
+        cause = without_secrets(error)
+    assert type(cause) is FileNotFoundError
+    assert cause.__traceback__ is None
+    assert cause.__context__ is None

@@ -301,6 +301,37 @@ async def test_a_connection_that_breaks_shows_no_secret(answer: bytes, login: st
         assert_shows_none(await failure(way, LOGINS[login](url), url), S)
 
 
+@pytest.mark.parametrize("login", LOGINS)
+async def test_a_login_that_is_cancelled_in_the_middle_of_its_answer_shows_no_secret(
+    login: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A cancellation has frames too, and half an answer may hold a token."""
+    over, reads, read = asyncio.Event(), [], aiohttp.StreamReader.readany
+
+    async def counted(stream: aiohttp.StreamReader) -> bytes:
+        reads.append(stream)
+        return await read(stream)
+
+    monkeypatch.setattr(aiohttp.StreamReader, "readany", counted)
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(10)
+        writer.write(f"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n{S}".encode())
+        await over.wait()
+        writer.close()
+
+    server = await asyncio.start_server(talk, "127.0.0.1", 0)
+    async with server:
+        url = URL(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/graphql")
+        task = asyncio.create_task(log_in(LOGINS[login](url), url, OLD))
+        await until(lambda: len(reads) == 2)  # the first has returned half an answer
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError) as caught:
+            await task
+        over.set()
+    assert_shows_none(caught.value, S)
+
+
 @pytest.mark.parametrize("own", [True, False], ids=["own login", "password"])
 async def test_the_proxy_of_a_login_session_shows_no_secret(*, own: bool) -> None:
     """The connector's errors name proxies, with their passwords, and its frames hold them."""
