@@ -19,7 +19,8 @@ from .stage import Stage, opened_stage
 WARM_UP = 0.2
 CALM = 2.0
 """Seconds of traffic without disturbances before each rest, so that everything has recovered by then."""
-LIFETIME, SHORTEST_LIFETIME = 4.0, 0.6
+LIFETIME, SHORTEST_LIFETIME = 4.0, 3.0
+"""Of tokens; none is over before a request of a busy machine has arrived."""
 _OBJECTS_EVERY = 10
 
 Point = tuple[float, float]
