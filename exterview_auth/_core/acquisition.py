@@ -69,9 +69,13 @@ class Acquisition:
             async with self._in_time(deadline):
                 issued, stored = None, None
                 if session is not None:
-                    # An adopted token needs no login, but after a 401 the API key must be read again all the same.
-                    await self._account.prepare()
-                    issued, stored = await self._from_store(old, session, stack, replace=replace)
+                    try:
+                        # An adopted token needs no login, but after a 401 the API key must be read again all the same.
+                        await self._runner.prepare()
+                        issued, stored = await self._from_store(old, session, stack, replace=replace)
+                    except LoginError:
+                        self._check_store_at = self._account.clock() + STORE_CHECK_INTERVAL
+                        raise
                 if issued is None:
                     issued = await self._log_in(old, stored, deadline)
             yield issued
@@ -89,11 +93,7 @@ class Acquisition:
         issued = self._adopt(stored, old, replace=replace)
         if issued is not None:
             return issued, stored
-        try:
-            self._limits.check(needed=old is not None and old.was_useful)
-        except LoginError:
-            self._check_store_at = self._account.clock() + STORE_CHECK_INTERVAL
-            raise
+        self._limits.check(needed=old is not None and old.was_useful)
         from ..stores._waiting import lock_waiter  # noqa: PLC0415 - most owners share with nobody
 
         waiter = await stack.enter_async_context(lock_waiter(session, self._account.options.login_timeout * LOCK_SHARE))

@@ -49,7 +49,7 @@ class Keeper:
     ) -> None:
         self.account = account
         self.state = TokenState(account.clock)
-        self._limits = LoginLimits(account.options.max_logins, account.clock)
+        self._limits = LoginLimits(account)
         acquisition = Acquisition(LoginRunner(login, account, self._limits), account, self._limits)
         access = saver = None
         if store is not None:

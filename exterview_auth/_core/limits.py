@@ -2,58 +2,132 @@
 
 from __future__ import annotations
 
-from .._clock import Clock
-from ..errors import CredentialsRejectedError, LoginBudgetExceededError, LoginUnavailableError
+import logging
 
-FIRST_REJECTION_PAUSE, MAX_REJECTION_PAUSE = 10.0, 60.0
-"""Seconds: how long a rejection is remembered at first and at most; the pause doubles with each further one."""
+from .._events import emit
+from ..errors import CredentialsRejectedError, ExterviewAuthError, LoginBudgetExceededError, LoginUnavailableError
+from .account import Account
+
+FIRST_REJECTION_PAUSE, FIRST_FAILURE_PAUSE, MAX_PAUSE = 10.0, 1.0, 60.0
+"""Seconds for which a failure is remembered at first and at most; the pause doubles with each further one."""
 MAX_RETRY_AFTER = 60.0
 """Seconds for which a ``Retry-After`` is respected, or the login timeout, if that is longer."""
 
 
+class Latch:
+    """
+    Forbids logins until some time, for one *reason*. Emits an event when it closes, and one when it opens.
+
+    It opens by itself. Whoever looks at it next notices that: a timer would keep dropped owners alive.
+    """
+
+    __slots__ = ("_account", "_emitted", "_reason", "_until")
+
+    def __init__(self, reason: str, account: Account) -> None:
+        self._reason = reason
+        self._account = account
+        self._until = float("-inf")
+        # Invariant: whether the newest event says that it is closed.
+        self._emitted = False
+
+    def left(self) -> float:
+        """Return the seconds until it opens, 0 if it is open."""
+        left = self._until - self._account.clock()
+        if left > 0:
+            return left
+        self.open()
+        return 0.0
+
+    def close(self, until: float, error: str | None = None) -> None:
+        """Close until then; if it is closed for longer already, it stays so. *error* names the type of the reason."""
+        was_open = self.left() == 0
+        self._until = max(self._until, until)
+        left = self.left()
+        if was_open and left > 0:
+            self._emitted = True
+            account, seconds = self._account.name, round(left, 3)
+            emit(logging.WARNING, "logins.paused", account=account, reason=self._reason, seconds=seconds, error=error)
+
+    def open(self) -> None:
+        """Open at once."""
+        self._until = float("-inf")
+        if self._emitted:
+            self._emitted = False
+            emit(logging.INFO, "logins.resumed", account=self._account.name, reason=self._reason)
+
+
+class FailureLatch(Latch):
+    """Closes after a failed login, at first for so many seconds and for twice as long each time, and keeps its error."""
+
+    __slots__ = ("_error", "_failures", "_first_pause")
+
+    def __init__(self, reason: str, account: Account, first_pause: float) -> None:
+        super().__init__(reason, account)
+        self._first_pause = first_pause
+        self._failures = 0
+        self._error: ExterviewAuthError | None = None
+
+    @property
+    def failed(self) -> bool:
+        """Whether a login failed since the last success, also after the pause."""
+        return self._error is not None
+
+    def check(self) -> None:
+        """Raise a copy of the error while it is closed."""
+        if self.left() > 0 and self._error is not None:
+            raise self._error.copy_for_waiter()
+
+    def record(self, error: ExterviewAuthError) -> None:
+        """Close, unless it is closed already: a failure in the pause does not prolong it."""
+        if self.left() > 0:
+            return
+        # The exponent is bounded: after ten thousand failures the pause must not overflow.
+        pause = min(MAX_PAUSE, self._first_pause * 2.0 ** min(self._failures, 10))
+        self._failures += 1
+        self._error = error.copy_for_waiter()  # without the traceback, whose frames would stay as long
+        self.close(self._account.clock() + pause, type(error).__name__)
+
+    def forget(self) -> None:
+        """Open, and begin with a short pause next time."""
+        self._error, self._failures = None, 0
+        self.open()
+
+
 class LoginLimits:
     """
-    The three latches before a login.
+    The four latches before a login.
 
     1. Rejected credentials are not presented again for a pause of 10 s, then 20, 40 and at most 60 s.
-    2. A ``Retry-After`` is respected, by later logins too, up to `MAX_RETRY_AFTER` or the login timeout.
-    3. At most ``budget`` useless logins within ``window`` seconds. A login was useless if its token was refused before it
+    2. Another failure that no retry helps (a wrong URL, a bug in the login) stops logins for 1 s, then 2, 4, ... 60 s.
+    3. A ``Retry-After`` is respected, by later logins too, up to `MAX_RETRY_AFTER` or the login timeout.
+    4. At most ``budget`` useless logins within ``window`` seconds. A login was useless if its token was refused before it
        worked for anybody, or again to a request that waited for it. `Keeper` decides that, in one place.
 
-    A login that cannot reach its endpoint uses up none of them, and none affects another.
+    A login that cannot reach its endpoint closes none of them, and none affects another.
     """
 
-    __slots__ = (
-        "_clock",
-        "_rejected_until",
-        "_rejection",
-        "_rejections",
-        "_unavailable_until",
-        "_useless",
-        "budget",
-        "window",
-    )
+    __slots__ = ("_account", "_failure", "_rejection", "_retry_after", "_times", "_useless", "budget", "window")
 
-    def __init__(self, max_logins: tuple[int, float], clock: Clock) -> None:
-        self.budget, self.window = max_logins
-        self._clock = clock
-        self._rejection: CredentialsRejectedError | None = None
-        self._rejections = 0
-        self._rejected_until = self._unavailable_until = float("-inf")
+    def __init__(self, account: Account) -> None:
+        self._account = account
+        self.budget, self.window = account.options.max_logins
+        self._rejection = FailureLatch("rejected", account, FIRST_REJECTION_PAUSE)
+        self._failure = FailureLatch("failed", account, FIRST_FAILURE_PAUSE)
+        self._retry_after = Latch("retry_after", account)
+        self._useless = Latch("max_logins", account)
         # Invariant: the times of the newest `budget` useless logins, oldest first.
-        self._useless: tuple[float, ...] = ()
+        self._times: tuple[float, ...] = ()
 
     def check(self, *, needed: bool = False) -> None:
         """
-        Raise the error that blocks a login now, if latch 1 or 3 does. Latch 3 does not block a *needed* login.
+        Raise the error that blocks a login now, if latch 1, 2 or 4 does. Latch 4 does not block a *needed* login.
 
-        `LoginRunner.run` waits for latch 2 itself, by `retry_after_left`: it may end within the login's time.
+        `LoginRunner.run` waits for latch 3 itself, by `retry_after_left`: it may end within the login's time.
         """
-        now = self._clock()
-        if self._rejection is not None and now < self._rejected_until:
-            raise self._rejection.copy_for_waiter()
-        if self.exhausted and not needed:
-            left = self._useless[0] + self.window - now
+        self._rejection.check()
+        self._failure.check()
+        left = self._useless.left()
+        if left > 0 and not needed:
             raise LoginBudgetExceededError(
                 f"{self.budget} logins within {self.window:g} s gave tokens that the API refused; the next login is"
                 f" possible in {left:.1f} s: check that the API key and the account belong to this endpoint",
@@ -63,47 +137,53 @@ class LoginLimits:
     @property
     def exhausted(self) -> bool:
         """Whether the budget of useless logins is used up."""
-        return len(self._useless) == self.budget and self._clock() < self._useless[0] + self.window
+        return self._useless.left() > 0
 
     @property
     def nearly_exhausted(self) -> bool:
         """Whether at most one useless login is left, after others."""
-        now = self._clock()
-        recent = sum(now < at + self.window for at in self._useless)
+        now = self._account.clock()
+        recent = sum(now < at + self.window for at in self._times)
         return recent >= max(1, self.budget - 1)
 
     @property
     def credentials_rejected(self) -> bool:
         """Whether the newest login was rejected, also after the pause."""
-        return self._rejection is not None
+        return self._rejection.failed
 
     @property
     def retry_after_left(self) -> float:
         """Seconds until the login endpoint may be asked again."""
-        return max(0.0, self._unavailable_until - self._clock())
+        return self._retry_after.left()
+
+    def left(self, *, needed: bool) -> float:
+        """Return the seconds until a login in the background may begin; latch 4 does not block a *needed* one."""
+        left = max(self._rejection.left(), self._failure.left(), self._retry_after.left())
+        return left if needed else max(left, self._useless.left())
 
     def succeeded(self) -> None:
-        """Open the first two latches: a login returned a token."""
-        self._rejection, self._rejections = None, 0
-        self._unavailable_until = float("-inf")
+        """Open the first three latches: a login returned a token."""
+        self.forget_failures()
+        self._retry_after.open()
 
-    def record_rejection(self, error: CredentialsRejectedError) -> None:
-        """Close the first latch, for twice as long as last time."""
-        # The exponent is bounded: after ten thousand rejections the pause must not overflow.
-        pause = min(MAX_REJECTION_PAUSE, FIRST_REJECTION_PAUSE * 2.0 ** min(self._rejections, 10))
-        self._rejections += 1
-        self._rejection = error
-        self._rejected_until = self._clock() + pause
-
-    def record_unavailable(self, error: LoginUnavailableError, longest: float) -> None:
-        """Close the second latch if the endpoint sent a ``Retry-After``, for *longest* seconds at most."""
-        if error.retry_after is not None and error.retry_after > 0:
-            self._unavailable_until = self._clock() + min(error.retry_after, longest)
+    def record_failure(self, error: ExterviewAuthError) -> None:
+        """Close the latch that this failure of a login closes, if it does."""
+        if isinstance(error, CredentialsRejectedError):
+            self._rejection.record(error)
+        elif not isinstance(error, LoginUnavailableError):
+            self._failure.record(error)
+        elif error.retry_after is not None and error.retry_after > 0:
+            longest = max(MAX_RETRY_AFTER, self._account.options.login_timeout)
+            seconds = min(error.retry_after, longest)
+            self._retry_after.close(self._account.clock() + seconds, type(error).__name__)
 
     def record_useless(self) -> None:
         """Use up one of the budget."""
-        self._useless = (*self._useless, self._clock())[-self.budget :]
+        self._times = (*self._times, self._account.clock())[-self.budget :]
+        if len(self._times) == self.budget:
+            self._useless.close(self._times[0] + self.window)
 
-    def forget_rejection(self) -> None:
-        """Open the first latch at a logout. ``Retry-After`` and the budget stay: they are not the account's fault."""
-        self._rejection, self._rejections = None, 0
+    def forget_failures(self) -> None:
+        """Open the first two latches, also at a logout. ``Retry-After`` and the budget stay: they are not the account's fault."""
+        self._rejection.forget()
+        self._failure.forget()

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
 from .._calls import CancelledItselfError, bounded
@@ -14,14 +15,13 @@ from .._options import LONGEST
 from .._token import Token
 from ..errors import (
     ConfigurationError,
-    CredentialsRejectedError,
     InsecureTransportError,
     LoginError,
     LoginUnavailableError,
     ReentrantLoginError,
 )
 from .account import Account
-from .limits import MAX_RETRY_AFTER, LoginLimits
+from .limits import LoginLimits
 
 if TYPE_CHECKING:
     import tenacity
@@ -86,15 +86,16 @@ class LoginRunner:
 
     async def _attempt(self, previous: Token | None) -> LoginResult:
         clock = self._account.clock
-        try:
-            # The API key may have been rotated since the last attempt.
-            await self._account.prepare()
-            sent = clock()
+        await self.prepare()  # the API key may have been rotated since the last attempt
+        sent = clock()
+        with self._recorded_failures():
             token = await self._call(previous)
-        except (LoginError, ReentrantLoginError, InsecureTransportError) as failure:
-            self._record_failure(failure)
-            raise
         return LoginResult(token, sent, clock())
+
+    async def prepare(self) -> None:
+        """Read the API key. Raises `LoginError`, which counts as the failure of a login."""
+        with self._recorded_failures():
+            await self._account.prepare()
 
     async def _call(self, previous: Token | None) -> Token:
         """Call the login once; every way in which foreign code can end becomes one of our errors."""
@@ -114,19 +115,18 @@ class LoginRunner:
             raise LoginError(f"the login returned {type(token).__name__}; let it return an exterview_auth.Token")
         return token
 
-    def _record_failure(self, failure: Exception) -> None:
-        self._account.counters.login_failures += 1
-        if isinstance(failure, CredentialsRejectedError):
-            self._limits.record_rejection(failure)
-        elif isinstance(failure, LoginUnavailableError):
-            self._last_failure = failure
-            self._limits.record_unavailable(failure, max(MAX_RETRY_AFTER, self._account.options.login_timeout))
-        emit(
-            logging.WARNING,
-            "login.failed",
-            error=type(failure).__name__,
-            retry_after=getattr(failure, "retry_after", None),
-        )
+    @contextlib.contextmanager
+    def _recorded_failures(self) -> Iterator[None]:
+        try:
+            yield
+        except (LoginError, ReentrantLoginError, InsecureTransportError) as failure:
+            self._account.counters.login_failures += 1
+            if isinstance(failure, LoginUnavailableError):
+                self._last_failure = failure
+            kind, asked = type(failure).__name__, getattr(failure, "retry_after", None)
+            emit(logging.WARNING, "login.failed", error=kind, retry_after=asked)
+            self._limits.record_failure(failure)
+            raise
 
 
 def retrying(deadline: float, clock: Clock) -> tenacity.AsyncRetrying:

@@ -19,7 +19,7 @@ from exterview_auth import (
     ReentrantLoginError,
     Token,
 )
-from tests.kit.api import QUERY, Api, Scene, answering, endless, leads_to, scene, signed_in
+from tests.kit.api import Api, answering, endless, leads_to, scene, signed_in
 
 
 def posting(url: str, **options: Any) -> Callable[[LoginContext], Awaitable[str]]:
@@ -74,19 +74,20 @@ async def test_a_closed_login_session_is_named() -> None:
             await at.post()
 
 
-async def test_a_login_through_the_guarded_session_fails_immediately() -> None:
+@pytest.mark.parametrize("plain", [False, True], ids=["session", "middleware"])
+@pytest.mark.parametrize("way", ["token", "headers", "post", "graphql"])
+async def test_a_login_through_the_guarded_session_fails_immediately(way: str, *, plain: bool) -> None:
     """Rule 14: so does one that asks the owner for its token or headers."""
-
-    async def through(at: Scene, way: Callable[[], Awaitable[object]]) -> None:
-        at.login.first = lambda _: way()
+    async with scene(plain=plain) as at:
+        ways: dict[str, Callable[[], Awaitable[object]]] = {
+            "token": at.auth.token,
+            "headers": at.auth.headers,
+            "post": at.post,
+            "graphql": lambda: AuthSession(at.http, at.auth).graphql("{ a }"),
+        }
+        at.login.first = lambda _: ways[way]()
         with pytest.raises(ReentrantLoginError, match=r"context\.session"):
             await asyncio.wait_for(at.auth.token(), 20)
-
-    async with scene() as at, aiohttp.ClientSession(middlewares=(at.auth,)) as http:
-        await through(at, http.post(at.api.endpoint, json=QUERY).__aenter__)
-        await through(at, AuthSession(http, at.auth).post("", json=QUERY).__aenter__)
-        for way in (at.auth.token, at.auth.headers, at.post, lambda: at.client.graphql("{ a }")):
-            await through(at, way)
         assert at.api.arrivals == []
 
 
@@ -140,8 +141,8 @@ async def test_a_redirect_that_cannot_be_followed_is_definite(target: str) -> No
 
 async def test_a_login_goes_to_safe_urls_alone() -> None:
     """Rule 22: HTTPS or loopback, also where the host's name has no readable form."""
-    async with scene() as at:
-        for url in ("http://example.invalid/login", "http://xn--a.test/login"):
+    for url in ("http://example.invalid/login", "http://xn--a.test/login"):
+        async with scene() as at:
             at.login.first = posting(url)
             with pytest.raises(InsecureTransportError, match="https"):
                 await at.auth.token()

@@ -15,9 +15,11 @@ from exterview_auth import (
     ClosedError,
     ConfigurationError,
     CredentialsRejectedError,
+    InsecureTransportError,
     LoginBudgetExceededError,
     LoginError,
     LoginUnavailableError,
+    MemoryStore,
     ReentrantLoginError,
     Token,
 )
@@ -174,6 +176,62 @@ async def test_rejected_credentials_are_presented_once_per_pause() -> None:
         await passing(0.2)
     assert await kept.text() == "T6"
     assert len({id(error) for error in copies}) == 15
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [LoginError("misfit"), KeyError("bug"), ReentrantLoginError("itself"), InsecureTransportError("http")],
+    ids=lambda failure: type(failure).__name__,
+)
+@virtual_time
+async def test_any_other_definite_failure_pauses_logins_too(failure: Exception) -> None:
+    """Rule 7: a wrong URL, a bug in the login: a hundred requests in a row get copies of its error; 1, 2, 4 ... 60 s."""
+    kept = scripted(*[failure for _ in range(9)])
+    for number, pause in enumerate((1, 2, 4, 8, 16, 32, 60, 60, 60), 1):
+        errors = await kept.outcomes(100)
+        assert len(types_of(errors)) == 1
+        assert len({id(error) for error in errors}) == 100
+        await passing(pause - 0.1)
+        assert types_of(await kept.outcomes(1)) == types_of(errors)
+        assert kept.login.count == number
+        await passing(0.1)
+    assert await kept.text() == "T10"
+    kept.login.script = [LoginError("again")]
+    kept.invalidate(kept.state.current.token)  # type: ignore[union-attr]  # the one just obtained
+    await kept.outcomes(2)
+    await passing(1)
+    assert await kept.text() == "T12"  # after a success it begins with the short pause again
+
+
+@virtual_time
+async def test_a_key_that_cannot_be_read_pauses_logins_too() -> None:
+    """Rule 7: with a store too, whose tokens need the key as well."""
+    reads: list[float] = []
+
+    async def read() -> None:
+        reads.append(now())
+        raise LoginError("the api_key callable ended in OSError")
+
+    for store in (None, MemoryStore(timer=now)):
+        kept = scripted(prepare=read, store=store, account="a")
+        began = now()
+        reads.clear()
+        while now() < began + 7.4:
+            assert types_of(await kept.outcomes(10)) == {LoginError}
+            await passing(0.05)
+        # A look into the store, at most once a second, needs the key too, but prolongs no pause.
+        assert [round(at - began) for at in reads] == ([0, 1, 3, 7] if store is None else list(range(8)))
+        assert kept.login.count == 0
+
+
+@virtual_time
+async def test_a_logout_ends_the_pauses_after_failures() -> None:
+    """Rule 7: the next login may be another user's."""
+    kept = scripted(CredentialsRejectedError("no"), LoginError("misfit"))
+    for error in (CredentialsRejectedError, LoginError):
+        assert types_of(await kept.outcomes(3)) == {error}
+        await kept.lifecycle.logout()
+    assert await kept.text() == "T3"
 
 
 @virtual_time
@@ -658,13 +716,18 @@ async def test_a_failed_login_is_logged(caplog: pytest.LogCaptureFixture) -> Non
     with caplog.at_level(logging.INFO, "exterview_auth"):
         with pytest.raises(LoginError):
             await kept.obtain()
+        await passing(1)
         kept.login.seconds = 100
         with pytest.raises(LoginUnavailableError):
             await kept.obtain()
     assert logged(caplog) == [
         "WARNING login.failed error='LoginUnavailableError' retry_after=2.0",
+        "WARNING logins.paused account='' reason='retry_after' seconds=2.0 error='LoginUnavailableError'",
         "WARNING login.failed error='LoginUnavailableError'",
         "WARNING login.failed error='LoginError'",
+        "WARNING logins.paused account='' reason='failed' seconds=1.0 error='LoginError'",
+        "INFO logins.resumed account='' reason='failed'",
+        "INFO logins.resumed account='' reason='retry_after'",
         "WARNING login.failed error='TimeoutError'",
     ]
     assert kept.stats().login_failures == 4

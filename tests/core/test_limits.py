@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import math
+from collections.abc import Callable
 from datetime import UTC, datetime
 from email.utils import format_datetime
 
@@ -25,7 +27,6 @@ pytestmark = pytest.mark.timeout(hypothesis_profiles.TIMEOUT)
 
 NOW = 1_700_000_000
 DATE = format_datetime(datetime.fromtimestamp(NOW, UTC), usegmt=True)
-PAUSES = (10.0, 20.0, 40.0, 60.0)
 ODD_NUMBERS = (
     None, 0.0, -0.0, -5.0, 1e-9, 2.0, 29.0, 60.0, 61.0, 1e9, 1e308, -1e308, 10**400, -(10**400), math.inf, -math.inf, math.nan,
 )  # fmt: skip
@@ -41,8 +42,24 @@ HEADERS = st.sampled_from(ODD_HEADERS) | DATES | st.text(max_size=30) | st.integ
 JUMPS = st.sampled_from((0.0, 1e-9, 0.5, 2.0, 9.99, 10.0, 20.0, 59.99, 60.0, 3600.0, 1e8)) | st.floats(0, 200)
 
 
+class Memory:
+    """What a latch that remembers failures should do: pauses that double up to a minute, and none within another."""
+
+    def __init__(self, *pauses: float) -> None:
+        self.pauses = pauses
+        self.forget()
+
+    def forget(self) -> None:
+        self.failures, self.until = 0, -math.inf
+
+    def record(self, now: float) -> None:
+        if now >= self.until:
+            self.until = now + self.pauses[min(self.failures, len(self.pauses) - 1)]
+            self.failures += 1
+
+
 class LimitsMachine(RuleBasedStateMachine):
-    """`LoginLimits` beside a model of three separate latches."""
+    """`LoginLimits` beside a model of four separate latches."""
 
     @initialize(
         budget=st.integers(1, 6), window=st.sampled_from((1e-3, 1.0, 10.0, 60.0, 1e9)), timeout=st.floats(0.1, 200)
@@ -50,35 +67,41 @@ class LimitsMachine(RuleBasedStateMachine):
     def begin(self, budget: int, window: float, timeout: float) -> None:
         self.now = 0.0
         self.budget, self.window, self.longest = budget, window, max(60.0, timeout)
-        self.limits = LoginLimits((budget, window), lambda: self.now)
-        self.rejections = 0
-        self.rejected_until = self.later_at = -math.inf
+        options = OwnerOptions(login_timeout=timeout, max_logins=(budget, window))
+        self.limits = LoginLimits(Account("ada", options=options, clock=lambda: self.now))
+        self.rejection = Memory(10.0, 20.0, 40.0, 60.0)
+        self.failure = Memory(1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 60.0)
+        self.later_at = -math.inf
         self.useless: list[float] = []
 
     @rule(seconds=JUMPS)
     def time_passes(self, seconds: float) -> None:
         self.now += seconds
 
-    @rule(times=st.sampled_from((1, 1, 1, 2, 10_000)))
-    def credentials_are_rejected(self, times: int) -> None:
+    @rule(times=st.sampled_from((1, 1, 1, 2, 10_000)), pausing=st.booleans(), rejected=st.booleans())
+    def logins_fail(self, times: int, *, pausing: bool, rejected: bool) -> None:
+        """Lesson 12: also ten thousand times in a row, each at the end of the pause before."""
+        memory = self.rejection if rejected else self.failure
         for _ in range(times):
-            self.limits.record_rejection(CredentialsRejectedError("no", reason="user"))
-        self.rejections += times
-        self.rejected_until = self.now + PAUSES[min(self.rejections, 4) - 1]
-        self.the_pause_ends_by_itself()
+            if pausing:
+                self.now = max(self.now, memory.until)
+            error = CredentialsRejectedError("no", reason="user") if rejected else LoginError("misfit")
+            self.limits.record_failure(error)
+            memory.record(self.now)
 
-    def the_pause_ends_by_itself(self) -> None:
+    @rule()
+    def the_pauses_end_by_themselves(self) -> None:
         """Rule 7: whatever happens until then."""
-        before, self.now = self.now, self.rejected_until
+        self.now = max(self.now, self.rejection.until, self.failure.until)
         self.limits.check(needed=True)
-        self.now = before
 
     @rule(seconds=st.sampled_from(ODD_NUMBERS) | st.floats(), times=st.sampled_from((1, 1, 10_000)))
     def the_endpoint_is_not_available(self, seconds: float | None, times: int) -> None:
+        """A shorter ``Retry-After`` does not shorten a longer one."""
         for _ in range(times):
-            self.limits.record_unavailable(LoginUnavailableError(retry_after=seconds), self.longest)
+            self.limits.record_failure(LoginUnavailableError(retry_after=seconds))
         if seconds is not None and seconds > 0:
-            self.later_at = self.now + min(seconds, self.longest)
+            self.later_at = max(self.later_at, self.now + min(seconds, self.longest))
 
     @rule(written=HEADERS, dated=st.booleans())
     def the_endpoint_sends_a_header(self, written: str, *, dated: bool) -> None:
@@ -95,43 +118,50 @@ class LimitsMachine(RuleBasedStateMachine):
     @rule()
     def a_login_succeeds(self) -> None:
         self.limits.succeeded()
-        self.rejections, self.rejected_until, self.later_at = 0, -math.inf, -math.inf
+        self.later_at = -math.inf
+        self.rejection.forget()
+        self.failure.forget()
 
     @rule()
     def the_user_logs_out(self) -> None:
-        self.limits.forget_rejection()
-        self.rejections, self.rejected_until = 0, -math.inf
+        self.limits.forget_failures()
+        self.rejection.forget()
+        self.failure.forget()
 
     @rule()
     def the_longest_pause_passes(self) -> None:
         """Lesson 12: a server that works again is found without a restart."""
         self.now += max(60.0, self.longest, self.window)
         self.limits.check()
-        assert self.limits.retry_after_left == 0.0
+        assert self.limits.left(needed=False) == self.limits.retry_after_left == 0.0
 
     @invariant()
     def the_latches_are_separate(self) -> None:
         """Lesson 13: each depends on its own history alone."""
         limits, recent = self.limits, sum(self.now < made + self.window for made in self.useless)
-        assert limits.credentials_rejected == (self.rejections > 0)
+        assert limits.credentials_rejected == (self.rejection.failures > 0)
         assert limits.exhausted == (recent >= self.budget)
         assert limits.nearly_exhausted == (recent >= max(1, self.budget - 1))
         assert limits.retry_after_left == max(0.0, self.later_at - self.now)
         assert limits.retry_after_left <= self.longest * (1 + 1e-9) + 1e-6
+        left = max(0.0, *(until - self.now for until in (self.rejection.until, self.failure.until, self.later_at)))
+        assert limits.left(needed=True) == left
+        assert limits.left(needed=False) >= left
+        assert (limits.left(needed=False) > 0) == (left > 0 or limits.exhausted)
 
     @invariant()
     def the_error_names_the_closed_latch(self) -> None:
-        """Check a rejection first, then the budget, which does not block a login that is needed."""
-        rejected = self.now < self.rejected_until
-        assert type(self.caught(needed=True)) is (CredentialsRejectedError if rejected else type(None))
+        """Check a rejection first, then another failure, then the budget, which does not block a login that is needed."""
+        failed = LoginError if self.now < self.failure.until else type(None)
+        kind = CredentialsRejectedError if self.now < self.rejection.until else failed
+        assert type(self.caught(needed=True)) is kind
         error = self.caught(needed=False)
-        if not rejected and self.limits.exhausted:
+        if kind is type(None) and self.limits.exhausted:
             assert isinstance(error, LoginBudgetExceededError)
             assert error.retry_after is not None
             assert 0 < error.retry_after <= self.window * (1 + 1e-9) + 1e-6
         else:
-            assert isinstance(error, CredentialsRejectedError) == rejected
-            assert (error is None) != rejected
+            assert type(error) is kind
 
     def caught(self, *, needed: bool) -> LoginError | None:
         try:
@@ -193,7 +223,7 @@ def test_a_flight_of_failures_ends_in_time(failures: list[tuple[float | None, fl
 
     async def main() -> None:
         account = Account(options=OwnerOptions(login_timeout=timeout), clock=clock.now)
-        limits = LoginLimits(account.options.max_logins, clock.now)
+        limits = LoginLimits(account)
         runner = LoginRunner(login, account, limits)  # type: ignore[arg-type]  # never returns
         with pytest.raises(LoginUnavailableError):
             await runner.run(None, timeout)
@@ -206,3 +236,102 @@ def test_a_flight_of_failures_ends_in_time(failures: list[tuple[float | None, fl
     assert all(moment < timeout for moment in begun)
     assert len(begun) <= timeout / 0.25 + 1
     assert all(moment >= allowed - 1e-6 for moment, allowed in zip(begun, not_before, strict=False))
+
+
+# -- events --------------------------------------------------------------------------------------------------------------
+
+
+def limits_and_log(
+    caplog: pytest.LogCaptureFixture, budget: int = 2
+) -> tuple[LoginLimits, list[float], Callable[[], list[str]]]:
+    """Return limits, their time as a list of one, and a function that returns what was logged since the last call."""
+    caplog.set_level(logging.INFO, "exterview_auth")
+    now = [0.0]
+    account = Account("ada", options=OwnerOptions(max_logins=(budget, 60.0)), clock=lambda: now[0])
+
+    def logged() -> list[str]:
+        messages = [f"{record.levelname} {record.getMessage()}" for record in caplog.records]
+        caplog.clear()
+        return messages
+
+    return LoginLimits(account), now, logged
+
+
+def used_up(limits: LoginLimits) -> None:
+    """Use up a budget of two."""
+    limits.record_useless()
+    limits.record_useless()
+
+
+CLOSINGS: dict[str, tuple[Callable[[LoginLimits], None], float, str]] = {
+    "rejected": (
+        lambda limits: limits.record_failure(CredentialsRejectedError("s3cret")), 10.0, " error='CredentialsRejectedError'"
+    ),
+    "failed": (lambda limits: limits.record_failure(LoginError("s3cret")), 1.0, " error='LoginError'"),
+    "retry_after": (
+        lambda limits: limits.record_failure(LoginUnavailableError("s3cret", retry_after=7)), 7.0,
+        " error='LoginUnavailableError'",
+    ),
+    "max_logins": (used_up, 60.0, ""),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("reason", CLOSINGS)
+@pytest.mark.parametrize("succeeds", [False, True])
+def test_each_latch_emits_one_event_when_it_closes_and_one_when_it_opens(
+    reason: str, caplog: pytest.LogCaptureFixture, *, succeeds: bool
+) -> None:
+    """Rules 7 and 18: however often it is looked at or closed again meanwhile, and without a secret."""
+    limits, now, logged = limits_and_log(caplog)
+    close, seconds, error = CLOSINGS[reason]
+    for start in (0.0, 1000.0):
+        now[0] = start
+        for _ in range(3):
+            close(limits)
+            assert limits.left(needed=False) == seconds
+        assert logged() == [f"WARNING logins.paused account='ada' reason='{reason}' seconds={seconds}{error}"]
+        now[0] += seconds - 0.5
+        assert limits.left(needed=False) == 0.5
+        assert logged() == []
+        if not succeeds or reason == "max_logins":
+            now[0] += 0.5
+            assert limits.left(needed=False) == 0.0
+        for _ in range(3):
+            limits.succeeded()
+            assert limits.left(needed=False) == 0.0
+        assert logged() == [f"INFO logins.resumed account='ada' reason='{reason}'"]
+
+
+def test_a_latch_that_closes_again_before_anybody_saw_it_open_emits_both_events(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Rule 7: one event for each closing, one for each opening, in this order."""
+    limits, now, logged = limits_and_log(caplog)
+    limits.record_failure(LoginError())
+    now[0] = 1.0
+    limits.record_failure(LoginError())
+    limits.forget_failures()
+    assert [message.split()[1] for message in logged()] == ["logins.paused", "logins.resumed"] * 2
+
+
+def test_a_longer_retry_after_prolongs_a_shorter_one(caplog: pytest.LogCaptureFixture) -> None:
+    """Rule 7: in any order the longest counts, and it is the same pause."""
+    limits, now, logged = limits_and_log(caplog)
+    for asked, left in ((10, 10.0), (5, 10.0), (30, 30.0), (1, 30.0)):
+        limits.record_failure(LoginUnavailableError(retry_after=asked))
+        assert limits.retry_after_left == left
+    now[0] = 29.0
+    limits.record_failure(LoginUnavailableError(retry_after=0.5))
+    assert limits.retry_after_left == 1.0
+    assert len(logged()) == 1
+
+
+def test_a_remembered_error_keeps_no_traceback() -> None:
+    """Its frames hold what the login held, and would be kept for as long as the pause."""
+    limits = LoginLimits(Account())
+    with pytest.raises(LoginError) as raised:
+        raise LoginError("misfit")
+    limits.record_failure(raised.value)
+    with pytest.raises(LoginError, match="misfit") as caught:
+        limits.check()
+    assert len(caught.traceback) == 3  # this test, `check`, and the latch's `check`

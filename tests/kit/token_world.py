@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from exterview_auth import ClosedError, LoggedOutError, LoginError, MemoryStore, Token, _token
+from exterview_auth import ClosedError, LoggedOutError, LoginError, LoginUnavailableError, MemoryStore, Token, _token
 from exterview_auth._core.account import Account
 from exterview_auth._core.keeper import Keeper
 from exterview_auth._core.state import IssuedToken
@@ -109,6 +109,8 @@ class World:
             self.failures += 1
             if hasattr(does, "reason") and era == self.era:
                 self.rejected_until = self.clock() + 10.0
+            elif not isinstance(does, LoginUnavailableError) and era == self.era:
+                self.rejected_until = self.clock() + 1.0
             raise does.copy_for_waiter()
         self.rejected_until = float("-inf")
         if isinstance(does, str):

@@ -208,6 +208,7 @@ def test_a_login_that_fails_at_every_await_is_followed_by_another() -> None:
         results = await scene.keeper.outcomes(3)
         assert len({type(result) for result in results}) == 1
         assert isinstance(results[0], ExterviewAuthError) is bool(reached)
+        await asyncio.sleep(1)  # the pause after it
         await scene.check()
         return bool(reached)
 

@@ -179,7 +179,9 @@ async def test_a_renewal_and_its_failure_are_logged(caplog: pytest.LogCaptureFix
     assert [(record.levelno, record.getMessage()) for record in caplog.records] == [
         (logging.INFO, "token.issued account='a' reason='first' expires_in=100.0"),
         (logging.WARNING, "login.failed error='LoginError'"),
+        (logging.WARNING, "logins.paused account='a' reason='failed' seconds=1.0 error='LoginError'"),
         (logging.WARNING, "renewal.failed account='a' error='LoginError'"),
+        (logging.INFO, "logins.resumed account='a' reason='failed'"),
         (logging.INFO, "token.issued account='a' reason='ahead' expires_in=100.0"),
     ]
 
@@ -192,5 +194,5 @@ async def test_a_failed_login_of_a_request_is_no_failed_renewal(caplog: pytest.L
     await passing(101)
     with pytest.raises(LoginError):
         await ask(kept)
-    assert caplog.messages == ["login.failed error='LoginError'"]
+    assert [message.split()[0] for message in caplog.messages] == ["login.failed", "logins.paused"]
     assert not kept.lifecycle.holds_open

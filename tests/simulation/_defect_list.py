@@ -56,7 +56,7 @@ DEFECTS = (
     _one("the window of renewal covers most of a short life", "_core/state.py", "RENEWAL_SHARE = 0.25", "RENEWAL_SHARE = 0.95"),
     _one("a token is used that expired while its waiters waited", "_core/keeper.py", "                if waited_again or not issued.unexpired_at_install or self.state.unexpired is issued:\n                    return issued\n", "                return issued\n"),
     # -- failing -----------------------------------------------------------------------------------------------------
-    _one("rejected credentials are presented again", "_core/limits.py", "        self._rejected_until = self._clock() + pause", "        self._rejected_until = self._clock()"),
+    _one("rejected credentials are presented again", "_core/limits.py", "        self.close(self._account.clock() + pause, ", "        self.close(self._account.clock(), "),
     _one("a Retry-After is forgotten with its flight", "_core/login.py", "        if wait > 0:\n", "        if wait > 1e9:\n"),
     _one("an error of a hook ends the flight", "_core/on_token.py", "        except Exception as failure:  # noqa: BLE001 - the application's own mistakes do not break its requests\n            emit", "        except KeyError as failure:\n            emit"),
     _one("what arrived while a process was not running is discarded", "_calls.py", "(PAUSE_GRACE if late else 0.0)", "0.0", "tests/test_calls.py"),

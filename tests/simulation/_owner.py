@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 ENDPOINT = f"https://{API}/graphql"
 ACCOUNTS = ("anna", "berta")
-MAX_REJECTION_PAUSE = 60.0
+MAX_PAUSE = 60.0
 """Seconds for which rejected credentials are remembered at most."""
 FINISHING = 3.0
 """Seconds that a flight may take to finish after its login failed: it releases a lock in a store that may not answer."""
@@ -44,7 +44,9 @@ class Owner:
         self.newest: Issued | None = None
         """The token of its newest login, until a logout."""
         self.begun = self.logins_running = self.succeeded = self.failed = 0
-        self.rejected_at = self.not_before = -math.inf
+        self.rejected_at = self.not_before = self.misfit_at = -math.inf
+        self.blocked_at = -math.inf
+        """When a login failed in a way that may have paused the next ones."""
         """By the process's clock."""
         self.failed_at = -math.inf
         self.flights: dict[str, float] = {}
@@ -75,7 +77,7 @@ class Owner:
 
     def may_not_log_in(self, since: float) -> bool:
         """Return whether a login failed *since* then, or an earlier failure still blocks the next one."""
-        forbidden_until = max(self.not_before, self.rejected_at + MAX_REJECTION_PAUSE)
+        forbidden_until = max(self.not_before, self.rejected_at + MAX_PAUSE, self.blocked_at + MAX_PAUSE)
         return self.failed_at >= since - FINISHING or self.process.clock() < forbidden_until
 
     async def _key(self) -> str:

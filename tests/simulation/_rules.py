@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from aiohttp import ClientRequest
 
-from exterview_auth import CredentialsRejectedError, LoginUnavailableError, Token
+from exterview_auth import CredentialsRejectedError, LoginError, LoginUnavailableError, Token
 from exterview_auth._core.acquisition import LOCK_SHARE
 from exterview_auth.stores._shared import LEASE
 
@@ -21,7 +21,7 @@ from ._owner import Owner
 from ._plan import Plan
 from ._stores import KEPT
 
-PAUSE = 10.0
+PAUSE, MISFIT_PAUSE = 10.0, 1.0
 """Seconds for which rejected credentials are not presented again at first."""
 TOLERANCE = 0.2
 """Seconds of difference that clocks, leeways and distances may cause."""
@@ -34,6 +34,7 @@ NO_NEEDLESS_LOGIN = "2: no login while the newest token is good"
 NO_REJECTED_TOKEN = "4: no request leaves with a rejected token"
 NOT_CANCELLED = "5: the login belongs to nobody"
 REJECTION_REMEMBERED = "7: rejected credentials are not presented again within the pause"
+FAILURE_REMEMBERED = "7: after any other definite failure no login begins within the pause"
 RETRY_AFTER = "7: no login before a Retry-After has passed"
 IN_TIME = "8: no token is sent after its end"
 NOT_REVIVED = "18: a rejected or logged out token is not used again"
@@ -115,6 +116,8 @@ class Monitor:
         now = owner.process.clock()
         if now < owner.rejected_at + PAUSE - TOLERANCE:
             self.broken(REJECTION_REMEMBERED, f"{owner} after {now - owner.rejected_at:.3f} s")
+        if now < owner.misfit_at + MISFIT_PAUSE - TOLERANCE:
+            self.broken(FAILURE_REMEMBERED, f"{owner} after {now - owner.misfit_at:.3f} s")
         if now < owner.not_before - TOLERANCE:
             self.broken(RETRY_AFTER, f"{owner}, {owner.not_before - now:.3f} s too early")
         self._check_need(owner)
@@ -151,7 +154,7 @@ class Monitor:
         """Note the token of a login."""
         owner.succeeded += 1
         owner.flights[str.__str__(token.value)] = owner.login_flight
-        owner.rejected_at = owner.not_before = -math.inf
+        owner.rejected_at = owner.not_before = owner.misfit_at = owner.blocked_at = -math.inf
         owner.newest = issued = self._platform.tokens[str.__str__(token.value)]
         if (life := self._setting.lifetime) is not None:
             received = self._loop.now + owner.process.slept
@@ -166,10 +169,15 @@ class Monitor:
         now = owner.process.clock()
         if isinstance(failure, CredentialsRejectedError):
             owner.rejected_at = now
-        elif isinstance(failure, LoginUnavailableError) and failure.retry_after:
-            owner.not_before = now + min(failure.retry_after, 60.0)
-        elif isinstance(failure, asyncio.CancelledError):
-            self._check_cancelled(owner)
+        elif isinstance(failure, LoginUnavailableError):
+            if failure.retry_after:
+                owner.not_before = max(owner.not_before, now + min(failure.retry_after, 60.0))
+        else:
+            owner.blocked_at = now
+            if isinstance(failure, LoginError):
+                owner.misfit_at = now
+            elif isinstance(failure, asyncio.CancelledError):
+                self._check_cancelled(owner)
 
     def _check_cancelled(self, owner: Owner) -> None:
         given_up = owner.closed or owner.logged_out_at >= owner.login_flight

@@ -151,7 +151,7 @@ class World:
             if other.account == owner.account:
                 other.newest = None if other is owner or self.plan.setting.store != "none" else other.newest
         owner.logged_out_at = self.loop.now
-        owner.rejected_at = -math.inf
+        owner.rejected_at = owner.misfit_at = owner.blocked_at = -math.inf
         return texts
 
     def login_trouble(self, action: Action, _: Owner) -> None:
