@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from .._events import Reason, emit
-from ..errors import CredentialsRejectedError, ExterviewAuthError, ReentrantLoginError
+from ..errors import ReentrantLoginError
 from .account import Account
 from .acquisition import Acquisition
 from .limits import LoginLimits
@@ -101,39 +101,38 @@ class Renewal:
     def _begin(self, reason: Reason, *, replace: bool = False) -> Flight:
         # The owner lives as long as its login: a pool finds it again, and does not create a second one.
         owner = self.keep_alive()
-        return self.single_flight.begin(lambda flight: self._run(flight, owner, reason=reason, replace=replace))
+        return self.single_flight.begin(
+            lambda flight: self._run(flight, owner, reason=reason, replace=replace),
+            lambda flight: self._landed(flight, reason),
+        )
 
     async def _run(self, flight: Flight, _owner: object, *, reason: Reason, replace: bool) -> None:
         """Run the life of a login: find or get the token, install it, save it, call the hook. Waiters wake when this ends."""
         old = self.state.current
-        try:
-            if self.logout_task is not None:
-                await asyncio.wait([self.logout_task])
-                if flight is not self.single_flight.current:
-                    return  # another logout came meanwhile
-            store_session = None if self.store is None else self.store.session()
-            # No other owner logs in until the token is saved: the lock is released at the end of this block.
-            async with self.acquisition.next(old, store_session, replace=replace) as issued:
-                if flight is not self.single_flight.current:
-                    return
-                if issued is old:
-                    flight.unchanged = True
-                    self.state.keep_using()
-                    return
-                # Installed before it is saved: a slow store must not delay requests that arrive now.
-                self._install(issued, reason)
-                if old is not None and old.token.value != issued.token.value:
-                    self.acquisition.retire(old.token)
-                if issued.from_login and self.saver is not None and store_session is not None:
-                    asked = self._account.clock()
-                    newer = await self.saver.save(issued, store_session)
-                    # This process was not running for a while, and another owner has logged in since.
-                    theirs = None if newer is None else self.acquisition.adopt_newer(newer, asked=asked)
-                    if theirs is not None and issued is self.state.current:
-                        self._install(theirs, reason)
-        except ExterviewAuthError as failure:
-            self._retry_ahead_later(flight, failure, reason)
-            raise
+        if self.logout_task is not None:
+            await asyncio.wait([self.logout_task])
+            if flight is not self.single_flight.current:
+                return  # another logout came meanwhile
+        store_session = None if self.store is None else self.store.session()
+        # No other owner logs in until the token is saved: the lock is released at the end of this block.
+        async with self.acquisition.next(old, store_session, replace=replace) as issued:
+            if flight is not self.single_flight.current:
+                return
+            if issued is old:
+                flight.unchanged = True
+                self.state.keep_using()
+                return
+            # Installed before it is saved: a slow store must not delay requests that arrive now.
+            self._install(issued, reason)
+            if old is not None and old.token.value != issued.token.value:
+                self.acquisition.retire(old.token)
+            if issued.from_login and self.saver is not None and store_session is not None:
+                asked = self._account.clock()
+                newer = await self.saver.save(issued, store_session)
+                # This process was not running for a while, and another owner has logged in since.
+                theirs = None if newer is None else self.acquisition.adopt_newer(newer, asked=asked)
+                if theirs is not None and issued is self.state.current:
+                    self._install(theirs, reason)
         if self._hook is not None and issued is self.state.current and issued.from_login:
             await self._hook.notify(issued.token, None if old is None else old.token, reason)
 
@@ -150,21 +149,28 @@ class Renewal:
         emit(logging.INFO, "token.issued", account=name, reason=str(reason), expires_in=issued.token.expires_in)
 
     def _renew_ahead(self) -> None:
-        issued = self.state.unrejected
-        if issued is None or self.single_flight.current is not None:
-            return
-        if self._account.clock() < issued.renew_at:
+        issued, now = self.state.unrejected, self._account.clock()
+        if issued is None or self.single_flight.current is not None or self.limits.credentials_rejected:
+            return  # a flight that is under way looks again when it ends, and after a rejection a request begins the next
+        if now < issued.renew_at:
             self.timer.arm(issued)  # the timer ran ahead of the account's clock, or a newer token is here
         elif not issued.used:
             # An owner that no request uses stops here, and costs its login endpoint nothing.
             self.state.defer_renewal(issued)
-        elif not self.limits.credentials_rejected:
+        elif (pause := self.limits.left(needed=issued.was_useful)) > 0:
+            issued.renew_later(now, pause)
+            self.timer.arm(issued)
+        else:
             self._begin(Reason.AHEAD)
 
-    def _retry_ahead_later(self, flight: Flight, failure: ExterviewAuthError, reason: Reason) -> None:
-        issued = self.state.unrejected
-        if reason is not Reason.AHEAD or flight is not self.single_flight.current or issued is None:
+    def _landed(self, flight: Flight, reason: Reason) -> None:
+        """Arm the timer, if it is not: it fired while *flight* was under way, or began it, and there may be nothing newer."""
+        issued, now, failure = self.state.unrejected, self._account.clock(), flight.error
+        if issued is None:
             return
-        emit(logging.WARNING, "renewal.failed", account=self._account.name, error=type(failure).__name__)
-        if not isinstance(failure, CredentialsRejectedError):
-            self.timer.arm_again(issued)
+        if failure is not None and reason is Reason.AHEAD:
+            emit(logging.WARNING, "renewal.failed", account=self._account.name, error=type(failure).__name__)
+        if not self.timer.armed and not self.limits.credentials_rejected:
+            if issued.renew_at <= now and (failure is not None or flight.unchanged):
+                issued.renew_later(now, self.limits.left(needed=issued.was_useful))
+            self.timer.arm(issued)

@@ -1,7 +1,8 @@
 """
 The timer that starts renewal ahead of expiry. A timer, not a task, so that it keeps no dropped owner alive.
 
-The time of the renewal and its jitter come from `IssuedToken.timed` in `state`: they are drawn once per token.
+The time of the renewal comes from `state`: `IssuedToken.timed` draws it once per token, `IssuedToken.renew_later` moves it after a
+renewal that brought nothing.
 """
 
 from __future__ import annotations
@@ -15,9 +16,6 @@ from typing import Any
 
 from .._clock import Clock
 from .state import IssuedToken
-
-MIN_PAUSE = 1.0
-"""Seconds between two attempts."""
 
 
 class RenewalTimer:
@@ -40,15 +38,13 @@ class RenewalTimer:
     def arm(self, issued: IssuedToken) -> None:
         """Fire when the renewal of *issued* is due."""
         self.cancel()
-        if issued.renew_at < math.inf:
-            self._fire_in(issued.renew_at - self._clock())
-
-    def arm_again(self, issued: IssuedToken) -> None:
-        """Fire in the middle of what is left of *issued*'s lifetime, after a failed renewal."""
-        # Without jitter: the first attempts of a fleet were spread already.
-        left = issued.expires - self._clock()
-        if left > MIN_PAUSE:
-            self._fire_in(max(MIN_PAUSE, left / 2))
+        if issued.renew_at == math.inf:
+            return
+        loop = asyncio.get_running_loop()
+        ticket = self._ticket = object()
+        seconds = max(0.0, issued.renew_at - self._clock())
+        # The loop holds a plain function and weak references: a timer an hour ahead must not keep its owner alive.
+        self._handle = loop.call_later(seconds, _fire, weakref.ref(self), ticket, context=Context())
 
     def cancel(self) -> None:
         """Do not fire; the next `arm` is on the loop that runs then."""
@@ -59,12 +55,6 @@ class RenewalTimer:
     def leave_loop(self) -> None:
         """Let go of a handle that belongs to another loop, without touching it."""
         self._handle = self._ticket = None
-
-    def _fire_in(self, seconds: float) -> None:
-        loop = asyncio.get_running_loop()
-        ticket = self._ticket = object()
-        # The loop holds a plain function and weak references: a timer an hour ahead must not keep its owner alive.
-        self._handle = loop.call_later(max(0.0, seconds), _fire, weakref.ref(self), ticket, context=Context())
 
     def _expire(self, ticket: object) -> None:
         if ticket is not self._ticket:
@@ -78,4 +68,4 @@ class RenewalTimer:
 def _fire(timer: weakref.ref[RenewalTimer], ticket: object) -> None:
     target = timer()
     if target is not None:
-        target._expire(ticket)  # noqa: SLF001 - the other half of `_fire_in`
+        target._expire(ticket)  # noqa: SLF001 - the other half of `RenewalTimer.arm`

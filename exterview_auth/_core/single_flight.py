@@ -177,13 +177,15 @@ class SingleFlight:
         # Invariant: set before the work's first step, cleared before its waiters wake.
         self.current: Flight | None = None
 
-    def begin(self, work: Callable[[Flight], Coroutine[Any, Any, None]]) -> Flight:
-        """Make a flight current and start its *work*."""
+    def begin(
+        self, work: Callable[[Flight], Coroutine[Any, Any, None]], landed: Callable[[Flight], None] = lambda _: None
+    ) -> Flight:
+        """Make a flight current and start its *work*. Call *landed* when it ends, unless it was dropped until then."""
         # Current before its task exists: a second caller in this turn of the loop must find it.
         flight = self.current = Flight()
-        task = flight.start(self._run(flight, work))
+        task = flight.start(self._run(flight, work, landed))
         # A task that is cancelled before its first step runs nothing of `_run`.
-        task.add_done_callback(lambda _: self._end(flight, _CANCELLED))
+        task.add_done_callback(lambda _: self._end(flight, _CANCELLED, landed))
         return flight
 
     def drop(self, error: ExterviewAuthError | None) -> Flight | None:
@@ -193,7 +195,9 @@ class SingleFlight:
             flight.finish(error)
         return flight
 
-    async def _run(self, flight: Flight, work: Callable[[Flight], Coroutine[Any, Any, None]]) -> None:
+    async def _run(
+        self, flight: Flight, work: Callable[[Flight], Coroutine[Any, Any, None]], landed: Callable[[Flight], None]
+    ) -> None:
         error: ExterviewAuthError | None = _CANCELLED
         try:
             await work(flight)
@@ -204,9 +208,12 @@ class SingleFlight:
             error = LoginError(f"the login ended in {type(failure).__name__}")
             error.__cause__ = failure
         finally:
-            self._end(flight, error)
+            self._end(flight, error, landed)
 
-    def _end(self, flight: Flight, error: ExterviewAuthError | None) -> None:
-        if self.current is flight:
+    def _end(self, flight: Flight, error: ExterviewAuthError | None, landed: Callable[[Flight], None]) -> None:
+        current = self.current is flight
+        if current:
             self.current = None
         flight.finish(error)
+        if current:
+            landed(flight)

@@ -15,6 +15,8 @@ RENEWAL_SHARE = 0.25
 """The window of renewal ahead covers at most this part of a lifetime."""
 RENEWAL_JITTER = 0.2
 """The part of the window over which the beginnings of renewals are spread."""
+MIN_RENEWAL_PAUSE = 1.0
+"""Seconds between two renewals of one token; none begins when less is left."""
 MAX_LEEWAY = 1.0
 """Seconds before its end at which a token is no longer sent: it would expire on the way."""
 
@@ -79,6 +81,13 @@ class IssuedToken:
                 # Drawn here and not at each check: with a draw per request, the earliest one would always win.
                 self.renew_at = self.expires - margin * (1 - RENEWAL_JITTER * random.random())
         return self
+
+    def renew_later(self, now: float, pause: float = 0.0) -> None:
+        """Set the time of the next renewal, which comes after *pause* and in the middle of what is left: the last brought nothing."""
+        # Without jitter: the first attempts of a fleet were spread already.
+        left = self.expires - now
+        wait = max(MIN_RENEWAL_PAUSE, left / 2, pause)
+        self.renew_at = now + wait if wait < left else math.inf
 
     def trust_again(self) -> None:
         """Forget lifetime and rejection: the source has nothing newer, and only the API can tell whether it works."""
@@ -180,11 +189,16 @@ class TokenState:
 
     def keep_using(self) -> None:
         """Send the current token again: the login has nothing newer, and only the API can tell whether it works."""
-        issued = self.current
+        issued, now = self.current, self._clock()
         if issued is not None:
-            if self.unexpired is None:
+            last = now < issued.expires <= now + MIN_RENEWAL_PAUSE
+            if last or self.unexpired is None:
                 issued.trust_again()
+            if last:
+                # No renewal would end in time, and no request should wait for one: the source is asked once more meanwhile.
+                issued.renew_at = now + MIN_RENEWAL_PAUSE
             self.usable_until = issued.expires
+            self.close_fast_path()  # it may know another end
 
     def defer_renewal(self, issued: IssuedToken) -> None:
         """Send the next request to the keeper although *issued* is usable: nobody used it until its renewal was due."""

@@ -10,8 +10,8 @@ import weakref
 import pytest
 
 from exterview_auth import Token
-from exterview_auth._core.schedule import MIN_PAUSE, RenewalTimer
-from exterview_auth._core.state import IssuedToken
+from exterview_auth._core.schedule import RenewalTimer
+from exterview_auth._core.state import MIN_RENEWAL_PAUSE, IssuedToken
 from tests.kit.clock import VirtualLoop, now, passing, virtual_time
 
 
@@ -56,26 +56,36 @@ async def test_a_timer_fires_once_for_the_newest_token(armed_for: list[float | N
 
 
 @virtual_time
-async def test_a_failed_renewal_is_tried_again_in_the_middle_of_the_rest() -> None:
+async def test_a_renewal_that_brought_nothing_is_tried_again_in_the_middle_of_the_rest() -> None:
     """Attempts are at least a second apart, and none begins if less than a second is left."""
     owner = Owner()
     failing = issued(0, expires=10)
     while True:
-        owner.timer.arm_again(failing)
+        failing.renew_later(now())
+        owner.timer.arm(failing)
         if not owner.timer.armed:
             break
-        await passing(failing.expires / 2 - now() / 2 if failing.expires - now() > 2 else MIN_PAUSE)
+        await passing(failing.renew_at - now())
     assert owner.times == [5, 7.5, 8.75, 9.75]
 
 
-@pytest.mark.parametrize(("left", "armed"), [(MIN_PAUSE, False), (MIN_PAUSE + 0.01, True)])
-@virtual_time
-async def test_no_attempt_begins_a_second_before_the_end(left: float, *, armed: bool) -> None:
-    """It would not come before the end of the token."""
-    owner = Owner()
-    owner.timer.arm_again(issued(0, expires=left))
-    assert owner.timer.armed == armed
-    owner.timer.cancel()
+@pytest.mark.parametrize(
+    ("left", "pause", "after"),
+    [
+        (MIN_RENEWAL_PAUSE, 0.0, math.inf),
+        (MIN_RENEWAL_PAUSE + 0.01, 0.0, MIN_RENEWAL_PAUSE),
+        (10.0, 4.0, 5.0),
+        (10.0, 8.0, 8.0),
+        (10.0, 10.0, math.inf),
+        (math.inf, 0.0, math.inf),
+        (-5.0, 0.0, math.inf),
+    ],
+)
+def test_the_next_renewal_comes_after_the_pause_and_before_the_end(left: float, pause: float, after: float) -> None:
+    """One that would not come before the end of the token is left to the next request."""
+    late = issued(0, expires=100 + left)
+    late.renew_later(100, pause)
+    assert late.renew_at == 100 + after
 
 
 @pytest.mark.parametrize("timer_lives", [False, True])

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exterview_auth import Token
-from exterview_auth._core.state import IssuedToken, TokenState
+from exterview_auth._core.state import MIN_RENEWAL_PAUSE, IssuedToken, TokenState
 
 NEVER = (math.inf, math.inf, math.inf)
 
@@ -162,3 +162,18 @@ def test_a_token_that_is_kept_keeps_an_end_that_has_not_come() -> None:
     state.reject()
     state.keep_using()
     assert (one.rejected, state.usable_until) == (False, math.inf)
+
+
+def test_a_token_that_is_kept_in_its_last_second_is_used_without_end_and_its_source_asked_once_more() -> None:
+    """Rule 8: no renewal would end in time; the fast path, which knows the old end, begins anew."""
+    now = 0.0
+    state, one = TokenState(lambda: now), issued(60)
+    state.install(one)
+    state.open_fast_path()
+    now = one.expires - MIN_RENEWAL_PAUSE
+    state.keep_using()
+    assert (state.fast_path, state.usable_until, one.renew_at) == (None, math.inf, now + MIN_RENEWAL_PAUSE)
+    now = one.renew_at
+    state.keep_using()
+    one.renew_later(now)
+    assert (state.usable_until, one.renew_at) == (math.inf, math.inf)

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 import time
 from collections.abc import Callable
 
 import pytest
 
-from exterview_auth import CredentialsRejectedError, LoginError, Token
+from exterview_auth import CredentialsRejectedError, LoginError, LoginUnavailableError, Token
 from exterview_auth._core.keeper import Keeper
-from tests.kit.clock import now, passing, virtual_time
+from tests.kit.clock import now, passing, settle, virtual_time
 from tests.kit.keepers import scripted
 from tests.kit.tokens import jwt_of
 
@@ -65,6 +66,115 @@ async def test_a_failing_renewal_disturbs_no_request() -> None:
     await passing(2)
     with pytest.raises(LoginError):
         await ask(kept)
+
+
+async def never_waiting(kept: Keeper, until: float, step: float = 0.1) -> None:
+    """Ask again and again until then, and fail if that waits once."""
+    while now() < until:
+        before = now()
+        await ask(kept)
+        assert now() == before
+        await passing(step)
+
+
+def unchanged(previous: Token | None) -> Token:
+    """Have nothing newer."""
+    assert previous is not None
+    return previous
+
+
+@virtual_time
+async def test_a_source_with_nothing_newer_is_asked_again_before_the_end() -> None:
+    """Rule 8: in the middle of what is left, as after a failure; no request waits, and one login at a time asks."""
+    script = Token("T1", expires_in=100), unchanged, unchanged, Token("T4", expires_in=100)
+    kept = scripted(*script, seconds=1)
+    await ask(kept)
+    await never_waiting(kept, 150)
+    times = kept.login.times
+    assert 70 < times[1] < 81
+    for earlier, later in itertools.pairwise(times[1:]):
+        assert later == pytest.approx(earlier + 1 + (100 - earlier - 1) / 2, abs=0.5)
+    assert (kept.login.count, kept.login.running_peak, kept.stats().refreshes_ahead) == (4, 1, 1)
+
+
+@pytest.mark.parametrize("later", ["nothing newer", "newer"])
+@virtual_time
+async def test_a_source_that_is_too_slow_to_be_asked_again_before_the_end_delays_no_request(later: str) -> None:
+    """Rule 8: it said that the token is its newest, so that is used meanwhile; asked once more, it is used until a refusal."""
+    script = Token("T1", expires_in=6), unchanged, unchanged if later == "nothing newer" else Token("T3")
+    kept = scripted(*script, seconds=1)
+    await ask(kept)
+    await never_waiting(kept, 60)
+    assert kept.login.count == 3
+    assert await ask(kept) == ("T1" if later == "nothing newer" else "T3")
+    assert not kept.lifecycle.holds_open
+
+
+@virtual_time
+async def test_a_renewal_that_is_due_while_a_flight_is_under_way_begins_when_it_ends() -> None:
+    """Rules 1 and 8: a hook takes most of each life; no second login begins beside it, and no request waits for one."""
+    kept = scripted(expires_in=5, on_token=lambda *_: asyncio.sleep(4.5))
+    first = kept.waiting()
+    await settle()
+    begun: list[tuple[int, bool]] = []
+    while now() < 40:
+        before = now()
+        await ask(kept)
+        assert now() == before
+        begun.append((kept.login.count, kept._renewal.single_flight.current is not None))
+        await passing(0.1)
+    await first
+    assert 8 <= kept.login.count <= 10
+    assert kept.stats().refreshes_ahead == kept.login.count - 1
+    # Each login began when the flight before it had ended: nobody was ever without one for long.
+    assert sum(not busy for _, busy in begun) <= kept.login.count
+
+
+@virtual_time
+async def test_a_renewal_that_is_due_while_another_flight_is_under_way_begins_no_second() -> None:
+    """Rules 1 and 8: and if that flight fails, the renewal follows it in the middle of what is left."""
+    kept = scripted(Token("T1", expires_in=100), LoginUnavailableError("busy"), login_timeout=10)
+    issued = await kept.obtain()
+    issued.used = issued.ever_accepted = True
+    await passing(74)
+    kept.login.seconds = 9.9
+    kept.join_login(issued)  # a request was refused for a reason of its own
+    await never_waiting(kept, 83)
+    assert (kept.login.count, kept.login.running_peak) == (2, 1)
+    kept.login.seconds = 0
+    await never_waiting(kept, 99)
+    assert (kept.login.count, kept.login.running_peak) == (3, 1)
+    assert kept.login.times[2] == pytest.approx((84 + 99) / 2, abs=0.2)
+    assert kept.stats().refreshes_ahead == 1
+
+
+@virtual_time
+async def test_renewals_keep_the_pauses_after_failures() -> None:
+    """Rules 7 and 8: the pause of a failure or a ``Retry-After`` counts for renewals too; then they go on by themselves."""
+    script = LoginUnavailableError(retry_after=50), LoginError("misfit"), LoginError("misfit"), LoginError("misfit")
+    kept = scripted(Token("T1", expires_in=400), *script, login_timeout=10)
+    await ask(kept)
+    await never_waiting(kept, 500)
+    times = kept.login.times
+    assert times[2] == pytest.approx(times[1] + 50, abs=1.5)
+    assert [
+        later - earlier >= pause for earlier, later, pause in zip(times[2:], times[3:], (1, 2, 4), strict=False)
+    ] == [True] * 3
+    assert kept.login.count == 6
+
+
+@virtual_time
+async def test_a_renewal_waits_until_the_budget_allows_it() -> None:
+    """Rule 7: a token that no request was accepted with is no reason for more logins than ``max_logins``."""
+    kept = scripted(expires_in=40, max_logins=(1, 35.0))
+    issued = await kept.obtain()
+    issued.used = True
+    kept.refuse(issued)  # it stays: no login is allowed
+    assert kept.stats().useless_logins == 1
+    await passing(34)
+    assert kept.login.count == 1
+    await passing(3)
+    assert kept.login.count == 2
 
 
 @virtual_time

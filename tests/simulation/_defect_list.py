@@ -33,7 +33,7 @@ DEFECTS = (
         ),
     ),
     _one("waiters await the login's task itself (no shield)", "_core/single_flight.py", "        return self._done\n", "        return self.flight._task or self._done\n"),
-    _one("a failed login leaves its flight current", "_core/single_flight.py", "        if self.current is flight:\n            self.current = None\n        flight.finish(error)", "        if self.current is flight and error is None:\n            self.current = None\n        flight.finish(error)"),
+    _one("a failed login leaves its flight current", "_core/single_flight.py", "        if current:\n            self.current = None\n        flight.finish(error)", "        if current and error is None:\n            self.current = None\n        flight.finish(error)"),
     _one("a flight finishes without waking its waiters", "_core/single_flight.py", "        self._wake(iter(waiters), WAKE_BATCH if error is None else len(waiters))\n", "        self._wake(iter(waiters if error is None else ()), WAKE_BATCH)\n"),
     _one("one waiter is forgotten", "_core/single_flight.py", "        if batch:\n            self._loop.call_soon(self._wake, waiters, number)\n", ""),
     # -- what a refusal means ----------------------------------------------------------------------------------------
@@ -63,7 +63,7 @@ DEFECTS = (
     _one("a call that never began leaves a warning", "_calls.py", "call if asyncio.iscoroutine(call) else awaited(call)", "awaited(call)", "tests/test_calls.py"),
     # -- logout and close -------------------------------------------------------------------------------------------
     _one("a login in flight survives the logout", "_core/lifecycle.py", "        return renewal.single_flight.drop(error)\n", "        return None\n"),
-    _one("a dropped flight installs its token", "_core/renewal.py", "                if flight is not self.single_flight.current:\n                    return\n                if issued", "                if issued", "tests/rules/test_cancellation.py"),
+    _one("a dropped flight installs its token", "_core/renewal.py", "            if flight is not self.single_flight.current:\n                return\n            if issued", "            if issued", "tests/rules/test_cancellation.py"),
     _one("a closed owner leaves its timer", "_core/lifecycle.py", "        renewal.state.clear()\n        renewal.timer.cancel()\n", "        renewal.state.clear()\n"),
     _one("a closed owner leaves its login", "_core/lifecycle.py", "    async def _close(self, flight: Flight | None) -> None:\n        if flight is not None:\n            await flight.cancel()\n", "    async def _close(self, flight: Flight | None) -> None:\n"),
     _one("the store keeps the token after a logout", "_core/saving.py", "not unseen and await session.delete()", "not unseen"),
