@@ -77,18 +77,20 @@ def files_of(directory: Path) -> set[str]:
     return {path.name.partition(".")[0] for path in directory.glob("*.token")}
 
 
-async def test_entries_that_are_over_are_removed(directory: Path) -> None:
+async def test_entries_that_are_over_are_removed(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A later save removes a token without a refresh token when its life is over, and any other after `keep`."""
-    async with FileStore(directory, keep=1.0) as store:
-        await store.save("over", Token("x", expires_in=0.05))
-        await store.save("young", Token("x", expires_in=60))
-        await store.save("refresh", Token("x", expires_in=0.05, refresh_token="r"))
+    ahead, wall = 0.0, time.time
+    monkeypatch.setattr(time, "time", lambda: wall() + ahead)
+    async with FileStore(directory, keep=1000) as store:
+        await store.save("over", Token("x", expires_in=100))
+        await store.save("young", Token("x", expires_in=10_000))
+        await store.save("refresh", Token("x", expires_in=100, refresh_token="r"))
         await store.save("endless", Token("x"))
-        await asyncio.sleep(0.1)
-        await store.save("last", Token("x", expires_in=60))
+        ahead = 200
+        await store.save("last", Token("x", expires_in=10_000))
         assert files_of(directory) == {key_of(name) for name in ("young", "refresh", "endless", "last")}
-        await asyncio.sleep(1.0)
-        await store.save("last", Token("x", expires_in=60))
+        ahead = 1100
+        await store.save("last", Token("x", expires_in=10_000))
         assert files_of(directory) == {key_of(name) for name in ("young", "last")}
 
 
