@@ -12,7 +12,6 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import math
 from typing import Any, NamedTuple
 
 from cachetools import LRUCache
@@ -27,6 +26,8 @@ from ._keeping import seconds_kept
 
 NAME, VERSION = b"exterview_auth/", b"2"
 
+LATEST = 10.0**11
+"""Seconds since the epoch: in the year 5138. No clock says more."""
 LOGGED_ENTRIES = 1024
 """Accounts of which a store remembers the unreadable entry that it has logged."""
 
@@ -124,10 +125,15 @@ def key_of(account: str) -> str:
     return hashlib.sha256(account.encode("utf-8", "surrogatepass")).hexdigest()[:40]
 
 
+def is_written_by_us(raw: bytes) -> bool:
+    """Return whether *raw* begins as an entry of any version does."""
+    return raw.startswith(NAME)
+
+
 def payload_of(raw: bytes) -> bytes:
     """Return the payload of the entry in *raw*; raise `UnreadableError` if there is none."""
     head, _, payload = raw.partition(b" ")
-    if not head.startswith(NAME):
+    if not is_written_by_us(raw):
         raise UnreadableError("it is damaged")
     if head == NAME + b"1":
         raise UnreadableError("an older version of exterview_auth has written it, which did not name its account")
@@ -177,8 +183,8 @@ def _seconds(value: Any) -> float:
 
 
 def _moment(value: Any) -> float:
-    # Otherwise an entry would never grow older, or its age would not be a number.
-    if not math.isfinite(seconds := _seconds(value)):
+    # Otherwise an entry would never grow older, or its age would not be a number, or no file could have its time.
+    if (seconds := _seconds(value)) > LATEST:
         raise ValueError("not a moment")
     return seconds
 

@@ -28,7 +28,7 @@ _OPEN_TO_OTHERS, _WRITABLE_FOR_OTHERS = 0o077, 0o022
 _GITIGNORE = ".gitignore"
 _ACCOUNT = "[0-9a-f]{40}"
 _ENTRY = re.compile(rf"{_ACCOUNT}\.token")
-_UNFINISHED = re.compile(rf"\.(?:probe|{_ENTRY.pattern})\.[0-9a-z_]+\.tmp")
+_UNFINISHED = re.compile(rf"\.(?:probe|{_ENTRY.pattern})\.[0-9a-f]{{16}}\.tmp")
 _LOCK = re.compile(rf"{_ACCOUNT}\.(?:lock|saving)(?:\.breaking)?")
 
 

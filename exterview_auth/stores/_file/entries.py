@@ -71,6 +71,8 @@ class FileEntries:
             return await loop.run_in_executor(self._executor(), partial(call, *arguments))
         except OSError as failure:
             problem = failure.strerror or str(failure) or type(failure).__name__
+        except (ValueError, OverflowError) as failure:  # a file system may refuse a time or a name
+            problem = type(failure).__name__
         # Raised outside the handler: the system's error shows the file's name.
         raise StoreError(f"the token's file in {self.directory.path} cannot be used: {problem}")
 

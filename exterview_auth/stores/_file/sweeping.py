@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import math
 import random
 
 from .._encryption import UnreadableError
-from .._entry import Codec
+from .._entry import Codec, is_written_by_us
 from .directory import PrivateDirectory, is_entry
 from .host_lock import HostLock
 
@@ -67,12 +66,16 @@ class Sweeper:
 
     def _remove_entry(self, name: str, account: str, modified: float, now: float) -> None:
         raw = self._directory.read(name)
+        if raw is None or not is_written_by_us(raw):
+            return  # another program's, whatever its name
         try:
-            kept_until = math.inf if raw is None else self._codec.read(account, raw).kept_until(self._codec.keep)
+            kept_until = self._codec.read(account, raw).kept_until(self._codec.keep)
         except UnreadableError:
             # Another process may have its key: it is kept as long as any.
-            kept_until = -math.inf if modified + self._codec.keep < now else math.inf
+            if modified + self._codec.keep < now:
+                self._directory.remove(name)
+            return
         if kept_until < now:
             self._directory.remove(name)
-        elif kept_until < math.inf:  # a copy, which does not have its time
+        else:  # a copy, which does not have its time
             self._directory.touch(name, kept_until)

@@ -238,7 +238,7 @@ NEARLY = (
 )
 OURS = (
     *(f"{NAME}.token", f"{NAME}.lock", f"{NAME}.saving", f"{NAME}.lock.breaking", f"{NAME}.saving.breaking"),
-    *(f".{NAME}.token.0a_z.tmp", ".probe.00ff.tmp", ".gitignore"),
+    *(f".{NAME}.token.{10:016x}.tmp", f".probe.{11:016x}.tmp", ".gitignore"),
 )
 
 

@@ -26,7 +26,10 @@ def aged(path: Path, seconds: float = 3600.0) -> Path:
 async def test_files_of_killed_writers_are_removed(directory: Path) -> None:
     """Lesson 29: a later save removes unfinished files, unless they may still be written."""
     async with FileStore(directory) as store:
-        old, young, probe = (directory / f".{name}.tmp" for name in (f"{NAME}.token.x", f"{NAME}.token.y", "probe.z"))
+        old, young, probe = (
+            directory / f".{name}.tmp"
+            for name in (f"{NAME}.token.{0:016x}", f"{NAME}.token.{1:016x}", f"probe.{2:016x}")
+        )
         for path in (old, young, probe):
             path.write_bytes(b"exterview_auth/2 half")
         aged(old)
@@ -40,7 +43,7 @@ async def test_an_entry_that_cannot_be_locked_does_not_stop_the_sweep(directory:
     """Another user's file stands where the sweep would exclude writers: these entries stay, all others go."""
     async with FileStore(directory) as store:
         for number in range(12):
-            (directory / f"{number:040}.token").write_bytes(b"damaged")
+            (directory / f"{number:040}.token").write_bytes(b"exterview_auth/2 damaged")
             os.utime(directory / f"{number:040}.token", (1.0, 1.0))
         for number in range(9):
             (directory / f"{number:040}.saving").touch()
@@ -58,7 +61,7 @@ def unfinished_in(directory: Path) -> set[str]:
 async def test_what_cannot_be_removed_does_not_stop_the_sweep(directory: Path) -> None:
     """A directory, a link and another user's file stay, and what comes after them is removed."""
     async with FileStore(directory) as store:
-        names = [directory / f".{NAME}.token.{number}.tmp" for number in range(6)]
+        names = [directory / f".{NAME}.token.{number:016x}.tmp" for number in range(6)]
         names[0].mkdir()
         names[1].symlink_to(directory / "nowhere")
         names[2].touch()
@@ -119,6 +122,33 @@ async def test_an_entry_that_nobody_can_read_is_removed_after_its_time(
         assert told(caplog, "store.unreadable") == []
 
 
+@pytest.mark.parametrize(
+    "name", [f"{NAME}.token", ".probe.report.tmp", f".{NAME}.token.x.tmp", f".{NAME}.token.{'0' * 15}g.tmp"]
+)
+async def test_what_only_looks_like_a_stores_file_is_not_removed(name: str, directory: Path) -> None:
+    """Another program's file stays, whatever its name and age: what is removed begins as an entry, or is named as one half written."""
+    async with FileStore(directory, keep=60) as store:
+        (directory / name).write_bytes(b"a report")
+        os.utime(directory / name, (1.0, 1.0))
+        await store.save("a", Token("x"))
+        assert (directory / name).read_bytes() == b"a report"
+
+
+@pytest.mark.parametrize("moment", ["1e12", "1e19", "1e308"])
+async def test_a_hostile_time_does_not_stop_other_accounts_saves(moment: str, directory: Path) -> None:
+    """A moment that no file can have is damage: it costs nobody else a save, and is removed in its time."""
+    async with FileStore(directory, keep=60) as store:
+        await store.save("hostile", Token("x"))
+        path = entry(directory)
+        raw = path.read_bytes()
+        begin = raw.index(b'"saved_at":') + len(b'"saved_at":')
+        path.write_bytes(raw[:begin] + moment.encode() + raw[raw.index(b",", begin) :])
+        aged(path, 30)
+        assert await store.load("hostile") is None
+        await store.save("a", Token("x"))
+        assert content(await store.load("a")) == ("x", None)
+
+
 async def test_an_entry_that_is_being_saved_is_not_removed(directory: Path) -> None:
     """The sweep excludes other writers: it removes no entry that another process has just replaced."""
     async with FileStore(directory) as store:
@@ -135,7 +165,7 @@ async def test_a_thousand_entries_that_are_over_do_not_hold_up_a_save(directory:
     """Each save looks at some of them."""
     async with FileStore(directory) as store:
         for number in range(40):
-            (directory / f"{number:040}.token").write_bytes(b"damaged")
+            (directory / f"{number:040}.token").write_bytes(b"exterview_auth/2 damaged")
             os.utime(directory / f"{number:040}.token", (1.0, 1.0))
         left = []
         for _ in range(3):
