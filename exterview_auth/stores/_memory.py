@@ -1,12 +1,13 @@
-"""Tokens in memory, for the owners of one process."""
+"""Tokens in memory, for the owners of one process, on any number of event loops and threads."""
 
 from __future__ import annotations
 
-import asyncio
 import math
+import os
+import threading
 from contextlib import AbstractAsyncContextManager
 from typing import NamedTuple, NoReturn
-from weakref import WeakKeyDictionary, WeakValueDictionary
+from weakref import WeakValueDictionary
 
 from cachetools import TLRUCache
 
@@ -15,6 +16,7 @@ from .._options import whole_number
 from .._secret import refuse_pickling
 from .._token import Token
 from ._keeping import KEEP, checked_keep, seconds_kept
+from ._memory_lock import LockQueue, MemoryLock
 
 
 class _Entry(NamedTuple):
@@ -27,7 +29,7 @@ class MemoryStore:
     """
     A bounded token cache in memory (`cachetools.TLRUCache`), for any number of owners in one process.
 
-    Holds at most *maxsize* accounts; the least recently used is dropped first. A token with a refresh token, or without expiry,
+    They may use it on several event loops, in several threads. Holds at most *maxsize* accounts; the least recently used is dropped first. A token with a refresh token, or without expiry,
     is dropped *keep* seconds after it was saved. *timer* returns seconds.
     """
 
@@ -36,36 +38,51 @@ class MemoryStore:
         self._keep = checked_keep(keep)
         self._timer = timer
         self._entries: TLRUCache[str, _Entry] = TLRUCache(maxsize, lambda _, entry, __: entry.kept_until, timer=timer)
-        # An asyncio lock belongs to one loop. Each lives as long as somebody holds it or waits for it.
-        self._locks: WeakKeyDictionary[asyncio.AbstractEventLoop, WeakValueDictionary[str, asyncio.Lock]]
-        self._locks = WeakKeyDictionary()
+        self._leave_parent()
+
+    def _leave_parent(self) -> None:
+        # A forked child has none of the threads and tasks that may hold what it inherits.
+        self._pid = os.getpid()
+        # Held for a few steps: cachetools' caches are not made for several threads.
+        self._guard = threading.Lock()
+        # Each lives as long as somebody holds it or waits for it.
+        self._locks: WeakValueDictionary[str, LockQueue] = WeakValueDictionary()
 
     async def load(self, account: str) -> Token | None:
         """Return the token with what is left of its life, or ``None``."""
-        entry = self._entries.get(account)
+        with self._guarded():
+            entry = self._entries.get(account)
         if entry is None:
             return None
         return entry.token.with_remaining(None if entry.expires == math.inf else entry.expires - self._timer())
 
     async def save(self, account: str, token: Token) -> None:
         """Save *token* for as long as it may be of use."""
-        # Some releases of cachetools keep the old entry if the new one has expired already.
-        self._entries.pop(account, None)
         now, life = self._timer(), token.expires_in
         expires = math.inf if life is None else now + life
-        self._entries[account] = _Entry(token, expires, now + seconds_kept(token, self._keep))
+        with self._guarded():
+            # Some releases of cachetools keep the old entry if the new one has expired already.
+            self._entries.pop(account, None)
+            self._entries[account] = _Entry(token, expires, now + seconds_kept(token, self._keep))
 
     async def delete(self, account: str) -> None:
         """Delete the account's token."""
-        self._entries.pop(account, None)
+        with self._guarded():
+            self._entries.pop(account, None)
 
     def lock(self, account: str) -> AbstractAsyncContextManager[object]:
-        """Return an exclusive lock for the account in the running event loop."""
-        locks = self._locks.setdefault(asyncio.get_running_loop(), WeakValueDictionary())
-        return locks.setdefault(account, asyncio.Lock())
+        """Return an exclusive lock for the account, across event loops and threads."""
+        with self._guarded():
+            return MemoryLock(self._locks.setdefault(account, LockQueue()))
+
+    def _guarded(self) -> threading.Lock:
+        if self._pid != os.getpid():
+            self._leave_parent()
+        return self._guard
 
     def __len__(self) -> int:
-        return len(self._entries)
+        with self._guarded():
+            return len(self._entries)
 
     def __repr__(self) -> str:
         return f"MemoryStore(maxsize={self._entries.maxsize:g}, accounts={len(self)})"

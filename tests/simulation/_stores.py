@@ -8,7 +8,7 @@ import math
 import re
 import time
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable
 from typing import NamedTuple
 
 from exterview_auth import FileStore, MemoryStore, RedisStore, Token, TokenStore
@@ -63,8 +63,7 @@ class InMemory(NoStore):
         return any(entry.token.value == text.decode() for entry in self._store._entries.values())
 
     def leftovers(self) -> list[str]:
-        locks: Mapping[str, asyncio.Lock] = self._store._locks.get(asyncio.get_running_loop(), {})
-        return [f"the lock of {account}" for account, lock in locks.items() if lock.locked()]
+        return [f"the lock of {account}" for account, queue in self._store._locks.items() if queue.holder is not None]
 
 
 class Plain(NoStore):

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
+import os
 import pickle
+import threading
+import warnings
 from typing import Any
 
 import pytest
 
-from exterview_auth import ConfigurationError, MemoryStore, Token
+from exterview_auth import ConfigurationError, ExterviewAuth, MemoryStore, Token
 from tests.kit.stores import content, loaded
 
 
@@ -81,8 +85,8 @@ def test_memory_is_not_pickled() -> None:
         pickle.dumps(MemoryStore())
 
 
-def test_memorys_locks_belong_to_their_loop() -> None:
-    """Rule 20: a lock that an ended loop held is not in the way of the next loop, and nothing of the old loop is kept."""
+def test_a_lock_that_an_ended_loop_held_is_not_in_the_way() -> None:
+    """Rule 20: the next loop takes the lock, and nothing of the old loop is kept."""
     store = MemoryStore()
 
     async def hold_and_wait() -> None:
@@ -101,6 +105,104 @@ def test_memorys_locks_belong_to_their_loop() -> None:
         assert len(store._locks) == 0
 
 
+def test_a_lock_is_taken_from_a_loop_that_never_released_it() -> None:
+    """A loop that was left, or closed, with the lock in hand releases nothing; when it goes on, it takes nothing from anybody."""
+    store = MemoryStore()
+    left = asyncio.new_event_loop()
+    end = asyncio.Event()
+
+    async def hold() -> None:
+        async with store.lock("a"):
+            await end.wait()
+
+    async def waits() -> None:
+        task = asyncio.ensure_future(hold())
+        await asyncio.sleep(0)
+        assert not task.done()
+        leaving.append(task)
+
+    async def take() -> None:
+        async with asyncio.timeout(20), store.lock("a"):
+            left.call_soon(end.set)
+            await asyncio.to_thread(left.run_until_complete, leaving[0])  # its late release
+            second = asyncio.ensure_future(store.lock("a").__aenter__())
+            assert await asyncio.wait([second], timeout=0.05) == (set(), {second}), "the lock was released for another"
+            second.cancel()
+
+    leaving: list[asyncio.Task[None]] = []
+    left.run_until_complete(waits())
+    asyncio.run(take())
+    left.close()
+
+
+def test_a_lock_excludes_tasks_of_all_threads_and_cancels_cleanly() -> None:
+    """Eight threads with a loop each: one task at a time is inside, whoever is cancelled while it waits, and all come to an end."""
+    store = MemoryStore()
+    inside, peaks, entered = [0], [0], [0]
+
+    async def use(number: int) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(0.001 * (number % 5) if number % 3 else 60), store.lock("a"):
+                inside[0] += 1
+                peaks[0] = max(peaks[0], inside[0])
+                entered[0] += 1
+                try:
+                    await asyncio.sleep(0.0005)
+                finally:
+                    inside[0] -= 1
+
+    async def many() -> None:
+        await asyncio.gather(*(use(number) for number in range(30)))
+
+    threads = [threading.Thread(target=lambda: asyncio.run(many())) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(120)
+    assert not any(thread.is_alive() for thread in threads)
+    assert peaks == [1]
+    assert entered[0] >= 80
+    gc.collect()
+    assert len(store._locks) == 0
+
+
+def test_owners_of_several_threads_log_in_once() -> None:
+    """One store, one account, a loop in each of eight threads: one login, and all get its token."""
+    store, logins, found = MemoryStore(), [0], []
+    together = threading.Barrier(8)
+
+    async def login(_: object) -> Token:
+        logins[0] += 1
+        await asyncio.sleep(0.05)
+        return Token(f"token-{logins[0]}")
+
+    async def ask() -> None:
+        async with ExterviewAuth(login, api_key="k", store=store, account="a") as auth:
+            together.wait(60)
+            found.append(str((await auth.token()).value))
+
+    threads = [threading.Thread(target=lambda: asyncio.run(ask())) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert (logins, found) == ([1], ["token-1"] * 8)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+async def test_a_forked_child_has_locks_of_its_own() -> None:
+    """Rule 20: what a task of the parent holds, the child does not wait for."""
+    store = MemoryStore()
+    async with store.lock("a"):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # from 3.12 on, of threads that the child lacks
+            child = os.fork()
+        if child == 0:
+            with store._guarded():
+                os._exit(len(store._locks))
+        assert await asyncio.to_thread(os.waitpid, child, 0) == (child, 0)
+
+
 async def test_memorys_locks_go_with_their_last_holder() -> None:
     """A thousand accounts that were locked once leave no lock behind."""
     store = MemoryStore()
@@ -108,4 +210,4 @@ async def test_memorys_locks_go_with_their_last_holder() -> None:
         async with store.lock(str(number)):
             pass
     gc.collect()
-    assert len(store._locks[asyncio.get_running_loop()]) == 0
+    assert len(store._locks) == 0
