@@ -87,9 +87,10 @@ async def test_headers_of_an_earlier_request_are_credentials_too(stranger: Api, 
         async with at.client.post(f"{at.api.base}/away", json=QUERY, allow_redirects=False) as response:
             assert response.status == 307
         assert (await post(at.client, response.headers["Location"], headers=copied))[0] == 401
-        mixed = [*copied.items(), ("x-api-key", "theirs")]
-        assert (await post(at.client, stranger.endpoint, headers=mixed))[0] == 401
-        assert stranger.signatures == [UNSIGNED] * 3
+        theirs = ("x-api-key", "theirs")
+        for mixed in ([*copied.items(), theirs], [theirs, *copied.items()]):
+            assert (await post(at.client, stranger.endpoint, headers=mixed))[0] == 401
+        assert stranger.signatures == [UNSIGNED] * 4
 
 
 async def test_another_owners_key_does_not_protect_a_copied_one(stranger: Api) -> None:
@@ -182,6 +183,23 @@ async def test_an_answer_that_a_middleware_replaces_leads_away_too(stranger: Api
         stranger.refusals["/on"] = leads_to(f"{stranger.base}/steal")
         assert (await at.post("/away"))[0] == 401
         assert stranger.signatures == [UNSIGNED] * 2
+
+
+async def test_an_answer_that_is_not_judged_leads_away_too(stranger: Api) -> None:
+    """Rule 10: where a middleware further in sends other credentials, the answer says nothing of ours, and redirects as any."""
+
+    async def signs_otherwise(
+        request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+    ) -> aiohttp.ClientResponse:
+        if request.url.path == "/away":
+            request.headers["Authorization"] = "Bearer another"
+        return await handler(request)
+
+    async with scene() as at:
+        at.api.answers["/away"] = at.api.refusals["/away"] = leads_to(f"{stranger.base}/steal")
+        async with aiohttp.ClientSession(middlewares=(at.auth, signs_otherwise), **DEFAULTS) as http:
+            assert (await post(http, f"{at.api.base}/away", headers=THEIRS))[0] == 401
+        assert stranger.signatures == [UNSIGNED]
 
 
 # -- from a stranger to us ----------------------------------------------------------------------------------------------

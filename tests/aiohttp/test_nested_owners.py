@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import aiohttp
 import pytest
 
-from exterview_auth import AuthSession, ExterviewAuth
+from exterview_auth import AuthSession, ExterviewAuth, StaticLogin
 from tests.kit.api import KEY, Api, Login, answering, held, post, until
 
 KEYS = {"outer-key", "inner-key"}
@@ -88,6 +88,23 @@ async def test_a_refusal_that_stays_is_the_inner_owners_alone(way: str, test: An
         assert (await post(at.client, at.api.endpoint, data=once()))[0] == 401
         assert (learned(at.outer), at.outer.stats().logins) == ((1, 0, 0, False), 1)
         assert at.inner.stats().unauthorized >= 2
+
+
+@TESTS
+async def test_a_refusal_of_the_same_text_is_the_inner_owners_too(test: Any) -> None:
+    """Rule 10: owners that share a token, by a store or by its source, still judge what each has signed itself."""
+    async with Api() as api, aiohttp.ClientSession() as plain:
+        login, api.keys = StaticLogin(api.issue()), {"outer-key"}
+        outer, inner = (
+            ExterviewAuth(login, api_key=f"{name}-key", endpoint=api.endpoint, is_unauthorized=test)
+            for name in ("outer", "inner")
+        )
+        async with outer, inner, aiohttp.ClientSession(middlewares=(outer, inner)) as http:
+            assert (await post(AuthSession(plain, outer), api.endpoint))[0] == 200
+            for _ in range(2):
+                assert (await post(http, api.endpoint))[0] == 401
+            assert learned(outer) == (1, 0, 0, False)
+            assert inner.stats().unauthorized >= 2
 
 
 @pytest.mark.parametrize("first", ["outer", "inner"])
