@@ -12,7 +12,7 @@ import aiohttp
 import pytest
 
 from exterview_auth import AuthSession, ConfigurationError, ExterviewAuth, LoginUnavailableError
-from tests.kit.api import KEY, TEAPOT_TESTS, Api, Login, Scene, cut, held, post, scene, signed_in, until
+from tests.kit.api import KEY, TEAPOT_TESTS, Api, Login, Scene, answering, cut, held, post, scene, signed_in, until
 
 
 def is_open(auth: ExterviewAuth) -> bool:
@@ -47,6 +47,16 @@ async def test_requests_that_fail_or_are_cancelled_leave_the_fast_path_open() ->
         over.set()
         assert await at.statuses(20) == {200}
         assert (is_open(at.auth), at.login.count) == (True, 1)
+
+
+async def test_an_answer_on_it_accepts_a_token_that_was_refused_to_somebody() -> None:
+    """Rule 3: where one caller's refusal was not enough to give the token up, it works for the others again."""
+    async with on_fast_path(max_logins=(2, 60.0)) as at:
+        at.api.answers["/mine"] = answering(401)
+        for _ in range(4):  # only the first has the token replaced, to no avail
+            assert (await at.post("/mine"))[0] == 401
+            assert (await at.post())[0] == 200
+        assert at.login.count == 2
 
 
 async def test_sessions_may_come_and_go_in_any_order() -> None:
