@@ -10,6 +10,7 @@ from aiohttp import ClientRequest, ClientResponse, ClientSession, FormData, Mult
 from multidict import CIMultiDict
 
 from .._calls import awaited, is_being_cancelled
+from .._secret import SecretBytes
 from ..errors import ConfigurationError
 from .internals import already_read, put_back, stream_of, was_consumed
 
@@ -87,9 +88,10 @@ async def read_ahead(response: ClientResponse, limit: int) -> bytes | None:
 
 
 async def _collected(content: StreamReader, limit: int) -> tuple[bytes, bool]:
-    chunks: list[bytes] = []
+    # They may hold a token, and error trackers print local variables: an answer may end in the middle.
+    chunks: list[SecretBytes] = []
     size = 0
     while size <= limit and not content.at_eof():
-        chunks.append(await content.readany())
+        chunks.append(SecretBytes(await content.readany()))
         size += len(chunks[-1])
     return b"".join(chunks), size <= limit

@@ -301,6 +301,40 @@ async def test_a_connection_that_breaks_shows_no_secret(answer: bytes, login: st
         assert_shows_none(await failure(way, LOGINS[login](url), url), S)
 
 
+CUT_SHORT = (
+    f'HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n{{"token": "{S}"'.encode()
+)
+
+
+async def own_login_that_names_the_cause(url: URL) -> None:
+    """A login of the application, which raises from aiohttp's error."""
+
+    async def own(context: LoginContext) -> Token:
+        try:
+            async with context.session.post(context.endpoint, json={}) as response:
+                return Token((await response.json())["token"])
+        except aiohttp.ClientError as error:
+            raise RuntimeError("the identity provider is down") from error
+
+    await through_owner(own, url)
+
+
+async def query(url: URL) -> None:
+    """A GraphQL request."""
+    async with aiohttp.ClientSession() as http, ExterviewAuth(StaticLogin("t"), api_key=KEY, endpoint=url) as auth:
+        await AuthSession(http, auth).graphql("{ a }")
+
+
+@pytest.mark.parametrize("ask", [own_login_that_names_the_cause, query])
+async def test_an_answer_that_is_cut_short_shows_none_of_its_pieces(ask: Callable[[URL], Awaitable[None]]) -> None:
+    """Whoever chains aiohttp's error chains our frames, which hold what has arrived."""
+    async with talking(CUT_SHORT) as url:
+        with pytest.raises(aiohttp.ClientError) as caught:
+            await ask(url)
+        assert isinstance(caught.value, aiohttp.ClientPayloadError) or isinstance(caught.value.__cause__, RuntimeError)
+    assert_shows_none(caught.value, S)
+
+
 @pytest.mark.parametrize("login", LOGINS)
 async def test_a_login_that_is_cancelled_in_the_middle_of_its_answer_shows_no_secret(
     login: str, monkeypatch: pytest.MonkeyPatch
