@@ -14,7 +14,7 @@ import structlog
 from exterview_auth import ConfigurationError, LoginError, LoginUnavailableError, PasswordLogin, ReentrantLoginError
 from tests.kit.api import KEY
 
-from ._row import Kind, Outcome, Play, Row
+from ._row import Kind, Outcome, Play, Row, after
 from ._site import Site, site
 from ._stage import EMAIL, PASSWORD, Got, Stage, one
 
@@ -216,7 +216,7 @@ def uses_the_owner(hook: Hook) -> Any:
 
 def row(fault: str, play: Play, gets: Kind = 200, says: str = "", **due: Any) -> Row:
     """Return one hook's fault."""
-    return Row("hooks", fault, play, gets, says, **due)
+    return Row("hooks", fault, play, gets, says, **{"then": after(gets), **due})
 
 
 def _body_factory(when: str, *, first: bool) -> tuple[Row, ...]:

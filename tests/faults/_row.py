@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
+from exterview_auth import CredentialsRejectedError, LoginError, ReentrantLoginError
+
 from ._stage import Got, Stage
 
 Kind = int | type[BaseException]
@@ -28,6 +30,12 @@ class Outcome(NamedTuple):
     """Whether the store holds the newest token with its refresh token."""
     left: tuple[str, ...] = ()
     """Descriptions of what should not be there."""
+
+
+def after(gets: Kind) -> Kind:
+    """Return the result of the next request: the error of a login that fails for good is remembered for a while."""
+    remembered = (CredentialsRejectedError, ReentrantLoginError, LoginError)
+    return gets if gets in remembered else 200
 
 
 Play = Callable[[Stage], Awaitable[Outcome]]
