@@ -63,9 +63,9 @@ class Acquisition:
         nothing newer.
         """
         deadline = self._account.clock() + self._account.options.login_timeout
-        self._runner.reset()
         self._waits_for_lock = False
         async with contextlib.AsyncExitStack() as stack:
+            stack.callback(self._runner.reset)
             async with self._in_time(deadline):
                 issued, stored = None, None
                 if session is not None:

@@ -49,7 +49,7 @@ class LoginRunner:
         self._last_failure: LoginUnavailableError | None = None
 
     def reset(self) -> None:
-        """Forget earlier failures: they do not explain this login's."""
+        """Forget the failures of a login that has ended: they do not explain the next one's, and their frames would stay."""
         self._last_failure = None
 
     async def run(self, previous: Token | None, deadline: float) -> LoginResult:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
+import gc
 import itertools
 import logging
 import math
+import weakref
 from typing import Any
 
 import pytest
@@ -340,6 +343,27 @@ async def test_a_failure_of_an_earlier_flight_is_no_cause_of_this_one() -> None:
     with pytest.raises(LoginUnavailableError, match="check that its endpoint responds") as caught:
         await kept.obtain()
     assert caught.value.__cause__ is None
+
+
+@pytest.mark.parametrize("heals", [True, False])
+@virtual_time
+async def test_the_failures_of_a_login_are_gone_when_it_has_ended(*, heals: bool) -> None:
+    """An idle owner keeps no error of a login, and with it all frames that the error came through."""
+    failures: list[weakref.ref[LoginUnavailableError]] = []
+
+    def fail(_: Token | None) -> Token:
+        if heals and failures:
+            return Token("T1")
+        failure = LoginUnavailableError("later")
+        failures.append(weakref.ref(failure))
+        raise failure
+
+    kept = scripted(*[fail] * 20, login_timeout=10)
+    with contextlib.nullcontext() if heals else pytest.raises(LoginUnavailableError):
+        await kept.obtain()
+    await settle()
+    gc.collect()
+    assert [failure() for failure in failures] == [None] * len(failures)
 
 
 @virtual_time
