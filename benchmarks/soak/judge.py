@@ -31,8 +31,11 @@ Event = dict[str, Any]
 class Judge:
     """Judges failures by what was out of order at the time, and by what the processes did to their owners."""
 
-    def __init__(self, windows: Iterable[Window], events: Iterable[Event]) -> None:
+    def __init__(
+        self, windows: Iterable[Window], events: Iterable[Event], *, login_timeout: float = LOGIN_TIMEOUT
+    ) -> None:
         known = list(events)
+        self._login_timeout = login_timeout
         self._windows = list(windows)
         self._failed = [event for event in known if event["what"] == "failed"]
         self._acts = [event for event in known if event["what"] != "failed"]
@@ -73,7 +76,7 @@ class Judge:
 
     def _why_no_login(self, event: Event) -> str:
         # A login repeats its attempts for so long, so it may fail after its endpoint has recovered.
-        before = {**event, "began": event["ended"] - LOGIN_TIMEOUT}
+        before = {**event, "began": event["ended"] - self._login_timeout}
         for what in (LOGINS, API):
             if self._during(what, before):
                 return f"LoginUnavailableError, within a login's time after {what}"

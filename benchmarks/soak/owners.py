@@ -14,15 +14,22 @@ MAIN, ALL = "main", "*"
 ACCOUNTS = [f"account-{number:02}" for number in range(20)]
 POOLED = 12
 """Fewer than there are accounts, so that the pool evicts owners and makes new ones all the time."""
-LOGIN_TIMEOUT = 6.0
+LOGIN_TIMEOUT, QUICK_LOGIN_TIMEOUT = 6.0, 20.0
+"""The second is for a short soak: it has no outage as long as that, and may share its machine with other work."""
 _KEYS_IN_THREADS = set(ACCOUNTS[::2])
+
+
+def login_timeout(pace: float) -> float:
+    """Return for how long a login of a soak of this *pace* is tried."""
+    return LOGIN_TIMEOUT if pace >= 1 else QUICK_LOGIN_TIMEOUT
 
 
 class Owners:
     """Owners that the process sends with, and what it does to them from time to time."""
 
-    def __init__(self, endpoint: str, store: RedisStore, key_file: Path) -> None:
+    def __init__(self, endpoint: str, store: RedisStore, key_file: Path, pace: float) -> None:
         self._endpoint, self._store, self._key_file = endpoint, store, key_file
+        self._login_timeout = login_timeout(pace)
         self._counted = Counter[str]()
         self.alive = WeakSet[ExterviewAuth]()
         self.main, self.pool = self._owner(MAIN), self._new_pool()
@@ -88,7 +95,7 @@ class Owners:
             api_key=self._read_key if account in _KEYS_IN_THREADS else self._read_key_at_once,
             endpoint=self._endpoint,
             store=self._store,
-            login_timeout=LOGIN_TIMEOUT,
+            login_timeout=self._login_timeout,
         )
         self.alive.add(owner)
         return owner

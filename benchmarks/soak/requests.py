@@ -18,7 +18,7 @@ from exterview_auth import AuthSession, UnauthorizedError
 
 from .server import ACCOUNT, BIG, NUMBER, REFUSALS
 
-LONGEST_REQUEST = 25.0
+LONGEST_REQUEST = 60.0
 """Seconds after which a request hangs: more than a login may take."""
 QUERY = "query Soak($number: String!, $account: String!) { soak(number: $number, account: $account) }"
 

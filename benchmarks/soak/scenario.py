@@ -15,6 +15,7 @@ from ..harness.report import Report, Table
 from .course import Found, Plan, soak
 from .flatness import MEBIBYTE, Figure, at_rest, grown, under_load
 from .judge import Event, Judge
+from .owners import login_timeout
 
 SECONDS, QUICK_SECONDS = 60.0, 20.0
 SEED = 1
@@ -27,7 +28,7 @@ def report(*, quick: bool, seconds: float | None = None, seed: int | None = None
     """Run the soak; ``data["ok"]`` says whether no answer was wrong, and nothing grew."""
     plan = Plan(seconds or (QUICK_SECONDS if quick else SECONDS), SEED if seed is None else seed)
     found = asyncio.run(soak(plan))
-    judge = Judge(found.windows, found.events)
+    judge = Judge(found.windows, found.events, login_timeout=login_timeout(plan.pace))
     right, wrong = judge.verdicts()
     load, rest = under_load(found), list(at_rest(found))
     meanwhile = {**found.disturbances, **judge.acts, **found.counted}

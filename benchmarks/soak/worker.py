@@ -84,7 +84,7 @@ class SoakWorker:
         )  # the accounts share it, and no cookies
         self._http = await self._opened.enter_async_context(session)
         self._store = await self._opened.enter_async_context(RedisStore(f"redis://127.0.0.1:{self._ports[1]}/0"))
-        self._owners = Owners(f"http://127.0.0.1:{self._ports[0]}/graphql", self._store, self._key_file)
+        self._owners = Owners(f"http://127.0.0.1:{self._ports[0]}/graphql", self._store, self._key_file, self._pace)
         work = [*(self._ask_on() for _ in range(CALLERS)), self._meddle()]
         self._loops = [asyncio.create_task(one) for one in work]
 
