@@ -301,6 +301,18 @@ async def test_a_refusal_of_any_kind_is_quoted(login: Any, body: Any, kind: str,
         )
 
 
+@pytest.mark.parametrize("status", [200, 400, 404, 503])
+async def test_a_secret_in_the_endpoints_own_url_is_not_quoted(status: int) -> None:
+    """Rule 22: a server says which address it does not know."""
+    said = {"error": "no POST /graphql?sig=s1g-of-the-url here", "errors": [{"message": "no s1g-of-the-url"}]}
+    async with login_endpoint(Reply(status, said)) as endpoint:
+        url = endpoint.url % {"sig": "s1g-of-the-url"}
+        for login in (LOGIN, OAuth2Login(url, "svc", SECRET)):
+            error = str(await refusal(login, url))
+            assert "***" in error
+            assert "s1g" not in error
+
+
 def test_a_chained_error_of_the_system_keeps_no_frames() -> None:
     """Error trackers print the local variables of a cause's frames, which are aiohttp's here."""
     try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from collections.abc import AsyncIterator
 from contextvars import ContextVar
 from itertools import islice
 from typing import Any
@@ -350,6 +351,24 @@ async def test_a_lock_whose_holder_keeps_its_lease_is_waited_for() -> None:
     store.acquires = [False] * 3
     assert (await kept.obtain()).token.value == "T1"
     assert (login.count, kept.stats().store_failures, store.text) == (1, 0, "T1")
+
+
+@virtual_time
+async def test_a_lease_inside_another_lock_is_waited_for_as_long() -> None:
+    """The contract's store section: a subclass's own lock around the base's does not hide that the holder lives."""
+
+    class Around(ScriptedStore):
+        @contextlib.asynccontextmanager
+        async def lock(self, account: str) -> AsyncIterator[None]:  # type: ignore[override]  # a context manager all the same
+            async with super().lock(account):
+                yield
+
+    store, login = Around(), ScriptedLogin()
+    store.acquires = [False] * 10
+    kept = owner(store, login)
+    assert (await kept.obtain()).token.value == "T1"
+    assert 15 < now() < 30  # longer than half of its time, which a lock without a lease gets
+    assert (kept.stats().store_failures, store.calls.count("unlock"), store.text) == (0, 1, "T1")
 
 
 @virtual_time
