@@ -359,7 +359,7 @@ async def test_a_lease_inside_another_lock_is_waited_for_as_long() -> None:
 
     class Around(ScriptedStore):
         @contextlib.asynccontextmanager
-        async def lock(self, account: str) -> AsyncIterator[None]:  # type: ignore[override]  # a context manager all the same
+        async def lock(self, account: str) -> AsyncIterator[None]:
             async with super().lock(account):
                 yield
 
