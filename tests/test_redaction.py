@@ -71,6 +71,17 @@ def test_what_is_a_secret_once_it_is_decoded_is_not_quoted(secret: str, form: st
     assert redacted(f"rejected: {form}", ["something else"]) != ""
 
 
+def test_data_that_is_a_secret_once_it_is_decoded_is_masked_as_a_whole() -> None:
+    """A program gets no text from which it could decode a credential; the texts beside it stay."""
+    secret = 'tok/"s3cr3t"\\&more'
+    twice = json.dumps(json.dumps({"got": secret}))
+    assert mask_data([twice, "tok s3cr3t more", {"got": f"POST {twice}"}], [secret]) == [
+        "***",
+        "tok s3cr3t more",
+        {"got": "***"},
+    ]
+
+
 @pytest.mark.parametrize(
     ("text", "secrets", "told"),
     [

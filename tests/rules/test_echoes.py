@@ -23,7 +23,7 @@ from exterview_auth import (
     StaticLogin,
     Token,
 )
-from tests.kit.api import Api, Scene, answering, scene
+from tests.kit.api import Api, Scene, answering, leads_to, scene
 
 TOKEN = "tok-3n+/s3cr3t=&<p4rt>-" + "0123456789abcdef" * 14
 """Longer than what an error quotes, and with letters that every encoding writes in its own way."""
@@ -179,6 +179,21 @@ async def test_a_token_of_the_application_is_masked_though_it_was_not_sent(sourc
     async with scene(login=StaticLogin(source), api_key=KEY) as at:
         await at.auth.token()
         assert (await refused(at, 400, {"error": f"got {TOKEN}"})).message == "got ***"
+
+
+async def test_what_a_redirected_request_carried_is_masked_in_the_last_answer() -> None:
+    """The one that answers may have been told by the one that redirected."""
+    async with (
+        Api() as api,
+        aiohttp.ClientSession() as http,
+        ExterviewAuth(StaticLogin(TOKEN), api_key=KEY, endpoint=f"{api.endpoint}?sig={SIGNATURE}") as auth,
+    ):
+        api.answers["/graphql"] = api.refusals["/graphql"] = leads_to("/v2")
+        api.answers["/v2"] = api.refusals["/v2"] = answering(400, {"error": f"from /graphql?sig={SIGNATURE}"})
+        with pytest.raises(ApiError) as caught:
+            await AuthSession(http, auth).graphql("{ a }")
+    assert_shows_nothing(caught.value)
+    assert caught.value.message == "from /graphql?***"
 
 
 async def test_a_refused_token_is_masked_in_the_answer_to_its_replay() -> None:
