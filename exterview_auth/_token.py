@@ -34,7 +34,7 @@ class Token:
     Never prints, formats or pickles its value.
     """
 
-    __slots__ = ("_expires_at", "_expires_in", "_from_receipt", "_issuer", "_refresh_token", "_value")
+    __slots__ = ("_age", "_expires_at", "_expires_in", "_from_receipt", "_issuer", "_refresh_token", "_value")
 
     def __init__(self, value: str, *, expires_in: float | None = None, refresh_token: str | None = None) -> None:
         value, refresh_token = concealed(value), concealed(refresh_token)
@@ -48,6 +48,8 @@ class Token:
         self._expires_at = None if self._expires_in is None else now + self._expires_in
         # Invariant: the issuer's name (`logins._identity`), or None for a token that the application made.
         self._issuer: str | None = None
+        # Seconds since the login that gave it, when it is handed to a store.
+        self._age = 0.0
 
     @property
     def value(self) -> str:
@@ -117,6 +119,16 @@ def is_foreign(token: Token, issuer: str | None) -> bool:
 def issued_by(issuer: str | None, token: Token) -> Token:
     """Return *token* as one from *issuer*: its refresh token is shown to nobody else."""
     return token._twin(_issuer=issuer)  # noqa: SLF001 - as above
+
+
+def aged(token: Token, seconds: float) -> Token:
+    """Return *token* as one whose login was *seconds* ago, for a store that remembers it."""
+    return token._twin(_age=seconds)  # noqa: SLF001 - as above
+
+
+def age_of(token: Token) -> float:
+    """Return the seconds since the login of *token*, as an owner hands it to a store."""
+    return token._age  # noqa: SLF001 - as above
 
 
 def without_refresh_token(token: Token) -> Token:

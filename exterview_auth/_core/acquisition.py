@@ -12,39 +12,42 @@ from ..errors import LoginError
 from .account import Account
 from .limits import LoginLimits
 from .login import LoginRunner
-from .state import IssuedToken
+from .state import IssuedToken, RetiredTokens
 
 if TYPE_CHECKING:
     from ..stores._access import StoreSession
+    from .saving import Saver
 
 LOCK_SHARE = 0.5
 """The part of the login timeout for which a lock is waited for whose holder shows no life: a login needs the rest."""
-MAX_RETIRED = 16
-"""Retired tokens that are remembered by their text."""
 STORE_CHECK_INTERVAL = 1.0
 """Seconds between two looks into the store while no login is allowed."""
 
 
 class Acquisition:
-    """One account's way to its next token. A token that is *retired* here is never adopted from the store again."""
+    """
+    One account's way to its next token.
 
-    __slots__ = ("_account", "_asked", "_check_store_at", "_limits", "_retired", "_runner", "_waits_for_lock")
+    A token in the store that is *retired* is never used, nor one that is older than what *saver* has yet to put in its place.
+    """
 
-    def __init__(self, runner: LoginRunner, account: Account, limits: LoginLimits) -> None:
+    __slots__ = ("_account", "_asked", "_check_store_at", "_limits", "_runner", "_saver", "_waits_for_lock", "retired")
+
+    def __init__(
+        self,
+        runner: LoginRunner,
+        account: Account,
+        limits: LoginLimits,
+        retired: RetiredTokens,
+        saver: Saver | None = None,
+    ) -> None:
         self._runner = runner
         self._account = account
         self._limits = limits
         self._check_store_at = self._asked = float("-inf")
-        self._retired: tuple[str, ...] = ()
+        self._saver = saver
+        self.retired = retired
         self._waits_for_lock = False
-
-    def retire(self, token: Token) -> None:
-        """Never adopt *token* again: it was rejected, replaced or logged out."""
-        self._retired = (*self._retired, token.value)[-MAX_RETIRED:]
-
-    def is_retired(self, text: str) -> bool:
-        """Whether this owner had the token and is done with it, so that what the store holds is older than its own."""
-        return text in self._retired
 
     @property
     def store_check_due(self) -> bool:
@@ -111,7 +114,9 @@ class Acquisition:
 
     async def _read_store(self, session: StoreSession) -> Token | None:
         self._asked = self._account.clock()
-        return None if session.access.missed_logout else await session.load()
+        stored = await session.load()
+        outdated = stored is not None and self._saver is not None and self._saver.outdates(stored, session.age)
+        return None if outdated else stored
 
     def _adopt(self, stored: Token | None, old: IssuedToken | None, *, replace: bool) -> IssuedToken | None:
         """
@@ -119,7 +124,7 @@ class Acquisition:
 
         It is better if it lives longer, or if *old* is of no use any more. When it was saved says nothing: clocks differ.
         """
-        if stored is None or self.is_retired(stored.value) or is_foreign(stored, self._account.issuer):
+        if stored is None or stored in self.retired or is_foreign(stored, self._account.issuer):
             return None
         if old is not None and stored.value == old.token.value:
             return None
@@ -137,7 +142,7 @@ class Acquisition:
 
     def _newest(self, own: Token | None, stored: Token | None) -> Token | None:
         """Return which of both the login replaces: the one whose refresh token it may present."""
-        if stored is None or stored.refresh_token is None or self.is_retired(stored.value):
+        if stored is None or stored.refresh_token is None or stored in self.retired:
             return own
         # Another issuer would get a secret that is not its own, and the owner would lose the one that it can use.
         if is_foreign(stored, self._account.issuer or (None if own is None else issuer_of(own))):

@@ -25,7 +25,7 @@ from .login import LoginRunner
 from .on_token import OnToken, OnTokenHook
 from .renewal import Renewal
 from .single_flight import Waiter
-from .state import IssuedToken, TokenState
+from .state import IssuedToken, RetiredTokens, TokenState
 
 
 class Keeper:
@@ -50,14 +50,16 @@ class Keeper:
         self.account = account
         self.state = TokenState(account.clock)
         self._limits = LoginLimits(account)
-        acquisition = Acquisition(LoginRunner(login, account, self._limits), account, self._limits)
+        retired = RetiredTokens()
         access = saver = None
         if store is not None:
             from ..stores._access import StoreAccess  # noqa: PLC0415 - as below
             from .saving import Saver  # noqa: PLC0415 - most owners share with nobody
 
             access = StoreAccess(store, account.name, account.clock, account.counters, account.options.login_timeout)
-            saver = Saver(access, account, acquisition.is_retired, acquisition.retire)
+            saver = Saver(access, account, retired)
+        runner = LoginRunner(login, account, self._limits)
+        acquisition = Acquisition(runner, account, self._limits, retired, saver)
         self._renewal = Renewal(
             account,
             self.state,
@@ -172,7 +174,7 @@ class Keeper:
     def _reject(self, issued: IssuedToken) -> None:
         if not issued.rejected:
             self.state.reject()
-            self._renewal.acquisition.retire(issued.token)
+            self._renewal.acquisition.retired.add(issued.token)
             emit(logging.INFO, "token.refused", account=self.account.name)
 
     def _note_if_useless(self, issued: IssuedToken, *, again: bool = False) -> None:

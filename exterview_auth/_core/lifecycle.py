@@ -76,9 +76,10 @@ class Lifecycle:
         renewal = self._renewal
         renewal.limits.forget_failures()
         emit(logging.INFO, "logged_out", account=self._account.name)
+        current = renewal.state.current
         flight = self._detach(LoggedOutError("the owner was logged out while this request waited for a token"))
         renewal.keep_alive()  # a pool that evicted the owner keeps it until the store has heard of this
-        abandoned = None if renewal.saver is None else renewal.saver.begin_logout()
+        abandoned = None if renewal.saver is None else renewal.saver.begin_logout(current)
         renewal.logout_task = asyncio.ensure_future(self._delete_last(flight, renewal.logout_task, abandoned))
         # Not awaited directly: that would cancel the task with its caller.
         await asyncio.wait([renewal.logout_task])
@@ -97,7 +98,7 @@ class Lifecycle:
         """Forget the token here and end all waiters with *error*, in one step; return the flight, which the caller must cancel."""
         renewal = self._renewal
         if renewal.state.current is not None:
-            renewal.acquisition.retire(renewal.state.current.token)
+            renewal.acquisition.retired.add(renewal.state.current.token)
         renewal.state.clear()
         renewal.timer.cancel()
         return renewal.single_flight.drop(error)

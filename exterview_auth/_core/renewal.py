@@ -125,7 +125,7 @@ class Renewal:
             # Installed before it is saved: a slow store must not delay requests that arrive now.
             self._install(issued, reason)
             if old is not None and old.token.value != issued.token.value:
-                self.acquisition.retire(old.token)
+                self.acquisition.retired.add(old.token)
             if issued.from_login and self.saver is not None and store_session is not None:
                 asked = self._account.clock()
                 newer = await self.saver.save(issued, store_session)

@@ -10,14 +10,14 @@ from __future__ import annotations
 import asyncio
 import math
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import chain, repeat
 
-from .._token import Token
+from .._token import Token, aged
 from ..stores._access import Saved, StoreAccess, StoreSession
 from ..stores._waiting import acquire_within, lock_waiter
 from .account import Account
-from .state import IssuedToken
+from .state import IssuedToken, RetiredTokens
 
 PAUSES = (0.5, 1.0, 2.0, 4.0)
 """Seconds before a failed save is repeated; the last one recurs."""
@@ -29,37 +29,57 @@ session waits for a failing store.
 
 
 class _Work:
-    """A save of *issued*, or without it the deletion of a logout, that became due at *since*."""
+    """
+    A save of *issued*, or without it the deletion of a logout, that became due at *since*.
 
-    __slots__ = ("issued", "repeated", "since")
+    *life* is the lifetime that a login gives, and *irreplaceable* whether the token has a refresh token that may be the only one.
+    """
 
-    def __init__(self, issued: IssuedToken | None, since: float) -> None:
+    __slots__ = ("irreplaceable", "issued", "life", "looked", "repeated", "since")
+
+    def __init__(
+        self, issued: IssuedToken | None, since: float, life: float | None = None, *, irreplaceable: bool = False
+    ) -> None:
         self.issued = issued
         self.since = since
-        self.repeated = False
+        self.life = life
+        self.irreplaceable = irreplaceable
+        self.looked = self.repeated = False
+        """Whether the store has been looked into since the login or logout began, and whether a first attempt has failed."""
+
+    def is_overtaken_by(self, stored: Token, age: float | None, now: float) -> bool:
+        """
+        Whether another owner got *stored*, which is not retired, after this work became due.
+
+        Its *age* tells if the store knows it. Otherwise it is newer if it was not there at an earlier look (what was there is
+        retired), or if it has longer to live than a token of that time. If nothing tells, a refresh token is not risked: no
+        other owner had it, so none can have exchanged it, and what it replaces is another owner's, who still holds it.
+        """
+        elapsed = now - self.since
+        if age is not None and age >= 0:
+            return age < elapsed
+        if self.looked:
+            return True
+        left, life = stored.expires_in, self.life
+        # A clock that was set back tells no lifetime either, and one that is too long is not from such a login.
+        if age is None and left is not None and life is not None and left <= life:
+            return left > life - elapsed
+        return self.issued is not None and not self.irreplaceable
 
 
 class Saver:
     """
     One owner's way into the store, for its newest token or its logout.
 
-    *is_retired* says whether the owner is done with a token's text: such a token in the store overtakes nothing. *retire* adds
-    one.
+    A *retired* token in the store overtakes nothing.
     """
 
-    __slots__ = ("_account", "_is_retired", "_retire", "_store", "_task", "_work")
+    __slots__ = ("_account", "_retired", "_store", "_task", "_work")
 
-    def __init__(
-        self,
-        store: StoreAccess,
-        account: Account,
-        is_retired: Callable[[str], bool],
-        retire: Callable[[Token], None],
-    ) -> None:
+    def __init__(self, store: StoreAccess, account: Account, retired: RetiredTokens) -> None:
         self._store = store
         self._account = account
-        self._is_retired = is_retired
-        self._retire = retire
+        self._retired = retired
         # Invariant: the newest work, from the moment at which it is due until it is settled; newer work takes its place.
         self._work: _Work | None = None
         self._task: asyncio.Task[None] | None = None
@@ -75,22 +95,36 @@ class Saver:
 
         Return the token that stays in its place, if this process was not running and another saved a newer one.
         """
-        work, _ = self._begin(issued)
+        account, token = self._account, issued.token
+        irreplaceable = token.refresh_token is not None and account.presents_refresh_tokens
+        work = _Work(issued, account.clock(), token.expires_in, irreplaceable=irreplaceable)
+        self._begin(work)
+        if session.loaded is not None:
+            self._note_look(work, session.loaded[0])
         # Without the lock (the store fails, or its holder is stuck) a save could replace what another owner saves now.
         saved = await self._settle(work, session) if session.locked else Saved(settled=False)
         self._conclude(work, self._counted(saved))
         return saved.newer
 
-    def begin_logout(self) -> asyncio.Task[None] | None:
-        """Note that the store's token is to be deleted; return the task of a save that was abandoned, which comes to its end."""
-        _, abandoned = self._begin(None)
-        return abandoned
+    def begin_logout(self, current: IssuedToken | None) -> asyncio.Task[None] | None:
+        """
+        Note that the store's token is to be deleted, after a logout from *current*.
+
+        Return the task of a save that was abandoned, which comes to its end.
+        """
+        return self._begin(_Work(None, self._account.clock(), None if current is None else current.token.expires_in))
+
+    def outdates(self, stored: Token, age: float | None) -> bool:
+        """Whether *stored* is older than what is due in its place, so that it is of no use."""
+        work = self._work
+        return work is not None and not _is_own(stored, work) and not self._is_newer(stored, age, work)
 
     async def retire_stored(self) -> None:
         """Retire what is in the store now: it is logged out, also if this owner has never seen it."""
-        stored = await self._store.session(probe=True).load()
-        if stored is not None:
-            self._retire(stored)
+        work, session = self._work, self._store.session(probe=True)
+        await session.load()
+        if work is not None and session.loaded is not None:
+            self._note_look(work, session.loaded[0])
 
     async def finish_logout(self) -> None:
         """Delete the store's token. If that fails, return all the same and keep trying in the background."""
@@ -115,19 +149,19 @@ class Saver:
             await self._attempt(work, last=True)
         self._set_work(None)
 
-    def _begin(self, issued: IssuedToken | None) -> tuple[_Work, asyncio.Task[None] | None]:
-        """Put new work in the place of what is due; return it, and the task of the earlier work while it ends."""
+    def _begin(self, work: _Work) -> asyncio.Task[None] | None:
+        """Put *work* in the place of what is due; return the task of the earlier work while it ends."""
         task, self._task = self._task, None
-        work = _Work(issued, self._account.clock())
         self._set_work(work)
         if task is None or task.done():
-            return work, None
+            return None
         task.cancel()
-        return work, task
+        return task
 
     def _set_work(self, work: _Work | None) -> None:
         self._work = work
-        self._store.missed_logout = work is not None and work.issued is None
+        # However long an outage lasts, a token of this owner from before it overtakes nothing.
+        self._retired.keep_all = work is not None
 
     def _conclude(self, work: _Work, saved: Saved) -> None:
         if work is not self._work:
@@ -162,8 +196,7 @@ class Saver:
         if work.issued is None:
             # Deleted without the lock too: nobody is to be served a token that was logged out while another owner logs in.
             # But the lock's holder may be a save of this owner that was given up and comes late: repeated under the lock.
-            if saved.settled and work is self._work:
-                self._store.missed_logout = False
+            work.looked = work.looked or saved.settled
             return saved._replace(settled=saved.settled and free)
         return self._counted(saved) if free else saved
 
@@ -183,16 +216,30 @@ class Saver:
         if session.failed:
             return Saved(settled=False)
         account = self._account
-        token = work.issued.remaining(account.clock(), with_refresh_token=account.presents_refresh_tokens)
-        return await session.save(token)
+        now = account.clock()
+        token = work.issued.remaining(now, with_refresh_token=account.presents_refresh_tokens)
+        return await session.save(aged(token, now - work.since))
 
     async def _overtaken(self, work: _Work, session: StoreSession) -> bool:
         stored = await session.load()
-        own = work.issued is not None and stored is not None and stored.value == work.issued.token.value
-        if stored is None or own or self._is_retired(stored.value):
-            return False
-        # A token of another owner from before this work is one that this owner has never seen, and older.
-        return session.age is None or session.age < self._account.clock() - work.since
+        if stored is not None and not _is_own(stored, work) and self._is_newer(stored, session.age, work):
+            return True
+        if session.loaded is not None:
+            self._note_look(work, stored)
+        return False
+
+    def _is_newer(self, stored: Token, age: float | None, work: _Work) -> bool:
+        return stored not in self._retired and work.is_overtaken_by(stored, age, self._account.clock())
+
+    def _note_look(self, work: _Work, stored: Token | None) -> None:
+        """Note that *stored* was in the store when *work* began, or is older: whatever else is there later is newer."""
+        work.looked = True
+        if stored is not None and not _is_own(stored, work):
+            self._retired.add(stored)
+
+
+def _is_own(stored: Token, work: _Work) -> bool:
+    return work.issued is not None and stored.value == work.issued.token.value
 
 
 def _pauses() -> Iterator[float]:

@@ -19,6 +19,35 @@ MIN_RENEWAL_PAUSE = 1.0
 """Seconds between two renewals of one token; none begins when less is left."""
 MAX_LEEWAY = 1.0
 """Seconds before its end at which a token is no longer sent: it would expire on the way."""
+MAX_RETIRED = 16
+"""Retired tokens that are remembered."""
+
+
+class RetiredTokens:
+    """
+    Tokens that this owner is done with: rejected, replaced, logged out, or older than its own. It never adopts them again.
+
+    Only their hashes are kept. While `keep_all` is set, none is forgotten: the store may hold any of them.
+    """
+
+    __slots__ = ("_hashes", "keep_all")
+
+    def __init__(self) -> None:
+        self._hashes: dict[int, None] = {}
+        self.keep_all = False
+
+    def add(self, token: Token) -> None:
+        """Retire *token*."""
+        self._hashes.pop(hash(token.value), None)
+        self._hashes[hash(token.value)] = None
+        while len(self._hashes) > MAX_RETIRED and not self.keep_all:
+            del self._hashes[next(iter(self._hashes))]
+
+    def __contains__(self, token: Token) -> bool:
+        return hash(token.value) in self._hashes
+
+    def __len__(self) -> int:
+        return len(self._hashes)
 
 
 class IssuedToken:

@@ -59,8 +59,6 @@ class StoreAccess:
         self.counters = counters
         self.breaker = breaker_of(store)
         self.budget = min(STORE_BUDGET, login_timeout * BUDGET_SHARE)
-        self.missed_logout = False
-        """Whether the store may still hold what was logged out here: then nothing of it is used."""
         self._lock_suspended_until = float("-inf")
         self._detached: set[asyncio.Task[Any]] = set()
         # Invariant: tasks that hold the lock only because a write that was given up still runs.
@@ -122,8 +120,10 @@ class StoreSession:
         """Seconds that the session may still wait for the store."""
         self.failed = False
         """Whether a call failed, or was not made because the breaker is open."""
+        self.loaded: tuple[Token | None] | None = None
+        """What `load` found last; ``None`` if the store did not answer."""
         self.age: float | None = None
-        """Seconds since the token that was last loaded was saved, if the store knows it."""
+        """Seconds since the login that gave the token that was loaded last, if the store knows it; negative: it cannot know."""
 
     async def load(self) -> Token | None:
         """Return the stored token; ``None`` also if the store fails or holds anything else."""
@@ -132,8 +132,9 @@ class StoreSession:
         answered = await self.call("load", lambda: _in_tuple(self.access.store.load(self.access.account)))
         self.looked = self.locked and answered is not None
         self.age = next((lock.last_read.age for lock in self.fences if lock.last_read is not None), None)
-        token = None if answered is None else answered[0]
-        return token if isinstance(token, Token) else None
+        token = answered[0] if answered is not None and isinstance(answered[0], Token) else None
+        self.loaded = None if answered is None else (token,)
+        return token
 
     async def save(self, token: Token) -> Saved:
         """Save *token*, unless this process was paused and another owner saved a newer one."""

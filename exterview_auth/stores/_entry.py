@@ -19,7 +19,7 @@ from cachetools import LRUCache
 from .._events import emit
 from .._json import json_object
 from .._secret import SecretBytes
-from .._token import Token, issued_by, issuer_of
+from .._token import Token, age_of, issued_by, issuer_of
 from ..errors import ConfigurationError
 from ._encryption import EncryptionKeys, PlaintextCipher, UnreadableError, cipher_for
 from ._keeping import seconds_kept
@@ -33,7 +33,11 @@ LOGGED_ENTRIES = 1024
 
 
 class StoredToken(NamedTuple):
-    """A token, a fingerprint of its entry (empty if there is none), and the seconds since it was saved, if the entry says so."""
+    """
+    A token, a fingerprint of its entry (empty if there is none), and the seconds since its login, if the entry tells them.
+
+    A negative age says that the clock was set back since the save, and that nobody knows.
+    """
 
     token: Token | None
     fingerprint: bytes
@@ -41,10 +45,11 @@ class StoredToken(NamedTuple):
 
 
 class Entry(NamedTuple):
-    """What an entry says: a token as it was when it was saved, and when that was."""
+    """What an entry says: a token as it was when it was saved, when that was, and the seconds since its login by then."""
 
     token: Token
     saved_at: float
+    login_age: float = 0.0
 
     def kept_until(self, keep: float) -> float:
         """Return the end of the entry, in seconds since the epoch."""
@@ -53,6 +58,11 @@ class Entry(NamedTuple):
     def age(self, now: float) -> float:
         """Return the seconds since the save; a clock that was set back makes no entry younger than new."""
         return max(0.0, now - self.saved_at)
+
+    def seconds_since_login(self, now: float) -> float:
+        """Return the seconds since the login, or a negative number after the clock was set back."""
+        since_save = now - self.saved_at
+        return since_save if since_save < 0 else since_save + self.login_age
 
     def token_at(self, now: float, keep: float) -> Token | None:
         """Return the token with what is left of its life, or ``None`` if the entry is over."""
@@ -108,7 +118,7 @@ class Codec:
                 self._logged_unreadable[key] = which
                 emit(logging.WARNING, "store.unreadable", store=self._store, problem=f"an entry is ignored: {problem}")
             return StoredToken(None, which)
-        return StoredToken(entry.token_at(now, self.keep), which, entry.age(now))
+        return StoredToken(entry.token_at(now, self.keep), which, entry.seconds_since_login(now))
 
     def read(self, key: str, raw: bytes) -> Entry:
         """Return what *raw* says; raise `UnreadableError` if that is nothing, or about another account than *key*."""
@@ -152,6 +162,8 @@ def to_payload(key: str, token: Token, saved_at: float) -> bytes:
     }
     if token.refresh_token is not None:
         fields["refresh_token"] = str(token.refresh_token)
+    if age_of(token):
+        fields["login_age"] = round(age_of(token), 6)
     if issuer_of(token) is not None:
         fields["issuer"] = issuer_of(token)
     return SecretBytes(json.dumps(fields, separators=(",", ":")).encode())
@@ -164,7 +176,7 @@ def to_entry(key: str, payload: bytes) -> Entry:
         token = Token(fields["token"], refresh_token=fields.get("refresh_token"))
         life = None if fields["expires_in"] is None else _seconds(fields["expires_in"])
         token = issued_by(_issuer(fields.get("issuer")), token.with_remaining(life))
-        entry = Entry(token, _moment(fields["saved_at"]))
+        entry = Entry(token, _moment(fields["saved_at"]), _moment(fields.get("login_age", 0)))
     except (ValueError, TypeError, KeyError, OverflowError, ConfigurationError):
         entry = None
     # Raised outside the handler: the error above may quote the payload.

@@ -26,9 +26,8 @@ from exterview_auth import (
     ReentrantLoginError,
     Token,
 )
-from exterview_auth._core.acquisition import MAX_RETIRED
 from exterview_auth._core.keeper import Keeper
-from exterview_auth._core.state import IssuedToken
+from exterview_auth._core.state import MAX_RETIRED, IssuedToken
 from tests.kit.clock import VirtualLoop, now, passing, settle, virtual_time
 from tests.kit.keepers import keeper, scripted
 
@@ -649,10 +648,10 @@ async def test_only_so_many_texts_are_remembered() -> None:
     for _ in range(50):
         kept.refuse(issued)
         issued = await kept.obtain(issued)
-    acquisition = kept._renewal.acquisition
-    assert acquisition.is_retired("T50")
-    assert not acquisition.is_retired("T1")
-    assert len(acquisition._retired) == MAX_RETIRED
+    retired = kept._renewal.acquisition.retired
+    assert Token("T50") in retired
+    assert Token("T1") not in retired
+    assert len(retired) == MAX_RETIRED
 
 
 # -- logout and close ----------------------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ import pytest
 
 from exterview_auth import MemoryStore, StoreError, Token
 from exterview_auth._core.keeper import Keeper
+from exterview_auth._token import age_of
 from tests.kit.clock import now, passing, run, settle, virtual_time
 from tests.kit.failing_store import FailingStore
 from tests.kit.keepers import ScriptedLogin, keeper
@@ -161,6 +162,140 @@ async def test_without_the_lock_a_login_is_saved_later(shared: MemoryStore) -> N
         assert place.written == []
     await passing(5)
     assert (place.written, place.unlocked_writes, kept.lifecycle.busy) == (["ours"], 0, False)
+
+
+# -- what overtakes -----------------------------------------------------------------------------------------------------
+
+ALL = ("load", "lock", "save", "delete")
+
+
+async def unseen(place: Any, *script: Any, **options: Any) -> Keeper:
+    """Return an owner that logged in while the store was down, so that it has never looked into it."""
+    place.faults.update(dict.fromkeys(ALL, DOWN))
+    kept = sharing(ScriptedLogin(*script), place, **options)
+    await kept.obtain()
+    place.faults.clear()
+    return kept
+
+
+OURS = Token("ours", expires_in=100, refresh_token="r2")
+EXCHANGED = Token("ours", refresh_token="r2")
+
+
+@pytest.mark.parametrize(
+    ("ours", "stored", "text"),
+    [
+        (OURS, Token("theirs", expires_in=60, refresh_token="r1"), "ours"),
+        (OURS, Token("theirs", expires_in=99.9, refresh_token="r1"), "theirs"),
+        (OURS, Token("theirs", expires_in=9000, refresh_token="r1"), "ours"),
+        (OURS, Token("theirs", refresh_token="r1"), "ours"),
+        (EXCHANGED, Token("theirs", expires_in=60, refresh_token="r1"), "ours"),
+        (EXCHANGED, Token("theirs", refresh_token="r1"), "ours"),
+        (Token("ours"), Token("theirs", refresh_token="r1"), "theirs"),
+    ],
+    ids=["lived longer", "newer", "another life", "its life unknown", "our life unknown", "both", "nothing to lose"],
+)
+@virtual_time
+async def test_what_was_never_seen_overtakes_if_it_has_longer_to_live(
+    shared: MemoryStore, ours: Token, stored: Token, text: str
+) -> None:
+    """Rule 17: where the store knows no ages; if nothing tells, a rotated refresh token is not risked."""
+    kept = await unseen(Place(shared), ours)
+    await passing(0.2)
+    await shared.save("a", stored)
+    await passing(5)
+    assert (await text_in(shared), kept.lifecycle.busy) == (text, False)
+
+
+@pytest.mark.parametrize(("age", "text"), [(0.1, "theirs"), (50.0, "ours"), (-50.0, "ours")])
+@virtual_time
+async def test_the_age_of_what_was_never_seen_tells_if_it_is_newer(age: float, text: str) -> None:
+    """Rule 17: an age that a clock made negative tells nothing, nor does the lifetime that was counted by it."""
+    store = ScriptedStore()
+    await passing(100)
+    kept = await unseen(store, OURS)
+    await passing(0.3)
+    store.entry, store.age = Token("theirs", expires_in=100, refresh_token="r1"), age
+    await passing(5)
+    assert (store.text, kept.lifecycle.busy) == (text, False)
+
+
+@virtual_time
+async def test_what_was_there_at_the_login_overtakes_nothing() -> None:
+    """Rule 17: a token that was seen and not adopted, because it had expired, is older, whatever its age says."""
+    store = ScriptedStore()
+    store.entry, store.age = Token("theirs", refresh_token="r1").with_remaining(0), 0.0
+    store.faults["save"] = DOWN
+    kept = sharing(ScriptedLogin(OURS), store)
+    await kept.obtain()
+    store.faults.clear()
+    await passing(5)
+    assert (store.text, kept.lifecycle.busy) == ("ours", False)
+
+
+@virtual_time
+async def test_what_comes_after_a_look_is_newer(shared: MemoryStore) -> None:
+    """Rule 17: a repetition that found an older entry, and failed to replace it, knows the next one as newer."""
+    place = Place(shared)
+    kept = await unseen(place, EXCHANGED)
+    await shared.save("a", Token("old", refresh_token="r1"))
+    place.faults["save"] = DOWN
+    await passing(2)
+    await shared.save("a", Token("newer", refresh_token="r9"))
+    place.faults.clear()
+    await passing(5)
+    assert (await text_in(shared), kept.lifecycle.busy) == ("newer", False)
+
+
+@virtual_time
+async def test_the_next_login_presents_the_refresh_token_that_could_not_be_saved(shared: MemoryStore) -> None:
+    """Rule 17: and not an unseen, older one, which would log everybody out."""
+    place = Place(shared)
+    await shared.save("a", Token("old", expires_in=1, refresh_token="r1"))
+    login = ScriptedLogin(OURS, Token("next", expires_in=100, refresh_token="r3"))
+    place.faults.update(dict.fromkeys(ALL, DOWN))
+    kept = sharing(login, place)
+    first = await kept.obtain()
+    place.faults = {"save": DOWN}
+    await passing(1.5)
+    kept.refuse(first)
+    assert (await kept.obtain(first)).token.value == "next"
+    previous = login.calls[1]
+    assert previous is not None
+    assert previous.refresh_token == "r2"
+    place.faults.clear()
+    await passing(5)
+    assert await text_in(shared) == "next"
+
+
+@virtual_time
+async def test_an_outage_of_many_lifetimes_makes_no_own_token_unknown(shared: MemoryStore) -> None:
+    """Rule 17: the owner's first token, still in the store, overtakes none of its later ones."""
+    place = Place(shared)
+    login = ScriptedLogin(*(Token(f"T{n}") for n in range(1, 40)))
+    kept = sharing(login, place, max_logins=(100, 60.0))
+    issued = await kept.obtain()
+    place.faults.update(dict.fromkeys(ALL, DOWN))
+    for _ in range(30):
+        kept.refuse(issued)
+        issued = await kept.obtain(issued)
+    place.faults.clear()
+    await passing(5)
+    assert await text_in(shared) == issued.token.value == "T31"
+    assert len(kept._renewal.acquisition.retired) <= 31
+
+
+@virtual_time
+async def test_a_save_that_comes_late_is_as_old_as_its_login() -> None:
+    """Rule 17: the younger of two logins stays, in whatever order their owners come to save."""
+    store = ScriptedStore()
+    store.faults.update(dict.fromkeys(ALL, DOWN))
+    await sharing(ScriptedLogin(OURS), store).obtain()
+    await passing(3.3)
+    store.faults.clear()
+    await passing(5)
+    assert store.entry is not None
+    assert 3.3 < age_of(store.entry) < now()
 
 
 # -- a save of its own comes late ---------------------------------------------------------------------------------------
@@ -347,6 +482,26 @@ async def test_another_owners_token_of_before_the_logout_goes(age: float, text: 
     store.entry, store.age = Token("theirs"), age
     await passing(10)
     assert (store.text, kept.lifecycle.busy) == (text, False)
+
+
+@pytest.mark.parametrize(
+    ("left", "text"), [(99.0, None), (99.95, "theirs"), (None, None)], ids=["older", "newer", "nobody knows"]
+)
+@virtual_time
+async def test_a_logout_that_saw_nothing_forgets_what_another_owner_saved_before(
+    shared: MemoryStore, left: float | None, text: str | None
+) -> None:
+    """The contract, ``logout()``: where the store knows no ages, lifetimes tell; if nothing does, nothing is to stay."""
+    place = Place(shared)
+    kept = sharing(ScriptedLogin(Token("ours", expires_in=100)), place)
+    await kept.obtain()
+    place.faults.update(dict.fromkeys(ALL, DOWN))
+    await kept.lifecycle.logout()
+    await passing(0.1)
+    await shared.save("a", Token("theirs", expires_in=left, refresh_token="r1"))
+    place.faults.clear()
+    await passing(5)
+    assert (await text_in(shared), kept.lifecycle.busy) == (text, False)
 
 
 @virtual_time

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exterview_auth import Token
-from exterview_auth._token import issued_by, issuer_of
+from exterview_auth._token import aged, issued_by, issuer_of
 from exterview_auth.stores import _entry
 from exterview_auth.stores._encryption import UnreadableError
 from exterview_auth.stores._entry import LOGGED_ENTRIES, Codec, fingerprint, key_of
@@ -176,12 +176,14 @@ def test_each_unreadable_entry_is_logged_once(caplog: pytest.LogCaptureFixture) 
 
 
 def test_a_stored_token_has_the_fingerprint_and_age_of_its_entry() -> None:
-    """A token, a fingerprint of its entry, and the seconds since it was saved."""
+    """A token, a fingerprint of its entry, and the seconds since its login: negative where a clock was set back."""
     codec = plain()
     raw = codec.encode(ADA, Token("x", expires_in=60), 1000.0)
     found = codec.decode(ADA, raw, 1015.0)
     assert (found.fingerprint, found.age) == (fingerprint(raw), 15.0)
-    assert codec.decode(ADA, raw, 900.0).age == 0.0
+    assert codec.decode(ADA, raw, 900.0).age == -100.0
+    late = codec.encode(ADA, aged(Token("x"), 7.5), 1000.0)
+    assert (codec.decode(ADA, late, 1015.0).age, codec.decode(ADA, late, 999.0).age) == (22.5, -1.0)
     assert codec.decode(ADA, b"damaged", 1015.0) == (None, fingerprint(b"damaged"), None)
 
 
