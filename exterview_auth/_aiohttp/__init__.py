@@ -17,5 +17,5 @@ cannot be sent twice, or would not help, comes back to the caller as the server 
 to refuse, and which answers must not be asked for twice.
 
 `login_call` is the other direction: it calls the application's login with a session on separate connections, because a
-login that queued behind the requests that wait for it would never end.
+login that queued behind the requests that wait for it would never end. `login_request` holds each request of it to its origin.
 """

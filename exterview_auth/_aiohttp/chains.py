@@ -10,12 +10,9 @@ from __future__ import annotations
 from sys import getrefcount
 from typing import Generic, TypeVar
 
-from aiohttp import ClientRequest, ClientResponse
+from aiohttp import ClientRequest
 
 from .internals import call_of
-
-REDIRECTS = range(300, 400)
-"""Statuses that are noted: those that aiohttp follows, and those that it may follow one day."""
 
 Beginning = TypeVar("Beginning")
 """What is remembered of the first request."""
@@ -36,12 +33,12 @@ class Chains(Generic[Beginning]):
         self.standing: dict[int, tuple[object, Beginning]] = {}
         self._uses = 0
 
-    def note(self, request: ClientRequest, response: ClientResponse, beginning: Beginning) -> None:
-        """Remember *beginning* if *response* redirects and is the first of its call that does."""
-        if response.status in REDIRECTS:
-            call = call_of(request)
-            self.standing.setdefault(id(call), (call, beginning))
-            self._sweep()
+    def note(self, request: ClientRequest, beginning: Beginning) -> Beginning:
+        """Remember *beginning* of *request*'s call unless another one is remembered. Return the one that is."""
+        call = call_of(request)
+        _, beginning = self.standing.setdefault(id(call), (call, beginning))
+        self._sweep()
+        return beginning
 
     def beginning(self, request: ClientRequest) -> Beginning | None:
         """Return what is known of the first request of *request*'s chain; ``None`` if it is the first itself."""

@@ -62,6 +62,7 @@ __all__ = [
     "known_arguments",
     "own_middlewares",
     "put_back",
+    "request_class_of",
     "require_aiohttp",
     "require_request",
     "require_session",
@@ -88,6 +89,7 @@ NEEDED: dict[str, dict[str, str]] = {
         "_json_serialize_bytes": "how a session writes JSON",
         "_middlewares": "the middlewares of a session",
         "_request": "the arguments of a request",
+        "_request_class": "the kind of a session's requests",
         "detach": "the end of a session that leaves its connections open",
     },
     "ClientRequest": {
@@ -163,13 +165,22 @@ def own_middlewares(session: ClientSession) -> tuple[ClientMiddlewareType, ...]:
     return tuple(session._middlewares)  # noqa: SLF001 - aiohttp has no public one
 
 
+def request_class_of(session: ClientSession) -> type[ClientRequest]:
+    """Return the kind of requests that *session* makes."""
+    return session._request_class  # noqa: SLF001 - aiohttp has no public one
+
+
 def twin_of(
-    session: ClientSession, middlewares: Iterable[ClientMiddlewareType], *, cookie_jar: AbstractCookieJar | None = None
+    session: ClientSession,
+    middlewares: Iterable[ClientMiddlewareType],
+    *,
+    cookie_jar: AbstractCookieJar | None = None,
+    request_class: type[ClientRequest] | None = None,
 ) -> ClientSession:
     """
     Return a twin of *session* that has *middlewares* in place of the session's: the same connections, headers, cookies and tracing.
 
-    With a *cookie_jar*, it has cookies of its own.
+    With a *cookie_jar*, it has cookies of its own; with a *request_class*, its own kind of requests.
     ``detach()`` ends the twin and leaves the session as it is. `ClientSession.ws_connect` takes no middlewares, and a
     subclass of the session would raise a warning today and an error in aiohttp 4.
     """
@@ -177,6 +188,8 @@ def twin_of(
     twin._middlewares = tuple(middlewares)  # noqa: SLF001 - aiohttp has no public one
     if cookie_jar is not None:
         twin._cookie_jar = cookie_jar  # noqa: SLF001 - as above
+    if request_class is not None:
+        twin._request_class = request_class  # noqa: SLF001 - as above
     return twin
 
 

@@ -12,9 +12,7 @@ from http.cookies import BaseCookie
 
 from aiohttp import (
     ClientError,
-    ClientHandlerType,
     ClientRequest,
-    ClientResponse,
     ClientResponseError,
     ClientSession,
     ClientTimeout,
@@ -26,23 +24,18 @@ from aiohttp.abc import AbstractCookieJar
 from yarl import URL
 
 from .._core.api_key import ApiKey
-from .._endpoint import origin_of, require_safe_transport
 from .._token import Token
 from ..errors import CredentialsRejectedError, ExterviewAuthError, LoginError, LoginUnavailableError
-from ..logins._context import MAX_RESPONSE, Login, LoginContext
-from .bodies import read_ahead
-from .chains import Chains
+from ..logins._context import Login, LoginContext
 from .internals import (
     HttpProcessingError,
     own_middlewares,
+    request_class_of,
     require_aiohttp,
-    require_request,
     require_session,
     twin_of,
 )
-
-_redirected: Chains[URL] = Chains()
-"""Where the redirected requests of logins began."""
+from .login_request import TooLongError, held
 
 
 class LoginCall:
@@ -76,7 +69,7 @@ class LoginCall:
                 )
             return await answer
         except ClientError as failure:
-            if isinstance(failure, ExterviewAuthError):
+            if isinstance(failure, ExterviewAuthError) and not isinstance(failure, TooLongError):
                 raise
             error = _typed(failure)  # raised below: as its context, aiohttp's error would show the request's headers
         finally:
@@ -88,13 +81,16 @@ class LoginCall:
         # Created for one login and closed with it: nothing is left to leak, and an idle account costs no connection.
         if self._session is None:
             return ClientSession(
-                middlewares=(_guard,), timeout=ClientTimeout(total=self._timeout), cookie_jar=DummyCookieJar()
+                request_class=held(ClientRequest),
+                timeout=ClientTimeout(total=self._timeout),
+                cookie_jar=DummyCookieJar(),
             )
         if self._session.closed:
             raise LoginError("login_session is closed; keep it open for as long as the owner is used")
         jar = self._session.cookie_jar
         own_jar = None if type(jar) is DummyCookieJar else _JarOfOneLogin(jar)
-        return twin_of(self._session, (*own_middlewares(self._session), _guard), cookie_jar=own_jar)
+        own = own_middlewares(self._session)
+        return twin_of(self._session, own, cookie_jar=own_jar, request_class=held(request_class_of(self._session)))
 
     async def _end(self, session: ClientSession) -> None:
         if self._session is None:
@@ -124,29 +120,13 @@ class _JarOfOneLogin(CookieJar):
         )  # of a kind that quotes values, or does not
 
 
-async def _guard(request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
-    """Hold every request of a login to HTTPS or loopback, to its origin, and to answers that end (a client middleware)."""
-    require_request(request)
-    url = request.url
-    require_safe_transport(url, "the login's URL", proxy=request.proxy)
-    began = _redirected.beginning(request)
-    if began is not None and origin_of(began) != origin_of(url):
-        raise LoginError(f"the login at {began.origin()} was redirected to another origin; give its final URL")
-    response = await handler(request)
-    _redirected.note(request, response, url)
-    # Read here and not by the login: an endless answer would fill the memory before the login's timeout.
-    if await read_ahead(response, MAX_RESPONSE) is None:
-        response.close()
-        del response  # error trackers print local variables, and its repr shows the answer's headers
-        raise LoginError(f"the login at {url.origin()} answered with more than {MAX_RESPONSE} bytes")
-    return response
-
-
 def _typed(failure: ClientError) -> LoginError:
     """Return what an aiohttp error of the application's login means. One that holds the request's headers is not chained."""
     from ..logins._http_dates import retry_after  # noqa: PLC0415 - few logins fail
     from ..logins._request import REJECTED, RETRYABLE, without_secrets  # noqa: PLC0415 - as above
 
+    if isinstance(failure, TooLongError):
+        return LoginError(str(failure))
     kind = type(failure).__name__
     if isinstance(failure, RedirectClientError):
         return LoginError(f"the login was redirected to what cannot be followed ({kind}); give its final URL")

@@ -10,6 +10,9 @@ from yarl import URL
 from .._endpoint import checked_origins, origin_of
 from .chains import Chains
 
+REDIRECTS = range(300, 400)
+"""Statuses that are noted: those that aiohttp follows, and those that it may follow one day."""
+
 # What is known of a call is the same for every owner on it: the innermost one sees its answer first.
 _began_signed: Chains[bool] = Chains()
 _began_at_strangers: Chains[bool] = Chains()
@@ -57,9 +60,10 @@ class Origins:
 
     def note_redirect(self, request: ClientRequest, response: ClientResponse, *, signed: bool) -> None:
         """Remember where the chain began, if *response* is its first redirect. *signed*: at an owner's origin."""
+        if response.status not in REDIRECTS:
+            return
         if signed:  # which no hop of a stranger's chain is
-            _began_signed.note(request, response, beginning=True)
+            _began_signed.note(request, beginning=True)
         elif not _began_signed.beginning(request):
-            _began_at_strangers.note(request, response, beginning=True)
-            if _began_at_strangers.standing:
-                self.last_url = None
+            _began_at_strangers.note(request, beginning=True)
+            self.last_url = None

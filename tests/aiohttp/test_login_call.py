@@ -8,10 +8,12 @@ from typing import Any
 
 import aiohttp
 import pytest
+from yarl import URL
 
 from exterview_auth import (
     AuthSession,
     CredentialsRejectedError,
+    ExterviewAuthError,
     InsecureTransportError,
     LoginContext,
     LoginError,
@@ -20,6 +22,7 @@ from exterview_auth import (
     Token,
 )
 from tests.kit.api import Api, answering, endless, leads_to, scene, signed_in
+from tests.kit.showing import assert_shows_none
 
 
 def posting(url: str, **options: Any) -> Callable[[LoginContext], Awaitable[str]]:
@@ -126,6 +129,99 @@ async def test_a_login_is_refused_at_each_attempt_of_a_hop_off_its_origin() -> N
         with pytest.raises(LoginError, match="another origin"):
             await at.auth.token()
         assert (other.arrivals, [arrival.path for arrival in at.api.arrivals]) == ([], ["/login", "/on"])
+
+
+async def _pass_on(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+    return await handler(request)
+
+
+@pytest.mark.parametrize("own", [(), (_pass_on,)], ids=["none", "one"])
+async def test_middlewares_of_a_call_do_not_replace_what_holds_a_login(own: tuple[Any, ...]) -> None:
+    """Rule 22: its origin, the safety of its URL, and the end of its answers."""
+    async with scene() as at, Api() as other:
+        at.api.refusals["/login"] = leads_to(f"{other.base}/steal")
+        at.api.refusals["/endless"] = endless(200, b"x" * 2**16, 0)
+        for url, said in (
+            (f"{at.api.base}/login", "another origin"),
+            (f"{at.api.base}/endless", "more than 1048576 bytes"),
+            ("http://example.invalid/login", "https"),
+        ):
+            at.login.first = posting(url, headers={"x-api-key": "key"}, middlewares=own)
+            with pytest.raises(ExterviewAuthError, match=said):
+                await at.auth.token()
+            await at.auth.logout()
+        assert other.arrivals == []
+
+
+class Remembers:
+    """A middleware that answers a redirect from its memory."""
+
+    def __init__(self) -> None:
+        self.known: dict[str, aiohttp.ClientResponse] = {}
+
+    async def __call__(
+        self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+    ) -> aiohttp.ClientResponse:
+        if str(request.url) not in self.known:
+            response = await handler(request)
+            if response.status != 308:
+                return response
+            self.known[str(request.url)] = response
+        return self.known[str(request.url)]
+
+
+async def _relabels(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+    response = await handler(request)
+    response.status = 307
+    return response
+
+
+async def _follows(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+    response = await handler(request)
+    request.url = URL(response.headers["Location"])
+    return await handler(request)
+
+
+@pytest.mark.parametrize(
+    ("status", "middleware"),
+    [(308, Remembers()), (203, _relabels), (307, _follows)],
+    ids=["remembers", "relabels", "follows itself"],
+)
+async def test_middlewares_of_a_login_session_lead_no_login_off_its_origin(status: int, middleware: Any) -> None:
+    """Rule 22: whoever made the redirect, and whether or not the library has seen it."""
+    async with Api() as other, aiohttp.ClientSession(middlewares=(middleware,)) as own, scene(login_session=own) as at:
+        at.api.refusals["/login"] = answering(status, headers={"Location": f"{other.base}/steal"})
+        at.login.first = posting(f"{at.api.base}/login")
+        for _ in range(2):
+            with pytest.raises(LoginError, match="another origin"):
+                await at.auth.token()
+            await at.auth.logout()
+        assert other.arrivals == []
+
+
+async def test_a_middleware_of_a_login_session_may_choose_where_a_login_goes() -> None:
+    """Rule 22: its origin is then the chosen one, for the redirects of its answers too."""
+
+    async def choose(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+        request.url = URL(at.api.base).with_path(request.url.path)
+        return await handler(request)
+
+    async with aiohttp.ClientSession(middlewares=(choose,)) as own, scene(login_session=own) as at:
+        at.api.refusals |= {"/login": leads_to("/on"), "/on": leads_to(f"{at.api.base}/there")}
+        at.login.first = posting("http://idp.localhost:1/login")
+        assert await at.auth.token()
+        assert [arrival.path for arrival in at.api.arrivals] == ["/login", "/on", "/there"]
+
+
+async def test_an_answer_that_is_too_long_shows_nothing_of_itself() -> None:
+    """Rule 23: no frame of the error holds the answer, whose repr shows its headers."""
+    async with scene() as at:
+        at.api.refusals["/login"] = answering(200, b"x" * 2**21, headers={"X-Session": "hidden-value"})
+        at.login.first = posting(f"{at.api.base}/login")
+        with pytest.raises(LoginError, match="more than") as caught:
+            await at.auth.token()
+        assert type(caught.value) is LoginError
+        assert_shows_none(caught.value, "hidden-value")
 
 
 @pytest.mark.parametrize("target", ["http://[bad", "ftp://127.0.0.1/", "http://h:99999/"])
