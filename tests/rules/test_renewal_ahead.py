@@ -149,18 +149,19 @@ async def test_a_renewal_that_is_due_while_another_flight_is_under_way_begins_no
 
 
 @virtual_time
-async def test_renewals_keep_the_pauses_after_failures() -> None:
-    """Rules 7 and 8: the pause of a failure or a ``Retry-After`` counts for renewals too; then they go on by themselves."""
-    script = LoginUnavailableError(retry_after=50), LoginError("misfit"), LoginError("misfit"), LoginError("misfit")
-    kept = scripted(Token("T1", expires_in=400), *script, login_timeout=10)
+async def test_renewals_keep_the_pauses_after_failures(caplog: pytest.LogCaptureFixture) -> None:
+    """Rules 7 and 8: the pause of a failure or a ``Retry-After`` counts for renewals too; then they go on, and none begins in it."""
+    script = LoginUnavailableError(retry_after=58), LoginError("misfit"), LoginError("misfit"), LoginError("misfit")
+    kept = scripted(Token("T1", expires_in=400), *script, login_timeout=5)
     await ask(kept)
     await never_waiting(kept, 500)
     times = kept.login.times
-    assert times[2] == pytest.approx(times[1] + 50, abs=1.5)
+    assert times[2] == pytest.approx(times[1] + 58, abs=1.5)
     assert [
         later - earlier >= pause for earlier, later, pause in zip(times[2:], times[3:], (1, 2, 4), strict=False)
     ] == [True] * 3
     assert kept.login.count == 6
+    assert sum(message.startswith("renewal.failed") for message in caplog.messages) == len(script)
 
 
 @virtual_time

@@ -603,6 +603,26 @@ async def test_which_calls_close_the_breaker() -> None:
 
 
 @virtual_time
+async def test_the_age_of_a_token_that_the_store_did_not_read_is_unknown() -> None:
+    """A subclass may answer by itself, and what the base read before says nothing of that."""
+
+    class Caching(ScriptedStore):
+        cached: Token | None = None
+
+        async def load(self, account: str) -> Token | None:
+            return self.cached or await super().load(account)
+
+    store = Caching()
+    store.entry, store.age = Token("T1"), 50.0
+    session = StoreAccess(store, "a", now, Counters()).session()
+    async with lock_waiter(session, 1.0) as waiter:
+        assert await waiter.try_acquire()
+        assert (await session.load(), session.age) == (store.entry, 50.0)
+        store.cached = Token("T2")
+        assert (await session.load(), session.age) == (store.cached, None)
+
+
+@virtual_time
 async def test_under_the_lock_the_lock_saves() -> None:
     """Lesson 29: only the lock notices that another owner has saved since, whatever a subclass makes of its answer."""
     written: list[str] = []

@@ -51,12 +51,16 @@ def test_a_holder_touches_the_file_while_it_holds_the_lock(directory: Path) -> N
     lock.release()
 
 
-def test_a_writer_that_was_overtaken_while_it_wrote_changes_nothing(directory: Path) -> None:
-    """Lesson 29: one that was frozen when its content reached the disk leaves the newer file, and nothing unfinished."""
+def test_a_writer_that_was_overtaken_while_it_wrote_changes_nothing(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Lesson 29: one that was frozen while its content reached the disk leaves the newer file, and nothing unfinished."""
     private = PrivateDirectory(directory)
     private.replace("a.token", b"newer", kept_until=1.0, only_if=lambda: True)
+    synced: list[int] = []
+    monkeypatch.setattr(os, "fsync", synced.append)
     with pytest.raises(TimeoutError, match="another one writes now"):
-        private.replace("a.token", b"late", kept_until=1.0, only_if=lambda: False)
+        private.replace("a.token", b"late", kept_until=1.0, only_if=lambda: not synced)
     assert private.read("a.token") == b"newer"
     assert {path.name for path in directory.iterdir()} == {"a.token", ".gitignore"}
 
