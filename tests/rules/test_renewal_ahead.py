@@ -179,6 +179,30 @@ async def test_a_renewal_waits_until_the_budget_allows_it() -> None:
 
 
 @virtual_time
+async def test_the_budget_does_not_keep_a_token_that_works_from_its_renewal() -> None:
+    """Rule 7: a login is needed once it is over, whatever others were refused with."""
+    kept = scripted(expires_in=40, max_logins=(1, 1000.0))
+    issued = await kept.obtain()
+    issued.used = True
+    kept.refuse(issued)  # it stays: no login is allowed
+    issued.ever_accepted = True
+    await passing(41)
+    assert (kept.stats().useless_logins, kept.login.count) == (1, 2)
+
+
+@virtual_time
+async def test_a_timer_from_before_a_rejection_starts_no_login() -> None:
+    """Rule 8: rejected credentials are presented again for a request alone, also if the token of before lives on."""
+    kept = scripted(Token("T1", expires_in=400), CredentialsRejectedError("rejected"))
+    issued = await kept.obtain()
+    issued.used = True
+    with pytest.raises(CredentialsRejectedError):
+        await kept.obtain(issued)
+    await passing(390)
+    assert (kept.login.count, kept.state.unexpired) == (2, issued)
+
+
+@virtual_time
 async def test_an_owner_without_requests_stops_renewing() -> None:
     """Lesson 35: at most two renewals of a token of 60 s in an hour without requests."""
     kept = scripted(expires_in=60)
