@@ -359,6 +359,27 @@ async def test_a_save_that_was_given_up_does_not_bring_a_token_back_after_a_logo
 
 
 @virtual_time
+async def test_closing_waits_for_a_logout_whose_caller_left() -> None:
+    """``aclose()`` ends all background work: nothing of it uses the store afterwards."""
+
+    class SlowFirst(FailingStore):
+        async def load(self, account: str) -> Any:
+            found = await super().load(account)
+            await asyncio.sleep(1.5 if self.calls.count("load") == 1 else 0)
+            return found
+
+    store = SlowFirst()
+    store.entries["a"] = Token("old")
+    kept = sharing(ScriptedLogin(), store)
+    leaving = asyncio.ensure_future(kept.lifecycle.logout())
+    await settle()
+    leaving.cancel()
+    await kept.lifecycle.aclose()
+    assert (store.entries, now()) == ({}, 1.5)
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+@virtual_time
 async def test_a_save_that_never_ends_costs_no_request_a_wait(shared: MemoryStore) -> None:
     """Rule 17: it keeps the lock, but neither its own owner nor the owner's closing waits for it."""
     place = Place(shared, stubborn=True)
