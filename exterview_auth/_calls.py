@@ -10,7 +10,7 @@ import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from concurrent.futures import Future
 from threading import Thread
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 from ._secret import concealed
 
@@ -43,9 +43,10 @@ async def bounded(
     *grace* seconds after that, or after its own cancellation, even if *call* ignores its cancellation: then *call* is
     abandoned and its outcome ignored. With *finish*, a cancellation lets *call* finish within *grace* before cancelling it.
     """
-    # The task must own the coroutine: then a task that is cancelled before its first step closes it too.
+    # Closed with the task: one that is cancelled before its first step has not begun to await it.
     work: Coroutine[Any, Any, T] = call if asyncio.iscoroutine(call) else awaited(call)
-    task = asyncio.get_running_loop().create_task(work, context=context)
+    task = asyncio.get_running_loop().create_task(_unprinted(work), context=context)
+    task.add_done_callback(lambda _: work.close())
     try:
         done = await _done_in_time(task, seconds)
     except asyncio.CancelledError:
@@ -60,7 +61,20 @@ async def bounded(
         raise TimeoutError
     if task.cancelled():
         raise CancelledItselfError
-    return task.result()
+    return task.result().value
+
+
+class _Unprinted(Generic[T]):
+    """A result of which asyncio's debug log, where each task appears with its result, shows nothing."""
+
+    __slots__ = ("value",)
+
+    def __init__(self, value: T) -> None:
+        self.value = value
+
+
+async def _unprinted(work: Awaitable[T]) -> _Unprinted[T]:
+    return _Unprinted(await work)
 
 
 @contextlib.asynccontextmanager

@@ -399,3 +399,18 @@ async def test_the_task_that_reads_a_value_does_not_show_it(kind: str) -> None:
     task = asyncio.ensure_future(CallableValue(read if kind == "async" else lambda: "s3cr3t").read())
     assert await task == "s3cr3t"
     assert "result='***'" in repr(task)
+
+
+async def test_the_result_of_a_call_does_not_print() -> None:
+    """Asyncio's debug log shows each task, and whatever it has returned: an entry of a store, what a login has returned."""
+    tasks: list[asyncio.Task[Any]] = []
+
+    async def call() -> str:
+        task = asyncio.current_task()
+        assert task is not None
+        tasks.append(task)
+        return "s3cr3t"
+
+    assert await bounded(call()) == "s3cr3t"
+    assert "finished" in repr(tasks[0])
+    assert "s3cr3t" not in repr(tasks[0])
