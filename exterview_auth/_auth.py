@@ -25,6 +25,7 @@ from ._core.keeper import Keeper
 from ._core.on_token import OnToken
 from ._endpoint import PRODUCTION, endpoint_url, shown_url
 from ._options import check_callables, checked_account, named, owner_options
+from ._refusals import discreet, shown_when_made
 from ._secret import concealed, refuse_pickling
 from ._stats import Stats
 from ._token import Token
@@ -77,6 +78,7 @@ class ExterviewAuth:
         "_unanswered",
     )
 
+    @discreet
     def __init__(
         self,
         login: Login,
@@ -135,6 +137,7 @@ class ExterviewAuth:
         self._unanswered = self._middleware.signed.unanswered
 
     @classmethod
+    @discreet
     def from_env(cls, environ: Mapping[str, str] | None = None, **overrides: Any) -> Self:
         """
         Return an owner as *environ* describes it, by default the process's environment.
@@ -147,8 +150,6 @@ class ExterviewAuth:
         from ._environment import Arguments  # noqa: PLC0415 - on first use
 
         arguments = Arguments(os.environ if environ is None else environ, overrides)
-        # Error trackers print local variables: an environment as a whole is not one of them when an argument is refused.
-        del environ, overrides
         return cls(**arguments.completed(inspect.signature(cls).parameters))
 
     @property
@@ -211,6 +212,7 @@ class ExterviewAuth:
         """Return ``Authorization`` and ``x-api-key`` for a request to the endpoint; their values print as ``'***'``."""
         return as_headers(await self._keeper.obtain(), self._api_key)
 
+    @discreet
     def invalidate(self, token: Token) -> None:
         """Mark *token* rejected, so that the next request logs in. Does nothing unless it is the current token."""
         if not isinstance(token, Token):
@@ -250,6 +252,7 @@ class ExterviewAuth:
             _warnings.warn(f"unclosed {self!r}; call aclose() or use it in async with", ResourceWarning, source=self)
         lifecycle.drop()
 
+    @shown_when_made
     def __repr__(self) -> str:
         account = f", account={self._account!r}" if self._account else ""
         return f"<ExterviewAuth {shown_url(self._endpoint)!r}{account}, {self._lifecycle.status}>"

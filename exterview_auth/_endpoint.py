@@ -51,7 +51,7 @@ def checked_url(url: str | URL, what: str, *, example: str = PRODUCTION, or_else
     )
     # Raised here, where the URL with its credentials is no local variable.
     if isinstance(checked, ConfigurationError):
-        del url
+        url = ""
         raise checked
     return checked
 

@@ -13,6 +13,7 @@ from cachetools import LRUCache
 
 from ._auth import ExterviewAuth
 from ._options import account_name, whole_number
+from ._refusals import discreet, shown_when_made
 from .errors import ClosedError, ConfigurationError
 
 _CHECKED_PER_ACCESS = 2
@@ -64,6 +65,7 @@ class AuthPool:
 
     __slots__ = ("_alive", "_closed", "_factory", "_kept")
 
+    @discreet
     def __init__(self, factory: Callable[[str], ExterviewAuth], *, maxsize: int = 1024) -> None:
         if not callable(factory) or isinstance(factory, ExterviewAuth):
             raise ConfigurationError("factory must be a callable that creates an ExterviewAuth from an account's name")
@@ -118,5 +120,6 @@ class AuthPool:
     async def __aexit__(self, *exc_info: object) -> None:
         await self.aclose()
 
+    @shown_when_made
     def __repr__(self) -> str:
         return f"AuthPool({len(self)} of {self._kept.maxsize:g} accounts{', closed' if self._closed else ''})"

@@ -21,6 +21,7 @@ from ._aiohttp.internals import (
 )
 from ._aiohttp.middleware import RequestOptions
 from ._auth import ExterviewAuth
+from ._refusals import discreet, shown_when_made
 from .errors import ApiError, ConfigurationError
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ class AuthSession:
 
     __slots__ = ("_auth", "_default_chain", "_has_base_url", "_middleware", "_session", "_session_middlewares")
 
+    @discreet
     def __init__(self, session: ClientSession, auth: ExterviewAuth) -> None:
         if not isinstance(session, ClientSession):
             raise ConfigurationError(f"session must be an aiohttp.ClientSession, not {type(session).__name__}")
@@ -209,5 +211,6 @@ class AuthSession:
         finally:
             twin.detach()
 
+    @shown_when_made
     def __repr__(self) -> str:
         return f"AuthSession({self._session!r}, {self._auth!r})"

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import Any, NoReturn, Self, final
 
 from ._json import json_object
+from ._refusals import discreet, shown_when_made
 from ._secret import Secret, concealed, is_encodable, is_header_safe, plain_kind, refuse_pickling
 from .errors import ConfigurationError
 
@@ -36,6 +37,7 @@ class Token:
 
     __slots__ = ("_age", "_expires_at", "_expires_in", "_from_receipt", "_issuer", "_refresh_token", "_value")
 
+    @discreet
     def __init__(self, value: str, *, expires_in: float | None = None, refresh_token: str | None = None) -> None:
         value, refresh_token = concealed(value), concealed(refresh_token)
         self._value = _checked(value, "a bearer token")
@@ -91,6 +93,7 @@ class Token:
             setattr(twin, slot, changes.get(slot, getattr(self, slot)))
         return twin
 
+    @shown_when_made
     def __repr__(self) -> str:
         expiry = "" if self.expires_at is None else f", expires_at={self.expires_at.isoformat(timespec='seconds')}"
         refresh = "" if self._refresh_token is None else ", refresh_token='***'"

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import inspect
 from http.cookies import BaseCookie
+from typing import Any
 
 from aiohttp import (
     ClientError,
@@ -62,12 +63,13 @@ class LoginCall:
             session=self._make_session, endpoint=self._endpoint, api_key=self._api_key.value, previous=previous
         )
         try:
-            answer = self._login(context)
-            if not inspect.isawaitable(answer):
-                raise LoginError(
-                    f"the login returned {type(answer).__name__} at once; make it an async callable that returns a Token"
-                )
-            return await answer
+            answer: Any = self._login(context)
+            if inspect.isawaitable(answer):
+                token: Token = await answer
+                return token
+            kind = type(answer).__name__
+            del answer  # it may be the token's text, and error trackers print local variables
+            raise LoginError(f"the login returned {kind} at once; make it an async callable that returns a Token")
         except ClientError as failure:
             if isinstance(failure, ExterviewAuthError) and not isinstance(failure, TooLongError):
                 raise

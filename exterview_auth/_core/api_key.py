@@ -33,7 +33,7 @@ class ApiKey:
             # It would wait for the login that waits for the key.
             problem = "asks for its owner's token, whose login waits for the key; read the key elsewhere"
         except ConfigurationError as failure:
-            raise LoginError(f"the api_key callable returned no key: {failure}") from None
+            problem = f"returned no key: {failure}"  # raised below: its frames hold what the callable returned
         except Exception as failure:
             raise LoginError(f"the api_key callable ended in {type(failure).__name__}") from failure
         else:

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Iterator
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .._calls import CancelledItselfError, bounded
 from .._clock import Clock
@@ -100,7 +100,7 @@ class LoginRunner:
     async def _call(self, previous: Token | None) -> Token:
         """Call the login once; every way in which foreign code can end becomes one of our errors."""
         try:
-            token = await bounded(self._login(previous))
+            token: Any = await bounded(self._login(previous))
         except (LoginError, ReentrantLoginError, InsecureTransportError):
             raise
         except CancelledItselfError:
@@ -111,9 +111,11 @@ class LoginRunner:
             raise LoginError(str(failure)) from failure
         except Exception as failure:
             raise LoginError(f"the login ended in {type(failure).__name__}") from failure
-        if not isinstance(token, Token):
-            raise LoginError(f"the login returned {type(token).__name__}; let it return an exterview_auth.Token")
-        return token
+        if isinstance(token, Token):
+            return token
+        kind = type(token).__name__
+        del token  # it may be the token's text, and error trackers print local variables
+        raise LoginError(f"the login returned {kind}; let it return an exterview_auth.Token")
 
     @contextlib.contextmanager
     def _recorded_failures(self) -> Iterator[None]:

@@ -10,6 +10,7 @@ from yarl import URL
 
 from .._endpoint import checked_url
 from .._options import header_options, optional_text, secret_option, text_option
+from .._refusals import discreet, shown_when_made
 from .._secret import Secret, concealed, plain_kind, refuse_pickling
 from .._token import Token, is_foreign, issued_by
 from ..errors import ConfigurationError, CredentialsRejectedError, LoginError
@@ -54,6 +55,7 @@ class OAuth2Login:
         "_client", "_endpoint", "_form", "_grant_type", "_headers", "_password", "_refresh_token", "_scope", "_username",
     )  # fmt: skip
 
+    @discreet
     def __init__(
         self,
         token_endpoint: str | URL,
@@ -123,6 +125,7 @@ class OAuth2Login:
                     raise
         raise AssertionError("unreachable: a login has at least one step")  # pragma: no cover
 
+    @shown_when_made
     def __repr__(self) -> str:
         secret = "" if self._client.method == "none" else ", '***'"
         return f"OAuth2Login({str(self._endpoint.origin())!r}, {self._client.client_id!r}{secret}, grant_type={self._grant_type!r})"

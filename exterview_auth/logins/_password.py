@@ -11,6 +11,7 @@ from yarl import URL
 
 from .._endpoint import API_KEY_HEADER
 from .._options import checked_api_key, path_option, text_option
+from .._refusals import discreet, shown_when_made
 from .._secret import Secret, concealed, refuse_pickling
 from .._token import Token, issued_by
 from ..errors import ConfigurationError, LoginError
@@ -47,6 +48,7 @@ class PasswordLogin:
 
     __slots__ = ("_document", "_email", "_expires_field", "_password", "_refresh_field", "_token_field", "_variables")
 
+    @discreet
     def __init__(
         self,
         email: str,
@@ -79,28 +81,29 @@ class PasswordLogin:
         """Return the name of the endpoint, which issues the tokens."""
         return issuer_name(endpoint)
 
+    @discreet
     async def __call__(self, context: LoginContext) -> Token:
         """Return a token for the account, by exactly one request."""
-        variables = concealed(self._filled_in())
         headers = {
             "Accept": "application/json",
             "Content-Type": "application/json",
             API_KEY_HEADER: Secret(checked_api_key(context.api_key)),
         }
-        body = _json({"query": self._document, "variables": variables})
+        body, texts = self._content()
         previous = context.previous
         # Servers repeat what they receive.
         secrets = (
             self._password,
             context.api_key,
             *(() if previous is None else (previous.value, previous.refresh_token)),
-            *self._secret_texts(variables),
+            *texts,
         )
         outcome = self._read(await post(context.session, context.endpoint, headers=headers, body=body, secrets=secrets))
         if isinstance(outcome, LoginError):
             raise outcome
         return issued_by(self.issuer_at(context.endpoint), outcome)
 
+    @shown_when_made
     def __repr__(self) -> str:
         return f"PasswordLogin({self._email!r}, '***')"
 
@@ -116,6 +119,11 @@ class PasswordLogin:
     def _secret_texts(self, variables: Mapping[str, Any]) -> Iterator[str]:
         """Yield the texts among *variables*. The e-mail may be shown: it says which account a message is about."""
         return (text for text in _texts(variables) if len(text) >= _SHORTEST_SECRET and text != self._email)
+
+    def _content(self) -> tuple[bytes, list[str]]:
+        """Return the request's body, and the secret texts in it."""
+        variables = concealed(self._filled_in())
+        return _json({"query": self._document, "variables": variables}), list(self._secret_texts(variables))
 
     def _filled_in(self) -> Mapping[str, Any]:
         if self._variables is None:

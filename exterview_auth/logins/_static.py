@@ -9,6 +9,7 @@ from typing import ClassVar, NoReturn, Self, final
 from .._calls import CallableValue
 from .._clock import boot_time
 from .._options import read_secret_file
+from .._refusals import discreet, shown_when_made
 from .._secret import Secret, concealed, plain_kind, refuse_pickling
 from .._token import Token, without_bearer
 from ..errors import ConfigurationError
@@ -36,6 +37,7 @@ class StaticLogin:
 
     __slots__ = ("_created_at", "_file", "_fixed", "_last", "_source")
 
+    @discreet
     def __init__(
         self,
         source: str | Token | os.PathLike[str] | TokenSource | None = None,
@@ -74,6 +76,7 @@ class StaticLogin:
         """None: a bearer token does not say whose it is."""
         return
 
+    @discreet
     async def __call__(self, context: LoginContext) -> Token:
         """Return the source's token, or ``context.previous`` itself if the source has nothing newer."""
         previous = context.previous
@@ -81,6 +84,7 @@ class StaticLogin:
         # The very same object says that there is nothing newer: the core does not send the request again.
         return previous if previous is not None and previous.value == token.value else token
 
+    @shown_when_made
     def __repr__(self) -> str:
         if self._file is not None:
             return f"StaticLogin(file={self._file!r})"

@@ -13,6 +13,7 @@ from cachetools import TLRUCache
 
 from .._clock import Clock, boot_time
 from .._options import whole_number
+from .._refusals import discreet, shown_when_made
 from .._secret import refuse_pickling
 from .._token import Token
 from ._keeping import KEEP, checked_keep, seconds_kept
@@ -33,6 +34,7 @@ class MemoryStore:
     is dropped *keep* seconds after it was saved. *timer* returns seconds.
     """
 
+    @discreet
     def __init__(self, maxsize: int = 1024, *, keep: float = KEEP, timer: Clock = boot_time) -> None:
         maxsize = whole_number(maxsize, "maxsize must be the number of accounts to hold, at least 1", 1)
         self._keep = checked_keep(keep)
@@ -84,6 +86,7 @@ class MemoryStore:
         with self._guarded():
             return len(self._entries)
 
+    @shown_when_made
     def __repr__(self) -> str:
         return f"MemoryStore(maxsize={self._entries.maxsize:g}, accounts={len(self)})"
 

@@ -35,6 +35,21 @@ def shown_by(error: BaseException) -> Iterator[tuple[str, str]]:
         left += current.exceptions if isinstance(current, BaseExceptionGroup) else []
 
 
+def texts_kept_by(error: BaseException) -> Iterator[str]:
+    """Yield the texts in the local variables of *error*'s frames outside the tests, as tools send them that never call ``repr``."""
+    for frame, _ in traceback.walk_tb(error.__traceback__):
+        if not frame.f_code.co_filename.startswith(TESTS):
+            left: list[Any] = list(frame.f_locals.values())
+            while left:
+                value = left.pop()
+                if isinstance(value, Mapping):
+                    left += [*value, *value.values()]
+                elif isinstance(value, list | tuple | set | frozenset):
+                    left += value
+                elif isinstance(value, str | bytes):
+                    yield str.__str__(value) if isinstance(value, str) else bytes.decode(value, errors="replace")
+
+
 def _locals_of(frame: FrameType) -> Iterator[tuple[str, str]]:
     if frame.f_code.co_filename.startswith(TESTS):
         return

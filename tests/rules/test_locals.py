@@ -7,6 +7,7 @@ import contextlib
 import os
 import pickle
 import shutil
+from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any, cast
@@ -17,6 +18,7 @@ from cryptography.fernet import Fernet
 from yarl import URL
 
 from exterview_auth import (
+    AuthPool,
     AuthSession,
     ExterviewAuth,
     ExterviewAuthError,
@@ -32,7 +34,7 @@ from exterview_auth import (
 )
 from tests.kit.api import Scene, answering, leads_to, scene, until
 from tests.kit.login_endpoint import Reply, log_in, login_endpoint
-from tests.kit.showing import assert_shows_none
+from tests.kit.showing import assert_shows_none, texts_kept_by
 from tests.kit.tokens import jwt_of
 
 S = "s3cr3t"
@@ -51,6 +53,16 @@ ENVIRON = {
 WITH_TOKEN = {name: text for name, text in ENVIRON.items() if name not in {"EXTERVIEW_EMAIL", "EXTERVIEW_PASSWORD"}}
 
 Attempt = Callable[[], Any]
+
+
+class Typed:
+    """A secret that is not text, such as a UUID."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    def __repr__(self) -> str:
+        return f"Typed({self.text!r})"
 
 
 def with_files(directory: Path, name: str, content: bytes) -> str:
@@ -114,6 +126,39 @@ CONSTRUCTORS: dict[str, Attempt] = {
     "Redis with a wrong option": lambda: RedisStore(f"redis://:{S}@localhost:6379/0?health_check_interval={S}"),
     "Redis with another scheme": lambda: RedisStore(f"http://:{S}@localhost"),
     "Redis with a wrong namespace": lambda: RedisStore(f"redis://:{S}@localhost", namespace="{}", encryption_key=S),
+    # Secrets of another type, and in the place of another argument.
+    "token as a UUID": lambda: Token(Typed(S)),  # type: ignore[arg-type]
+    "refresh token as a UUID": lambda: Token("x", refresh_token=Typed(S)),  # type: ignore[arg-type]
+    "key as a UUID": lambda: ExterviewAuth(LOGIN, api_key=Typed(S)),  # type: ignore[arg-type]
+    "key as a bytearray": lambda: ExterviewAuth(LOGIN, api_key=bytearray(S.encode())),  # type: ignore[arg-type]
+    "password as a UUID": lambda: PasswordLogin("a@b.example", Typed(S)),  # type: ignore[arg-type]
+    "variables with a set": lambda: PasswordLogin("a@b.example", S, variables={"codes": {S}}),
+    "variables with a deque": lambda: PasswordLogin("a@b.example", S, variables={"codes": deque([S])}),
+    "client secret as a UUID": lambda: OAuth2Login(ISSUER, "svc", Typed(S)),  # type: ignore[arg-type]
+    "OAuth2, headers as a set": lambda: OAuth2Login(ISSUER, "svc", headers={("x-a", S)}),  # type: ignore[arg-type]
+    "OAuth2, form field as a set": lambda: OAuth2Login(ISSUER, "svc", codes={S}),  # type: ignore[arg-type]
+    "OAuth2, arguments in the wrong order": lambda: OAuth2Login("svc", ISSUER, S),
+    "static token as a set": lambda: StaticLogin({S}),  # type: ignore[arg-type]
+    "static token's file as bytes": lambda: StaticLogin(file=S.encode()),  # type: ignore[arg-type]
+    "a token as the login": lambda: ExterviewAuth(S, api_key=KEY),  # type: ignore[arg-type]
+    "credentials as the login": lambda: ExterviewAuth({"password": S}, api_key=KEY),  # type: ignore[arg-type]
+    "endpoint with a signature, wrong store": lambda: ExterviewAuth(
+        LOGIN,
+        api_key=KEY,
+        endpoint=URL(f"https://host/?sig={S}"),
+        store=5,  # type: ignore[arg-type]
+    ),
+    "endpoint with a signature, wrong origin": lambda: ExterviewAuth(
+        LOGIN, api_key=KEY, endpoint=URL(f"https://host/?sig={S}"), origins={f"https://other/?sig={S}", "http://host"}
+    ),
+    "an argument that does not exist": lambda: ExterviewAuth(LOGIN, api_key=KEY, colour=S),  # type: ignore[call-arg]
+    "encryption keys as a set": lambda: FileStore("/tmp/never-made", encryption_key={S, f"other-{S}"}),
+    "encryption keys as a deque": lambda: FileStore("/tmp/never-made", encryption_key=deque([S])),
+    "encryption keys as dictionary keys": lambda: FileStore("/tmp/never-made", encryption_key={S: 1}.keys()),
+    "Redis as a URL object": lambda: RedisStore(URL(f"redis://:{S}@localhost/0")),
+    "Redis as options": lambda: RedisStore({"host": "localhost", "password": S}),
+    "a token as the factory": lambda: AuthPool(S),  # type: ignore[arg-type]
+    "a text to invalidate": lambda: ExterviewAuth(LOGIN, api_key="fine").invalidate(S),  # type: ignore[arg-type]
     "a pickled token": lambda: pickle.dumps(Token(S, refresh_token=S)),
     "a pickled login": lambda: pickle.dumps(LOGIN),
 }
@@ -132,6 +177,7 @@ def test_what_a_constructor_refuses_shows_no_secret(door: str) -> None:
     with pytest.raises((ExterviewAuthError, TypeError)) as caught:
         CONSTRUCTORS[door]()
     assert_shows_none(caught.value, S)
+    assert not [text for text in texts_kept_by(caught.value) if S in text]
 
 
 @pytest.mark.parametrize(
@@ -430,6 +476,36 @@ async def test_a_source_that_returns_the_wrong_text_does_not_show_it(
     with pytest.raises(ExterviewAuthError) as caught:
         async with ExterviewAuth(login, api_key=key, login_timeout=1) as auth:
             await auth.token()
+    assert_shows_none(caught.value, S)
+
+
+def variables_of(made: Any) -> Callable[[], Awaitable[Token]]:
+    return lambda: log_in(PasswordLogin("a@b.example", S, variables=lambda *_: made), URL("http://127.0.0.1:9/"), None)
+
+
+MADE_WRONG: dict[str, Callable[[], Awaitable[Any]]] = {
+    "variables as text": variables_of(f'{{"password": "{S}"}}'),
+    "variables as pairs": variables_of([("password", S)]),
+    "variables with a set": variables_of({"password": {S}}),
+    "variables with bytes": variables_of({"password": S.encode()}),
+    "variables with a number": variables_of({"password": Typed(S)}),
+    "token in a set": lambda: ExterviewAuth(StaticLogin(lambda: {S}), api_key=KEY).token(),  # type: ignore[arg-type]
+    "token of another type": lambda: ExterviewAuth(StaticLogin(lambda: Typed(S)), api_key=KEY).token(),  # type: ignore[arg-type]
+    "key in a set": lambda: ExterviewAuth(LOGIN, api_key=lambda: {S}).token(),  # type: ignore[arg-type,return-value]
+    "a login that returns text": lambda: ExterviewAuth(asynchronous_login, api_key=KEY).token(),
+    "a login that returns text at once": lambda: ExterviewAuth(lambda _: f"token-{S}", api_key=KEY).token(),  # type: ignore[arg-type,return-value]
+}
+
+
+async def asynchronous_login(_context: LoginContext) -> Any:
+    return f"token-{S}"
+
+
+@pytest.mark.parametrize("case", MADE_WRONG)
+async def test_what_a_callable_makes_of_the_wrong_kind_is_not_shown(case: str) -> None:
+    """It is refused at a login, in the frames of the library."""
+    with pytest.raises(ExterviewAuthError) as caught:
+        await MADE_WRONG[case]()
     assert_shows_none(caught.value, S)
 
 

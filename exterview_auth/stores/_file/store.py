@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from ..._refusals import discreet, shown_when_made
 from ..._secret import concealed
 from ..._token import Token
 from .._encryption import EncryptionKeys
@@ -31,6 +32,7 @@ class FileStore(SharedStore):
 
     _calls_at_once = THREADS
 
+    @discreet
     def __init__(
         self,
         directory: str | os.PathLike[str],
@@ -62,5 +64,6 @@ class FileStore(SharedStore):
         """End the threads; a store that is used again starts new ones."""
         self._entries.close()
 
+    @shown_when_made
     def __repr__(self) -> str:
         return f"FileStore({str(self._entries.directory.path)!r}{self._entries.codec.note})"

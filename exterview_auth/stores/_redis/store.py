@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..._refusals import discreet, shown_when_made
 from ..._secret import concealed
 from ..._token import Token
 from ...errors import ConfigurationError
@@ -28,6 +29,7 @@ class RedisStore(SharedStore):
 
     _calls_at_once = 32
 
+    @discreet
     def __init__(
         self,
         url_or_client: Any,
@@ -70,5 +72,6 @@ class RedisStore(SharedStore):
         """Close the running loop's connections that were made from a URL; a store that is used again opens new ones."""
         await self._entries.clients.aclose()
 
+    @shown_when_made
     def __repr__(self) -> str:
         return f"RedisStore({self._entries.clients.server!r}{self._entries.codec.note})"
