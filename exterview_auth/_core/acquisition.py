@@ -122,7 +122,8 @@ class Acquisition:
         """
         Return *stored* as an issued token if it is new to this owner, not from another issuer, not expired, and better than *old*.
 
-        It is better if it lives longer, or if *old* is of no use any more. When it was saved says nothing: clocks differ.
+        It is better if it lives longer, or if *old* is of no use any more, or only still used because a login had nothing
+        newer. When it was saved says nothing: clocks differ.
         """
         if stored is None or stored in self.retired or is_foreign(stored, self._account.issuer):
             return None
@@ -130,7 +131,7 @@ class Acquisition:
             return None
         # What is left of its lifetime counts from the question: the machine may have slept since.
         issued = self._timed(IssuedToken(stored, from_login=False), began=self._asked, received=self._asked)
-        better = old is None or old.rejected or replace or issued.expires > old.expires
+        better = old is None or old.rejected or old.outlives_itself or replace or issued.expires > old.expires
         return issued if better and self._account.clock() < issued.expires else None
 
     async def _log_in(self, old: IssuedToken | None, stored: Token | None, deadline: float) -> IssuedToken:

@@ -124,6 +124,11 @@ class IssuedToken:
         self.rejected = False
 
     @property
+    def outlives_itself(self) -> bool:
+        """Whether its lifetime was forgotten, because the source had nothing newer."""
+        return self.end == math.inf and self.token.expires_in is not None
+
+    @property
     def was_useful(self) -> bool:
         """Whether its login helped: the API has accepted the token, and it is not rejected."""
         return self.ever_accepted and not self.rejected

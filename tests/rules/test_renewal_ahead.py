@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import pytest
 
-from exterview_auth import CredentialsRejectedError, LoginError, LoginUnavailableError, Token
+from exterview_auth import CredentialsRejectedError, LoginError, LoginUnavailableError, MemoryStore, Token
 from exterview_auth._core.keeper import Keeper
 from tests.kit.clock import now, passing, settle, virtual_time
 from tests.kit.keepers import scripted
@@ -108,6 +108,18 @@ async def test_a_source_that_is_too_slow_to_be_asked_again_before_the_end_delays
     assert kept.login.count == 3
     assert await ask(kept) == ("T1" if later == "nothing newer" else "T3")
     assert not kept.lifecycle.holds_open
+
+
+@virtual_time
+async def test_a_token_that_is_kept_for_want_of_a_newer_one_gives_way_to_a_stored_one() -> None:
+    """Rule 2: another owner's newer token is adopted without a login, although it has an end and the old one has none any more."""
+    store = MemoryStore(timer=now)
+    kept = scripted(Token("T1", expires_in=6), unchanged, seconds=1, account="a", store=store)
+    await ask(kept)
+    await never_waiting(kept, 6)
+    await store.save("a", Token("T2", expires_in=100))
+    await never_waiting(kept, 10)
+    assert (await ask(kept), kept.login.count, kept.stats().adopted) == ("T2", 2, 1)
 
 
 @virtual_time
