@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from ._rules import Monitor
 
 API, LOGIN = "api.exterview.ai", "login.exterview.ai"
+REFUSES = "X-Refuses"
+"""The header of an answer that refuses in its body: for the monitor alone."""
+_UNAUTHENTICATED = {"data": None, "errors": [{"message": "no", "extensions": {"code": "UNAUTHENTICATED"}}]}
 _STATUSES = {"refused": 401, "refused for ever": 401, "refused early": 401}
 _LOGIN_ERRORS = {
     "graphql error": {"errors": [{"message": "wrong password", "extensions": {"code": "UNAUTHENTICATED"}}]},
@@ -32,7 +35,19 @@ _LOGIN_ERRORS = {
 class Issued:
     """A token as the platform knows it: it is good until ``ends``, or until it was ``revoked_at``."""
 
-    __slots__ = ("account", "ends", "number", "ours", "refresh", "refused", "revoked_at", "text")
+    __slots__ = (
+        "account",
+        "asked",
+        "came",
+        "ends",
+        "number",
+        "ours",
+        "refresh",
+        "refused",
+        "revoked_at",
+        "text",
+        "vague",
+    )
 
     def __init__(self, number: int, account: str, ends: float, refresh: str) -> None:
         self.number = number
@@ -45,6 +60,11 @@ class Issued:
         """Its end as its owner knows it: counted from the sending of the login, with half of its life left at the answer."""
         self.refused = False
         """Whether a request with it was refused, for any reason."""
+        self.asked = -math.inf
+        """When the login that returned it began, and when its owner had the answer."""
+        self.came = math.inf
+        self.vague = False
+        """Whether a login had nothing newer although it was over for its owner: then only the platform knows its end."""
 
     def good(self, now: float) -> bool:
         return now < min(self.ends, self.revoked_at)
@@ -143,9 +163,7 @@ class Platform:
         elif trouble == "refused without end":
             wire.send(answer(401, b"{", length=10**9))
         elif trouble == "unauthenticated":
-            wire.send(
-                answer(200, {"data": None, "errors": [{"message": "no", "extensions": {"code": "UNAUTHENTICATED"}}]})
-            )
+            wire.send(answer(200, _UNAUTHENTICATED, headers={REFUSES: "in its body"}))
         elif trouble.startswith("status"):
             wire.send(answer(int(trouble[7:]), {"error": trouble}))
         elif trouble:

@@ -42,6 +42,8 @@ DEFECTS = (
     _one("a rejected token stays usable", "_core/state.py", "            self.current.rejected = True\n        self.usable_until = -math.inf", "            self.current.rejected = True"),
     _one("useless logins are not counted", "_core/keeper.py", "            self._limits.record_useless()", "            pass", "tests/core/test_keeper.py"),
     _one("a request that is refused again with a new token has it replaced for all", "_core/keeper.py", "            if (again and issued.from_login) or not self._give_up_unless_shared(issued):", "            if not self._give_up_unless_shared(issued):", "tests/core/test_keeper.py", "tests/aiohttp/test_middleware.py"),
+    _one("an adopted token that is refused counts as a useless login", "_core/keeper.py", "if issued.from_login and not issued.useless and (again", "if not issued.useless and (again"),
+    _one("a token given to invalidate() costs nothing of the budget", "_core/keeper.py", "            self._note_if_useless(issued)\n            self._reject(issued)\n", "            self._reject(issued)\n", "tests/core/test_keeper.py"),
     # -- replay ------------------------------------------------------------------------------------------------------
     _one("a refusal's connection is released after the wait", "_aiohttp/middleware.py", "            kept = await release_connection(request, response)\n            newer = await keeper.obtain(issued)\n", "            newer = await keeper.obtain(issued)\n            kept = await release_connection(request, response)\n", "tests/aiohttp/test_refusal.py"),
     _one("a replay is sent with the old token", "_aiohttp/middleware.py", "            attempt = await self._attempt(request, handler, newer)\n", "            attempt = await self._attempt(request, handler, issued)\n"),
@@ -57,6 +59,7 @@ DEFECTS = (
     _one("a login is redirected to another port of its host", "_aiohttp/login_request.py", "origin_of(self.url) not in map(origin_of, self.login_began)", "self.url.raw_host not in [url.raw_host for url in self.login_began]", "tests/aiohttp/test_login_call.py"),
     _one("a session's cookie displaces the login's own", "_aiohttp/login_call.py", "{**found, **super().filter_cookies(request_url)}", "{**super().filter_cookies(request_url), **found}", "tests/rules/test_pool.py"),
     _one("the query of a login's URL is quoted", "logins/_request.py", "known = concealed((*(secret for secret in secrets if secret), *secrets_in(url)))", "known = concealed(tuple(secret for secret in secrets if secret))", "tests/logins/test_request.py"),
+    _one("a replay is signed with a token that died while its body was made", "_aiohttp/middleware.py", "                if newer is not state.unexpired:\n                    newer = await keeper.obtain(issued)  # it died while the body was made\n", ""),
     # -- lifetimes ---------------------------------------------------------------------------------------------------
     _one("the clock is read again where a login was sent", "_core/login.py", "        return LoginResult(token, sent, clock())", "        return LoginResult(token, clock(), clock())", "tests/rules/test_renewal_ahead.py"),
     _one("a token is good until the server says no", "_core/state.py", "        return issued if issued is not None and self._clock() < issued.expires else None", "        return issued"),
@@ -75,6 +78,7 @@ DEFECTS = (
     _one("a closed owner leaves its login", "_core/lifecycle.py", "    async def _close(self, flight: Flight | None) -> None:\n        if flight is not None:\n            await flight.cancel()\n", "    async def _close(self, flight: Flight | None) -> None:\n"),
     _one("the store keeps the token after a logout", "_core/saving.py", "not unseen and await session.delete()", "not unseen"),
     _one("a caller that is cancelled twice leaves its call running", "_calls.py", "        try:\n            if finish:\n                await asyncio.wait([task], timeout=grace)\n        finally:  # also if the caller is cancelled a second time\n            await cancel_and_wait(task, grace)\n", "        if finish:\n            await asyncio.wait([task], timeout=grace)\n        await cancel_and_wait(task, grace)\n", "tests/test_calls.py"),
+    _one("a logout that the store missed is given up", "_core/saving.py", "            self._conclude(work, await self._attempt(work))\n", "            await self._attempt(work)\n            self._set_work(None)\n", "tests/core/test_saving.py"),
     # -- stores ------------------------------------------------------------------------------------------------------
     _one("a token that was refused here is adopted again", "_core/acquisition.py", "        if stored is None or stored in self.retired or", "        if stored is None or", "tests/rules/test_sharing.py"),
     _one("an owner does not read the store again once it has the lock", "_core/acquisition.py", "            if acquired or await waiter.wait_for_change():", "            if not acquired and await waiter.wait_for_change():"),
@@ -107,4 +111,14 @@ DEFECTS = (
     _one("the sweep stops at what it cannot remove", "stores/_file/sweeping.py", "                with contextlib.suppress(OSError):\n                    self._remove(name, files[name], now)\n", "                self._remove(name, files[name], now)\n", "tests/stores/file/test_sweeping.py"),
     _one("the time of a copied file is trusted", "stores/_file/sweeping.py", "        if kept_until < now:\n", "        if raw is not None:\n", "tests/stores/file/test_sweeping.py"),
     _one("any unfinished file is the store's", "stores/_file/directory.py", '_UNFINISHED = re.compile(rf"\\.(?:probe|{_ENTRY.pattern})\\.[0-9a-f]{{16}}\\.tmp")', '_UNFINISHED = re.compile(r"\\..*\\.tmp")', "tests/stores/file/test_foreign_files.py"),
+    _one("a save at a close or a repetition does not look first", "_core/saving.py", "        if not session.looked and await self._overtaken(work, session):\n            return Saved(settled=True)\n", ""),
+    Defect(
+        "a save goes in without the lock",
+        (
+            ("_core/saving.py", "saved = await self._settle(work, session) if session.locked else Saved(settled=False)", "saved = await self._settle(work, session)"),
+            ("_core/saving.py", "allowed = session.locked or work.issued is None or (last and not free and session.fences)", "allowed = True"),
+        ),
+        ("tests/core/test_saving.py",),
+    ),
+    _one("what a subclass of a store overrides is passed over", "stores/_access.py", "self.access.store.save(self.access.account, token)", 'getattr(super(type(self.access.store), self.access.store), "save", self.access.store.save)(self.access.account, token)'),
 )  # fmt: skip

@@ -59,21 +59,23 @@ def _make_task(loop: SimulatedLoop, work: Coroutine[Any, Any, Any], **options: A
 
 class SimulatedLoop(asyncio.BaseEventLoop):
     """
-    ``now`` is its time, in seconds from zero; it passes only while nothing is ready. It has no sockets and no threads.
+    ``now`` is its time, in seconds from zero. A callback takes up to *turn* seconds. It has no sockets and no threads.
 
     What a party's code begins belongs to that party too, and does not run while it is frozen; its timers fire late then.
-    ``after_step`` is called after each callback.
+    ``after_step`` is called after each callback, ``after_thread`` after each call in another thread.
     """
 
     _stopping: bool
 
-    def __init__(self, policy: Policy, dice: Dice) -> None:
+    def __init__(self, policy: Policy, dice: Dice, turn: float = 0.0) -> None:
         super().__init__()
         self.now = 0.0
+        self._turn = turn
         self.steps = 0
         self.party = WORLD
         self.numbers = itertools.count()
         self.after_step: Callable[[], None] = _nothing
+        self.after_thread: Callable[[], None] = _nothing
         self._dice = dice
         self._queue: Ready[_Call | _Timer] = Ready(policy, dice)
         self._timers: list[tuple[float, int, _Timer]] = []
@@ -148,8 +150,19 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         """Return a future of *func*'s result; as in a thread, the call happens also if its caller is gone."""
         future: asyncio.Future[T] = self.create_future()
         seconds = self._dice.between(QUICKEST_THREAD, SLOWEST_THREAD)
-        self.call_later(seconds, _carry_out, future, func, args)
+        self.call_later(seconds, self._carry_out, future, func, args)
         return future
+
+    def _carry_out(self, future: asyncio.Future[T], func: Callable[..., T], args: tuple[Any, ...]) -> None:
+        try:
+            result = func(*args)
+        except Exception as failure:  # noqa: BLE001 - as a thread's future does
+            if not future.done():
+                future.set_exception(failure)
+        else:
+            if not future.done():
+                future.set_result(result)
+        self.after_thread()
 
     def pending(self, party: Party) -> list[asyncio.TimerHandle]:
         """Return the timers of *party* that would still fire."""
@@ -167,6 +180,8 @@ class SimulatedLoop(asyncio.BaseEventLoop):
     def _run_once(self) -> None:
         while not self._queue:
             self._pass_time()
+        if self._turn:
+            self._take_a_moment()
         handle = self._queue.take()
         if handle.cancelled():
             return
@@ -184,22 +199,18 @@ class SimulatedLoop(asyncio.BaseEventLoop):
     def _pass_time(self) -> None:
         if not self._timers:
             raise StandstillError("nothing is ready and no timer is set")
-        self.now = now = max(self.now, self._timers[0][0])
-        while self._timers and self._timers[0][0] <= now:
+        self.now = max(self.now, self._timers[0][0])
+        self._fire()
+
+    def _take_a_moment(self) -> None:
+        self.now += self._turn * self._dice.random()
+        self._fire()
+
+    def _fire(self) -> None:
+        while self._timers and self._timers[0][0] <= self.now:
             handle = heapq.heappop(self._timers)[2]
             if not handle.cancelled():
                 self._enqueue(handle)
-
-
-def _carry_out(future: asyncio.Future[T], func: Callable[..., T], args: tuple[Any, ...]) -> None:
-    try:
-        result = func(*args)
-    except Exception as failure:  # noqa: BLE001 - as a thread's future does
-        if not future.done():
-            future.set_exception(failure)
-    else:
-        if not future.done():
-            future.set_result(result)
 
 
 def _nothing() -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterable
-from typing import Any, Protocol
+from typing import Any
 
-from aiohttp import BaseConnector, ClientConnectorError, ClientRequest, ClientTimeout
+from aiohttp import BaseConnector, ClientConnectorError, ClientRequest, ClientResponse, ClientTimeout
 from aiohttp.base_protocol import BaseProtocol
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.connector import Connection
@@ -17,8 +17,8 @@ from ._loop import WORLD, SimulatedLoop
 from ._schedule import Party
 from .fleet.network import Dice
 
-QUICKEST, SLOWEST = 0.0005, 0.03
-"""Seconds that a byte needs to arrive."""
+QUICKEST = 0.0005
+"""Seconds that a byte needs to arrive at least."""
 
 
 class Arrived:
@@ -38,26 +38,70 @@ class Arrived:
 Serve = Callable[[Arrived], Coroutine[Any, Any, None]]
 
 
+class Observer:
+    """Sees the requests of a session on their way out, and their answers where the middleware is about to see them."""
+
+    def leaving(self, request: ClientRequest) -> None:
+        """*request* leaves its middlewares and asks for a connection."""
+
+    def sent(self, request: ClientRequest) -> None:
+        """*request* has its connection: from now on its head cannot change."""
+
+    def written(self, end: ClientEnd, data: bytes) -> None:
+        """*data* is written to a connection."""
+
+    def answered(self, end: ClientEnd, response: ClientResponse) -> None:
+        """The head of *response* is handed to the middleware in this very step."""
+
+
+class ObservedRequest(ClientRequest):
+    """Tells its connector's observer when it is sent."""
+
+    async def send(self, conn: Connection) -> ClientResponse:
+        _observer_of(conn).sent(self)
+        return await super().send(conn)
+
+
+class ObservedResponse(ClientResponse):
+    """Tells its connector's observer when it is there."""
+
+    async def start(self, connection: Connection) -> ClientResponse:
+        end, observer = connection.transport, _observer_of(connection)
+        await super().start(connection)
+        assert isinstance(end, ClientEnd)
+        observer.answered(end, self)
+        return self
+
+
+def _observer_of(connection: Connection) -> Observer:
+    connector = connection._connector
+    assert isinstance(connector, SimulatedConnector)
+    return connector.observer
+
+
 class ClientEnd(asyncio.Transport):
     """The client's end of a connection."""
 
-    def __init__(self, wire: ServerEnd, protocol: ResponseHandler, party: Party, dice: Dice) -> None:
+    def __init__(self, wire: ServerEnd, protocol: ResponseHandler, host: str, party: Party, dice: Dice) -> None:
         super().__init__({})
         self.party = party
+        self.host = host
+        self.asked: object = None
+        """What the observer notes of the last request."""
         self._loop = wire.loop
         self._wire = wire
         self._protocol = protocol
         self._dice = dice
         self._arrives = 0.0
         self._closing = self._paused = False
-        self.written: Callable[[bytes], None] = _ignore
+        self.observer = Observer()
         self._held_back: list[bytes] = []
 
     # -- what the client does ---------------------------------------------------------------------------------------
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         if not self._closing:
-            self.written(bytes(data))
+            self.observer.written(self, bytes(data))
             self._deliver(self._wire.receive, bytes(data))
 
     def writelines(self, list_of_data: Iterable[Any]) -> None:
@@ -84,7 +128,7 @@ class ClientEnd(asyncio.Transport):
             self._loop.call_soon(self.receive, data)
 
     def _deliver(self, receive: Callable[..., object], *what: Any) -> None:
-        self._arrives = max(self._arrives, self._loop.now + self._dice.between(QUICKEST, SLOWEST))
+        self._arrives = max(self._arrives, self._loop.now + self._dice.between(QUICKEST, self._wire.slowest))
         self._loop.call_for(WORLD, self._arrives - self._loop.now, receive, *what)
 
     # -- what arrives -----------------------------------------------------------------------------------------------
@@ -101,15 +145,12 @@ class ClientEnd(asyncio.Transport):
             self._protocol.connection_lost(ConnectionResetError("reset by the simulated server") if reset else None)
 
 
-def _ignore(_: object) -> None:
-    """Do nothing."""
-
-
 class ServerEnd:
     """The server's end: parses the requests from what arrives, and serves each."""
 
-    def __init__(self, loop: SimulatedLoop, serve: Serve, dice: Dice) -> None:
+    def __init__(self, loop: SimulatedLoop, serve: Serve, dice: Dice, slowest: float) -> None:
         self.loop = loop
+        self.slowest = slowest
         self.client: ClientEnd
         self._serve = serve
         self._dice = dice
@@ -144,16 +185,17 @@ class ServerEnd:
 
     def _deliver(self, receive: Callable[..., object], *what: Any) -> None:
         if self._open:
-            self._arrives = max(self._arrives, self.loop.now + self._dice.between(QUICKEST, SLOWEST))
+            self._arrives = max(self._arrives, self.loop.now + self._dice.between(QUICKEST, self.slowest))
             self.loop.call_for(self.client.party, self._arrives - self.loop.now, receive, *what)
 
 
 class Network:
-    """Servers by their host names. Connections to the hosts in ``refusing`` are refused."""
+    """Servers by their host names; a byte needs *slowest* seconds at most. Connections to the hosts in ``refusing`` fail."""
 
-    def __init__(self, loop: SimulatedLoop, dice: Dice) -> None:
+    def __init__(self, loop: SimulatedLoop, dice: Dice, slowest: float) -> None:
         self._loop = loop
         self._dice = dice
+        self._slowest = slowest
         self.servers: dict[str, Serve] = {}
         self.refusing: set[str] = set()
 
@@ -161,23 +203,15 @@ class Network:
         self, request: ClientRequest, factory: Callable[[], ResponseHandler], party: Party
     ) -> ResponseHandler:
         """Open a connection of *party* for *request*."""
-        await asyncio.sleep(2 * self._dice.between(QUICKEST, SLOWEST))
+        await asyncio.sleep(2 * self._dice.between(QUICKEST, self._slowest))
         host = request.url.host or ""
         if host in self.refusing:
             raise ClientConnectorError(request.connection_key, ConnectionRefusedError(111, "refused"))
-        wire = ServerEnd(self._loop, self.servers[host], Dice(self._dice.number()))
+        wire = ServerEnd(self._loop, self.servers[host], Dice(self._dice.number()), self._slowest)
         protocol = factory()
-        wire.client = ClientEnd(wire, protocol, party, Dice(self._dice.number()))
+        wire.client = ClientEnd(wire, protocol, host, party, Dice(self._dice.number()))
         protocol.connection_made(wire.client)
         return protocol
-
-
-class Observer(Protocol):
-    """Sees the requests of a session leave their middlewares, get a connection after queueing, and be written."""
-
-    def leaving(self, request: ClientRequest) -> None: ...
-    def queued(self, request: ClientRequest) -> None: ...
-    def written(self, head: bytes) -> None: ...
 
 
 class SimulatedConnector(BaseConnector):
@@ -187,15 +221,11 @@ class SimulatedConnector(BaseConnector):
         super().__init__(limit=limit)
         self._network = network
         self._party = party
-        self._observer = observer
+        self.observer = observer
 
     async def connect(self, req: ClientRequest, traces: list[Any], timeout: ClientTimeout) -> Connection:  # noqa: ASYNC109 - aiohttp's own signature
-        self._observer.leaving(req)
-        waits = self._available_connections(req.connection_key) <= 0
-        connection = await super().connect(req, traces, timeout)
-        if waits and "send" in vars(req):  # the owner checks it again too
-            self._observer.queued(req)
-        return connection
+        self.observer.leaving(req)
+        return await super().connect(req, traces, timeout)
 
     async def _create_connection(
         self,
@@ -206,7 +236,7 @@ class SimulatedConnector(BaseConnector):
         del traces, timeout
         protocol = await self._network.open(req, self._factory, self._party)
         assert isinstance(protocol.transport, ClientEnd)
-        protocol.transport.written = self._observer.written
+        protocol.transport.observer = self.observer
         return protocol
 
     @property

@@ -10,35 +10,44 @@ from .fleet.network import Dice
 
 SUITE_SEEDS = 2000
 """Every test run tries the seeds below this; new ones are for the command."""
-STORES = ("none", "memory", "memory", "plain", "plain", "redis", "redis", "redis", "redis", "file")
+STORES = ("none", "memory", "memory", "plain", "plain", "redis", "redis", "redis", "redis", "file", "file")
 """``plain`` is a store with only the protocol's four methods."""
 LIFETIMES = (None, 1.0, 5.0, 20.0, 59.0, 600.0, 3600.0, 3600.0)
 
 FEATURES = (
     "revoke", "storm", "cancel", "timeout", "logout", "close", "invalidate", "rotate", "ask",
-    "api trouble", "login trouble", "store trouble", "pause", "kill", "suspend", "hook",
+    "api trouble", "login trouble", "store trouble", "pause", "kill", "suspend", "hook", "door",
+    "restart", "stale", "forgotten",
 )  # fmt: skip
 """Each run has some of them: a feature of all runs hides errors that need its absence (Groce et al., "Swarm testing", 2012)."""
 
 API_TROUBLES = (
     "refused", "refused for ever", "refused early", "refused and closed", "refused without end", "garbage", "reset",
-    "broken off", "silence", "status 400", "status 403", "status 500", "unauthenticated", "redirected",
+    "broken off", "silence", "status 400", "status 403", "status 404", "status 500", "unauthenticated", "redirected",
+    "refused, then status 500", "refused, then status 404",
 )  # fmt: skip
+"""What goes wrong with a request, or (after ``, then``) with its next attempt."""
 LOGIN_TROUBLES = (
     "refuses connections", "reset", "broken off", "silence", "drips", "status 429", "status 500", "status 503", "status 400",
-    "status 401", "status 403", "graphql error", "no token", "html", "endless", "control characters", "redirected", "useless",
+    "status 401", "status 403", "status 404", "graphql error", "no token", "html", "endless", "control characters",
+    "redirected", "useless",
 )  # fmt: skip
 STORE_TROUBLES = ("down", "silent", "slow", "full", "flushed", "damaged", "deaf")
-HOOK_TROUBLES = ("raises", "hangs", "calls back", "sends", "cancels itself")
-BODIES = ("json", "json", "json", "bytes", "factory", "graphql", "once")
+HOOK_TROUBLES = ("raises", "hangs", "slow", "calls back", "sends", "cancels itself")
+BODIES = ("json", "json", "json", "bytes", "factory", "slow factory", "slow factory", "graphql", "once")
 
-
-SLOW_LOGIN = 7.0
-"""Seconds; longer than the lease of a lock."""
+_AROUND = ("request", "request", "request", "revoke", "revoke", "close", "invalidate", "log out")
+SLOW_LOGINS = (7.0, 17.0)
+"""Seconds; longer than the lease of a lock, and longer than half of the longest login timeout."""
 
 
 class Setting(NamedTuple):
-    """The world that the actions happen in; times in seconds."""
+    """
+    The world that the actions happen in; times in seconds.
+
+    *turn*: how long a callback may take. *distance*: how long a byte may be on its way. *subclassed*: the store is a subclass that overrides what it may. *lazy*: the
+    application's own login returns the old token while that has much of its life left. *factory*: how long a body is made.
+    """
 
     policy: Policy
     store: str
@@ -57,6 +66,12 @@ class Setting(NamedTuple):
     hook: str
     rotates: bool
     one_session: bool
+    distance: float
+    store_latency: float
+    turn: float
+    subclassed: bool
+    lazy: bool
+    factory: float
 
 
 class Action(NamedTuple):
@@ -103,25 +118,32 @@ def _setting(dice: Dice, features: set[str]) -> Setting:
     store = dice.of(STORES)
     shared = store in ("redis", "file")
     quickest = dice.of((0.0, 0.05, 0.3))
-    slowest = quickest + dice.of((0.0, 0.1, 0.5, 0.5, SLOW_LOGIN))
+    slowest = quickest + dice.of((0.0, 0.1, 0.5, 0.5, 0.5, *SLOW_LOGINS))
+    login = dice.of(("password", "password", "oauth", "callable"))
     return Setting(
         policy=dice.of(("any", "any", "priorities", "priorities", "arrival")),
         store=store,
         processes=dice.of((1, 2, 3, 4)) if shared else 1,
         owners=dice.of((1, 1, 2)) if store != "none" else 1,
         accounts=dice.of((1, 1, 1, 2)),
-        login=dice.of(("password", "password", "oauth", "callable")),
+        login=login,
         lifetime=dice.of(LIFETIMES),
         quickest_login=quickest,
         slowest_login=slowest,
         slowest_answer=dice.of((0.0, 0.02, 0.3)),
         limit=dice.of((1, 2, 5, 100, 100)),
         refresh_ahead=dice.of((300.0, 300.0, 5.0, 0.0)),
-        login_timeout=dice.of((5.0, 10.0, 30.0)) if slowest < SLOW_LOGIN else 30.0,
-        max_logins=dice.of((5, 5, 2, 1)),
+        login_timeout=dice.of((5.0, 10.0, 30.0)) if slowest < SLOW_LOGINS[0] else 30.0,
+        max_logins=dice.of((5, 2, 1, 1)),
         hook=dice.of(HOOK_TROUBLES) if "hook" in features else "",
         rotates="rotate" in features,
         one_session=dice.random() < 0.3,
+        distance=dice.of((0.03, 0.002)),
+        store_latency=dice.of((0.005, 0.3)),
+        turn=dice.of((0.0, 0.0, 0.0002, 0.0005)),
+        subclassed=dice.random() < 0.3 and store in ("memory", "redis", "file"),
+        lazy=login == "callable" and dice.random() < 0.4,
+        factory=dice.of((0.0, 0.02, 0.5, 2.0)),
     )
 
 
@@ -132,7 +154,56 @@ def _actions(dice: Dice, setting: Setting, features: set[str]) -> Iterator[Actio
         yield _request(dice, seconds, owners, features)
     makers = [make for feature, make in _MAKERS.items() if feature in features]
     for _ in range(dice.of((1, 3, 6, 10)) if makers else 0):
-        yield dice.of(makers)(dice, seconds * dice.random(), dice.number() % owners)
+        action = dice.of(makers)(dice, seconds * dice.random(), dice.number() % owners)
+        yield action
+        if action.what == "store trouble":
+            yield from _around(dice, action, owners)
+    scenes = [scene for feature, scene in _SCENES.items() if feature in features]
+    for _ in range(dice.of((1, 2)) if scenes else 0):
+        one = dice.number() % owners
+        other = (one + setting.accounts) % owners  # of the same account, if there is another
+        yield from dice.of(scenes)(dice, setting, seconds * dice.random(), one, other)
+
+
+def _around(dice: Dice, trouble: Action, owners: int) -> Iterator[Action]:
+    """Draw what happens while a store has its trouble and just after it: there most of what can go wrong with stores is."""
+    for _ in range(dice.of((0, 2, 4, 8))):
+        at = trouble.at + (
+            trouble.seconds * dice.random() if dice.random() < 0.4 else trouble.seconds + 3.0 * dice.random() ** 2
+        )
+        what, owner = dice.of(_AROUND), dice.number() % owners
+        how, seconds = ("json:", 60.0) if what == "request" else ("", 0.0)
+        yield Action(0, at, what, owner, how, seconds)
+
+
+def _restarted_after_an_outage(dice: Dice, setting: Setting, at: float, one: int, other: int) -> Iterator[Action]:
+    """Draw a login whose save fails, a login of another owner after the outage, and the close of the first one."""
+    how, lasts = dice.of(("down", "full", "silent", "slow")), dice.of((0.5, 2.0, 5.0))
+    yield Action(0, at, "store trouble", one, how, lasts)
+    yield Action(0, at + 0.1, "revoke", one)
+    yield Action(0, at + 0.1 + lasts * 0.5 * dice.random(), "request", one, "json:", 60.0)
+    after = at + lasts + 3.5 * dice.random()  # within the pauses between two attempts to save
+    yield Action(0, after, "revoke", one)
+    yield Action(0, after + 0.2 * dice.random(), "request", other, "json:", 60.0)
+    yield Action(0, after + setting.slowest_login + 1.5 * dice.random(), "close", one)
+
+
+def _logged_out_in_an_outage(dice: Dice, setting: Setting, at: float, one: int, _: int) -> Iterator[Action]:
+    """Draw a token that is saved, and its logout while the store does not hear it."""
+    how, lasts = dice.of(("down", "full", "silent", "slow")), dice.of((0.5, 2.0, 5.0))
+    yield Action(0, at, "request", one, "json:", 60.0)
+    outage = at + setting.slowest_login + 1.0
+    yield Action(0, outage, "store trouble", one, how, lasts)
+    yield Action(0, outage + lasts * dice.random(), "log out", one)
+
+
+def _storm_at_a_stale_token(dice: Dice, setting: Setting, at: float, one: int, other: int) -> Iterator[Action]:
+    """Draw a token that one owner saved, its end, and many requests of an owner that is new."""
+    yield Action(0, at, "request", one, "json:", 60.0)
+    after = at + setting.slowest_login + 1.0
+    yield Action(0, after, "revoke", one)
+    yield Action(0, after, "close", other)
+    yield Action(0, after + 0.1 + 0.4 * dice.random(), "request", other, "json:", 60.0, 40)
 
 
 def _request(dice: Dice, seconds: float, owners: int, features: set[str]) -> Action:
@@ -144,7 +215,7 @@ def _request(dice: Dice, seconds: float, owners: int, features: set[str]) -> Act
         dice.number() % owners,
         f"{dice.of(BODIES)}:{trouble}",
         dice.of((0.05, 0.3, 1.0, 4.0)) if "timeout" in features and dice.random() < 0.3 else 60.0,
-        dice.of((1, 1, 3, 10)) if "storm" in features else 1,
+        dice.of((1, 3, 10, 20)) if "storm" in features else 1,
         dice.between(0.0, dice.of((0.01, 0.1, 1.0))) if "cancel" in features and dice.random() < 0.4 else None,
     )
 
@@ -163,17 +234,28 @@ def _event(what: str, *seconds: float) -> Callable[[Dice, float, int], Action]:
     return make
 
 
+def _refuse_at_a_door(dice: Dice, at: float, owner: int) -> Action:
+    return Action(0, at, "refuse at a door", owner, times=dice.of((1, 3, 10)))
+
+
 def _ask(dice: Dice, at: float, owner: int) -> Action:
     cancel = dice.between(0.0, 0.2) if dice.random() < 0.3 else None
     return Action(0, at, "ask", owner, dice.of(("token", "headers")), cancel=cancel)
 
 
+_SCENES = {
+    "restart": _restarted_after_an_outage,
+    "stale": _storm_at_a_stale_token,
+    "forgotten": _logged_out_in_an_outage,
+}
+"""What needs several things in a row, which would seldom be drawn one by one."""
 _MAKERS: dict[str, Callable[[Dice, float, int], Action]] = {
     "revoke": _event("revoke"),
     "logout": _event("log out"),
     "close": _event("close"),
     "invalidate": _event("invalidate"),
     "rotate": _event("rotate"),
+    "door": _refuse_at_a_door,
     "ask": _ask,
     "login trouble": _trouble("login trouble", LOGIN_TROUBLES, (1, 1, 2, 3, 1000)),
     "store trouble": _trouble("store trouble", STORE_TROUBLES, (1,)),

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
 from aiohttp import (
     ClientConnectorError,
-    ClientHandlerType,
     ClientRequest,
-    ClientResponse,
     ClientSession,
     ClientTimeout,
     DummyCookieJar,
@@ -18,7 +15,8 @@ from aiohttp import (
 from exterview_auth import TokenStore
 
 from ._api import Platform
-from ._network import SimulatedConnector
+from ._naming import name
+from ._network import ObservedRequest, ObservedResponse, Observer, SimulatedConnector
 from ._owner import Owner
 from ._schedule import Party
 from .fleet.network import Dice
@@ -26,16 +24,13 @@ from .fleet.network import Dice
 if TYPE_CHECKING:
     from ._world import World
 
-naming: ContextVar[str] = ContextVar("name")
-"""The name of the running task's request."""
-
 DRIFT = 100e-6
 """The share by which a host's clock may run too fast or too slow."""
 BOOTED = 1e6
 """Seconds within which the hosts' clocks began."""
 
 
-class _LoginRefuser:
+class _LoginRefuser(Observer):
     """Refuses connections for logins if the plan says so."""
 
     def __init__(self, platform: Platform) -> None:
@@ -46,12 +41,6 @@ class _LoginRefuser:
             self._troubles.popleft()
             raise ClientConnectorError(request.connection_key, ConnectionRefusedError(111, "refused"))
 
-    def queued(self, request: ClientRequest) -> None:
-        """Do nothing: logins do not queue."""
-
-    def written(self, head: bytes) -> None:
-        """Do nothing."""
-
 
 class Process:
     """``paused`` counts the seconds in which it was not running, ``slept`` those in which only its clock went on."""
@@ -59,7 +48,7 @@ class Process:
     def __init__(self, world: World, party: Party, store: TokenStore | None, dice: Dice) -> None:
         setting, network = world.plan.setting, world.network
         self.party = party
-        self._loop = world.loop
+        self.loop = world.loop
         self._booted = dice.between(0.0, BOOTED)
         self._rate = 1 + dice.between(-DRIFT, DRIFT)
         self.paused = self.slept = 0.0
@@ -67,7 +56,13 @@ class Process:
         self.owners: list[Owner] = []
         self.store = store
         self.connector = SimulatedConnector(network, party, limit=setting.limit, observer=world.monitor)
-        self.session = ClientSession(connector=self.connector, cookie_jar=DummyCookieJar(), middlewares=(_name,))
+        self.session = ClientSession(
+            connector=self.connector,
+            cookie_jar=DummyCookieJar(),
+            middlewares=(name,),
+            request_class=ObservedRequest,
+            response_class=ObservedResponse,
+        )
         self.login_connector = SimulatedConnector(network, party, limit=100, observer=_LoginRefuser(world.platform))
         self.login_session = ClientSession(
             connector=self.login_connector,
@@ -77,15 +72,10 @@ class Process:
 
     def clock(self) -> float:
         """Return the time of the host's clock, which goes on while the machine sleeps."""
-        return self._booted + (self._loop.now + self.slept) * self._rate
+        return self._booted + (self.loop.now + self.slept) * self._rate
 
     async def aclose(self) -> None:
         for owner in self.owners:
             await owner.auth.aclose()
         await self.session.close()
         await self.login_session.close()
-
-
-async def _name(request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
-    request.headers["X-Name"] = naming.get("nobody's")
-    return await handler(request)

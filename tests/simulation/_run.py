@@ -47,7 +47,7 @@ def run(plan: Plan) -> Result:
 
 
 def _run(plan: Plan, directory: str) -> Result:
-    loop = SimulatedLoop(plan.setting.policy, Dice(plan.seed, -2))
+    loop = SimulatedLoop(plan.setting.policy, Dice(plan.seed, -2), plan.setting.turn)
     problems: list[str] = []
     loop.set_exception_handler(
         lambda _, context: problems.append(f"{context.get('message')}: {context.get('exception')!r}")

@@ -7,17 +7,19 @@ import asyncio
 from aiohttp import ClientError
 
 from exterview_auth import ClosedError, ConfigurationError, LoggedOutError, LoginBudgetExceededError, LoginError
+from exterview_auth.stores._shared import LEASE
 
 from ._callers import Call
 from ._loop import SimulatedLoop
-from ._owner import Owner
+from ._owner import FINISHING, Owner
 from ._plan import Plan
 from ._process import Process
-from ._rules import Monitor
+from ._rules import KEEPS_TRYING, Monitor
 from ._stores import NoStore
 
 ENDS = "6: every request ends, within its bound"
 ERRORS = "6: a caller gets only documented errors"
+BUDGET = "7: an error for the budget only where it is used up"
 ONE_REPLAY = "3: a request gets a 401 only if a new token is refused too"
 ITS_OWN = "1: a request is answered with its own answer"
 LATE = 3.0
@@ -36,14 +38,16 @@ def judge(call: Call, monitor: Monitor, plan: Plan) -> None:
         monitor.broken(ENDS, f"{call!r} began at {call.began:.3f}, bound {bound:.1f} s, ended at {call.ended}")
     elif call.failure is not None:
         if not _may_fail(call, call.failure, plan):
-            monitor.broken(ERRORS, f"{call!r}, {call.ended - call.began:.3f} s after its beginning")
+            rule = BUDGET if isinstance(call.failure, LoginBudgetExceededError) else ERRORS
+            monitor.broken(rule, f"{call!r}, {call.ended - call.began:.3f} s after its beginning")
     elif call.what == "request":
         _judge_answer(call, monitor)
 
 
 def _bound(call: Call) -> float:
     # A caller that asks for a token waits for a flight, and for another if the token was rejected meanwhile.
-    return call.timeout + LATE if call.what == "request" else 3 * (call.timeout + 10.0)
+    flights = {"request": 0, "ask": 3, "refuse at a door": 3 * call.times}[call.what]
+    return flights * (call.timeout + 10.0) if flights else call.timeout + LATE
 
 
 def _may_fail(call: Call, failure: BaseException, plan: Plan) -> bool:
@@ -64,9 +68,11 @@ def _may_fail(call: Call, failure: BaseException, plan: Plan) -> bool:
 def _may_not_log_in(call: Call, failure: LoginError, plan: Plan) -> bool:
     owner = call.owner
     if isinstance(failure, LoginBudgetExceededError):
-        return owner.auth.stats().useless_logins >= owner.max_logins
+        return owner.ledger.may_forbid(call.began_at - FINISHING, call.ended_at)
     if "holds the account's lock" in str(failure):  # its holder may meet trouble for as long, or be dead for a lease
         return plan.has("login trouble", "pause", "suspend", "kill")
+    if plan.has("kill", "pause") and plan.setting.login_timeout <= LEASE:
+        return True  # for so long, the lock of a process that is gone is not free
     if not (call.excused or owner.process.paused):
         return False  # nothing has failed since
     return plan.has("login trouble", "pause", "suspend") or "cancelled" in str(failure)
@@ -85,8 +91,11 @@ def _judge_answer(call: Call, monitor: Monitor) -> None:
 def _may_be_refused(call: Call) -> bool:
     if call.body == "once" or call.trouble:
         return True
-    useless = call.owner.auth.stats().useless_logins
-    return len({id(one) for one in call.refused_with}) > 1 or useless >= max(1, call.owner.max_logins - 1)
+    if call.owner.ledger.nearly(call.began_at - FINISHING, call.ended_at) or call.owner.lazy:
+        return True
+    last = call.refused_with[-1] if call.refused_with else None
+    fresh = last is not None and call.owner.ledger.of(last.text).from_login
+    return fresh and len({id(one) for one in call.refused_with}) > 1
 
 
 def left_open(processes: list[Process], monitor: Monitor) -> None:
@@ -99,6 +108,27 @@ def left_open(processes: list[Process], monitor: Monitor) -> None:
                 monitor.broken(NOTHING_LEFT, f"{connector.in_use} connections of {process.party}")
         for owner in process.owners:
             _add_up(owner, monitor)
+
+
+def kept_trying(owners: list[Owner], shared: NoStore, plan: Plan, monitor: Monitor) -> None:
+    """Check that a store which has been well for a while has what its owners last saved, and nothing that they deleted."""
+    if plan.setting.store == "none" or plan.has("kill", "pause", "suspend"):
+        return
+    for owner in owners:
+        if owner.closed:
+            continue
+        kept = shared.texts(owner.account)
+        for text in kept:
+            if text in owner.logged_out:
+                monitor.broken(KEEPS_TRYING, f"{text} was logged out by {owner}")
+        newest, lost = owner.newest, any(action.how in ("flushed", "damaged") for action in plan.actions)
+        if newest is None or newest.text != owner.current_text or newest.text in owner.dead or lost:
+            continue
+        if plan.has("log out") or newest.ours < monitor.now + LATE:
+            continue
+        # Another owner's may have been saved first: an entry's age does not say when its login was.
+        if not any(text == newest.text or not owner.ledger.of(text).from_login for text in kept):
+            monitor.broken(KEEPS_TRYING, f"{newest.text} of {owner} is not kept, but {kept}")
 
 
 def _add_up(owner: Owner, monitor: Monitor) -> None:

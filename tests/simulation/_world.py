@@ -18,13 +18,15 @@ from ._process import Process
 from ._rules import LOGOUT_REACHES_THE_STORE, Monitor
 from ._schedule import Party
 from ._stores import InFiles, InMemory, InRedis, NoStore, Plain
-from ._verdict import judge, left_open, left_over
+from ._verdict import judge, kept_trying, left_open, left_over
 from .fleet.network import Dice
 
 STEP = 1.0
 """Seconds between two checks whether all calls have ended."""
 LONGEST = 400.0
 """Seconds after which all must have."""
+SETTLING = 20.0
+"""Seconds after the last trouble of a store in which all that it missed must have reached it."""
 ENDING = 8.0
 """Seconds in which cancelled work ends, with its graces and timeouts."""
 
@@ -36,7 +38,7 @@ class World:
         dice = Dice(plan.seed, -1)
         self.plan = plan
         self.loop = loop
-        self.network = Network(loop, Dice(dice.number()))
+        self.network = Network(loop, Dice(dice.number()), plan.setting.distance)
         self.platform = Platform(loop, self.network, plan.setting, Dice(dice.number()))
         self.monitor = self.platform.monitor = Monitor(plan, loop, self.platform)
         self.calls: list[Call] = []
@@ -48,14 +50,14 @@ class World:
         loop.after_step = self.monitor.check
 
     def _make_store(self, kind: str, dice: Dice, directory: str) -> NoStore:
-        seed = dice.number()
+        seed, kept, subclassed = dice.number(), self.monitor.kept, self.plan.setting.subclassed
         if kind == "memory":
-            return InMemory(self._clock)
+            return InMemory(self._clock, kept, subclassed=subclassed)
         if kind == "plain":
-            return Plain(self._clock, Dice(seed))
+            return Plain(self._clock, kept, Dice(seed), self.plan.setting.store_latency)
         if kind == "redis":
-            return InRedis(self.loop, Dice(seed), self.monitor.kept)
-        return InFiles(directory) if kind == "file" else NoStore()
+            return InRedis(self.loop, Dice(seed), kept, subclassed=subclassed)
+        return InFiles(self.loop, directory, kept, subclassed=subclassed) if kind == "file" else NoStore()
 
     def _clock(self) -> float:
         return self.loop.now + self.slept
@@ -97,13 +99,14 @@ class World:
 
     def ask(self, action: Action, owner: Owner) -> None:
         """Start requests, or questions for the token, some of which are cancelled."""
-        for position in range(action.times):
-            call = Call(f"{action.number}-{position}", owner, action, self.loop)
+        for position in range(action.times if action.what == "request" else 1):
+            call = Call(f"{action.number}-{position}", owner, action, self.loop, self.plan.setting.factory)
             self.calls.append(call)
             self.monitor.calls[call.name] = call
             if call.trouble:
-                self.platform.troubles[call.name] = deque([call.trouble])
+                self.platform.troubles[call.name] = deque(call.trouble.split(", then "))
             task = self._start(carry_out(call, self.loop))
+            task.add_done_callback(call.end_unbegun)
             if action.cancel is not None:
                 timer = self.loop.call_later(action.cancel * (position + 1), _cancel, task, call)
                 task.add_done_callback(lambda _, timer=timer: timer.cancel())  # type: ignore[misc]  # bound in the loop
@@ -116,10 +119,10 @@ class World:
 
     def invalidate(self, _: Action, owner: Owner) -> None:
         """Have the application invalidate its token."""
-        current = owner.auth._keeper.state.current
+        current, text = owner.current, owner.current_text
         if current is not None and not owner.closed:
-            owner.auth.invalidate(current.token)
-            owner.given_up.add(str.__str__(current.token.value))
+            owner.auth.invalidate(current)
+            self.monitor.invalidated(owner, text)
 
     def log_out(self, _: Action, owner: Owner) -> None:
         """Have the owner and the store forget the token."""
@@ -129,7 +132,7 @@ class World:
         if not owner.closed:
             texts = self._leave(owner)
             await owner.auth.logout()
-            if self.monitor.undisturbed and any(self.shared.holds(text.encode()) for text in texts):
+            if self.monitor.undisturbed and set(texts) & set(self.shared.texts(owner.account)):
                 self.monitor.broken(LOGOUT_REACHES_THE_STORE, f"{texts} by {owner}")
 
     def close(self, _: Action, owner: Owner) -> None:
@@ -144,14 +147,16 @@ class World:
             await owner.auth.aclose()
 
     def _leave(self, owner: Owner) -> list[str]:
-        current = owner.auth._keeper.state.current
-        texts = [] if current is None else [str.__str__(current.token.value)]
+        texts = [owner.current_text] if owner.current_text else []
         owner.given_up.update(texts)
+        owner.logged_out.update(texts)
+        owner.dead.update((text, self.loop.now) for text in texts)
         for other in self.monitor.owners:
             if other.account == owner.account:
                 other.newest = None if other is owner or self.plan.setting.store != "none" else other.newest
         owner.logged_out_at = self.loop.now
-        owner.rejected_at = owner.misfit_at = owner.blocked_at = -math.inf
+        owner.rejected_at = owner.failed_for_good_at = -math.inf
+        owner.failed_for_good = 0
         return texts
 
     def login_trouble(self, action: Action, _: Owner) -> None:
@@ -213,7 +218,8 @@ class World:
             await asyncio.sleep(STEP)
         for call in self.calls:
             judge(call, self.monitor, self.plan)
-        await asyncio.sleep(STEP)
+        await asyncio.sleep(SETTLING if self.plan.has("store trouble") else STEP)
+        kept_trying(self.monitor.owners, self.shared, self.plan, self.monitor)
         left_open(self.processes, self.monitor)
         for process in self.processes:
             await self._end_process(process)
@@ -249,6 +255,7 @@ OUTSIDE = ("revoke", "rotate", "login trouble", "store trouble", "pause", "kill"
 _ACTIONS: dict[str, Callable[[World, Action, Owner], None]] = {
     "request": World.ask,
     "ask": World.ask,
+    "refuse at a door": World.ask,
     "revoke": lambda world, _, __: world.platform.revoke(),
     "rotate": lambda world, _, __: world.platform.rotate(),
     "invalidate": World.invalidate,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 import subprocess
 import sys
@@ -156,6 +157,28 @@ def test_tasks_run_in_the_order_of_the_seed() -> None:
         assert len({tuple(order_of(policy, seed)) for seed in range(20)}) > 15
 
 
+def test_time_passes_while_waiters_wake() -> None:
+    """Each callback takes a moment, if the plan says so."""
+    seen: list[float] = []
+    loop = SimulatedLoop("any", Dice(1), turn=0.01)
+
+    async def wait_for(event: asyncio.Event) -> None:
+        await event.wait()
+        seen.append(loop.time())
+
+    async def main() -> None:
+        event = asyncio.Event()
+        tasks = [loop.create_task(wait_for(event)) for _ in range(20)]
+        await asyncio.sleep(1.0)
+        event.set()
+        await asyncio.gather(*tasks)
+
+    loop.run_until_complete(main())
+    loop.close()
+    assert len(set(seen)) == 20
+    assert 0.05 < max(seen) - min(seen) < 0.4
+
+
 def test_a_frozen_party_does_not_run_and_its_timers_fire_late() -> None:
     """Like a process between SIGSTOP and SIGCONT."""
     seen: list[float] = []
@@ -194,5 +217,9 @@ def test_plans_differ_and_leave_nothing_out() -> None:
     assert {plan.setting.policy for plan in plans} == {"arrival", "any", "priorities"}
     whats = {action.what for plan in plans for action in plan.actions}
     assert whats >= {"request", "ask", "revoke", "rotate", "invalidate", "log out", "close", "pause", "kill", "suspend"}
+    assert "refuse at a door" in whats
+    assert {(plan.setting.subclassed, plan.setting.lazy, plan.setting.turn > 0) for plan in plans} == set(
+        itertools.product((False, True), repeat=3)
+    )
     hows = {action.how for plan in plans for action in plan.actions}
     assert len(hows) > 60
