@@ -2,36 +2,35 @@
 A server's text, made fit for an error message: short, printable, and without the secrets that it may repeat.
 
 `redacted` is for a quote from a server, `masked_line` for a sentence of the library that may contain such a quote, and `mask_data`
-for JSON that the program gets. Masks come first: a text that was cut before could show half a secret.
+for JSON that the program gets. Masks come first: a text that was cut before could show half a secret. They are put on the forms
+of a secret that servers use. What shows a secret all the same, once `_disguises` has undone more, is not quoted at all.
 """
 
 from __future__ import annotations
 
 import html
 import json
-import re
-import unicodedata
 from collections.abc import Iterable, Iterator
 from itertools import groupby
 from operator import itemgetter
 from typing import Any
-from urllib.parse import quote, quote_plus, unquote_plus
+from urllib.parse import quote, quote_plus
+
+from ._disguises import MIN_SEARCHED, Searched
 
 MAX_QUOTE = 200
 MAX_SENTENCE = 10_000
 """Characters. A longer text is not a sentence, and a sentence has no room for a longer secret."""
 
 _MASK = "***"
-_MIN_SEARCHED = 4
-"""Characters of a secret: a shorter one is part of many words by chance."""
 _MAX_SECRET = 65_536
 """Characters of a secret: a longer one is not sent in a header, and servers do not repeat it."""
 _PIECE = 16
 """Characters of a secret that are masked also without the rest of it, in a secret that has at least..."""
 _MIN_CUT = 32
-_MAX_ESCAPES = 3
-"""How often a text may have been escaped."""
-_ESCAPE = re.compile(r"\\(?:u([0-9a-fA-F]{4})|x([0-9a-fA-F]{2})|(.))")
+_MAX_WORK = 100_000
+_TEXT_WORK = 50
+"""Characters and nodes of an answer that are masked one by one, and for how many of them each text counts in addition."""
 _LEFT_IN_URLS = ("", "/", "!'()*~-_.", ";,/?:@&=+$!'()*~-_.#")
 """What encoders leave as it is: nothing, Python's default, and JavaScript's two."""
 _ESCAPED_IN_JSON = {ord(letter): f"\\u{ord(letter):04x}" for letter in "<>&'"}
@@ -61,22 +60,30 @@ def masked_line(sentence: str, secrets: Iterable[str]) -> str:
 
 
 def mask_data(data: Any, secrets: Iterable[str]) -> Any:
-    """Return *data*, parsed JSON, with *secrets* masked in its texts and keys. Lists and dicts are changed in place."""
-    mask = _Masks(secrets).member
-    data = mask(data)
+    """
+    Return *data*, parsed JSON, with *secrets* masked in its texts, keys and numbers; ``None`` if that would take too long.
+
+    Lists and dicts are changed in place.
+    """
+    masks = _Masks(secrets)
+    if not masks.may_be_in(data):
+        return data
     # Not recursive: a server's JSON may be as deep as the parser allows.
-    left = [data]
+    whole = [data]
+    left: list[Any] = [whole]
     while left:
         node = left.pop()
         if isinstance(node, dict):
-            members = {mask(key): mask(value) for key, value in node.items()}
+            members = {masks.member(key): masks.member(value) for key, value in node.items()}
             node.clear()
             node.update(members)
-            left.extend(node.values())
-        elif isinstance(node, list):
-            node[:] = map(mask, node)
-            left.extend(node)
-    return data
+            node = members.values()
+        else:
+            node[:] = map(masks.member, node)
+        if masks.work_left < 0:
+            return None
+        left.extend(inner for inner in node if isinstance(inner, dict | list))
+    return whole[0]
 
 
 def printable_line(text: str) -> str:
@@ -87,76 +94,72 @@ def printable_line(text: str) -> str:
 class _Masks:
     """Some secrets, and how they are found in a text."""
 
-    __slots__ = ("_forms", "_secrets")
+    __slots__ = ("_forms", "_pieces", "_searched", "_secrets", "work_left")
 
     def __init__(self, secrets: Iterable[str]) -> None:
         self._secrets = [str(secret) for secret in secrets if 0 < len(secret) <= _MAX_SECRET]
-        self._forms: list[tuple[str, set[str]]] = []
+        self._forms = {form for secret in self._secrets for form in _forms(secret)}
+        self._searched: Searched | None = None
+        self._pieces: set[str] | None = None
+        self.work_left = _MAX_WORK
+        """What `member` may still do; below zero, it has looked at nothing."""
 
     def line(self, text: str) -> str:
         """Return *text* on one printable line, masked."""
-        forms = {form for secret in self._secrets for form in _forms(secret)}
         # Masked before anything is removed, so that no part of a secret is left. And again afterwards, because removing
         # unprintable characters may put the parts of a secret together.
-        return _masked(printable_line(_masked(text, forms)), forms)
+        return _masked(printable_line(_masked(text, self._forms)), self._forms)
 
     def shows(self, text: str) -> bool:
-        """Whether a secret appears in *text* when escapes are undone. Asked before `without_pieces`, which hides that."""
-        return _shows(text, [secret for secret in self._secrets if len(secret) >= _MIN_SEARCHED])
+        """Whether *text* may show a secret once more is undone. Asked before `without_pieces`, which hides that."""
+        if self._searched is None:
+            self._searched = Searched(self._secrets)
+        return self._searched.shown_in(text)
 
     def without_pieces(self, text: str) -> str:
         """Return *text* with each piece of a secret masked: servers shorten a token that they repeat."""
-        folded = (_folded(secret) for secret in self._secrets if len(secret) >= _MIN_CUT)
-        pieces = {secret[start : start + _PIECE] for secret in folded for start in range(len(secret) - _PIECE + 1)}
-        found = _folded(text)
+        if len(text) < _PIECE:
+            return text
+        if self._pieces is None:
+            folded = (_folded(secret) for secret in self._secrets if len(secret) >= _MIN_CUT)
+            self._pieces = {secret[at : at + _PIECE] for secret in folded for at in range(len(secret) - _PIECE + 1)}
+        pieces, found = self._pieces, _folded(text)
         covered = bytearray(len(found))
         for start in range(len(found) - _PIECE + 1) if pieces else ():
             if found[start : start + _PIECE] in pieces:
                 covered[start : start + _PIECE] = b"\1" * _PIECE
         return _hidden(text, covered)
 
-    def member(self, value: Any) -> Any:
-        """Return *value*, masked if it is a text with a secret in it; only its secret is taken from a text that has lines."""
-        if not isinstance(value, str):
-            return value
-        if not self._forms:
-            self._forms = [(_longest_word(secret), set(_forms(secret))) for secret in self._secrets]
-        # Most texts hold no secret. No encoding changes a letter or digit of ASCII, and a search for them is fast.
-        folded = value.casefold()
-        forms = {form for word, forms in self._forms if word in folded for form in forms}
-        if not forms:
-            return value
-        masked = _masked(value, forms)
-        return _MASK if self.shows(masked) else self.without_pieces(masked)
-
-
-def _longest_word(secret: str) -> str:
-    """Return the longest run of ASCII letters and digits in *secret*."""
-    words = "".join(letter if letter.isascii() and letter.isalnum() else " " for letter in secret.casefold()).split()
-    return max(words, key=len, default="")
-
-
-def _shows(text: str, secrets: list[str]) -> bool:
-    """Whether one of *secrets* appears in *text* when escapes are undone, however often they were made."""
-    for _ in range(_MAX_ESCAPES):
-        text = html.unescape(unquote_plus(_ESCAPE.sub(_unescaped, text)))
-        plain = _plain(text)
-        if any(_plain(secret) in plain for secret in secrets):
+    def may_be_in(self, data: Any) -> bool:
+        """Whether *data* may show a secret, or an end of a long one. Most answers do not, and that is found out quickly."""
+        try:
+            text = json.dumps(data, ensure_ascii=False)
+        except (ValueError, RecursionError):
             return True
-    return False
+        ends = (
+            end for secret in self._secrets if len(secret) >= _MIN_CUT for end in (secret[:_PIECE], secret[-_PIECE:])
+        )
+        return self._has_a_short_one(text) or Searched([*self._secrets, *ends]).shown_in(text)
 
+    def member(self, value: Any) -> Any:
+        """Return *value*, masked if it is a text or number that shows a secret, or if no work is left."""
+        self.work_left -= 1
+        if isinstance(value, bool) or not isinstance(value, str | int | float):
+            return value
+        text = str(value)
+        self.work_left -= len(text) + _TEXT_WORK
+        if self.work_left < 0:
+            return _MASK
+        if len(text) > MAX_SENTENCE:
+            return _MASK if self._has_a_short_one(text) or self.shows(text) else value
+        masked = _masked(text, self._forms) if isinstance(value, str) else text
+        if self.shows(masked):
+            return _MASK
+        return self.without_pieces(masked) if isinstance(value, str) else value
 
-def _unescaped(escape: re.Match[str]) -> str:
-    return chr(int(escape[1] or escape[2], 16)) if escape[3] is None else escape[3]
-
-
-def _plain(text: str) -> str:
-    """Return *text* without differences that a reader does not see: case, composed letters, spaces, invisible characters."""
-    # Without plus signs too, which are spaces in a form.
-    visible = (
-        letter for letter in unicodedata.normalize("NFC", text).casefold() if letter.isprintable() and letter != "+"
-    )
-    return "".join("".join(visible).split())
+    def _has_a_short_one(self, text: str) -> bool:
+        folded = text.casefold()
+        return any(secret.casefold() in folded for secret in self._secrets if len(secret) < MIN_SEARCHED)
 
 
 def _masked(text: str, forms: Iterable[str]) -> str:

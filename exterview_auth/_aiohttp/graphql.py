@@ -122,11 +122,12 @@ def outcome_of(status: int, content_type: str, body: bytes, secrets: Iterable[st
         return ApiError(f"the API answered with {what} that is not a JSON object", status=status)
     if not errors:
         return ApiError("the API answered without data and without errors", status=status)
+    message = message or "the API answered with errors"
     shaped = [error if isinstance(error, dict) else {"message": str(error)} for error in errors]
     return GraphQLError(
-        message or "the API answered with errors",
+        message,
         status=status,
-        errors=mask_data(shaped, secrets),
+        errors=mask_data(shaped, secrets) or [{"message": message}],
         data=mask_data(data, secrets) if isinstance(data, dict) else None,
     )
 

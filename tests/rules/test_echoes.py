@@ -108,10 +108,7 @@ async def test_an_answer_that_repeats_the_credentials(status: int, body: str, ec
     async with echoing() as at:
         words = " and ".join(ECHOES[echo](secret) for secret in (f"Bearer {TOKEN}", KEY))
         error = await refused(at, status, BODIES[body](words))
-    if echo in {"JSON twice", "cut"}:  # quoted by no form of the whole: the data of a program stays
-        assert "s3cr3t" not in f"{error} {error!r} {error.args}"
-    else:
-        assert_shows_nothing(error)
+    assert_shows_nothing(error)
 
 
 @pytest.mark.parametrize(
