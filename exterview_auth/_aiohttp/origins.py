@@ -2,36 +2,47 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable
+from typing import NamedTuple
+from weakref import WeakSet
 
-from aiohttp import ClientRequest, ClientResponse
+from aiohttp import ClientRequest, ClientResponse, hdrs
 from yarl import URL
 
-from .._endpoint import checked_origins, origin_of
+from .._endpoint import Origin, checked_origins, origin_of
 from .chains import Chains
 
-REDIRECTS = range(300, 400)
-"""Statuses that are noted: those that aiohttp follows, and those that it may follow one day."""
+FOLLOWED = frozenset({301, 302, 303, 307, 308})
+"""The statuses that aiohttp follows."""
 
-# What is known of a call is the same for every owner on it: the innermost one sees its answer first.
-_began_signed: Chains[bool] = Chains()
-_began_at_strangers: Chains[bool] = Chains()
+
+class Beginning(NamedTuple):
+    """Where a chain began: what its first answer says counts there alone."""
+
+    origin: Origin
+    is_an_owners: bool
+
+
+# What is known of a call is the same for every owner on it.
+_chains: Chains[Beginning] = Chains()
+_with_last_url: WeakSet[Origins] = WeakSet()
 
 
 class Origins:
     """
     The origins that credentials go to, on every hop of a redirect.
 
-    A chain that began at an owner's origin may leave it and come back. One that began at a stranger gets no signature: the
-    stranger would choose what is asked in the application's name.
+    A chain that began at one of them may leave them and come back. One that began elsewhere, also at another owner's, gets no
+    signature: the server there would choose what is asked in the application's name.
     """
 
-    __slots__ = ("_last", "_ours", "last_url")
+    __slots__ = ("__weakref__", "_last", "_ours", "last_url")
 
     def __init__(self, endpoint: URL, more: Iterable[str | URL]) -> None:
         self._ours = checked_origins(endpoint, more)
-        # Invariant: credentials may go to `last_url`, which is None while a chain that began at a stranger stands. `_last` is
-        # scheme, host and port of the last URL of ours, as they are written.
+        # Invariant: credentials may go to `last_url`, which is None while any chain stands: of the same URL there is one object,
+        # as yarl remembers them. `_last` is scheme, host and port of the last URL of ours, as they are written.
         self.last_url: URL | None = None
         self._last: tuple[str, str | None, int | None] | None = None
 
@@ -43,27 +54,39 @@ class Origins:
         """
         if url is self.last_url:
             return True
-        strangers = _began_at_strangers.standing
-        if strangers and request is not None and _began_at_strangers.beginning(request):
-            return False
+        standing = _chains.standing
+        if standing and request is not None:
+            began = _chains.beginning(request)
+            if began is not None and began.origin not in self._ours:
+                return False
         written = url.scheme, url.raw_host, url.port
         if written != self._last and origin_of(url) not in self._ours:
             return False
         self._last = written
-        if not strangers:
+        if not standing:
+            if self.last_url is None:
+                _with_last_url.add(self)
             self.last_url = url
         return True
 
     def is_led_away(self, request: ClientRequest) -> bool:
         """Whether *request*, which is not ours, is a hop of a chain that began at an owner's origin."""
-        return bool(_began_signed.beginning(request))
+        began = _chains.beginning(request)
+        return began is not None and began.is_an_owners
 
     def note_redirect(self, request: ClientRequest, response: ClientResponse, *, signed: bool) -> None:
         """Remember where the chain began, if *response* is its first redirect. *signed*: at an owner's origin."""
-        if response.status not in REDIRECTS:
-            return
-        if signed:  # which no hop of a stranger's chain is
-            _began_signed.note(request, beginning=True)
-        elif not _began_signed.beginning(request):
-            _began_at_strangers.note(request, beginning=True)
-            self.last_url = None
+        if leads_on(response):
+            _note(request, is_an_owners=signed)
+
+
+def leads_on(response: ClientResponse) -> bool:
+    """Whether aiohttp follows *response*, wherever it leads."""
+    return response.status in FOLLOWED and (hdrs.LOCATION in response.headers or hdrs.URI in response.headers)
+
+
+def _note(request: ClientRequest, *, is_an_owners: bool) -> None:
+    _chains.note(request, Beginning(origin_of(request.url), is_an_owners))
+    with contextlib.suppress(KeyError):  # in another thread, another one may take the last
+        while _with_last_url:
+            _with_last_url.pop().last_url = None

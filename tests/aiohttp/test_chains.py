@@ -107,7 +107,8 @@ async def test_another_owners_key_does_not_protect_a_copied_one(stranger: Api) -
             assert (await post(http, f"{at.api.base}/away", headers=copied))[0] == 401
             assert stranger.signatures == [UNSIGNED]
             at.api.answers["/away"] = leads_to(other.endpoint)
-            assert (await post(http, f"{at.api.base}/away", headers=copied))[0] == 200
+            assert (await post(http, f"{at.api.base}/away", headers=copied))[0] == 401
+            assert other.signatures[-1] == UNSIGNED
 
 
 async def test_a_host_that_is_followed_as_it_is_written_is_a_stranger(stranger: Api) -> None:
@@ -219,6 +220,57 @@ async def test_a_stranger_cannot_have_requests_signed(stranger: Api, status: int
         assert (at.login.count, at.auth.stats().unauthorized) == (1, 0)
 
 
+async def test_a_url_that_has_just_been_signed_is_not_signed_for_a_strangers_chain(stranger: Api) -> None:
+    """Rule 10: whichever owner saw where the chain began: a middleware may choose the owner by the host."""
+    async with scene() as at, scene() as other:
+
+        async def route(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+            owner = at.auth if request.url.port == URL(at.api.base).port else other.auth
+            return await owner(request, handler)
+
+        url = f"{at.api.endpoint}?query=all"
+        stranger.refusals["/on"] = leads_to(url)
+        async with aiohttp.ClientSession(middlewares=(route,)) as http:
+            for _ in range(3):
+                assert [(await post(http, url))[0] for _ in range(2)] == [200] * 2
+                assert (await post(http, f"{stranger.base}/on"))[0] == 401
+        assert at.api.signatures == [SIGNED, SIGNED, UNSIGNED] * 3
+
+
+async def test_what_aiohttp_follows_is_what_is_noted(stranger: Api) -> None:
+    """Rule 10: an aiohttp that follows more needs a look at `leads_on`; a mirror's other answers mean nothing."""
+    async with scene() as at:
+
+        async def mirror(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+            response = await handler(request)
+            if response.status not in origins.FOLLOWED and request.url.port != URL(at.api.base).port:
+                request.url = URL(at.api.endpoint)
+                return await handler(request)
+            return response
+
+        async with aiohttp.ClientSession(middlewares=(mirror, at.auth)) as http:
+            for status in range(300, 400):
+                stranger.refusals["/on"] = leads_to(f"{at.api.endpoint}?led", status)
+                async with http.get(f"{stranger.base}/on") as response:
+                    followed = response.history != ()
+                assert followed is (status in origins.FOLLOWED)
+                assert at.api.signatures[-1] == (UNSIGNED if followed else SIGNED)
+
+
+@pytest.mark.parametrize("headers", [{}, {"URI": ""}])
+async def test_a_redirect_without_a_target_is_not_noted(stranger: Api, headers: dict[str, str]) -> None:
+    """Rule 10: aiohttp follows an empty target, but no answer without one."""
+    stranger.refusals["/on"] = answering(302, headers=headers)
+    async with aiohttp.ClientSession() as http:
+        response = await http.get(f"{stranger.base}/on", allow_redirects=False)
+        assert origins.leads_on(response) is bool(headers)
+        if headers:
+            with pytest.raises(aiohttp.TooManyRedirects):
+                await http.get(f"{stranger.base}/on")
+        else:
+            assert (await http.get(f"{stranger.base}/on")).status == 302
+
+
 async def test_what_the_caller_itself_sends_along_such_a_chain_is_the_callers(stranger: Api) -> None:
     """Rule 10: aiohttp strips one credential on the way and not the other; nothing is added or removed here."""
     async with signed_in() as at:
@@ -242,7 +294,7 @@ async def test_the_same_url_is_signed_for_others_while_such_a_chain_stands(
     stranger: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Rule 10: the call counts, not the URL; when it is over, the newest URL is remembered again."""
-    monkeypatch.setattr(origins, "_began_at_strangers", Chains())
+    monkeypatch.setattr(origins, "_chains", Chains())
     reached, over = asyncio.Event(), asyncio.Event()
 
     async def late(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
@@ -309,7 +361,7 @@ async def test_two_redirects_of_a_body_that_is_made_anew_are_one_chain(stranger:
 async def test_a_chain_is_forgotten_when_its_call_is_over(stranger: Api) -> None:
     """Nothing grows: neither with redirects that are followed nor with those that are not."""
     async with signed_in() as at:
-        standing = origins._began_signed.standing
+        standing = origins._chains.standing
         at.api.answers["/away"] = leads_to(f"{stranger.base}/there")
         for number in range(60):
             await at.post("/away", allow_redirects=number % 2 == 0)
@@ -349,7 +401,9 @@ def test_a_chain_stands_for_as_long_as_anything_knows_its_call() -> None:
     """One holder is enough, and without any the next uses of others find it gone."""
 
     class Known:
-        """As much of a request or an answer as a chain needs."""
+        """As much of a request as a chain needs."""
+
+        loop = asyncio.new_event_loop()
 
         def __init__(self) -> None:
             self._timer = object()
@@ -364,3 +418,4 @@ def test_a_chain_stands_for_as_long_as_anything_knows_its_call() -> None:
     for _ in range(2):
         assert chains.beginning(second) == "second"
     assert len(chains.standing) == 1
+    Known.loop.close()

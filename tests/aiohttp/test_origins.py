@@ -65,7 +65,7 @@ async def test_further_origins_are_ours_too() -> None:
 
 @pytest.mark.parametrize("order", [1, -1])
 async def test_two_owners_sign_their_own_requests(order: int) -> None:
-    """Rule 10: on one session in any order, also where a redirect leads from one owner's origin to the other's."""
+    """Rule 10: on one session in any order. Where one's server redirects to the other's API, it chooses what is asked there."""
     async with scene() as at, Api() as other:
         other.keys = {"other-key"}
         at.api.answers["/away"] = leads_to(other.endpoint)
@@ -73,10 +73,11 @@ async def test_two_owners_sign_their_own_requests(order: int) -> None:
             ExterviewAuth(Login(other), api_key="other-key", endpoint=other.endpoint) as auth,
             aiohttp.ClientSession(middlewares=(at.auth, auth)[::order], **DEFAULTS) as http,
         ):
-            for url in (f"{at.api.base}/away", other.endpoint, at.api.endpoint) * 3:
-                assert (await post(http, url))[0] == 200
+            for url, status in ((f"{at.api.base}/away", 401), (other.endpoint, 200), (at.api.endpoint, 200)) * 3:
+                assert (await post(http, url))[0] == status
+            assert (auth.stats().unauthorized, at.auth.stats().unauthorized) == (0, 0)
         assert set(at.api.signatures) == {SIGNED}
-        assert set(other.signatures) == {("Bearer token-1", "other-key")}
+        assert other.signatures == [UNSIGNED, ("Bearer token-1", "other-key")] * 3
 
 
 async def test_an_outer_middleware_that_leads_a_request_away_takes_no_credentials_along() -> None:
