@@ -20,6 +20,7 @@ from ._aiohttp.internals import (
     twin_of,
 )
 from ._aiohttp.middleware import RequestOptions
+from ._aiohttp.origins import noting
 from ._auth import ExterviewAuth
 from ._refusals import discreet, shown_when_made
 from .errors import ApiError, ConfigurationError
@@ -195,12 +196,14 @@ class AuthSession:
     def _chain(
         self, given: Sequence[ClientMiddlewareType] | None, options: RequestOptions | None
     ) -> tuple[ClientMiddlewareType, ...]:
-        """Return the request's own middlewares, or else the session's, and ours as the innermost."""
+        """Return the request's own middlewares, or else the session's, and ours as the innermost; one around them notes redirects."""
         innermost = self._auth if options is None else self._middleware.with_options(options)
-        own = self._session_middlewares if given is None else given
+        given = self._session_middlewares if given is None else given
+        own = [middleware for middleware in given if middleware is not self._auth]
         if not own:
             return (innermost,)
-        return (*(middleware for middleware in own if middleware is not self._auth), innermost)
+        owners = [self._auth, *(middleware for middleware in own if isinstance(middleware, ExterviewAuth))]
+        return (noting(owner._origins for owner in owners), *own, innermost)  # noqa: SLF001 - the other half of the same thing
 
     async def _ws_connect(self, url: str | URL, **arguments: Any) -> ClientWebSocketResponse[bool]:
         # `ws_connect` takes no middlewares: a twin of the session, on the same connections, carries ours.

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 from weakref import WeakSet
 
-from aiohttp import ClientRequest, ClientResponse, hdrs
+from aiohttp import ClientHandlerType, ClientMiddlewareType, ClientRequest, ClientResponse, hdrs
 from yarl import URL
 
 from .._endpoint import Origin, checked_origins, origin_of
@@ -78,6 +78,23 @@ class Origins:
         """Remember where the chain began, if *response* is its first redirect. *signed*: at an owner's origin."""
         if leads_on(response):
             _note(request, is_an_owners=signed)
+
+
+def noting(owners: Iterable[Origins]) -> ClientMiddlewareType:
+    """
+    Return a client middleware that notes the redirects that no owner sees.
+
+    The application's middlewares make some, or answer them from their memory. As the outermost one, it sees what aiohttp follows.
+    """
+    owners = tuple(owners)
+
+    async def note(request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
+        response = await handler(request)
+        if leads_on(response):
+            _note(request, is_an_owners=any(origins.is_ours(request.url) for origins in owners))
+        return response
+
+    return note
 
 
 def leads_on(response: ClientResponse) -> bool:

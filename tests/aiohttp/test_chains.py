@@ -12,7 +12,7 @@ import pytest
 import pytest_asyncio
 from yarl import URL
 
-from exterview_auth import ExterviewAuth
+from exterview_auth import AuthSession, ExterviewAuth
 from exterview_auth._aiohttp import origins
 from exterview_auth._aiohttp.chains import Chains
 from tests.kit.api import (
@@ -201,6 +201,79 @@ async def test_an_answer_that_is_not_judged_leads_away_too(stranger: Api) -> Non
         async with aiohttp.ClientSession(middlewares=(at.auth, signs_otherwise), **DEFAULTS) as http:
             assert (await post(http, f"{at.api.base}/away", headers=THEIRS))[0] == 401
         assert stranger.signatures == [UNSIGNED]
+
+
+class Remembers:
+    """A middleware that answers a redirect from its memory, as a cache does."""
+
+    def __init__(self) -> None:
+        self.known: dict[URL, aiohttp.ClientResponse] = {}
+
+    async def __call__(
+        self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+    ) -> aiohttp.ClientResponse:
+        if request.url not in self.known:
+            response = await handler(request)
+            if response.status != 301:
+                return response
+            self.known[request.url] = response
+        return self.known[request.url]
+
+
+async def relabels(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+    """A middleware that makes a redirect of another answer."""
+    response = await handler(request)
+    if "X-Moved" in response.headers:
+        response.status = 301
+    return response
+
+
+UNSEEN = pytest.mark.parametrize(
+    ("status", "middleware"), [(301, Remembers), (401, lambda: relabels)], ids=["remembered", "relabelled"]
+)
+
+
+@PLAIN
+@UNSEEN
+async def test_a_redirect_that_a_middleware_makes_leads_away_as_a_servers_does(
+    stranger: Api, status: int, middleware: Any, *, plain: bool
+) -> None:
+    """Rule 10: of the session or of one request; the plain middleware sees it where it stands first."""
+    own = middleware()
+    async with signed_in(session=DEFAULTS) as at, aiohttp.ClientSession(middlewares=(at.auth, own), **DEFAULTS) as http:
+        moved = {"Location": f"{stranger.base}/steal", "X-Moved": "1"}
+        at.api.answers["/away"] = answering(status, headers=moved)
+        way: dict[str, Any] = {} if plain else {"middlewares": (own,)}
+        for _ in range(3):
+            assert (await post(http if plain else at.client, f"{at.api.base}/away", **way))[0] == 401
+        assert stranger.signatures == [UNSIGNED] * 3
+
+
+@UNSEEN
+async def test_a_redirect_that_a_middleware_makes_of_a_strangers_answer_is_not_signed(
+    stranger: Api, status: int, middleware: Any
+) -> None:
+    """Rule 10: nor is what the caller sends there itself removed."""
+    async with signed_in(session={"middlewares": (middleware(),)}) as at:
+        stranger.refusals["/on"] = answering(status, headers={"Location": at.api.endpoint, "X-Moved": "1"})
+        for _ in range(3):
+            assert (await post(at.client, f"{stranger.base}/on", headers={"x-api-key": "theirs"}))[0] == 401
+        assert at.api.signatures == [(None, "theirs")] * 3
+        assert (await at.post())[0] == 200
+
+
+async def test_what_a_middleware_remembers_of_another_owners_api_leads_away_too(stranger: Api) -> None:
+    """Rule 10: the session's key was meant for an owner's API."""
+    async with scene(session=DEFAULTS) as at, Api() as other:
+        other.keys = {"other-key"}
+        other.answers["/away"] = leads_to(f"{stranger.base}/steal", 301)
+        async with (
+            ExterviewAuth(Login(other), api_key="other-key", endpoint=other.endpoint) as auth,
+            aiohttp.ClientSession(middlewares=(Remembers(), auth), **DEFAULTS) as http,
+        ):
+            for _ in range(3):
+                assert (await post(AuthSession(http, at.auth), f"{other.base}/away"))[0] == 401
+        assert stranger.signatures == [UNSIGNED] * 3
 
 
 # -- from a stranger to us ----------------------------------------------------------------------------------------------
