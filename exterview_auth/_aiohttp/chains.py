@@ -7,6 +7,9 @@ The requests that follow a redirect in the same call are its hops, wherever they
 
 from __future__ import annotations
 
+import asyncio
+import weakref
+from collections.abc import Callable
 from sys import getrefcount
 from typing import Generic, TypeVar
 
@@ -25,34 +28,39 @@ class Chains(Generic[Beginning]):
     A middleware may send a hop again, run each hop in another task, or replace its answer. None of that ends a chain.
     """
 
-    __slots__ = ("_uses", "standing")
+    __slots__ = ("_loop", "_uses", "standing")
 
     def __init__(self) -> None:
         # Invariant: a call that was redirected is in here for as long as anything else refers to it. It is kept beside its id,
         # because an id may be used again.
         self.standing: dict[int, tuple[object, Beginning]] = {}
         self._uses = 0
+        self._loop: Callable[[], asyncio.AbstractEventLoop | None] = lambda: None
 
     def note(self, request: ClientRequest, beginning: Beginning) -> Beginning:
         """Remember *beginning* of *request*'s call unless another one is remembered. Return the one that is."""
         call = call_of(request)
         _, beginning = self.standing.setdefault(id(call), (call, beginning))
-        self._sweep()
+        self._sweep(request.loop)
         return beginning
 
     def beginning(self, request: ClientRequest) -> Beginning | None:
         """Return what is known of the first request of *request*'s chain; ``None`` if it is the first itself."""
         if not self.standing:
             return None
-        self._sweep()
+        self._sweep(request.loop)
         _, beginning = self.standing.get(id(call_of(request)), (None, None))
         return beginning
 
-    def _sweep(self) -> None:
+    def _sweep(self, loop: asyncio.AbstractEventLoop) -> None:
         # Counted references, because a timeout takes no weak reference since Python 3.13. Once for as many uses as there are
-        # chains, so that each use pays for one. Another thread may use this too: nothing is taken out for a moment.
+        # chains, so that each use pays for one, and when a loop has ended: its chains would keep it. Another thread may use this
+        # too: nothing is taken out for a moment.
         self._uses += 1
-        if self._uses >= len(self.standing):
+        last = self._loop()
+        if last is not loop:
+            self._loop = weakref.ref(loop)
+        if self._uses >= len(self.standing) or last is None or last.is_closed():
             self._uses = 0
             for key, chain in list(self.standing.items()):
                 if _references(chain) <= _REFERENCES_OF_OURS:

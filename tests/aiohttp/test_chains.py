@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import weakref
 from collections.abc import AsyncIterator
 from typing import Any, cast
 
@@ -465,8 +466,8 @@ async def test_an_answer_that_is_kept_keeps_its_chain(stranger: Api) -> None:
         kept[0].close()
         kept.clear()
     gc.collect()
-    chains._sweep()
-    chains._sweep()
+    for _ in range(2):
+        chains._sweep(asyncio.get_running_loop())
     assert chains.standing == {}
 
 
@@ -492,3 +493,24 @@ def test_a_chain_stands_for_as_long_as_anything_knows_its_call() -> None:
         assert chains.beginning(second) == "second"
     assert len(chains.standing) == 1
     Known.loop.close()
+
+
+def test_chains_of_an_ended_loop_are_gone_with_the_next_use(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing of an old loop is kept: neither by many chains at once nor in another kind of use."""
+    monkeypatch.setattr(origins, "_chains", Chains())
+
+    async def many() -> weakref.ref[asyncio.AbstractEventLoop]:
+        async with signed_in() as at:
+            at.api.answers["/here"] = leads_to("/graphql")
+            assert await at.statuses(30, "/here") == {200}
+        return weakref.ref(asyncio.get_running_loop())
+
+    async def one() -> None:
+        async with signed_in():
+            pass
+
+    ended = asyncio.run(many())
+    assert len(origins._chains.standing) > 20
+    asyncio.run(one())
+    gc.collect()
+    assert (origins._chains.standing, ended()) == ({}, None)
