@@ -234,7 +234,11 @@ class ExterviewAuth:
         await self._lifecycle.logout()
 
     async def aclose(self) -> None:
-        """End all background work. Every later use raises `ClosedError`; closing twice is fine."""
+        """
+        End all background work. Every later use raises `ClosedError`; closing twice is fine.
+
+        A login that has been sent, whose refresh token a store is to keep, may still end within 3 s, and is saved.
+        """
         await self._lifecycle.aclose()
 
     async def __aenter__(self) -> Self:

@@ -88,6 +88,10 @@ class Acquisition:
         self._asked = asked
         return self._adopt(newer, None, replace=False)
 
+    async def login_answered(self, seconds: float) -> None:
+        """Wait at most so many *seconds* for the answer to a login that has been sent."""
+        await self._runner.answered(seconds)
+
     async def _from_store(
         self, old: IssuedToken | None, session: StoreSession, stack: contextlib.AsyncExitStack, *, replace: bool
     ) -> tuple[IssuedToken | None, Token | None]:

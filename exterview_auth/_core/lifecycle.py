@@ -14,6 +14,9 @@ from .account import Account
 from .renewal import Renewal
 from .single_flight import Flight
 
+CLOSE_GRACE = 3.0
+"""Seconds that closing waits for the answer to a login that has been sent, if its token is to be saved."""
+
 
 class Lifecycle:
     """
@@ -85,11 +88,18 @@ class Lifecycle:
         await asyncio.wait([renewal.logout_task])
 
     async def aclose(self) -> None:
-        """End all background work. Waiters get `ClosedError`, and so does every later use. Closing twice is fine."""
+        """
+        End all background work. Waiters get `ClosedError` at once, and so does every later use. Closing twice is fine.
+
+        A login that has been sent, whose refresh token a store is to keep, may still end, within `CLOSE_GRACE` seconds.
+        """
         self._move_to_running_loop()
         if not self._closed:
             self._closed = True
-            flight = self._detach(ClosedError("the owner was closed while this request waited for a token"))
+            flight = self._renewal.single_flight.current
+            if flight is not None and self._renewal.saver is not None and self._account.presents_refresh_tokens:
+                flight.closing = not flight.is_caller_inside  # which cannot wait for itself
+            self._detach(ClosedError("the owner was closed while this request waited for a token"))
             self._closing = asyncio.ensure_future(self._close(flight))
         if self._closing is not None:
             await asyncio.wait([self._closing])
@@ -113,9 +123,12 @@ class Lifecycle:
         await saver.finish_logout()
 
     async def _close(self, flight: Flight | None) -> None:
-        if flight is not None:
-            await flight.cancel()
         renewal = self._renewal
+        if flight is not None:
+            # The endpoint may have exchanged the refresh token already: without the answer nobody could log in again.
+            if flight.closing:
+                await renewal.acquisition.login_answered(CLOSE_GRACE)
+            await flight.cancel()
         if renewal.logout_task is not None:
             await asyncio.wait([renewal.logout_task])
         if renewal.saver is not None and renewal.store is not None:

@@ -38,7 +38,7 @@ class LoginResult(NamedTuple):
 class LoginRunner:
     """Calls the application's login until it returns a token, fails for good, or has no time left."""
 
-    __slots__ = ("_account", "_last_failure", "_limits", "_login")
+    __slots__ = ("_account", "_answered", "_last_failure", "_limits", "_login")
 
     def __init__(
         self, login: Callable[[Token | None], Awaitable[Token]], account: Account, limits: LoginLimits
@@ -47,6 +47,8 @@ class LoginRunner:
         self._account = account
         self._limits = limits
         self._last_failure: LoginUnavailableError | None = None
+        # Invariant: set once the login that is under way has ended; None while none is.
+        self._answered: asyncio.Event | None = None
 
     def reset(self) -> None:
         """Forget the failures of a login that has ended: they do not explain the next one's, and their frames would stay."""
@@ -88,9 +90,21 @@ class LoginRunner:
         clock = self._account.clock
         await self.prepare()  # the API key may have been rotated since the last attempt
         sent = clock()
-        with self._recorded_failures():
-            token = await self._call(previous)
+        self._answered = answered = asyncio.Event()
+        try:
+            with self._recorded_failures():
+                token = await self._call(previous)
+        finally:
+            self._answered = None
+            answered.set()
         return LoginResult(token, sent, clock())
+
+    async def answered(self, seconds: float) -> None:
+        """Wait at most so many *seconds* for the answer to a login that has been sent; return at once if none has."""
+        if self._answered is not None:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    await self._answered.wait()
 
     async def prepare(self) -> None:
         """Read the API key. Raises `LoginError`, which counts as the failure of a login."""

@@ -2,7 +2,7 @@
 Replaces the token: one login at a time, on demand or ahead of expiry. A logout discards the login in flight.
 
 1. A new token is current before it is saved and before the hook is called; waiters resume after both.
-2. A flight that is no longer current (logout, close, another loop) installs nothing and saves nothing.
+2. A flight that is no longer current (logout, close, another loop) installs nothing. After a close, it saves what it got.
 3. A token that was rejected or logged out here is never adopted from the store again.
 """
 
@@ -24,7 +24,8 @@ from .single_flight import Flight, SingleFlight
 from .state import IssuedToken, TokenState
 
 if TYPE_CHECKING:
-    from ..stores._access import StoreAccess
+    from .._token import Token
+    from ..stores._access import StoreAccess, StoreSession
     from .saving import Saver
 
 
@@ -117,6 +118,8 @@ class Renewal:
         # No other owner logs in until the token is saved: the lock is released at the end of this block.
         async with self.acquisition.next(old, store_session, replace=replace) as issued:
             if flight is not self.single_flight.current:
+                if flight.closing and issued is not old:
+                    await self._save(issued, store_session)
                 return
             if issued is old:
                 flight.unchanged = True
@@ -126,15 +129,20 @@ class Renewal:
             self._install(issued, reason)
             if old is not None and old.token.value != issued.token.value:
                 self.acquisition.retired.add(old.token)
-            if issued.from_login and self.saver is not None and store_session is not None:
-                asked = self._account.clock()
-                newer = await self.saver.save(issued, store_session)
-                # This process was not running for a while, and another owner has logged in since.
-                theirs = None if newer is None else self.acquisition.adopt_newer(newer, asked=asked)
-                if theirs is not None and issued is self.state.current:
-                    self._install(theirs, reason)
+            asked = self._account.clock()
+            newer = await self._save(issued, store_session)
+            # This process was not running for a while, and another owner has logged in since.
+            theirs = None if newer is None else self.acquisition.adopt_newer(newer, asked=asked)
+            if theirs is not None and issued is self.state.current:
+                self._install(theirs, reason)
         if self._hook is not None and issued is self.state.current and issued.from_login:
             await self._hook.notify(issued.token, None if old is None else old.token, reason)
+
+    async def _save(self, issued: IssuedToken, session: StoreSession | None) -> Token | None:
+        """Save a token that comes from a login; return the newer one that stays in its place, if there is one."""
+        if session is None or self.saver is None or not issued.from_login:
+            return None
+        return await self.saver.save(issued, session)
 
     def _install(self, issued: IssuedToken, reason: Reason) -> None:
         self.state.install(issued)

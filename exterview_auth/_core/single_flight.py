@@ -85,7 +85,7 @@ class Waiter:
 class Flight:
     """One run of the work, and its waiters."""
 
-    __slots__ = ("_groups", "_loop", "_task", "error", "finished", "unchanged", "waiting")
+    __slots__ = ("_groups", "_loop", "_task", "closing", "error", "finished", "unchanged", "waiting")
 
     def __init__(self) -> None:
         # Invariant: a future is in a group exactly while its waiter is suspended, and counted in `waiting`; an empty group
@@ -98,6 +98,8 @@ class Flight:
         self.error: ExterviewAuthError | None = None
         self.unchanged = False
         """Whether the login had nothing newer than the token it was to replace."""
+        self.closing = False
+        """Whether it was dropped by a close that waits for its token to be saved."""
 
     @property
     def is_caller_inside(self) -> bool:

@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
-from exterview_auth import MemoryStore, StoreError, Token
+from exterview_auth import ClosedError, LoginUnavailableError, MemoryStore, StoreError, Token
 from exterview_auth._core.keeper import Keeper
+from exterview_auth._core.lifecycle import CLOSE_GRACE
 from exterview_auth._token import age_of
 from tests.kit.clock import now, passing, run, settle, virtual_time
 from tests.kit.failing_store import FailingStore
@@ -296,6 +297,108 @@ async def test_a_save_that_comes_late_is_as_old_as_its_login() -> None:
     await passing(5)
     assert store.entry is not None
     assert 3.3 < age_of(store.entry) < now()
+
+
+# -- closing while a login is under way ---------------------------------------------------------------------------------
+
+
+async def sent(login: ScriptedLogin, store: Any, **options: Any) -> tuple[Keeper, asyncio.Future[Any]]:
+    """Return an owner whose login has been sent, and a request that waits for it."""
+    kept = sharing(login, store, **options)
+    waiting = asyncio.ensure_future(kept.obtain())
+    await passing(0.1)
+    assert login.running
+    return kept, waiting
+
+
+@virtual_time
+async def test_closing_lets_a_login_that_was_sent_end_and_saves_its_token(shared: MemoryStore) -> None:
+    """Rules 17 and 21: its rotated refresh token is not lost; requests end at once all the same, and no hook is called."""
+    hooked: list[Any] = []
+    place = Place(shared)
+    place.slow = [0.5]
+    kept, waiting = await sent(ScriptedLogin(OURS, seconds=2), place, on_token=lambda *told: hooked.append(told))
+    closing = asyncio.ensure_future(kept.lifecycle.aclose())
+    with pytest.raises(ClosedError):
+        await waiting
+    assert now() == pytest.approx(0.1)
+    await closing
+    assert 2 <= now() <= 3
+    found = await shared.load("a")
+    assert found is not None
+    assert found.refresh_token == "r2"
+    assert (kept.state.current, kept.lifecycle.busy, hooked, place.unlocked_writes) == (None, False, [], 0)
+
+
+@virtual_time
+async def test_closing_saves_that_token_once_more_if_the_save_fails(shared: MemoryStore) -> None:
+    """Rule 17: with the last attempt that closing makes in any case."""
+    place = Place(shared)
+    place.faults["load"] = DOWN
+    kept, waiting = await sent(ScriptedLogin(OURS, seconds=1), place)
+    closing = asyncio.ensure_future(kept.lifecycle.aclose())
+    place.faults.clear()
+    await asyncio.gather(closing, waiting, return_exceptions=True)
+    assert await text_in(shared) == "ours"
+
+
+@virtual_time
+async def test_closing_waits_for_no_login_that_never_ends(shared: MemoryStore) -> None:
+    """Rule 21: closing ends within its bound."""
+    kept, waiting = await sent(ScriptedLogin(seconds=1e6), Place(shared))
+    await kept.lifecycle.aclose()
+    assert now() == pytest.approx(0.1 + CLOSE_GRACE)
+    assert isinstance(waiting.exception(), ClosedError)
+    assert await text_in(shared) is None
+
+
+@pytest.mark.parametrize("way", ["retries", "waits for the lock", "has no store", "has no use for refresh tokens"])
+@virtual_time
+async def test_closing_is_prompt_where_no_token_can_be_lost(shared: MemoryStore, way: str) -> None:
+    """Rule 21: nothing has been sent, or nothing would be saved; no further attempt begins."""
+    login = ScriptedLogin(LoginUnavailableError("busy", retry_after=5), OURS, seconds=0.05)
+    options: dict[str, Any] = {}
+    async with contextlib.AsyncExitStack() as stack:
+        if way == "waits for the lock":
+            await stack.enter_async_context(shared.lock("a"))
+        if way.startswith("has no"):
+            login = ScriptedLogin(seconds=100)
+            options = {"presents_refresh_tokens": False} if "use" in way else {}
+        kept = sharing(login, None if way == "has no store" else Place(shared), **options)
+        waiting = asyncio.ensure_future(kept.obtain())
+        await passing(0.2)
+        count = login.count
+        await kept.lifecycle.aclose()
+    assert now() == pytest.approx(0.2)
+    assert isinstance(waiting.exception(), ClosedError)
+    await passing(20)
+    assert (login.count, await text_in(shared)) == (count, None)
+
+
+@virtual_time
+async def test_closing_discards_a_login_that_was_logged_out(shared: MemoryStore) -> None:
+    """The contract, ``logout()``: the result of a login in flight is discarded, also if closing follows."""
+    kept, waiting = await sent(ScriptedLogin(OURS, seconds=1), Place(shared))
+    leaving = asyncio.ensure_future(kept.lifecycle.logout())
+    await settle()
+    await kept.lifecycle.aclose()
+    await asyncio.gather(leaving, waiting, return_exceptions=True)
+    assert now() <= 0.2
+    assert await text_in(shared) is None
+
+
+@virtual_time
+async def test_a_login_that_closes_its_own_owner_is_not_waited_for(shared: MemoryStore) -> None:
+    """Rule 14: it would wait for itself."""
+
+    async def closes(_: Token | None) -> Token:
+        await kept.lifecycle.aclose()
+        return OURS
+
+    kept = sharing(closes, Place(shared))
+    with pytest.raises(ClosedError):
+        await kept.obtain()
+    assert now() <= 1
 
 
 # -- a save of its own comes late ---------------------------------------------------------------------------------------

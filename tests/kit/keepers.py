@@ -101,7 +101,7 @@ def scripted(*script: Outcome, seconds: float = 0.0, expires_in: float | None = 
 
 def _made(kind: type[K], login: Any, options: dict[str, Any]) -> K:
     renewal = {name: options.pop(name) for name in OwnerOptions._fields if name in options}
-    given = {name: options.pop(name) for name in ("prepare", "clock") if name in options}
+    given = {name: options.pop(name) for name in ("prepare", "clock", "presents_refresh_tokens") if name in options}
     given.setdefault("clock", clock.now)
     name = options.pop("account", "")
     account = Account(name, options=OwnerOptions(**renewal), random=random.Random(1), **given)
