@@ -326,6 +326,23 @@ def test_a_longer_retry_after_prolongs_a_shorter_one(caplog: pytest.LogCaptureFi
     assert len(logged()) == 1
 
 
+def test_a_used_up_budget_lasts_until_its_oldest_login_is_a_window_ago(caplog: pytest.LogCaptureFixture) -> None:
+    """Rule 7: not for a window more."""
+    limits, now, _ = limits_and_log(caplog)
+    limits.record_useless()
+    now[0] = limits.window - 5
+    limits.record_useless()
+    assert (limits.exhausted, limits.left(needed=False), limits.left(needed=True)) == (True, 5.0, 0.0)
+
+
+@pytest.mark.parametrize("timeout", [10, 90])
+def test_a_retry_after_is_respected_up_to_the_longer_of_its_bounds(timeout: int) -> None:
+    """Rule 7: a minute, or what a login may take."""
+    limits = LoginLimits(Account(options=OwnerOptions(login_timeout=timeout), clock=lambda: 0.0))
+    limits.record_failure(LoginUnavailableError(retry_after=1000))
+    assert limits.retry_after_left == max(60, timeout)
+
+
 def test_a_remembered_error_keeps_no_traceback() -> None:
     """Its frames hold what the login held, and would be kept for as long as the pause."""
     limits = LoginLimits(Account())
