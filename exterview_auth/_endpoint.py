@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import ipaddress
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 
 from yarl import URL
 
-from ._secret import concealed, plain_kind
+from ._secret import Secret, concealed, plain_kind
 from .errors import ConfigurationError, InsecureTransportError
 
 Origin = tuple[str, str, int | None]
@@ -27,6 +28,18 @@ API_KEY_HEADER = "x-api-key"
 
 _SHORTEST_IN_QUERY = 8
 """Characters of a query's value: a shorter one is a version or a flag."""
+
+_SHORTEST_IN_HEADER = 8
+"""Characters of a cookie or an unknown header: a shorter one is no session, and part of many words."""
+_WITH_CREDENTIALS = frozenset({"authorization", "proxy-authorization", API_KEY_HEADER})
+_PUBLIC_HEADERS = frozenset({
+    "accept", "accept-charset", "accept-encoding", "accept-language", "cache-control", "connection", "content-disposition",
+    "content-encoding", "content-language", "content-length", "content-type", "date", "expect", "forwarded", "from", "host",
+    "if-match", "if-modified-since", "if-none-match", "if-unmodified-since", "keep-alive", "origin", "pragma", "prefer", "range",
+    "te", "traceparent", "tracestate", "trailer", "transfer-encoding", "upgrade", "user-agent", "via", "x-correlation-id",
+    "x-request-id", "x-requested-with",
+})  # fmt: skip
+"""What servers repeat that is no secret. Of any other header, only the application knows."""
 
 _NAMED = {"production": PRODUCTION, "sandbox": SANDBOX}
 
@@ -83,6 +96,28 @@ def shown_url(url: URL) -> str:
 def secrets_in(url: URL) -> Iterator[str]:
     """Yield what `shown_url` hides and a server may repeat, such as ``POST /graphql?sig=... not found``."""
     yield from (text for text in (url.raw_query_string, *url.query.values()) if len(text) >= _SHORTEST_IN_QUERY)
+
+
+def secrets_in_headers(headers: Mapping[str, str]) -> Iterator[str]:
+    """Yield what a request's *headers* hold that a server may repeat and no message may show, with and without a scheme."""
+    for name, value in headers.items():
+        named = name.lower()
+        if isinstance(value, Secret) or named in _WITH_CREDENTIALS:
+            scheme, _, rest = value.partition(" ")
+            yield from (value, rest)
+            yield from _basic(rest) if scheme.lower() == "basic" else ()
+        elif named == "cookie":
+            pairs = (pair.partition("=")[2].strip() for pair in value.split(";"))
+            yield from (text for text in pairs if len(text) >= _SHORTEST_IN_HEADER)
+        elif named not in _PUBLIC_HEADERS and len(value) >= _SHORTEST_IN_HEADER:
+            yield from (value, value.partition(" ")[2])
+
+
+def _basic(credentials: str) -> Iterator[str]:
+    """Yield the password in the header of Basic authentication, and what stands there as it is before it is encoded."""
+    with contextlib.suppress(ValueError):
+        plain = base64.b64decode(credentials).decode(errors="replace")
+        yield from (plain, plain.partition(":")[2])
 
 
 def require_safe_transport(url: URL, what: str, *, proxy: URL | None = None) -> None:

@@ -17,6 +17,7 @@ from exterview_auth._endpoint import (
     is_loopback,
     origin_of,
     secrets_in,
+    secrets_in_headers,
     shown_url,
 )
 
@@ -242,3 +243,15 @@ def test_a_host_that_cannot_exist_is_refused(host: str, *, encoded: bool) -> Non
 def test_any_other_host_is_not(host: str) -> None:
     """What a resolver can be asked for is accepted."""
     assert checked_url(f"https://{host}/", "endpoint")
+
+
+def test_headers_of_basic_authentication_are_secret_in_every_part() -> None:
+    """What is encoded in it is no better known than the header; what is not encoded has no parts."""
+    found = set(
+        secrets_in_headers({"Authorization": "Basic Z3c6cDRzcw==", "X-Api-Key": "k", "Accept": "application/json"})
+    )
+    assert found == {"Basic Z3c6cDRzcw==", "Z3c6cDRzcw==", "gw:p4ss", "p4ss", "k", ""}
+    assert set(secrets_in_headers({"Authorization": "Basic é"})) == {"Basic é", "é"}
+    assert set(secrets_in_headers({"Cookie": "a=1; sid=0123456789", "X-Own": "short", "X-Other": "long enough"})) == {
+        "0123456789", "long enough", "enough",
+    }  # fmt: skip

@@ -23,14 +23,14 @@ from .._core.api_key import ApiKey
 from .._core.keeper import Keeper
 from .._core.single_flight import Waiter
 from .._core.state import IssuedToken
-from .._endpoint import require_safe_transport, secrets_in
+from .._endpoint import require_safe_transport, secrets_in, secrets_in_headers
 from ..logins._context import Login, known_secrets
 from .bodies import BodyFactory, can_be_sent_again, replace
 from .internals import require_request
 from .origins import Origins
 from .queued import SIGNED_AGAIN, SignedRequests, StaleTokenError
 from .refusal import NOT_ACCEPTING, IsUnauthorized, is_refused, release_connection
-from .signing import X_API_KEY, carries, credentials_in, is_sent_by_an_owner, sign, strip
+from .signing import X_API_KEY, carries, is_sent_by_an_owner, sign, strip
 
 _OK = 200
 
@@ -216,7 +216,7 @@ class Middleware:
     def secrets_of(self, response: ClientResponse) -> Iterator[str]:
         """Yield what *response* may repeat and no message may show: what its requests carried, and what this owner knows."""
         for answer in (response, *response.history):
-            yield from credentials_in(answer.request_info.headers)
+            yield from secrets_in_headers(answer.request_info.headers)
             yield from secrets_in(answer.request_info.real_url)
         yield self._api_key.value
         current = self._state.current

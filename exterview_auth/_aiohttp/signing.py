@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
 from typing import Protocol
 
 from aiohttp import ClientRequest, hdrs
@@ -15,9 +14,6 @@ from .._secret import OwnedHeader, Secret
 # `istr`: multidict then does not fold the case of the name for each request.
 AUTHORIZATION = istr(hdrs.AUTHORIZATION)
 X_API_KEY = istr(API_KEY_HEADER)
-_WITH_CREDENTIALS = frozenset({"authorization", "proxy-authorization", API_KEY_HEADER})
-_SHORTEST_COOKIE = 8
-"""Characters of a cookie's value: a shorter one is no session, and part of many words."""
 _CONTENT_TYPE = istr(hdrs.CONTENT_TYPE)
 
 
@@ -62,16 +58,6 @@ def strip(request: ClientRequest, *, led_away: bool) -> None:
     for name in (AUTHORIZATION, X_API_KEY):
         if led_away or any(isinstance(value, OwnedHeader) for value in headers.getall(name, ())):
             headers.popall(name, None)
-
-
-def credentials_in(headers: Mapping[str, str]) -> Iterator[str]:
-    """Yield every credential among a request's *headers*, with and without its scheme."""
-    for name, value in headers.items():
-        if isinstance(value, Secret) or name.lower() in _WITH_CREDENTIALS:
-            yield from (value, value.partition(" ")[2])
-        if name.lower() == "cookie":
-            pairs = (pair.partition("=")[2].strip() for pair in value.split(";"))
-            yield from (text for text in pairs if len(text) >= _SHORTEST_COOKIE)
 
 
 def as_headers(issued: IssuedToken, key: Key) -> dict[str, str]:

@@ -27,7 +27,7 @@ from aiohttp import (
 )
 from yarl import URL
 
-from .._endpoint import require_safe_transport, secrets_in
+from .._endpoint import require_safe_transport, secrets_in, secrets_in_headers
 from .._json import json_object
 from .._redaction import MAX_SENTENCE, redacted
 from .._secret import SecretBytes, concealed, is_encodable
@@ -192,7 +192,9 @@ async def _exchange(
         raise  # from a middleware of the login's session, such as its guard: not a network failure
     except (ClientError, OSError, TimeoutError, UnicodeError) as error:
         return unreachable(url.origin(), error)
-    response = LoginResponse(url.origin(), received.status, received.headers, content, secrets)
+    # As it was sent: the application's login session, or a middleware of it, may add credentials of its own.
+    sent = concealed(tuple(secrets_in_headers(received.request_info.headers)))
+    response = LoginResponse(url.origin(), received.status, received.headers, content, (*secrets, *sent))
     if 300 <= response.status < 400:  # noqa: PLR2004 - RFC 9110, section 15.4
         return _redirected(response, url)
     return response

@@ -18,6 +18,7 @@ from exterview_auth import (
     AuthSession,
     ExterviewAuth,
     GraphQLError,
+    LoginError,
     OAuth2Login,
     PasswordLogin,
     StaticLogin,
@@ -191,6 +192,47 @@ async def test_what_a_redirected_request_carried_is_masked_in_the_last_answer() 
             await AuthSession(http, auth).graphql("{ a }")
     assert_shows_nothing(caught.value)
     assert caught.value.message == "from /graphql?***"
+
+
+GATEWAY = "g4teway-p4ss-s3cr3t"
+
+
+async def repeat(request: web.Request, _body: bytes = b"") -> web.Response:
+    """Repeat what only a session adds, and what its header of Basic authentication stands for."""
+    names = ("Proxy-Authorization", "X-Gateway-Token", "Cookie", "Authorization", "User-Agent")
+    sent = " ".join(f"{name} {request.headers.get(name)}" for name in names)
+    return web.json_response({"error": f"{GATEWAY} {sent}"[-900:]}, status=403)
+
+
+async def test_what_a_session_adds_to_a_request_is_masked() -> None:
+    """Rule 23: only the application knows what a header of its own holds, so any that is not a public one."""
+    headers = {"X-Gateway-Token": f"gw {GATEWAY}", "User-Agent": "an-agent/1.0"}
+    async with scene(session={"headers": headers}) as at:
+        at.api.answers["/graphql"] = at.api.refusals["/graphql"] = repeat
+        with pytest.raises(ApiError) as caught:
+            await at.client.graphql("{ a }")
+    assert_shows_nothing(caught.value)
+    assert "an-agent/1.0" in caught.value.message
+
+
+@pytest.mark.parametrize("login", [PasswordLogin("ada@example.com", "p4ss"), OAuth2Login])
+async def test_what_a_session_for_logins_adds_is_masked_in_a_logins_error(login: Any) -> None:
+    """Rule 23: Basic authentication, cookies and headers of ``login_session=``, and the password itself."""
+    jar = aiohttp.CookieJar(unsafe=True)
+    jar.update_cookies({"sid": f"sid-{GATEWAY}"})
+    basic = aiohttp.encode_basic_auth("gw", GATEWAY)
+    headers = {"X-Gateway-Token": GATEWAY, "Authorization": basic}
+    async with Api() as api, aiohttp.ClientSession(cookie_jar=jar, headers=headers) as logins:
+        api.answers["/graphql"] = api.refusals["/graphql"] = repeat
+        login = (
+            login if isinstance(login, PasswordLogin) else login(api.endpoint, "svc", token_endpoint_auth_method="none")
+        )
+        async with ExterviewAuth(login, api_key=KEY, endpoint=api.endpoint, login_session=logins) as owner:
+            with pytest.raises(LoginError) as caught:
+                await owner.token()
+    for shown in (str(caught.value), repr(caught.value), repr(vars(caught.value))):
+        assert "s3cr3t" not in shown
+        assert basic.partition(" ")[2] not in shown
 
 
 async def test_a_refused_token_is_masked_in_the_answer_to_its_replay() -> None:
