@@ -28,6 +28,8 @@ class Secret(str):
         return map(Secret, super().__iter__())
 
     def __radd__(self, text: str) -> Secret:
+        if text == "":
+            return self
         return Secret(text + str(self)) if isinstance(text, str) else NotImplemented
 
     def __copy__(self) -> Self:
@@ -112,12 +114,18 @@ _BYTES_METHODS = ("decode", "hex")
 def _keep_results_secret(kind: type[Secret | SecretBytes], plain: type, names: tuple[str, ...]) -> None:
     """Let *kind* have the methods *names* of *plain*, with results that are secrets too."""
 
+    def kept(secret: Any, result: Any) -> Any:
+        # The whole stays the same object, with what a subclass knows of it.
+        return secret if isinstance(result, plain) and result == secret else concealed(result)
+
     def keeping(name: str) -> Any:
         method = getattr(plain, name)
 
         def call(self: Any, *args: Any, **options: Any) -> Any:
             result = method(self, *args, **options)
-            return tuple(concealed(result)) if isinstance(result, tuple) else concealed(result)
+            if isinstance(result, list | tuple):
+                return type(result)(kept(self, piece) for piece in result)
+            return kept(self, result)
 
         return functools.wraps(method)(call)
 
@@ -131,7 +139,7 @@ _keep_results_secret(SecretBytes, bytes, _SHARED_METHODS + _BYTES_METHODS)
 
 
 class OwnedHeader(Secret):
-    """A header value that an owner has set."""
+    """A header value that an owner has set. A method of ``str`` that changes nothing returns the same object."""
 
     __slots__ = ("sending",)
 

@@ -27,7 +27,7 @@ from structlog.tracebacks import ExceptionDictTransformer
 from yarl import URL
 
 from exterview_auth import LoginContext, Token
-from exterview_auth._secret import Secret, SecretBytes, concealed, is_header_safe, plain_kind
+from exterview_auth._secret import OwnedHeader, Secret, SecretBytes, concealed, is_header_safe, plain_kind
 
 TEXT = "s3cr3t-value"
 LONG = ".".join(f"s3cr3t-part-{number}" for number in range(20))
@@ -320,3 +320,15 @@ def test_tools_that_shorten_what_they_print_show_no_part_of_a_secret(secret: obj
     ):
         assert "***" in shown
         assert "s3cr3t" not in shown
+
+
+@pytest.mark.parametrize("kind", [Secret, OwnedHeader])
+def test_a_method_that_changes_nothing_returns_the_same_secret(kind: type[Secret]) -> None:
+    """What a subclass knows of its text stays with it, alone and among pieces."""
+    secret = kind("Bearer abc")
+    for same in (secret.strip(), secret[:], secret + "", "" + secret, secret.replace("x", "y"), secret.removeprefix("x")):
+        assert same is secret
+    assert [piece is secret for piece in secret.partition("x")] == [True, False, False]
+    assert secret.split(",")[0] is secret
+    for piece in (*secret.split(), secret.lower(), secret.ljust(20), "x" + secret):
+        assert type(piece) is Secret

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import weakref
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any, cast
 
 import aiohttp
@@ -92,6 +92,31 @@ async def test_headers_of_an_earlier_request_are_credentials_too(stranger: Api, 
         for mixed in ([*copied.items(), theirs], [theirs, *copied.items()]):
             assert (await post(at.client, stranger.endpoint, headers=mixed))[0] == 401
         assert stranger.signatures == [UNSIGNED] * 4
+
+
+@pytest.mark.parametrize(
+    "passed_on",
+    [
+        lambda value: value.strip(),
+        lambda value: value[:],
+        lambda value: value + "",
+        lambda value: "" + value,
+        lambda value: value.splitlines()[0],
+        lambda value: value.partition(";")[0],
+    ],
+    ids=["strip", "slice", "plus nothing", "nothing plus", "splitlines", "partition"],
+)
+@PLAIN
+async def test_a_method_that_changes_nothing_leaves_credentials_what_they_are(
+    stranger: Api, passed_on: Callable[[str], str], *, plain: bool
+) -> None:
+    """Rule 10: headers of an earlier request whose values were cleaned are copies too."""
+    async with signed_in(plain=plain) as at:
+        async with at.client.post(at.api.endpoint, json=QUERY) as response:
+            names = ("Authorization", "x-api-key")
+            copied = {name: passed_on(response.request_info.headers[name]) for name in names}
+        assert (await post(at.client, stranger.endpoint, headers=copied))[0] == 401
+        assert stranger.signatures == [UNSIGNED]
 
 
 async def test_another_owners_key_does_not_protect_a_copied_one(stranger: Api) -> None:
