@@ -326,7 +326,14 @@ def test_tools_that_shorten_what_they_print_show_no_part_of_a_secret(secret: obj
 def test_a_method_that_changes_nothing_returns_the_same_secret(kind: type[Secret]) -> None:
     """What a subclass knows of its text stays with it, alone and among pieces."""
     secret = kind("Bearer abc")
-    for same in (secret.strip(), secret[:], secret + "", "" + secret, secret.replace("x", "y"), secret.removeprefix("x")):
+    for same in (
+        secret.strip(),
+        secret[:],
+        secret + "",
+        "" + secret,
+        secret.replace("x", "y"),
+        secret.removeprefix("x"),
+    ):
         assert same is secret
     assert [piece is secret for piece in secret.partition("x")] == [True, False, False]
     assert secret.split(",")[0] is secret

@@ -19,7 +19,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
-from aiohttp import ClientMiddlewareType, ClientRequest, ClientResponse, ClientSession, Payload, StreamReader
+from aiohttp import ClientMiddlewareType, ClientRequest, ClientResponse, ClientSession, CookieJar, Payload, StreamReader
 from aiohttp.abc import AbstractCookieJar
 from yarl import URL
 
@@ -66,6 +66,7 @@ __all__ = [
     "require_aiohttp",
     "require_request",
     "require_session",
+    "secure_origins",
     "stream_of",
     "twin_of",
     "was_consumed",
@@ -105,6 +106,7 @@ NEEDED: dict[str, dict[str, str]] = {
         "update_expect_continue": "a request that is sent again",
     },
     "ClientResponse": {"_body": "whether an answer has been read", "content": "the stream of an answer"},
+    "CookieJar": {"_treat_as_secure_origin": "the secure cookies of a login"},
     "Payload": {"consumed": "whether a body can be sent again"},
     "StreamReader": {
         "feed_data": "a stream of bytes at hand",
@@ -191,6 +193,20 @@ def twin_of(
     if request_class is not None:
         twin._request_class = request_class  # noqa: SLF001 - as above
     return twin
+
+
+def secure_origins(jar: AbstractCookieJar) -> list[URL]:
+    """
+    Return the origins to which *jar* sends secure cookies over plain HTTP.
+
+    aiohttp's first 3.14 has no public name for them; there, a jar that is not its own kind has none.
+    """
+    if not isinstance(jar, CookieJar):
+        return list(getattr(jar, "treat_as_secure_origin", ()))
+    origins: Iterable[URL] | None = getattr(jar, "_treat_as_secure_origin", None)
+    if origins is None:
+        raise _incompatible("CookieJar", "_treat_as_secure_origin")
+    return list(origins)
 
 
 def has_base_url(session: ClientSession) -> bool:

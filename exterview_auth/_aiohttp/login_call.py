@@ -34,6 +34,7 @@ from .internals import (
     request_class_of,
     require_aiohttp,
     require_session,
+    secure_origins,
     twin_of,
 )
 from .login_request import TooLongError, held
@@ -51,6 +52,7 @@ class LoginCall:
         require_aiohttp()
         if session is not None:
             require_session(session)
+            secure_origins(session.cookie_jar)
         self._login = login
         self._api_key = api_key
         self._endpoint = endpoint
@@ -110,9 +112,7 @@ class _JarOfOneLogin(CookieJar):
     """
 
     def __init__(self, jar: AbstractCookieJar) -> None:
-        # aiohttp's first 3.14 has no public name for it.
-        secure = list(getattr(jar, "treat_as_secure_origin", ()))
-        super().__init__(unsafe=jar.unsafe, quote_cookie=jar.quote_cookie, treat_as_secure_origin=secure)
+        super().__init__(unsafe=jar.unsafe, quote_cookie=jar.quote_cookie, treat_as_secure_origin=secure_origins(jar))
         self._of_the_session = jar
 
     def filter_cookies(self, request_url: URL = URL()) -> BaseCookie[str]:  # noqa: B008 - aiohttp's signature
