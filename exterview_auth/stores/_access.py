@@ -145,7 +145,8 @@ class StoreSession:
             return Saved(settled=False)
         # A subclass may not pass on what the lock says. An entry that cannot be read overtakes, too.
         said = [answered[0], *(lock.refused.token for lock in self.fences if lock.refused is not None)]
-        return Saved(settled=True, newer=next((token for token in said if isinstance(token, Token)), None))
+        others = (other for other in said if isinstance(other, Token) and other.value != token.value)
+        return Saved(settled=True, newer=next(others, None))
 
     async def delete(self) -> bool:
         """Delete the token; return whether the store did."""

@@ -173,6 +173,26 @@ async def test_a_save_that_was_overtaken_gives_the_newer_token_to_all() -> None:
 
 
 @virtual_time
+async def test_a_store_that_returns_what_it_saved_says_nothing_new() -> None:
+    """The protocol allows it: the token is the login's own, for the hook, the counters and the budget."""
+
+    class Echoing(FailingStore):
+        async def save(self, account: str, token: Token) -> Any:
+            await super().save(account, token)
+            return Token(str(token.value))
+
+    hooked = list[str]()
+    kept = owner(Echoing(), max_logins=(2, 60.0), on_token=lambda new, _old, _reason: hooked.append(new.value))
+    issued = await kept.obtain()
+    assert (issued.from_login, kept.stats().adopted, hooked) == (True, 0, ["T1"])
+    kept.refuse(issued)
+    issued = await kept.obtain(issued)
+    kept.refuse(issued)
+    with pytest.raises(LoginBudgetExceededError):
+        await kept.obtain(issued)
+
+
+@virtual_time
 async def test_a_newer_token_that_is_known_to_be_refused_is_not_used() -> None:
     """Lesson 38: then the owner's own token is used, and its save is repeated."""
     store = ScriptedStore()
