@@ -121,8 +121,9 @@ class Saver:
 
     async def retire_stored(self) -> None:
         """Retire what is in the store now: it is logged out, also if this owner has never seen it."""
-        work, session = self._work, self._store.session(probe=True)
-        await session.load()
+        work = self._work
+        with self._store.session(probe=True) as session:
+            await session.load()
         if work is not None and session.loaded is not None:
             self._note_look(work, session.loaded[0])
 
@@ -186,13 +187,13 @@ class Saver:
 
     async def _attempt(self, work: _Work, *, last: bool = False) -> Saved:
         """Settle *work* under the account's lock, if it can be had in time."""
-        session = self._store.session(probe=True)
-        async with lock_waiter(session, math.inf) as waiter:
-            free = await acquire_within(LOCK_WAIT, waiter)
-            # At close, while another owner logs in, a fenced save is better than none: that owner's save replaces it. A
-            # store without a fence gets none: the refresh token is lost if that owner's login fails.
-            allowed = session.locked or work.issued is None or (last and not free and session.fences)
-            saved = await self._settle(work, session) if allowed else Saved(settled=False)
+        with self._store.session(probe=True) as session:
+            async with lock_waiter(session, math.inf) as waiter:
+                free = await acquire_within(LOCK_WAIT, waiter)
+                # At close, while another owner logs in, a fenced save is better than none: that owner's save replaces it. A
+                # store without a fence gets none: the refresh token is lost if that owner's login fails.
+                allowed = session.locked or work.issued is None or (last and not free and session.fences)
+                saved = await self._settle(work, session) if allowed else Saved(settled=False)
         if work.issued is None:
             # Deleted without the lock too: nobody is to be served a token that was logged out while another owner logs in.
             # But the lock's holder may be a save of this owner that was given up and comes late: repeated under the lock.

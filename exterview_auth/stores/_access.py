@@ -5,7 +5,7 @@ A store as an owner sees it: every call is bounded, and no failure of the store 
    breaker opens.
 2. All calls of one session together wait at most `STORE_BUDGET` seconds for the store, or less under a short login timeout.
    Waiting for another owner's login is not waiting for the store.
-3. While the breaker is open, only a session that probes calls the store.
+3. While the breaker is open, only a session that probes calls the store, one at a time; the others wait for its outcome.
 4. Only the store's public methods are called, because a subclass or a wrapper may override them; all calls under a lock in the
    context in which the lock was entered.
 """
@@ -17,7 +17,7 @@ import logging
 import math
 from collections.abc import Awaitable, Callable, Coroutine
 from contextvars import Context
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, Self, TypeVar
 
 from .._calls import CANCEL_GRACE, bounded, cancel_and_wait
 from .._clock import Clock
@@ -65,7 +65,7 @@ class StoreAccess:
         self._stuck: set[asyncio.Task[Any]] = set()
 
     def session(self, *, probe: bool = False) -> StoreSession:
-        """Begin a sequence of calls that belong together; with *probe*, also while the breaker is open."""
+        """Begin a sequence of calls that belong together; with *probe*, which needs ``with``, also while the breaker is open."""
         return StoreSession(self, probe=probe)
 
     async def aclose(self) -> None:
@@ -112,6 +112,9 @@ class StoreSession:
         self.access = access
         self.probe = probe
         self._context: Context | None = None
+        # Invariant: held from the first call while the breaker is open, until a call fails, the breaker closes, or the session
+        # ends or waits for another owner.
+        self._probe: asyncio.Lock | None = None
         self.locked = self.looked = False
         """Whether the account's lock is held, and whether the entry was loaded since."""
         self.writes: set[asyncio.Task[Any]] = set()
@@ -171,9 +174,46 @@ class StoreSession:
         """Whether the store must not be called now."""
         return self.access.breaker.is_open(self.access.clock()) and not self.probe
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._end_probe()
+
+    async def _may_call(self) -> bool:
+        """Return whether to call the store now, after the outcome of another session's probe."""
+        breaker, clock = self.access.breaker, self.access.clock
+        if self._probe is not None or not breaker.is_open(clock()):
+            return True
+        if not self.probe:
+            return False
+        before, probe = breaker.failures, breaker.probe()
+        try:
+            async with asyncio.timeout(0 if self.failed else self.budget):
+                await probe.acquire()
+        except TimeoutError:
+            return False
+        self._probe = probe
+        if not breaker.is_open(clock()):
+            self._end_probe()
+        elif breaker.failures != before:
+            self._end_probe()
+            return False
+        return True
+
+    def _end_probe(self) -> None:
+        """Let the sessions that wait for this one's outcome go on."""
+        probe, self._probe = self._probe, None
+        if probe is not None:
+            probe.release()
+
     async def call(self, name: str, make: Callable[[], Awaitable[T]]) -> T | None:
         """Return the result of a call to the store, or ``None`` if it fails or exceeds the budget."""
         access = self.access
+        # Before the wait for a slot, which those may hold for long whose calls fail now; and after it.
+        if not await self._may_call():
+            self.failed = True
+            return None
         async with access.breaker.slot():
             if self.suspended:
                 self.failed = True
@@ -197,6 +237,8 @@ class StoreSession:
             # A lock that another owner holds (False) does not show that locks can be acquired again.
             if not self.failed and result is not False:
                 access.breaker.record_success(name)
+            if result is False or not access.breaker.failures:
+                self._end_probe()
             return result
 
     async def _run(self, name: str, make: Callable[[], Awaitable[T]]) -> T:
@@ -213,6 +255,7 @@ class StoreSession:
         self.failed = True
         self.access.counters.store_failures += 1
         self.access.breaker.record_failure(call, failure, self.access.clock())
+        self._end_probe()
 
 
 async def _in_tuple(call: Awaitable[T]) -> tuple[T]:

@@ -3,7 +3,7 @@ Stop calling a store that fails, and log one warning and one recovery for each o
 
 Closed: calls go through. Open: after a failure, no call for a time that doubles with each further failure. Half-open: that time
 is over, and the next call decides. All owners of one store share its breaker, so that the first of them to meet an outage
-spares the others the wait.
+spares the others the wait. Saves that must not be lost probe also while it is open, one at a time.
 """
 
 from __future__ import annotations
@@ -29,14 +29,16 @@ _REQUIREMENTS = {"load": 0, "lock": 1, "unlock": 1, "delete": 2, "save": 2}
 class CircuitBreaker:
     """The state of one store, as its owners have seen it. *now* is in seconds of the owner's clock."""
 
-    __slots__ = ("__weakref__", "_failures", "_limit", "_open_until", "_required", "_slots", "_store")
+    __slots__ = ("__weakref__", "_limit", "_open_until", "_probes", "_required", "_slots", "_store", "failures")
 
     def __init__(self, store: TokenStore) -> None:
         # An application's store may show secrets in its repr.
         self._store = repr(store) if isinstance(store, SharedStore) else type(store).__name__
         self._limit = store._calls_at_once if isinstance(store, SharedStore) else None  # noqa: SLF001 - not its users'
         self._slots: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = WeakKeyDictionary()
-        self._failures = 0
+        self._probes: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = WeakKeyDictionary()
+        self.failures = 0
+        """Calls that failed in this outage."""
         # Invariant: the highest requirement among the calls that failed in this outage; 0 while there is none.
         self._required = 0
         self._open_until = float("-inf")
@@ -51,26 +53,30 @@ class CircuitBreaker:
             return contextlib.nullcontext()
         return self._slots.setdefault(asyncio.get_running_loop(), asyncio.Semaphore(self._limit))
 
+    def probe(self) -> asyncio.Lock:
+        """Return what one session of this loop holds while it probes: others wait for the outcome, and take no slot."""
+        return self._probes.setdefault(asyncio.get_running_loop(), asyncio.Lock())
+
     def is_open(self, now: float) -> bool:
         """Return whether the store must not be called now."""
         return now < self._open_until
 
     def record_failure(self, call: str, failure: Exception, now: float) -> None:
         """Open the breaker after a failed *call*; log the first failure of an outage."""
-        open_for = min(LONGEST_OPEN, FIRST_OPEN * 2.0 ** min(self._failures, 10))
-        self._failures += 1
+        open_for = min(LONGEST_OPEN, FIRST_OPEN * 2.0 ** min(self.failures, 10))
+        self.failures += 1
         self._required = max(self._required, _REQUIREMENTS[call])
         self._open_until = now + open_for
-        if self._failures == 1:
+        if self.failures == 1:
             # Only the sentences of this package's own errors certainly hold no secret.
             problem = str(failure) if isinstance(failure, StoreError) else type(failure).__name__
             emit(logging.WARNING, "store.unavailable", store=self._store, call=call, problem=problem)
 
     def record_success(self, call: str) -> None:
         """Close the breaker, if no call that requires more than *call* has failed in this outage."""
-        if self._failures and _REQUIREMENTS[call] >= self._required:
+        if self.failures and _REQUIREMENTS[call] >= self._required:
             emit(logging.INFO, "store.recovered", store=self._store)
-            self._failures = self._required = 0
+            self.failures = self._required = 0
             self._open_until = float("-inf")
 
 

@@ -102,6 +102,8 @@ DEFECTS = (
     _one("whatever an owner has not seen overtakes its save", "_core/saving.py", "        return self.issued is not None and not self.irreplaceable\n", "        return True\n", "tests/core/test_saving.py"),
     _one("an older entry's refresh token is presented", "_core/acquisition.py", "        return None if outdated else stored\n", "        return stored\n", "tests/core/test_saving.py"),
     _one("an entry is as old as its save", "stores/_entry.py", "since_save + self.login_age", "since_save", "tests/stores/test_entry.py"),
+    _one("a login queues behind calls that fail", "stores/_access.py", "        if not await self._may_call():\n", "        if False:\n", "tests/stores/test_access.py"),
+    _one("a store that fails is probed by all at once", "stores/_access.py", "        if self._probe is not None or not breaker.is_open(clock()):\n", "        if self.probe or not breaker.is_open(clock()):\n", "tests/stores/test_access.py"),
     _one("another account's entry is used", "stores/_entry.py", '    if fields.get("account") != key:\n', '    if "account" not in fields:\n', "tests/stores/test_entry.py"),
     _one("an entry's age need not be finite", "stores/_entry.py", "    if (seconds := _seconds(value)) > LATEST:\n", '    if (seconds := _seconds(value)) > float("inf"):\n', "tests/stores/test_entry.py"),
     _one("an entry with a refresh token is kept for ever", "stores/_keeping.py", "    return keep if token", "    return 1e9 if token", "tests/stores/test_entry.py"),

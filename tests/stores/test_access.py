@@ -25,7 +25,7 @@ from exterview_auth.stores._access import STORE_BUDGET, StoreAccess
 from exterview_auth.stores._entry import StoredToken
 from exterview_auth.stores._shared import AccountLock, SharedStore
 from exterview_auth.stores._waiting import lock_waiter
-from tests.kit.clock import now, passing, virtual_time
+from tests.kit.clock import now, passing, settle, virtual_time
 from tests.kit.failing_store import FailingStore
 from tests.kit.keepers import ScriptedLogin, keeper
 
@@ -421,6 +421,80 @@ async def test_a_probing_session_calls_a_store_whose_breaker_is_open() -> None:
     assert not access.session().suspended
 
 
+@virtual_time
+async def test_while_a_store_is_probed_everybody_else_goes_without_it() -> None:
+    """Rule 17: one session probes at a time; others with something to save wait for its outcome, and take no slot."""
+    store = ScriptedStore()
+    accesses = [StoreAccess(store, f"a{n}", now, Counters()) for n in range(20)]
+    accesses[0].session().record_failure("save", StoreError("down"))
+    store.faults["save"] = "hang"
+    with contextlib.ExitStack() as stack:
+        probing = [stack.enter_context(access.session(probe=True)) for access in accesses]
+        saving = asyncio.gather(*(session.save(Token("T")) for session in probing))
+        await passing(0.1)
+        usual = accesses[0].session()
+        assert await usual.load() is None
+        assert usual.failed
+        assert (now(), store.calls) == (0.1, ["save"])
+        assert not any(saved.settled for saved in await saving)
+        assert now() <= 3.1
+        assert store.calls == ["save"]
+        assert await probing[5].delete()  # it has failed, but nobody probes now
+
+
+@virtual_time
+async def test_once_a_probe_succeeds_all_that_wait_for_it_go_on() -> None:
+    """Rule 17: what a pool has yet to save at its close is saved, although the breaker is open until the first save."""
+    store = ScriptedStore(seconds=0.2)
+    accesses = [StoreAccess(store, f"a{n}", now, Counters()) for n in range(12)]
+    accesses[0].session().record_failure("save", StoreError("down"))
+    with contextlib.ExitStack() as stack:
+        probing = [stack.enter_context(access.session(probe=True)) for access in accesses]
+        await probing[0].load()
+        saving = asyncio.gather(*(session.save(Token("T")) for session in probing))
+        assert all(saved.settled for saved in await saving)
+    assert now() <= 1.3
+
+
+@virtual_time
+async def test_a_probe_that_ends_without_an_outcome_lets_the_next_one_probe() -> None:
+    """Rule 17: it was cancelled, or waits for another owner's login, which says nothing about the store."""
+    store = ScriptedStore()
+    access = StoreAccess(store, "a", now, Counters())
+    access.session().record_failure("save", StoreError("down"))
+    store.faults["load"] = "hang"
+
+    async def cancelled() -> None:
+        with access.session(probe=True) as session:
+            await session.load()
+
+    first = asyncio.ensure_future(cancelled())
+    await passing(0.1)
+    with access.session(probe=True) as second, access.session(probe=True) as third:
+        saving = asyncio.ensure_future(second.call("lock", ScriptedLock(store).try_acquire))
+        store.acquires = [False]
+        await settle()
+        assert store.calls == ["load"]
+        first.cancel()
+        assert await saving is False
+        assert await third.delete()
+    assert now() <= 1.2
+
+
+@virtual_time
+async def test_a_probe_that_never_ends_is_waited_for_as_long_as_a_store() -> None:
+    """Rule 2 of the module: and only once by a session."""
+    store = ScriptedStore()
+    access = StoreAccess(store, "a", now, Counters())
+    for _ in range(4):
+        access.session().record_failure("save", StoreError("down"))
+    with access.session(probe=True) as stuck, access.session(probe=True) as other:
+        await stuck.load()
+        for _ in range(3):
+            assert not await other.delete()
+    assert now() == STORE_BUDGET
+
+
 @pytest.mark.parametrize("latch", [CredentialsRejectedError("no"), None])
 @virtual_time
 async def test_an_owner_that_may_not_log_in_adopts_what_another_got(latch: Any) -> None:
@@ -612,12 +686,12 @@ async def test_which_calls_close_the_breaker() -> None:
         session = access.session(probe=True)
         assert await session.call("lock", ScriptedLock(store).try_acquire) is well
         assert access.session().suspended is not well
-    session = access.session(probe=True)
-    store.faults["load"] = StoreError("down")
-    await session.load()
-    store.faults.clear()
-    await session.load()
-    assert access.session().suspended
+    with access.session(probe=True) as session:
+        store.faults["load"] = StoreError("down")
+        await session.load()
+        store.faults.clear()
+        await session.load()
+        assert access.session().suspended
     await access.session(probe=True).load()
     assert not access.session().suspended
 
