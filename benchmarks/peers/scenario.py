@@ -15,7 +15,7 @@ Sizes = tuple[steady.Size, storms.Size, adverse.Size]
 QUICK: Sizes = (
     steady.Size({"aiohttp": 64, "httpx": 32}, {"aiohttp": 2, "httpx": 1}),
     storms.Size({"aiohttp": 40, "httpx": 10}, 0.02, 1),
-    adverse.Size({"aiohttp": 10, "httpx": 5}, 0.05, 0.002, 5, 1.5),
+    adverse.Size({"aiohttp": 10, "httpx": 5}, 0.5, 0.002, 5, 1.5),
 )
 FULL: Sizes = (
     steady.Size({"aiohttp": 192, "httpx": 64}, {"aiohttp": 40, "httpx": 8}),

@@ -61,6 +61,13 @@ class Memory:
 class LimitsMachine(RuleBasedStateMachine):
     """`LoginLimits` beside a model of four separate latches."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        logging.disable(logging.WARNING)  # a hundred thousand events would be kept for the report
+
+    def teardown(self) -> None:
+        logging.disable(logging.NOTSET)
+
     @initialize(
         budget=st.integers(1, 6), window=st.sampled_from((1e-3, 1.0, 10.0, 60.0, 1e9)), timeout=st.floats(0.1, 200)
     )

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, settings
 _TIMES_AS_MANY = {"default": 1, "thorough": 60}
 
 PROFILE = os.environ.get("HYPOTHESIS_PROFILE", "default")
-TIMEOUT = 180 * _TIMES_AS_MANY[PROFILE]
+TIMEOUT = 600 * _TIMES_AS_MANY[PROFILE]
 """Seconds that one property may take."""
 
 
