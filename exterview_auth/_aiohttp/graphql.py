@@ -29,6 +29,7 @@ MAX_GRAPHQL_ANSWER = 8 * 2**20
 
 _OK = 200
 _DOCUMENTED_ERRORS: Mapping[int, type[ApiError]] = {400: BadRequestError, 401: UnauthorizedError, 403: ForbiddenError}
+_MEDIA_TYPE = re.compile(r"[\w!#$&^.+-]+/[\w!#$&^.+-]+")
 _GRAPHQL_TYPES = frozenset({"application/json", "application/graphql-response+json"})
 
 # -- a request --------------------------------------------------------------------------------------------------------
@@ -50,14 +51,25 @@ def operation(query: str, variables: Mapping[str, Any] | None, name: str | None)
     return body
 
 
+def written(body: Any, dumps: Callable[[Any], str] = json.dumps) -> str:
+    """Return *body* as JSON."""
+    try:
+        return dumps(body)
+    except (TypeError, ValueError, RecursionError) as error:
+        why = type(error).__name__  # its message may quote a variable
+    raise ConfigurationError(f"variables cannot be written as JSON ({why}); give text, numbers, lists and mappings")
+
+
 def multipart(body: dict[str, Any], files: Mapping[str, Any], dumps: Callable[[Any], str] = json.dumps) -> FormData:
     """Return the request as a form, with *files* by the path of their variable (GraphQL multipart request specification)."""
+    if not isinstance(files, Mapping):
+        raise ConfigurationError(f"files must be a mapping, not {type(files).__name__}")
     body = {**body, "variables": copy.copy(body.get("variables") or {})}
     paths = list(files)
     for path in paths:
         _put_null(body, path)
     form = FormData()
-    form.add_field("operations", dumps(body), content_type="application/json")
+    form.add_field("operations", written(body, dumps), content_type="application/json")
     form.add_field("map", dumps({str(i): [path] for i, path in enumerate(paths)}), content_type="application/json")
     for i, path in enumerate(paths):
         name, content, kind = _file_parts(files[path], path)
@@ -72,12 +84,12 @@ def _put_null(body: dict[str, Any], path: str) -> None:
         raise ConfigurationError(f"the keys of files must be paths such as 'variables.file', not {path!r}")
     place: Any = body
     for step, after in zip(steps, [*steps[1:], None], strict=True):
-        key: Any = int(step) if isinstance(place, list) and step.isdecimal() else step
         try:
+            key: Any = int(step) if isinstance(place, list) and step.isdecimal() else step
             found = place[key] if isinstance(place, list) else place.get(key)
             place[key] = None if after is None else _copied(found)
-        except (IndexError, TypeError, AttributeError):
-            raise ConfigurationError(f"files names {path!r}, but variables has no such place") from None
+        except (IndexError, TypeError, AttributeError, ValueError):
+            raise ConfigurationError(f"files names {path[:100]!r}, but variables has no such place") from None
         place = place[key]
 
 
@@ -95,7 +107,14 @@ def _file_parts(file: Any, path: str) -> tuple[str, Any, str]:
             f"files holds {type(file).__name__} for {path!r}; give a file object, bytes, or (name, file[, type])"
         )
     name = str(name or os.path.basename(str(getattr(content, "name", None) or path.rpartition(".")[2])))  # noqa: PTH119 - a name need not be a path
-    return name, content, kind or mimetypes.guess_type(name)[0] or "application/octet-stream"
+    kind = kind or mimetypes.guess_type(name)[0] or "application/octet-stream"
+    if not name.isprintable():
+        raise ConfigurationError(f"the name of the file for {path!r} has control characters; give (name, file)")
+    if not isinstance(kind, str) or not kind.isascii() or not kind.isprintable() or not _MEDIA_TYPE.match(kind):
+        raise ConfigurationError(f"the content type of the file for {path!r} must be one such as 'application/pdf'")
+    if getattr(content, "closed", False) is True:
+        raise ConfigurationError(f"the file for {path!r} is closed; open it for each request")
+    return name, content, kind
 
 
 # -- an answer --------------------------------------------------------------------------------------------------------

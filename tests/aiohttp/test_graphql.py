@@ -22,7 +22,7 @@ from exterview_auth import (
     UnauthorizedError,
     graphql_unauthenticated,
 )
-from exterview_auth._aiohttp.graphql import multipart, operation, outcome_of
+from exterview_auth._aiohttp.graphql import multipart, operation, outcome_of, written
 from tests.kit.api import answering, scene
 
 # -- the request --------------------------------------------------------------------------------------------------------
@@ -141,6 +141,67 @@ def test_a_file_of_the_wrong_kind_is_refused(file: Any) -> None:
     """Anything else is the program's mistake, and every error is an `ExterviewAuthError`."""
     with pytest.raises(ConfigurationError, match="files"):
         multipart({"query": "{ a }"}, {"variables.file": file})()
+
+
+@pytest.mark.parametrize(
+    "file",
+    [
+        ("a\r\nb", b""),
+        ("a\0", b""),
+        ("a", b"", "bad type"),
+        ("a", b"", "a/b\r\nX: y"),
+        ("a", b"", 5),
+        ("a", b"", "ä/b"),
+    ],
+    ids=repr,
+)
+def test_a_name_or_type_that_no_header_can_hold_is_refused(file: Any) -> None:
+    """One sentence that names the path, before anything is sent."""
+    with pytest.raises(ConfigurationError, match=r"the file for 'variables\.file'") as caught:
+        multipart({"query": "{ a }"}, {"variables.file": file})
+    assert str(caught.value).isprintable()
+
+
+def test_a_closed_file_is_refused() -> None:
+    """It was sent before, and cannot be read again."""
+    file = io.BytesIO(b"a")
+    file.close()
+    with pytest.raises(ConfigurationError, match=r"^the file for 'variables\.file' is closed"):
+        multipart({"query": "{ a }"}, {"variables.file": file})
+
+
+def test_files_that_are_no_mapping_and_endless_indexes_are_refused() -> None:
+    """One sentence, and a short one."""
+    with pytest.raises(ConfigurationError, match="files must be a mapping, not list"):
+        multipart({"query": "{ a }"}, ["a"])  # type: ignore[arg-type]  # a wrong use
+    with pytest.raises(ConfigurationError, match="but variables has no such place") as caught:
+        multipart({"query": "{ a }", "variables": {"l": [1]}}, {f"variables.l.{'9' * 5000}": b""})
+    assert len(str(caught.value)) < 200
+
+
+def recursive() -> dict[str, Any]:
+    variables: dict[str, Any] = {}
+    variables["a"] = variables
+    return variables
+
+
+def deep() -> list[Any]:
+    inner: list[Any] = []
+    for _ in range(100_000):
+        inner = [inner]
+    return inner
+
+
+@pytest.mark.parametrize(
+    "value", [object(), {("s3cr3t",): 1}, recursive(), deep(), b"s3cr3t"], ids=lambda v: type(v).__name__
+)
+@pytest.mark.parametrize("write", [written, lambda body: multipart(body, {"variables.f": b""})])
+def test_variables_that_are_no_json_are_refused(value: Any, write: Any) -> None:
+    """One sentence, without a variable in it."""
+    with pytest.raises(ConfigurationError, match=r"^variables cannot be written as JSON") as caught:
+        write(operation("{ a }", {"a": value, "f": None}, None))
+    assert caught.value.__context__ is None
+    assert "s3cr3t" not in str(caught.value)
 
 
 # -- the answer's data, or its error ------------------------------------------------------------------------------------
