@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
-from aiohttp import ClientResponse, ClientSession, ClientWebSocketResponse, hdrs
+from aiohttp import ClientError, ClientResponse, ClientSession, ClientWebSocketResponse, InvalidUrlClientError, hdrs
 from yarl import URL
 
 from ._aiohttp.bodies import BodyFactory, is_factory, name_json
@@ -18,12 +18,13 @@ from ._aiohttp.internals import (
     own_middlewares,
     require_session,
     twin_of,
+    writes_json_as_bytes,
 )
 from ._aiohttp.middleware import RequestOptions
 from ._aiohttp.origins import noting
 from ._auth import ExterviewAuth
 from ._refusals import discreet, shown_when_made
-from .errors import ApiError, ConfigurationError
+from .errors import ConfigurationError
 
 if TYPE_CHECKING:
     from typing import Unpack
@@ -131,23 +132,38 @@ class AuthSession:
 
         Raises `BadRequestError`, `UnauthorizedError`, `ForbiddenError` (400, 401, 403), `ApiError` (any other answer that
         is not GraphQL), `GraphQLError` (``errors``, with partial ``data``), and what any request raises. Credentials that
-        the answer repeats are masked in all that these errors hold.
+        the answer repeats are masked in all that these errors hold; aiohttp's errors hold nothing of it.
         """
         from ._aiohttp import graphql  # noqa: PLC0415 - on first use
 
         body = graphql.operation(query, variables, operation_name)
-        content = {"data": graphql.multipart(body, files, self._session.json_serialize)} if files else {"json": body}
-        options = RequestOptions(graphql.or_unauthenticated(self._middleware.options.is_unauthorized))
-        async with self._send(
-            hdrs.METH_POST, self._auth.endpoint, {**content, "raise_for_status": False}, options
-        ) as response:
-            secrets = self._middleware.secrets_of(response)
-            outcome = graphql.outcome_of(response.status, response.content_type, await response.read(), secrets)
-        # Raised outside the block and without the response: its repr, which error trackers show, holds the answer's headers.
-        del response
-        if isinstance(outcome, ApiError):
+        dumps = self._session.json_serialize
+        content: dict[str, Any] = {
+            "data": graphql.multipart(body, files, dumps) if files else graphql.written(body, dumps).encode()
+        }
+        if not files and writes_json_as_bytes(self._session):
+            content = {"json": body}
+        outcome = await self._outcome(content)
+        # Raised here and not where the answer is: its repr, which error trackers show, holds its headers.
+        if isinstance(outcome, Exception):
             raise outcome
         return outcome
+
+    async def _outcome(self, content: dict[str, Any]) -> dict[str, Any] | Exception:
+        """Return the data of the endpoint's answer to *content*, or an error without secrets."""
+        from ._aiohttp import echoes, graphql  # noqa: PLC0415 - on first use
+
+        options = RequestOptions(graphql.or_unauthenticated(self._middleware.options.is_unauthorized))
+        arguments = {**content, "raise_for_status": False}
+        try:
+            async with self._send(hdrs.METH_POST, self._auth.endpoint, arguments, options) as response:
+                secrets = self._middleware.secrets_of(response)
+                return graphql.outcome_of(response.status, response.content_type, await response.read(), secrets)
+        except (ClientError, IndexError, UnicodeError) as error:
+            harmless = echoes.without_echo(error, self._auth.endpoint)
+            if harmless is error:
+                raise
+        return harmless
 
     # -- inside -----------------------------------------------------------------------------------------------------
 
@@ -157,7 +173,7 @@ class AuthSession:
         try:
             target = self._resolved(URL(url))
         except (ValueError, IndexError):  # the last is yarl's, for a "//[]@"
-            return self._session.request(method, url, **arguments)  # which says what is wrong with it
+            return RequestContextManager(_refused(url))
         if arguments.get("data") is not None:
             if is_factory(arguments["data"]):
                 return RequestContextManager(self._send_made(method, target, arguments, options))
@@ -206,10 +222,14 @@ class AuthSession:
         return (noting(owner._origins for owner in owners), *own, innermost)  # noqa: SLF001 - the other half of the same thing
 
     async def _ws_connect(self, url: str | URL, **arguments: Any) -> ClientWebSocketResponse[bool]:
+        try:
+            target = self._resolved(URL(url))
+        except (ValueError, IndexError):
+            await _refused(url)
         # `ws_connect` takes no middlewares: a twin of the session, on the same connections, carries ours.
         twin = twin_of(self._session, self._default_chain)
         try:
-            socket: ClientWebSocketResponse[bool] = await twin.ws_connect(self._resolved(URL(url)), **arguments)
+            socket: ClientWebSocketResponse[bool] = await twin.ws_connect(target, **arguments)
             return socket
         finally:
             twin.detach()
@@ -217,3 +237,8 @@ class AuthSession:
     @shown_when_made
     def __repr__(self) -> str:
         return f"AuthSession({self._session!r}, {self._auth!r})"
+
+
+async def _refused(url: str | URL) -> NoReturn:
+    """Raise what aiohttp raises for what is no URL, also where yarl's ``IndexError`` for a "//[]@" would come out of it."""
+    raise InvalidUrlClientError(url)
