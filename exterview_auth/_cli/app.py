@@ -24,6 +24,22 @@ _timeout = click.option(
 def run(arguments: Sequence[str]) -> int:
     """Run the command that *arguments* name, and return its exit code."""
     try:
+        code = _run(arguments)
+        if sys.stdout is not None:  # as after `exterview-auth check >&-`
+            sys.stdout.flush()
+    except OSError as error:
+        # As after `exterview-auth demo | head -1`, which is no error, or `exterview-auth token >/dev/full`.
+        if not isinstance(error, BrokenPipeError):
+            why = error.strerror or type(error).__name__
+            complain(f"the command could not go on ({why}); look at where its output goes")
+        # The interpreter flushes standard output once more when it ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return ExitCode.FAILED
+    return code
+
+
+def _run(arguments: Sequence[str]) -> int:
+    try:
         # Not `app.main`, which turns Ctrl-C and a closed pipe into other exceptions.
         with app.make_context("exterview-auth", list(arguments)) as context:
             return int(app.invoke(context))
@@ -32,10 +48,6 @@ def run(arguments: Sequence[str]) -> int:
     except click.UsageError as error:
         complain(_usage_sentence(error))
         return ExitCode.WRONG_USE
-    except BrokenPipeError:
-        # As after `exterview-auth demo | head -1`. The interpreter flushes standard output once more when it ends.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return ExitCode.FAILED
 
 
 def _usage_sentence(error: click.UsageError) -> str:
@@ -45,6 +57,8 @@ def _usage_sentence(error: click.UsageError) -> str:
     elif isinstance(error, click.BadParameter) and error.param:
         kind = "integer" if error.param.type is click.INT else "number"
         words = f"invalid value for '{error.param.opts[0]}': not a valid {kind}"
+    elif error.message.startswith("No such command"):
+        words = "no such command"  # which may be an ``EXTERVIEW_PASSWORD=...`` that stands in the wrong place
     else:
         words = error.message.partition(" (")[0].rstrip(". ")
     command = error.ctx.command_path if error.ctx else "exterview-auth"

@@ -35,7 +35,8 @@ class ExitCode(IntEnum):
 
 def complain(sentence: str) -> None:
     """Print on standard error what is wrong and what to do."""
-    print(f"exterview-auth: {printable_line(sentence)}", file=sys.stderr, flush=True)
+    with suppress(OSError):  # nobody hears it, and the exit code says the same
+        print(f"exterview-auth: {printable_line(sentence)}", file=sys.stderr, flush=True)
 
 
 class Scrubber:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from unittest.mock import Mock
 
 import pytest
@@ -14,6 +15,8 @@ import pytest
 from exterview_auth._cli import main
 
 SECRET = "hunter2-the-secret"
+COMMAND = [sys.executable, "-m", "exterview_auth"]
+DEAD_END = "http://localhost:1/graphql"
 
 
 Complaint = Callable[[], str]
@@ -23,7 +26,7 @@ Complaint = Callable[[], str]
     ("arguments", "says"),
     [
         ([], "missing command"),
-        (["nonsense"], "no such command 'nonsense'"),
+        (["nonsense"], "no such command; see 'exterview-auth --help'"),
         (["--nonsense"], "no such option: --nonsense"),
         (["demo", "--requests"], "--requests"),
         (["demo", "--requests", "0"], "--requests must be a number from 1 to 100000, not 0"),
@@ -45,12 +48,54 @@ def test_a_wrong_command_line_exits_2_with_one_sentence(arguments: list[str], sa
 
 @pytest.mark.parametrize(
     "arguments",
-    [["check", SECRET], ["check", f"--api-key={SECRET}"], ["demo", "--store", SECRET], ["token", "--timeout", SECRET]],
+    [
+        [SECRET],
+        [f"EXTERVIEW_PASSWORD={SECRET}", "check"],
+        [f"it's '{SECRET}'\n'"],
+        ["check", SECRET],
+        ["check", f"--api-key={SECRET}"],
+        ["demo", "--store", SECRET],
+        ["token", "--timeout", SECRET],
+    ],
 )
 def test_a_secret_on_the_command_line_is_not_repeated(arguments: list[str], complaint: Complaint) -> None:
     """Arguments that do not belong there are not echoed: they may be credentials."""
     assert main(arguments) == 2
     assert SECRET not in complaint()
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="the system has no device that is always full")
+@pytest.mark.parametrize("arguments", [["--version"], ["--help"], ["check", "--json"], ["token"]])
+def test_an_output_that_cannot_be_written_is_one_sentence(arguments: list[str]) -> None:
+    """A full disk is no fault of the program: no traceback, and an exit code that says so."""
+    environ = {
+        **os.environ,
+        "EXTERVIEW_API_KEY": SECRET,
+        "EXTERVIEW_BEARER_TOKEN": SECRET,
+        "EXTERVIEW_ENDPOINT": DEAD_END,
+    }
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [*COMMAND, *arguments], env=environ, stdout=full, stderr=subprocess.PIPE, text=True, timeout=60, check=False
+        )
+    sentence = "exterview-auth: the command could not go on (No space left on device); look at where its output goes"
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1] == sentence
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="the system has no device that is always full")
+@pytest.mark.parametrize(("stdout", "stderr", "code"), [(None, "/dev/full", 2), ("closed", None, 0)])
+def test_a_missing_output_and_a_full_one_for_errors_are_no_crash(
+    stdout: str | None, stderr: str | None, code: int
+) -> None:
+    """The exit code says what nobody can read."""
+    line = f'exec "$@" {">&-" if stdout else ""} {f"2>{stderr}" if stderr else ""}'
+    arguments = ["nonsense"] if stderr else ["--version"]
+    done = subprocess.run(
+        ["/bin/sh", "-c", line, "sh", *COMMAND, *arguments], capture_output=True, timeout=60, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (code, b"", b"")
 
 
 @pytest.mark.parametrize("command", ["check", "token"])

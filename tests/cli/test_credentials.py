@@ -329,6 +329,18 @@ def test_the_query_of_the_endpoint_is_not_printed(
 
 
 @pytest.mark.usefixtures("fixed_token")
+@pytest.mark.usefixtures("fixed_token")
+def test_a_redirect_that_leads_to_no_address(serve: Callable[[Answer], None], complaint: Complaint) -> None:
+    """One sentence: what yarl raises for it is no error of a network."""
+
+    async def answer(_request: web.BaseRequest) -> web.Response:
+        return web.Response(status=307, headers={"Location": "//[]@"})
+
+    serve(answer)
+    assert main(["check"]) == 1
+    assert "does not answer as an HTTP server does (InvalidUrlRedirectClientError)" in complaint()
+
+
 def test_a_server_that_says_nothing(serve: Callable[[Answer], None], complaint: Complaint) -> None:
     """The timeout is the one that was given."""
 

@@ -106,6 +106,8 @@ def test_no_process_finds_a_secret_in_its_environment_or_command_line(
         "EXTERVIEW_STORE",
         "AWS_SECRET_ACCESS_KEY",
         "REDISCLI_AUTH",
+        "COVERAGE_TOKEN",
+        "LC_MY_SECRET",
     ):
         monkeypatch.setenv(name, "s3cr3t")
     monkeypatch.setenv("LC_TIME", "C")
