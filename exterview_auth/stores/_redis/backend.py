@@ -52,7 +52,7 @@ class RedisLockBackend:
 
     async def read(self) -> StoredToken:
         """Read the entry, and remember it."""
-        stored = await self._entries.read(self._account)
+        stored = await self._entries.read(self._account, lease=self.lease)
         self._seen = stored.fingerprint
         return stored
 

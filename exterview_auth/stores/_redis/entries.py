@@ -40,10 +40,13 @@ return now
 """
 )
 
+# ARGV: milliseconds of a lease, or nothing outside a lock. A lock's key without an expiry (restored without it, say) would never
+# end: it ends after a lease unless its holder renews it. Redis before 7 cannot do that in one step, and leaves it.
 LOAD = (
     _START
     + _CLOCK
     + """
+if ARGV[1] then redis.pcall('PEXPIRE', KEYS[2], ARGV[1], 'NX') end
 return {get(KEYS[1]), now}
 """
 )
@@ -94,10 +97,11 @@ class RedisEntries:
         """Return the names for *account*."""
         return RedisKeys.of(self._namespace, account)
 
-    async def read(self, account: str) -> StoredToken:
-        """Read the entry."""
+    async def read(self, account: str, *, lease: float | None = None) -> StoredToken:
+        """Read the entry. With *lease*, let a lock that has no expiry end after so many seconds."""
+        arguments = () if lease is None else (milliseconds(lease),)
         try:
-            raw, now = await execute_with_retry(lambda: self._eval(LOAD, account))
+            raw, now = await execute_with_retry(lambda: self._eval(LOAD, account, *arguments))
         except UndecodableError:
             raw, now = b"", 0.0
         return self.codec.decode(key_of(account), as_bytes(raw), float(now))
