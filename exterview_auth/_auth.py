@@ -150,6 +150,8 @@ class ExterviewAuth:
         from ._environment import Arguments  # noqa: PLC0415 - on first use
 
         arguments = Arguments(os.environ if environ is None else environ, overrides)
+        # Whatever happens below, error trackers do not find an environment as a whole among the local variables.
+        environ, overrides = None, {}
         return cls(**arguments.completed(inspect.signature(cls).parameters))
 
     @property

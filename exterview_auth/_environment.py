@@ -27,22 +27,30 @@ ENDPOINT, ENVIRONMENT = "EXTERVIEW_ENDPOINT", "EXTERVIEW_ENVIRONMENT"
 class Environment:
     """Variables whose values are secrets: they are in no repr, neither one by one nor all together."""
 
-    __slots__ = ("_variables",)
+    __slots__ = ("_variable",)
 
-    def __init__(self, variables: Mapping[str, str]) -> None:
-        self._variables = variables
+    def __init__(self, variables: Mapping[str, Any]) -> None:
+        # A function, because error trackers also look into the objects among the local variables.
+        self._variable: Callable[[str], Any] = lambda name: variables.get(name)  # noqa: PLW0108 - a bound method shows its mapping
 
     def get(self, name: str) -> Secret | None:
         """Return a variable as it is, or ``None`` if it is missing or empty."""
-        return Secret(self._variables.get(name) or "") or None
+        return Secret(self._text(name)) or None
 
     def stripped(self, name: str) -> Secret | None:
         """Return a variable without spaces around it, or ``None`` if nothing is left."""
-        return Secret(self._variables.get(name, "").strip()) or None
+        return Secret(self._text(name).strip()) or None
 
     def shown(self, name: str) -> str | None:
         """Return a variable likewise that is not a secret."""
-        return self._variables.get(name, "").strip() or None
+        return self._text(name).strip() or None
+
+    def _text(self, name: str) -> str:
+        # Files such as `.env` are read into mappings in which a variable may be None: it is not set.
+        value = self._variable(name)
+        if value is not None and not isinstance(value, str):
+            raise ConfigurationError(f"{name} must be text, not {type(value).__name__}")
+        return value or ""
 
 
 class Arguments:
@@ -51,24 +59,28 @@ class Arguments:
     __slots__ = ("_environ", "_given")
 
     def __init__(self, environ: object, given: Mapping[str, Any]) -> None:
-        self._environ = environ
-        self._given = given
+        # Functions for the same reason.
+        self._environ: Callable[[], object] = lambda: environ
+        self._given: Callable[[], Mapping[str, Any]] = lambda: given
 
     def completed(self, known: Iterable[str]) -> dict[str, Any]:
         """Return the arguments, all of them *known*. Raises `ConfigurationError` that names what is missing or wrong."""
-        unknown = sorted(set(self._given) - set(known))
+        unknown = sorted(set(self._given()) - set(known))
         if unknown:
             raise ConfigurationError(f"ExterviewAuth has no argument {unknown[0]!r}; see help(ExterviewAuth)")
-        if not isinstance(self._environ, Mapping):
-            kind = type(self._environ).__name__
-            raise ConfigurationError(f"environ must be a mapping such as os.environ, not {kind}")
-        environ = Environment(self._environ)
-        found: dict[str, Any] = {} if "endpoint" in self._given else _endpoint(environ)
-        if "api_key" not in self._given:
+        environ = self._environment()
+        found: dict[str, Any] = {} if "endpoint" in self._given() else _endpoint(environ)
+        if "api_key" not in self._given():
             found["api_key"] = _api_key(environ)
-        if "login" not in self._given:
+        if "login" not in self._given():
             found["login"] = _login(environ)
-        return {**self._given, **found}
+        return {**self._given(), **found}
+
+    def _environment(self) -> Environment:
+        environ = self._environ()
+        if not isinstance(environ, Mapping):
+            raise ConfigurationError(f"environ must be a mapping such as os.environ, not {type(environ).__name__}")
+        return Environment(environ)
 
 
 def _endpoint(environ: Environment) -> dict[str, Any]:

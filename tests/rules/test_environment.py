@@ -11,6 +11,7 @@ import pytest
 
 from exterview_auth import ConfigurationError, ExterviewAuth, InsecureTransportError, PasswordLogin, StaticLogin
 from exterview_auth._environment import Arguments
+from tests.kit.showing import assert_shows_none
 
 USER = {"EXTERVIEW_EMAIL": "user@example.com", "EXTERVIEW_PASSWORD": "pass word"}
 FULL = {"EXTERVIEW_API_KEY": "key", **USER}
@@ -81,6 +82,22 @@ def test_overrides_win() -> None:
     login = StaticLogin("abc")
     given = {"login": login, "api_key": "own", "endpoint": "sandbox", "account": "team"}
     assert Arguments({"EXTERVIEW_ENDPOINT": "nonsense"}, given).completed(given) == given
+
+
+@pytest.mark.parametrize("variable", ["EXTERVIEW_BEARER_TOKEN", "EXTERVIEW_ENDPOINT", "EXTERVIEW_ENVIRONMENT"])
+def test_a_variable_that_is_none_is_not_set(variable: str) -> None:
+    """As in what ``dotenv_values()`` returns for a line without ``=``."""
+    assert set(Arguments({**FULL, variable: None}, {}).completed(())) == {"api_key", "login"}
+
+
+@pytest.mark.parametrize("variable", ["EXTERVIEW_API_KEY", "EXTERVIEW_PASSWORD", "EXTERVIEW_ENDPOINT"])
+@pytest.mark.parametrize("value", [12345678, b"12345678", ["12345678"]], ids=["int", "bytes", "list"])
+def test_a_variable_that_is_not_text_is_named(variable: str, value: object) -> None:
+    """A mapping need not come from an environment; its values are not shown."""
+    with pytest.raises(ConfigurationError) as caught:
+        ExterviewAuth.from_env({**FULL, variable: value})  # type: ignore[dict-item]
+    assert str(caught.value) == f"{variable} must be text, not {type(value).__name__}"
+    assert_shows_none(caught.value, "12345678")
 
 
 # -- the endpoint --------------------------------------------------------------------------------------------------------
