@@ -136,7 +136,9 @@ def _problem_with(url: str) -> str | None:
     except Exception as failure:  # noqa: BLE001 - options of a URL are checked in many ways, and their errors may quote it
         return f"this is not one ({type(failure).__name__})"
     # redis-py would take the rest of such a password for a database or an option, and connect to another host.
-    if "@" in parts.path + parts.query + parts.fragment and parts.scheme != "unix":
+    # A socket's path may have an @ in it, but then nothing stands before the path that does not end in one.
+    split = parts.scheme != "unix" or (parts.netloc and "@" not in parts.netloc)
+    if split and "@" in parts.path + parts.query + parts.fragment:
         return "there is an @ after its host: percent-encode the password"
     return None
 

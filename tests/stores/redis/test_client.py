@@ -302,6 +302,8 @@ NO_URLS = (
     [
         *((url, r"this is not one \(\w+Error\)") for url in NO_URLS),
         (f"redis://:12/{PASSWORD}@h", "there is an @ after its host: percent-encode the password"),
+        (f"unix://:12/{PASSWORD}@/tmp/x", "there is an @ after its host: percent-encode the password"),
+        (f"unix://:12?{PASSWORD}@/tmp/x", "there is an @ after its host: percent-encode the password"),
     ],
 )
 def test_a_url_that_cannot_serve_is_refused_at_once(url: str, problem: str) -> None:
@@ -310,6 +312,12 @@ def test_a_url_that_cannot_serve_is_refused_at_once(url: str, problem: str) -> N
         RedisStore(url)
     assert_one_sentence(caught.value, 200)
     assert caught.value.__context__ is None
+
+
+def test_the_path_of_a_socket_may_have_an_at_sign() -> None:
+    """It is a name of the file system, and what stands before it is hidden."""
+    assert repr(RedisStore("unix:///tmp/a@b")) == "RedisStore('unix:///tmp/a@b')"
+    assert repr(RedisStore(f"unix://ada:{PASSWORD}@/tmp/a@b")) == "RedisStore('unix:///tmp/a@b')"
 
 
 NO_CLIENT = (
