@@ -110,7 +110,7 @@ DEFECTS = (
     _one("another account's entry is used", "stores/_entry.py", '    if fields.get("account") != key:\n', '    if "account" not in fields:\n', "tests/stores/test_entry.py"),
     _one("an entry's age need not be finite", "stores/_entry.py", "    if (seconds := _seconds(value)) > LATEST:\n", '    if (seconds := _seconds(value)) > float("inf"):\n', "tests/stores/test_entry.py"),
     _one("an entry with a refresh token is kept for ever", "stores/_keeping.py", "    return keep if token", "    return 1e9 if token", "tests/stores/test_entry.py"),
-    _one("the time of a save in Redis is that of its arrival", "stores/_redis/entries.py", "float(now) - (clock() - began))", "float(now))", "tests/stores/redis/test_entries.py"),
+    _one("the time of a save in Redis is that of its arrival", "stores/_redis/entries.py", "now - (clock() - began))", "now)", "tests/stores/redis/test_entries.py"),
     _one("another user's directory is used", "stores/_file/directory.py", '            if found.st_uid != os.geteuid():\n                raise PermissionError("the directory belongs', '            if found.st_uid < 0:\n                raise PermissionError("the directory belongs', "tests/stores/file/test_foreign_files.py"),
     _one("another user's entry is used", "stores/_file/directory.py", '    if found.st_uid != os.geteuid():\n        raise PermissionError("it belongs', '    if found.st_uid < 0:\n        raise PermissionError("it belongs', "tests/stores/file/test_foreign_files.py"),
     _one("a lock is not looked at before it is opened", "stores/_file/host_lock.py", "        self._directory.identity(name)  # before the file is opened by its path: it may be another user's\n", "", "tests/stores/file/test_foreign_files.py"),

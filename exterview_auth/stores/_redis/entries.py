@@ -10,14 +10,17 @@ an unreadable entry: it is replaced by the next save.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import math
 from typing import Any, NamedTuple, Self
 
+from ..._secret import concealed
 from ..._token import Token
-from .._entry import Codec, StoredToken, fingerprint, key_of
+from ...errors import StoreError
+from .._entry import LATEST, Codec, StoredToken, fingerprint, key_of
 from .._keeping import seconds_kept
 from .client import RedisClients
-from .errors import UndecodableError, execute, execute_with_retry
+from .errors import NO_REDIS, UndecodableError, execute, execute_with_retry
 
 _START = """
 local function get(key)
@@ -101,10 +104,11 @@ class RedisEntries:
         """Read the entry. With *lease*, let a lock that has no expiry end after so many seconds."""
         arguments = () if lease is None else (milliseconds(lease),)
         try:
-            raw, now = await execute_with_retry(lambda: self._eval(LOAD, account, *arguments))
+            answer = await execute_with_retry(lambda: self._eval(LOAD, account, *arguments))
         except UndecodableError:
-            raw, now = b"", 0.0
-        return self.codec.decode(key_of(account), as_bytes(raw), float(now))
+            answer = [b"", 0.0]
+        raw, now = _parts(answer, 2)
+        return self.codec.decode(key_of(account), as_bytes(raw), _moment(now))
 
     async def replace(
         self, account: str, token: Token, *, owner_id: str = "", seen: bytes = b""
@@ -116,13 +120,13 @@ class RedisEntries:
         """
         clock = asyncio.get_running_loop().time
         began = clock()
-        now = await execute_with_retry(lambda: self._eval(NOW, account))
-        entry = self.codec.encode(key_of(account), token, float(now) - (clock() - began))
+        now = _moment(await execute_with_retry(lambda: self._eval(NOW, account)))
+        entry = self.codec.encode(key_of(account), token, now - (clock() - began))
         kept = milliseconds(seconds_kept(token, self.codec.keep))
-        saved, newer, now = await execute(self._eval(SAVE, account, owner_id, seen, kept, entry))
+        saved, newer, now = _parts(await execute(self._eval(SAVE, account, owner_id, seen, kept, entry)), 3)
         if saved == 1:
             return True, StoredToken(token, fingerprint(entry))
-        return False, self.codec.decode(key_of(account), as_bytes(newer), float(now))
+        return False, self.codec.decode(key_of(account), as_bytes(newer), _moment(now))
 
     async def remove(self, account: str) -> None:
         """Remove the entry."""
@@ -130,7 +134,23 @@ class RedisEntries:
 
     async def _eval(self, script: str, account: str, *arguments: object) -> Any:
         keys = self.keys(account)
-        return await self.clients.current().client.eval(script, len(keys), *keys, *arguments)
+        # Concealed, because an answer that is not understood ends in an error, and error trackers print local variables.
+        return concealed(await self.clients.current().client.eval(script, len(keys), *keys, *arguments))
+
+
+def _parts(answer: Any, number: int) -> list[Any]:
+    """Return a script's *answer* if it has so many parts."""
+    if not isinstance(answer, list) or len(answer) != number:
+        raise StoreError(f"Redis cannot be used: {NO_REDIS}")
+    return answer
+
+
+def _moment(now: Any) -> float:
+    """Return what Redis' clock says, in seconds since the epoch."""
+    with contextlib.suppress(TypeError, ValueError):
+        if 0 <= float(now) <= LATEST:
+            return float(now)
+    raise StoreError(f"Redis cannot be used: {NO_REDIS}")
 
 
 def milliseconds(seconds: float) -> int:
@@ -138,14 +158,15 @@ def milliseconds(seconds: float) -> int:
     return math.ceil(seconds * 1000)
 
 
-def as_bytes(raw: Any) -> Any:
+def as_bytes(raw: Any) -> bytes | None:
     """
     Return an entry as bytes, whatever client it came through.
 
     With ``decode_responses=True`` the value arrives as text. Undecodable bytes may have been escaped; text that cannot be
-    encoded again is not an entry.
+    encoded again is not an entry, and nor is anything else.
     """
     try:
-        return raw.encode("utf-8", "surrogateescape") if isinstance(raw, str) else raw
+        raw = raw.encode("utf-8", "surrogateescape") if isinstance(raw, str) else raw
     except UnicodeEncodeError:
         return b""
+    return raw if raw is None or isinstance(raw, bytes) else b""

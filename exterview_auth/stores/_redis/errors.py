@@ -20,13 +20,14 @@ _RIGHTS = "the user's ACL lacks a command, key or channel; see the README for th
 _MEMORY = "it is out of memory; see maxmemory and maxmemory-policy"
 _REPLICA = "it is a read-only replica; give the URL of its master"
 _PASSWORD = "it refuses the user or password; see the URL's"  # noqa: S105 - what is said of one
+NO_REDIS = "the server there does not answer like a Redis; see the URL's host and port"
 
 _SENTENCES: tuple[tuple[type[Exception], str], ...] = (
     (redis_errors.AuthenticationError, _PASSWORD),
     (redis_errors.NoPermissionError, _RIGHTS),
     (redis_errors.ReadOnlyError, _REPLICA),
     (redis_errors.OutOfMemoryError, _MEMORY),
-    (redis_errors.InvalidResponse, "the server there is not a Redis; see the URL's host and port"),
+    (redis_errors.InvalidResponse, NO_REDIS),
     (redis_errors.BusyLoadingError, "it is still loading its data"),
     (redis_errors.MaxConnectionsError, "the client has no connection left"),
     (redis_errors.TimeoutError, "it does not answer in time"),
@@ -75,8 +76,12 @@ async def execute(command: Awaitable[T], seconds: float = COMMAND_TIMEOUT) -> T:
         problem = _sentence(failure)
     except UnicodeDecodeError:  # from a client that decodes responses
         problem = ""
+    except StoreError:
+        raise
     except RuntimeError:
         problem = "its client belongs to another event loop"
+    except Exception:  # noqa: BLE001 - redis-py trusts what it parses
+        problem = NO_REDIS
     # Raised outside the handlers: redis-py's error would stay as the context.
     if not problem:
         raise UndecodableError("Redis cannot be used: its response is not text")

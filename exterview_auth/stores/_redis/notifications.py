@@ -7,8 +7,6 @@ import contextlib
 from contextvars import Context
 from typing import Any
 
-from redis.exceptions import RedisError
-
 from ..._calls import cancel_and_wait
 from .errors import execute
 
@@ -89,7 +87,8 @@ class PubSubConnection:
 
     async def _read(self) -> None:
         try:
-            with contextlib.suppress(RedisError, OSError):
+            # Whatever ends it, a message that is none too: notifications save time, nothing else.
+            with contextlib.suppress(Exception):
                 while True:
                     self._dispatch(await self._pubsub.get_message(timeout=READ_TIMEOUT))
         finally:
@@ -118,7 +117,7 @@ class PubSubConnection:
         self.ended = True
         if self._reading is not None:
             await cancel_and_wait(self._reading)
-        with contextlib.suppress(RedisError, OSError):
+        with contextlib.suppress(Exception):
             await self._pubsub.aclose()
 
 
