@@ -6,7 +6,7 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Callable
 from functools import partial
-from typing import Self
+from typing import Any, Self
 from weakref import WeakValueDictionary
 
 from cachetools import LRUCache
@@ -92,11 +92,13 @@ class AuthPool:
         return owner
 
     def _created(self, account: str) -> ExterviewAuth:
-        owner = self._factory(account)
-        if not isinstance(owner, ExterviewAuth):
-            raise ConfigurationError(f"factory returned {type(owner).__name__}; let it return an ExterviewAuth")
-        self._alive[account] = owner
-        return owner
+        owner: Any = self._factory(account)
+        if isinstance(owner, ExterviewAuth):
+            self._alive[account] = owner
+            return owner
+        kind = type(owner).__name__
+        del owner  # it may be a token, and error trackers print local variables
+        raise ConfigurationError(f"factory returned {kind}; let it return an ExterviewAuth")
 
     def __len__(self) -> int:
         return len(self._kept)

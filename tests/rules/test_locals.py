@@ -158,6 +158,7 @@ CONSTRUCTORS: dict[str, Attempt] = {
     "Redis as a URL object": lambda: RedisStore(URL(f"redis://:{S}@localhost/0")),
     "Redis as options": lambda: RedisStore({"host": "localhost", "password": S}),
     "a token as the factory": lambda: AuthPool(S),  # type: ignore[arg-type]
+    "a factory that returns a token": lambda: AuthPool(lambda _: S)["ada"],  # type: ignore[arg-type,return-value]
     "a text to invalidate": lambda: ExterviewAuth(LOGIN, api_key="fine").invalidate(S),  # type: ignore[arg-type]
     "a pickled token": lambda: pickle.dumps(Token(S, refresh_token=S)),
     "a pickled login": lambda: pickle.dumps(LOGIN),
