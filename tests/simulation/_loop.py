@@ -164,6 +164,14 @@ class SimulatedLoop(asyncio.BaseEventLoop):
                 future.set_result(result)
         self.after_thread()
 
+    def close(self) -> None:
+        """Let go of what was to run, as asyncio's own loop does."""
+        super().close()
+        self._timers.clear()
+        self._frozen.clear()
+        self._queue = Ready(self._queue.policy, self._dice)
+        self.after_step = self.after_thread = _nothing
+
     def pending(self, party: Party) -> list[asyncio.TimerHandle]:
         """Return the timers of *party* that would still fire."""
         return [handle for _, _, handle in self._timers if handle.party is party and not handle.cancelled()]

@@ -12,6 +12,9 @@ from collections.abc import Iterator
 from typing import NamedTuple
 from unittest import mock
 
+from exterview_auth._aiohttp import login_request as _login_request
+from exterview_auth._aiohttp import origins as _origins
+from exterview_auth._aiohttp.chains import Chains
 from exterview_auth.stores._file import entries as _file_entries
 from exterview_auth.stores._file import host_lock as _host_lock
 
@@ -24,6 +27,8 @@ from ._verdict import ENDS, NOTHING_LEFT
 from ._world import World
 from .fleet.network import Dice
 
+_CHAINS = [one for module in (_login_request, _origins) for one in vars(module).values() if isinstance(one, Chains)]
+"""What the package remembers of redirected calls, for a whole process."""
 NOTHING_ESCAPES = "no error escapes"
 
 
@@ -86,6 +91,8 @@ def _as_seeded(seed: int, loop: SimulatedLoop) -> Iterator[None]:
     chance, virtual, collecting = random.getstate(), VirtualTime(loop.time), gc.isenabled()
     random.seed(seed)
     gc.disable()  # its moment would depend on earlier runs
+    for chains in _CHAINS:
+        chains.__init__()  # type: ignore[misc]  # as in a new process: calls of an earlier run may still be in there
     try:
         with mock.patch.object(_file_entries, "time", virtual), mock.patch.object(_host_lock, "time", virtual):
             yield

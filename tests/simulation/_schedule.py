@@ -44,7 +44,7 @@ class Ready(Generic[H]):
     """
 
     def __init__(self, policy: Policy, dice: Dice) -> None:
-        self._policy = policy
+        self.policy = policy
         self._dice = dice
         self._steps = 0
         self._tasks: list[tuple[int, int, H]] = []
@@ -76,9 +76,9 @@ class Ready(Generic[H]):
         return handle
 
     def _choose(self, count: int) -> int:
-        if self._policy == "any":
+        if self.policy == "any":
             return self._dice.number() % count
-        if self._policy == "priorities":
+        if self.policy == "priorities":
             return self._by_priority(count)
         arrived = [entry[1] for entry in self._tasks] + [queue[0][0] for queue in self._calls.values()]
         return min(range(count), key=arrived.__getitem__)
