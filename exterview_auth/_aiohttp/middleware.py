@@ -141,7 +141,7 @@ class Middleware:
             if newer is issued and kept and self._api_key.value == request.headers[X_API_KEY]:
                 _ensure_open(request)
                 return response  # nothing newer, and the same key: the refusal is the caller's
-            if options.body_factory is not None:
+            if options.body_factory is not None and request.body:  # a redirect that became a GET has dropped it
                 await replace(request, options.body_factory)
                 if newer is not state.unexpired:
                     newer = await keeper.obtain(issued)  # it died while the body was made

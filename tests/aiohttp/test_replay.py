@@ -128,6 +128,23 @@ async def test_a_factory_of_forms_makes_a_new_boundary_for_each_attempt() -> Non
             assert arrival.body.count(BLOB) == 1
 
 
+@pytest.mark.parametrize(
+    ("status", "bodies"), [(302, [b"resume", b"", b""]), (303, [b"resume", b"", b""]), (307, [b"resume"] * 3)]
+)
+async def test_a_redirect_that_drops_the_body_is_replayed_without_one(status: int, bodies: list[bytes]) -> None:
+    """Rule 12: a factory makes a body only for a hop that has one."""
+    async with signed_in() as at:
+
+        async def lead(_request: web.Request, _body: bytes) -> web.Response:
+            at.api.revoke()  # so that the hop is refused
+            return web.Response(status=status, headers={"Location": "/result"})
+
+        at.api.answers["/submit"] = lead
+        mark = len(at.api.arrivals)
+        assert (await at.post("/submit", data=lambda: b"resume"))[0] == 200
+        assert [arrival.body for arrival in at.api.arrivals[mark:]] == bodies
+
+
 class SlowBody:
     """A body factory whose second body, a replay's, is made when ``over`` is set."""
 
