@@ -2,7 +2,8 @@
 A lock for the tasks of any number of event loops, in any threads of one process.
 
 asyncio's own lock belongs to one loop. Here a release passes the lock straight on to the first task that waits, in whichever loop.
-A loop that ended with the lock in hand will not release it: the tasks that wait notice that, and the first of them takes it.
+A loop that ended with the lock in hand will not release it: the tasks that wait notice that, and the first of them takes it. A loop
+that only pauses, because its program runs it in turns with something else, keeps the lock for a while.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ from collections import deque
 
 LOOK_INTERVAL = 1.0
 """Seconds between two looks at whether the holder's loop has ended."""
+LOOKS_AT_PAUSED_LOOP = 5
+"""After so many looks in a row at a loop that does not run, it counts as ended."""
 
 
 class LockQueue:
@@ -56,12 +59,14 @@ class MemoryLock:
                 queue.holder = self
                 return
             queue.waiting.append(self)
+        looks = 0
         try:
             while not self.granted.is_set():
                 try:
                     await asyncio.wait_for(self.granted.wait(), LOOK_INTERVAL)
                 except TimeoutError:
-                    self._take_from_ended_loop()
+                    looks = looks + 1 if self._paused else 0
+                    self._take_from_ended_loop(paused=looks >= LOOKS_AT_PAUSED_LOOP)
         except BaseException:
             self._leave()
             raise
@@ -78,8 +83,14 @@ class MemoryLock:
             elif self in queue.waiting:
                 queue.waiting.remove(self)
 
-    def _take_from_ended_loop(self) -> None:
+    @property
+    def _paused(self) -> bool:
+        holder = self._queue.holder
+        return holder is not None and not holder.loop.is_running()
+
+    def _take_from_ended_loop(self, *, paused: bool) -> None:
+        """Pass the lock on if its holder's loop is closed, or *paused* for so long that nobody runs it any more."""
         queue = self._queue
         with queue.guard:
-            if queue.holder is not None and not queue.holder.loop.is_running():
+            if queue.holder is not None and (queue.holder.loop.is_closed() or (paused and self._paused)):
                 queue.pass_on()

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from exterview_auth import ConfigurationError, ExterviewAuth, MemoryStore, Token
+from exterview_auth.stores import _memory_lock
 from tests.kit.stores import content, loaded
 
 
@@ -105,8 +106,9 @@ def test_a_lock_that_an_ended_loop_held_is_not_in_the_way() -> None:
         assert len(store._locks) == 0
 
 
-def test_a_lock_is_taken_from_a_loop_that_never_released_it() -> None:
-    """A loop that was left, or closed, with the lock in hand releases nothing; when it goes on, it takes nothing from anybody."""
+def test_a_lock_is_taken_from_a_loop_that_never_released_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A loop that was left with the lock in hand keeps it for a while; when it goes on later, it takes nothing from anybody."""
+    monkeypatch.setattr(_memory_lock, "LOOK_INTERVAL", 0.1)
     store = MemoryStore()
     left = asyncio.new_event_loop()
     end = asyncio.Event()
@@ -122,6 +124,9 @@ def test_a_lock_is_taken_from_a_loop_that_never_released_it() -> None:
         leaving.append(task)
 
     async def take() -> None:
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.25), store.lock("a"):
+                pass
         async with asyncio.timeout(20), store.lock("a"):
             left.call_soon(end.set)
             await asyncio.to_thread(left.run_until_complete, leaving[0])  # its late release
