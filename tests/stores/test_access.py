@@ -443,6 +443,20 @@ async def test_while_a_store_is_probed_everybody_else_goes_without_it() -> None:
 
 
 @virtual_time
+async def test_all_that_wait_for_a_probe_fail_with_it() -> None:
+    """Rule 17: without a call of their own, and as soon as it fails."""
+    store = ScriptedStore(seconds=0.5)
+    accesses = [StoreAccess(store, f"a{n}", now, Counters()) for n in range(20)]
+    accesses[0].session().record_failure("save", StoreError("down"))
+    store.faults["save"] = StoreError("down")
+    with contextlib.ExitStack() as stack:
+        probing = [stack.enter_context(access.session(probe=True)) for access in accesses]
+        outcomes = await asyncio.gather(*(session.save(Token("T")) for session in probing))
+    assert not any(saved.settled for saved in outcomes)
+    assert (now(), store.calls) == (0.5, ["save"])
+
+
+@virtual_time
 async def test_once_a_probe_succeeds_all_that_wait_for_it_go_on() -> None:
     """Rule 17: what a pool has yet to save at its close is saved, although the breaker is open until the first save."""
     store = ScriptedStore(seconds=0.2)
