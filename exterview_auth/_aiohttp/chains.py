@@ -31,16 +31,16 @@ class Chains(Generic[Beginning]):
     __slots__ = ("_loop", "_uses", "standing")
 
     def __init__(self) -> None:
-        # Invariant: a call that was redirected is in here for as long as anything else refers to it. It is kept beside its id,
-        # because an id may be used again.
-        self.standing: dict[int, tuple[object, Beginning]] = {}
+        # Invariant: a call that was redirected is in here for as long as anything else refers to it and its loop is open. It is
+        # kept beside its id, because an id may be used again.
+        self.standing: dict[int, tuple[object, Beginning, asyncio.AbstractEventLoop]] = {}
         self._uses = 0
         self._loop: Callable[[], asyncio.AbstractEventLoop | None] = lambda: None
 
     def note(self, request: ClientRequest, beginning: Beginning) -> Beginning:
         """Remember *beginning* of *request*'s call unless another one is remembered. Return the one that is."""
         call = call_of(request)
-        _, beginning = self.standing.setdefault(id(call), (call, beginning))
+        _, beginning, _ = self.standing.setdefault(id(call), (call, beginning, request.loop))
         self._sweep(request.loop)
         return beginning
 
@@ -49,8 +49,8 @@ class Chains(Generic[Beginning]):
         if not self.standing:
             return None
         self._sweep(request.loop)
-        _, beginning = self.standing.get(id(call_of(request)), (None, None))
-        return beginning
+        chain = self.standing.get(id(call_of(request)))
+        return None if chain is None else chain[1]
 
     def _sweep(self, loop: asyncio.AbstractEventLoop) -> None:
         # Counted references, because a timeout takes no weak reference since Python 3.13. Once for as many uses as there are
@@ -63,12 +63,13 @@ class Chains(Generic[Beginning]):
         if self._uses >= len(self.standing) or last is None or last.is_closed():
             self._uses = 0
             for key, chain in list(self.standing.items()):
-                if _references(chain) <= _REFERENCES_OF_OURS:
+                # What was pending in a loop that is closed refers to its call, and stays until nobody refers to the loop.
+                if chain[2].is_closed() or _references(chain) <= _REFERENCES_OF_OURS:
                     self.standing.pop(key, None)
 
 
-def _references(chain: tuple[object, object]) -> int:
+def _references(chain: tuple[object, ...]) -> int:
     return getrefcount(chain[0])
 
 
-_REFERENCES_OF_OURS = _references((object(), None))
+_REFERENCES_OF_OURS = _references((object(), None, None))
