@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import itertools
 import os
 import subprocess
 import sys
+import warnings
 from pathlib import Path
+from unittest import mock
 
 import pytest
 
@@ -47,6 +50,14 @@ def test_every_rule_holds_in_many_schedules() -> None:
     assert total.seeds == SUITE_SEEDS
     for what in ("tokens adopted", "tokens renewed ahead", "requests replayed", "store failures", "answered 401"):
         assert total.happened[what] > SUITE_SEEDS / 20, _report.summary(total)
+
+
+@pytest.fixture(autouse=True)
+def _collected() -> None:
+    """Collect what earlier tests of this process left: no run may take it for its own."""
+    with mock.patch("sys.unraisablehook"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        gc.collect()
 
 
 @pytest.mark.parametrize("seed", REGRESSIONS)
