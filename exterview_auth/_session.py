@@ -138,11 +138,13 @@ class AuthSession:
 
         body = graphql.operation(query, variables, operation_name)
         dumps = self._session.json_serialize
-        content: dict[str, Any] = {
-            "data": graphql.multipart(body, files, dumps) if files else graphql.written(body, dumps).encode()
-        }
-        if not files and writes_json_as_bytes(self._session):
-            content = {"json": body}
+        content: dict[str, Any]
+        if files:
+            content = {"data": graphql.multipart(body, files, dumps)}
+        elif writes_json_as_bytes(self._session):
+            content = {"json": body}  # written by aiohttp: this session may know more types than `dumps`
+        else:
+            content = {"data": graphql.written(body, dumps).encode()}
         outcome = await self._outcome(content)
         # Raised here and not where the answer is: its repr, which error trackers show, holds its headers.
         if isinstance(outcome, Exception):
@@ -170,9 +172,8 @@ class AuthSession:
     def _send(
         self, method: str, url: str | URL, arguments: Any, options: RequestOptions | None = None
     ) -> RequestContextManager:
-        try:
-            target = self._resolved(URL(url))
-        except (ValueError, IndexError):  # the last is yarl's, for a "//[]@"
+        target = self._resolved(url)
+        if target is None:
             return RequestContextManager(_refused(url))
         if arguments.get("data") is not None:
             if is_factory(arguments["data"]):
@@ -203,8 +204,13 @@ class AuthSession:
         options = (options or self._middleware.options)._replace(body_factory=factory)
         return await self._send(method, url, arguments, options)
 
-    def _resolved(self, url: URL) -> URL:
-        return url if url.absolute or self._has_base_url else self._auth.endpoint.join(url)
+    def _resolved(self, url: str | URL) -> URL | None:
+        """Return where a request to *url* goes, or ``None`` if that is no URL."""
+        try:
+            parsed = URL(url)
+            return parsed if parsed.absolute or self._has_base_url else self._auth.endpoint.join(parsed)
+        except (ValueError, IndexError):  # the last is yarl's, for a "//[]@"
+            return None
 
     def _owns(self, url: URL) -> bool:
         return self._middleware.owns(build_url(self._session, url))
@@ -222,9 +228,8 @@ class AuthSession:
         return (noting(owner._origins for owner in owners), *own, innermost)  # noqa: SLF001 - the other half of the same thing
 
     async def _ws_connect(self, url: str | URL, **arguments: Any) -> ClientWebSocketResponse[bool]:
-        try:
-            target = self._resolved(URL(url))
-        except (ValueError, IndexError):
+        target = self._resolved(url)
+        if target is None:
             await _refused(url)
         # `ws_connect` takes no middlewares: a twin of the session, on the same connections, carries ours.
         twin = twin_of(self._session, self._default_chain)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
+import uuid
 from typing import Any
 
 import aiohttp
@@ -56,6 +58,15 @@ async def test_everything_works_against_the_emulator() -> None:
             expected = {"size": len(resume), "sha256": hashlib.sha256(resume).hexdigest()}
             assert uploaded["uploadResume"] == expected
             assert auth.stats().logins == 2
+
+
+async def test_a_session_that_writes_json_as_bytes_writes_the_variables() -> None:
+    """It may know more types than the standard library's ``json``, which is not asked."""
+    known = uuid.UUID(int=7)
+    async with scene(session={"json_serialize_bytes": lambda value: json.dumps(value, default=str).encode()}) as at:
+        await at.client.graphql("query ($id: ID!) { a }", {"id": known})
+        (written,) = [json.loads(arrival.body) for arrival in at.api.arrivals]
+        assert written["variables"] == {"id": str(known)}
 
 
 @pytest.mark.parametrize(
