@@ -5,12 +5,37 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Container, Iterator, Mapping
-from typing import Any, NoReturn, Self
+from typing import Any, NoReturn, Protocol, Self
 
 _NOT_VISIBLE_ASCII = re.compile(r"[^\x21-\x7e]")
 
 
-class Secret(str):
+class Stream(Protocol):
+    """The content of an answer."""
+
+    def at_eof(self) -> bool:
+        """Whether nothing more comes."""
+
+    async def readany(self) -> bytes:
+        """Return what has arrived, after waiting if that is nothing."""
+
+
+class Sealed:
+    """Mixin: a copy is the object itself, and pickling raises ``TypeError``. For what never changes and holds a secret."""
+
+    __slots__ = ()
+
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, memo: object) -> Self:
+        return self
+
+    def __reduce_ex__(self, protocol: object) -> NoReturn:
+        refuse_pickling(self)
+
+
+class Secret(str, Sealed):
     """
     A token, key or password.
 
@@ -32,17 +57,8 @@ class Secret(str):
             return self
         return Secret(text + str(self)) if isinstance(text, str) else NotImplemented
 
-    def __copy__(self) -> Self:
-        return self
 
-    def __deepcopy__(self, memo: object) -> Self:
-        return self
-
-    def __reduce_ex__(self, protocol: object) -> NoReturn:
-        refuse_pickling(self)
-
-
-class SecretBytes(bytes):
+class SecretBytes(bytes, Sealed):
     """The bytes of a secret, or of a body with one. They are sent as they are; ``repr`` and ``str`` are ``b'***'``."""
 
     __slots__ = ()
@@ -54,15 +70,6 @@ class SecretBytes(bytes):
 
     def __radd__(self, before: bytes) -> SecretBytes:
         return SecretBytes(before + bytes(self)) if isinstance(before, bytes) else NotImplemented
-
-    def __copy__(self) -> Self:
-        return self
-
-    def __deepcopy__(self, memo: object) -> Self:
-        return self
-
-    def __reduce_ex__(self, protocol: object) -> NoReturn:
-        refuse_pickling(self)
 
 
 def concealed(value: Any) -> Any:
@@ -95,6 +102,20 @@ def concealed(value: Any) -> Any:
         else:
             copies[id(node)].extend(map(copy_of, node))
     return copy
+
+
+async def pieces_of(stream: Stream, limit: int) -> tuple[list[SecretBytes], bool]:
+    """
+    Return what *stream* gives, until it ends or has given more than *limit* bytes; and whether that is the whole of it.
+
+    An answer may hold a token and end in the middle, so that no local variable of an error's frames holds plain bytes.
+    """
+    pieces: list[SecretBytes] = []
+    size = 0
+    while size <= limit and not stream.at_eof():
+        pieces.append(SecretBytes(await stream.readany()))
+        size += len(pieces[-1])
+    return pieces, size <= limit
 
 
 def plain_kind(value: object) -> str:

@@ -6,11 +6,11 @@ import base64
 import math
 import time
 from datetime import UTC, datetime
-from typing import Any, NoReturn, Self, final
+from typing import Any, Self, final
 
 from ._json import json_object
 from ._refusals import discreet, shown_when_made
-from ._secret import Secret, concealed, is_encodable, is_header_safe, plain_kind, refuse_pickling
+from ._secret import Sealed, Secret, is_encodable, is_header_safe, plain_kind
 from .errors import ConfigurationError
 
 MAX_TOKEN_LENGTH = 65_536
@@ -23,7 +23,7 @@ _PREFIX = "bearer "
 
 
 @final
-class Token:
+class Token(Sealed):
     """
     A bearer token with its lifetime, as a login returns it.
 
@@ -39,7 +39,6 @@ class Token:
 
     @discreet
     def __init__(self, value: str, *, expires_in: float | None = None, refresh_token: str | None = None) -> None:
-        value, refresh_token = concealed(value), concealed(refresh_token)
         self._value = _checked(value, "a bearer token")
         self._refresh_token = None if not refresh_token else _checked_refresh(refresh_token)
         # The login's word comes first; a JWT's claims are read only without it.
@@ -98,15 +97,6 @@ class Token:
         expiry = "" if self.expires_at is None else f", expires_at={self.expires_at.isoformat(timespec='seconds')}"
         refresh = "" if self._refresh_token is None else ", refresh_token='***'"
         return f"Token('***'{expiry}{refresh})"
-
-    def __reduce_ex__(self, protocol: object) -> NoReturn:
-        refuse_pickling(self)
-
-    def __copy__(self) -> Self:
-        return self
-
-    def __deepcopy__(self, memo: object) -> Self:
-        return self
 
 
 def issuer_of(token: Token) -> str | None:

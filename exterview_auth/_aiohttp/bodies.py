@@ -6,11 +6,11 @@ import asyncio
 from collections.abc import Callable
 from typing import Any, TypeGuard
 
-from aiohttp import ClientRequest, ClientResponse, ClientSession, FormData, MultipartWriter, Payload, StreamReader, hdrs
+from aiohttp import ClientRequest, ClientResponse, ClientSession, FormData, MultipartWriter, Payload, hdrs
 from multidict import CIMultiDict
 
 from .._calls import awaited, is_being_cancelled
-from .._secret import SecretBytes
+from .._secret import pieces_of
 from ..errors import ConfigurationError
 from .internals import already_read, put_back, stream_of, was_consumed
 
@@ -76,22 +76,13 @@ async def read_ahead(response: ClientResponse, limit: int) -> bytes | None:
     if read is not None:
         return read if len(read) <= limit else None
     try:
-        body, whole = await _collected(response.content, limit)
+        pieces, whole = await pieces_of(response.content, limit)
     except BaseException:
         response.close()
         raise
+    body = b"".join(pieces)
     if not whole:
         put_back(response.content, body)
         return None
     response.content = stream_of(body)
     return body
-
-
-async def _collected(content: StreamReader, limit: int) -> tuple[bytes, bool]:
-    # They may hold a token, and error trackers print local variables: an answer may end in the middle.
-    chunks: list[SecretBytes] = []
-    size = 0
-    while size <= limit and not content.at_eof():
-        chunks.append(SecretBytes(await content.readany()))
-        size += len(chunks[-1])
-    return b"".join(chunks), size <= limit

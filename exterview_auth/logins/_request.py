@@ -18,7 +18,6 @@ from aiohttp import (
     ClientConnectorError,
     ClientError,
     ClientPayloadError,
-    ClientResponse,
     ClientResponseError,
     ClientSession,
     ConnectionTimeoutError,
@@ -30,7 +29,7 @@ from yarl import URL
 from .._endpoint import require_safe_transport, secrets_in, secrets_in_headers
 from .._json import json_object
 from .._redaction import MAX_SENTENCE, redacted
-from .._secret import SecretBytes, concealed, is_encodable
+from .._secret import SecretBytes, concealed, is_encodable, pieces_of
 from .._token import Token, without_bearer
 from ..errors import ConfigurationError, CredentialsRejectedError, ExterviewAuthError, LoginError, LoginUnavailableError
 from ._context import MAX_RESPONSE
@@ -187,29 +186,21 @@ async def _exchange(
         async with session.post(
             url, data=body, headers=headers, allow_redirects=False, raise_for_status=False
         ) as received:
-            content = await _read(received)
+            # In pieces, because Content-Length may be missing or wrong.
+            pieces, whole = await pieces_of(received.content, MAX_RESPONSE)
+            if not whole:
+                received.close()
     except ExterviewAuthError:
         raise  # from a middleware of the login's session, such as its guard: not a network failure
     except (ClientError, OSError, TimeoutError, UnicodeError) as error:
         return unreachable(url.origin(), error)
     # As it was sent: the application's login session, or a middleware of it, may add credentials of its own.
     sent = concealed(tuple(secrets_in_headers(received.request_info.headers)))
+    content = SecretBytes(b"".join(pieces)) if whole else None
     response = LoginResponse(url.origin(), received.status, received.headers, content, (*secrets, *sent))
     if 300 <= response.status < 400:  # noqa: PLR2004 - RFC 9110, section 15.4
         return _redirected(response, url)
     return response
-
-
-async def _read(response: ClientResponse) -> SecretBytes | None:
-    """Return the whole body, or ``None`` if it has more than `MAX_RESPONSE` bytes."""
-    # In pieces, because Content-Length may be missing or wrong. They may hold a token, so no variable holds plain bytes.
-    pieces: list[SecretBytes] = []
-    while not response.content.at_eof():
-        pieces.append(SecretBytes(await response.content.readany()))
-        if sum(map(len, pieces)) > MAX_RESPONSE:
-            response.close()
-            return None
-    return SecretBytes(b"".join(pieces))
 
 
 def unreachable(origin: URL, error: BaseException) -> LoginUnavailableError:
