@@ -26,7 +26,7 @@ from ._core.on_token import OnToken
 from ._endpoint import PRODUCTION, endpoint_url, shown_url
 from ._options import check_callables, checked_account, named, owner_options
 from ._refusals import discreet, shown_when_made
-from ._secret import concealed, refuse_pickling
+from ._secret import refuse_pickling
 from ._stats import Stats
 from ._token import Token
 from .errors import ConfigurationError
@@ -95,7 +95,6 @@ class ExterviewAuth:
         on_token: OnToken | None = None,
         login_session: ClientSession | None = None,
     ) -> None:
-        api_key, endpoint, origins = concealed(api_key), concealed(endpoint), concealed(origins)
         if login_session is not None and not isinstance(login_session, ClientSession):
             raise ConfigurationError(
                 f"login_session must be an aiohttp.ClientSession, not {type(login_session).__name__}"
@@ -147,12 +146,13 @@ class ExterviewAuth:
         ``EXTERVIEW_ENVIRONMENT``. *overrides* are arguments of the constructor. Raises `ConfigurationError` that names
         what is missing.
         """
-        from ._environment import Arguments  # noqa: PLC0415 - on first use
+        from ._environment import arguments_from  # noqa: PLC0415 - on first use
 
-        arguments = Arguments(os.environ if environ is None else environ, overrides)
-        # Whatever happens below, error trackers do not find an environment as a whole among the local variables.
+        environ = os.environ if environ is None else environ
+        arguments = arguments_from(environ, overrides, inspect.signature(cls).parameters)
+        # If a subclass's constructor fails, error trackers find no environment as a whole among the local variables.
         environ, overrides = None, {}
-        return cls(**arguments.completed(inspect.signature(cls).parameters))
+        return cls(**arguments)
 
     @property
     def endpoint(self) -> URL:

@@ -11,7 +11,7 @@ from functools import lru_cache
 
 from yarl import URL
 
-from ._secret import Secret, concealed, plain_kind
+from ._secret import Secret, plain_kind
 from .errors import ConfigurationError, InsecureTransportError
 
 Origin = tuple[str, str, int | None]
@@ -59,32 +59,20 @@ def endpoint_url(endpoint: str | URL) -> URL:
 
 def checked_url(url: str | URL, what: str, *, example: str = PRODUCTION, or_else: str = "") -> URL:
     """Return *url* if it is absolute, HTTPS or loopback, and contains no credentials. Errors name it as *what*."""
-    checked = _checked_url(
-        concealed(url), what, f"{what} must be an absolute http(s) URL{or_else}; for example {example}"
-    )
-    # Raised here, where the URL with its credentials is no local variable.
-    if isinstance(checked, ConfigurationError):
-        url = ""
-        raise checked
-    return checked
-
-
-def _checked_url(url: str | URL, what: str, rule: str) -> URL | ConfigurationError:
     try:
         parsed = URL(url)
         usable = parsed.absolute and parsed.scheme in _WITH_TLS and bool(parsed.raw_host) and parsed.port is not None
     except (TypeError, ValueError, IndexError):  # the last is yarl's, for a "//[]@"
         usable = False
     if not usable:
-        return ConfigurationError(rule)
+        raise ConfigurationError(f"{what} must be an absolute http(s) URL{or_else}; for example {example}")
     # aiohttp would send them as Basic authentication, and every message that shows the URL would show them.
     if parsed.user is not None or parsed.password is not None:
-        return ConfigurationError(f"{what} has a user name or password in it; remove them from the URL")
+        raise ConfigurationError(f"{what} has a user name or password in it; remove them from the URL")
     if not _can_be_a_host(parsed.raw_host or ""):
-        return ConfigurationError(
-            f"{what} has a host name that cannot exist; write one host in full, without wildcards"
-        )
-    return transport_problem(parsed, what) or parsed
+        raise ConfigurationError(f"{what} has a host name that cannot exist; write one host in full, without wildcards")
+    require_safe_transport(parsed, what)
+    return parsed
 
 
 def shown_url(url: URL) -> str:
@@ -122,25 +110,17 @@ def _basic(credentials: str) -> Iterator[str]:
 
 def require_safe_transport(url: URL, what: str, *, proxy: URL | None = None) -> None:
     """Raise `InsecureTransportError` unless *url* is HTTPS, or its host is loopback and so is its *proxy*'s, if it has one."""
-    problem = transport_problem(url, what, proxy)
-    if problem is not None:
-        raise problem
-
-
-def transport_problem(url: URL, what: str, proxy: URL | None = None) -> InsecureTransportError | None:
-    """Return the error for a *url* to which no credentials may be sent, or ``None``."""
     if is_encrypted(url):
-        return None
+        return
     if not is_loopback(url.raw_host or ""):
-        return InsecureTransportError(
+        raise InsecureTransportError(
             f"{what} {url.origin()} is not HTTPS; credentials are only sent over https:// or to loopback"
         )
     if proxy is not None and not is_loopback(proxy.raw_host or ""):
-        return InsecureTransportError(
+        raise InsecureTransportError(
             f"{what} {url.origin()} is not HTTPS and would pass the proxy {proxy.raw_host} in clear; "
             "leave this machine out of the proxy (NO_PROXY), or use https://"
         )
-    return None
 
 
 def is_encrypted(url: URL) -> bool:

@@ -24,67 +24,27 @@ T = TypeVar("T")
 ENDPOINT, ENVIRONMENT = "EXTERVIEW_ENDPOINT", "EXTERVIEW_ENVIRONMENT"
 
 
-class Environment:
-    """Variables whose values are secrets: they are in no repr, neither one by one nor all together."""
+def arguments_from(environ: object, given: Mapping[str, Any], known: Iterable[str]) -> dict[str, Any]:
+    """
+    Return the constructor's arguments: those *given*, and what *environ* says of the others. All must be *known*.
 
-    __slots__ = ("_variable",)
-
-    def __init__(self, variables: Mapping[str, Any]) -> None:
-        # A function, because error trackers also look into the objects among the local variables.
-        self._variable: Callable[[str], Any] = lambda name: variables.get(name)  # noqa: PLW0108 - a bound method shows its mapping
-
-    def get(self, name: str) -> Secret | None:
-        """Return a variable as it is, or ``None`` if it is missing or empty."""
-        return Secret(self._text(name)) or None
-
-    def stripped(self, name: str) -> Secret | None:
-        """Return a variable without spaces around it, or ``None`` if nothing is left."""
-        return Secret(self._text(name).strip()) or None
-
-    def shown(self, name: str) -> str | None:
-        """Return a variable likewise that is not a secret."""
-        return self._text(name).strip() or None
-
-    def _text(self, name: str) -> str:
-        # Files such as `.env` are read into mappings in which a variable may be None: it is not set.
-        value = self._variable(name)
-        if value is not None and not isinstance(value, str):
-            raise ConfigurationError(f"{name} must be text, not {type(value).__name__}")
-        return value or ""
+    Raises `ConfigurationError` that names what is missing or wrong.
+    """
+    unknown = sorted(set(given) - set(known))
+    if unknown:
+        raise ConfigurationError(f"ExterviewAuth has no argument {unknown[0]!r}; see help(ExterviewAuth)")
+    if not isinstance(environ, Mapping):
+        raise ConfigurationError(f"environ must be a mapping such as os.environ, not {type(environ).__name__}")
+    found: dict[str, Any] = {} if "endpoint" in given else _endpoint(environ)
+    if "api_key" not in given:
+        found["api_key"] = _api_key(environ)
+    if "login" not in given:
+        found["login"] = _login(environ)
+    return {**given, **found}
 
 
-class Arguments:
-    """The constructor's arguments: those *given*, and what an environment says of the others."""
-
-    __slots__ = ("_environ", "_given")
-
-    def __init__(self, environ: object, given: Mapping[str, Any]) -> None:
-        # Functions for the same reason.
-        self._environ: Callable[[], object] = lambda: environ
-        self._given: Callable[[], Mapping[str, Any]] = lambda: given
-
-    def completed(self, known: Iterable[str]) -> dict[str, Any]:
-        """Return the arguments, all of them *known*. Raises `ConfigurationError` that names what is missing or wrong."""
-        unknown = sorted(set(self._given()) - set(known))
-        if unknown:
-            raise ConfigurationError(f"ExterviewAuth has no argument {unknown[0]!r}; see help(ExterviewAuth)")
-        environ = self._environment()
-        found: dict[str, Any] = {} if "endpoint" in self._given() else _endpoint(environ)
-        if "api_key" not in self._given():
-            found["api_key"] = _api_key(environ)
-        if "login" not in self._given():
-            found["login"] = _login(environ)
-        return {**self._given(), **found}
-
-    def _environment(self) -> Environment:
-        environ = self._environ()
-        if not isinstance(environ, Mapping):
-            raise ConfigurationError(f"environ must be a mapping such as os.environ, not {type(environ).__name__}")
-        return Environment(environ)
-
-
-def _endpoint(environ: Environment) -> dict[str, Any]:
-    endpoint, environment = environ.stripped(ENDPOINT), environ.shown(ENVIRONMENT)
+def _endpoint(environ: Mapping[str, Any]) -> dict[str, Any]:
+    endpoint, environment = _secret(environ, ENDPOINT), _variable(environ, ENVIRONMENT)
     if endpoint is not None:
         return {"endpoint": Secret(_naming(ENDPOINT, lambda: endpoint_url(endpoint)))}
     if environment is None:
@@ -94,8 +54,8 @@ def _endpoint(environ: Environment) -> dict[str, Any]:
     return {"endpoint": environment.lower()}
 
 
-def _api_key(environ: Environment) -> str | Callable[[], str]:
-    key, path = environ.stripped(API_KEY), environ.shown(f"{API_KEY}_FILE")
+def _api_key(environ: Mapping[str, Any]) -> str | Callable[[], str]:
+    key, path = _secret(environ, API_KEY), _variable(environ, f"{API_KEY}_FILE")
     if key is not None:
         return _naming(API_KEY, lambda: checked_api_key(key))
     if path is None:
@@ -109,9 +69,9 @@ def _api_key(environ: Environment) -> str | Callable[[], str]:
     return read
 
 
-def _login(environ: Environment) -> Login:
+def _login(environ: Mapping[str, Any]) -> Login:
     # Unlike the others, a password is not stripped: spaces may be part of it.
-    email, password = environ.shown(EMAIL), environ.get(PASSWORD)
+    email, password = _variable(environ, EMAIL), Secret(_text(environ, PASSWORD)) or None
     if password is not None and not password.strip():
         raise ConfigurationError(f"{PASSWORD} is blank; set it to the password of {EMAIL}")
     # Credentials win over a bearer token, because they can get the next token.
@@ -120,7 +80,7 @@ def _login(environ: Environment) -> Login:
     if email is not None or password is not None:
         missing, found = (PASSWORD, EMAIL) if password is None else (EMAIL, PASSWORD)
         raise ConfigurationError(f"{missing} is missing; set it together with {found}")
-    token, path = environ.stripped(BEARER), environ.shown(f"{BEARER}_FILE")
+    token, path = _secret(environ, BEARER), _variable(environ, f"{BEARER}_FILE")
     if token is not None:
         return _naming(BEARER, lambda: StaticLogin(token))
     if path is not None:
@@ -129,6 +89,22 @@ def _login(environ: Environment) -> Login:
     raise ConfigurationError(
         f"the user's credentials are missing; set {EMAIL} and {PASSWORD}, or {BEARER}, or {BEARER}_FILE"
     )
+
+
+def _secret(environ: Mapping[str, Any], name: str) -> Secret | None:
+    return Secret(_text(environ, name).strip()) or None
+
+
+def _variable(environ: Mapping[str, Any], name: str) -> str | None:
+    return _text(environ, name).strip() or None
+
+
+def _text(environ: Mapping[str, Any], name: str) -> str:
+    # Files such as `.env` are read into mappings in which a variable may be None: it is not set.
+    value = environ.get(name)
+    if value is not None and not isinstance(value, str):
+        raise ConfigurationError(f"{name} must be text, not {type(value).__name__}")
+    return value or ""
 
 
 def _naming(variable: str, make: Callable[[], T]) -> T:

@@ -11,7 +11,7 @@ from yarl import URL
 from .._endpoint import checked_url
 from .._options import header_options, optional_text, secret_option, text_option
 from .._refusals import discreet, shown_when_made
-from .._secret import Secret, concealed, plain_kind, refuse_pickling
+from .._secret import Secret, plain_kind, refuse_pickling
 from .._token import Token, is_foreign, issued_by
 from ..errors import ConfigurationError, CredentialsRejectedError, LoginError
 from ._client_auth import ClientAuthentication, TokenRequest
@@ -73,9 +73,6 @@ class OAuth2Login:
         headers: Mapping[str, str] | None = None,
         **form_fields: str,
     ) -> None:
-        client_secret, private_key, password = concealed(client_secret), concealed(private_key), concealed(password)
-        refresh_token, headers, form_fields = concealed(refresh_token), concealed(headers), concealed(form_fields)
-        token_endpoint = concealed(token_endpoint)
         self._endpoint = checked_url(token_endpoint, "token_endpoint", example="https://login.example.com/oauth/token")
         self._client = ClientAuthentication(client_id, client_secret, private_key, token_endpoint_auth_method, key_id)
         self._username = optional_text(username, "username")

@@ -60,7 +60,7 @@ class PasswordLogin:
         expires_field: str | None = None,
         refresh_field: str | None = None,
     ) -> None:
-        password, variables = concealed(password), concealed(variables)
+        variables = concealed(variables)
         self._email = text_option(email, "email")
         self._password = Secret(text_option(password, "password"))
         self._document = text_option(document, "document")

@@ -44,7 +44,6 @@ class StaticLogin:
         *,
         file: str | os.PathLike[str] | None = None,
     ) -> None:
-        source = concealed(source)
         if (source is None) == (file is None):
             raise ConfigurationError(f"{_RULE}; give either source or file")
         path = _checked_path(source if isinstance(source, os.PathLike) else file)

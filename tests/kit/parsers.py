@@ -121,8 +121,8 @@ PARSERS = {
     "a GraphQL request": Parser(lambda raw: may_contain_mutation(text_of(raw)), (), (b"@", b'{"query":@,"operationName":@}')),
     "a GraphQL document": Parser(lambda raw: may_contain_mutation(json.dumps({"query": text_of(raw)})), ()),
     "a GraphQL refusal": Parser(refusal, (), ANSWERED),
-    "the environment": Parser(lambda raw: environment.Arguments(environ(raw), {}).completed(()), (ConfigurationError,)),
-    "the endpoint": Parser(lambda raw: environment.Arguments(endpoint(raw), {}).completed(()), (ConfigurationError,), (b"@", b"https://@")),
+    "the environment": Parser(lambda raw: environment.arguments_from(environ(raw), {}, ()), (ConfigurationError,)),
+    "the endpoint": Parser(lambda raw: environment.arguments_from(endpoint(raw), {}, ()), (ConfigurationError,), (b"@", b"https://@")),
 }  # fmt: skip
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from exterview_auth import ConfigurationError, ExterviewAuth, InsecureTransportError, PasswordLogin, StaticLogin
-from exterview_auth._environment import Arguments
+from exterview_auth._environment import arguments_from
 from tests.kit.showing import assert_shows_none
 
 USER = {"EXTERVIEW_EMAIL": "user@example.com", "EXTERVIEW_PASSWORD": "pass word"}
@@ -20,7 +20,7 @@ FULL = {"EXTERVIEW_API_KEY": "key", **USER}
 def arguments(*removed: str, **changed: str) -> dict[str, Any]:
     """Arguments from a full environment with some variables *removed* or *changed*."""
     environ = {name: value for name, value in FULL.items() if name not in removed}
-    return Arguments({**environ, **changed}, {}).completed(())
+    return arguments_from({**environ, **changed}, {}, ())
 
 
 def test_key_and_user_are_enough() -> None:
@@ -81,13 +81,13 @@ def test_overrides_win() -> None:
     """Overrides win over the environment, whose variables may then be missing or wrong."""
     login = StaticLogin("abc")
     given = {"login": login, "api_key": "own", "endpoint": "sandbox", "account": "team"}
-    assert Arguments({"EXTERVIEW_ENDPOINT": "nonsense"}, given).completed(given) == given
+    assert arguments_from({"EXTERVIEW_ENDPOINT": "nonsense"}, given, given) == given
 
 
 @pytest.mark.parametrize("variable", ["EXTERVIEW_BEARER_TOKEN", "EXTERVIEW_ENDPOINT", "EXTERVIEW_ENVIRONMENT"])
 def test_a_variable_that_is_none_is_not_set(variable: str) -> None:
     """As in what ``dotenv_values()`` returns for a line without ``=``."""
-    assert set(Arguments({**FULL, variable: None}, {}).completed(())) == {"api_key", "login"}
+    assert set(arguments_from({**FULL, variable: None}, {}, ())) == {"api_key", "login"}
 
 
 @pytest.mark.parametrize("variable", ["EXTERVIEW_API_KEY", "EXTERVIEW_PASSWORD", "EXTERVIEW_ENDPOINT"])

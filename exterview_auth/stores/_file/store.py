@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 
 from ..._refusals import discreet, shown_when_made
-from ..._secret import concealed
 from ..._token import Token
 from .._encryption import EncryptionKeys
 from .._entry import Codec, StoredToken, key_of
@@ -41,7 +40,6 @@ class FileStore(SharedStore):
         lease: float = LEASE,
         keep: float = KEEP,
     ) -> None:
-        encryption_key = concealed(encryption_key)
         self._lease = checked_lease(lease)
         codec = Codec("FileStore", encryption_key, checked_keep(keep))
         self._entries = FileEntries(PrivateDirectory(directory), codec, self._lease)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from ..._refusals import discreet, shown_when_made
-from ..._secret import concealed
 from ..._token import Token
 from ...errors import ConfigurationError
 from .._encryption import EncryptionKeys
@@ -39,7 +38,6 @@ class RedisStore(SharedStore):
         lease: float = LEASE,
         keep: float = KEEP,
     ) -> None:
-        url_or_client, encryption_key = concealed(url_or_client), concealed(encryption_key)
         try:
             from .entries import RedisEntries  # noqa: PLC0415 - needs the extra, which its user may not have
         except ModuleNotFoundError:
