@@ -49,7 +49,7 @@ def checked_api_key(key: object) -> str:
 def owner_options(login_timeout: object, refresh_ahead: object, max_logins: object) -> OwnerOptions:
     """Return the three arguments as one record, checked."""
     if not isinstance(max_logins, tuple | list) or len(max_logins) != 2:  # noqa: PLR2004 - a pair
-        raise ConfigurationError(f"max_logins must be a count and seconds such as (5, 60.0), not {max_logins!r}")
+        raise ConfigurationError(f"max_logins must be a count and seconds such as (5, 60.0), not {_shown(max_logins)}")
     count, window = max_logins
     options = OwnerOptions(
         number(login_timeout, "login_timeout must be a positive number of seconds", ABOVE_ZERO),
@@ -67,15 +67,23 @@ def owner_options(login_timeout: object, refresh_ahead: object, max_logins: obje
 def number(value: object, rule: str, low: float = 0.0, high: float = LONGEST) -> float:
     """Return *value* as a float if it is a number from *low* to *high*; otherwise raise an error that states *rule*."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
-        raise ConfigurationError(f"{rule}, not {value!r}")
+        raise ConfigurationError(f"{rule}, not {_shown(value)}")
     return float(value)
 
 
 def whole_number(value: object, rule: str, low: int, high: float = math.inf) -> int:
     """Return *value* if it is a whole number from *low* to *high*; otherwise raise an error that states *rule*."""
     if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-        raise ConfigurationError(f"{rule}, not {value!r}")
+        raise ConfigurationError(f"{rule}, not {_shown(value)}")
     return value
+
+
+def _shown(value: object) -> str:
+    """Return *value* as it is written, or its type: Python refuses to write a number of more than 4300 digits."""
+    try:
+        return repr(value)
+    except ValueError:
+        return type(value).__name__
 
 
 def account_name(account: object) -> str:

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import base64
-import math
 import time
 from datetime import UTC, datetime
 from typing import Any, Self, final
 
 from ._json import json_object
 from ._refusals import discreet, shown_when_made
+from ._seconds import seconds_in
 from ._secret import Sealed, Secret, is_encodable, is_header_safe, plain_kind
 from .errors import ConfigurationError
 
 MAX_TOKEN_LENGTH = 65_536
 """Characters; servers accept far less in a header."""
-
-MAX_LIFETIME = 10 * 365 * 86_400.0
-"""Seconds; a longer lifetime makes no difference."""
 
 _PREFIX = "bearer "
 
@@ -42,7 +39,7 @@ class Token(Sealed):
         self._value = _checked(value, "a bearer token")
         self._refresh_token = None if not refresh_token else _checked_refresh(refresh_token)
         # The login's word comes first; a JWT's claims are read only without it.
-        lifetime = lifetime_seconds(expires_in)
+        lifetime = seconds_in(expires_in)
         now = time.time()
         self._from_receipt = lifetime is None
         self._expires_in = jwt_lifetime(value, now) if lifetime is None else lifetime
@@ -79,7 +76,9 @@ class Token(Sealed):
 
     def with_remaining(self, seconds: float | None) -> Self:
         """Return the same token with *seconds* of life left from now (zero: it has expired), as a store does."""
-        left = None if seconds is None or math.isnan(seconds) else min(max(0.0, seconds), MAX_LIFETIME)
+        left = seconds_in(seconds)
+        if left is None and isinstance(seconds, int | float) and seconds <= 0:
+            left = 0.0
         return self._twin(
             _from_receipt=False, _expires_in=left, _expires_at=None if left is None else time.time() + left
         )
@@ -134,19 +133,6 @@ def without_bearer(text: str) -> str:
     return text[len(_PREFIX) :].strip() if text[: len(_PREFIX)].lower() == _PREFIX else text
 
 
-def lifetime_seconds(value: Any) -> float | None:
-    """Return *value* as a lifetime in seconds, at most ten years, or ``None`` if it is not one (null, NaN, zero, text)."""
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
-        return None
-    try:
-        seconds = float(value)
-    except (ValueError, OverflowError):
-        return MAX_LIFETIME if isinstance(value, int) and value > 0 else None
-    if math.isnan(seconds) or seconds <= 0:
-        return None
-    return min(seconds, MAX_LIFETIME)
-
-
 def jwt_lifetime(value: str, now: float) -> float | None:
     """
     Return the seconds that a JWT is valid from *now*, or ``None`` if it does not say so or is not a JWT.
@@ -158,8 +144,8 @@ def jwt_lifetime(value: str, now: float) -> float | None:
     expires, issued = numeric_date(claims.get("exp")), numeric_date(claims.get("iat"))
     if expires is None:
         return None
-    remaining = lifetime_seconds(expires - now)
-    whole = None if issued is None else lifetime_seconds(expires - issued)
+    remaining = seconds_in(expires - now)
+    whole = None if issued is None else seconds_in(expires - issued)
     if remaining is None or whole is None:
         return whole if remaining is None else remaining
     return min(remaining, whole)
@@ -168,7 +154,7 @@ def jwt_lifetime(value: str, now: float) -> float | None:
 def numeric_date(value: Any) -> float | None:
     """Return a NumericDate (RFC 7519, section 2) as seconds since the epoch."""
     try:
-        return None if lifetime_seconds(value) is None else float(value)
+        return None if seconds_in(value) is None else float(value)
     except OverflowError:
         return None
 

@@ -31,6 +31,8 @@ from typing import Any, Self
 
 from aiohttp import ClientError
 
+from ._seconds import seconds_in
+
 __all__ = [
     "ApiError",
     "BadRequestError",
@@ -96,13 +98,17 @@ class CredentialsRejectedError(LoginError):
 
 
 class LoginUnavailableError(LoginError):
-    """The login endpoint cannot be reached, or asks for a retry after ``retry_after`` seconds."""
+    """
+    The login endpoint cannot be reached, or asks for a retry after ``retry_after`` seconds.
+
+    A number as text counts, as a header has it. ``None`` stands for anything that is not a positive number.
+    """
 
     def __init__(
         self, message: str = "the login endpoint is not available", *, retry_after: float | None = None
     ) -> None:
         super().__init__(message)
-        self.retry_after = retry_after
+        self.retry_after = seconds_in(retry_after)
 
 
 class LoginBudgetExceededError(LoginError):
@@ -110,7 +116,7 @@ class LoginBudgetExceededError(LoginError):
 
     def __init__(self, message: str = "logins do not help", *, retry_after: float | None = None) -> None:
         super().__init__(message)
-        self.retry_after = retry_after
+        self.retry_after = seconds_in(retry_after)
 
 
 class StoreError(ExterviewAuthError):

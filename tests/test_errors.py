@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import copy
 import inspect
+import math
 import pickle
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
 
 import aiohttp
 import pytest
 
 from exterview_auth import errors
+from exterview_auth._seconds import MAX_SECONDS
 from exterview_auth.errors import (
     ApiError,
     BadRequestError,
@@ -81,6 +86,21 @@ def test_login_errors_need_no_arguments() -> None:
     assert str(LoginUnavailableError()) == "the login endpoint is not available"
     assert CredentialsRejectedError().reason is None
     assert LoginUnavailableError().retry_after is None
+
+
+@pytest.mark.parametrize(
+    ("given", "seconds"),
+    [
+        ("5", 5.0), (7, 7.0), (0.5, 0.5), (math.inf, MAX_SECONDS), (10**400, MAX_SECONDS),
+        (None, None), (0, None), (-5, None), (math.nan, None), (True, None), ("soon", None), (timedelta(seconds=5), None),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("kind", [LoginUnavailableError, LoginBudgetExceededError])
+def test_retry_after_is_a_positive_number_of_seconds_or_none(
+    kind: Callable[..., LoginUnavailableError], given: Any, seconds: float | None
+) -> None:
+    """Whatever a login hands in, each handler can wait for so many seconds."""
+    assert kind("busy", retry_after=given).retry_after == seconds
 
 
 def test_api_errors_carry_status_and_message() -> None:

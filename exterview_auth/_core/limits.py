@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 
 from .._events import emit
+from .._seconds import seconds_in
 from ..errors import CredentialsRejectedError, ExterviewAuthError, LoginBudgetExceededError, LoginUnavailableError
 from .account import Account
 
@@ -12,6 +13,11 @@ FIRST_REJECTION_PAUSE, FIRST_FAILURE_PAUSE, MAX_PAUSE = 10.0, 1.0, 60.0
 """Seconds for which a failure is remembered at first and at most; the pause doubles with each further one."""
 MAX_RETRY_AFTER = 60.0
 """Seconds for which a ``Retry-After`` is respected, or the login timeout, if that is longer."""
+
+
+def retry_after_of(error: object) -> float | None:
+    """Return the seconds after which *error* says to ask again; an application's own class may hold anything, or nothing."""
+    return seconds_in(getattr(error, "retry_after", None))
 
 
 class Latch:
@@ -172,9 +178,8 @@ class LoginLimits:
             self._rejection.record(error)
         elif not isinstance(error, LoginUnavailableError):
             self._failure.record(error)
-        elif error.retry_after is not None and error.retry_after > 0:
-            longest = max(MAX_RETRY_AFTER, self._account.options.login_timeout)
-            seconds = min(error.retry_after, longest)
+        elif (asked := retry_after_of(error)) is not None:
+            seconds = min(asked, max(MAX_RETRY_AFTER, self._account.options.login_timeout))
             self._retry_after.close(self._account.clock() + seconds, type(error).__name__)
 
     def record_useless(self) -> None:

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from .._calls import CancelledItselfError, bounded
 from .._clock import Clock
 from .._events import emit
-from .._options import LONGEST
 from .._token import Token
 from ..errors import (
     ConfigurationError,
@@ -21,7 +20,7 @@ from ..errors import (
     ReentrantLoginError,
 )
 from .account import Account
-from .limits import LoginLimits
+from .limits import LoginLimits, retry_after_of
 
 if TYPE_CHECKING:
     import tenacity
@@ -139,8 +138,7 @@ class LoginRunner:
             self._account.counters.login_failures += 1
             if isinstance(failure, LoginUnavailableError):
                 self._last_failure = failure
-            kind, asked = type(failure).__name__, getattr(failure, "retry_after", None)
-            emit(logging.WARNING, "login.failed", error=kind, retry_after=asked)
+            emit(logging.WARNING, "login.failed", error=type(failure).__name__, retry_after=retry_after_of(failure))
             self._limits.record_failure(failure)
             raise
 
@@ -155,9 +153,7 @@ def retrying(deadline: float, clock: Clock) -> tenacity.AsyncRetrying:
     def pause(state: tenacity.RetryCallState) -> float:
         """Exponential, with jitter, and not before the time that the endpoint named."""
         failure = state.outcome.exception() if state.outcome is not None else None
-        asked = failure.retry_after if isinstance(failure, LoginUnavailableError) else None
-        # Capped before it becomes a float: an application's own error may carry any whole number.
-        return float(max(exponential(state), min(asked or 0.0, LONGEST)) + jitter(state))
+        return float(max(exponential(state), retry_after_of(failure) or 0.0) + jitter(state))
 
     return tenacity.AsyncRetrying(
         retry=tenacity.retry_if_exception_type(LoginUnavailableError),

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from .._token import Token, lifetime_seconds
+from .._seconds import seconds_in
+from .._token import Token
 from ..errors import LoginError
 from ._request import LoginResponse
 
@@ -44,7 +45,7 @@ def read_token(
     issued = members.get("refresh_token")
     return response.token(
         value,
-        expires_in=lifetime_seconds(members.get("expires_in")),
+        expires_in=seconds_in(members.get("expires_in")),
         refresh_token=issued if isinstance(issued, str) and issued else refresh_token,
     )
 

@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 from itertools import islice
 from typing import Any, NamedTuple
 
+from .._seconds import seconds_in
 from .._secret import Secret
-from .._token import lifetime_seconds
 
 MAX_DEPTH = 10
 MAX_NODES = 10_000
@@ -96,14 +96,14 @@ def seconds_left(value: Any, name: str, served_at: float) -> float | None:
     number = _number(value)
     kind = _plain(name)
     if kind in LIFETIME_NAMES or (kind not in INSTANT_NAMES and number is not None and number < _EARLIEST_INSTANT):
-        lifetime = lifetime_seconds(value)
+        lifetime = seconds_in(value)
         if lifetime is not None:
             return lifetime
     if number is None:
         number = _iso_instant(value)
     elif number >= _EARLIEST_MILLISECONDS:
         number /= 1000
-    return None if number is None else lifetime_seconds(number - served_at)
+    return None if number is None else seconds_in(number - served_at)
 
 
 def _follow(start: Chain, path: tuple[str, ...]) -> Match | None:

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import math
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
 import pytest
@@ -19,9 +19,11 @@ from exterview_auth import CredentialsRejectedError, LoginBudgetExceededError, L
 from exterview_auth._core.account import Account
 from exterview_auth._core.limits import LoginLimits
 from exterview_auth._core.login import LoginRunner, retrying
-from exterview_auth._options import LONGEST, OwnerOptions
+from exterview_auth._options import OwnerOptions
+from exterview_auth._seconds import MAX_SECONDS
 from exterview_auth.logins._http_dates import retry_after
 from tests.kit import clock, hypothesis_profiles
+from tests.kit.keepers import scripted
 
 pytestmark = pytest.mark.timeout(hypothesis_profiles.TIMEOUT)
 
@@ -216,7 +218,7 @@ def test_the_next_pause_lies_within_its_bounds(attempt: int, asked: float | None
     pause = policy.wait(state)
     least = min(10.0, 0.25 * 2.0 ** min(attempt - 1, 100))
     if asked is not None and asked > least:
-        least = min(asked, LONGEST)
+        least = min(asked, MAX_SECONDS)
     assert least <= pause <= least + 0.25
 
 
@@ -238,7 +240,7 @@ def test_a_flight_of_failures_ends_in_time(failures: list[tuple[float | None, fl
         begun.append(clock.now())
         seconds, latency = failures[min(len(begun), len(failures)) - 1]
         await asyncio.sleep(latency)
-        not_before.append(clock.now() + (min(seconds, LONGEST) if seconds is not None and seconds > 0 else 0.25))
+        not_before.append(clock.now() + (min(seconds, MAX_SECONDS) if seconds is not None and seconds > 0 else 0.25))
         raise LoginUnavailableError(retry_after=seconds)
 
     async def main() -> None:
@@ -256,6 +258,35 @@ def test_a_flight_of_failures_ends_in_time(failures: list[tuple[float | None, fl
     assert all(moment < timeout for moment in begun)
     assert len(begun) <= timeout / 0.25 + 1
     assert all(moment >= allowed - 1e-6 for moment, allowed in zip(begun, not_before, strict=False))
+
+
+class BusyError(LoginUnavailableError):
+    """An application's own error, whose constructor is not ours, and which says in its way when to ask again."""
+
+    def __init__(self, **says: object) -> None:
+        Exception.__init__(self, "busy")
+        vars(self).update(says)
+
+
+@pytest.mark.parametrize(
+    ("failure", "binds"),
+    [
+        (LoginUnavailableError(retry_after="120"), True),  # type: ignore[arg-type]
+        (BusyError(retry_after="120"), True),
+        (BusyError(retry_after=10**400), True),
+        (BusyError(retry_after=timedelta(seconds=120)), False),
+        (BusyError(), False),
+    ],
+    ids=["text", "own text", "own number", "no number", "nothing"],
+)
+@clock.virtual_time
+async def test_what_a_login_says_of_when_to_ask_again_is_read_as_seconds(failure: Exception, *, binds: bool) -> None:
+    """Rule 7: a number as text binds the next logins, and what is no number asks for nothing; neither is an untyped error."""
+    kept = scripted(*[failure] * 60, login_timeout=3.0)
+    for _ in range(3):
+        with pytest.raises(LoginUnavailableError):
+            await kept.obtain()
+    assert (kept.login.count == 1) is binds
 
 
 # -- events --------------------------------------------------------------------------------------------------------------

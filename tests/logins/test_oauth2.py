@@ -20,7 +20,8 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa, x25519
 from cryptography.hazmat.primitives.serialization import PrivateFormat
 from joserfc import jwk, jws
 
-from exterview_auth._token import MAX_LIFETIME, Token
+from exterview_auth._seconds import MAX_SECONDS
+from exterview_auth._token import Token
 from exterview_auth.errors import (
     ConfigurationError,
     CredentialsRejectedError,
@@ -261,7 +262,7 @@ async def test_without_a_known_error_the_status_decides(
 
 
 @pytest.mark.parametrize(
-    ("token_type", "written", "seconds"), [("bearer", "60", 60.0), ("BEARER", -1, None), (None, 1e300, MAX_LIFETIME)]
+    ("token_type", "written", "seconds"), [("bearer", "60", 60.0), ("BEARER", -1, None), (None, 1e300, MAX_SECONDS)]
 )
 async def test_types_and_lifetimes_as_servers_write_them(
     token_type: str | None, written: object, seconds: float | None

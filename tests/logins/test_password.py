@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 from yarl import URL
 
+from exterview_auth._seconds import MAX_SECONDS
 from exterview_auth._secret import Secret
-from exterview_auth._token import MAX_LIFETIME, Token
+from exterview_auth._token import Token
 from exterview_auth.errors import ConfigurationError, CredentialsRejectedError, LoginError, LoginUnavailableError
 from exterview_auth.logins import PasswordLogin
 from exterview_auth.logins._context import IdentifiedLogin
@@ -153,7 +154,7 @@ def test_token_field_names_where_the_token_is(path: str) -> None:
         ({"login": {"token": "t", "user": {"subscription": {"expiresAt": NOW + 60}}}}, None),
         ({"token": "t", "expiresIn": None, "expiresAt": NOW + 60}, 60),
         ({"token": "t", "expiresIn": "1h"}, None),
-        ({"token": "t", "expiresIn": 10**400}, MAX_LIFETIME),
+        ({"token": "t", "expiresIn": 10**400}, MAX_SECONDS),
         ({"token": "t", "expiresAt": 10**400}, None),
         ({"token": "t", "expiresAt": NOW - 60}, None),
     ],
