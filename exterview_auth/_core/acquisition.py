@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
     from ..stores._access import StoreSession
     from .saving import Saver
 
-LOCK_SHARE = 0.5
-"""The part of the login timeout for which a lock is waited for whose holder shows no life: a login needs the rest."""
 STORE_CHECK_INTERVAL = 1.0
 """Seconds between two looks into the store while no login is allowed."""
 
@@ -56,20 +55,27 @@ class Acquisition:
 
     @contextlib.asynccontextmanager
     async def next(
-        self, old: IssuedToken | None, session: StoreSession | None, *, replace: bool = False
+        self,
+        old: IssuedToken | None,
+        session: StoreSession | None,
+        *,
+        logout: asyncio.Future[None] | None = None,
+        replace: bool = False,
     ) -> AsyncIterator[IssuedToken]:
         """
         Yield a token to follow *old*: any other with *replace*, *old* itself if the login has nothing newer.
 
         While the body runs, no other owner of the account logs in. One that holds the account's lock and shows no life does
-        not stop this owner. Raises `LoginError` within the login timeout, also when no login is allowed and the store has
-        nothing newer.
+        not stop this owner. A *logout* that runs ends first. Raises `LoginError` within the login timeout, also when no login is
+        allowed and the store has nothing newer.
         """
         deadline = self._account.clock() + self._account.options.login_timeout
         self._waits_for_lock = False
         async with contextlib.AsyncExitStack() as stack:
             stack.callback(self._runner.reset)
             async with self._in_time(deadline):
+                if logout is not None:
+                    await asyncio.wait([logout])
                 issued, stored = None, None
                 if session is not None:
                     try:
@@ -103,7 +109,7 @@ class Acquisition:
         self._limits.check(needed=old is not None and old.was_useful)
         from ..stores._waiting import lock_waiter  # noqa: PLC0415 - most owners share with nobody
 
-        waiter = await stack.enter_async_context(lock_waiter(session, self._account.options.login_timeout * LOCK_SHARE))
+        waiter = await stack.enter_async_context(lock_waiter(session, session.access.lock_patience))
         acquired = False
         self._waits_for_lock = True
         while issued is None and not acquired:

@@ -169,8 +169,9 @@ class Lifecycle:
 
 async def _ended(flight: Flight | None, *tasks: asyncio.Task[None] | None) -> None:
     """Cancel *flight*, and wait until it and all *tasks* have ended."""
+    # The flight first: it may wait for an earlier logout, and would log in after it.
+    if flight is not None:
+        await flight.cancel()
     before = [task for task in tasks if task is not None]
     if before:
         await asyncio.wait(before)
-    if flight is not None:
-        await flight.cancel()

@@ -110,13 +110,9 @@ class Renewal:
     async def _run(self, flight: Flight, _owner: object, *, reason: Reason, replace: bool) -> None:
         """Run the life of a login: find or get the token, install it, save it, call the hook. Waiters wake when this ends."""
         old = self.state.current
-        if self.logout_task is not None:
-            await asyncio.wait([self.logout_task])
-            if flight is not self.single_flight.current:
-                return  # another logout came meanwhile
         store_session = None if self.store is None else self.store.session()
         # No other owner logs in until the token is saved: the lock is released at the end of this block.
-        async with self.acquisition.next(old, store_session, replace=replace) as issued:
+        async with self.acquisition.next(old, store_session, logout=self.logout_task, replace=replace) as issued:
             if flight is not self.single_flight.current:
                 if flight.closing and issued is not old:
                     await self._save(issued, store_session)

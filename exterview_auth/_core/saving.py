@@ -23,8 +23,8 @@ PAUSES = (0.5, 1.0, 2.0, 4.0)
 """Seconds before a failed save is repeated; the last one recurs."""
 LOCK_WAIT = 3.0
 """
-Seconds that one attempt waits for the account's lock: another owner may log in for longer, and then saves itself. More than a
-session waits for a failing store.
+Seconds that one attempt waits for the account's lock at most: another owner may log in for longer, and then saves itself. More
+than a session waits for a failing store.
 """
 
 
@@ -33,17 +33,25 @@ class _Work:
     A save of *issued*, or without it the deletion of a logout, that became due at *since*.
 
     *life* is the lifetime that a login gives, and *irreplaceable* whether the token has a refresh token that may be the only one.
+    The first attempt of a logout waits for the lock until *lock_until* at most.
     """
 
-    __slots__ = ("irreplaceable", "issued", "life", "looked", "repeated", "since")
+    __slots__ = ("irreplaceable", "issued", "life", "lock_until", "looked", "repeated", "since")
 
     def __init__(
-        self, issued: IssuedToken | None, since: float, life: float | None = None, *, irreplaceable: bool = False
+        self,
+        issued: IssuedToken | None,
+        since: float,
+        life: float | None = None,
+        *,
+        irreplaceable: bool = False,
+        lock_until: float = math.inf,
     ) -> None:
         self.issued = issued
         self.since = since
         self.life = life
         self.irreplaceable = irreplaceable
+        self.lock_until = lock_until
         self.looked = self.repeated = False
         """Whether the store has been looked into since the login or logout began, and whether a first attempt has failed."""
 
@@ -74,12 +82,13 @@ class Saver:
     A *retired* token in the store overtakes nothing.
     """
 
-    __slots__ = ("_account", "_retired", "_store", "_task", "_work")
+    __slots__ = ("_account", "_lock_wait", "_retired", "_store", "_task", "_work")
 
     def __init__(self, store: StoreAccess, account: Account, retired: RetiredTokens) -> None:
         self._store = store
         self._account = account
         self._retired = retired
+        self._lock_wait = min(LOCK_WAIT, store.lock_patience)
         # Invariant: the newest work, from the moment at which it is due until it is settled; newer work takes its place.
         self._work: _Work | None = None
         self._task: asyncio.Task[None] | None = None
@@ -112,7 +121,11 @@ class Saver:
 
         Return the task of a save that was abandoned, which comes to its end.
         """
-        return self._begin(_Work(None, self._account.clock(), None if current is None else current.token.expires_in))
+        now, pending = self._account.clock(), self._work
+        life = None if current is None else current.token.expires_in
+        # Logouts that meet wait for the lock together, and not one after another: the next login waits for all of them.
+        until = min(now + self._lock_wait, math.inf if pending is None else pending.lock_until)
+        return self._begin(_Work(None, now, life, lock_until=until))
 
     def outdates(self, stored: Token, age: float | None) -> bool:
         """Whether *stored* is older than what is due in its place, so that it is of no use."""
@@ -130,7 +143,8 @@ class Saver:
     async def finish_logout(self) -> None:
         """Delete the store's token. If that fails, return all the same and keep trying in the background."""
         work = self._work
-        if work is not None and work.issued is None:
+        # The newest logout is attempted for all that came before it.
+        if work is not None and work.issued is None and not work.repeated:
             self._conclude(work, await self._attempt(work))
 
     def change_loop(self) -> None:
@@ -173,7 +187,7 @@ class Saver:
             self._repeat(work)
 
     def _repeat(self, work: _Work) -> None:
-        work.repeated = True
+        work.repeated, work.lock_until = True, math.inf
         self._task = self._store.run_detached(self._until_settled(work), "save")
 
     async def _until_settled(self, work: _Work) -> None:
@@ -189,7 +203,8 @@ class Saver:
         """Settle *work* under the account's lock, if it can be had in time."""
         with self._store.session(probe=True) as session:
             async with lock_waiter(session, math.inf) as waiter:
-                free = await acquire_within(LOCK_WAIT, waiter)
+                patience = min(self._lock_wait, work.lock_until - self._account.clock())
+                free = await acquire_within(patience, waiter)
                 # At close, while another owner logs in, a fenced save is better than none: that owner's save replaces it. A
                 # store without a fence gets none: the refresh token is lost if that owner's login fails.
                 allowed = session.locked or work.issued is None or (last and not free and session.fences)

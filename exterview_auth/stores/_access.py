@@ -34,6 +34,8 @@ STORE_BUDGET = 2.0
 """Seconds that one session waits for a failing store at most."""
 BUDGET_SHARE = 0.25
 """The part of the login timeout that this may take, and once more until an abandoned call ends: a login needs the rest."""
+LOCK_SHARE = 0.5
+"""The part for which a logout, or a login whose lock's holder shows no life, waits for the lock: a login needs the rest."""
 
 
 class Saved(NamedTuple):
@@ -59,6 +61,7 @@ class StoreAccess:
         self.counters = counters
         self.breaker = breaker_of(store)
         self.budget = min(STORE_BUDGET, login_timeout * BUDGET_SHARE)
+        self.lock_patience = login_timeout * LOCK_SHARE
         self._lock_suspended_until = float("-inf")
         self._detached: set[asyncio.Task[Any]] = set()
         # Invariant: tasks that hold the lock only because a write that was given up still runs.

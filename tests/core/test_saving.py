@@ -13,6 +13,7 @@ import pytest
 from exterview_auth import ClosedError, LoginUnavailableError, MemoryStore, StoreError, Token
 from exterview_auth._core.keeper import Keeper
 from exterview_auth._core.lifecycle import CLOSE_GRACE
+from exterview_auth._core.saving import LOCK_WAIT
 from exterview_auth._token import age_of
 from tests.kit.clock import now, passing, run, settle, virtual_time
 from tests.kit.failing_store import FailingStore
@@ -659,6 +660,62 @@ async def test_while_another_owner_logs_in_a_logout_is_heard_all_the_same(shared
     assert (await waiting).token.value == "newer"
     await passing(10)
     assert (await text_in(shared), kept.lifecycle.busy) == ("newer", False)
+
+
+@contextlib.asynccontextmanager
+async def another_login_under_way(shared: MemoryStore, seconds: float) -> AsyncIterator[Keeper]:
+    """Hold the account's lock by another owner's login of so many *seconds*."""
+    other = sharing(ScriptedLogin(Token("newer"), seconds=seconds), shared, login_timeout=100.0)
+    waiting = asyncio.ensure_future(other.obtain())
+    await settle()
+    yield other
+    await waiting
+
+
+@pytest.mark.parametrize("logouts", [1, 8])
+@virtual_time
+async def test_the_wait_behind_logouts_is_within_the_login_timeout(shared: MemoryStore, logouts: int) -> None:
+    """The contract, Stores: the lock is waited for within ``login_timeout``, by a request behind any number of logouts too."""
+    kept = sharing(ScriptedLogin(), Place(shared), login_timeout=1.0)
+    async with another_login_under_way(shared, 50):
+        leaving = [asyncio.ensure_future(kept.lifecycle.logout()) for _ in range(logouts)]
+        await settle()
+        with pytest.raises(LoginUnavailableError, match="within 1 s; another process's login holds the account's lock"):
+            await kept.obtain()
+        assert now() == 1.0
+        assert all(leave.done() for leave in leaving)
+
+
+@pytest.mark.parametrize("apart", [0.0, 0.1, 1.0])
+@virtual_time
+async def test_logouts_that_meet_wait_for_the_lock_together(shared: MemoryStore, apart: float) -> None:
+    """Rule 21 and ``logout()``: there is one deletion due, however many logouts asked for it, and closing ends in some seconds."""
+    place = Place(shared)
+    kept = sharing(ScriptedLogin(), place)
+    async with another_login_under_way(shared, 50):
+        leaving = []
+        for _ in range(3):
+            leaving.append(asyncio.ensure_future(kept.lifecycle.logout()))
+            await passing(apart)
+        await asyncio.wait(leaving)
+        assert now() == pytest.approx(LOCK_WAIT)
+        assert len(place.written) == 1 + (apart > 0)
+        await kept.lifecycle.aclose()
+        assert now() == pytest.approx(2 * LOCK_WAIT)
+        assert not kept.lifecycle.busy
+
+
+@virtual_time
+async def test_closing_in_the_middle_of_logouts_ends_in_some_seconds(shared: MemoryStore) -> None:
+    """Rule 21: also with logouts under way whose callers left."""
+    kept = sharing(ScriptedLogin(), Place(shared))
+    async with another_login_under_way(shared, 50):
+        leaving = [asyncio.ensure_future(kept.lifecycle.logout()) for _ in range(8)]
+        await settle()
+        await kept.lifecycle.aclose()
+        assert all(leave.done() for leave in leaving)
+        assert now() == pytest.approx(2 * LOCK_WAIT)
+    assert await text_in(shared) == "newer"
 
 
 def test_a_logout_that_was_pending_when_its_loop_ended_goes_on_in_the_next() -> None:
