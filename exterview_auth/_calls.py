@@ -24,8 +24,12 @@ CANCEL_GRACE = 1.0
 """Seconds that cancelled work gets to clean up before it is abandoned."""
 
 
-class CancelledItselfError(Exception):
-    """The called code raised ``CancelledError`` although it had not been cancelled."""
+class NotAnExceptionError(Exception):
+    """
+    The called code raised what is not an ``Exception``, which is the cause.
+
+    That is a ``CancelledError`` although nobody cancelled it, or a ``BaseException`` of any other type.
+    """
 
 
 async def bounded(
@@ -39,7 +43,7 @@ async def bounded(
     """
     Run *call* in a separate task, in *context* or a copy of the caller's, and return its result.
 
-    Raises ``TimeoutError`` after *seconds*; a process that was not running reads first what has arrived meanwhile. Ends at most
+    Raises what *call* raises, as `NotAnExceptionError` what is not an ``Exception``, and ``TimeoutError`` after *seconds*; a process that was not running reads first what has arrived meanwhile. Ends at most
     *grace* seconds after that, or after its own cancellation, even if *call* ignores its cancellation: then *call* is
     abandoned and its outcome ignored. With *finish*, a cancellation lets *call* finish within *grace* before cancelling it.
     """
@@ -59,9 +63,11 @@ async def bounded(
     if not done:
         await cancel_and_wait(task, grace)
         raise TimeoutError
-    if task.cancelled():
-        raise CancelledItselfError
-    return task.result().value
+    failure = asyncio.CancelledError() if task.cancelled() else task.exception()
+    if failure is None or isinstance(failure, Exception):
+        return task.result().value
+    # KeyboardInterrupt and SystemExit too: the call's task has ended the loop with them already.
+    raise NotAnExceptionError from failure
 
 
 class _Unprinted(Generic[T]):
@@ -128,6 +134,20 @@ def is_being_cancelled() -> bool:
     """Whether the running task was cancelled from outside: otherwise a ``CancelledError`` is the called code's own."""
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0
+
+
+def must_pass(failure: BaseException) -> bool:
+    """Whether *failure* ends the running task or the program, and is no mistake of the code that the task has called."""
+    if isinstance(failure, asyncio.CancelledError):
+        return is_being_cancelled()
+    return isinstance(failure, KeyboardInterrupt | SystemExit | GeneratorExit)
+
+
+def kind_of(failure: BaseException) -> str:
+    """Return the name of the type that the called code raised."""
+    if isinstance(failure, NotAnExceptionError) and failure.__cause__ is not None:
+        failure = failure.__cause__
+    return type(failure).__name__
 
 
 class SingleThread:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import logging
 import sys
 from enum import StrEnum
@@ -30,8 +28,7 @@ class Reason(StrEnum):
 
 def emit(level: int, event: str, **fields: Any) -> None:
     """Log *event* with its *fields*, none of them a secret. Errors of log processors and handlers are suppressed."""
-    # CancelledError too: a request must not look cancelled because a log processor failed.
-    with contextlib.suppress(Exception, asyncio.CancelledError):
+    try:
         # Never imported here: an application that uses structlog has loaded it.
         structlog = sys.modules.get("structlog")
         if structlog is not None and structlog.is_configured():
@@ -39,3 +36,7 @@ def emit(level: int, event: str, **fields: Any) -> None:
         elif _logger.isEnabledFor(level):
             details = "".join(f" {name}={value!r}" for name, value in fields.items() if value is not None)
             _logger.log(level, "%s%s", event, details)
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException:  # noqa: BLE001, S110 - CancelledError too: a request must not look cancelled because a log processor failed
+        pass

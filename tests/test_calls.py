@@ -18,10 +18,11 @@ from exterview_auth._calls import (
     CANCEL_GRACE,
     PAUSE_GRACE,
     CallableValue,
-    CancelledItselfError,
+    NotAnExceptionError,
     SingleThread,
     bounded,
     cancel_and_wait,
+    kind_of,
     within,
 )
 from tests.kit.clock import now, passing, settle, stand_still, virtual_time
@@ -97,11 +98,16 @@ async def test_a_call_that_ignores_its_cancellation_is_abandoned() -> None:
     assert work.ended
 
 
+@pytest.mark.parametrize(
+    "failure", [asyncio.CancelledError(), GeneratorExit(), BaseExceptionGroup("own", [GeneratorExit()])]
+)
 @virtual_time
-async def test_a_call_that_cancels_itself_does_not_cancel_the_caller() -> None:
-    """Code that ends in ``CancelledError`` on its own is an ordinary error to those who called it."""
-    with pytest.raises(CancelledItselfError):
-        await bounded(result(asyncio.CancelledError()), 5)
+async def test_a_call_that_raises_no_exception_does_not_end_the_caller(failure: BaseException) -> None:
+    """What is not an ``Exception``, also a ``CancelledError`` of its own, is an ordinary error to those who called."""
+    with pytest.raises(NotAnExceptionError) as caught:
+        await bounded(result(failure), 5)
+    assert type(caught.value.__cause__) is type(failure)
+    assert kind_of(caught.value) == type(failure).__name__
     task = asyncio.current_task()
     assert task is not None
     assert task.cancelling() == 0

@@ -73,7 +73,9 @@ def test_a_configured_structlog_gets_the_event_alone(entries: list[Any], caplog:
     assert caplog.records == []
 
 
-@pytest.mark.parametrize("failure", [RuntimeError("no"), asyncio.CancelledError()], ids=["raises", "cancels"])
+@pytest.mark.parametrize(
+    "failure", [RuntimeError("no"), asyncio.CancelledError(), GeneratorExit()], ids=["raises", "cancels", "exits"]
+)
 def test_what_a_processor_raises_is_contained(failure: BaseException) -> None:
     """A processor that raises or cancels does not break a request."""
 

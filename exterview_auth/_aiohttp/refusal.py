@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 
 from aiohttp import ClientError, ClientRequest, ClientResponse
 
-from .._calls import awaited, is_being_cancelled
+from .._calls import awaited, must_pass
 from .._events import emit
 from .bodies import read_ahead
 
@@ -40,8 +40,8 @@ async def is_refused(test: IsUnauthorized | None, response: ClientResponse) -> b
         return response.status == UNAUTHORIZED
     try:
         return await evaluate(test, response)
-    except (Exception, asyncio.CancelledError) as failure:
-        if isinstance(failure, asyncio.CancelledError) and is_being_cancelled():
+    except BaseException as failure:
+        if must_pass(failure):
             # The caller is leaving, so nobody will read this response and give its connection back.
             response.close()
             raise

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
-from .._calls import CallableValue, CancelledItselfError, bounded
+from .._calls import CallableValue, bounded, kind_of
 from .._options import checked_api_key
 from .._secret import OwnedHeader
 from ..errors import ConfigurationError, LoginError, ReentrantLoginError
@@ -27,15 +27,13 @@ class ApiKey:
             return
         try:
             self.value = OwnedHeader(checked_api_key(await bounded(self._source.read())))
-        except CancelledItselfError:
-            problem = "ended by cancelling itself"
         except ReentrantLoginError:
             # It would wait for the login that waits for the key.
             problem = "asks for its owner's token, whose login waits for the key; read the key elsewhere"
         except ConfigurationError as failure:
             problem = f"returned no key: {failure}"  # raised below: its frames hold what the callable returned
         except Exception as failure:
-            raise LoginError(f"the api_key callable ended in {type(failure).__name__}") from failure
+            raise LoginError(f"the api_key callable ended in {kind_of(failure)}") from failure
         else:
             return
         raise LoginError(f"the api_key callable {problem}")

@@ -8,7 +8,7 @@ import logging
 from collections.abc import Awaitable, Callable, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from .._calls import CancelledItselfError, bounded
+from .._calls import bounded, kind_of
 from .._clock import Clock
 from .._events import emit
 from .._token import Token
@@ -116,14 +116,12 @@ class LoginRunner:
             token: Any = await bounded(self._login(previous))
         except (LoginError, ReentrantLoginError, InsecureTransportError):
             raise
-        except CancelledItselfError:
-            raise LoginError("the login ended by cancelling itself; let it return a Token or raise an error") from None
         except (OSError, TimeoutError) as failure:
             raise LoginUnavailableError(f"the login could not be made ({type(failure).__name__})") from failure
         except ConfigurationError as failure:
             raise LoginError(str(failure)) from failure
         except Exception as failure:
-            raise LoginError(f"the login ended in {type(failure).__name__}") from failure
+            raise LoginError(f"the login ended in {kind_of(failure)}") from failure
         if isinstance(token, Token):
             return token
         kind = type(token).__name__

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 
-from .._calls import awaited, bounded
+from .._calls import awaited, bounded, kind_of
 from .._events import Reason, emit
 from .._token import Token
 
@@ -34,7 +34,7 @@ class OnTokenHook:
             emit(logging.WARNING, "on_token.timeout", seconds=self._timeout)
             self._timeout = TIMEOUT_ONCE_HUNG
         except Exception as failure:  # noqa: BLE001 - the application's own mistakes do not break its requests
-            emit(logging.ERROR, "on_token.failed", error=type(failure).__name__)
+            emit(logging.ERROR, "on_token.failed", error=kind_of(failure))
         else:
             self._timeout = TIMEOUT
 

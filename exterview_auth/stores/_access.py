@@ -253,7 +253,7 @@ class StoreSession:
         task.add_done_callback(self.writes.discard)
         return await make()
 
-    def record_failure(self, call: str, failure: Exception) -> None:
+    def record_failure(self, call: str, failure: BaseException) -> None:
         """Count a failed *call*, and open the breaker."""
         self.failed = True
         self.access.counters.store_failures += 1

@@ -14,6 +14,7 @@ import logging
 from contextlib import AbstractAsyncContextManager
 from weakref import WeakKeyDictionary
 
+from .._calls import kind_of
 from .._events import emit
 from ..errors import StoreError
 from . import TokenStore
@@ -61,7 +62,7 @@ class CircuitBreaker:
         """Return whether the store must not be called now."""
         return now < self._open_until
 
-    def record_failure(self, call: str, failure: Exception, now: float) -> None:
+    def record_failure(self, call: str, failure: BaseException, now: float) -> None:
         """Open the breaker after a failed *call*; log the first failure of an outage."""
         open_for = min(LONGEST_OPEN, FIRST_OPEN * 2.0 ** min(self.failures, 10))
         self.failures += 1
@@ -69,7 +70,7 @@ class CircuitBreaker:
         self._open_until = now + open_for
         if self.failures == 1:
             # Only the sentences of this package's own errors certainly hold no secret.
-            problem = str(failure) if isinstance(failure, StoreError) else type(failure).__name__
+            problem = str(failure) if isinstance(failure, StoreError) else kind_of(failure)
             emit(logging.WARNING, "store.unavailable", store=self._store, call=call, problem=problem)
 
     def record_success(self, call: str) -> None:

@@ -19,7 +19,7 @@ from contextvars import Context, copy_context
 from typing import Protocol
 from weakref import WeakValueDictionary
 
-from .._calls import CancelledItselfError, is_being_cancelled, within
+from .._calls import is_being_cancelled, must_pass, within
 from ..errors import StoreError
 from . import _shared
 from ._access import STORE_BUDGET, StoreSession
@@ -72,8 +72,10 @@ def _waiter(session: StoreSession, patience: float) -> LockWaiter:
         return _NoWaiter()
     try:
         lock = access.store.lock(access.account)
-    except (Exception, asyncio.CancelledError) as failure:  # noqa: BLE001 - as in `StoreSession.call`
-        session.record_failure("lock", failure if isinstance(failure, Exception) else CancelledItselfError())
+    except BaseException as failure:
+        if must_pass(failure):
+            raise
+        session.record_failure("lock", failure)  # as in `StoreSession.call`
         return _NoWaiter()
     return _NotifiedWaiter(session, lock) if isinstance(lock, LeasedLock) else _BlockingWaiter(session, lock, patience)
 
@@ -224,15 +226,11 @@ class _BlockingWaiter:
                 await self._over.wait()
                 while self._session.writes:
                     await asyncio.wait(self._session.writes)
-        except asyncio.CancelledError:
-            if is_being_cancelled():
+        except BaseException as failure:
+            if must_pass(failure):
                 raise
-            self._record_failure(CancelledItselfError())
-        except Exception as failure:  # noqa: BLE001 - a store may raise anything; a login needs no lock
-            self._record_failure(failure)
-
-    def _record_failure(self, failure: Exception) -> None:
-        self._session.record_failure("unlock" if self._entered.is_set() else "lock", failure)
+            # A store may raise anything; a login needs no lock.
+            self._session.record_failure("unlock" if self._entered.is_set() else "lock", failure)
 
 
 # Who of this process holds an account's lock, whatever object the lock is: several stores may wrap one.

@@ -144,11 +144,13 @@ async def test_a_refusal_by_the_applications_own_test_does_not_accept_the_token(
         assert not issued.ever_accepted
 
 
-@pytest.mark.parametrize("error", [RuntimeError("broken"), asyncio.CancelledError()], ids=["raises", "cancels"])
+@pytest.mark.parametrize(
+    "error", [RuntimeError("broken"), asyncio.CancelledError(), BaseExceptionGroup("own", [GeneratorExit()])]
+)
 async def test_a_test_that_fails_is_logged_and_the_status_decides(
     error: BaseException, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The fault table: a broken ``is_unauthorized`` breaks no request."""
+    """The fault table: a broken ``is_unauthorized`` breaks no request, whatever it raises."""
 
     def broken(_response: aiohttp.ClientResponse) -> bool:
         raise error

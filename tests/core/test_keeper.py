@@ -26,6 +26,7 @@ from exterview_auth import (
     ReentrantLoginError,
     Token,
 )
+from exterview_auth._clock import boot_time
 from exterview_auth._core.keeper import Keeper
 from exterview_auth._core.state import MAX_RETIRED, IssuedToken
 from tests.kit.clock import VirtualLoop, now, passing, settle, virtual_time
@@ -141,7 +142,7 @@ async def test_logins_run_in_a_separate_context() -> None:
 @pytest.mark.parametrize(
     ("ends", "sentence"),
     [
-        (asyncio.CancelledError(), "cancelling itself"),
+        (asyncio.CancelledError(), r"^the login ended in CancelledError$"),
         (ConfigurationError("set it"), r"^set it$"),
         (None, r"returned NoneType; let it return an exterview_auth\.Token"),
         ("token", r"exterview_auth\.Token"),
@@ -159,7 +160,7 @@ async def test_a_login_that_breaks_the_contract_is_a_failed_login(ends: Any, sen
 
     with pytest.raises(LoginError, match=sentence) as caught:
         await keeper(login).obtain()
-    assert caught.value.__cause__ is (ends if isinstance(ends, ConfigurationError) else None)
+    assert (caught.value.__cause__ is None) is not isinstance(ends, BaseException)
 
 
 @virtual_time
@@ -180,13 +181,25 @@ async def test_rejected_credentials_are_presented_once_per_pause() -> None:
     assert len({id(error) for error in copies}) == 15
 
 
+class OwnError(BaseException):
+    """An application's own, which its ``except Exception`` lets through."""
+
+
 @pytest.mark.parametrize(
     "failure",
-    [LoginError("misfit"), KeyError("bug"), ReentrantLoginError("itself"), InsecureTransportError("http")],
+    [
+        LoginError("misfit"),
+        KeyError("bug"),
+        asyncio.CancelledError(),
+        OwnError(),
+        GeneratorExit(),
+        ReentrantLoginError("itself"),
+        InsecureTransportError("http"),
+    ],
     ids=lambda failure: type(failure).__name__,
 )
 @virtual_time
-async def test_any_other_definite_failure_pauses_logins_too(failure: Exception) -> None:
+async def test_any_other_definite_failure_pauses_logins_too(failure: BaseException) -> None:
     """Rule 7: a wrong URL, a bug in the login: a hundred requests in a row get copies of its error; 1, 2, 4 ... 60 s."""
     kept = scripted(*[failure for _ in range(9)])
     for number, pause in enumerate((1, 2, 4, 8, 16, 32, 60, 60, 60), 1):
@@ -203,6 +216,29 @@ async def test_any_other_definite_failure_pauses_logins_too(failure: Exception) 
     await kept.outcomes(2)
     await passing(1)
     assert await kept.text() == "T12"  # after a success it begins with the short pause again
+
+
+@pytest.mark.parametrize("ends", [KeyboardInterrupt, SystemExit])
+def test_a_login_that_ends_the_program_is_a_failed_login_to_whoever_goes_on(ends: type[BaseException]) -> None:
+    """Rule 7: asyncio lets both through at once; a loop that runs on, as a notebook's does, has no login per request."""
+    logins: list[object] = []
+
+    async def login(previous: Token | None) -> Token:
+        logins.append(previous)
+        raise ends
+
+    async def ask(kept: Keeper) -> None:
+        with pytest.raises(LoginError, match=f"^the login ended in {ends.__name__}$"):
+            await kept.obtain()
+
+    kept = keeper(login, clock=boot_time)
+    with asyncio.Runner() as runner:
+        with pytest.raises(ends):
+            runner.run(ask(kept))
+        for _ in range(3):
+            runner.run(ask(kept))
+        runner.run(kept.lifecycle.aclose())
+    assert len(logins) == 1
 
 
 @virtual_time

@@ -23,6 +23,10 @@ async def _cancels_itself(*_: object) -> None:
     raise asyncio.CancelledError
 
 
+def _exits(*_: object) -> None:
+    raise GeneratorExit
+
+
 async def _hangs(*_: object) -> None:
     await asyncio.Event().wait()
 
@@ -31,7 +35,8 @@ async def _hangs(*_: object) -> None:
     ("hook", "level", "logged"),
     [
         (_raises, logging.ERROR, "on_token.failed error='ValueError'"),
-        (_cancels_itself, logging.ERROR, "on_token.failed error='CancelledItselfError'"),
+        (_cancels_itself, logging.ERROR, "on_token.failed error='CancelledError'"),
+        (_exits, logging.ERROR, "on_token.failed error='GeneratorExit'"),
         (_hangs, logging.WARNING, "on_token.timeout seconds=5.0"),
     ],
 )

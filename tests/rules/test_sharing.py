@@ -158,10 +158,11 @@ async def test_a_slow_first_read_does_not_undo_a_logout() -> None:
 
 # Waiting for a lock is waiting for another's login (bounded by `login_timeout`, see below), not a failing store.
 CANCELLED = asyncio.CancelledError()
+OWN = BaseExceptionGroup("a store's own", [GeneratorExit()])
 FAULTS = [
     *[(call, OSError("gone")) for call in ("load", "save", "delete", "lock", "unlock")],
     *[(call, "hang") for call in ("load", "save", "delete", "unlock")],
-    *[(call, CANCELLED) for call in ("load", "save", "delete", "lock", "unlock")],
+    *[(call, fault) for call in ("load", "save", "delete", "lock", "unlock") for fault in (CANCELLED, OWN)],
 ]
 
 

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from redis import exceptions as redis_errors
 
-from ..._calls import CancelledItselfError, bounded
+from ..._calls import NotAnExceptionError, bounded, kind_of
 from ...errors import StoreError
 
 T = TypeVar("T")
@@ -72,7 +72,7 @@ async def execute(command: Awaitable[T], seconds: float = COMMAND_TIMEOUT) -> T:
     """
     try:
         return await bounded(command, seconds, finish=True)
-    except (redis_errors.RedisError, OSError, TimeoutError, CancelledItselfError) as failure:
+    except (redis_errors.RedisError, OSError, TimeoutError, NotAnExceptionError) as failure:
         problem = _sentence(failure)
     except UnicodeDecodeError:  # from a client that decodes responses
         problem = ""
@@ -96,4 +96,4 @@ def _sentence(failure: Exception) -> str:
     for kind, sentence in _SENTENCES:
         if isinstance(failure, kind):
             return sentence
-    return type(failure).__name__
+    return kind_of(failure)

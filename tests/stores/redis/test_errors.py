@@ -62,7 +62,7 @@ async def test_a_command_that_was_begun_comes_to_its_end() -> None:
         (redis.ReadOnlyError("s3cret"), StoreError, "it is a read-only replica; give the URL of its master"),
         (redis.ResponseError("unheard of, s3cret"), StoreError, "ResponseError"),
         (OSError("s3cret"), StoreError, "it cannot be reached"),
-        (asyncio.CancelledError(), StoreError, "CancelledItselfError"),
+        (asyncio.CancelledError(), StoreError, "CancelledError"),
     ],
 )
 @virtual_time
