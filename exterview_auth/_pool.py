@@ -110,11 +110,12 @@ class AuthPool:
         """Close every owner, also those in use. Closing twice is fine."""
         self._closed = True
         owners = list(self._alive.values())
-        self._kept.clear()
-        self._kept.busy.clear()
         outcomes = await asyncio.gather(*(owner.aclose() for owner in owners), return_exceptions=True)
         for failure in filter(None, outcomes):
             raise failure
+        # Kept until then: a closing that is cut off, or fails, leaves them to the next.
+        self._kept.clear()
+        self._kept.busy.clear()
 
     async def __aenter__(self) -> Self:
         return self

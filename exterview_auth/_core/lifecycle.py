@@ -91,18 +91,20 @@ class Lifecycle:
         """
         End all background work. Waiters get `ClosedError` at once, and so does every later use. Closing twice is fine.
 
-        A login that has been sent, whose refresh token a store is to keep, may still end, within `CLOSE_GRACE` seconds.
+        A login that has been sent, whose refresh token a store is to keep, may still end, within `CLOSE_GRACE` seconds. If its
+        loop's end, or a cancellation, cuts the closing off, the next one tries once more to save what is due.
         """
         self._move_to_running_loop()
+        flight = None
         if not self._closed:
             self._closed = True
             flight = self._renewal.single_flight.current
             if flight is not None and self._renewal.saver is not None and self._account.presents_refresh_tokens:
                 flight.closing = not flight.is_caller_inside  # which cannot wait for itself
             self._detach(ClosedError("the owner was closed while this request waited for a token"))
+        if self._closing is None or self._closing.cancelled():
             self._closing = asyncio.ensure_future(self._close(flight))
-        if self._closing is not None:
-            await asyncio.wait([self._closing])
+        await asyncio.wait([self._closing])
 
     def _detach(self, error: ExterviewAuthError) -> Flight | None:
         """Forget the token here and end all waiters with *error*, in one step; return the flight, which the caller must cancel."""

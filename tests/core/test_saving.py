@@ -483,6 +483,53 @@ async def test_closing_waits_for_a_logout_whose_caller_left() -> None:
     assert asyncio.all_tasks() == {asyncio.current_task()}
 
 
+@pytest.mark.parametrize("call", ["save", "delete"])
+def test_what_a_closing_that_was_cut_off_left_the_next_one_saves(call: str) -> None:
+    """Rules 17 and 21: closing twice is fine, also if the first time its loop ended in the middle: nothing due is lost."""
+    store, token = FailingStore(), Token("T1", expires_in=3600, refresh_token="R1")
+    kept = sharing(ScriptedLogin(token), store, clock=time.monotonic)
+
+    async def first() -> None:
+        store.faults["save"] = DOWN if call == "save" else None
+        await kept.obtain()
+        if call == "delete":
+            store.faults["delete"] = DOWN
+            await kept.lifecycle.logout()
+        store.faults[call] = "hang"
+        closing = asyncio.ensure_future(kept.lifecycle.aclose())
+        await settle()
+        assert not closing.done()
+
+    async def second() -> None:
+        store.faults.clear()
+        await kept.lifecycle.aclose()
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+        assert [saved.value for saved in store.entries.values()] == (["T1"] if call == "save" else [])
+        assert not kept.lifecycle.busy
+
+    run(first())
+    assert kept.lifecycle.busy
+    run(second())
+
+
+@virtual_time
+async def test_a_closing_that_was_cancelled_is_begun_again() -> None:
+    """Rule 21: also in the same loop, by an application that cancels all tasks."""
+    store = FailingStore()
+    kept = await pending(store)
+    store.faults["save"] = "hang"
+    closing = asyncio.ensure_future(kept.lifecycle.aclose())
+    await settle()
+    tasks = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in tasks:
+        task.cancel()
+    await asyncio.wait(tasks)
+    store.faults.clear()
+    assert (closing.cancelled(), store.entries, kept.lifecycle.busy) == (True, {}, True)
+    await kept.lifecycle.aclose()
+    assert (await text_in(store), kept.lifecycle.busy) == ("older", False)
+
+
 @virtual_time
 async def test_a_save_that_never_ends_costs_no_request_a_wait(shared: MemoryStore) -> None:
     """Rule 17: it keeps the lock, but neither its own owner nor the owner's closing waits for it."""

@@ -326,6 +326,32 @@ async def test_what_an_ended_loop_did_not_save_is_saved_by_the_next(saving: Fact
     assert sorted(token.value for token in store.entries.values()) == ["token-of-a", "token-of-b"]
 
 
+async def test_what_a_closing_that_was_cut_off_did_not_save_is_saved_by_the_next(
+    saving: Factory, store: FailingStore
+) -> None:
+    """Rules 17 and 21: the pool keeps its owners, also evicted ones, until they are closed."""
+    pool = AuthPool(saving, maxsize=1)
+
+    async def use() -> None:
+        await pool["a"].token()
+        await pool["b"].token()
+        store.faults["save"] = "hang"
+        store.calls.clear()
+        closing = asyncio.ensure_future(pool.aclose())
+        await until(lambda: "save" in store.calls)
+        assert not closing.done()
+
+    async def close() -> None:
+        store.faults.clear()
+        gc.collect()
+        await pool.aclose()
+
+    store.faults["load"] = None
+    for run in (use, close):
+        await asyncio.to_thread(lambda run=run: asyncio.run(run()))  # type: ignore[misc]  # bound in the loop
+    assert sorted(token.value for token in store.entries.values()) == ["token-of-a", "token-of-b"]
+
+
 # -- wrong use ----------------------------------------------------------------------------------------------------------
 
 
