@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import base64
+import os
 import time
 from datetime import UTC, datetime
-from typing import Any, Self, final
+from typing import Any, NamedTuple, Self, final
 
 from ._json import json_object
 from ._refusals import discreet, shown_when_made
@@ -32,7 +33,7 @@ class Token(Sealed):
     Never prints, formats or pickles its value.
     """
 
-    __slots__ = ("_age", "_expires_at", "_expires_in", "_from_receipt", "_issuer", "_refresh_token", "_value")
+    __slots__ = ("_age", "_expires_at", "_expires_in", "_from_receipt", "_issuer", "_login", "_refresh_token", "_value")
 
     @discreet
     def __init__(self, value: str, *, expires_in: float | None = None, refresh_token: str | None = None) -> None:
@@ -46,7 +47,9 @@ class Token(Sealed):
         self._expires_at = None if self._expires_in is None else now + self._expires_in
         # Invariant: the issuer's name (`logins._identity`), or None for a token that the application made.
         self._issuer: str | None = None
-        # Seconds since the login that gave it, when it is handed to a store.
+        # The name of the login that gave it, once an owner that shares its tokens has named it.
+        self._login: str | None = None
+        # Seconds since that login, when it is handed to a store.
         self._age = 0.0
 
     @property
@@ -108,9 +111,50 @@ def is_foreign(token: Token, issuer: str | None) -> bool:
     return None not in (token._issuer, issuer) and token._issuer != issuer  # noqa: SLF001 - as above
 
 
-def issued_by(issuer: str | None, token: Token) -> Token:
-    """Return *token* as one from *issuer*: its refresh token is shown to nobody else."""
-    return token._twin(_issuer=issuer)  # noqa: SLF001 - as above
+def issued_by(issuer: str | None, token: Token, *, login: str | None = None) -> Token:
+    """Return *token* as one from *issuer*, to whom alone its refresh token is shown, and from the *login* of that name."""
+    return token._twin(_issuer=issuer, _login=login)  # noqa: SLF001 - as above
+
+
+class LoginMark(NamedTuple):
+    """
+    What tells whether two tokens come from the same login, without their texts.
+
+    The text alone does not: an issuer may return it again, with another refresh token or for a longer time.
+    """
+
+    login: str | None
+    text: int
+    refresh_token: int | None
+
+    def is_same_as(self, other: LoginMark) -> bool:
+        """Whether the same login gave both. A store that does not keep its name may not keep the refresh token either."""
+        if None not in (self.login, other.login):
+            return self.login == other.login
+        refresh_tokens = {self.refresh_token, other.refresh_token} - {None}
+        return self.text == other.text and len(refresh_tokens) <= 1
+
+
+def mark_of(token: Token) -> LoginMark:
+    """Return the mark of the login that gave *token*."""
+    refresh_token = token.refresh_token
+    return LoginMark(login_of(token), hash(token.value), None if refresh_token is None else hash(refresh_token))
+
+
+def is_same_login(token: Token, other: Token) -> bool:
+    """Whether the same login gave both."""
+    return mark_of(token).is_same_as(mark_of(other))
+
+
+def login_of(token: Token) -> str | None:
+    """Return the name of the login that gave *token*, or ``None`` if it has none."""
+    return token._login  # noqa: SLF001 - as above
+
+
+def name_login(token: Token) -> None:
+    """Name the login that gave *token*, unless it has a name. It stays the object by which its login may know it again."""
+    if token._login is None:  # noqa: SLF001 - as above
+        token._login = os.urandom(8).hex()  # noqa: SLF001 - as above
 
 
 def aged(token: Token, seconds: float) -> Token:

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
 
 from .._calls import within
-from .._token import Token, is_foreign, issuer_of
+from .._token import Token, is_foreign, is_same_login, issuer_of, name_login
 from ..errors import LoginError
 from .account import Account
 from .limits import LoginLimits
@@ -92,7 +92,7 @@ class Acquisition:
     def adopt_newer(self, newer: Token, *, asked: float) -> IssuedToken | None:
         """Return the token that another owner saved while this process was not running, if it is of any use."""
         self._asked = asked
-        return self._adopt(newer, None, replace=False)
+        return self._adopt(newer, None, None)
 
     async def login_answered(self, seconds: float) -> None:
         """Wait at most so many *seconds* for the answer to a login that has been sent."""
@@ -102,8 +102,8 @@ class Acquisition:
         self, old: IssuedToken | None, session: StoreSession, stack: contextlib.AsyncExitStack, *, replace: bool
     ) -> tuple[IssuedToken | None, Token | None]:
         """Return a token that another owner got, or None once this owner may log in, until *stack* ends; and what is stored."""
-        stored = await self._read_store(session)
-        issued = self._adopt(stored, old, replace=replace)
+        stored = earlier = await self._read_store(session)
+        issued = self._adopt(stored, old, earlier, replace=replace)
         if issued is not None:
             return issued, stored
         self._limits.check(needed=old is not None and old.was_useful)
@@ -119,7 +119,7 @@ class Acquisition:
             if acquired or await waiter.wait_for_change():
                 seen = await self._read_store(session)
                 stored = stored if session.failed else seen
-                issued = self._adopt(stored, old, replace=replace)
+                issued = self._adopt(stored, old, earlier, replace=replace)
         return issued, stored
 
     async def _read_store(self, session: StoreSession) -> Token | None:
@@ -128,16 +128,22 @@ class Acquisition:
         outdated = stored is not None and self._saver is not None and self._saver.outdates(stored, session.age)
         return None if outdated else stored
 
-    def _adopt(self, stored: Token | None, old: IssuedToken | None, *, replace: bool) -> IssuedToken | None:
+    def _adopt(
+        self, stored: Token | None, old: IssuedToken | None, earlier: Token | None, *, replace: bool = False
+    ) -> IssuedToken | None:
         """
         Return *stored* as an issued token if it is new to this owner, not from another issuer, not expired, and better than *old*.
 
         It is better if it lives longer, or if *old* is of no use any more, or only still used because a login had nothing
-        newer. When it was saved says nothing: clocks differ.
+        newer. When it was saved says nothing: clocks differ. The text that was refused here is of use again only if it is not
+        what the store held *earlier*, when this owner began to look: a login has given it since.
         """
         if stored is None or stored in self.retired or is_foreign(stored, self._account.issuer):
             return None
-        if old is not None and stored.value == old.token.value:
+        if old is not None and is_same_login(stored, old.token):
+            return None
+        was_refused = old is not None and old.rejected and stored.value == old.token.value
+        if was_refused and earlier is not None and is_same_login(stored, earlier):
             return None
         # What is left of its lifetime counts from the question: the machine may have slept since.
         issued = self._timed(IssuedToken(stored, from_login=False), began=self._asked, received=self._asked)
@@ -148,6 +154,8 @@ class Acquisition:
         result = await self._runner.run(self._newest(None if old is None else old.token, stored), deadline)
         if old is not None and result.token is old.token:
             return old
+        if self._saver is not None:
+            name_login(result.token)
         began = result.received if result.token.counts_from_receipt else result.sent
         return self._timed(IssuedToken(result.token, from_login=True), began=began, received=result.received)
 
@@ -160,7 +168,7 @@ class Acquisition:
             return own
         # The store's refresh token is newer than any here: a single-use one that was presented already would log everybody
         # out. The same token as ours stays ours, so that the login can return that very object.
-        return own if own is not None and own.value == stored.value else stored
+        return own if own is not None and is_same_login(own, stored) else stored
 
     def _timed(self, issued: IssuedToken, *, began: float, received: float) -> IssuedToken:
         window, random = self._account.options.refresh_ahead, self._account.random

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from .._events import Reason, emit
+from .._token import is_same_login
 from ..errors import ReentrantLoginError
 from .account import Account
 from .acquisition import Acquisition
@@ -123,7 +124,7 @@ class Renewal:
                 return
             # Installed before it is saved: a slow store must not delay requests that arrive now.
             self._install(issued, reason)
-            if old is not None and old.token.value != issued.token.value:
+            if old is not None and not is_same_login(old.token, issued.token):
                 self.acquisition.retired.add(old.token)
             asked = self._account.clock()
             newer = await self._save(issued, store_session)

@@ -13,7 +13,7 @@ import random
 from collections.abc import Iterator
 from itertools import chain, repeat
 
-from .._token import Token, aged
+from .._token import Token, aged, is_same_login
 from ..stores._access import Saved, StoreAccess, StoreSession
 from ..stores._waiting import acquire_within, lock_waiter
 from .account import Account
@@ -255,7 +255,7 @@ class Saver:
 
 
 def _is_own(stored: Token, work: _Work) -> bool:
-    return work.issued is not None and stored.value == work.issued.token.value
+    return work.issued is not None and is_same_login(stored, work.issued.token)
 
 
 def _pauses() -> Iterator[float]:

@@ -8,7 +8,7 @@ from typing import Protocol, Self
 
 from .._clock import Clock
 from .._secret import OwnedHeader
-from .._token import Token, without_refresh_token
+from .._token import LoginMark, Token, mark_of, without_refresh_token
 from .account import RandomSource
 
 RENEWAL_SHARE = 0.25
@@ -27,27 +27,29 @@ class RetiredTokens:
     """
     Tokens that this owner is done with: rejected, replaced, logged out, or older than its own. It never adopts them again.
 
-    Only their hashes are kept. While `keep_all` is set, none is forgotten: the store may hold any of them.
+    Only their marks are kept. While `keep_all` is set, none is forgotten: the store may hold any of them.
     """
 
-    __slots__ = ("_hashes", "keep_all")
+    __slots__ = ("_marks", "keep_all")
 
     def __init__(self) -> None:
-        self._hashes: dict[int, None] = {}
+        self._marks: dict[LoginMark, None] = {}
         self.keep_all = False
 
     def add(self, token: Token) -> None:
         """Retire *token*."""
-        self._hashes.pop(hash(token.value), None)
-        self._hashes[hash(token.value)] = None
-        while len(self._hashes) > MAX_RETIRED and not self.keep_all:
-            del self._hashes[next(iter(self._hashes))]
+        mark = mark_of(token)
+        self._marks.pop(mark, None)
+        self._marks[mark] = None
+        while len(self._marks) > MAX_RETIRED and not self.keep_all:
+            del self._marks[next(iter(self._marks))]
 
     def __contains__(self, token: Token) -> bool:
-        return hash(token.value) in self._hashes
+        mark = mark_of(token)
+        return any(mark.is_same_as(retired) for retired in self._marks)
 
     def __len__(self) -> int:
-        return len(self._hashes)
+        return len(self._marks)
 
 
 class IssuedToken:

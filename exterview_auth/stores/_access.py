@@ -23,7 +23,7 @@ from .._calls import CANCEL_GRACE, bounded, cancel_and_wait
 from .._clock import Clock
 from .._events import emit
 from .._stats import Counters
-from .._token import Token
+from .._token import Token, is_same_login
 from . import TokenStore
 from ._breaker import LONGEST_OPEN, breaker_of
 from ._shared import AccountLock, locks_in
@@ -151,7 +151,7 @@ class StoreSession:
             return Saved(settled=False)
         # A subclass may not pass on what the lock says. An entry that cannot be read overtakes, too.
         said = [answered[0], *(lock.refused.token for lock in self.fences if lock.refused is not None)]
-        others = (other for other in said if isinstance(other, Token) and other.value != token.value)
+        others = (other for other in said if isinstance(other, Token) and not is_same_login(other, token))
         return Saved(settled=True, newer=next(others, None))
 
     async def delete(self) -> bool:

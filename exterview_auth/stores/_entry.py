@@ -19,7 +19,7 @@ from cachetools import LRUCache
 from .._events import emit
 from .._json import json_object
 from .._secret import SecretBytes
-from .._token import Token, age_of, issued_by, issuer_of
+from .._token import Token, age_of, issued_by, issuer_of, login_of
 from ..errors import ConfigurationError
 from ._encryption import EncryptionKeys, PlaintextCipher, UnreadableError, cipher_for
 from ._keeping import seconds_kept
@@ -166,6 +166,8 @@ def to_payload(key: str, token: Token, saved_at: float) -> bytes:
         fields["login_age"] = round(age_of(token), 6)
     if issuer_of(token) is not None:
         fields["issuer"] = issuer_of(token)
+    if login_of(token) is not None:
+        fields["login"] = login_of(token)
     return SecretBytes(json.dumps(fields, separators=(",", ":")).encode())
 
 
@@ -175,7 +177,7 @@ def to_entry(key: str, payload: bytes) -> Entry:
     try:
         token = Token(fields["token"], refresh_token=fields.get("refresh_token"))
         life = None if fields["expires_in"] is None else _seconds(fields["expires_in"])
-        token = issued_by(_issuer(fields.get("issuer")), token.with_remaining(life))
+        token = issued_by(_name(fields.get("issuer")), token.with_remaining(life), login=_name(fields.get("login")))
         entry = Entry(token, _moment(fields["saved_at"]), _moment(fields.get("login_age", 0)))
     except (ValueError, TypeError, KeyError, OverflowError, ConfigurationError):
         entry = None
@@ -201,7 +203,7 @@ def _moment(value: Any) -> float:
     return seconds
 
 
-def _issuer(value: Any) -> str | None:
+def _name(value: Any) -> str | None:
     if value is not None and not isinstance(value, str):
-        raise ValueError("not the name of an issuer")
+        raise ValueError("not a name")
     return value

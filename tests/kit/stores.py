@@ -5,12 +5,21 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import aiohttp
 import pytest
 
-from exterview_auth import AuthSession, ConfigurationError, ExterviewAuth, Token
+from exterview_auth import (
+    AuthSession,
+    ConfigurationError,
+    ExterviewAuth,
+    FileStore,
+    MemoryStore,
+    RedisStore,
+    Token,
+)
 from tests.kit.api import KEY, Api, Login, post
 
 ACCOUNT = "user@example.com"
@@ -91,3 +100,48 @@ def assert_one_sentence(error: ConfigurationError, most: int = 500) -> None:
     assert "\n" not in str(error)
     assert len(str(error)) < most
     assert error.__cause__ is None
+
+
+class KeepingStore:
+    """The four methods that the contract asks for, with `Token` objects kept as they are."""
+
+    def __init__(self) -> None:
+        self.entries: dict[str, Any] = {}
+
+    async def load(self, account: str) -> Token | None:
+        found: Token | None = self.entries.get(account)
+        return found
+
+    async def save(self, account: str, token: Token) -> None:
+        self.entries[account] = token
+
+    async def delete(self, account: str) -> None:
+        self.entries.pop(account, None)
+
+    @contextlib.asynccontextmanager
+    async def lock(self, account: str) -> AsyncIterator[None]:
+        yield
+
+
+class RebuildingStore(KeepingStore):
+    """Keeps texts and numbers, as a store on a database does: who issued a token is not among them."""
+
+    async def load(self, account: str) -> Token | None:
+        found = self.entries.get(account)
+        if found is None:
+            return None
+        token = Token(found[0], expires_in=found[1], refresh_token=found[2])
+        return token if found[1] else token.with_remaining(0)
+
+    async def save(self, account: str, token: Token) -> None:
+        self.entries[account] = (str(token.value), token.expires_in, token.refresh_token)
+
+
+STORE_MAKERS: dict[str, Callable[[str, Path], Any]] = {
+    "memory": lambda _redis, _path: MemoryStore(),
+    "file": lambda _redis, path: FileStore(path / "tokens"),
+    "redis": lambda redis, _path: RedisStore(redis),
+    "keeping": lambda _redis, _path: KeepingStore(),
+    "rebuilding": lambda _redis, _path: RebuildingStore(),
+}
+"""Every kind of store, in a Redis at a URL or in a directory."""

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import itertools
-from collections.abc import AsyncIterator, Callable
-from pathlib import Path
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -16,14 +14,13 @@ from yarl import URL
 from exterview_auth import (
     AuthPool,
     ExterviewAuth,
-    FileStore,
     LoginContext,
     MemoryStore,
     OAuth2Login,
     PasswordLogin,
-    RedisStore,
     Token,
 )
+from tests.kit.stores import KeepingStore
 
 ENDED = 1e-6
 """Seconds: a token with this life is over when anybody looks at it again."""
@@ -61,66 +58,6 @@ class Issuers:
         """Check that no refresh token went to another issuer than its own."""
         for where, form in self.forms:
             assert form.get("refresh_token", f"refresh-{where[1:4]}").startswith(f"refresh-{where[1:4]}")
-
-
-class KeepingStore:
-    """The four methods that the contract asks for, with `Token` objects kept as they are."""
-
-    def __init__(self) -> None:
-        self.entries: dict[str, Any] = {}
-
-    async def load(self, account: str) -> Token | None:
-        found: Token | None = self.entries.get(account)
-        return found
-
-    async def save(self, account: str, token: Token) -> None:
-        self.entries[account] = token
-
-    async def delete(self, account: str) -> None:
-        self.entries.pop(account, None)
-
-    @contextlib.asynccontextmanager
-    async def lock(self, account: str) -> AsyncIterator[None]:
-        yield
-
-
-class RebuildingStore(KeepingStore):
-    """Keeps texts and numbers, as a store on a database does: who issued a token is not among them."""
-
-    async def load(self, account: str) -> Token | None:
-        found = self.entries.get(account)
-        if found is None:
-            return None
-        token = Token(found[0], expires_in=found[1], refresh_token=found[2])
-        return token if found[1] else token.with_remaining(0)
-
-    async def save(self, account: str, token: Token) -> None:
-        self.entries[account] = (str(token.value), token.expires_in, token.refresh_token)
-
-
-MAKERS: dict[str, Callable[[str, Path], Any]] = {
-    "memory": lambda _redis, _path: MemoryStore(),
-    "file": lambda _redis, path: FileStore(path / "tokens"),
-    "redis": lambda redis, _path: RedisStore(redis),
-    "keeping": lambda _redis, _path: KeepingStore(),
-    "rebuilding": lambda _redis, _path: RebuildingStore(),
-}
-
-
-@pytest.fixture(params=MAKERS)
-def make_store(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], Any]:
-    """Return what makes each kind of store in turn."""
-    url = request.getfixturevalue("redis_url") if request.param == "redis" else ""
-    return lambda: MAKERS[request.param](url, tmp_path)
-
-
-@pytest.fixture
-async def store(make_store: Callable[[], Any]) -> AsyncIterator[Any]:
-    """Return each kind of store in turn."""
-    made = make_store()
-    yield made
-    if hasattr(made, "aclose"):
-        await made.aclose()
 
 
 class Scene:

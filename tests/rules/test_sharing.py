@@ -588,12 +588,13 @@ async def test_a_refresh_token_that_was_seen_is_presented_although_the_store_fai
     [
         (Token("theirs", refresh_token="R2").with_remaining(0), "R2"),
         (Token("theirs").with_remaining(0), "R1"),
-        (Token("T1", refresh_token="R2").with_remaining(0), "R1"),
+        (Token("T1", refresh_token="R2").with_remaining(0), "R2"),
+        (Token("T1").with_remaining(0), "R1"),
     ],
 )
 @virtual_time
 async def test_which_refresh_token_is_presented(stored: Token, presented: str) -> None:
-    """Lesson 33: the store's, if it has one that is another token's than this owner's own."""
+    """Lesson 33: the store's, if it has another than this owner, also beside the same access token."""
     login, store = ScriptedLogin(Token("T1", refresh_token="R1", expires_in=100)), FailingStore()
     kept = sharing(login, store, refresh_ahead=0)
     await kept.obtain()

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exterview_auth import Token
-from exterview_auth._token import aged, issued_by, issuer_of
+from exterview_auth._token import aged, issued_by, issuer_of, login_of
 from exterview_auth.stores import _entry
 from exterview_auth.stores._encryption import UnreadableError
 from exterview_auth.stores._entry import LOGGED_ENTRIES, Codec, fingerprint, key_of
@@ -44,12 +44,12 @@ def payload(**fields: Any) -> bytes:
     st.tuples(st.floats(0, 1e12), st.floats(1e-3, 1e9)),
 )
 def test_a_token_comes_back_with_what_is_left_of_its_life(
-    value: str, refresh: str | None, life: float | None, issuer: str | None, times: tuple[float, float]
+    value: str, refresh: str | None, life: float | None, name: str | None, times: tuple[float, float]
 ) -> None:
-    """Texts and issuer as they were, the life less its age, until the entry is over: with its life, or after `keep`."""
+    """Texts, issuer and login as they were, the life less its age, until the entry is over: with its life, or after `keep`."""
     now, keep = 1000.5 + times[0], times[1]
     age = now - 1000.5
-    token = issued_by(issuer, Token(value, refresh_token=refresh).with_remaining(life))
+    token = issued_by(name, Token(value, refresh_token=refresh).with_remaining(life), login=name)
     codec = plain(keep)
     found = codec.decode(ADA, codec.encode(ADA, token, 1000.5), now)
     assert found.age == age
@@ -58,7 +58,8 @@ def test_a_token_comes_back_with_what_is_left_of_its_life(
         assert found.token is None
     else:
         assert found.token is not None
-        assert (found.token.value, found.token.refresh_token, issuer_of(found.token)) == (value, refresh, issuer)
+        assert (found.token.value, found.token.refresh_token) == (value, refresh)
+        assert (issuer_of(found.token), login_of(found.token)) == (name, name)
         assert found.token.expires_in == (None if left is None else pytest.approx(max(0.0, left), abs=1e-3))
 
 
@@ -87,11 +88,12 @@ def test_an_entry_without_a_field_is_a_miss(name: str) -> None:
         _entry.to_entry(ADA, json.dumps(fields).encode())
 
 
-@pytest.mark.parametrize("issuer", [5, [], {}, True])
-def test_an_issuer_that_is_not_a_name_is_damage(issuer: Any) -> None:
+@pytest.mark.parametrize("name", [5, [], {}, True])
+@pytest.mark.parametrize("field", ["issuer", "login"])
+def test_an_issuer_or_a_login_that_is_not_a_name_is_damage(field: str, name: Any) -> None:
     """A refresh token is shown to one whose name is known, or to anybody: nothing between."""
     with pytest.raises(UnreadableError, match=r"^it is damaged$"):
-        _entry.to_entry(ADA, payload(issuer=issuer))
+        _entry.to_entry(ADA, payload(**{field: name}))
 
 
 @pytest.mark.parametrize("refresh", ["\\ud800", "x\\udcff", "\\udc00\\ud800"])
@@ -194,7 +196,7 @@ def test_keys_and_fingerprints_are_the_same_for_every_release() -> None:
     head, _, whole = plain().encode(ADA, Token("x"), 1.5).partition(b" ")
     assert head == b"exterview_auth/2"
     assert json.loads(whole) == {"account": ADA, "saved_at": 1.5, "token": "x", "expires_in": None}
-    token = issued_by("https://login.example", Token("x", refresh_token="r", expires_in=60))
+    token = issued_by("https://login.example", Token("x", refresh_token="r", expires_in=60), login="1f")
     assert json.loads(_entry.to_payload(ADA, token, 1.5)) == {
         "account": ADA,
         "saved_at": 1.5,
@@ -202,6 +204,7 @@ def test_keys_and_fingerprints_are_the_same_for_every_release() -> None:
         "expires_in": 60,
         "refresh_token": "r",
         "issuer": "https://login.example",
+        "login": "1f",
     }
 
 
