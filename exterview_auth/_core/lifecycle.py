@@ -131,6 +131,8 @@ class Lifecycle:
             if flight.closing:
                 await renewal.acquisition.login_answered(CLOSE_GRACE)
             await flight.cancel()
+        if renewal.hook is not None:
+            await renewal.hook.aclose()
         if renewal.logout_task is not None:
             await asyncio.wait([renewal.logout_task])
         if renewal.saver is not None and renewal.store is not None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable
 
-from .._calls import awaited, bounded, kind_of
+from .._calls import CANCEL_GRACE, awaited, bounded, kind_of
 from .._events import Reason, emit
 from .._token import Token
 
@@ -20,16 +21,18 @@ OnToken = Callable[[Token, Token | None, Reason], object]
 class OnTokenHook:
     """Calls *on_token* with the new token, the one before, and the reason."""
 
-    __slots__ = ("_on_token", "_timeout")
+    __slots__ = ("_on_token", "_running", "_timeout")
 
     def __init__(self, on_token: OnToken) -> None:
         self._on_token = on_token
         self._timeout = TIMEOUT
+        # Invariant: the calls that have not ended, also such as were given up.
+        self._running: set[asyncio.Task[None]] = set()
 
     async def notify(self, new: Token, old: Token | None, reason: Reason) -> None:
-        """Await the hook. Its error is logged, and a hook that hangs is cancelled."""
+        """Await the hook. Its error is logged, and a hook that hangs is cancelled: no waiter waits for what it does then."""
         try:
-            await bounded(self._call(self._on_token, new, old, reason), self._timeout)
+            await bounded(self._call(new, old, reason), self._timeout, grace=0)
         except TimeoutError:
             emit(logging.WARNING, "on_token.timeout", seconds=self._timeout)
             self._timeout = TIMEOUT_ONCE_HUNG
@@ -38,6 +41,16 @@ class OnTokenHook:
         else:
             self._timeout = TIMEOUT
 
-    @staticmethod
-    async def _call(on_token: OnToken, new: Token, old: Token | None, reason: Reason) -> None:
-        await awaited(on_token(new, old, reason))
+    async def aclose(self) -> None:
+        """Give calls that were cancelled a moment to clean up."""
+        loop = asyncio.get_running_loop()
+        ending = [task for task in self._running if task.get_loop() is loop]
+        if ending:
+            await asyncio.wait(ending, timeout=CANCEL_GRACE)
+
+    async def _call(self, new: Token, old: Token | None, reason: Reason) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+        await awaited(self._on_token(new, old, reason))

@@ -36,8 +36,8 @@ class Renewal:
     __slots__ = (
         "__weakref__",
         "_account",
-        "_hook",
         "acquisition",
+        "hook",
         "keep_alive",
         "limits",
         "logout_task",
@@ -61,7 +61,7 @@ class Renewal:
         keep_alive: Callable[[], object],
     ) -> None:
         self._account = account
-        self._hook = hook
+        self.hook = hook
         self.keep_alive = keep_alive
         self.state = state
         self.limits = limits
@@ -132,8 +132,8 @@ class Renewal:
             theirs = None if newer is None else self.acquisition.adopt_newer(newer, asked=asked)
             if theirs is not None and issued is self.state.current:
                 self._install(theirs, reason)
-        if self._hook is not None and issued is self.state.current and issued.from_login:
-            await self._hook.notify(issued.token, None if old is None else old.token, reason)
+        if self.hook is not None and issued is self.state.current and issued.from_login:
+            await self.hook.notify(issued.token, None if old is None else old.token, reason)
 
     async def _save(self, issued: IssuedToken, session: StoreSession | None) -> Token | None:
         """Save a token that comes from a login; return the newer one that stays in its place, if there is one."""

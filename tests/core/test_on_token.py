@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 
 import pytest
 
 from exterview_auth import ClosedError, LoggedOutError, Reason, Token
+from exterview_auth._calls import CANCEL_GRACE
 from exterview_auth._core.on_token import TIMEOUT, TIMEOUT_ONCE_HUNG, OnToken, OnTokenHook
 from tests.kit.clock import now, passing, settle, virtual_time
 from tests.kit.keepers import ScriptedKeeper, scripted
@@ -67,6 +69,54 @@ async def test_a_hook_that_hangs_delays_its_waiters_once() -> None:
     assert took == [TIMEOUT, TIMEOUT_ONCE_HUNG, TIMEOUT_ONCE_HUNG, TIMEOUT_ONCE_HUNG / 2, TIMEOUT / 2]
     assert len(ended) == 2
     assert (TIMEOUT, TIMEOUT_ONCE_HUNG) == (5.0, 0.1)
+
+
+@virtual_time
+async def test_a_hook_that_ignores_its_cancellation_costs_no_more() -> None:
+    """The contract: one that never returns holds the waiters up for a stated bound at most, and closing for a moment."""
+    released = asyncio.Event()
+
+    async def stubborn(*_: object) -> None:
+        while not released.is_set():
+            with contextlib.suppress(asyncio.CancelledError):
+                await released.wait()
+
+    kept, waited = scripted(on_token=stubborn), []
+    for _ in range(3):
+        began = now()
+        issued = await kept.obtain()
+        waited.append(round(now() - began, 6))
+        kept.refuse(issued)
+        await kept.lifecycle.logout()
+    assert waited == [TIMEOUT, TIMEOUT_ONCE_HUNG, TIMEOUT_ONCE_HUNG]
+    began = now()
+    await kept.lifecycle.aclose()
+    assert now() - began == CANCEL_GRACE
+    released.set()
+
+
+@pytest.mark.parametrize("ends", ["given up", "cancelled"])
+@virtual_time
+async def test_closing_waits_until_a_hook_has_cleaned_up(ends: str) -> None:
+    """Rule 21: no task of a hook is left behind that needs a moment after its cancellation."""
+    cleaned: list[float] = []
+
+    async def tidy(*_: object) -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await asyncio.sleep(0.5)
+            cleaned.append(now())
+
+    kept = scripted(on_token=tidy)
+    waiter = kept.waiting()
+    await (waiter if ends == "given up" else settle())
+    began = now()
+    await kept.lifecycle.aclose()
+    await asyncio.wait([waiter])
+    assert cleaned == [began + 0.5] == [now()]
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+    assert ends == "given up" or isinstance(waiter.exception(), ClosedError)
 
 
 @virtual_time
