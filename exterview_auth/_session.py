@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from aiohttp import ClientError, ClientResponse, ClientSession, ClientWebSocketResponse, InvalidUrlClientError, hdrs
 from yarl import URL
 
-from ._aiohttp.bodies import BodyFactory, is_factory, name_json
+from ._aiohttp.bodies import is_factory, maker_of, name_json
 from ._aiohttp.early_wait import can_wait_early, send_after_waiting, with_first_body
 from ._aiohttp.internals import (
     RequestContextManager,
@@ -199,9 +199,9 @@ class AuthSession:
         return session.request(method, target, **arguments)
 
     async def _send_made(self, method: str, url: URL, arguments: Any, options: RequestOptions | None) -> ClientResponse:
-        factory: BodyFactory = arguments["data"]
-        arguments = await with_first_body(self._session, arguments, factory)
-        options = (options or self._middleware.options)._replace(body_factory=factory)
+        maker = maker_of(self._session, arguments)
+        arguments = await with_first_body(self._session, arguments, maker, json=self._owns(url))
+        options = (options or self._middleware.options)._replace(body_maker=maker)
         return await self._send(method, url, arguments, options)
 
     def _resolved(self, url: str | URL) -> URL | None:

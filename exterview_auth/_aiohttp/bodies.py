@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Any, TypeGuard
+from typing import Any, NamedTuple, TypeGuard
 
-from aiohttp import ClientRequest, ClientResponse, ClientSession, FormData, MultipartWriter, Payload, hdrs
+from aiohttp import ClientRequest, ClientResponse, ClientSession, FormData, MultipartWriter, Payload, get_payload, hdrs
 from multidict import CIMultiDict
 
 from .._calls import awaited, is_being_cancelled
@@ -16,7 +16,18 @@ from .internals import already_read, put_back, stream_of, was_consumed
 
 BodyFactory = Callable[[], Any]
 
+JSON = "application/json"
 _FORM_TYPES = (FormData, MultipartWriter, dict, list, tuple)
+
+
+class BodyMaker(NamedTuple):
+    """A body factory, and what else its caller said of the bodies: aiohttp changes that with each one."""
+
+    factory: BodyFactory
+    named: frozenset[str]
+    """The headers that the caller and the session name, in lower case: no body names them."""
+    chunked: bool | None
+    compress: str | bool | None
 
 
 def is_factory(data: object) -> TypeGuard[BodyFactory]:
@@ -39,12 +50,40 @@ def can_be_sent_again(request: ClientRequest) -> bool:
     return not was_consumed(request)
 
 
-async def replace(request: ClientRequest, factory: BodyFactory) -> None:
-    """Give *request* a new body. A form's content type is replaced too, because it names the form's boundary."""
-    body = await made_by(factory)
-    if isinstance(body, _FORM_TYPES):
-        request.headers.popall(hdrs.CONTENT_TYPE, None)
+def maker_of(session: ClientSession, arguments: dict[str, Any]) -> BodyMaker:
+    """Return what makes the bodies of a request with these *arguments*, whose ``data`` is a factory."""
+    # Copied, because they may be an iterator.
+    headers = arguments["headers"] = CIMultiDict(arguments.get("headers") or {})
+    named = frozenset(name.lower() for name in (*session.headers, *headers))
+    return BodyMaker(arguments["data"], named, arguments.get("chunked"), arguments.get("compress"))
+
+
+async def replace(request: ClientRequest, maker: BodyMaker) -> None:
+    """
+    Give *request* a new body, and let the head say of it what it would say if it had been the first.
+
+    aiohttp keeps what it drew from the old one, such as a form's boundary. What anybody else named stays.
+    """
+    body = as_json(await made_by(maker.factory))
+    old, headers = request.body, request.headers
+    drawn: dict[str, object] = {hdrs.CONTENT_ENCODING: request.compress, hdrs.TRANSFER_ENCODING: "chunked"}
+    drawn.update(old.headers if isinstance(old, Payload) else {hdrs.CONTENT_TYPE: JSON})
+    for name, value in drawn.items():
+        if name.lower() not in maker.named and headers.get(name) == value:
+            headers.popall(name, None)
+    request.chunked, request.compress = maker.chunked, maker.compress
+    request.update_content_encoding(body)
     await request.update_body(body)
+
+
+def as_json(body: object) -> object:
+    """Return *body* as one that is JSON to the API, unless it names a type itself or aiohttp knows no such body."""
+    if _names_a_type(body):
+        return body
+    try:
+        return get_payload(body, disposition=None, content_type=JSON)
+    except LookupError:
+        return body
 
 
 def name_json(session: ClientSession, arguments: dict[str, Any]) -> None:
@@ -54,15 +93,18 @@ def name_json(session: ClientSession, arguments: dict[str, Any]) -> None:
     aiohttp would say ``application/octet-stream`` or ``text/plain`` for bytes and text. A form names its own type, and
     without ``data=`` the middleware and aiohttp do.
     """
-    data = arguments.get("data")
-    if data is None or isinstance(data, _FORM_TYPES) or hasattr(data, "items"):
-        return
-    if isinstance(data, Payload) and data.content_type != "application/octet-stream":
+    if _names_a_type(arguments.get("data")):
         return
     headers = CIMultiDict(arguments.get("headers") or {})
     if hdrs.CONTENT_TYPE not in headers and hdrs.CONTENT_TYPE not in session.headers:
-        headers[hdrs.CONTENT_TYPE] = "application/json"
+        headers[hdrs.CONTENT_TYPE] = JSON
         arguments["headers"] = headers
+
+
+def _names_a_type(body: object) -> bool:
+    if body is None or isinstance(body, _FORM_TYPES) or hasattr(body, "items"):
+        return True
+    return isinstance(body, Payload) and body.content_type != "application/octet-stream"
 
 
 async def read_ahead(response: ClientResponse, limit: int) -> bytes | None:

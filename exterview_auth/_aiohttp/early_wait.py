@@ -18,7 +18,7 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from .._endpoint import is_encrypted
-from .bodies import BodyFactory, made_by, name_json
+from .bodies import BodyMaker, as_json, made_by, name_json
 from .internals import build_url, has_proxy, known_arguments, writes_json_as_bytes
 from .middleware import Middleware, RequestOptions, session_closed_error
 
@@ -72,12 +72,15 @@ async def send_after_waiting(
     return await session.request(method, url, **arguments)
 
 
-async def with_first_body(session: ClientSession, arguments: dict[str, Any], factory: BodyFactory) -> dict[str, Any]:
-    """Return *arguments* with a first body from *factory*, whose time counts against the request's timeout."""
+async def with_first_body(
+    session: ClientSession, arguments: dict[str, Any], maker: BodyMaker, *, json: bool
+) -> dict[str, Any]:
+    """Return *arguments* with a first body, *json* by default, whose time counts against the request's timeout."""
     timeout = arguments.get("timeout", session.timeout)
     deadline = deadline_of(timeout)
     async with asyncio.timeout(total_of(timeout)):
-        arguments = {**arguments, "data": await made_by(factory)}
+        body = await made_by(maker.factory)
+    arguments = {**arguments, "data": as_json(body) if json else body}
     if deadline is not None:
         arguments["timeout"] = with_deadline(deadline, timeout)
     return arguments

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from functools import partial
 from typing import NamedTuple
 
-from aiohttp import ClientConnectionError, ClientHandlerType, ClientMiddlewareType, ClientRequest, ClientResponse
+from aiohttp import ClientConnectionError, ClientHandlerType, ClientMiddlewareType, ClientRequest, ClientResponse, hdrs
 from yarl import URL
 
 from .._core.api_key import ApiKey
@@ -25,7 +25,7 @@ from .._core.single_flight import Waiter
 from .._core.state import IssuedToken
 from .._endpoint import require_safe_transport, secrets_in, secrets_in_headers
 from ..logins._context import Login, known_secrets
-from .bodies import BodyFactory, can_be_sent_again, replace
+from .bodies import BodyMaker, can_be_sent_again, replace
 from .internals import require_request
 from .origins import Origins
 from .queued import SIGNED_AGAIN, SignedRequests, StaleTokenError
@@ -39,7 +39,7 @@ class RequestOptions(NamedTuple):
     """How one request differs from another: what counts as its refusal, and what makes its body again."""
 
     is_unauthorized: IsUnauthorized | None = None
-    body_factory: BodyFactory | None = None
+    body_maker: BodyMaker | None = None
 
 
 DEFAULT_OPTIONS = RequestOptions()
@@ -132,7 +132,7 @@ class Middleware:
             newest_when_refused = min(newest_when_refused, state.last_number)  # of the first refusal
             # A login that is needed has begun, for the next request too. This one may still be one that must not be sent twice:
             # then the caller gets the response, with its connection.
-            if options.body_factory is None and not can_be_sent_again(request):
+            if options.body_maker is None and not can_be_sent_again(request):
                 return response
             if response.status == _OK and await _mutation_took_effect(request, response):
                 return response
@@ -141,8 +141,9 @@ class Middleware:
             if newer is issued and kept and self._api_key.value == request.headers[X_API_KEY]:
                 _ensure_open(request)
                 return response  # nothing newer, and the same key: the refusal is the caller's
-            if options.body_factory is not None and request.body:  # a redirect that became a GET has dropped it
-                await replace(request, options.body_factory)
+            # A redirect that became a GET has dropped the body.
+            if options.body_maker is not None and (request.body or request.method != hdrs.METH_GET):
+                await replace(request, options.body_maker)
                 if newer is not state.unexpired:
                     newer = await keeper.obtain(issued)  # it died while the body was made
             # From here to the signature nothing is awaited: the token must not die in between.

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import io
+import itertools
 import json
+import operator
 import os
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -15,7 +17,7 @@ import pytest
 from aiohttp import FormData, MultipartWriter, web
 
 from exterview_auth import ClosedError, ConfigurationError, LoginContext, Token
-from tests.kit.api import Arrival, Scene, post, revoked, scene, signed_in, until
+from tests.kit.api import Arrival, Scene, leads_to, post, revoked, scene, signed_in, until
 
 BLOB = bytes(range(256)) * 1000
 MULTIPART = {"Content-Type": "multipart/form-data; boundary=x"}
@@ -143,6 +145,99 @@ async def test_a_redirect_that_drops_the_body_is_replayed_without_one(status: in
         mark = len(at.api.arrivals)
         assert (await at.post("/submit", data=lambda: b"resume"))[0] == 200
         assert [arrival.body for arrival in at.api.arrivals[mark:]] == bodies
+
+
+# What a factory may make, and the content type and the kind of length that aiohttp and `AuthSession` give such a body.
+MADE: dict[str, tuple[Callable[[], Any], str, str]] = {
+    "nothing": (lambda: None, "application/json", "Content-Length"),
+    "bytes": (lambda: b"{}", "application/json", "Content-Length"),
+    "text": (lambda: "é", "application/json", "Content-Length"),
+    "file": (lambda: io.BytesIO(b"{}"), "application/json", "Content-Length"),
+    "stream": (lambda: chunks(), "application/json", "Transfer-Encoding"),  # noqa: PLW0108 - defined below
+    "form": (form, "multipart/form-data", "Content-Length"),
+    "writer": (writer, "multipart/", "Content-Length"),
+    "mapping": (lambda: {"a": "b"}, "application/x-www-form-urlencoded", "Content-Length"),
+    "payload": (lambda: aiohttp.StringPayload("a,b", content_type="text/csv"), "text/csv", "Content-Length"),
+}
+
+
+def in_turn(*makes: Callable[[], Any]) -> Callable[[], Any]:
+    """Return a body factory that makes a body of each kind in turn."""
+    return map(operator.call, makes).__next__
+
+
+@pytest.mark.parametrize("first", MADE)
+async def test_what_describes_a_body_comes_and_goes_with_it(first: str) -> None:
+    """Rules 12 and 13: nothing of the old body stays in the head, whatever the factory makes next."""
+    async with signed_in() as at:
+        for second, (make, kind, length) in MADE.items():
+            _, again = await sent_twice(at, data=in_turn(MADE[first][0], make))
+            headers = again.headers
+            assert headers["Content-Type"].startswith(kind), second
+            assert ("boundary=" in headers["Content-Type"]) is (second in {"form", "writer"})
+            assert {"Content-Length", "Transfer-Encoding"} & headers.keys() == {length}, second
+
+
+@pytest.mark.parametrize("compressed", [(b"", b"{}"), (b"{}", None), (b"{}", b"{}")], ids=["empty", "nothing", "bytes"])
+async def test_a_compressed_body_is_named_as_such_alone(compressed: tuple[Any, Any]) -> None:
+    """Rule 12: compression, chunks and lengths are those of the body that is sent."""
+    first, second = compressed
+    async with signed_in() as at:
+        _, again = await sent_twice(at, data=in_turn(lambda: first, lambda: second), compress=True)
+        assert again.body == (second or b"")
+        assert again.headers.get("Content-Encoding") == (None if second is None else "deflate")
+        assert ("Transfer-Encoding" in again.headers) is (second is not None)
+        _, again = await sent_twice(at, data=in_turn(lambda: first, lambda: second), chunked=True)
+        assert again.body == (second or b"")
+        assert again.headers["Transfer-Encoding"] == "chunked"
+
+
+@pytest.mark.parametrize("kind", ["application/json", "application/octet-stream", "text/x-own"])
+async def test_a_content_type_that_the_caller_set_is_every_bodys(kind: str) -> None:
+    """Rule 13: also where a body would have said the same, or another one would say more."""
+    async with signed_in() as at:
+        for first, second in itertools.product(MADE, repeat=2):
+            factory = in_turn(MADE[first][0], MADE[second][0])
+            sent = await sent_twice(at, data=factory, headers={"content-type": kind})
+            assert [arrival.headers["Content-Type"] for arrival in sent] == [kind, kind]
+
+
+async def test_a_payloads_own_headers_go_with_it() -> None:
+    """Rule 12: the checksum of one body says nothing of the next."""
+
+    def summed(sum_: str) -> aiohttp.BytesPayload:
+        return aiohttp.BytesPayload(sum_.encode(), headers={"X-Sum": sum_})
+
+    async with signed_in() as at:
+        sent = await sent_twice(at, data=in_turn(lambda: summed("a"), lambda: summed("b")))
+        assert [arrival.headers["X-Sum"] for arrival in sent] == ["a", "b"]
+        _, again = await sent_twice(at, data=in_turn(lambda: summed("a"), form))
+        assert "X-Sum" not in again.headers
+
+
+async def test_a_content_type_that_a_middleware_set_stays() -> None:
+    """Rule 13: the application decides, wherever it does."""
+
+    async def name(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+        request.headers["Content-Type"] = "text/x-own"
+        return await handler(request)
+
+    async with signed_in(session={"middlewares": (name,)}) as at:
+        _, again = await sent_twice(at, data=in_turn(form, lambda: b"{}"))
+        assert again.headers["Content-Type"] == "text/x-own"
+
+
+async def test_a_redirect_after_a_replay_describes_the_body_that_it_carries() -> None:
+    """Rule 12: the hop carries the body that the factory made last."""
+    async with signed_in() as at:
+        at.api.answers["/submit"] = leads_to("/result")
+        at.api.revoke()
+        mark = len(at.api.arrivals)
+        assert (await at.post("/submit", data=in_turn(lambda: b"{}", form)))[0] == 200
+        hop = at.api.arrivals[-1]
+        assert [arrival.status for arrival in at.api.arrivals[mark:]] == [401, 307, 200]
+        boundary = hop.headers["Content-Type"].removeprefix("multipart/form-data; boundary=")
+        assert hop.body.startswith(f"--{boundary}\r\n".encode())
 
 
 class SlowBody:

@@ -47,8 +47,8 @@ DEFECTS = (
     # -- replay ------------------------------------------------------------------------------------------------------
     _one("a refusal's connection is released after the wait", "_aiohttp/middleware.py", "            kept = await release_connection(request, response)\n            newer = await keeper.obtain(issued)\n", "            newer = await keeper.obtain(issued)\n            kept = await release_connection(request, response)\n", "tests/aiohttp/test_refusal.py"),
     _one("a replay is sent with the old token", "_aiohttp/middleware.py", "            attempt = await self._attempt(request, handler, newer)\n", "            attempt = await self._attempt(request, handler, issued)\n"),
-    _one("a body factory is not asked again", "_aiohttp/middleware.py", "            if options.body_factory is not None and request.body:", "            if False:"),
-    _one("a body that was read is sent again", "_aiohttp/middleware.py", "            if options.body_factory is None and not can_be_sent_again(request):\n                return response\n", ""),
+    _one("a body factory is not asked again", "_aiohttp/middleware.py", "            if options.body_maker is not None and (request", "            if False and (request"),
+    _one("a body that was read is sent again", "_aiohttp/middleware.py", "            if options.body_maker is None and not can_be_sent_again(request):\n                return response\n", ""),
     _one("a request that queues for a connection keeps its old token", "_aiohttp/queued.py", "        if current is not self.issued:", "        if current is self.issued:"),
     _one("a request that queues for a connection goes out with a rejected token", "_aiohttp/queued.py", "        if current is None:\n            connection.release()\n            raise StaleTokenError\n        if current", "        if current is not None and current"),
     _one("credentials follow a redirect", "_aiohttp/origins.py", "        if written != self._last and origin_of(url) not in self._ours:\n            return False\n", ""),
