@@ -65,18 +65,15 @@ class Latch:
 class FailureLatch(Latch):
     """Closes after a failed login, at first for so many seconds and for twice as long each time, and keeps its error."""
 
-    __slots__ = ("_error", "_failures", "_first_pause")
+    __slots__ = ("_error", "_failures", "_first_pause", "failed_at")
 
     def __init__(self, reason: str, account: Account, first_pause: float) -> None:
         super().__init__(reason, account)
         self._first_pause = first_pause
         self._failures = 0
         self._error: ExterviewAuthError | None = None
-
-    @property
-    def failed(self) -> bool:
-        """Whether a login failed since the last success, also after the pause."""
-        return self._error is not None
+        self.failed_at: float | None = None
+        """When a login failed last, if none has succeeded since; also after the pause."""
 
     def check(self) -> None:
         """Raise a copy of the error while it is closed."""
@@ -85,6 +82,7 @@ class FailureLatch(Latch):
 
     def record(self, error: ExterviewAuthError) -> None:
         """Close, unless it is closed already: a failure in the pause does not prolong it."""
+        self.failed_at = self._account.clock()
         if self.left() > 0:
             return
         # The exponent is bounded: after ten thousand failures the pause must not overflow.
@@ -95,7 +93,7 @@ class FailureLatch(Latch):
 
     def forget(self) -> None:
         """Open, and begin with a short pause next time."""
-        self._error, self._failures = None, 0
+        self._error, self._failures, self.failed_at = None, 0, None
         self.open()
 
 
@@ -152,10 +150,10 @@ class LoginLimits:
         recent = sum(now < at + self.window for at in self._times)
         return recent >= max(1, self.budget - 1)
 
-    @property
-    def credentials_rejected(self) -> bool:
-        """Whether the newest login was rejected, also after the pause."""
-        return self._rejection.failed
+    def rejected_since(self, moment: float) -> bool:
+        """Whether a login was rejected at *moment* or later, and none has succeeded since, also after the pause."""
+        rejected_at = self._rejection.failed_at
+        return rejected_at is not None and rejected_at >= moment
 
     @property
     def retry_after_left(self) -> float:

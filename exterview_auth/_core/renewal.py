@@ -155,7 +155,7 @@ class Renewal:
 
     def _renew_ahead(self) -> None:
         issued, now = self.state.unrejected, self._account.clock()
-        if issued is None or self.single_flight.current is not None or self.limits.credentials_rejected:
+        if issued is None or self.single_flight.current is not None or self.limits.rejected_since(issued.installed_at):
             return  # a flight that is under way looks again when it ends, and after a rejection a request begins the next
         if now < issued.renew_at:
             self.timer.arm(issued)  # the timer ran ahead of the account's clock, or a newer token is here
@@ -175,7 +175,7 @@ class Renewal:
             return
         if failure is not None and reason is Reason.AHEAD:
             emit(logging.WARNING, "renewal.failed", account=self._account.name, error=type(failure).__name__)
-        if not self.timer.armed and not self.limits.credentials_rejected:
+        if not self.timer.armed and not self.limits.rejected_since(issued.installed_at):
             if issued.renew_at <= now and (failure is not None or flight.unchanged):
                 issued.renew_later(now, self.limits.left(needed=issued.was_useful))
             self.timer.arm(issued)

@@ -148,7 +148,8 @@ class LimitsMachine(RuleBasedStateMachine):
     def the_latches_are_separate(self) -> None:
         """Lesson 13: each depends on its own history alone."""
         limits, recent = self.limits, sum(self.now < made + self.window for made in self.useless)
-        assert limits.credentials_rejected == (self.rejection.failures > 0)
+        assert limits.rejected_since(-math.inf) == (self.rejection.failures > 0)
+        assert not limits.rejected_since(self.now + 1e-3)
         assert limits.exhausted == (recent >= self.budget)
         assert limits.nearly_exhausted == (recent >= max(1, self.budget - 1))
         assert limits.retry_after_left == max(0.0, self.later_at - self.now)

@@ -254,6 +254,35 @@ async def test_after_a_rejection_only_a_request_starts_a_login() -> None:
     assert await ask(kept) == "T3"
 
 
+@pytest.mark.parametrize("life", [100, 12])
+@virtual_time
+async def test_a_token_that_a_request_found_after_a_rejection_is_renewed(life: float) -> None:
+    """Rules 7 and 8: the request that found another owner's token has asked; the pause ends by itself, and nobody waits."""
+    store = MemoryStore(timer=now)
+    kept = scripted(CredentialsRejectedError("no"), seconds=1, expires_in=life, store=store, account="a")
+    with pytest.raises(CredentialsRejectedError):
+        await kept.obtain()
+    await store.save("a", Token("theirs", expires_in=life))
+    await passing(2)
+    await never_waiting(kept, now() + life)
+    assert (kept.stats().adopted, kept.stats().refreshes_ahead, kept.login.count) == (1, 1, 2)
+
+
+@virtual_time
+async def test_a_found_token_whose_renewal_is_rejected_is_renewed_for_a_request_alone() -> None:
+    """Rule 8: the rejection is newer than the token, as that of a token of one's own."""
+    store = MemoryStore(timer=now)
+    kept = scripted(*[CredentialsRejectedError("no")] * 3, store=store, account="a")
+    with pytest.raises(CredentialsRejectedError):
+        await kept.obtain()
+    await store.save("a", Token("theirs", expires_in=100))
+    await passing(2)
+    await never_waiting(kept, now() + 97)
+    assert kept.login.count == 2
+    await passing(1000)
+    assert kept.login.count == 2
+
+
 @virtual_time
 async def test_a_request_that_is_refused_while_the_renewal_runs_joins_it() -> None:
     """Rule 8: no second login."""
