@@ -244,7 +244,7 @@ class ExterviewAuth:
         await self._lifecycle.aclose()
 
     async def __aenter__(self) -> Self:
-        self._lifecycle.ensure_open()
+        self._lifecycle.enter()
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:

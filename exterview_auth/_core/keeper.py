@@ -152,7 +152,7 @@ class Keeper:
 
     def invalidate(self, token: Token) -> None:
         """Mark *token* rejected, if it is the current one."""
-        self.lifecycle.ensure_open()
+        self.lifecycle.ensure_usable()
         issued = self.state.current
         # By value, not by identity: the application holds a `Token`, and perhaps another owner's.
         if issued is not None and token.value == issued.token.value:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 from collections.abc import Callable
@@ -47,15 +48,28 @@ class Lifecycle:
         if self._closed:
             raise ClosedError("this ExterviewAuth is closed; create a new one")
 
+    def ensure_usable(self) -> None:
+        """Raise what `enter` raises, also where no loop runs, as in a thread; the owner stays with its loop."""
+        self.ensure_open()
+        loop = None
+        with contextlib.suppress(RuntimeError):
+            loop = asyncio.get_running_loop()
+        self._refuse_second_loop(loop)
+
+    def _refuse_second_loop(self, loop: asyncio.AbstractEventLoop | None) -> None:
+        if self.loop is None or self.loop is loop:
+            return
+        if self.loop.is_running() and self._pid == os.getpid():
+            raise ConfigurationError(
+                "this ExterviewAuth is in use by another event loop that is still running; create one owner for each"
+                " loop and let them share a store, or call it in that loop"
+            )
+
     def _move_to_running_loop(self) -> None:
         loop = asyncio.get_running_loop()
         if loop is self.loop:
             return
-        if self.loop is not None and self.loop.is_running() and self._pid == os.getpid():
-            raise ConfigurationError(
-                "this ExterviewAuth is in use by another event loop that is still running; create one owner for each"
-                " loop and let them share a store"
-            )
+        self._refuse_second_loop(loop)
         self.loop, self._pid = loop, os.getpid()
         renewal = self._renewal
         renewal.single_flight.drop(None)

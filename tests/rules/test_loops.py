@@ -7,12 +7,13 @@ import gc
 import os
 import pickle
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
+from typing import Any
 
 import aiohttp
 import pytest
 
-from exterview_auth import ExterviewAuth, LoginContext, MemoryStore, Token
+from exterview_auth import AuthPool, AuthSession, ConfigurationError, ExterviewAuth, LoginContext, MemoryStore, Token
 from tests.kit.clock import VirtualLoop, passing
 from tests.kit.failing_store import FailingStore
 
@@ -85,6 +86,72 @@ def test_a_timer_of_a_loop_that_was_left_starts_nothing(monkeypatch: pytest.Monk
     assert login.count == 1
     old_loop.run_until_complete(auth.aclose())
     old_loop.close()
+
+
+async def _enters(auth: ExterviewAuth, _token: Token) -> None:
+    async with auth:
+        pass
+
+
+async def _sends(auth: ExterviewAuth, _token: Token) -> None:
+    async with aiohttp.ClientSession() as http:
+        await AuthSession(http, auth).get("")
+
+
+async def _invalidates(auth: ExterviewAuth, token: Token) -> None:
+    auth.invalidate(token)
+
+
+async def _closes_its_pool(auth: ExterviewAuth, _token: Token) -> None:
+    pool = AuthPool(lambda _account: auth)
+    pool["a"]
+    await pool.aclose()
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda auth, _: auth.token(),
+        lambda auth, _: auth.headers(),
+        lambda auth, _: auth.logout(),
+        lambda auth, _: auth.aclose(),
+        _enters,
+        _sends,
+        _invalidates,
+        _closes_its_pool,
+    ],
+    ids=["token", "headers", "logout", "aclose", "async with", "request", "invalidate", "pool"],
+)
+async def test_every_use_from_a_second_running_loop_is_refused(use: Callable[..., Coroutine[Any, Any, object]]) -> None:
+    """Rule 20: it raises and says what to do, and changes nothing."""
+    login = CountedLogin()
+    async with owner(login) as auth:
+        token = await auth.token()
+        before = repr(auth)
+        with pytest.raises(
+            ConfigurationError, match="another event loop that is still running; create one owner for each"
+        ):
+            await asyncio.to_thread(lambda: asyncio.run(use(auth, token)))
+        assert repr(auth) == before
+        assert await auth.token() is token
+    assert login.count == 1
+
+
+async def test_a_thread_without_a_loop_invalidates_nothing_while_the_loop_runs() -> None:
+    """Rule 20: requests of the loop may be on their way with the token; outside any loop, the call is fine."""
+    async with owner() as auth:
+        token = await auth.token()
+        with pytest.raises(ConfigurationError, match="or call it in that loop"):
+            await asyncio.to_thread(auth.invalidate, token)
+        assert await auth.token() is token
+
+
+def test_a_token_may_be_invalidated_outside_any_loop() -> None:
+    """Rule 20: an owner belongs to no loop that runs between two ``asyncio.run``."""
+    auth = owner()
+    auth.invalidate(asyncio.run(auth.token()))
+    assert asyncio.run(auth.token()).value == "T2"
+    asyncio.run(auth.aclose())
 
 
 def in_child(work: Callable[[], object]) -> str:
