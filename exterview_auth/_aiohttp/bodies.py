@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple, TypeGuard
 
 from aiohttp import ClientRequest, ClientResponse, ClientSession, FormData, MultipartWriter, Payload, get_payload, hdrs
+from aiohttp.payload import LookupError as UnknownBodyError
 from multidict import CIMultiDict
 
 from .._calls import awaited, is_being_cancelled
@@ -82,7 +83,7 @@ def as_json(body: object) -> object:
         return body
     try:
         return get_payload(body, disposition=None, content_type=JSON)
-    except LookupError:
+    except UnknownBodyError:
         return body
 
 

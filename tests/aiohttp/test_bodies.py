@@ -67,6 +67,15 @@ async def test_a_body_without_a_type_is_json_to_the_api(data: object, *, named: 
     assert ("headers" in arguments) is named
 
 
+@pytest.mark.parametrize("body", [5, object(), {"a"}, iter(b"x")], ids=lambda body: type(body).__name__)
+async def test_what_is_no_body_gets_aiohttps_own_error(body: Any) -> None:
+    """Rule 6: the caller learns from a factory what it learns without one."""
+    async with scene() as at:
+        for data in (body, lambda: body):
+            with pytest.raises(TypeError, match="Only io"):
+                await at.post(data=data)
+
+
 async def never() -> bytes:
     """A factory that hangs."""
     await asyncio.Event().wait()
