@@ -68,12 +68,14 @@ DEFECTS = (
     _one("a token is good until the server says no", "_core/state.py", "        return issued if issued is not None and self._clock() < issued.expires else None", "        return issued"),
     _one("the window of renewal covers most of a short life", "_core/state.py", "RENEWAL_SHARE = 0.25", "RENEWAL_SHARE = 0.95"),
     _one("a token is used that expired while its waiters waited", "_core/keeper.py", "                if waited_again or not issued.unexpired_at_install or self.state.unexpired is issued:\n                    return issued\n", "                return issued\n"),
+    _one("the timer of a renewal is not armed when a flight ends", "_core/renewal.py", "        if not self.timer.armed and not self.limits.rejected_since(issued.installed_at):\n", "        if False:\n", "tests/rules/test_renewal_ahead.py"),
     # -- failing -----------------------------------------------------------------------------------------------------
     _one("rejected credentials are presented again", "_core/limits.py", "        self.close(self._account.clock() + pause, ", "        self.close(self._account.clock(), "),
     _one("a Retry-After is forgotten with its flight", "_core/login.py", "        if wait > 0:\n", "        if wait > 1e9:\n"),
     _one("an error of a hook ends the flight", "_core/on_token.py", "        except Exception as failure:  # noqa: BLE001 - the application's own mistakes do not break its requests\n            emit", "        except KeyError as failure:\n            emit"),
     _one("what arrived while a process was not running is discarded", "_calls.py", "(PAUSE_GRACE if late else 0.0)", "0.0", "tests/test_calls.py"),
     _one("a call that never began leaves a warning", "_calls.py", "call if asyncio.iscoroutine(call) else awaited(call)", "awaited(call)", "tests/test_calls.py"),
+    _one("a wrong login URL is asked at once again", "_core/limits.py", "            self._failure.record(error)\n", "            pass\n"),
     # -- logout and close -------------------------------------------------------------------------------------------
     _one("a login in flight survives the logout", "_core/lifecycle.py", "        return renewal.single_flight.drop(error)\n", "        return None\n"),
     _one("a dropped flight installs its token", "_core/renewal.py", "            if flight is not self.single_flight.current:\n                if", "            if False:\n                if", "tests/rules/test_cancellation.py"),

@@ -68,7 +68,7 @@ class Owner:
         self.flights: dict[str, float] = {}
         """When the flight of each token began, by the token's text."""
         self.logged_out_at = -math.inf
-        self.closed = False
+        self.closed = self.closing = False
         self.slept_in_flight = False
         """Whether its machine slept during a flight."""
         self.login_began = 0.0
@@ -119,6 +119,11 @@ class Owner:
         """Its text, or an empty one."""
         current = self.current
         return "" if current is None else str.__str__(current.value)
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether it has work in the background, or is about to end it: a close waits for a login that was sent."""
+        return self.closing or self.auth._keeper.lifecycle.holds_open
 
     def look_at_flight(self) -> None:
         """Note when a flight begins and ends."""

@@ -17,7 +17,7 @@ LIFETIMES = (None, 1.0, 5.0, 20.0, 59.0, 600.0, 3600.0, 3600.0)
 FEATURES = (
     "revoke", "storm", "cancel", "timeout", "logout", "close", "invalidate", "rotate", "ask",
     "api trouble", "login trouble", "store trouble", "pause", "kill", "suspend", "hook", "door",
-    "restart", "stale", "forgotten",
+    "restart", "stale", "forgotten", "lives",
 )  # fmt: skip
 """Each run has some of them: a feature of all runs hides errors that need its absence (Groce et al., "Swarm testing", 2012)."""
 
@@ -37,6 +37,8 @@ HOOK_TROUBLES = ("raises", "hangs", "slow", "calls back", "sends", "cancels itse
 BODIES = ("json", "json", "json", "bytes", "factory", "slow factory", "slow factory", "graphql", "once")
 
 _AROUND = ("request", "request", "request", "revoke", "revoke", "close", "invalidate", "log out")
+LONGEST_SCENE = 20.0
+"""Seconds of a life of which a scene has several."""
 SLOW_LOGINS = (7.0, 17.0)
 """Seconds; longer than the lease of a lock, and longer than half of the longest login timeout."""
 
@@ -142,7 +144,7 @@ def _setting(dice: Dice, features: set[str]) -> Setting:
         store_latency=dice.of((0.005, 0.3)),
         turn=dice.of((0.0, 0.0, 0.0002, 0.0005)),
         subclassed=dice.random() < 0.3 and store in ("memory", "redis", "file"),
-        lazy=login == "callable" and dice.random() < 0.4,
+        lazy=login == "callable" and dice.random() < 0.5,
         factory=dice.of((0.0, 0.02, 0.5, 2.0)),
     )
 
@@ -197,6 +199,14 @@ def _logged_out_in_an_outage(dice: Dice, setting: Setting, at: float, one: int, 
     yield Action(0, outage + lasts * dice.random(), "log out", one)
 
 
+def _through_several_lives(dice: Dice, setting: Setting, at: float, one: int, _: int) -> Iterator[Action]:
+    """Draw requests through a few lives of a token, some of them just after its end."""
+    life = min(setting.lifetime or LONGEST_SCENE, LONGEST_SCENE)
+    for _step in range(12):
+        yield Action(0, at, "request", one, "json:", 60.0)
+        at += life * dice.of((0.1, 0.3, 0.5))
+
+
 def _storm_at_a_stale_token(dice: Dice, setting: Setting, at: float, one: int, other: int) -> Iterator[Action]:
     """Draw a token that one owner saved, its end, and many requests of an owner that is new."""
     yield Action(0, at, "request", one, "json:", 60.0)
@@ -247,6 +257,7 @@ _SCENES = {
     "restart": _restarted_after_an_outage,
     "stale": _storm_at_a_stale_token,
     "forgotten": _logged_out_in_an_outage,
+    "lives": _through_several_lives,
 }
 """What needs several things in a row, which would seldom be drawn one by one."""
 _MAKERS: dict[str, Callable[[Dice, float, int], Action]] = {

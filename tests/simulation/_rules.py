@@ -186,30 +186,30 @@ class Monitor(Observer):
 
     def _check_renewed_ahead(self, owner: Owner) -> None:
         """Check that a token in use was not simply allowed to end, where nothing was in the way."""
-        life, now, newest = self._setting.lifetime, self._loop.now, owner.newest
-        if (
-            life is None
-            or newest is None
-            or newest.text != owner.current_text
-            or newest.refused
-            or self._window(life) <= 0
-        ):
-            return
-        if (
-            not self.undisturbed
-            or self._plan.has("login trouble", "rotate")
-            or newest.text in owner.dead
-            or newest.vague
-        ):
+        life, newest = self._setting.lifetime, owner.newest
+        if life is None or newest is None or not self._could_renew(owner, newest):
             return
         ends = newest.ours - _leeway(life)
         opens = ends - self._window(life)
-        if now < ends or owner.flight_began < ends or owner.used.get(newest.text, math.inf) >= opens:
+        if (
+            opens >= ends
+            or self._loop.now < ends
+            or owner.flight_began < ends
+            or owner.used.get(newest.text, math.inf) >= opens
+        ):
             return
         tried = owner.login_begun > opens
         since = max(opens, owner.flight_ended)
         if ends - since > (UNCHANGED_PAUSE if tried else TOLERANCE / 2):
             self.broken(RENEWED_AHEAD, f"{owner}, {newest.text} from {opens:.3f} to {ends:.3f}")
+
+    def _could_renew(self, owner: Owner, newest: Issued) -> bool:
+        """Return whether nothing was in the way of a renewal since *newest* came."""
+        if newest.text != owner.current_text or newest.text in owner.dead or newest.refused or newest.vague:
+            return False
+        now = owner.process.clock()
+        was_running = not owner.process.paused and not owner.process.slept and not self._plan.has("store trouble")
+        return was_running and owner.failed_at < newest.came and owner.ledger.perhaps(now, now) == 0
 
     def login_gave(self, owner: Owner, token: Token) -> None:
         """Note the token of a login, which may be the old one."""
@@ -310,7 +310,9 @@ class Monitor(Observer):
         if owner is None or request.url.host != API:
             return
         self._sent[name] = self._loop.now
-        if text in owner.dead and text != owner.unchanged:
+        if text == owner.unchanged:
+            owner.dead.pop(text, None)
+        if text in owner.dead:
             del self._sent[name]
             self.broken(NO_DEAD_TOKEN, f"{text} with {name} of {owner}, dead since {owner.dead[text]:.6f}")
         elif owner.flights.get(text, math.inf) < owner.logged_out_at:

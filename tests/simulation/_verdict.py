@@ -104,7 +104,7 @@ def left_open(processes: list[Process], monitor: Monitor) -> None:
         if process.killed:
             continue
         for connector in (process.connector, process.login_connector):
-            if connector.in_use and not any(owner.auth._keeper.lifecycle.holds_open for owner in process.owners):
+            if connector.in_use and not any(owner.is_busy for owner in process.owners):
                 monitor.broken(NOTHING_LEFT, f"{connector.in_use} connections of {process.party}")
         for owner in process.owners:
             _add_up(owner, monitor)

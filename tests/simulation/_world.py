@@ -142,9 +142,10 @@ class World:
     async def _close(self, owner: Owner) -> None:
         if not owner.closed:
             self._leave(owner)
-            owner.closed = True
+            owner.closed = owner.closing = True
             self._make_owner(owner.number, owner.process)
             await owner.auth.aclose()
+            owner.closing = False
 
     def _leave(self, owner: Owner) -> list[str]:
         texts = [owner.current_text] if owner.current_text else []
