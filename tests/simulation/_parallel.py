@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import faulthandler
 import gc
 import multiprocessing
 import os
 import signal
+import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
@@ -19,6 +21,8 @@ from ._run import run
 
 BATCH = 20
 """Seeds that a worker process runs at a time."""
+LONGEST_RUN = 120.0
+"""Seconds of real time after which a run counts as one that does not end; others take less than one."""
 
 
 class Tally(NamedTuple):
@@ -88,13 +92,20 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def first_failure(seeds: Iterable[int]) -> None:
-    """Run *seeds* one after the other until one fails; print how many were run, and the rule that it broke."""
+def first_failure(seeds: Iterable[int], seconds: float) -> None:
+    """
+    Run *seeds* one after the other until one fails, or for so many *seconds*; print how many were run, and the broken rule.
+
+    A run that does not end, since it never returns to its loop, ends this process with the traceback of all threads.
+    """
     _prepare_worker()
-    count = 0
-    for count, seed in enumerate(seeds, 1):
+    until = time.monotonic() + seconds
+    count, rule = 0, ""
+    for seed in seeds:
+        faulthandler.dump_traceback_later(LONGEST_RUN, exit=True)
         found = run(plan_of(seed)).found
-        if found:
-            print(f"{count}\t{found[0].rule}")
-            return
-    print(f"{count}\t")
+        count, rule = count + 1, found[0].rule if found else ""
+        if rule or time.monotonic() > until:
+            break
+    faulthandler.cancel_dump_traceback_later()
+    print(f"{count}\t{rule}")
