@@ -12,6 +12,8 @@ import asyncio
 import threading
 from collections import deque
 
+from ._single_use import SingleUse
+
 LOOK_INTERVAL = 1.0
 """Seconds between two looks at whether the holder's loop has ended."""
 LOOKS_AT_PAUSED_LOOP = 5
@@ -42,17 +44,19 @@ class LockQueue:
             self.holder = first
 
 
-class MemoryLock:
+class MemoryLock(SingleUse):
     """One use of an account's lock: an exclusive asynchronous context manager, first come, first served."""
 
     __slots__ = ("_queue", "granted", "loop")
 
     def __init__(self, queue: LockQueue) -> None:
+        super().__init__()
         self._queue = queue
         self.loop = asyncio.get_running_loop()
         self.granted = asyncio.Event()
 
     async def __aenter__(self) -> None:
+        self.begin_use()
         queue = self._queue
         with queue.guard:
             if queue.holder is None:

@@ -36,7 +36,7 @@ class TokenStore(Protocol):
 
     def lock(self, account: str) -> AbstractAsyncContextManager[object]:
         """
-        Return a lock that one owner of the account at a time holds while it logs in.
+        Return a lock that one owner of the account at a time holds while it logs in; each call returns another object.
 
         Nothing is saved without it, so one that processes share must expire when its holder dies. Calls under the lock run in
         the context in which it was entered.

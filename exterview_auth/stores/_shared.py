@@ -44,6 +44,7 @@ from .._secret import refuse_pickling
 from .._token import Token
 from ..errors import StoreError
 from ._entry import StoredToken
+from ._single_use import SingleUse
 
 LEASE = 5.0
 """Seconds for which a lock is held without a sign of life; its holder renews it three times as often."""
@@ -228,7 +229,7 @@ def locks_in(context: Context | None) -> list[AccountLock]:
     return [] if context is None else [lock for lock in context.get(_locks, {}).values() if not lock.released]
 
 
-class LeasedLock:
+class LeasedLock(SingleUse):
     """
     What `SharedStore.lock` returns: ``async with`` waits for the lock and releases it.
 
@@ -238,6 +239,7 @@ class LeasedLock:
     __slots__ = ("_key", "_opened", "attempt")
 
     def __init__(self, store: SharedStore, account: str, attempt: AccountLock) -> None:
+        super().__init__()
         self.attempt = attempt
         self._key = (id(store), account)
         self._opened = AsyncExitStack()
@@ -249,6 +251,7 @@ class LeasedLock:
         return outer
 
     async def __aenter__(self) -> None:
+        self.begin_use()
         async with AsyncExitStack() as opened:
             await opened.enter_async_context(self.attempt)
             opened.callback(_locks.set, self.open_scope())

@@ -16,7 +16,7 @@ import pytest
 import pytest_asyncio
 from cryptography.fernet import Fernet
 
-from exterview_auth import ConfigurationError, FileStore, MemoryStore, RedisStore, Token, TokenStore
+from exterview_auth import ConfigurationError, FileStore, MemoryStore, RedisStore, StoreError, Token, TokenStore
 from tests.kit.api import until
 from tests.kit.redis_clients import LEASE, RARE_POLLS, cease, outlast_lease
 from tests.kit.stores import content, loaded
@@ -195,6 +195,25 @@ async def test_a_lock_excludes(store: TokenStore) -> None:
 
     await asyncio.wait_for(asyncio.gather(*(hold() for _ in range(5))), 20)
     assert (peak, served) == (1, 5)
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+async def test_a_lock_object_is_entered_once(store: TokenStore, *, at_once: bool) -> None:
+    """It would let two tasks in, or none: the second use is refused and says what to do, and the first goes on."""
+    lock = store.lock("a")
+    again = pytest.raises(StoreError, match=r"entered before; call the store's lock\(\) for each async with")
+    async with lock:
+        if at_once:
+            with again:
+                await lock.__aenter__()
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.1), store.lock("a"):
+                    pass
+    if not at_once:
+        with again:
+            await lock.__aenter__()
+    async with asyncio.timeout(20), store.lock("a"):
+        pass
 
 
 async def test_locks_of_different_accounts_are_apart(store: TokenStore) -> None:
