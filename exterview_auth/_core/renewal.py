@@ -87,9 +87,10 @@ class Renewal:
                 self.limits.check(needed=current is not None and current.was_useful)
             reason = Reason.FIRST if current is None else Reason.REFUSED if current.rejected else Reason.EXPIRED
             return self._begin(reason, replace=replace)
-        if flight.is_caller_inside:
+        if flight.waits_for_caller:
             raise ReentrantLoginError(
-                "a login asks for the token that it must get; let it use context.session, not this owner's"
+                "a login asks for the token that it must get, itself or by another owner's login; let it use"
+                " context.session, not this owner's"
             )
         return flight
 

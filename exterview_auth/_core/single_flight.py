@@ -85,7 +85,7 @@ class Waiter:
 class Flight:
     """One run of the work, and its waiters."""
 
-    __slots__ = ("_groups", "_loop", "_task", "closing", "error", "finished", "unchanged", "waiting")
+    __slots__ = ("_groups", "_loop", "_task", "closing", "error", "finished", "unchanged", "waiting", "waits_for")
 
     def __init__(self) -> None:
         # Invariant: a future is in a group exactly while its waiter is suspended, and counted in `waiting`; an empty group
@@ -93,6 +93,8 @@ class Flight:
         self._groups: dict[float | None, _DeadlineGroup] = {}
         self.waiting = 0
         self._loop = asyncio.get_running_loop()
+        # Invariant: the flights that code inside this one waits for now, each as often as it does.
+        self.waits_for: list[Flight] = []
         self._task: asyncio.Task[None] | None = None
         self.finished = False
         self.error: ExterviewAuthError | None = None
@@ -105,6 +107,11 @@ class Flight:
     def is_caller_inside(self) -> bool:
         """Whether the calling code is part of this flight's unfinished work; a task that outlives the work is not."""
         return not self.finished and self in _inside.get(())
+
+    @property
+    def waits_for_caller(self) -> bool:
+        """Whether the calling code is part of this flight's unfinished work, or of other flights that it waits for."""
+        return self.is_caller_inside or any(other.waits_for_caller for other in self.waits_for if not self.finished)
 
     def shared_deadline(self, deadline: float | None) -> float | None:
         """Return *deadline*, as the object that the waiters with an equal deadline share."""
@@ -121,6 +128,8 @@ class Flight:
             group = self._groups[deadline] = _DeadlineGroup(deadline, self._loop)
         group.waiters[waiter] = None
         self.waiting += 1
+        for flight in _inside.get(()):
+            flight.waits_for.append(self)
         return waiter
 
     def leave(self, waiter: asyncio.Future[bool], deadline: float | None) -> None:
@@ -128,6 +137,9 @@ class Flight:
         group = self._groups[deadline]
         del group.waiters[waiter]
         self.waiting -= 1
+        for flight in _inside.get(()):
+            if self in flight.waits_for:  # a coroutine that nobody awaits any more is closed in any context
+                flight.waits_for.remove(self)
         if not group.waiters:
             group.close()
             del self._groups[deadline]

@@ -21,7 +21,7 @@ from exterview_auth import (
     ReentrantLoginError,
     Token,
 )
-from tests.kit.api import Api, answering, endless, leads_to, scene, signed_in
+from tests.kit.api import Api, Scene, answering, endless, leads_to, scene, signed_in
 from tests.kit.showing import assert_shows_none
 
 
@@ -92,6 +92,26 @@ async def test_a_login_through_the_guarded_session_fails_immediately(way: str, *
         with pytest.raises(ReentrantLoginError, match=r"context\.session"):
             await asyncio.wait_for(at.auth.token(), 20)
         assert at.api.arrivals == []
+
+
+@pytest.mark.parametrize("plain", [False, True], ids=["session", "middleware"])
+async def test_two_logins_through_each_others_sessions_fail_immediately(*, plain: bool) -> None:
+    """Rule 14: also where each login was begun by a request of its own, so that neither is inside the other."""
+    async with scene(plain=plain) as one, scene(plain=plain) as other:
+        begun = asyncio.Barrier(2)
+
+        def through(owner: Scene) -> Callable[[LoginContext], Awaitable[object]]:
+            async def login(_context: LoginContext) -> object:
+                await begun.wait()
+                return await owner.post()
+
+            return login
+
+        one.login.first, other.login.first = through(other), through(one)
+        async with asyncio.timeout(20):
+            failures = await asyncio.gather(one.auth.token(), other.auth.token(), return_exceptions=True)
+        assert [type(failure) for failure in failures] == [ReentrantLoginError] * 2
+        assert [*one.api.arrivals, *other.api.arrivals] == []
 
 
 # -- rule 22 ------------------------------------------------------------------------------------------------------------

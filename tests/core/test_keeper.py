@@ -10,6 +10,7 @@ import itertools
 import logging
 import math
 import weakref
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -115,6 +116,47 @@ async def test_a_login_that_asks_for_its_own_token_fails_at_once() -> None:
         with pytest.raises(ReentrantLoginError):
             await kept.obtain()
         assert now() < 1
+
+
+@pytest.mark.parametrize("number", [2, 3])
+@virtual_time
+async def test_logins_that_ask_each_other_in_a_circle_fail_at_once(number: int) -> None:
+    """Rules 6 and 14: also if a request began each of them, so that none began inside another."""
+    kept: list[Keeper] = []
+
+    def asking(other: int) -> Callable[[Token | None], Awaitable[Token]]:
+        async def login(_previous: Token | None) -> Token:
+            await asyncio.sleep(0.1)
+            return (await kept[other % number].obtain()).token
+
+        return login
+
+    kept += [keeper(asking(other)) for other in range(1, number + 1)]
+    outcomes = await asyncio.gather(*(owner.obtain() for owner in kept), return_exceptions=True)
+    assert [type(outcome) for outcome in outcomes] == [ReentrantLoginError] * number
+    assert now() == 0.1
+
+
+@virtual_time
+async def test_a_login_may_wait_for_another_that_no_longer_waits_for_it() -> None:
+    """Rule 14: what is refused is a circle of waiters, not one login that uses another."""
+    asked = asyncio.Event()
+    kept: list[Keeper] = []
+
+    async def impatient(_previous: Token | None) -> Token:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(kept[1].obtain(), 1)
+        asked.set()
+        await asyncio.sleep(1)
+        return Token("first")
+
+    async def patient(_previous: Token | None) -> Token:
+        await asked.wait()
+        return Token(f"after-{(await kept[0].obtain()).token.value}")
+
+    kept += [keeper(impatient), keeper(patient)]
+    outcomes = await asyncio.gather(*(owner.obtain() for owner in kept))
+    assert [issued.token.value for issued in outcomes] == ["first", "after-first"]
 
 
 @virtual_time
