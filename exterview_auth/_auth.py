@@ -24,7 +24,7 @@ from ._core.api_key import ApiKey, ApiKeySource
 from ._core.keeper import Keeper
 from ._core.on_token import OnToken
 from ._endpoint import PRODUCTION, endpoint_url, shown_url
-from ._options import check_callables, checked_account, named, owner_options
+from ._options import check_callables, checked_account, checked_token, named, owner_options
 from ._refusals import discreet, shown_when_made
 from ._secret import refuse_pickling
 from ._stats import Stats
@@ -217,9 +217,7 @@ class ExterviewAuth:
     @discreet
     def invalidate(self, token: Token) -> None:
         """Mark *token* rejected, so that the next request logs in. Does nothing unless it is the current token."""
-        if not isinstance(token, Token):
-            raise ConfigurationError(f"invalidate takes the Token that was refused, not {type(token).__name__}")
-        self._keeper.invalidate(token)
+        self._keeper.invalidate(checked_token(token, "invalidate"))
 
     def stats(self) -> Stats:
         """Return a snapshot of what happened since this owner was created."""

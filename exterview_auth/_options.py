@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ._secret import Secret, concealed, is_encodable, is_header_safe, plain_kind
+from ._token import Token
 from .errors import ConfigurationError
 
 LONGEST = 10.0**9
@@ -49,7 +50,7 @@ def checked_api_key(key: object) -> str:
 def owner_options(login_timeout: object, refresh_ahead: object, max_logins: object) -> OwnerOptions:
     """Return the three arguments as one record, checked."""
     if not isinstance(max_logins, tuple | list) or len(max_logins) != 2:  # noqa: PLR2004 - a pair
-        raise ConfigurationError(f"max_logins must be a count and seconds such as (5, 60.0), not {_shown(max_logins)}")
+        raise ConfigurationError(f"max_logins must be a count and seconds such as (5, 60.0), not {shown(max_logins)}")
     count, window = max_logins
     options = OwnerOptions(
         number(login_timeout, "login_timeout must be a positive number of seconds", ABOVE_ZERO),
@@ -67,23 +68,30 @@ def owner_options(login_timeout: object, refresh_ahead: object, max_logins: obje
 def number(value: object, rule: str, low: float = 0.0, high: float = LONGEST) -> float:
     """Return *value* as a float if it is a number from *low* to *high*; otherwise raise an error that states *rule*."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
-        raise ConfigurationError(f"{rule}, not {_shown(value)}")
+        raise ConfigurationError(f"{rule}, not {shown(value)}")
     return float(value)
 
 
-def whole_number(value: object, rule: str, low: int, high: float = math.inf) -> int:
+def whole_number(value: object, rule: str, low: float, high: float = math.inf) -> int:
     """Return *value* if it is a whole number from *low* to *high*; otherwise raise an error that states *rule*."""
     if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-        raise ConfigurationError(f"{rule}, not {_shown(value)}")
+        raise ConfigurationError(f"{rule}, not {shown(value)}")
     return value
 
 
-def _shown(value: object) -> str:
-    """Return *value* as it is written, or its type: Python refuses to write a number of more than 4300 digits."""
+def shown(value: object) -> str:
+    """Return *value* as it is written, or its type if it cannot be: Python writes no number of more than 4300 digits."""
     try:
         return repr(value)
-    except ValueError:
+    except Exception:  # noqa: BLE001 - another type's own repr
         return type(value).__name__
+
+
+def checked_token(token: object, call: str) -> Token:
+    """Return *token*, if it is one, for *call*. The error does not show it: it may be a token's text."""
+    if not isinstance(token, Token):
+        raise ConfigurationError(f"{call} takes a Token, not {plain_kind(token)}")
+    return token
 
 
 def account_name(account: object) -> str:
@@ -91,6 +99,13 @@ def account_name(account: object) -> str:
     if not isinstance(account, str) or not account:
         what = "an empty text" if isinstance(account, str) else type(account).__name__
         raise ConfigurationError(f"an account is named by text that is not empty, not by {what}")
+    return account
+
+
+def account_key(account: object) -> str:
+    """Return *account* if a store can keep a token under it: any text."""
+    if not isinstance(account, str):
+        raise ConfigurationError(f"a store knows an account by text, not by {type(account).__name__}")
     return account
 
 
@@ -131,8 +146,14 @@ def check_callables(login: object, **hooks: object) -> None:
             f"login must be an async callable such as PasswordLogin(email, password), not {named(login)}"
         )
     for name, hook in hooks.items():
-        if hook is not None and not callable(hook):
-            raise ConfigurationError(f"{name} must be a callable, not {type(hook).__name__}")
+        if hook is not None:
+            check_callable(hook, name)
+
+
+def check_callable(value: object, name: str) -> None:
+    """Raise `ConfigurationError` if *value* cannot be called."""
+    if not callable(value):
+        raise ConfigurationError(f"{name} must be a callable, not {type(value).__name__}")
 
 
 def text_option(value: object, name: str) -> str:

@@ -88,7 +88,7 @@ async def test_every_way_to_take_a_token_uses_it() -> None:
 async def test_invalidate_takes_a_token() -> None:
     """A text may be any token's: the sentence says what to pass."""
     async with signed_in() as at:
-        with pytest.raises(ConfigurationError, match="invalidate takes the Token that was refused, not str"):
+        with pytest.raises(ConfigurationError, match="invalidate takes a Token, not str"):
             at.auth.invalidate("token-1")  # type: ignore[arg-type]  # what is refused
         assert (await at.auth.token()).value == "token-1"
 

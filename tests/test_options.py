@@ -102,6 +102,18 @@ def test_what_is_not_a_number_in_range_is_refused(value: Any) -> None:
         whole_number(value, "it must be whole", 0, LONGEST)
 
 
+def test_what_cannot_be_written_is_named_by_its_type() -> None:
+    """An argument's own broken ``repr`` does not take the place of the refusal."""
+
+    class Broken:
+        def __repr__(self) -> str:
+            raise RuntimeError("broken")
+
+    for check in (lambda: number(Broken(), "it must be a number"), lambda: owner_options(1, 1, Broken())):
+        with pytest.raises(ConfigurationError, match=r", not Broken$"):
+            check()
+
+
 def test_bounds_are_included() -> None:
     """The smallest and the largest allowed numbers are taken."""
     assert number(ABOVE_ZERO, "", ABOVE_ZERO) > 0

@@ -12,7 +12,7 @@ from weakref import WeakValueDictionary
 from cachetools import TLRUCache
 
 from .._clock import Clock, boot_time
-from .._options import whole_number
+from .._options import account_key, check_callable, checked_token, whole_number
 from .._refusals import discreet, shown_when_made
 from .._secret import refuse_pickling
 from .._token import Token
@@ -37,6 +37,7 @@ class MemoryStore:
     @discreet
     def __init__(self, maxsize: int = 1024, *, keep: float = KEEP, timer: Clock = boot_time) -> None:
         maxsize = whole_number(maxsize, "maxsize must be the number of accounts to hold, at least 1", 1)
+        check_callable(timer, "timer")
         self._keep = checked_keep(keep)
         self._timer = timer
         self._entries: TLRUCache[str, _Entry] = TLRUCache(maxsize, lambda _, entry, __: entry.kept_until, timer=timer)
@@ -50,16 +51,19 @@ class MemoryStore:
         # Each lives as long as somebody holds it or waits for it.
         self._locks: WeakValueDictionary[str, LockQueue] = WeakValueDictionary()
 
+    @discreet
     async def load(self, account: str) -> Token | None:
         """Return the token with what is left of its life, or ``None``."""
         with self._guarded():
-            entry = self._entries.get(account)
+            entry = self._entries.get(account_key(account))
         if entry is None:
             return None
         return entry.token.with_remaining(None if entry.expires == math.inf else entry.expires - self._timer())
 
+    @discreet
     async def save(self, account: str, token: Token) -> None:
         """Save *token* for as long as it may be of use."""
+        account, token = account_key(account), checked_token(token, "save")
         now, life = self._timer(), token.expires_in
         expires = math.inf if life is None else now + life
         with self._guarded():
@@ -67,15 +71,17 @@ class MemoryStore:
             self._entries.pop(account, None)
             self._entries[account] = _Entry(token, expires, now + seconds_kept(token, self._keep))
 
+    @discreet
     async def delete(self, account: str) -> None:
         """Delete the account's token."""
         with self._guarded():
-            self._entries.pop(account, None)
+            self._entries.pop(account_key(account), None)
 
+    @discreet
     def lock(self, account: str) -> AbstractAsyncContextManager[object]:
         """Return an exclusive lock for the account, across event loops and threads."""
         with self._guarded():
-            return MemoryLock(self._locks.setdefault(account, LockQueue()))
+            return MemoryLock(self._locks.setdefault(account_key(account), LockQueue()))
 
     def _guarded(self) -> threading.Lock:
         if self._pid != os.getpid():

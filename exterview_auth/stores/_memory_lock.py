@@ -52,12 +52,13 @@ class MemoryLock(SingleUse):
     def __init__(self, queue: LockQueue) -> None:
         super().__init__()
         self._queue = queue
-        self.loop = asyncio.get_running_loop()
+        self.loop: asyncio.AbstractEventLoop
         self.granted = asyncio.Event()
 
     async def __aenter__(self) -> None:
         self.begin_use()
         queue = self._queue
+        self.loop = asyncio.get_running_loop()
         with queue.guard:
             if queue.holder is None:
                 queue.holder = self

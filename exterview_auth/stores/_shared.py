@@ -39,7 +39,8 @@ from typing import ClassVar, NoReturn, Protocol, Self
 
 from .._calls import CANCEL_GRACE, PAUSE_THRESHOLD, bounded
 from .._events import emit
-from .._options import number
+from .._options import account_key, checked_token, number
+from .._refusals import discreet
 from .._secret import refuse_pickling
 from .._token import Token
 from ..errors import StoreError
@@ -284,18 +285,20 @@ class SharedStore(ABC):
         """Replace the account's entry, whatever it is."""
 
     @abstractmethod
-    async def delete(self, account: str) -> None:
-        """Delete the account's token."""
+    async def _remove(self, account: str) -> None:
+        """Remove the account's entry, if there is one."""
 
     @abstractmethod
     async def aclose(self) -> None:
         """Close what was opened."""
 
+    @discreet
     async def load(self, account: str) -> Token | None:
         """Return the token with what is left of its life, or ``None``. An unreadable entry counts as none, with a warning."""
         lock = self._lock_around(account)
         return (await self._read(account) if lock is None else await lock.read()).token
 
+    @discreet
     async def save(self, account: str, token: Token) -> Token | None:
         """
         Save *token* in place of the stored one.
@@ -303,18 +306,24 @@ class SharedStore(ABC):
         Under ``lock(account)``, if the caller was paused for so long that another owner saved a token meanwhile, that token
         stays and is returned.
         """
-        lock = self._lock_around(account)
+        lock, token = self._lock_around(account), checked_token(token, "save")
         if lock is not None:
             return await lock.save(token)
         await self._write(account, token)
         return None
 
+    @discreet
+    async def delete(self, account: str) -> None:
+        """Delete the account's token."""
+        await self._remove(account_key(account))
+
+    @discreet
     def lock(self, account: str) -> AbstractAsyncContextManager[object]:
         """Return an exclusive lock across processes. It is lost if the holder dies, or pauses for longer than its lease."""
-        return LeasedLock(self, account, self._account_lock(account))
+        return LeasedLock(self, account_key(account), self._account_lock(account))
 
     def _lock_around(self, account: str) -> AccountLock | None:
-        lock = _locks.get({}).get((id(self), account))
+        lock = _locks.get({}).get((id(self), account_key(account)))
         return None if lock is None or lock.released else lock  # a task that was started under it may outlive it
 
     async def __aenter__(self) -> Self:

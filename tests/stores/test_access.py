@@ -68,7 +68,7 @@ class ScriptedStore(SharedStore):
         await self.do("save")
         self.entry = token
 
-    async def delete(self, _account: str) -> None:
+    async def _remove(self, _account: str) -> None:
         await self.do("delete")
         self.entry = None
 

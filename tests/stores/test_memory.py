@@ -80,6 +80,23 @@ def test_memory_needs_a_size(maxsize: Any) -> None:
     assert MemoryStore(1)._entries.maxsize == 1
 
 
+def test_memory_needs_a_clock() -> None:
+    """What cannot be called is refused before a token is saved."""
+    with pytest.raises(ConfigurationError, match=r"^timer must be a callable, not int$"):
+        MemoryStore(timer=5)  # type: ignore[arg-type]  # what is refused
+
+
+def test_a_lock_may_be_made_before_its_loop_runs() -> None:
+    """As that of every other store."""
+    lock = MemoryStore().lock("a")
+
+    async def use() -> None:
+        async with lock:
+            pass
+
+    asyncio.run(use())
+
+
 def test_memory_is_not_pickled() -> None:
     """A store holds secrets."""
     with pytest.raises(TypeError, match=r"^MemoryStore holds a secret"):

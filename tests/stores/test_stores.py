@@ -19,6 +19,7 @@ from cryptography.fernet import Fernet
 from exterview_auth import ConfigurationError, FileStore, MemoryStore, RedisStore, StoreError, Token, TokenStore
 from tests.kit.api import until
 from tests.kit.redis_clients import LEASE, RARE_POLLS, cease, outlast_lease
+from tests.kit.showing import assert_shows_none
 from tests.kit.stores import content, loaded
 from tests.kit.tokens import jwt_of
 
@@ -94,6 +95,32 @@ async def test_a_saved_token_is_loaded(store: TokenStore) -> None:
     assert found.expires_in is not None
     assert 3590 < found.expires_in <= 3600
     assert not found.counts_from_receipt
+
+
+@pytest.mark.parametrize("account", [None, 5, b"a", ["a"], {"a": 1}, str], ids=lambda value: type(value).__name__)
+async def test_an_account_is_a_text(store: TokenStore, account: Any) -> None:
+    """Each method refuses what cannot be one in the same way, whatever the store, and before anything is read."""
+    calls: list[Callable[[], Any]] = [
+        lambda: store.load(account),
+        lambda: store.save(account, Token("value")),
+        lambda: store.delete(account),
+        lambda: contextlib.AsyncExitStack().enter_async_context(store.lock(account)),
+    ]
+    for call in calls:
+        with pytest.raises(
+            ConfigurationError, match=f"^a store knows an account by text, not by {type(account).__name__}$"
+        ):
+            await call()
+
+
+@pytest.mark.parametrize("token", [None, "s3cret", b"s3cret", {"access_token": "s3cret"}, Token])
+async def test_only_a_token_is_saved(store: TokenStore, token: Any) -> None:
+    """Anything else is refused unseen, and what was there stays."""
+    await store.save("a", Token("value"))
+    with pytest.raises(ConfigurationError, match=f"^save takes a Token, not {type(token).__name__}$") as caught:
+        await store.save("a", token)
+    assert_shows_none(caught.value, "s3cret")
+    assert content(await loaded(store, "a")) == ("value", None)
 
 
 async def test_what_is_left_outranks_what_a_jwt_says(store: TokenStore) -> None:

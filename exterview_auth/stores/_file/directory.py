@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from ..._options import shown
 from ..._secret import SecretBytes
 from ...errors import ConfigurationError
 
@@ -235,7 +236,7 @@ def _absolute(directory: str | os.PathLike[str]) -> Path:
     """Return the path as absolute, because the process may change its working directory."""
     path = os.fspath(directory) if isinstance(directory, str | os.PathLike) else None
     if not isinstance(path, str) or not path or not _is_encodable(path):
-        raise ConfigurationError(f"FileStore needs the path of a directory as text, not {directory!r}")
+        raise ConfigurationError(f"FileStore needs the path of a directory as text, not {shown(directory)}")
     try:
         return Path(path).expanduser().absolute()
     except RuntimeError:

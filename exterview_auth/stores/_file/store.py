@@ -54,8 +54,7 @@ class FileStore(SharedStore):
     async def _write(self, account: str, token: Token) -> None:
         await self._entries.replace(key_of(account), token)
 
-    async def delete(self, account: str) -> None:
-        """Delete the account's token."""
+    async def _remove(self, account: str) -> None:
         await self._entries.remove(key_of(account))
 
     async def aclose(self) -> None:

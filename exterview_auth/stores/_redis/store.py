@@ -62,8 +62,7 @@ class RedisStore(SharedStore):
     async def _write(self, account: str, token: Token) -> None:
         await self._entries.replace(account, token)
 
-    async def delete(self, account: str) -> None:
-        """Delete the account's token."""
+    async def _remove(self, account: str) -> None:
         await self._entries.remove(account)
 
     async def aclose(self) -> None:
