@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from aiohttp import ClientError, ClientResponse, ClientSession, ClientWebSocketResponse, InvalidUrlClientError, hdrs
+from aiohttp import (
+    ClientError,
+    ClientResponse,
+    ClientSession,
+    ClientWebSocketResponse,
+    FormData,
+    InvalidUrlClientError,
+    hdrs,
+)
 from yarl import URL
 
 from ._aiohttp.bodies import is_factory, maker_of, name_json
@@ -15,10 +23,10 @@ from ._aiohttp.internals import (
     WSRequestContextManager,
     build_url,
     has_base_url,
+    json_writer_of,
     own_middlewares,
     require_session,
     twin_of,
-    writes_json_as_bytes,
 )
 from ._aiohttp.middleware import RequestOptions
 from ._aiohttp.origins import noting
@@ -137,26 +145,20 @@ class AuthSession:
         from ._aiohttp import graphql  # noqa: PLC0415 - on first use
 
         body = graphql.operation(query, variables, operation_name)
-        dumps = self._session.json_serialize
-        content: dict[str, Any]
-        if files:
-            content = {"data": graphql.multipart(body, files, dumps)}
-        elif writes_json_as_bytes(self._session):
-            content = {"json": body}  # written by aiohttp: this session may know more types than `dumps`
-        else:
-            content = {"data": graphql.written(body, dumps).encode()}
-        outcome = await self._outcome(content)
+        dumps = json_writer_of(self._session)
+        data = graphql.multipart(body, files, dumps) if files else graphql.written(body, dumps)
+        outcome = await self._outcome(data)
         # Raised here and not where the answer is: its repr, which error trackers show, holds its headers.
         if isinstance(outcome, Exception):
             raise outcome
         return outcome
 
-    async def _outcome(self, content: dict[str, Any]) -> dict[str, Any] | Exception:
-        """Return the data of the endpoint's answer to *content*, or an error without secrets."""
+    async def _outcome(self, data: bytes | FormData) -> dict[str, Any] | Exception:
+        """Return the data of the endpoint's answer to the body *data*, or an error without secrets."""
         from ._aiohttp import echoes, graphql  # noqa: PLC0415 - on first use
 
         options = RequestOptions(graphql.or_unauthenticated(self._middleware.options.is_unauthorized))
-        arguments = {**content, "raise_for_status": False}
+        arguments = {"data": data, "raise_for_status": False}
         try:
             async with self._send(hdrs.METH_POST, self._auth.endpoint, arguments, options) as response:
                 secrets = self._middleware.secrets_of(response)

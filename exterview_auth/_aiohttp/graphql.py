@@ -14,11 +14,13 @@ import mimetypes
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from typing import Any
 
 from aiohttp import ClientRequest, ClientResponse, FormData, hdrs
 
 from .._json import json_object
+from .._options import shown
 from .._redaction import mask_data, redacted
 from ..errors import ApiError, BadRequestError, ConfigurationError, ForbiddenError, GraphQLError, UnauthorizedError
 from .bodies import read_ahead
@@ -51,16 +53,22 @@ def operation(query: str, variables: Mapping[str, Any] | None, name: str | None)
     return body
 
 
-def written(body: Any, dumps: Callable[[Any], str] = json.dumps) -> str:
+JsonWriter = Callable[[Any], str | bytes]
+
+_strict_dumps = partial(json.dumps, allow_nan=False)  # JSON has no NaN (RFC 8259, section 6)
+
+
+def written(body: Any, dumps: JsonWriter = json.dumps) -> bytes:
     """Return *body* as JSON."""
     try:
-        return dumps(body)
+        text = (_strict_dumps if dumps is json.dumps else dumps)(body)
+        return text if isinstance(text, bytes) else text.encode()
     except (TypeError, ValueError, RecursionError) as error:
         why = type(error).__name__  # its message may quote a variable
     raise ConfigurationError(f"variables cannot be written as JSON ({why}); give text, numbers, lists and mappings")
 
 
-def multipart(body: dict[str, Any], files: Mapping[str, Any], dumps: Callable[[Any], str] = json.dumps) -> FormData:
+def multipart(body: dict[str, Any], files: Mapping[str, Any], dumps: JsonWriter = json.dumps) -> FormData:
     """Return the request as a form, with *files* by the path of their variable (GraphQL multipart request specification)."""
     if not isinstance(files, Mapping):
         raise ConfigurationError(f"files must be a mapping, not {type(files).__name__}")
@@ -69,8 +77,9 @@ def multipart(body: dict[str, Any], files: Mapping[str, Any], dumps: Callable[[A
     for path in paths:
         _put_null(body, path)
     form = FormData()
-    form.add_field("operations", written(body, dumps), content_type="application/json")
-    form.add_field("map", dumps({str(i): [path] for i, path in enumerate(paths)}), content_type="application/json")
+    for part, content in (("operations", body), ("map", {str(i): [path] for i, path in enumerate(paths)})):
+        # As text: aiohttp takes bytes for a file.
+        form.add_field(part, written(content, dumps).decode(), content_type="application/json")
     for i, path in enumerate(paths):
         name, content, kind = _file_parts(files[path], path)
         form.add_field(str(i), content, filename=name, content_type=kind)
@@ -81,7 +90,7 @@ def _put_null(body: dict[str, Any], path: str) -> None:
     """Put null in the file's place. What lies on the way is copied first: the caller's variables stay as they are."""
     steps = path.split(".") if isinstance(path, str) else []
     if len(steps) < 2 or steps[0] != "variables" or not all(steps):  # noqa: PLR2004 - "variables" and a name
-        raise ConfigurationError(f"the keys of files must be paths such as 'variables.file', not {path!r}")
+        raise ConfigurationError(f"the keys of files must be paths such as 'variables.file', not {shown(path)}")
     place: Any = body
     for step, after in zip(steps, [*steps[1:], None], strict=True):
         try:
@@ -106,10 +115,12 @@ def _file_parts(file: Any, path: str) -> tuple[str, Any, str]:
         raise ConfigurationError(
             f"files holds {type(file).__name__} for {path!r}; give a file object, bytes, or (name, file[, type])"
         )
-    name = str(name or os.path.basename(str(getattr(content, "name", None) or path.rpartition(".")[2])))  # noqa: PTH119 - a name need not be a path
+    name = name or os.path.basename(str(getattr(content, "name", None) or path.rpartition(".")[2]))  # noqa: PTH119 - a name need not be a path
+    if not isinstance(name, str) or not name.isprintable():
+        raise ConfigurationError(
+            f"the name of the file for {path!r} must be text without control characters; give (name, file)"
+        )
     kind = kind or mimetypes.guess_type(name)[0] or "application/octet-stream"
-    if not name.isprintable():
-        raise ConfigurationError(f"the name of the file for {path!r} has control characters; give (name, file)")
     if not isinstance(kind, str) or not kind.isascii() or not kind.isprintable() or not _MEDIA_TYPE.match(kind):
         raise ConfigurationError(f"the content type of the file for {path!r} must be one such as 'application/pdf'")
     if getattr(content, "closed", False) is True:

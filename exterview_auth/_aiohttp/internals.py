@@ -14,7 +14,7 @@ import copy
 import importlib
 import inspect
 import warnings
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -59,6 +59,7 @@ __all__ = [
     "call_of",
     "has_base_url",
     "has_proxy",
+    "json_writer_of",
     "known_arguments",
     "own_middlewares",
     "put_back",
@@ -230,6 +231,11 @@ def has_proxy(session: ClientSession) -> bool:
 def writes_json_as_bytes(session: ClientSession) -> bool:
     """Whether *session* serializes ``json=`` to bytes, in its own way, when the request is created."""
     return session._json_serialize_bytes is not None  # noqa: SLF001 - aiohttp has no public one
+
+
+def json_writer_of(session: ClientSession) -> Callable[[Any], str | bytes]:
+    """Return what *session* writes ``json=`` with; one that writes bytes may know more types than `json_serialize`."""
+    return session._json_serialize_bytes or session.json_serialize  # noqa: SLF001 - as above
 
 
 # -- requests -----------------------------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ import email
 import functools
 import io
 import json
+import math
 from typing import Any, cast
 
 import pytest
@@ -148,12 +149,15 @@ def test_a_file_of_the_wrong_kind_is_refused(file: Any) -> None:
     [
         ("a\r\nb", b""),
         ("a\0", b""),
+        ("a\ud800", b""),
+        (5, b""),
+        (10**5000, b""),
         ("a", b"", "bad type"),
         ("a", b"", "a/b\r\nX: y"),
         ("a", b"", 5),
         ("a", b"", "ä/b"),
     ],
-    ids=repr,
+    ids=lambda file: ascii(file) if file[0] != 10**5000 else "long",
 )
 def test_a_name_or_type_that_no_header_can_hold_is_refused(file: Any) -> None:
     """One sentence that names the path, before anything is sent."""
@@ -193,7 +197,9 @@ def deep() -> list[Any]:
 
 
 @pytest.mark.parametrize(
-    "value", [object(), {("s3cr3t",): 1}, recursive(), deep(), b"s3cr3t"], ids=lambda v: type(v).__name__
+    "value",
+    [object(), {("s3cr3t",): 1}, recursive(), deep(), b"s3cr3t", math.nan, 10**5000],
+    ids=lambda v: type(v).__name__,
 )
 @pytest.mark.parametrize("write", [written, lambda body: multipart(body, {"variables.f": b""})])
 def test_variables_that_are_no_json_are_refused(value: Any, write: Any) -> None:
@@ -202,6 +208,18 @@ def test_variables_that_are_no_json_are_refused(value: Any, write: Any) -> None:
         write(operation("{ a }", {"a": value, "f": None}, None))
     assert caught.value.__context__ is None
     assert "s3cr3t" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "writer",
+    [functools.partial(json.dumps, ensure_ascii=False), lambda body: json.dumps(body, ensure_ascii=False).encode()],
+    ids=["text", "bytes"],
+)
+def test_variables_that_a_sessions_own_json_cannot_write_are_refused(writer: Any) -> None:
+    """Half a surrogate pair has no UTF-8 form, whoever encodes it."""
+    for body in ({"a": "\ud800"}, {"a": object()}):
+        with pytest.raises(ConfigurationError, match=r"^variables cannot be written as JSON"):
+            written(operation("{ a }", body, None), writer)
 
 
 # -- the answer's data, or its error ------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import math
 import uuid
 from typing import Any
 
@@ -67,6 +68,8 @@ async def test_a_session_that_writes_json_as_bytes_writes_the_variables() -> Non
         await at.client.graphql("query ($id: ID!) { a }", {"id": known})
         (written,) = [json.loads(arrival.body) for arrival in at.api.arrivals]
         assert written["variables"] == {"id": str(known)}
+        await at.client.graphql("query ($id: ID!) { a }", {"id": known}, files={"variables.f": b"x"})
+        assert str(known).encode() in at.api.arrivals[-1].body
 
 
 @pytest.mark.parametrize(
@@ -242,6 +245,7 @@ async def test_an_answer_that_is_not_graphql_is_not_read() -> None:
         ({"query": ""}, "query"),
         ({"query": "{ a }", "operation_name": 5}, "operation_name"),
         ({"query": "{ a }", "files": {"file": b""}}, r"variables\.file"),
+        ({"query": "{ a }", "variables": {"a": math.nan}}, "variables cannot be written as JSON"),
     ],
 )
 async def test_wrong_arguments_are_refused_before_anything_is_sent(arguments: dict[str, Any], sentence: str) -> None:
