@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 from collections import OrderedDict
 from collections.abc import Callable
 from functools import partial
@@ -59,11 +60,12 @@ class AuthPool:
     Accounts that share one `aiohttp.ClientSession` share its cookies: create it with ``cookie_jar=DummyCookieJar()``, or give
     each account a session over the same connector.
 
-    Raises `ConfigurationError` for a wrong argument, an account that is not a text, or a factory that returns something else,
+    Raises `ConfigurationError` for a wrong argument, an account that is not a text, or a factory that returns something else
+    or asks for its own account,
     and `ClosedError` after `aclose`.
     """
 
-    __slots__ = ("_alive", "_closed", "_factory", "_kept")
+    __slots__ = ("_alive", "_closed", "_creating", "_factory", "_kept")
 
     @discreet
     def __init__(self, factory: Callable[[str], ExterviewAuth], *, maxsize: int = 1024) -> None:
@@ -73,6 +75,8 @@ class AuthPool:
         self._kept = _Owners(whole_number(maxsize, "maxsize must be the number of accounts to keep, at least 1", 1))
         # Invariant: every owner that was created and still exists: kept, busy, or only in use.
         self._alive: WeakValueDictionary[str, ExterviewAuth] = WeakValueDictionary()
+        # Invariant: the accounts whose factory runs now.
+        self._creating: set[str] = set()
         self._closed = False
 
     def __getitem__(self, account: str) -> ExterviewAuth:
@@ -92,11 +96,21 @@ class AuthPool:
         return owner
 
     def _created(self, account: str) -> ExterviewAuth:
-        owner: Any = self._factory(account)
+        if account in self._creating:
+            raise ConfigurationError(
+                "factory asks the pool for the account that it creates; let it create an ExterviewAuth"
+            )
+        self._creating.add(account)
+        try:
+            owner: Any = self._factory(account)
+        finally:
+            self._creating.discard(account)
         if isinstance(owner, ExterviewAuth):
             self._alive[account] = owner
             return owner
         kind = type(owner).__name__
+        if inspect.iscoroutine(owner):
+            owner.close()  # it is not awaited
         del owner  # it may be a token, and error trackers print local variables
         raise ConfigurationError(f"factory returned {kind}; let it return an ExterviewAuth")
 

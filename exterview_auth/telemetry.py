@@ -8,6 +8,8 @@ from dataclasses import fields
 from typing import TYPE_CHECKING
 
 from ._auth import ExterviewAuth
+from ._options import named, optional_text
+from ._refusals import discreet
 from ._stats import Stats
 from .errors import ConfigurationError
 
@@ -20,16 +22,22 @@ GAUGES = frozenset({"waiting", "waiting_peak"})
 Reading = Callable[["CallbackOptions"], "Iterable[Observation]"]
 
 
+@discreet
 def observe(auth: ExterviewAuth, *, name: str | None = None, meter_provider: MeterProvider | None = None) -> None:
     """
     Export ``auth.stats()`` as ``exterview_auth.<field>``, with the attributes ``server.address`` and ``account``.
 
     *name* is the ``account`` attribute, which is missing by default: an account's own name may be an e-mail address.
     *meter_provider* defaults to the global one. Requests do no extra work, and *auth* is not kept alive. Raises
-    `ConfigurationError` if OpenTelemetry is not installed.
+    `ConfigurationError` for a wrong argument, and if OpenTelemetry is not installed.
 
     See the metrics API, "Asynchronous Counter": https://opentelemetry.io/docs/specs/otel/metrics/api/
     """
+    if not isinstance(auth, ExterviewAuth):
+        raise ConfigurationError(f"observe takes an ExterviewAuth, not {named(auth)}")
+    name = optional_text(name, "name")
+    if meter_provider is not None and not hasattr(meter_provider, "get_meter"):
+        raise ConfigurationError(f"meter_provider must be one of OpenTelemetry, not {named(meter_provider)}")
     try:
         from opentelemetry.metrics import Observation, get_meter  # noqa: PLC0415 - an extra
     except ImportError:

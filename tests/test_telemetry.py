@@ -53,6 +53,22 @@ def test_an_observed_owner_is_not_kept_alive() -> None:
     assert exported(reader) == {}
 
 
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ({"auth": None}, "observe takes an ExterviewAuth, not NoneType"),
+        ({"auth": ExterviewAuth}, "observe takes an ExterviewAuth, not the class ExterviewAuth; create an instance"),
+        ({"name": 5}, "name must be text, not int"),
+        ({"meter_provider": "otel"}, "meter_provider must be one of OpenTelemetry, not str"),
+    ],
+)
+def test_a_wrong_argument_is_named(arguments: dict[str, Any], sentence: str) -> None:
+    """Before an instrument is made."""
+    with pytest.raises(ConfigurationError) as caught:
+        observe(**{"auth": owner(), **arguments})
+    assert str(caught.value) == sentence
+
+
 def test_without_opentelemetry_one_sentence_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     """Bad input: `ConfigurationError`."""
     monkeypatch.setitem(sys.modules, "opentelemetry.metrics", None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import math
 
 from exterview_auth import _options as options
 from exterview_auth.errors import ConfigurationError
@@ -20,6 +21,11 @@ def whole_number(value: object, what: str) -> int:
     return options.whole_number(value, f"{what} must be a whole number, zero or more", 0)
 
 
+def checked_seed(value: object) -> int:
+    """Return *value* if the data can be drawn from it."""
+    return options.whole_number(value, "seed must be a whole number", -math.inf)
+
+
 def http_error_status(value: object) -> int:
     """Return *value* if it is the status of an HTTP error."""
     return options.whole_number(value, "status must be an HTTP error status from 400 to 599", 400, 599)
@@ -32,13 +38,15 @@ def port_number(value: object) -> int:
     )
 
 
-def loopback_address(host: str) -> str:
+def loopback_address(host: object) -> str:
     """Return *host* as a loopback address."""
     try:
-        address = ipaddress.ip_address("127.0.0.1" if host == "localhost" else host)
+        address = ipaddress.ip_address("127.0.0.1" if host == "localhost" else host) if isinstance(host, str) else None
     except ValueError:
         address = None
     # The emulator speaks plain HTTP, so credentials would leave the machine readable.
     if address is None or not address.is_loopback:
-        raise ConfigurationError(f"the emulator listens on loopback only, not on {host!r}; use 127.0.0.1 or ::1")
+        raise ConfigurationError(
+            f"the emulator listens on loopback only, not on {options.shown(host)}; use 127.0.0.1 or ::1"
+        )
     return str(address)

@@ -11,7 +11,7 @@ from aiohttp import web
 from exterview_auth.errors import ConfigurationError
 
 from ._app import GRAPHQL, OAUTH, Api
-from ._arguments import loopback_address, port_number, seconds
+from ._arguments import checked_seed, loopback_address, port_number, seconds
 from ._state import EmulatorState
 from ._stats import EmulatorStats
 
@@ -78,7 +78,7 @@ class Emulator:
     ) -> None:
         self._host = loopback_address(host)
         self._port = port_number(port)
-        self._state = EmulatorState(seed)
+        self._state = EmulatorState(checked_seed(seed))
         self.token_lifetime = token_lifetime
         self.login_delay = login_delay
         self.latency = latency

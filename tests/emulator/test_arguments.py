@@ -31,9 +31,14 @@ from tests.kit.emulator import log_in
         (lambda value: Emulator().silence(value), (-1,), "silence must be a number of seconds"),
         (lambda value: Emulator().fail_logins(value), (-1, 1.5), "times must be a whole number"),
         (lambda value: Emulator().refuse(1, status=value), (200, "503", True), "status must be an HTTP error status"),
-        (lambda value: Emulator(host=value), ("0.0.0.0", "192.168.1.5", "example.com", "", "::"), "loopback only"),
+        (
+            lambda value: Emulator(host=value),
+            ("0.0.0.0", "192.168.1.5", "example.com", "", "::", 2130706433, None),
+            "loopback only",
+        ),
+        (lambda value: Emulator(seed=value), (None, "a", 1.5, [], True), "seed must be a whole number"),
     ],
-    ids=["port", "latency", "login_delay", "silence", "times", "status", "host"],
+    ids=["port", "latency", "login_delay", "silence", "times", "status", "host", "seed"],
 )
 def test_wrong_arguments_are_named(wrong: Callable[[Any], object], values: tuple[Any, ...], sentence: str) -> None:
     """Each argument and each control says what it takes; credentials over plain HTTP do not leave the machine."""

@@ -375,6 +375,34 @@ async def test_an_account_is_a_text_that_is_not_empty(factory: Factory, account:
         assert account not in pool
 
 
+async def test_a_factory_that_asks_for_its_own_account_is_refused() -> None:
+    """One sentence instead of an endless recursion; another account is fine, and the next call begins anew."""
+    kept: list[AuthPool] = []
+    asked = ["a"]
+
+    def factory(account: str) -> ExterviewAuth:
+        return kept[0][asked[0]] if asked[0] != "none" and account != "b" else Factory()(account)
+
+    pool = AuthPool(factory)
+    kept.append(pool)
+    with pytest.raises(ConfigurationError, match=r"^factory asks the pool for the account that it creates"):
+        pool["a"]
+    asked[0] = "none"
+    assert pool["a"] is pool["a"]
+    await pool.aclose()
+
+
+async def test_an_async_factory_is_refused_without_a_warning() -> None:
+    """Its coroutine is closed, so that nothing says later that it was never awaited."""
+
+    async def factory(account: str) -> ExterviewAuth:
+        return Factory()(account)
+
+    with pytest.raises(ConfigurationError, match=r"^factory returned coroutine; let it return an ExterviewAuth$"):
+        AuthPool(factory)["a"]  # type: ignore[arg-type]  # what is refused
+    gc.collect()
+
+
 async def test_a_factory_that_returns_something_else_is_refused() -> None:
     """Bad input: the sentence names what it returned."""
     pool = AuthPool(lambda account: account)  # type: ignore[arg-type,return-value]  # a wrong use
