@@ -23,6 +23,7 @@ from ._shared import SharedStore
 FIRST_OPEN, LONGEST_OPEN = 1.0, 30.0
 """Seconds for which the breaker stays open after the first failure, and at most."""
 
+_OURS = __name__.partition(".")[0] + "."
 _REQUIREMENTS = {"load": 0, "lock": 1, "unlock": 1, "delete": 2, "save": 2}
 """How much a call requires of a store: one that can be read may not be writable."""
 
@@ -33,8 +34,11 @@ class CircuitBreaker:
     __slots__ = ("__weakref__", "_limit", "_open_until", "_probes", "_required", "_slots", "_store", "failures")
 
     def __init__(self, store: TokenStore) -> None:
-        # An application's store may show secrets in its repr.
-        self._store = repr(store) if isinstance(store, SharedStore) else type(store).__name__
+        # A store of an application, or its subclass of ours, may show secrets in its repr.
+        # The one that every object has names no module.
+        written_in = getattr(type(store).__repr__, "__module__", None) or ""
+        is_ours = isinstance(store, SharedStore) and written_in.startswith(_OURS)
+        self._store = repr(store) if is_ours else type(store).__name__
         self._limit = store._calls_at_once if isinstance(store, SharedStore) else None  # noqa: SLF001 - not its users'
         self._slots: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = WeakKeyDictionary()
         self._probes: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = WeakKeyDictionary()

@@ -250,9 +250,9 @@ async def test_each_call_may_fail(call: str, fault: Any, problem: str, caplog: p
     assert not kept.lifecycle.busy
     [(level, began), (_, ended)] = events(caplog)
     assert level == logging.WARNING
-    assert began.startswith("store.unavailable store='<")
+    assert began.startswith("store.unavailable store='ScriptedStore'")
     assert began.endswith(f" call={call!r} problem={problem}")
-    assert ended.startswith("store.recovered store='<")
+    assert ended.startswith("store.recovered store='ScriptedStore'")
 
 
 @virtual_time

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
-from exterview_auth import MemoryStore, StoreError
+import pytest
+
+from exterview_auth import FileStore, MemoryStore, StoreError
 from exterview_auth.stores._breaker import CircuitBreaker, breaker_of
 
 
@@ -43,3 +46,30 @@ def test_the_breaker_stays_open_longer_with_each_failure() -> None:
         rest = min(30.0, 2.0**number) if number < 10 else 30.0
         assert breaker.is_open(rest - 0.01)
         assert not breaker.is_open(rest)
+
+
+class Telling(FileStore):
+    """An application's subclass whose repr is its own."""
+
+    def __repr__(self) -> str:
+        return "Telling(url='redis://:pass-word@h')"
+
+
+class Quiet(FileStore):
+    """An application's subclass whose repr is inherited."""
+
+
+class Plain(FileStore):
+    """An application's subclass with the repr that every object has."""
+
+    __repr__ = object.__repr__
+
+
+@pytest.mark.parametrize(("kind", "named"), [(Telling, "Telling"), (Plain, "Plain"), (Quiet, "FileStore('")])
+def test_an_event_names_a_store_by_its_own_repr_only(
+    kind: type[FileStore], named: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Rule 22: what an application's class says of itself may hold a secret."""
+    breaker_of(kind(tmp_path / "tokens")).record_failure("load", OSError(), 0.0)
+    assert named in caplog.text
+    assert "pass-word" not in caplog.text
