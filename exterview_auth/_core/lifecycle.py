@@ -67,7 +67,7 @@ class Lifecycle:
 
     def _move_to_running_loop(self) -> None:
         loop = asyncio.get_running_loop()
-        if loop is self.loop:
+        if loop is self.loop and self._pid == os.getpid():  # a forked child may go on with its parent's loop object
             return
         self._refuse_second_loop(loop)
         self.loop, self._pid = loop, os.getpid()

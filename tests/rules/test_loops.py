@@ -192,6 +192,24 @@ def test_a_flight_pending_at_the_fork_blocks_nobody_in_the_child() -> None:
     assert asyncio.run(parent()) == "T2"
 
 
+def test_a_child_that_goes_on_with_its_parents_loop_object_logs_in_for_itself() -> None:
+    """Rule 20: as a daemon does that forks twice, and a server that makes its loop before its workers."""
+    login = CountedLogin(seconds=0.3)
+    auth = owner(login)
+
+    async def begun() -> asyncio.Future[Token]:
+        waiting = asyncio.ensure_future(auth.token())
+        await login.begun.wait()
+        return waiting
+
+    loop = asyncio.new_event_loop()
+    waiting = loop.run_until_complete(begun())
+    assert in_child(lambda: loop.run_until_complete(auth.token()).value) == "T2"
+    assert loop.run_until_complete(waiting).value == "T1"
+    loop.run_until_complete(auth.aclose())
+    loop.close()
+
+
 @pytest.mark.parametrize(("expires_in", "close", "warned"), [(3600, False, 1), (3600, True, 0), (None, False, 0)])
 def test_an_owner_dropped_with_open_work_warns(expires_in: float | None, warned: int, *, close: bool) -> None:
     """Rule 21: a `ResourceWarning` while its loop could still run the renewal; not once closed, nor without a renewal."""
