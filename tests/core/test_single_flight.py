@@ -266,6 +266,27 @@ async def test_work_inside_work_is_inside_both() -> None:
 
 
 @virtual_time
+async def test_a_wait_that_nobody_awaits_any_more_may_end_inside_other_work() -> None:
+    """A coroutine is closed in whatever context lets go of it: nothing is noted of that work, and others wait on."""
+    gate = asyncio.Event()
+
+    async def until_open(_flight: Flight) -> None:
+        await gate.wait()
+
+    async def work(_flight: Flight) -> None:
+        left.close()
+
+    awaited = SingleFlight().begin(until_open)
+    left = join(awaited)
+    left.send(None)
+    await join(SingleFlight().begin(work))
+    [waiting] = await joined(awaited)
+    assert (awaited.waiting, awaited.waits_for) == (1, [])
+    gate.set()
+    await waiting
+
+
+@virtual_time
 async def test_work_may_cancel_itself() -> None:
     """`cancel` from inside the work does not wait for the work."""
 
