@@ -12,6 +12,7 @@ from typing import Any, NoReturn, Self
 from aiohttp import ClientHandlerType, ClientRequest, ClientResponse, ClientSession
 from yarl import URL
 
+from ._aiohttp.bodies import AT_HAND
 from ._aiohttp.login_call import LoginCall
 from ._aiohttp.middleware import DEFAULT_OPTIONS, Middleware, RequestOptions
 from ._aiohttp.origins import Origins
@@ -180,6 +181,7 @@ class ExterviewAuth:
             or request.loop is not self._lifecycle.loop
             or (request.url is not self._origins.last_url and not self._origins.is_ours(request.url, request))
             or request.proxy is not None
+            or request.body.__class__ not in AT_HAND
             or (until is not None and self._clock() >= until)
         ):
             return await self._middleware.send(request, handler)

@@ -7,8 +7,8 @@ aiohttp knows where a redirect leads, so `chains` remembers where each redirecte
 stranger is never signed.
 `signing` puts the credentials on it, and the `middleware` passes it on.
 
-While the request queues for a connection its token may change. Then `queued` signs it again just before it is written,
-or sends it back to wait. Waiting itself is cheap before aiohttp has created the request: `early_wait` does that for
+While the request queues for a connection, or its body is being made, its token may change. Then `queued` signs it again just
+before it is written, or sends it back to wait. Waiting itself is cheap before aiohttp has created the request: `early_wait` does that for
 `AuthSession`, where nobody can notice.
 
 When the answer comes, `refusal` decides whether it refuses the token. If it does, its connection is given back before

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple, TypeGuard
 
 from aiohttp import ClientRequest, ClientResponse, ClientSession, FormData, MultipartWriter, Payload, get_payload, hdrs
+from aiohttp.payload import BytesPayload, JsonBytesPayload, JsonPayload, StringPayload
 from aiohttp.payload import LookupError as UnknownBodyError
 from multidict import CIMultiDict
 
@@ -17,6 +18,8 @@ from .internals import already_read, put_back, stream_of, was_consumed
 
 BodyFactory = Callable[[], Any]
 
+AT_HAND: frozenset[object] = frozenset({bytes, BytesPayload, StringPayload, JsonPayload, JsonBytesPayload})
+"""What aiohttp writes in one step with the head. Any other body may take a while to begin."""
 JSON = "application/json"
 _FORM_TYPES = (FormData, MultipartWriter, dict, list, tuple)
 

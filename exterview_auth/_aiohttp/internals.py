@@ -2,9 +2,9 @@
 Everything private of aiohttp that the library touches, in one file to look at when aiohttp changes.
 
 Tried with aiohttp 3.14. Each function says what it needs and why there is no public way. `NEEDED` lists these names, and the
-public ones that are used in an unusual way: `queued` replaces the ``send`` of a request, and `middleware` calls
-`ClientRequest.update_expect_continue`. On first use all of them are looked at. If one is missing, a sentence says so before
-anything is sent.
+public ones that are used in an unusual way: `queued` replaces the ``send`` and ``write_bytes`` of a request, and `middleware`
+calls `ClientRequest.update_expect_continue`. On first use all of them are looked at. If one is missing, a sentence says so
+before anything is sent.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import aiohttp
 from aiohttp import ClientMiddlewareType, ClientRequest, ClientResponse, ClientSession, CookieJar, Payload, StreamReader
-from aiohttp.abc import AbstractCookieJar
+from aiohttp.abc import AbstractCookieJar, AbstractStreamWriter
 from yarl import URL
 
 from ..errors import ConfigurationError
@@ -57,6 +57,7 @@ __all__ = [
     "already_read",
     "build_url",
     "call_of",
+    "first_line_of",
     "has_base_url",
     "has_proxy",
     "json_writer_of",
@@ -108,10 +109,12 @@ NEEDED: dict[str, dict[str, str]] = {
         "update_body": "another body for a request",
         "update_content_encoding": "another body for a request",
         "update_expect_continue": "a request that is sent again",
+        "write_bytes": "the moment at which a body begins",
     },
     "ClientResponse": {"_body": "whether an answer has been read", "content": "the stream of an answer"},
     "CookieJar": {"_treat_as_secure_origin": "the secure cookies of a login"},
     "Payload": {"consumed": "whether a body can be sent again"},
+    "StreamWriter": {"_headers_buf": "a head that waits for its body"},
     "StreamReader": {
         "feed_data": "a stream of bytes at hand",
         "feed_eof": "a stream of bytes at hand",
@@ -262,6 +265,14 @@ def call_of(request: ClientRequest) -> object:
 def was_consumed(request: ClientRequest) -> bool:
     """Whether the body of *request* was a stream that is gone. An empty body is plain bytes."""
     return not isinstance(request.body, bytes) and request.body.consumed
+
+
+def first_line_of(writer: AbstractStreamWriter) -> str:
+    """Return the first line of the head that *writer* holds back; aiohttp keeps it nowhere else."""
+    head: bytes | None = getattr(writer, "_headers_buf", None)
+    if head is None:
+        raise _incompatible("StreamWriter", "_headers_buf")
+    return head.partition(b"\r\n")[0].decode()
 
 
 # -- answers ------------------------------------------------------------------------------------------------------------

@@ -5,7 +5,8 @@ One request and its answer: sign, send, recognise a refusal, have the token repl
    removed from that hop. A redirect that leads from a stranger to us is not signed.
 2. A refusal's connection is given back before anything waits. Only a response that the caller gets keeps its connection.
 3. A request is sent once more per login that came after it was refused, and only with its body whole.
-4. A request that queued for a connection while its token died is signed again, or waits, before it is written.
+4. A request that queued for a connection, or whose body was being made, while its token died is signed again, or waits,
+   before it is written.
 5. What cannot be sent again, or would not help, comes back to the caller as the server sent it.
 """
 
@@ -16,7 +17,15 @@ from collections.abc import Iterator
 from functools import partial
 from typing import NamedTuple
 
-from aiohttp import ClientConnectionError, ClientHandlerType, ClientMiddlewareType, ClientRequest, ClientResponse, hdrs
+from aiohttp import (
+    ClientConnectionError,
+    ClientError,
+    ClientHandlerType,
+    ClientMiddlewareType,
+    ClientRequest,
+    ClientResponse,
+    hdrs,
+)
 from yarl import URL
 
 from .._core.api_key import ApiKey
@@ -25,10 +34,10 @@ from .._core.single_flight import Waiter
 from .._core.state import IssuedToken
 from .._endpoint import require_safe_transport, secrets_in, secrets_in_headers
 from ..logins._context import Login, known_secrets
-from .bodies import BodyMaker, can_be_sent_again, replace
+from .bodies import AT_HAND, BodyMaker, can_be_sent_again, replace
 from .internals import require_request
 from .origins import Origins
-from .queued import SIGNED_AGAIN, SignedRequests, StaleTokenError
+from .queued import SIGNED_AGAIN, HeldHead, SignedRequests, StaleTokenError
 from .refusal import NOT_ACCEPTING, IsUnauthorized, is_refused, release_connection
 from .signing import X_API_KEY, carries, is_sent_by_an_owner, sign, strip
 
@@ -168,20 +177,29 @@ class Middleware:
 
     async def _attempt(self, request: ClientRequest, handler: ClientHandlerType, issued: IssuedToken) -> _Attempt:
         """Sign *request* and pass it on; if its token dies while it queues, wait for another one and begin again."""
-        # `ExterviewAuth.__call__` has the same steps: keep them equal.
+        # `ExterviewAuth.__call__` has the same steps for a body at hand: keep them equal.
         unanswered = self.signed.unanswered
         while True:
             sign(request, issued, self._api_key)
-            unanswered[request] = response = None
+            response = failure = held = None
+            if request.body.__class__ not in AT_HAND:
+                held = HeldHead(request, issued, self._state, self._api_key, self._keeper.obtain)
+            unanswered[request] = held
             try:
                 response = await handler(request)
             except StaleTokenError:
                 pass  # and let go of its traceback, before thousands wait
+            except ClientError:
+                failure = None if held is None else held.failure
+                if failure is None:
+                    raise
             finally:
                 late = unanswered.pop(request, SIGNED_AGAIN)
                 if late is not None:
                     late.restore()
                     issued = late.issued
+            if failure is not None:
+                raise failure
             if response is not None:
                 return _Attempt(response, issued)
             issued = await self._keeper.obtain()

@@ -1,23 +1,29 @@
 """
-Requests that queue for a connection while their token changes.
+Requests that queue for a connection, or whose body is being made, while their token changes.
 
 aiohttp calls a request's ``send`` when it has a connection, which under load is long after the middleware has signed it.
 By then the token may be dead. Just before such a request is written, it is *signed again* if there is another token;
 otherwise it is *sent back*: the middleware waits for a token and has aiohttp begin again.
+
+Then aiohttp holds the head back until the body begins. A stream that has begun cannot be sent back: it waits where it is.
 """
 
 from __future__ import annotations
 
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from aiohttp import ClientRequest, ClientResponse
+from aiohttp import ClientRequest, ClientResponse, hdrs
 
 from .._core.state import IssuedToken, TokenState
 from .._token import Token
+from ..errors import ExterviewAuthError
+from .internals import first_line_of
 from .signing import Key, carries, sign
 
 if TYPE_CHECKING:
+    from aiohttp.abc import AbstractStreamWriter
     from aiohttp.connector import Connection
 
 
@@ -56,6 +62,63 @@ class LateSignature:
     def restore(self) -> None:
         """Give the request its own ``send`` back: it has its answer, or will have none."""
         self._request.__dict__.pop("send", None)
+
+
+class HeldHead(LateSignature):
+    """
+    Signs the head of a request when its body begins: a stream or a file may take a while, and *obtain* another token.
+
+    The head is written at once then, and the body follows as always.
+    """
+
+    __slots__ = ("_obtain", "failure")
+
+    def __init__(
+        self,
+        request: ClientRequest,
+        issued: IssuedToken,
+        state: TokenState,
+        key: Key,
+        obtain: Callable[[], Awaitable[IssuedToken]],
+    ) -> None:
+        super().__init__(request, issued, state, key)
+        self._obtain = obtain
+        self.failure: ExterviewAuthError | None = None
+        """Why there is no token. aiohttp says only that the body could not be written."""
+        request.write_bytes = self.write  # type: ignore[method-assign,assignment]  # as ``send``
+
+    async def write(self, writer: AbstractStreamWriter, *arguments: Any) -> None:
+        """Write the body, in aiohttp's own way, and the head with its first bytes, or to ask for a 100 Continue."""
+        writes = ["write", "write_eof"]
+        if hdrs.EXPECT in self._request.headers:
+            writes.append("drain")
+            writer.send_headers = lambda: None  # type: ignore[method-assign]  # it drains next
+        for name in writes:
+            setattr(writer, name, partial(self._begin, writer, name))
+        await type(self._request).write_bytes(self._request, writer, *arguments)
+
+    async def _begin(self, writer: AbstractStreamWriter, name: str, *arguments: Any, **options: Any) -> None:
+        for own in ("write", "write_eof", "drain", "send_headers"):
+            writer.__dict__.pop(own, None)
+        try:
+            await self._sign(writer)
+        except ExterviewAuthError as failure:
+            self.failure = failure.copy_for_waiter()
+            raise
+        await getattr(writer, name)(*arguments, **options)
+
+    async def _sign(self, writer: AbstractStreamWriter) -> None:
+        if carries(self._request, self.issued):
+            current = self._state.unexpired or await self._obtain()
+            if current is not self.issued:
+                self.issued = current
+                sign(self._request, current, self._key)
+                await writer.write_headers(first_line_of(writer), self._request.headers)
+        writer.send_headers()
+
+    def restore(self) -> None:
+        super().restore()
+        self._request.__dict__.pop("write_bytes", None)
 
 
 class SignedAgain:
