@@ -60,9 +60,8 @@ class AuthPool:
     Accounts that share one `aiohttp.ClientSession` share its cookies: create it with ``cookie_jar=DummyCookieJar()``, or give
     each account a session over the same connector.
 
-    Raises `ConfigurationError` for a wrong argument, an account that is not a text, or a factory that returns something else
-    or asks for its own account,
-    and `ClosedError` after `aclose`.
+    Raises `ConfigurationError` for a wrong argument, an account that is not a text, or a factory that returns something else or
+    asks for the account that it creates, and `ClosedError` after `aclose`.
     """
 
     __slots__ = ("_alive", "_closed", "_creating", "_factory", "_kept")

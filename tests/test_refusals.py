@@ -16,6 +16,7 @@ from exterview_auth import (
     ConfigurationError,
     ExterviewAuth,
     FileStore,
+    LoginContext,
     MemoryStore,
     OAuth2Login,
     PasswordLogin,
@@ -26,7 +27,8 @@ from exterview_auth import (
 from exterview_auth._refusals import discreet
 
 PUBLIC = [
-    AuthPool, AuthSession, ExterviewAuth, FileStore, MemoryStore, OAuth2Login, PasswordLogin, RedisStore, StaticLogin, Token,
+    AuthPool, AuthSession, ExterviewAuth, FileStore, LoginContext, MemoryStore, OAuth2Login, PasswordLogin, RedisStore, StaticLogin,
+    Token,
 ]  # fmt: skip
 
 

@@ -9,8 +9,11 @@ from aiohttp import ClientSession
 from yarl import URL
 
 from .._endpoint import shown_url
-from .._secret import Secret, refuse_pickling
+from .._options import check_callable
+from .._refusals import discreet, shown_when_made
+from .._secret import Secret, plain_kind, refuse_pickling
 from .._token import Token
+from ..errors import ConfigurationError
 
 MAX_RESPONSE = 2**20
 """Bytes of a login endpoint's response that are read at most."""
@@ -31,9 +34,17 @@ class LoginContext:
 
     __slots__ = ("_make_session", "_session", "api_key", "endpoint", "previous")
 
+    @discreet
     def __init__(
         self, *, session: Callable[[], ClientSession], endpoint: URL, api_key: str, previous: Token | None = None
     ) -> None:
+        check_callable(session, "session")
+        if not isinstance(endpoint, URL):
+            raise ConfigurationError(f"endpoint must be a yarl.URL, not {plain_kind(endpoint)}")
+        if not isinstance(api_key, str):
+            raise ConfigurationError(f"api_key must be text, not {plain_kind(api_key)}")
+        if previous is not None and not isinstance(previous, Token):
+            raise ConfigurationError(f"previous must be a Token, not {plain_kind(previous)}")
         self._make_session = session
         self._session: ClientSession | None = None
         self.endpoint = endpoint
@@ -52,6 +63,7 @@ class LoginContext:
         """The session, if the login has used it."""
         return self._session
 
+    @shown_when_made
     def __repr__(self) -> str:
         return f"LoginContext(endpoint={shown_url(self.endpoint)!r}, api_key='***', previous={self.previous!r})"
 

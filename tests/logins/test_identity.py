@@ -5,15 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from aiohttp import ClientSession
 from yarl import URL
 
 from exterview_auth import ConfigurationError
 from exterview_auth._token import Token, issuer_of
 from exterview_auth.logins import OAuth2Login, PasswordLogin
-from exterview_auth.logins._context import IssuingLogin
+from exterview_auth.logins._context import IssuingLogin, LoginContext
 from exterview_auth.logins._identity import declared_issuer, store_key
 from tests.kit import login_endpoint as kit
 from tests.kit.login_endpoint import EMAIL, PASSWORD, SECRET, Reply, login_endpoint
+from tests.kit.showing import assert_shows_none
 
 API = URL("https://api.example/graphql")
 FINE = Reply(200, {"access_token": "t-1", "data": {"login": {"token": "t-1"}}})
@@ -21,6 +23,23 @@ FINE = Reply(200, {"access_token": "t-1", "data": {"login": {"token": "t-1"}}})
 
 def oauth(url: str | URL = "https://login.example/token", client: str = "client") -> str:
     return OAuth2Login(url, client, SECRET).issuer_at(API)
+
+
+@pytest.mark.parametrize(
+    ("argument", "value", "sentence"),
+    [
+        ("session", None, "session must be a callable, not NoneType"),
+        ("endpoint", f"https://api.example/?key={SECRET}", "endpoint must be a yarl.URL, not str"),
+        ("api_key", SECRET.encode(), "api_key must be text, not bytes"),
+        ("previous", SECRET, "previous must be a Token, not str"),
+    ],
+)
+def test_what_a_login_is_told_has_the_right_types(argument: str, value: Any, sentence: str) -> None:
+    """Applications make a `LoginContext` in the tests of their logins; a wrong argument is named, and not shown."""
+    arguments: dict[str, Any] = {"session": ClientSession, "endpoint": API, "api_key": "key", argument: value}
+    with pytest.raises(ConfigurationError, match=f"^{sentence}$") as caught:
+        LoginContext(**arguments)
+    assert_shows_none(caught.value, SECRET)
 
 
 @pytest.mark.parametrize(
