@@ -64,7 +64,7 @@ class AuthPool:
     asks for the account that it creates, and `ClosedError` after `aclose`.
     """
 
-    __slots__ = ("_alive", "_closed", "_creating", "_factory", "_kept")
+    __slots__ = ("_alive", "_closed", "_closing", "_creating", "_factory", "_kept")
 
     @discreet
     def __init__(self, factory: Callable[[str], ExterviewAuth], *, maxsize: int = 1024) -> None:
@@ -77,6 +77,7 @@ class AuthPool:
         # Invariant: the accounts whose factory runs now.
         self._creating: set[str] = set()
         self._closed = False
+        self._closing: asyncio.Task[None] | None = None
 
     def __getitem__(self, account: str) -> ExterviewAuth:
         if self._closed:
@@ -122,6 +123,12 @@ class AuthPool:
     async def aclose(self) -> None:
         """Close every owner, also those in use. Closing twice is fine."""
         self._closed = True
+        # Not awaited directly: that would cancel the task with its caller, before the owners heard of it.
+        self._closing = closing = asyncio.ensure_future(self._close())
+        await asyncio.wait([closing])
+        closing.result()
+
+    async def _close(self) -> None:
         owners = list(self._alive.values())
         outcomes = await asyncio.gather(*(owner.aclose() for owner in owners), return_exceptions=True)
         for failure in filter(None, outcomes):

@@ -326,6 +326,16 @@ async def test_what_an_ended_loop_did_not_save_is_saved_by_the_next(saving: Fact
     assert sorted(token.value for token in store.entries.values()) == ["token-of-a", "token-of-b"]
 
 
+async def test_a_closing_that_is_cancelled_at_once_closes_all_the_same(saving: Factory) -> None:
+    """Rule 21: its owners hear of it before the caller leaves."""
+    pool = AuthPool(saving)
+    owners = [pool["a"], pool["b"]]
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0):
+            await pool.aclose()
+    await until(lambda: all("closed" in repr(owner) for owner in owners))
+
+
 async def test_what_a_closing_that_was_cut_off_did_not_save_is_saved_by_the_next(
     saving: Factory, store: FailingStore
 ) -> None:
