@@ -210,7 +210,9 @@ class AuthSession:
         """Return where a request to *url* goes, or ``None`` if that is no URL."""
         try:
             parsed = URL(url)
-            return parsed if parsed.absolute or self._has_base_url else self._auth.endpoint.join(parsed)
+            return (
+                parsed if parsed.scheme or parsed.absolute or self._has_base_url else self._auth.endpoint.join(parsed)
+            )
         except (ValueError, IndexError):  # the last is yarl's, for a "//[]@"
             return None
 

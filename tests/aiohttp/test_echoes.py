@@ -109,9 +109,9 @@ async def test_a_status_that_the_application_raises_comes_out() -> None:
     assert (error.status, error.message) == (418, "Teapot")
 
 
-@pytest.mark.parametrize("url", ["http://[", "//[]@", "http://[]@/"])
+@pytest.mark.parametrize("url", ["http://[", "//[]@", "http://[]@/", "http:///path", "https:path"])
 async def test_what_is_no_url_is_refused_as_by_aiohttp(url: str) -> None:
-    """An ``IndexError`` of yarl is no answer to a wrong argument."""
+    """An ``IndexError`` of yarl is no answer to a wrong argument, and what names a scheme is no path of the API."""
     async with (
         aiohttp.ClientSession() as http,
         ExterviewAuth(StaticLogin(TOKEN), api_key="k", endpoint="http://localhost:1") as auth,
