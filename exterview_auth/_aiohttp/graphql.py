@@ -29,6 +29,9 @@ from .refusal import UNAUTHORIZED, IsUnauthorized, evaluate
 MAX_GRAPHQL_ANSWER = 8 * 2**20
 """Bytes; a longer answer is not searched for a refusal."""
 
+MAX_OPERATION = 2**19
+"""Bytes; a longer request may be a mutation, whatever it says."""
+
 _OK = 200
 _DOCUMENTED_ERRORS: Mapping[int, type[ApiError]] = {400: BadRequestError, 401: UnauthorizedError, 403: ForbiddenError}
 _MEDIA_TYPE = re.compile(r"[\w!#$&^.+-]+/[\w!#$&^.+-]+")
@@ -227,11 +230,18 @@ async def mutation_took_effect(request: ClientRequest, response: ClientResponse)
     data = (json_object(await read_ahead(response, MAX_GRAPHQL_ANSWER) or b"") or {}).get("data")
     if not isinstance(data, dict) or all(value is None for value in data.values()):
         return False
+    return may_contain_mutation(await _text_of(request.body))
+
+
+async def _text_of(body: Any) -> str | None:
+    """Return the text of a request's *body*, or ``None`` if it is long, or cannot be read again."""
+    size = getattr(body, "size", None)  # a file to upload is read no further for this
+    if not size or size > MAX_OPERATION:
+        return None
     try:
-        text = (await request.body.as_bytes()).decode() if request.body else None
-    except (TypeError, ValueError):
-        text = None
-    return may_contain_mutation(text)
+        return bytes(await body.as_bytes()).decode()
+    except Exception:  # noqa: BLE001 - a payload may be the application's, and say so in any way
+        return None
 
 
 # GraphQL specification, section 2.1: strings and comments may hold anything, so they are lexemes. Possessive quantifiers, and

@@ -129,6 +129,13 @@ async def test_is_unauthorized_may_read_the_body() -> None:
         assert len(await refused_then_fine(at, at.client, done={"a": 1}, json={"query": "mutation { a }"})) == 1
 
 
+class Opaque(aiohttp.BytesPayload):
+    """An application's body that can be written, and says nothing else of itself."""
+
+    async def as_bytes(self, encoding: str = "utf-8", errors: str = "strict") -> bytes:
+        raise NotImplementedError(encoding, errors)
+
+
 async def refused_then_fine(at: Scene, client: Any, done: Any = None, **options: Any) -> list[tuple[int, str]]:
     """Send a request that GraphQL's 401 refuses once; return what arrives."""
     await post(client, at.api.endpoint)
@@ -174,6 +181,9 @@ async def test_graphqls_401_counts_in_the_middleware_only_with_its_option() -> N
         ({"json": {"query": "mutation M { a } query Q { b }", "operationName": "Q"}}, 2),
         ({"data": b"what is this"}, 1),
         ({"data": b"\xff"}, 1),
+        ({"data": memoryview(b'{"query": "{ a }"}')}, 2),
+        ({"data": b'{"query": "{ a }"}' + b" " * 2**19}, 1),
+        ({"data": Opaque(b'{"query": "{ a }"}')}, 1),
     ],
 )
 async def test_a_mutation_that_took_effect_is_not_sent_twice(body: dict[str, Any], sendings: int) -> None:
