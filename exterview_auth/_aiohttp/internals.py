@@ -262,6 +262,20 @@ def call_of(request: ClientRequest) -> object:
     return call
 
 
+def is_out_of_time(request: ClientRequest) -> bool:
+    """
+    Whether the time of the call that sends *request* is up.
+
+    aiohttp says so once, in whatever the call is doing: whoever suppresses errors there must ask.
+    """
+    call: Any = call_of(request)
+    try:
+        call.assert_timeout()
+    except TimeoutError:
+        return True
+    return False
+
+
 def was_consumed(request: ClientRequest) -> bool:
     """Whether the body of *request* was a stream that is gone. An empty body is plain bytes."""
     return not isinstance(request.body, bytes) and request.body.consumed

@@ -12,6 +12,7 @@ from aiohttp import ClientError, ClientRequest, ClientResponse
 from .._calls import awaited, must_pass
 from .._events import emit
 from .bodies import read_ahead
+from .internals import is_out_of_time
 
 IsUnauthorized = Callable[[ClientResponse], "bool | Awaitable[bool]"]
 
@@ -34,18 +35,24 @@ async def evaluate(test: IsUnauthorized, response: ClientResponse) -> bool:
     return bool(await awaited(test(response)))
 
 
-async def is_refused(test: IsUnauthorized | None, response: ClientResponse) -> bool:
-    """Whether *response* refuses its token, by status or by the application's *test*; a test that fails is logged."""
+async def is_refused(test: IsUnauthorized | None, request: ClientRequest, response: ClientResponse) -> bool:
+    """
+    Whether *response* to *request* refuses its token, by status or by the application's *test*; a test that fails is logged.
+
+    An answer that breaks off while the test reads it is none of its failures: the caller meets the same when it reads.
+    """
     if test is None:
         return response.status == UNAUTHORIZED
     try:
         return await evaluate(test, response)
-    except BaseException as failure:
-        if must_pass(failure):
+    except BaseException as failure:  # noqa: BLE001 - the application's own mistakes do not break its requests
+        passes = must_pass(failure)
+        if passes or is_out_of_time(request):
             # The caller is leaving, so nobody will read this response and give its connection back.
             response.close()
-            raise
-        emit(logging.ERROR, "is_unauthorized.failed", error=type(failure).__name__)
+            raise failure if passes else TimeoutError from None
+        if response.content.exception() is None:
+            emit(logging.ERROR, "is_unauthorized.failed", error=type(failure).__name__)
         return response.status == UNAUTHORIZED
 
 
@@ -53,7 +60,8 @@ async def release_connection(request: ClientRequest, response: ClientResponse) -
     """
     Give the connection of a refusal back; return whether its answer can still be handed to the caller.
 
-    A small body is read to its end, which keeps the connection usable. Any other closes it.
+    A small body is read to its end, which keeps the connection usable. Any other closes it. Raises ``TimeoutError`` if the
+    caller's time is up.
     """
     kept = False
     if (response.content_length or 0) <= MAX_KEPT_BODY:
@@ -63,4 +71,6 @@ async def release_connection(request: ClientRequest, response: ClientResponse) -
     if not kept:
         response.close()
     await request.close()
+    if is_out_of_time(request):
+        raise TimeoutError
     return kept

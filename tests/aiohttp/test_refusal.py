@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import logging
 from typing import Any
 
@@ -11,7 +12,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from exterview_auth import StaticLogin
+from exterview_auth import StaticLogin, graphql_unauthenticated
 from tests.kit.api import TEAPOT_TESTS, Api, answering, endless, is_teapot, post, revoked, scene, teapot, until
 
 # -- the connection -----------------------------------------------------------------------------------------------------
@@ -49,9 +50,58 @@ async def test_a_refusal_whose_body_never_ends_is_given_up(status: int) -> None:
         assert (await asyncio.wait_for(at.post(), 20))[0] == 200
 
 
-async def breaks_off(request: web.Request, _body: bytes) -> web.StreamResponse:
+def stalling(status: int) -> Any:
+    """Answer with half a body, and nothing more."""
+
+    async def answer(request: web.Request, _body: bytes) -> web.StreamResponse:
+        response = web.StreamResponse(
+            status=status, headers={"Content-Type": "application/json", "Content-Length": "99"}
+        )
+        await response.prepare(request)
+        await response.write(b'{"data"')
+        with contextlib.suppress(ConnectionError, TimeoutError):
+            await until(lambda: request.transport is None or request.transport.is_closing())
+        return response
+
+    return answer
+
+
+async def reading(response: aiohttp.ClientResponse) -> bool:
+    """An application's test that reads the body."""
+    return bool((await response.json()).get("errors"))
+
+
+@pytest.mark.parametrize(
+    ("status", "test"), [(401, None), (401, reading), (200, reading), (200, graphql_unauthenticated)]
+)
+async def test_a_callers_timeout_is_its_own_while_the_body_is_read(
+    status: int, test: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Rule 5: aiohttp's TimeoutError at once, however long the login would take; no test of the application has failed."""
+    async with revoked(is_unauthorized=test) as at:
+        at.login.gate.clear()
+        at.api.answers["/graphql"] = at.api.refusals["/graphql"] = stalling(status)
+        request = asyncio.ensure_future(at.post(timeout=aiohttp.ClientTimeout(total=0.3)))
+        await asyncio.wait([request], timeout=20)
+        assert request.done()
+        assert isinstance(request.exception(), TimeoutError)
+        at.login.gate.set()
+    assert "is_unauthorized.failed" not in caplog.text
+
+
+@pytest.mark.parametrize("test", [reading, graphql_unauthenticated])
+async def test_an_answer_that_breaks_off_is_no_failure_of_the_test(test: Any, caplog: pytest.LogCaptureFixture) -> None:
+    """Rule 15: whoever reads it meets aiohttp's own error."""
+    async with scene(is_unauthorized=test) as at:
+        at.api.answers["/graphql"] = functools.partial(breaks_off, status=200)
+        with pytest.raises(aiohttp.ClientPayloadError):
+            await at.post()
+    assert "is_unauthorized.failed" not in caplog.text
+
+
+async def breaks_off(request: web.Request, _body: bytes, *, status: int = 401) -> web.StreamResponse:
     """Send half of a refusal."""
-    response = web.StreamResponse(status=401, headers={"Content-Length": "100"})
+    response = web.StreamResponse(status=status, headers={"Content-Type": "application/json", "Content-Length": "100"})
     await response.prepare(request)
     await response.write(b"half")
     assert request.transport is not None
