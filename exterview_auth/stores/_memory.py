@@ -61,15 +61,25 @@ class MemoryStore:
         return entry.token.with_remaining(None if entry.expires == math.inf else entry.expires - self._timer())
 
     @discreet
-    async def save(self, account: str, token: Token) -> None:
-        """Save *token* for as long as it may be of use."""
-        account, token = account_key(account), checked_token(token, "save")
+    async def save(self, account: str, token: Token) -> Token | None:
+        """
+        Save *token* for as long as it may be of use.
+
+        Under ``lock(account)``, if the caller's loop paused for so long that another owner saved a token meanwhile, that token
+        stays and is returned.
+        """
+        key, token = account_key(account), checked_token(token, "save")
+        with self._guarded():
+            queue = self._locks.get(key)
+        if queue is not None and not queue.admits_save():
+            return await self.load(account)
         now, life = self._timer(), token.expires_in
         expires = math.inf if life is None else now + life
         with self._guarded():
             # Some releases of cachetools keep the old entry if the new one has expired already.
-            self._entries.pop(account, None)
-            self._entries[account] = _Entry(token, expires, now + seconds_kept(token, self._keep))
+            self._entries.pop(key, None)
+            self._entries[key] = _Entry(token, expires, now + seconds_kept(token, self._keep))
+        return None
 
     @discreet
     async def delete(self, account: str) -> None:

@@ -157,6 +157,57 @@ def test_a_lock_is_taken_from_a_loop_that_never_released_it(monkeypatch: pytest.
     left.close()
 
 
+@pytest.mark.parametrize("saves", [True, False])
+def test_a_save_after_a_pause_replaces_nothing_newer(monkeypatch: pytest.MonkeyPatch, *, saves: bool) -> None:
+    """Rule 17: a loop whose lock was taken meanwhile gets the token that another owner saved, which stays; if there is one."""
+    monkeypatch.setattr(_memory_lock, "LOOK_INTERVAL", 0.01)
+    store, later = MemoryStore(), Token("token-2", refresh_token="refresh-2")
+    left = asyncio.new_event_loop()
+
+    async def hold() -> Token | None:
+        async with store.lock("a"):
+            await store.save("a", Token("token-0"))
+            await end.wait()
+            return await store.save("a", Token("token-1", refresh_token="refresh-1"))
+
+    async def begin() -> asyncio.Task[Token | None]:
+        task = asyncio.ensure_future(hold())
+        await asyncio.sleep(0)
+        return task
+
+    async def take() -> None:
+        async with asyncio.timeout(20), store.lock("a"):
+            if saves:
+                assert await store.save("a", later) is None
+
+    end = asyncio.Event()
+    task = left.run_until_complete(begin())
+    asyncio.run(take())
+    left.call_soon(end.set)
+    told = left.run_until_complete(task)
+    left.close()
+    kept = asyncio.run(store.load("a"))
+    assert kept is not None
+    assert (None if told is None else told.value, kept.value) == (("token-2",) * 2 if saves else (None, "token-1"))
+
+
+async def test_a_task_that_outlives_the_lock_saves_as_anybody() -> None:
+    """Rule 14: it is not inside it any more."""
+    store, end = MemoryStore(), asyncio.Event()
+
+    async def late() -> Token | None:
+        await end.wait()
+        return await store.save("a", Token("token-2"))
+
+    async with store.lock("a"):
+        task = asyncio.ensure_future(late())
+        await asyncio.sleep(0)
+    async with store.lock("a"):
+        await store.save("a", Token("token-1"))
+        end.set()
+        assert await task is None
+
+
 def test_a_lock_excludes_tasks_of_all_threads_and_cancels_cleanly() -> None:
     """Eight threads with a loop each: one task at a time is inside, whoever is cancelled while it waits, and all come to an end."""
     store = MemoryStore()
