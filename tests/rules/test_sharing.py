@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from exterview_auth import LoggedOutError, LoginUnavailableError, MemoryStore, Token
+from exterview_auth import LoggedOutError, LoginError, LoginUnavailableError, MemoryStore, Token
+from exterview_auth._clock import boot_time
 from exterview_auth._core.keeper import Keeper
 from tests.kit.clock import now, passing, run, settle, virtual_time
 from tests.kit.failing_store import FailingStore
@@ -256,6 +257,31 @@ async def test_a_store_whose_methods_raise_at_once_costs_no_request() -> None:
     assert (await kept.obtain()).token.value == "T1"
     await kept.lifecycle.logout()
     assert (await kept.obtain()).token.value == "T2"
+
+
+@pytest.mark.parametrize("ends", [KeyboardInterrupt, SystemExit])
+def test_a_store_that_ends_the_program_ends_it(ends: type[BaseException]) -> None:
+    """Rule 17 contains a store's failures; Ctrl-C inside of it is none, and a loop that runs on goes on."""
+    endings = [ends]
+
+    class Ending(MemoryStore):
+        def lock(self, account: str) -> Any:
+            if endings:
+                raise endings.pop()
+            return super().lock(account)
+
+    kept = sharing(ScriptedLogin(), Ending(), clock=boot_time)
+
+    async def ask() -> str:
+        with contextlib.suppress(LoginError):
+            await kept.obtain()
+        return (await kept.obtain()).token.value
+
+    with asyncio.Runner() as runner:
+        with pytest.raises(ends):
+            runner.run(ask())
+        assert runner.run(ask()) == "T1"
+        runner.run(kept.lifecycle.aclose())
 
 
 @virtual_time
