@@ -80,6 +80,7 @@ DEFECTS = (
     _one("a call that never began leaves a warning", "_calls.py", "call if asyncio.iscoroutine(call) else awaited(call)", "awaited(call)", "tests/test_calls.py"),
     _one("a wrong login URL is asked at once again", "_core/limits.py", "            self._failure.record(error)\n", "            pass\n"),
     # -- logout and close -------------------------------------------------------------------------------------------
+    _one("a flight is dropped only after the logout that it waits for", "_core/lifecycle.py", "    if flight is not None:\n        await flight.cancel()\n    before = [task for task in tasks if task is not None]\n    if before:\n        await asyncio.wait(before)\n", "    before = [task for task in tasks if task is not None]\n    if before:\n        await asyncio.wait(before)\n    if flight is not None:\n        await flight.cancel()\n"),
     _one("a login in flight survives the logout", "_core/lifecycle.py", "        return renewal.single_flight.drop(error)\n", "        return None\n"),
     _one("a dropped flight installs its token", "_core/renewal.py", "            if flight is not self.single_flight.current:\n                if", "            if False:\n                if", "tests/rules/test_cancellation.py"),
     _one("a closed owner leaves its timer", "_core/lifecycle.py", "        renewal.state.clear()\n        renewal.timer.cancel()\n", "        renewal.state.clear()\n"),
@@ -134,3 +135,8 @@ DEFECTS = (
     ),
     _one("what a subclass of a store overrides is passed over", "stores/_access.py", "self.access.store.save(self.access.account, token)", 'getattr(super(type(self.access.store), self.access.store), "save", self.access.store.save)(self.access.account, token)'),
 )  # fmt: skip
+
+
+def defect_named(name: str) -> Defect:
+    """Return the defect with this *name*."""
+    return next(defect for defect in DEFECTS if defect.name == name)

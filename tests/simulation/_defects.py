@@ -63,7 +63,7 @@ def put_into(copy: Path, defect: Defect, parts: tuple[str, ...] = COPIED) -> Non
 def _simulate(copy: Path) -> tuple[int, str]:
     """Return how many seeds were run, and what the last one broke, if anything."""
     call = f"first_failure(range({SEEDS}), {LONGEST})"
-    done = _run(copy, "-c", f"from tests.simulation._parallel import first_failure; {call}")
+    done = run_in(copy, "-c", f"from tests.simulation._parallel import first_failure; {call}")
     if done.returncode:
         return 0, f"the simulation itself: {_first_line(done.stderr)}"
     seeds, _, rule = done.stdout.strip().splitlines()[-1].partition("\t")
@@ -73,14 +73,15 @@ def _simulate(copy: Path) -> tuple[int, str]:
 def _test(copy: Path, tests: Iterable[str]) -> str:
     """Return the first test that fails."""
     options = ("-x", "-q", "-p", "no:randomly", "-p", "no:cacheprovider", "--no-header", "--timeout=60")
-    done = _run(copy, "-m", "pytest", *options, *tests)
+    done = run_in(copy, "-m", "pytest", *options, *tests)
     failed = [line for line in done.stdout.splitlines() if line.startswith(("FAILED", "ERROR"))]
     if failed:
         return failed[0].split(" ")[1].split("[")[0].removeprefix("tests/")
     return f"the tests themselves: {_first_line(done.stderr)}" if done.returncode else ""
 
 
-def _run(copy: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+def run_in(copy: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run Python with these *arguments* in *copy*, on the copied package."""
     environment = {**os.environ, "PYTHONPATH": str(copy), "PYTHONDONTWRITEBYTECODE": "1"}
     command = [sys.executable, *arguments]
     try:

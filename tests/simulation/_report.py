@@ -23,13 +23,14 @@ def summary(total: Tally) -> str:
 
 
 def failure(seed: int, rule: str, shortest: Plan) -> str:
-    """Return what is to know of a failing seed: the rule, the shortest schedule, and the command that repeats it."""
+    """Return what is to know of a failing seed: the rule, the shortest schedule, as data too, and the command that repeats it."""
     only = ",".join(str(action.number) for action in shortest.actions)
     orderly = " --orderly" if shortest.setting.policy != plan_of(seed).setting.policy else ""
     return "\n".join(
         (
             f"\nseed {seed} breaks {rule!r}",
             schedule(shortest, run(shortest)),
+            f"to keep it: {shortest.setting}, {shortest.actions}",
             f"again: python -m tests.simulation --seed {seed} --only {only}{orderly}",
         )
     )

@@ -16,8 +16,8 @@ import pytest
 
 from tests.simulation import _parallel, _report
 from tests.simulation._api import Platform
-from tests.simulation._defect_list import DEFECTS
-from tests.simulation._defects import put_into, search
+from tests.simulation._defect_list import DEFECTS, defect_named
+from tests.simulation._defects import put_into, run_in, search
 from tests.simulation._loop import WORLD, SimulatedLoop, StandstillError
 from tests.simulation._plan import SUITE_SEEDS, Plan, plan_of
 from tests.simulation._regressions import REGRESSIONS
@@ -60,10 +60,24 @@ def _collected() -> None:
         gc.collect()
 
 
-@pytest.mark.parametrize("seed", REGRESSIONS)
-def test_what_once_failed_holds(seed: int) -> None:
+@pytest.mark.parametrize("number", range(len(REGRESSIONS)))
+def test_what_once_failed_holds(number: int) -> None:
     """A schedule that broke a rule is repeated in every test run."""
-    assert run(plan_of(seed)).found == [], REGRESSIONS[seed]
+    assert REGRESSIONS[number].broken() == []
+
+
+@pytest.mark.parametrize("number", range(len(REGRESSIONS)))
+def test_what_once_failed_would_be_seen_again(number: int, tmp_path: Path) -> None:
+    """A kept schedule still breaks its rule in a copy of the package that has the fault."""
+    regression = REGRESSIONS[number]
+    put_into(tmp_path, defect_named(regression.defect))
+    program = (
+        f"from tests.simulation._regressions import REGRESSIONS; print(*REGRESSIONS[{number}].broken(), sep='\\n')"
+    )
+    done = run_in(tmp_path, "-c", program)
+    assert regression.rule in done.stdout.splitlines(), (
+        f"find another schedule that shows it: {done.stdout}{done.stderr}"
+    )
 
 
 def test_a_seed_is_the_same_run_everywhere() -> None:
@@ -129,7 +143,7 @@ def test_the_command(arguments: tuple[str, ...], code: int, says: str) -> None:
 @pytest.mark.parametrize("name", QUICKLY_FOUND)
 def test_a_fault_is_found(name: str) -> None:
     """The simulation finds faults; ``python -m tests.simulation defects`` searches for all of them."""
-    finding = search(next(defect for defect in DEFECTS if defect.name == name))
+    finding = search(defect_named(name))
     assert finding.seeds is not None
     assert finding.found_by.startswith("simulation, ")
 
