@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -21,6 +22,9 @@ SEEDS = 2000
 """Seeds that the simulation may try for each defect."""
 LONGEST = 600.0
 """Seconds that it may take for that, and the tests for theirs."""
+
+_FAILED = re.compile(r"(?m)^(?:FAILED|ERROR) tests/([^ \[]+)")
+"""In pytest's summary; a line of a captured log begins with a level and more spaces."""
 
 
 class Finding(NamedTuple):
@@ -74,9 +78,8 @@ def _test(copy: Path, tests: Iterable[str]) -> str:
     """Return the first test that fails."""
     options = ("-x", "-q", "-p", "no:randomly", "-p", "no:cacheprovider", "--no-header", "--timeout=60")
     done = run_in(copy, "-m", "pytest", *options, *tests)
-    failed = [line for line in done.stdout.splitlines() if line.startswith(("FAILED", "ERROR"))]
-    if failed:
-        return failed[0].split(" ")[1].split("[")[0].removeprefix("tests/")
+    if failed := _FAILED.search(done.stdout):
+        return failed[1]
     return f"the tests themselves: {_first_line(done.stderr)}" if done.returncode else ""
 
 
