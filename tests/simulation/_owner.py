@@ -57,6 +57,10 @@ class Owner:
         """When a request first used each token."""
         self.newest: Issued | None = None
         """The token of its newest login, until a logout."""
+        self.to_keep: Issued | None = None
+        """The same, whatever others do: the store is to have it, or a newer one."""
+        self.deleted_at = -math.inf
+        """When it last had the store forget the account's token."""
         self.begun = self.logins_running = self.succeeded = self.failed = 0
         self.rejected_at = self.not_before = self.failed_for_good_at = -math.inf
         """By the process's clock."""

@@ -224,7 +224,7 @@ class Monitor(Observer):
         owner.succeeded += 1
         owner.flights[text] = owner.login_flight
         owner.ledger.came(text, owner.process.clock())
-        owner.newest = issued = self._platform.tokens[text]
+        owner.newest = owner.to_keep = issued = self._platform.tokens[text]
         issued.asked, issued.came = owner.login_begun, self._loop.now
         if (life := self._setting.lifetime) is not None:
             received = self._loop.now + owner.process.slept

@@ -9,6 +9,7 @@ from aiohttp import ClientError
 from exterview_auth import ClosedError, ConfigurationError, LoggedOutError, LoginBudgetExceededError, LoginError
 from exterview_auth.stores._shared import LEASE
 
+from ._api import Issued, Platform
 from ._callers import Call
 from ._loop import SimulatedLoop
 from ._owner import FINISHING, Owner
@@ -110,25 +111,38 @@ def left_open(processes: list[Process], monitor: Monitor) -> None:
             _add_up(owner, monitor)
 
 
-def kept_trying(owners: list[Owner], shared: NoStore, plan: Plan, monitor: Monitor) -> None:
+def kept_trying(shared: NoStore, platform: Platform, plan: Plan, monitor: Monitor) -> None:
     """Check that a store which has been well for a while has what its owners last saved, and nothing that they deleted."""
-    if plan.setting.store == "none" or plan.has("kill", "pause", "suspend"):
+    if plan.setting.store == "none":
         return
-    for owner in owners:
-        if owner.closed:
+    for owner in monitor.owners:
+        if owner.closed or owner.process.killed:
             continue
         kept = shared.texts(owner.account)
         for text in kept:
             if text in owner.logged_out:
                 monitor.broken(KEEPS_TRYING, f"{text} was logged out by {owner}")
-        newest, lost = owner.newest, any(action.how in ("flushed", "damaged") for action in plan.actions)
-        if newest is None or newest.text != owner.current_text or newest.text in owner.dead or lost:
+        due = owner.to_keep
+        if due is None or due.text != owner.current_text or _need_not_be_kept(due, owner, plan, monitor):
             continue
-        if plan.has("log out") or newest.ours < monitor.now + LATE:
-            continue
-        # Another owner's may have been saved first: an entry's age does not say when its login was.
-        if not any(text == newest.text or not owner.ledger.of(text).from_login for text in kept):
-            monitor.broken(KEEPS_TRYING, f"{newest.text} of {owner} is not kept, but {kept}")
+        if not any(text == due.text or _may_be_newer(platform.tokens[text], due, owner, plan) for text in kept):
+            monitor.broken(KEEPS_TRYING, f"{due.text} of {owner} is not kept, but {kept}")
+
+
+def _may_be_newer(kept: Issued, due: Issued, owner: Owner, plan: Plan) -> bool:
+    """Return whether another owner's token may stay in the place of *due*: of two logins at once, nobody can tell."""
+    if plan.setting.store == "plain" or plan.setting.subclassed:
+        return not owner.ledger.of(kept.text).from_login  # its age, which says when its login was, is not kept
+    return kept.came > due.asked
+
+
+def _need_not_be_kept(due: Issued, owner: Owner, plan: Plan, monitor: Monitor) -> bool:
+    """Return whether the store may have lost the token *due*, or has no use for it."""
+    lost = any(
+        action.how in ("flushed", "damaged") and action.at + action.seconds > due.asked for action in plan.actions
+    )
+    deleted = any(other.account == owner.account and other.deleted_at >= due.asked for other in monitor.owners)
+    return lost or deleted or due.text in owner.dead or due.ours < monitor.now + LATE
 
 
 def _add_up(owner: Owner, monitor: Monitor) -> None:

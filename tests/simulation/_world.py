@@ -131,6 +131,7 @@ class World:
     async def _log_out(self, owner: Owner) -> None:
         if not owner.closed:
             texts = self._leave(owner)
+            owner.deleted_at = self.loop.now
             await owner.auth.logout()
             if self.monitor.undisturbed and set(texts) & set(self.shared.texts(owner.account)):
                 self.monitor.broken(LOGOUT_REACHES_THE_STORE, f"{texts} by {owner}")
@@ -155,7 +156,7 @@ class World:
         for other in self.monitor.owners:
             if other.account == owner.account:
                 other.newest = None if other is owner or self.plan.setting.store != "none" else other.newest
-        owner.logged_out_at = self.loop.now
+        owner.logged_out_at, owner.to_keep = self.loop.now, None
         owner.rejected_at = owner.failed_for_good_at = -math.inf
         owner.failed_for_good = 0
         return texts
@@ -219,8 +220,8 @@ class World:
             await asyncio.sleep(STEP)
         for call in self.calls:
             judge(call, self.monitor, self.plan)
-        await asyncio.sleep(SETTLING if self.plan.has("store trouble") else STEP)
-        kept_trying(self.monitor.owners, self.shared, self.plan, self.monitor)
+        await asyncio.sleep(STEP if self.monitor.undisturbed else SETTLING)
+        kept_trying(self.shared, self.platform, self.plan, self.monitor)
         left_open(self.processes, self.monitor)
         for process in self.processes:
             await self._end_process(process)
@@ -229,6 +230,8 @@ class World:
 
     def _all_ended(self) -> bool:
         if any(call.ended is None and not call.owner.process.killed for call in self.calls):
+            return False
+        if any(process.party.frozen and not process.killed for process in self.processes):
             return False
         return all(
             action.number in self.begun or self.owner(action.owner).process.killed for action in self.plan.actions
