@@ -19,6 +19,8 @@ from ._owner import ENDPOINT, Owner
 from ._plan import Action
 
 QUERY = "query Q { __typename }"
+ONCE = ("once", "slow once")
+"""The bodies that cannot be sent twice."""
 
 
 class Sending(NamedTuple):
@@ -126,7 +128,7 @@ async def _refuse_at_a_door(call: Call) -> None:
 
 async def _request(call: Call) -> None:
     naming.set(call.name)
-    if call.body != "slow factory":
+    if not call.body.startswith("slow"):
         call.is_ready()
     if call.body == "graphql":
         await _graphql(call)
@@ -163,8 +165,10 @@ def _body_of(call: Call) -> dict[str, Any]:
         return {"data": lambda: _in_pieces(whole)}
     if call.body == "slow factory":
         return {"data": lambda: _made(call, whole)}
-    if call.body == "once":
-        return {"data": _in_pieces(whole)}
+    if call.body == "slow chunk":
+        return {"data": lambda: _in_late_pieces(call, whole)}
+    if call.body in ONCE:
+        return {"data": _in_pieces(whole) if call.body == "once" else _in_late_pieces(call, whole)}
     return {"json": {"query": QUERY}}
 
 
@@ -172,6 +176,14 @@ async def _made(call: Call, whole: bytes) -> AsyncIterator[bytes]:
     await asyncio.sleep(call.factory)
     call.is_ready()
     return _in_pieces(whole)
+
+
+async def _in_late_pieces(call: Call, whole: bytes) -> AsyncIterator[bytes]:
+    """Take a while for the first piece: until then aiohttp holds the head back."""
+    await asyncio.sleep(call.factory)
+    call.is_ready()
+    async for piece in _in_pieces(whole):
+        yield piece
 
 
 async def _in_pieces(whole: bytes) -> AsyncIterator[bytes]:

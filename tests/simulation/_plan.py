@@ -34,7 +34,7 @@ LOGIN_TROUBLES = (
 )  # fmt: skip
 STORE_TROUBLES = ("down", "silent", "slow", "full", "flushed", "damaged", "deaf")
 HOOK_TROUBLES = ("raises", "hangs", "slow", "calls back", "sends", "cancels itself")
-BODIES = ("json", "json", "json", "bytes", "factory", "slow factory", "slow factory", "graphql", "once")
+BODIES = ("json", "json", "json", "bytes", "factory", "slow factory", "slow chunk", "graphql", "once", "slow once")
 
 _AROUND = ("request", "request", "request", "revoke", "revoke", "close", "invalidate", "log out")
 LONGEST_SCENE = 20.0
@@ -48,7 +48,7 @@ class Setting(NamedTuple):
     The world that the actions happen in; times in seconds.
 
     *turn*: how long a callback may take. *distance*: how long a byte may be on its way. *subclassed*: the store is a subclass that overrides what it may. *lazy*: the
-    application's own login returns the old token while that has much of its life left. *factory*: how long a body is made.
+    application's own login returns the old token while that has much of its life left. *factory*: how long a body is made, or its first bytes.
     """
 
     policy: Policy

@@ -207,8 +207,8 @@ class Monitor(Observer):
         """Return whether nothing was in the way of a renewal since *newest* came."""
         if newest.text != owner.current_text or newest.text in owner.dead or newest.refused or newest.vague:
             return False
-        now = owner.process.clock()
-        was_running = not owner.process.paused and not owner.process.slept and not self._plan.has("store trouble")
+        process, now = owner.process, owner.process.clock()
+        was_running = not (process.paused or process.slept or process.killed or self._plan.has("store trouble"))
         return was_running and owner.failed_at < newest.came and owner.ledger.perhaps(now, now) == 0
 
     def login_gave(self, owner: Owner, token: Token) -> None:

@@ -10,7 +10,7 @@ from exterview_auth import ClosedError, ConfigurationError, LoggedOutError, Logi
 from exterview_auth.stores._shared import LEASE
 
 from ._api import Issued, Platform
-from ._callers import Call
+from ._callers import ONCE, Call
 from ._loop import SimulatedLoop
 from ._owner import FINISHING, Owner
 from ._plan import Plan
@@ -90,7 +90,7 @@ def _judge_answer(call: Call, monitor: Monitor) -> None:
 
 
 def _may_be_refused(call: Call) -> bool:
-    if call.body == "once" or call.trouble:
+    if call.body in ONCE or call.trouble:
         return True
     if call.owner.ledger.nearly(call.began_at - FINISHING, call.ended_at) or call.owner.lazy:
         return True
