@@ -43,9 +43,10 @@ async def bounded(
     """
     Run *call* in a separate task, in *context* or a copy of the caller's, and return its result.
 
-    Raises what *call* raises, as `NotAnExceptionError` what is not an ``Exception``, and ``TimeoutError`` after *seconds*; a process that was not running reads first what has arrived meanwhile. Ends at most
-    *grace* seconds after that, or after its own cancellation, even if *call* ignores its cancellation: then *call* is
-    abandoned and its outcome ignored. With *finish*, a cancellation lets *call* finish within *grace* before cancelling it.
+    Raises what *call* raises, as `NotAnExceptionError` what is not an ``Exception``, and ``TimeoutError`` after *seconds*; a
+    process that was not running reads first what has arrived meanwhile. Ends at most *grace* seconds after that, or after its
+    own cancellation, even if *call* ignores its cancellation: then *call* is abandoned and its outcome ignored. With *finish*,
+    a cancellation lets *call* finish within *grace* before cancelling it.
     """
     # Closed with the task: one that is cancelled before its first step has not begun to await it.
     work: Coroutine[Any, Any, T] = call if asyncio.iscoroutine(call) else awaited(call)

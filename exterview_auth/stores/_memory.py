@@ -30,8 +30,9 @@ class MemoryStore:
     """
     A bounded token cache in memory (`cachetools.TLRUCache`), for any number of owners in one process.
 
-    They may use it on several event loops, in several threads. Holds at most *maxsize* accounts; the least recently used is dropped first. A token with a refresh token, or without expiry,
-    is dropped *keep* seconds after it was saved. *timer* returns seconds.
+    They may use it on several event loops, in several threads. Holds at most *maxsize* accounts; the least recently used is
+    dropped first. A token with a refresh token, or without expiry, is dropped *keep* seconds after it was saved. *timer*
+    returns seconds.
     """
 
     @discreet

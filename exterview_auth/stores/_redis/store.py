@@ -23,7 +23,9 @@ class RedisStore(SharedStore):
     process that logs in holds the account's lock without a sign of life.
 
     Lifetimes are counted by Redis' clock, so that the clocks of the hosts may differ. An entry expires with its token; one with a
-    refresh token, or of a token without expiry, *keep* seconds after it was saved. Raises `ConfigurationError` for arguments that cannot work; its methods raise `StoreError`.
+    refresh token, or of a token without expiry, *keep* seconds after it was saved.
+
+    Raises `ConfigurationError` for arguments that cannot work; its methods raise `StoreError`.
     """
 
     _calls_at_once = 32
