@@ -74,9 +74,15 @@ def _may_not_log_in(call: Call, failure: LoginError, plan: Plan) -> bool:
         return plan.has("login trouble", "pause", "suspend", "kill")
     if plan.has("kill", "pause") and plan.setting.login_timeout <= LEASE:
         return True  # for so long, the lock of a process that is gone is not free
+    if "did not finish" in str(failure) and _began_late(plan):
+        return True  # it waited for another owner's login until the store failed: its own cannot end in time
     if not (call.excused or owner.process.paused):
         return False  # nothing has failed since
     return plan.has("login trouble", "pause", "suspend") or "cancelled" in str(failure)
+
+
+def _began_late(plan: Plan) -> bool:
+    return plan.has("store trouble") and 2 * plan.setting.slowest_login > plan.setting.login_timeout
 
 
 def _judge_answer(call: Call, monitor: Monitor) -> None:

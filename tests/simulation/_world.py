@@ -229,7 +229,8 @@ class World:
         left_over(self.loop, [process for process in self.processes if not process.killed], self.shared, self.monitor)
 
     def _all_ended(self) -> bool:
-        if any(call.ended is None and not call.owner.process.killed for call in self.calls):
+        killed = {process.party.name for process in self.processes if process.killed}
+        if any(task.get_name() not in killed for task in self.tasks):  # logouts and closes, too
             return False
         if any(process.party.frozen and not process.killed for process in self.processes):
             return False
