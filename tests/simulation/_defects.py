@@ -23,7 +23,7 @@ SEEDS = 2000
 LONGEST = 600.0
 """Seconds that it may take for that, and the tests for theirs."""
 
-_FAILED = re.compile(r"(?m)^(?:FAILED|ERROR) tests/([^ \[]+)")
+_FAILED = re.compile(r"(?m)^(?:FAILED|ERROR) tests/([^\s\[]+)")
 """In pytest's summary; a line of a captured log begins with a level and more spaces."""
 
 

@@ -164,7 +164,7 @@ class Plain(NoStore):
         if self._now("full"):
             raise OSError("no space left")
         life = math.inf if token.expires_in is None else token.expires_in
-        before = self._tokens.get(account)
+        before = None if self._now("damaged") else self._tokens.get(account)  # what nobody can read may be replaced
         self._kept(token.value.encode(), b"" if before is None else before[0].value.encode())
         self._tokens[account] = token, self._clock() + life
 
