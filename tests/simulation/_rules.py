@@ -148,7 +148,8 @@ class Monitor(Observer):
             self.broken(RETRY_AFTER, f"{owner}, {owner.not_before - now:.3f} s too early")
         # A token that served and is at its end needs a login, whatever others cost.
         current = owner.current_text
-        served = owner.ledger.of(current).accepted < math.inf and current not in owner.dead
+        ended = owner.dead.get(current, math.inf) >= owner.flight_began  # it was no refusal that the flight began for
+        served = owner.ledger.of(current).accepted < math.inf and ended
         began = now - (self._loop.now - owner.flight_began)
         if not served and owner.ledger.forbids(now) and owner.ledger.forbids(began):
             self.broken(WITHIN_BUDGET, f"{owner} after {owner.ledger.surely(now)} useless ones")

@@ -72,8 +72,8 @@ def _may_not_log_in(call: Call, failure: LoginError, plan: Plan) -> bool:
         return owner.ledger.may_forbid(call.began_at - FINISHING, call.ended_at)
     if "holds the account's lock" in str(failure):  # its holder may meet trouble for as long, or be dead for a lease
         return plan.has("login trouble", "pause", "suspend", "kill")
-    if plan.has("kill", "pause") and plan.setting.login_timeout <= LEASE:
-        return True  # for so long, the lock of a process that is gone is not free
+    if plan.has("kill", "pause", "store trouble") and plan.setting.login_timeout <= LEASE:
+        return True  # for so long, the lock of a process that is gone, or of a call that was given up, is not free
     if "did not finish" in str(failure) and _began_late(plan):
         return True  # it waited for another owner's login until the store failed: its own cannot end in time
     if not (call.excused or owner.process.paused):
