@@ -333,7 +333,12 @@ class Monitor(Observer):
         text, name = match[1].decode(), match[2].decode()
         end.asked = name, text
         owner, now = self._owner_of(name), self._loop.now
-        if owner is not None and owner.dead.get(text, math.inf) < now - HELD_BACK and self._sent.get(name, now) < now:
+        if (
+            owner is not None
+            and text != owner.unchanged
+            and owner.dead.get(text, math.inf) < now - HELD_BACK
+            and self._sent.get(name, now) < now
+        ):
             self.broken(NO_DEAD_HEAD, f"{text} with {name}, held back for {now - self._sent[name]:.3f} s")
 
     def answered(self, end: ClientEnd, response: ClientResponse) -> None:
