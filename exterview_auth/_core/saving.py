@@ -205,13 +205,13 @@ class Saver:
             async with lock_waiter(session, math.inf) as waiter:
                 patience = min(self._lock_wait, work.lock_until - self._account.clock())
                 free = await acquire_within(patience, waiter)
-                # At close, while another owner logs in, a fenced save is better than none: that owner's save replaces it. A
-                # store without a fence gets none: the refresh token is lost if that owner's login fails.
-                allowed = session.locked or work.issued is None or (last and not free and session.fences)
+                # While another owner logs in, only a fence keeps its entry. Within one, a save at close is better than none:
+                # that owner's save replaces it. A deletion always is: nobody is to be served a token that was logged out.
+                fenced = not free and bool(session.fences) and (last or work.issued is None)
+                allowed = session.locked or fenced or (free and work.issued is None)
                 saved = await self._settle(work, session) if allowed else Saved(settled=False)
         if work.issued is None:
-            # Deleted without the lock too: nobody is to be served a token that was logged out while another owner logs in.
-            # But the lock's holder may be a save of this owner that was given up and comes late: repeated under the lock.
+            # Without the lock, its holder may be a save of this owner that was given up and comes late: repeated under the lock.
             work.looked = work.looked or saved.settled
             return saved._replace(settled=saved.settled and free)
         return self._counted(saved) if free else saved
@@ -228,7 +228,9 @@ class Saver:
         if work.issued is None:
             # The first attempt deletes unseen, if a look is all that fails: nobody has saved since the logout.
             unseen = session.failed and work.repeated
-            return Saved(settled=not unseen and await session.delete())
+            deleted = Saved(settled=False) if unseen else await session.delete()
+            # What came since the look stays, unless a save of this owner that was given up has come late.
+            return deleted._replace(settled=deleted.settled and not self._is_retired(deleted.newer))
         if session.failed:
             return Saved(settled=False)
         account = self._account
@@ -244,8 +246,11 @@ class Saver:
             self._note_look(work, stored)
         return False
 
+    def _is_retired(self, stored: Token | None) -> bool:
+        return stored is not None and stored in self._retired
+
     def _is_newer(self, stored: Token, age: float | None, work: _Work) -> bool:
-        return stored not in self._retired and work.is_overtaken_by(stored, age, self._account.clock())
+        return not self._is_retired(stored) and work.is_overtaken_by(stored, age, self._account.clock())
 
     def _note_look(self, work: _Work, stored: Token | None) -> None:
         """Note that *stored* was in the store when *work* began, or is older: whatever else is there later is newer."""

@@ -10,8 +10,8 @@ No store can make a request fail. Every call is bounded, and after a failure the
 until it closes, owners log in for themselves, and repeat in the background what they could not save or delete: under the
 lock, after a look at what is there now.
 
-A lock may be lost: processes are paused, hosts freeze. So a lock has a lease, which its holder renews (``_shared``), and a save
-is fenced: after another owner took the lock and saved, a late save changes nothing and returns that newer token.
+A lock may be lost: processes are paused, hosts freeze. So a lock has a lease, which its holder renews (``_shared``), and saves
+and deletions are fenced (``_fence``): after another owner took the lock and saved, a late one changes nothing.
 
 ``_protocol`` is what an application's own store implements: four methods. ``MemoryStore`` is for one process, ``FileStore``
 for the processes of one host, ``RedisStore`` for a fleet. The last two write entries (``_entry``) that may be encrypted

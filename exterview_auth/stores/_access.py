@@ -26,7 +26,7 @@ from .._stats import Counters
 from .._token import Token, is_same_login
 from . import TokenStore
 from ._breaker import LONGEST_OPEN, breaker_of
-from ._shared import AccountLock, locks_in
+from ._fence import Fence, fences_in
 
 T = TypeVar("T")
 
@@ -40,7 +40,7 @@ LOCK_SHARE = 0.5
 
 class Saved(NamedTuple):
     """
-    Whether a token is stored now, or another owner's newer entry instead, so that the save need not be repeated.
+    Whether a token is stored or deleted now, or another owner's newer entry is there, so that nothing need be repeated.
 
     *newer* is the token of that entry, if it can be read.
     """
@@ -133,33 +133,40 @@ class StoreSession:
 
     async def load(self) -> Token | None:
         """Return the stored token; ``None`` also if the store fails or holds anything else."""
-        for lock in self.fences:
-            lock.last_read = None
+        for fence in self.fences:
+            fence.last_read = None
         answered = await self.call("load", lambda: _in_tuple(self.access.store.load(self.access.account)))
         self.looked = self.locked and answered is not None
-        self.age = next((lock.last_read.age for lock in self.fences if lock.last_read is not None), None)
+        self.age = next((fence.last_read.age for fence in self.fences if fence.last_read is not None), None)
         token = answered[0] if answered is not None and isinstance(answered[0], Token) else None
         self.loaded = None if answered is None else (token,)
         return token
 
     async def save(self, token: Token) -> Saved:
         """Save *token*, unless this process was paused and another owner saved a newer one."""
-        for lock in self.fences:
-            lock.refused = None
-        answered = await self.call("save", lambda: _in_tuple(self.access.store.save(self.access.account, token)))
-        if answered is None:
-            return Saved(settled=False)
-        # A subclass may not pass on what the lock says. An entry that cannot be read overtakes, too.
-        said = [answered[0], *(lock.refused.token for lock in self.fences if lock.refused is not None)]
-        others = (other for other in said if isinstance(other, Token) and not is_same_login(other, token))
-        return Saved(settled=True, newer=next(others, None))
+        said = await self._change("save", lambda: self.access.store.save(self.access.account, token))
+        others = (other for other in said or () if isinstance(other, Token) and not is_same_login(other, token))
+        return Saved(settled=said is not None, newer=next(others, None))
 
-    async def delete(self) -> bool:
-        """Delete the token; return whether the store did."""
-        return await self.call("delete", lambda: _in_tuple(self.access.store.delete(self.access.account))) is not None
+    async def delete(self) -> Saved:
+        """Delete the entry, unless another came after `load`. One that `load` could not see says nothing if it stays."""
+        said = await self._change("delete", lambda: self.access.store.delete(self.access.account))
+        if said is None or (len(said) > 1 and self.loaded is None):
+            return Saved(settled=False)
+        return Saved(settled=True, newer=said[-1])
+
+    async def _change(self, name: str, make: Callable[[], Awaitable[Any]]) -> list[Any] | None:
+        """Return what the store answers, and behind it the tokens of newer entries that stay; ``None`` if it fails."""
+        for fence in self.fences:
+            fence.refused = None
+        answered = await self.call(name, lambda: _in_tuple(make()))
+        if answered is None:
+            return None
+        # A subclass may not pass on what the fence says. An entry that cannot be read overtakes, too.
+        return [*answered, *(fence.refused.token for fence in self.fences if fence.refused is not None)]
 
     def enter(self, context: Context) -> None:
-        """Call the store in *context* from now on, in which a lock was entered or is waited for."""
+        """Call the store in *context* from now on, in which a lock was entered, or has a fence while it is waited for."""
         self._context = context
 
     def leave(self) -> None:
@@ -168,9 +175,9 @@ class StoreSession:
         self.locked = self.looked = False
 
     @property
-    def fences(self) -> list[AccountLock]:
-        """The locks that notice at a save if another owner has saved since the last look."""
-        return locks_in(self._context)
+    def fences(self) -> list[Fence]:
+        """What notices at a write if another owner has saved since the last look."""
+        return fences_in(self._context)
 
     @property
     def suspended(self) -> bool:

@@ -16,6 +16,8 @@ from .._options import account_key, check_callable, checked_token, whole_number
 from .._refusals import discreet, shown_when_made
 from .._secret import refuse_pickling
 from .._token import Token
+from ._entry import StoredToken
+from ._fence import fence_around
 from ._keeping import KEEP, checked_keep, seconds_kept
 from ._memory_lock import LockQueue, MemoryLock
 
@@ -55,11 +57,13 @@ class MemoryStore:
     @discreet
     async def load(self, account: str) -> Token | None:
         """Return the token with what is left of its life, or ``None``."""
+        key = account_key(account)
+        fence = self._fence_around(key)
         with self._guarded():
-            entry = self._entries.get(account_key(account))
-        if entry is None:
-            return None
-        return entry.token.with_remaining(None if entry.expires == math.inf else entry.expires - self._timer())
+            entry = self._entries.get(key)
+        if fence is not None:
+            fence.note_look(entry)
+        return None if entry is None else self._remaining(entry)
 
     @discreet
     async def save(self, account: str, token: Token) -> Token | None:
@@ -70,29 +74,44 @@ class MemoryStore:
         stays and is returned.
         """
         key, token = account_key(account), checked_token(token, "save")
-        with self._guarded():
-            queue = self._locks.get(key)
-        if queue is not None and not queue.admits_save():
-            return await self.load(account)
         now, life = self._timer(), token.expires_in
         expires = math.inf if life is None else now + life
-        with self._guarded():
-            # Some releases of cachetools keep the old entry if the new one has expired already.
-            self._entries.pop(key, None)
-            self._entries[key] = _Entry(token, expires, now + seconds_kept(token, self._keep))
-        return None
+        return self._change(key, _Entry(token, expires, now + seconds_kept(token, self._keep)))
 
     @discreet
     async def delete(self, account: str) -> None:
-        """Delete the account's token."""
-        with self._guarded():
-            self._entries.pop(account_key(account), None)
+        """Delete the account's token. Under ``lock(account)``, one that another owner saved during a pause stays."""
+        self._change(account_key(account), None)
 
     @discreet
     def lock(self, account: str) -> AbstractAsyncContextManager[object]:
         """Return an exclusive lock for the account, across event loops and threads."""
+        key = account_key(account)
         with self._guarded():
-            return MemoryLock(self._locks.setdefault(account_key(account), LockQueue()))
+            return MemoryLock(self._locks.setdefault(key, LockQueue()), self, key)
+
+    def _change(self, key: str, entry: _Entry | None) -> Token | None:
+        """Put *entry* in the place of the one that is there, or return the token of that one if it stays."""
+        fence = self._fence_around(key)
+        with self._guarded():
+            present = self._entries.get(key)
+            stays = fence is not None and not fence.may_change(present)
+            if not stays:
+                # Some releases of cachetools keep the old entry if the new one has expired already.
+                self._entries.pop(key, None)
+                if entry is not None:
+                    self._entries[key] = entry
+        newer = self._remaining(present) if stays and present is not None else None
+        if fence is not None:
+            fence.note_change(entry, None if newer is None else StoredToken(newer, b""))
+        return newer
+
+    def _fence_around(self, key: str) -> MemoryLock | None:
+        fence = fence_around(self, key)
+        return fence if isinstance(fence, MemoryLock) else None
+
+    def _remaining(self, entry: _Entry) -> Token:
+        return entry.token.with_remaining(None if entry.expires == math.inf else entry.expires - self._timer())
 
     def _guarded(self) -> threading.Lock:
         if self._pid != os.getpid():

@@ -3,8 +3,7 @@ A lock for the tasks of any number of event loops, in any threads of one process
 
 asyncio's own lock belongs to one loop. Here a release passes the lock straight on to the first task that waits, in whichever loop.
 A loop that ended with the lock in hand will not release it: the tasks that wait notice that, and the first of them takes it. A loop
-that only pauses, because its program runs it in turns with something else, keeps the lock for a while. When it goes on after that,
-its save is fenced: it does not replace what has been saved since.
+that only pauses, because its program runs it in turns with something else, keeps the lock for a while.
 """
 
 from __future__ import annotations
@@ -12,9 +11,13 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import deque
-from contextvars import ContextVar
+from typing import TYPE_CHECKING
 
+from ._fence import Fence, Fences, close_scope, open_scope
 from ._single_use import SingleUse
+
+if TYPE_CHECKING:
+    from ._entry import StoredToken
 
 LOOK_INTERVAL = 1.0
 """Seconds between two looks at whether the holder's loop has ended."""
@@ -25,7 +28,7 @@ LOOKS_AT_PAUSED_LOOP = 5
 class LockQueue:
     """The holder of one account's lock, and who waits for it."""
 
-    __slots__ = ("__weakref__", "guard", "holder", "saves", "waiting")
+    __slots__ = ("__weakref__", "guard", "holder", "waiting")
 
     def __init__(self) -> None:
         # Held for a few steps, and never during an await.
@@ -33,18 +36,6 @@ class LockQueue:
         # Invariant: the use that holds the lock, or is about to be told so; None only if nobody waits.
         self.holder: MemoryLock | None = None
         self.waiting: deque[MemoryLock] = deque()
-        self.saves = 0
-
-    def admits_save(self) -> bool:
-        """Whether the running code may save now: not if its lock was taken from it, and another has saved since."""
-        lock = _locks.get({}).get(self)
-        with self.guard:
-            if lock is not None and lock is not self.holder and lock.saves_seen != self.saves and not lock.released:
-                return False
-            self.saves += 1
-            if lock is not None:
-                lock.saves_seen = self.saves
-        return True
 
     def pass_on(self) -> None:
         """Give the lock to the first who waits, if any. Call it under the guard."""
@@ -56,41 +47,55 @@ class LockQueue:
             except RuntimeError:  # its loop was closed
                 continue
             self.holder = first
-            first.saves_seen = self.saves
 
 
-# The locks in whose scope the running code is: the protocol's `save` is not passed the lock.
-_locks: ContextVar[dict[LockQueue, MemoryLock]] = ContextVar("exterview_auth_memory_locks")
+class MemoryLock(Fence):
+    """
+    One use of the lock of *account* in *store*: an exclusive asynchronous context manager, first come, first served.
 
+    It is also the fence of its owner, which may be overtaken: while it waits for the lock, or after its loop was paused for so
+    long that it lost the lock.
+    """
 
-class MemoryLock(SingleUse):
-    """One use of an account's lock: an exclusive asynchronous context manager, first come, first served."""
+    __slots__ = ("_outer", "_queue", "_scope", "_use", "granted", "loop", "seen")
 
-    __slots__ = ("_outer", "_queue", "granted", "loop", "released", "saves_seen")
-
-    def __init__(self, queue: LockQueue) -> None:
+    def __init__(self, queue: LockQueue, store: object, account: str) -> None:
         super().__init__()
         self._queue = queue
+        self._scope = store, account
+        self._use = SingleUse()
+        self._outer: Fences = {}
         self.loop: asyncio.AbstractEventLoop
         self.granted = asyncio.Event()
-        self.released = False
-        """Whether its block has ended: a task that was started in it may outlive it."""
-        # The queue's count when this use became the holder, or saved last: a higher one is another's save.
-        self.saves_seen = 0
+        self.seen: object = None
+        """The entry that was read or written last."""
+
+    def may_change(self, present: object) -> bool:
+        """Return whether its owner may change the entry that is *present*, if any."""
+        return present is None or present is self.seen or (self._is_held and not self.looked_early)
+
+    def note_look(self, found: object) -> None:
+        """Note what its owner has *found*."""
+        self.seen, self.looked_early = found, not self._is_held
+
+    def note_change(self, entry: object, refused: StoredToken | None) -> None:
+        """Note that *entry* is there now, or that another was *refused* to be changed."""
+        self.refused = refused
+        if refused is None:
+            self.seen = entry
+
+    @property
+    def _is_held(self) -> bool:
+        return self._queue.holder is self
 
     async def __aenter__(self) -> None:
-        self.begin_use()
-        await self._acquire()
-        self._outer = _locks.get({})
-        _locks.set({**self._outer, self._queue: self})
-
-    async def _acquire(self) -> None:
-        queue = self._queue
+        self._use.begin_use()
         self.loop = asyncio.get_running_loop()
+        self._outer = open_scope(*self._scope, self)
+        queue = self._queue
         with queue.guard:
             if queue.holder is None:
                 queue.holder = self
-                self.saves_seen = queue.saves
                 return
             queue.waiting.append(self)
         looks = 0
@@ -106,12 +111,12 @@ class MemoryLock(SingleUse):
             raise
 
     async def __aexit__(self, *_: object) -> None:
-        self.released = True
-        _locks.set(self._outer)
         self._leave()
 
     def _leave(self) -> None:
         """Release the lock, or stop waiting for it; it may have been passed on to this use meanwhile, or taken from it."""
+        self.released = True
+        close_scope(self._outer)
         queue = self._queue
         with queue.guard:
             if queue.holder is self:

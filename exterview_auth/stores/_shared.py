@@ -4,8 +4,8 @@ Stores for several processes: their base class, and one lock per account, so tha
 To add a store for several processes (PostgreSQL, say), write a package beside ``_file`` and ``_redis`` with two classes:
 
 - a `LockBackend`: one owner's view of one account, in eight short methods. `AccountLock` turns it into a lock with a lease.
-- a subclass of `SharedStore`, which users construct: it reads, writes and deletes entries, makes account locks, and closes
-  what it opened. ``_calls_at_once`` is the number of its connections. It may be used under one event loop after another, and in
+- a subclass of `SharedStore`, which users construct: it reads and writes entries, makes account locks, and closes what it
+  opened. ``_calls_at_once`` is the number of its connections. It may be used under one event loop after another, and in
   the child of a fork: keep a client per loop and process, as ``_redis/client.py`` does.
 
 `Codec` in ``_entry`` turns tokens into entries and back; the fingerprint of an entry is for the backend alone, which may take a
@@ -20,9 +20,9 @@ Rules of an account's lock:
 2. From the first `AccountLock.wait_for_change` on, no change is missed: that call subscribes and does not wait, and the
    caller reads once more before it waits.
 3. The lock is released also if nobody knows whether it was acquired, and if the caller is cancelled meanwhile.
-4. A save in the scope of a lock does not replace a newer token: a holder that was paused and overtaken gets that one instead.
-   The scope begins before the lock is acquired. Until then, a save replaces only the entry that was last read.
-5. Owners call the store's public methods, which a subclass may override. These find the lock in a context variable.
+4. A save or a deletion in the scope of a lock (``_fence``) does not touch a newer entry: a holder that was paused and overtaken
+   gets that one instead. The scope begins before the lock is acquired. Until then, a write changes only the entry that was
+   last read. One method of the backend decides this for both.
 """
 
 from __future__ import annotations
@@ -33,7 +33,8 @@ import logging
 import random
 from abc import ABC, abstractmethod
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
-from contextvars import Context, ContextVar
+from contextvars import Context
+from functools import partial
 from types import TracebackType
 from typing import ClassVar, NoReturn, Protocol, Self
 
@@ -45,6 +46,7 @@ from .._secret import refuse_pickling
 from .._token import Token
 from ..errors import StoreError
 from ._entry import StoredToken
+from ._fence import Fence, close_scope, fence_around, open_scope
 from ._single_use import SingleUse
 
 LEASE = 5.0
@@ -78,10 +80,14 @@ class LockBackend(Protocol):
         """Release the lock if it is held by this owner, and only then."""
 
     async def read(self) -> StoredToken:
-        """Read the entry, and remember it for `save`."""
+        """Read the entry, and remember it for `write`."""
 
-    async def save(self, token: Token) -> StoredToken | None:
-        """Save *token* if the lock is still held or the entry is the one last read; otherwise return the entry as it is."""
+    async def write(self, token: Token | None) -> StoredToken | None:
+        """
+        Save *token*, or delete the entry without one, if the lock is still held or the entry is the one last read.
+
+        Otherwise return the entry as it is.
+        """
 
     async def subscribe(self) -> None:
         """Begin to notice changes: `wait_for_change` returns for each one from now on. Do not raise: polling is enough."""
@@ -93,34 +99,21 @@ class LockBackend(Protocol):
         """Stop noticing changes."""
 
 
-class AccountLock:
+class AccountLock(Fence):
     """
     One owner's attempt to get an account's lock, and the lock while it is held.
 
-    `try_acquire` tries once. `wait_for_change` waits until it is worth reading or trying again. `read` and `save` are fenced
+    `try_acquire` tries once. `wait_for_change` waits until it is worth reading or trying again. `read` and `write` are fenced
     (rule 4). Whether it was acquired or not, the lock ends with ``async with`` or `release`.
     """
 
-    __slots__ = (
-        "_backend",
-        "_may_be_held",
-        "_polls",
-        "_renewing",
-        "_subscribed",
-        "_worth_trying",
-        "last_read",
-        "refused",
-        "released",
-    )
+    __slots__ = ("_backend", "_may_be_held", "_polls", "_renewing", "_subscribed", "_worth_trying")
+
+    is_leased = True
 
     def __init__(self, backend: LockBackend) -> None:
+        super().__init__()
         self._backend = backend
-        self.last_read: StoredToken | None = None
-        """What `read` returned last."""
-        self.refused: StoredToken | None = None
-        """The entry that the last `save` did not replace; ``None`` if it saved."""
-        self.released = False
-        """Whether the lock has ended: a later save is not under it."""
         self._subscribed = False
         self._polls = 0
         self._worth_trying = True
@@ -129,14 +122,23 @@ class AccountLock:
         self._renewing: asyncio.Task[None] | None = None
 
     async def read(self) -> StoredToken:
-        """Read the entry, and remember it for `save`. Raises `StoreError`."""
+        """Read the entry, and remember it for `write`. Raises `StoreError`."""
+        self.looked_early = self._renewing is None
         self.last_read = await self._backend.read()
         return self.last_read
 
-    async def save(self, token: Token) -> Token | None:
-        """Save *token*, or return the newer one that stays, if it can be read. Raises `StoreError`."""
-        self.refused = await self._backend.save(token)
+    async def write(self, token: Token | None) -> Token | None:
+        """Save *token*, or delete the entry without one; return the newer one that stays, if it can be read. Raises `StoreError`."""
+        self.refused = await self._changed_before_lock() or await self._backend.write(token)
+        self.looked_early = self.looked_early and self.refused is not None
         return None if self.refused is None else self.refused.token
+
+    async def _changed_before_lock(self) -> StoredToken | None:
+        """Return the entry that came between a look without the lock and the lock, which a write would replace now."""
+        if self.last_read is None or not self.looked_early or self._renewing is None:
+            return None
+        present = await self._backend.read()
+        return present if present.fingerprint not in (b"", self.last_read.fingerprint) else None
 
     async def try_acquire(self) -> bool:
         """Return whether the lock is held now; does not ask the store again before a change. Raises `StoreError`."""
@@ -220,16 +222,6 @@ class AccountLock:
         emit(logging.INFO, "store.lease_lost", hint="this process or the store was paused; a newer token is kept")
 
 
-# The locks in whose scope the running code is, so that its saves are fenced although the protocol's `save` is not passed
-# the lock.
-_locks: ContextVar[dict[tuple[int, str], AccountLock]] = ContextVar("exterview_auth_locks")
-
-
-def locks_in(context: Context | None) -> list[AccountLock]:
-    """Return the account locks in whose scope code that runs in *context* is, acquired or waited for."""
-    return [] if context is None else [lock for lock in context.get(_locks, {}).values() if not lock.released]
-
-
 class LeasedLock(SingleUse):
     """
     What `SharedStore.lock` returns: ``async with`` waits for the lock and releases it.
@@ -237,25 +229,20 @@ class LeasedLock(SingleUse):
     An owner that waits for the lock does that with `attempt`, in a context in which `open_scope` was called.
     """
 
-    __slots__ = ("_key", "_opened", "attempt")
+    __slots__ = ("_opened", "attempt", "open_scope")
 
     def __init__(self, store: SharedStore, account: str, attempt: AccountLock) -> None:
         super().__init__()
         self.attempt = attempt
-        self._key = (id(store), account)
+        self.open_scope = partial(open_scope, store, account, attempt)
+        """Lets the running context call the store in the scope of `attempt`; returns the fences of before."""
         self._opened = AsyncExitStack()
-
-    def open_scope(self) -> dict[tuple[int, str], AccountLock]:
-        """Let the running context call the store in the scope of `attempt`; return the locks of before."""
-        outer = _locks.get({})
-        _locks.set({**outer, self._key: self.attempt})
-        return outer
 
     async def __aenter__(self) -> None:
         self.begin_use()
         async with AsyncExitStack() as opened:
             await opened.enter_async_context(self.attempt)
-            opened.callback(_locks.set, self.open_scope())
+            opened.callback(close_scope, self.open_scope())
             while not await self.attempt.try_acquire():
                 await self.attempt.wait_for_change()
             self._opened = opened.pop_all()
@@ -281,12 +268,8 @@ class SharedStore(ABC):
         """Read the account's entry."""
 
     @abstractmethod
-    async def _write(self, account: str, token: Token) -> None:
-        """Replace the account's entry, whatever it is."""
-
-    @abstractmethod
-    async def _remove(self, account: str) -> None:
-        """Remove the account's entry, if there is one."""
+    async def _write(self, account: str, token: Token | None) -> None:
+        """Replace the account's entry, whatever it is, or delete it without a *token*."""
 
     @abstractmethod
     async def aclose(self) -> None:
@@ -306,16 +289,19 @@ class SharedStore(ABC):
         Under ``lock(account)``, if the caller was paused for so long that another owner saved a token meanwhile, that token
         stays and is returned.
         """
-        lock, token = self._lock_around(account), checked_token(token, "save")
-        if lock is not None:
-            return await lock.save(token)
-        await self._write(account, token)
-        return None
+        return await self._change(account, checked_token(token, "save"))
 
     @discreet
     async def delete(self, account: str) -> None:
-        """Delete the account's token."""
-        await self._remove(account_key(account))
+        """Delete the account's token. Under ``lock(account)``, one that another owner saved while the caller was paused stays."""
+        await self._change(account, None)
+
+    async def _change(self, account: str, token: Token | None) -> Token | None:
+        lock = self._lock_around(account)
+        if lock is not None:
+            return await lock.write(token)
+        await self._write(account, token)
+        return None
 
     @discreet
     def lock(self, account: str) -> AbstractAsyncContextManager[object]:
@@ -323,8 +309,8 @@ class SharedStore(ABC):
         return LeasedLock(self, account_key(account), self._account_lock(account))
 
     def _lock_around(self, account: str) -> AccountLock | None:
-        lock = _locks.get({}).get((id(self), account_key(account)))
-        return None if lock is None or lock.released else lock  # a task that was started under it may outlive it
+        fence = fence_around(self, account_key(account))
+        return fence if isinstance(fence, AccountLock) else None
 
     async def __aenter__(self) -> Self:
         return self

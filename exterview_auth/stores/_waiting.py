@@ -23,7 +23,8 @@ from .._calls import is_being_cancelled, must_pass, within
 from ..errors import StoreError
 from . import _shared
 from ._access import STORE_BUDGET, StoreSession
-from ._shared import LeasedLock, locks_in
+from ._fence import fences_in
+from ._shared import LeasedLock
 
 LOOK_INTERVAL = 1.0
 """Seconds between two checks whether a lock is still worth waiting for."""
@@ -170,8 +171,10 @@ class _BlockingWaiter:
                 await asyncio.wait([holding, entered], timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
         finally:
             entered.cancel()
+            # A caller that gives the lock up here still calls the store within its fence.
+            if self._entered.is_set() or fences_in(context):
+                self._session.enter(context)
         if self._entered.is_set():
-            self._session.enter(context)
             self._session.locked = True
         elif not holding.done():
             self._end(holding)
@@ -181,7 +184,8 @@ class _BlockingWaiter:
     def _worth_waiting(self, context: Context) -> bool:
         if self._session.suspended:
             return False  # the store has begun to fail
-        return self._access.clock() < self._until or _holder_lives(self._access.account) or bool(locks_in(context))
+        leased = any(fence.is_leased for fence in fences_in(context))
+        return self._access.clock() < self._until or _holder_lives(self._access.account) or leased
 
     async def wait_for_change(self) -> bool:
         """Return at once: this waiter's `try_acquire` never fails."""

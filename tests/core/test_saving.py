@@ -18,6 +18,7 @@ from exterview_auth._token import age_of
 from tests.kit.clock import now, passing, run, settle, virtual_time
 from tests.kit.failing_store import FailingStore
 from tests.kit.keepers import ScriptedLogin, keeper
+from tests.kit.stores import KeepingStore
 from tests.stores.test_access import ScriptedStore
 
 DOWN = OSError("down")
@@ -28,6 +29,19 @@ def sharing(login: Any, store: Any, **options: Any) -> Keeper:
     return keeper(login, store=store, account="a", **options)
 
 
+class Unfenced(KeepingStore):
+    """What processes share that has the four methods alone: nothing notices who has saved since a look."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.one = asyncio.Lock()
+
+    @contextlib.asynccontextmanager
+    async def lock(self, account: str) -> AsyncIterator[None]:
+        async with self.one:
+            yield
+
+
 class Place(FailingStore):
     """
     A process's store of four methods, which may fail, around one that it shares with other processes.
@@ -35,7 +49,7 @@ class Place(FailingStore):
     `slow` are the seconds that its next saves take; with *stubborn*, they take them although they are cancelled.
     """
 
-    def __init__(self, shared: MemoryStore, *, stubborn: bool = False) -> None:
+    def __init__(self, shared: Any, *, stubborn: bool = False) -> None:
         super().__init__()
         self.shared = shared
         self.slow: list[float] = []
@@ -125,8 +139,9 @@ async def test_the_save_at_close_waits_for_another_owners_login(shared: MemorySt
 
 
 @virtual_time
-async def test_closing_does_not_wait_for_a_long_login(shared: MemoryStore) -> None:
+async def test_closing_does_not_wait_for_a_long_login() -> None:
     """Rule 21: closing ends within some seconds; nothing is saved without the lock, which a store of four methods needs."""
+    shared = Unfenced()
     place = Place(shared)
     kept = await pending(place)
     other = sharing(ScriptedLogin(Token("newer"), seconds=25), shared)
@@ -707,6 +722,71 @@ async def test_while_another_owner_logs_in_a_logout_is_heard_all_the_same(shared
     assert (await waiting).token.value == "newer"
     await passing(10)
     assert (await text_in(shared), kept.lifecycle.busy) == ("newer", False)
+
+
+async def renewing(shared: Any, seconds: float) -> asyncio.Future[Any]:
+    """Let another owner log in under the lock for so many *seconds*, to replace the stored token."""
+    other = sharing(ScriptedLogin(Token("newer", refresh_token="r"), seconds=seconds), shared)
+    first = await other.obtain()
+    other.refuse(first)
+    waiting = asyncio.ensure_future(other.obtain(first))
+    await settle()
+    return waiting
+
+
+@pytest.mark.parametrize("fenced", [True, False])
+@virtual_time
+async def test_a_logout_deletes_only_what_it_has_looked_at(shared: MemoryStore, *, fenced: bool) -> None:
+    """Rule 17: without the lock, another owner's login may be saved between look and deletion; without a fence too, it waits."""
+
+    class Far(Place):
+        async def delete(self, account: str) -> None:
+            await asyncio.sleep(0.5)  # the request is on its way
+            await super().delete(account)
+
+    place = Far(shared if fenced else Unfenced())
+    kept = sharing(ScriptedLogin(), place)
+    await kept.obtain()
+    waiting = await renewing(place.shared, LOCK_WAIT + 0.25)
+    await kept.lifecycle.logout()
+    assert (now(), place.written) == (LOCK_WAIT + 0.5, ["T1", "deleted"]) if fenced else (LOCK_WAIT, ["T1"])
+    assert (await waiting).token.value == await text_in(place.shared) == "newer"
+    await passing(10)
+    assert (await text_in(place.shared), kept.lifecycle.busy) == ("newer", False)
+
+
+@virtual_time
+async def test_a_frozen_logout_leaves_another_owners_login() -> None:
+    """Rule 17: its late deletion removes nothing that came since its look, and is not repeated."""
+
+    class Frozen(ScriptedStore):
+        async def delete(self, account: str) -> None:
+            self.entry, self.newer = Token("theirs"), Token("theirs")
+            await super().delete(account)
+
+    store = Frozen()
+    kept = sharing(ScriptedLogin(), store)
+    await kept.obtain()
+    await kept.lifecycle.logout()
+    assert (store.text, kept.lifecycle.busy) == ("theirs", False)
+
+
+@pytest.mark.parametrize("there", ["own", "unseen"])
+@virtual_time
+async def test_a_deletion_that_did_nothing_is_repeated_unless_another_owner_has_logged_in(there: str) -> None:
+    """The contract, ``logout()``: a late save of its own is deleted too, and so is what no look has found."""
+    store = ScriptedStore()
+    kept = sharing(ScriptedLogin(), store)
+    issued = await kept.obtain()
+    store.newer = issued.token if there == "own" else Token("theirs")
+    if there == "unseen":
+        store.faults["load"] = DOWN
+    await kept.lifecycle.logout()
+    assert (store.text, kept.lifecycle.busy) == ("T1", True)
+    store.newer = None
+    store.faults.clear()
+    await passing(10)
+    assert (store.text, kept.lifecycle.busy) == (None, False)
 
 
 @contextlib.asynccontextmanager

@@ -142,7 +142,7 @@ async def _excludes_and_notifies(one: Any, two: Any) -> None:
             assert not await second.try_acquire(), "the lease was not kept"
             await second.wait_for_change()  # it is subscribed from now on
             async with notified(second):
-                await first.save(Token("new"))
+                await first.write(Token("new"))
         async with asyncio.timeout(20):
             while not await second.try_acquire():
                 await second.wait_for_change()
@@ -160,7 +160,7 @@ async def _goes_on_notifying(one: Any, two: Any) -> None:
             assert not await leaving.try_acquire()
             await leaving.wait_for_change()
         async with notified(second):
-            await first.save(Token("new"))
+            await first.write(Token("new"))
 
 
 async def _fences(one: Any, two: Any) -> None:
@@ -171,8 +171,8 @@ async def _fences(one: Any, two: Any) -> None:
         await cease(paused)
         async with asyncio.timeout(20), taken(two, "d") as second:
             await second.read()
-            assert await second.save(Token("newer")) is None
-        assert content(await paused.save(Token("late"))) == ("newer", None)
+            assert await second.write(Token("newer")) is None
+        assert content(await paused.write(Token("late"))) == ("newer", None)
     assert content(await one.load("d")) == ("newer", None)
 
 

@@ -64,13 +64,9 @@ class ScriptedStore(SharedStore):
         await self.do("load")
         return StoredToken(self.entry, b"", self.age)
 
-    async def _write(self, _account: str, token: Token) -> None:
-        await self.do("save")
+    async def _write(self, _account: str, token: Token | None) -> None:
+        await self.do("delete" if token is None else "save")
         self.entry = token
-
-    async def _remove(self, _account: str) -> None:
-        await self.do("delete")
-        self.entry = None
 
     def _account_lock(self, _account: str) -> AccountLock:
         return AccountLock(ScriptedLock(self))
@@ -98,12 +94,12 @@ class ScriptedLock:
     async def release(self) -> None:
         await self._store.do("unlock")
 
-    async def save(self, token: Token) -> StoredToken | None:
+    async def write(self, token: Token | None) -> StoredToken | None:
         newer = self._store.newer
         if newer is None:
             await self._store._write("under the lock", token)
             return None
-        await self._store.do("save")
+        await self._store.do("delete" if token is None else "save")
         return StoredToken(newer, b"newer")
 
     async def subscribe(self) -> None:
@@ -439,7 +435,7 @@ async def test_while_a_store_is_probed_everybody_else_goes_without_it() -> None:
         assert not any(saved.settled for saved in await saving)
         assert now() <= 3.1
         assert store.calls == ["save"]
-        assert await probing[5].delete()  # it has failed, but nobody probes now
+        assert (await probing[5].delete()).settled  # it has failed, but nobody probes now
 
 
 @virtual_time
@@ -491,7 +487,7 @@ async def test_a_probe_that_ends_without_an_outcome_lets_the_next_one_probe() ->
         assert store.calls == ["load"]
         first.cancel()
         assert await saving is False
-        assert await third.delete()
+        assert (await third.delete()).settled
     assert now() <= 1.2
 
 
@@ -505,7 +501,7 @@ async def test_a_probe_that_never_ends_is_waited_for_as_long_as_a_store() -> Non
     with access.session(probe=True) as stuck, access.session(probe=True) as other:
         await stuck.load()
         for _ in range(3):
-            assert not await other.delete()
+            assert not (await other.delete()).settled
     assert now() == STORE_BUDGET
 
 
@@ -739,7 +735,7 @@ async def test_under_the_lock_the_lock_saves() -> None:
         async def save(self, account: str, token: Token) -> None:
             await super().save(account, token)
 
-        async def _write(self, account: str, token: Token) -> None:
+        async def _write(self, account: str, token: Token | None) -> None:
             written.append(account)
             await super()._write(account, token)
 

@@ -9,6 +9,8 @@ import os
 import pickle
 import threading
 import warnings
+from contextvars import copy_context
+from functools import partial
 from typing import Any
 
 import pytest
@@ -101,6 +103,62 @@ def test_memory_is_not_pickled() -> None:
     """A store holds secrets."""
     with pytest.raises(TypeError, match=r"^MemoryStore holds a secret"):
         pickle.dumps(MemoryStore())
+
+
+@pytest.mark.parametrize("late", [Token("late"), None], ids=["save", "deletion"])
+def test_an_owner_whose_loop_was_paused_changes_nothing_newer(
+    late: Token | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A loop that lost the lock while nobody ran it has been overtaken: its save is given the newer token, its deletion stays away."""
+    monkeypatch.setattr(_memory_lock, "LOOK_INTERVAL", 0.001)
+    store = MemoryStore()
+    paused, other = asyncio.new_event_loop(), asyncio.new_event_loop()
+
+    async def begin() -> Any:
+        await store.save("a", Token("old"))
+        lock = store.lock("a")
+        await lock.__aenter__()
+        await store.load("a")
+        return lock
+
+    async def overtake() -> None:
+        async with store.lock("a"):
+            await store.save("a", Token("newer", refresh_token="r"))
+
+    async def go_on(lock: Any) -> Any:
+        left = await (store.delete("a") if late is None else store.save("a", late))
+        await lock.__aexit__(None, None, None)
+        return left
+
+    context = copy_context()
+    lock = paused.run_until_complete(paused.create_task(begin(), context=context))
+    other.run_until_complete(overtake())
+    left = paused.run_until_complete(paused.create_task(go_on(lock), context=context))
+    assert content(left) == (None if late is None else ("newer", "r"))
+    assert content(other.run_until_complete(store.load("a"))) == ("newer", "r")
+    paused.close()
+    other.close()
+
+
+async def test_a_deletion_in_memory_removes_only_what_was_looked_at() -> None:
+    """What is saved between a look without the lock and the deletion stays."""
+    store = MemoryStore()
+    await store.save("a", Token("old"))
+    context = copy_context()
+    run = partial(asyncio.get_running_loop().create_task, context=context)
+    async with store.lock("a"):
+        waiting = run(store.lock("a").__aenter__())
+        await asyncio.sleep(0)
+        assert content(await run(store.load("a"))) == ("old", None)
+        await store.save("a", Token("newer"))
+        await run(store.delete("a"))
+        assert content(await store.load("a")) == ("newer", None)
+        await run(store.load("a"))
+        await run(store.delete("a"))
+        assert await store.load("a") is None
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
 
 
 def test_a_lock_that_an_ended_loop_held_is_not_in_the_way() -> None:

@@ -51,7 +51,7 @@ class Backend:
     async def read(self) -> StoredToken:
         return StoredToken(None, b"")
 
-    async def save(self, token: Token) -> StoredToken | None:
+    async def write(self, token: Token | None) -> StoredToken | None:
         return None
 
     async def subscribe(self) -> None:

@@ -9,6 +9,8 @@ import math
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
+from contextvars import copy_context
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -396,10 +398,56 @@ async def test_a_paused_holder_does_not_overwrite_a_newer_token(two: Two, *, loo
             assert await two.other.save("a", Token("newer", expires_in=60, refresh_token="r")) is None
         # What somebody else in the paused process sees of it meanwhile is not the holder's look.
         await two.one.load("a")
-        kept = await paused.save(Token("late"))
+        kept = await paused.write(Token("late"))
         assert content(kept) == ("newer", "r")
         assert 50 < kept.expires_in <= 60
         assert content(await two.one.load("a")) == ("newer", "r")
+
+
+@pytest.mark.parametrize("held", [True, False], ids=["the lock was lost", "the lock was never had"])
+async def test_a_deletion_removes_only_what_was_looked_at(two: Two, *, held: bool) -> None:
+    """What another owner saved since the look stays; an application's own deletion, under no lock, deletes whatever is there."""
+    await two.one.save("a", Token("old"))
+    lock = two.one.lock("a")
+    context = copy_context()
+    context.run(lock.open_scope)
+    delete = partial(asyncio.get_running_loop().create_task, context=context)
+    async with lock.attempt as paused:
+        if held:
+            assert await paused.try_acquire()
+            await cease(paused)
+        assert content(await delete(two.one.load("a"))) == ("old", None)
+        async with asyncio.timeout(20), two.other.lock("a"):
+            await two.other.save("a", Token("newer", refresh_token="r"))
+        await delete(two.one.delete("a"))
+        assert content(paused.refused.token) == ("newer", "r")
+        assert content(await two.one.load("a")) == ("newer", "r")
+        await delete(two.one.load("a"))
+        await delete(two.one.delete("a"))
+        assert (paused.refused, await two.other.load("a")) == (None, None)
+    await two.one.save("a", Token("any"))
+    await two.other.delete("a")
+    assert await two.one.load("a") is None
+
+
+async def test_a_look_before_the_lock_was_acquired_binds_what_follows(two: Two) -> None:
+    """What another owner saved between the look and the lock stays; a look under the lock, or a write, ends that."""
+    await two.one.save("a", Token("old"))
+    async with two.one._account_lock("a") as late:
+        assert content((await late.read()).token) == ("old", None)
+        await two.other.save("a", Token("newer"))
+        assert await late.try_acquire()
+        for change in (None, Token("late")):
+            assert content(await late.write(change)) == ("newer", None)
+        await late.read()
+        await two.other.save("a", Token("newest"))
+        assert await late.write(Token("holders")) is None
+    async with two.one._account_lock("a") as late:
+        await late.read()
+        assert await late.try_acquire()
+        for change in (Token("first"), Token("second"), None):
+            assert await late.write(change) is None
+    assert await two.one.load("a") is None
 
 
 async def test_a_save_under_the_protocols_lock_is_fenced_too(two: Two) -> None:
@@ -465,10 +513,10 @@ async def test_a_paused_holder_saves_if_nobody_else_has(two: Two) -> None:
             await until_taken(next_one)
             await two.other.load("a")
             for late in (Token("first"), Token("late", refresh_token="rotated")):
-                assert await paused.save(late) is None
+                assert await paused.write(late) is None
                 assert content(await two.other.load("a")) == content(late)
             assert await two.other.save("a", Token("newest")) is None
-        assert content(await paused.save(Token("later"))) == ("newest", None)
+        assert content(await paused.write(Token("later"))) == ("newest", None)
     assert content(await two.one.load("a")) == ("newest", None)
 
 

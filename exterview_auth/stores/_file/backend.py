@@ -43,7 +43,7 @@ class FileLockBackend:
         return held
 
     async def release(self) -> None:
-        """Release the lock. A save that still waits for a thread then, because its caller gave it up, changes nothing."""
+        """Release the lock. A write that still waits for a thread then, because its caller gave it up, changes nothing."""
         self._released = True
         await self._entries.in_thread(self._lock.release)
 
@@ -53,10 +53,10 @@ class FileLockBackend:
         self._seen = stored.fingerprint
         return stored
 
-    async def save(self, token: Token) -> StoredToken | None:
-        """Save *token*, or return the entry that stays."""
-        saved, stored = await self._entries.replace(self._name, token, self._may_replace)
-        if not saved:
+    async def write(self, token: Token | None) -> StoredToken | None:
+        """Save *token* or delete the entry, or return the entry that stays."""
+        written, stored = await self._entries.replace(self._name, token, self._may_replace)
+        if not written:
             return stored
         self._seen = stored.fingerprint
         return None

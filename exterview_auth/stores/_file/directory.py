@@ -93,16 +93,15 @@ class PrivateDirectory:
                     file.flush()
                     os.utime(handle, (kept_until, kept_until))
                     os.fsync(handle)
-                # Syncing may have taken long: a writer that was frozen in it has been overtaken.
-                if not only_if():
-                    raise TimeoutError("this process was paused, and another one writes now")
+                _check(only_if)
                 os.replace(temporary, name, src_dir_fd=directory, dst_dir_fd=directory)
             os.fsync(directory)
 
-    def remove(self, name: str) -> None:
-        """Remove the file, if it exists."""
+    def remove(self, name: str, *, only_if: Callable[[], bool] = lambda: True) -> None:
+        """Remove the file, if it exists, *only_if* that still holds just before."""
         with contextlib.suppress(FileNotFoundError), self._opened() as directory:
             _own(directory, name)
+            _check(only_if)
             os.unlink(name, dir_fd=directory)
 
     def touch(self, name: str, moment: float | None = None) -> None:
@@ -211,6 +210,12 @@ def _own(directory: int, name: str) -> os.stat_result:
     if found.st_mode & _WRITABLE_FOR_OTHERS:
         raise PermissionError("it is writable for other users; remove it")
     return found
+
+
+def _check(only_if: Callable[[], bool]) -> None:
+    # What came before may have taken long: a process that was frozen in it has been overtaken.
+    if not only_if():
+        raise TimeoutError("this process was paused, and another one writes now")
 
 
 @contextlib.contextmanager

@@ -46,19 +46,22 @@ class FileEntries:
         raw: bytes | None = await self.in_thread(self.directory.read, _token_file(name))
         return self.codec.decode(name, raw, time.time())
 
-    async def replace(self, name: str, token: Token, may_replace: MayReplace | None = None) -> tuple[bool, StoredToken]:
-        """Save *token* unless *may_replace* refuses; return whether it is saved, and what the entry is now."""
-        now = time.time()
-        raw, kept_until = self.codec.encode(name, token, now), Entry(token, now).kept_until(self.codec.keep)
-        saved: bool
-        saved, present = await self.in_thread(self._replace, name, raw, kept_until, may_replace)
-        if saved:
+    async def replace(
+        self, name: str, token: Token | None, may_replace: MayReplace | None = None
+    ) -> tuple[bool, StoredToken]:
+        """
+        Save *token*, or remove the entry without one, unless *may_replace* refuses.
+
+        Return whether that was done, and what the entry is now.
+        """
+        now, raw, kept_until = time.time(), None, 0.0
+        if token is not None:
+            raw, kept_until = self.codec.encode(name, token, now), Entry(token, now).kept_until(self.codec.keep)
+        written: bool
+        written, present = await self.in_thread(self._replace, name, raw, kept_until, may_replace)
+        if written:
             return True, StoredToken(token, fingerprint(raw))
         return False, self.codec.decode(name, present, time.time())
-
-    async def remove(self, name: str) -> None:
-        """Remove the entry of *name*."""
-        await self.in_thread(self._remove, name)
 
     def identity(self, name: str) -> FileIdentity | None:
         """Return what changes with every replacement of *name*'s entry. Blocks."""
@@ -89,21 +92,21 @@ class FileEntries:
         return self._threads[1]
 
     def _replace(
-        self, name: str, raw: bytes, kept_until: float, may_replace: MayReplace | None
+        self, name: str, raw: bytes | None, kept_until: float, may_replace: MayReplace | None
     ) -> tuple[bool, bytes | None]:
-        """Write *raw* and return true, or false and the entry as it is. No other process writes meanwhile."""
+        """Write *raw* or remove the entry, and return true; or false and the entry as it is. No other process writes meanwhile."""
+        file = _token_file(name)
         with self._write_lock(name) as lock:
             if may_replace is not None:
-                present = self.directory.read(_token_file(name))
+                present = self.directory.read(file)
                 if not may_replace(present):
                     return False, present
-            self.directory.replace(_token_file(name), raw, kept_until=kept_until, only_if=lock.is_held)
+            if raw is None:
+                self.directory.remove(file, only_if=lock.is_held)
+                return True, None
+            self.directory.replace(file, raw, kept_until=kept_until, only_if=lock.is_held)
         self._sweeper.after_save(time.time())
         return True, raw
-
-    def _remove(self, name: str) -> None:
-        with self._write_lock(name):
-            self.directory.remove(_token_file(name))
 
     @contextlib.contextmanager
     def _write_lock(self, name: str) -> Iterator[HostLock]:

@@ -51,11 +51,8 @@ class FileStore(SharedStore):
     async def _read(self, account: str) -> StoredToken:
         return await self._entries.read(key_of(account))
 
-    async def _write(self, account: str, token: Token) -> None:
+    async def _write(self, account: str, token: Token | None) -> None:
         await self._entries.replace(key_of(account), token)
-
-    async def _remove(self, account: str) -> None:
-        await self._entries.remove(key_of(account))
 
     async def aclose(self) -> None:
         """End the threads; a store that is used again starts new ones."""

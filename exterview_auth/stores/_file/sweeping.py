@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import random
+from collections.abc import Callable
 
 from .._encryption import UnreadableError
 from .._entry import Codec, is_written_by_us
+from .._keeping import KEEP
 from .directory import PrivateDirectory, is_entry
 from .host_lock import HostLock
 
@@ -60,22 +62,24 @@ class Sweeper:
         lock = HostLock(self._directory, f"{account}.saving", self._lease)
         try:
             if lock.try_acquire():
-                self._remove_entry(name, account, modified, now)
+                self._remove_entry(name, account, now, modified, lock.is_held)
         finally:
             lock.release()
 
-    def _remove_entry(self, name: str, account: str, modified: float, now: float) -> None:
+    def _remove_entry(
+        self, name: str, account: str, now: float, modified: float, may_remove: Callable[[], bool]
+    ) -> None:
         raw = self._directory.read(name)
         if raw is None or not is_written_by_us(raw):
             return  # another program's, whatever its name
         try:
             kept_until = self._codec.read(account, raw).kept_until(self._codec.keep)
         except UnreadableError:
-            # Another process may have its key: it is kept as long as any.
-            if modified + self._codec.keep < now:
-                self._directory.remove(name)
+            # Another process may have its key, and a longer `keep`: it is kept as long as any.
+            if modified + max(self._codec.keep, KEEP) < now:
+                self._directory.remove(name, only_if=may_remove)
             return
         if kept_until < now:
-            self._directory.remove(name)
+            self._directory.remove(name, only_if=may_remove)
         else:  # a copy, which does not have its time
             self._directory.touch(name, kept_until)

@@ -33,7 +33,7 @@ class RedisLockBackend:
         self._keys = entries.keys(account)
         self._owner_id = uuid.uuid4().hex
         self._seen = b""
-        self._saved = False
+        self._woken = False
         self._subscribed: tuple[PubSubConnection, Subscription] | None = None
 
     async def try_acquire(self) -> bool:
@@ -45,9 +45,9 @@ class RedisLockBackend:
         return await execute(_still_owned(self._lock().reacquire()))
 
     async def release(self) -> None:
-        """Release the lock if this owner still holds it, and wake the waiters, unless a save has woken them."""
+        """Release the lock if this owner still holds it, and wake the waiters, unless a write has woken them."""
         released = await execute_with_retry(lambda: _still_owned(self._lock().do_release(self._owner_id.encode())))
-        if released and not self._saved:
+        if released and not self._woken:
             await execute(self._entries.clients.current().client.publish(self._keys.channel, FREE))
 
     async def read(self) -> StoredToken:
@@ -56,12 +56,12 @@ class RedisLockBackend:
         self._seen = stored.fingerprint
         return stored
 
-    async def save(self, token: Token) -> StoredToken | None:
-        """Save *token* and wake the waiters, or return the entry that stays."""
-        saved, stored = await self._entries.replace(self._account, token, owner_id=self._owner_id, seen=self._seen)
-        if not saved:
+    async def write(self, token: Token | None) -> StoredToken | None:
+        """Save *token* or delete the entry, and wake the waiters; or return the entry that stays."""
+        written, stored = await self._entries.replace(self._account, token, owner_id=self._owner_id, seen=self._seen)
+        if not written:
             return stored
-        self._saved, self._seen = True, stored.fingerprint
+        self._woken, self._seen = True, stored.fingerprint
         return None
 
     async def subscribe(self) -> None:

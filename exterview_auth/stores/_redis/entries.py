@@ -55,9 +55,9 @@ return {get(KEYS[1]), now}
 )
 
 # ARGV: owner id of the lock held (empty: no lock), fingerprint of the entry read under it, milliseconds to keep it, entry.
-# Replaces the entry if it is unchanged since the caller read it, or if the caller still holds the lock; otherwise returns the
-# newer entry.
-SAVE = (
+# Replaces the entry, or deletes it to keep it for no time, if it is unchanged since the caller read it, or if the caller still
+# holds the lock; otherwise returns the newer entry.
+WRITE = (
     _START
     + _CLOCK
     + """
@@ -111,26 +111,26 @@ class RedisEntries:
         return self.codec.decode(key_of(account), as_bytes(raw), _moment(now))
 
     async def replace(
-        self, account: str, token: Token, *, owner_id: str = "", seen: bytes = b""
+        self, account: str, token: Token | None, *, owner_id: str = "", seen: bytes = b""
     ) -> tuple[bool, StoredToken]:
         """
-        Save *token*; return whether it is saved, and what the entry is now.
+        Save *token*, or delete the entry without one; return whether that was done, and what the entry is now.
 
-        With *owner_id*, it is not saved if that owner has lost the lock and the entry is not the one with fingerprint *seen*.
+        With *owner_id*, it is not done if that owner has lost the lock and the entry is not the one with fingerprint *seen*.
         """
+        entry, kept = (b"", 0) if token is None else await self._encode(account, token)
+        written, newer, now = _parts(await execute(self._eval(WRITE, account, owner_id, seen, kept, entry)), 3)
+        if written == 1:
+            return True, StoredToken(token, b"" if token is None else fingerprint(entry))
+        return False, self.codec.decode(key_of(account), as_bytes(newer), _moment(now))
+
+    async def _encode(self, account: str, token: Token) -> tuple[bytes, int]:
+        """Return the entry, as of the moment at which this is called, and the milliseconds for which it is kept."""
         clock = asyncio.get_running_loop().time
         began = clock()
         now = _moment(await execute_with_retry(lambda: self._eval(NOW, account)))
         entry = self.codec.encode(key_of(account), token, now - (clock() - began))
-        kept = milliseconds(seconds_kept(token, self.codec.keep))
-        saved, newer, now = _parts(await execute(self._eval(SAVE, account, owner_id, seen, kept, entry)), 3)
-        if saved == 1:
-            return True, StoredToken(token, fingerprint(entry))
-        return False, self.codec.decode(key_of(account), as_bytes(newer), _moment(now))
-
-    async def remove(self, account: str) -> None:
-        """Remove the entry."""
-        await execute(self.clients.current().client.delete(self.keys(account).entry))
+        return entry, milliseconds(seconds_kept(token, self.codec.keep))
 
     async def _eval(self, script: str, account: str, *arguments: object) -> Any:
         keys = self.keys(account)

@@ -61,11 +61,8 @@ class RedisStore(SharedStore):
     async def _read(self, account: str) -> StoredToken:
         return await self._entries.read(account)
 
-    async def _write(self, account: str, token: Token) -> None:
+    async def _write(self, account: str, token: Token | None) -> None:
         await self._entries.replace(account, token)
-
-    async def _remove(self, account: str) -> None:
-        await self._entries.remove(account)
 
     async def aclose(self) -> None:
         """Close the running loop's connections that were made from a URL; a store that is used again opens new ones."""

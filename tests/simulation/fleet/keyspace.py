@@ -9,7 +9,7 @@ from typing import Any
 from redis.asyncio.lock import Lock
 from redis.exceptions import NoScriptError, ResponseError
 
-from exterview_auth.stores._redis.entries import LOAD, NOW, SAVE
+from exterview_auth.stores._redis.entries import LOAD, NOW, WRITE
 
 Arguments = Sequence[bytes]
 
@@ -40,7 +40,7 @@ class Keyspace:
         self._scripts: dict[bytes, Callable[[Arguments, Arguments], Any]] = {
             NOW.encode(): lambda _, __: self._now(),
             LOAD.encode(): self._run_load,
-            SAVE.encode(): self._run_save,
+            WRITE.encode(): self._run_write,
             Lock.LUA_RELEASE_SCRIPT.encode(): self._run_release,
             Lock.LUA_REACQUIRE_SCRIPT.encode(): self._run_reacquire,
         }
@@ -109,7 +109,7 @@ class Keyspace:
     def _run_load(self, keys: Arguments, _: Arguments) -> list[Any]:
         return [self.get(keys[0]), self._now()]
 
-    def _run_save(self, keys: Arguments, argv: Arguments) -> list[Any]:
+    def _run_write(self, keys: Arguments, argv: Arguments) -> list[Any]:
         mark, seen, kept, entry = argv
         now, present = self._now(), self.get(keys[0])
         if present is not None and mark and _digest(present) != seen and self.get(keys[1]) != mark:

@@ -183,7 +183,7 @@ class Followed:
 
     async def _holding(self, step: Operation, lock: AccountLock) -> object:
         if step.name == "save under lock":
-            return comparable(await lock.save(token(step.number)))
+            return comparable(await lock.write(token(step.number)))
         if step.name == "load under lock":
             return comparable((await lock.read()).token)
         del self._locks[step.process, step.account]

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
+import threading
 import time
 from pathlib import Path
 
 import pytest
 
-from exterview_auth import FileStore, Token
+from exterview_auth import FileStore, StoreError, Token
 from exterview_auth.stores._entry import key_of
+from exterview_auth.stores._file.directory import PrivateDirectory
+from exterview_auth.stores._keeping import KEEP
 from tests.kit.directories import entry, give_to_another, needs_root
 from tests.kit.stores import ACCOUNT, content, told
 
@@ -107,16 +111,17 @@ async def test_a_copy_of_an_entry_is_not_taken_for_an_old_one(directory: Path) -
         assert path.stat().st_mtime > time.time() + 80 * 86_400
 
 
+@pytest.mark.parametrize(("keep", "longest"), [(100.0, KEEP), (KEEP + 100.0, KEEP + 100.0)])
 async def test_an_entry_that_nobody_can_read_is_removed_after_its_time(
-    directory: Path, caplog: pytest.LogCaptureFixture
+    keep: float, longest: float, directory: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """That of a lost key is kept as long as any: another process may have the key."""
-    async with FileStore(directory, keep=100) as store:
+    """That of a lost key is kept as long as any: another process may have the key, and keep its entries for longer than this one."""
+    async with FileStore(directory, keep=keep) as store:
         old, young = (directory / f"{key_of(name)}.token" for name in ("old", "young"))
         for path in (old, young):
             path.write_bytes(b"exterview_auth/2 gAAAAA")
-        aged(old, 150)
-        aged(young, 50)
+        aged(old, longest + 50)
+        aged(young, longest - 50)
         await store.save("a", Token("x"))
         assert [path.exists() for path in (old, young)] == [False, True]
         assert told(caplog, "store.unreadable") == []
@@ -159,6 +164,43 @@ async def test_an_entry_that_is_being_saved_is_not_removed(directory: Path) -> N
             assert key_of("a") in files_of(directory)
         await store.save("b", Token("x"))
         assert files_of(directory) == {key_of("b")}
+
+
+async def test_a_sweep_that_was_frozen_removes_nothing_that_came_since(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process that is paused between its look and the removal has been overtaken: another owner's login stays."""
+    look = PrivateDirectory.read
+    async with FileStore(directory, lease=0.1) as frozen, FileStore(directory, lease=0.1) as other:
+        over = directory / f"{key_of('a')}.token"
+        over.write_bytes(frozen._entries.codec.encode(key_of("a"), Token("over", expires_in=1), time.time() - 100))
+        aged(over)
+        saved = threading.Event()
+
+        def pause_after_look(self: PrivateDirectory, name: str) -> bytes | None:
+            found = look(self, name)
+            if name == over.name:
+                monkeypatch.setattr(PrivateDirectory, "read", look)
+                assert saved.wait(20)
+            return found
+
+        monkeypatch.setattr(PrivateDirectory, "read", pause_after_look)
+        sweeping = asyncio.ensure_future(frozen.save("b", Token("x")))
+        while PrivateDirectory.read is not look:  # noqa: ASYNC110 - a thread's progress, which nothing signals
+            await asyncio.sleep(0.001)
+        await until_saved(other, "a", Token("theirs", refresh_token="r"))
+        saved.set()
+        await sweeping
+        assert content(await other.load("a")) == ("theirs", "r")
+
+
+async def until_saved(store: FileStore, account: str, token: Token) -> None:
+    """Save it as soon as the frozen writer's lease is over."""
+    async with asyncio.timeout(20):
+        while True:
+            with contextlib.suppress(StoreError):
+                await store.save(account, token)
+                return
 
 
 async def test_a_thousand_entries_that_are_over_do_not_hold_up_a_save(directory: Path) -> None:

@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 
 from exterview_auth import RedisStore, Token
 from exterview_auth.stores._redis.backend import FREE
-from exterview_auth.stores._redis.entries import NOW, SAVE, as_bytes, milliseconds
+from exterview_auth.stores._redis.entries import NOW, WRITE, as_bytes, milliseconds
 from tests.kit.redis_clients import LEASE
 from tests.kit.stores import loaded
 
@@ -32,7 +32,7 @@ async def test_a_damaged_entry_is_a_miss_however_a_client_decodes(errors: str, r
             assert await store.load("f") is None
             async with store._account_lock("f") as lock:
                 assert await lock.try_acquire()
-                await lock.save(Token("new"))
+                await lock.write(Token("new"))
             found = await loaded(store, "f")
             assert found.value == "new"
 
@@ -98,7 +98,7 @@ async def test_time_that_passes_before_an_entry_arrives_makes_it_older(
         monkeypatch.setattr(store._entries, "_eval", slow)
         began = clock()
         await store.save("a", Token("x", expires_in=60))
-        assert texts == [NOW, SAVE]
+        assert texts == [NOW, WRITE]
         monkeypatch.setattr(store._entries, "_eval", evaluate)
         passed = clock() - began
         found = await loaded(store, "a")
