@@ -114,7 +114,6 @@ class Acquisition:
         self._waits_for_lock = True
         while issued is None and not acquired:
             acquired = await waiter.try_acquire()
-            self._waits_for_lock = not acquired
             # Whoever held the lock until now has usually saved what this owner is looking for.
             if acquired or await waiter.wait_for_change():
                 seen = await self._read_store(session)
@@ -151,6 +150,7 @@ class Acquisition:
         return issued if better and self._account.clock() < issued.expires else None
 
     async def _log_in(self, old: IssuedToken | None, stored: Token | None, deadline: float) -> IssuedToken:
+        self._waits_for_lock = False  # not before: the lock may come when no time is left
         result = await self._runner.run(self._newest(None if old is None else old.token, stored), deadline)
         if old is not None and result.token is old.token:
             return old
