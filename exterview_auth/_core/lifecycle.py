@@ -16,7 +16,7 @@ from .renewal import Renewal
 from .single_flight import Flight
 
 CLOSE_GRACE = 3.0
-"""Seconds that closing waits for the answer to a login that has been sent, if its token is to be saved."""
+"""Seconds that closing waits for the answer to a login that has been sent, if its token is to be saved; then for the store."""
 
 
 class Lifecycle:
@@ -150,7 +150,7 @@ class Lifecycle:
         if renewal.logout_task is not None:
             await asyncio.wait([renewal.logout_task])
         if renewal.saver is not None and renewal.store is not None:
-            await renewal.saver.aclose()  # with one last attempt at a save or a deletion that is due
+            await renewal.saver.aclose(CLOSE_GRACE)  # with one last attempt at a save or a deletion that is due
             await renewal.store.aclose()
 
     def drop(self) -> None:

@@ -82,13 +82,12 @@ class Saver:
     A *retired* token in the store overtakes nothing.
     """
 
-    __slots__ = ("_account", "_lock_wait", "_retired", "_store", "_task", "_work")
+    __slots__ = ("_account", "_retired", "_store", "_task", "_work")
 
     def __init__(self, store: StoreAccess, account: Account, retired: RetiredTokens) -> None:
         self._store = store
         self._account = account
         self._retired = retired
-        self._lock_wait = min(LOCK_WAIT, store.lock_patience)
         # Invariant: the newest work, from the moment at which it is due until it is settled; newer work takes its place.
         self._work: _Work | None = None
         self._task: asyncio.Task[None] | None = None
@@ -124,7 +123,8 @@ class Saver:
         now, pending = self._account.clock(), self._work
         life = None if current is None else current.token.expires_in
         # Logouts that meet wait for the lock together, and not one after another: the next login waits for all of them.
-        until = min(now + self._lock_wait, math.inf if pending is None else pending.lock_until)
+        wait = min(LOCK_WAIT, self._store.lock_patience)
+        until = min(now + wait, math.inf if pending is None else pending.lock_until)
         return self._begin(_Work(None, now, life, lock_until=until))
 
     def outdates(self, stored: Token, age: float | None) -> bool:
@@ -153,15 +153,15 @@ class Saver:
         if self._work is not None:
             self._repeat(self._work)
 
-    async def aclose(self) -> None:
-        """End the background work, after one last attempt."""
+    async def aclose(self, grace: float) -> None:
+        """End the background work, after one last attempt, which has *grace* seconds for the store once it has the lock."""
         task, work = self._task, self._work
         self._task = None
         if task is not None:
             task.cancel()
             await asyncio.wait([task])
         if work is not None:
-            await self._attempt(work, last=True)
+            await self._attempt(work, grace)
         self._set_work(None)
 
     def _begin(self, work: _Work) -> asyncio.Task[None] | None:
@@ -199,12 +199,15 @@ class Saver:
             self._task = None
             self._set_work(None)
 
-    async def _attempt(self, work: _Work, *, last: bool = False) -> Saved:
-        """Settle *work* under the account's lock, if it can be had in time."""
-        with self._store.session(probe=True) as session:
+    async def _attempt(self, work: _Work, grace: float = math.inf) -> Saved:
+        """Settle *work* under the account's lock, if it can be had in time; at close within *grace* seconds more."""
+        # A login waits for the first attempt of a logout, and requests for that login; nobody waits for a repetition.
+        last = grace < math.inf
+        with self._store.session(probe=True, budget=math.inf if last or work.repeated else None) as session:
             async with lock_waiter(session, math.inf) as waiter:
-                patience = min(self._lock_wait, work.lock_until - self._account.clock())
+                patience = min(LOCK_WAIT, work.lock_until - self._account.clock())
                 free = await acquire_within(patience, waiter)
+                session.budget = min(session.budget, grace)
                 # While another owner logs in, only a fence keeps its entry. Within one, a save at close is better than none:
                 # that owner's save replaces it. A deletion always is: nobody is to be served a token that was logged out.
                 fenced = not free and bool(session.fences) and (last or work.issued is None)

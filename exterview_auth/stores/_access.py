@@ -4,7 +4,8 @@ A store as an owner sees it: every call is bounded, and no failure of the store 
 1. No method raises what the store raises. A store that fails or is too slow counts as empty and unlocked, and its circuit
    breaker opens.
 2. All calls of one session together wait at most `STORE_BUDGET` seconds for the store, or less under a short login timeout.
-   Waiting for another owner's login is not waiting for the store.
+   Waiting for another owner's login is not waiting for the store. A session that no request waits for may spend so much on
+   each call: a slow store is to get what must not be lost.
 3. While the breaker is open, only a session that probes calls the store, one at a time; the others wait for its outcome.
 4. Only the store's public methods are called, because a subclass or a wrapper may override them; all calls under a lock in the
    context in which the lock was entered.
@@ -67,9 +68,13 @@ class StoreAccess:
         # Invariant: tasks that hold the lock only because a write that was given up still runs.
         self._stuck: set[asyncio.Task[Any]] = set()
 
-    def session(self, *, probe: bool = False) -> StoreSession:
-        """Begin a sequence of calls that belong together; with *probe*, which needs ``with``, also while the breaker is open."""
-        return StoreSession(self, probe=probe)
+    def session(self, *, probe: bool = False, budget: float | None = None) -> StoreSession:
+        """
+        Begin a sequence of calls that belong together; with *probe*, which needs ``with``, also while the breaker is open.
+
+        *budget*: seconds that they may wait for the store, each call no longer than `STORE_BUDGET`.
+        """
+        return StoreSession(self, probe=probe, budget=self.budget if budget is None else budget)
 
     async def aclose(self) -> None:
         """Wait until detached work has ended, but not for a write that ignores its cancellation."""
@@ -111,7 +116,7 @@ class StoreAccess:
 class StoreSession:
     """A sequence of calls to the store; see the rules above."""
 
-    def __init__(self, access: StoreAccess, *, probe: bool) -> None:
+    def __init__(self, access: StoreAccess, *, probe: bool, budget: float) -> None:
         self.access = access
         self.probe = probe
         self._context: Context | None = None
@@ -122,8 +127,9 @@ class StoreSession:
         """Whether the account's lock is held, and whether the entry was loaded since."""
         self.writes: set[asyncio.Task[Any]] = set()
         """Writes under way, also such as were given up."""
-        self.budget = access.budget
+        self.budget = budget
         """Seconds that the session may still wait for the store."""
+        self._grace = min(CANCEL_GRACE, budget)
         self.failed = False
         """Whether a call failed, or was not made because the breaker is open."""
         self.loaded: tuple[Token | None] | None = None
@@ -180,6 +186,11 @@ class StoreSession:
         return fences_in(self._context)
 
     @property
+    def patience(self) -> float:
+        """Seconds that the next call may take."""
+        return min(self.budget, STORE_BUDGET)
+
+    @property
     def suspended(self) -> bool:
         """Whether the store must not be called now."""
         return self.access.breaker.is_open(self.access.clock()) and not self.probe
@@ -199,7 +210,7 @@ class StoreSession:
             return False
         before, probe = breaker.failures, breaker.probe()
         try:
-            async with asyncio.timeout(0 if self.failed else self.budget):
+            async with asyncio.timeout(0 if self.failed else self.patience):
                 await probe.acquire()
         except TimeoutError:
             return False
@@ -232,9 +243,9 @@ class StoreSession:
             try:
                 result = await bounded(
                     self._run(name, make),
-                    self.budget,
+                    self.patience,
                     finish=True,
-                    grace=min(CANCEL_GRACE, access.budget),
+                    grace=self._grace,
                     context=self._context,
                 )
             except Exception as failure:  # noqa: BLE001 - a store may raise anything; a request survives it
@@ -243,7 +254,7 @@ class StoreSession:
                 return None
             spent = access.clock() - began
             # A result that took longer than the budget arrived in time: this process was not running when it came.
-            self.budget -= spent if spent <= self.budget else 0.0
+            self.budget -= spent if spent <= self.patience else 0.0
             # A lock that another owner holds (False) does not show that locks can be acquired again.
             if not self.failed and result is not False:
                 access.breaker.record_success(name)

@@ -132,7 +132,7 @@ class _NotifiedWaiter:
         leaving = self._access.run_detached(self._release(), "unlock")
         # The next waiter of this process is to find the lock free. A failing store is not waited for: the lease expires.
         if acquired and not self._session.failed and not is_being_cancelled():
-            await asyncio.wait([leaving], timeout=self._session.budget)
+            await asyncio.wait([leaving], timeout=self._session.patience)
 
     async def _release(self) -> None:
         try:
@@ -199,7 +199,7 @@ class _BlockingWaiter:
         self._end(holding)
         # A cancelled caller does not wait; the detached task leaves the lock by itself.
         if not is_being_cancelled():
-            await asyncio.wait([holding], timeout=self._session.budget)
+            await asyncio.wait([holding], timeout=self._session.patience)
             if not holding.done():
                 self._session.record_failure("unlock", TimeoutError())
         if holding.done():

@@ -581,6 +581,39 @@ async def test_a_login_whose_save_fails_too_ends_the_repetition_of_the_older(sha
     assert (place.calls.count("save") <= 21, kept.lifecycle.busy) == (True, False)
 
 
+@pytest.mark.parametrize(("seconds", "login_timeout"), [(1.1, 30.0), (1.9, 30.0), (0.3, 1.0), (1.9, 1.0)])
+@pytest.mark.parametrize("fenced", [True, False])
+@virtual_time
+async def test_a_slow_store_gets_what_must_not_be_lost(seconds: float, login_timeout: float, *, fenced: bool) -> None:
+    """Rule 17: no request waits for a repetition, so that each of its calls has its time, whatever the time of a login is."""
+
+    class Slow(Place):
+        async def before(self, name: str) -> None:
+            await asyncio.sleep(seconds)
+            await super().before(name)
+
+    store: Any = ScriptedStore(seconds=seconds) if fenced else Slow(MemoryStore(timer=now))
+    kept = sharing(ScriptedLogin(Token("T1", refresh_token="r")), store, login_timeout=login_timeout)
+    await kept.obtain()
+    await passing(30)
+    assert (store.text if fenced else await text_in(store.shared), kept.lifecycle.busy) == ("T1", False)
+    await kept.lifecycle.logout()
+    await passing(30)
+    assert (store.text if fenced else await text_in(store.shared), kept.lifecycle.busy) == (None, False)
+
+
+@pytest.mark.parametrize(("seconds", "saved"), [(1.1, "T1"), (1.9, None)])
+@virtual_time
+async def test_closing_waits_for_a_slow_store_within_its_grace(seconds: float, saved: str | None) -> None:
+    """Rules 17 and 21: a look and a save share the time of a close, which ends in some seconds."""
+    store = ScriptedStore()
+    kept = await pending(store, ScriptedLogin(Token("T1", refresh_token="r")), login_timeout=1.0)
+    store.calls.clear()
+    began, store.seconds = now(), seconds
+    await kept.lifecycle.aclose()
+    assert (now() - began <= 2 * CLOSE_GRACE, store.text) == (True, saved)
+
+
 # -- a logout that the store did not hear of ----------------------------------------------------------------------------
 
 

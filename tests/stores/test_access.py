@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 from collections.abc import AsyncIterator
 from contextvars import ContextVar
 from itertools import islice
@@ -669,6 +670,26 @@ async def test_a_session_has_one_budget_for_all_its_calls() -> None:
     assert session.budget == 0
     assert await session.load() is None
     assert session.budget == 0
+
+
+@virtual_time
+async def test_a_session_that_no_request_waits_for_may_spend_as_much_on_each_call() -> None:
+    """Rule 2 of the module: a hanging call is given up all the same, and what is left of a budget is not exceeded."""
+    store = ScriptedStore(seconds=1.5)
+    access = StoreAccess(store, "a", now, Counters(), login_timeout=0.4)
+    patient = access.session(probe=True, budget=math.inf)
+    for _ in range(5):
+        assert (await patient.load(), patient.failed) == (None, False)
+    store.faults["load"] = "hang"
+    before = now()
+    await patient.load()
+    assert now() - before == pytest.approx(STORE_BUDGET)
+    assert patient.failed
+    closing = access.session(probe=True, budget=3.0)
+    before = now()
+    for _ in range(3):
+        await closing.load()
+    assert now() - before == pytest.approx(3.0)
 
 
 @virtual_time
