@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
+import asyncio
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from redis import exceptions as redis_errors
 
-from ..._calls import NotAnExceptionError, bounded, kind_of
+from ..._calls import NotAnExceptionError, awaited, bounded, cancel_and_wait, kind_of
 from ...errors import StoreError
 
 T = TypeVar("T")
@@ -57,21 +57,39 @@ async def execute_with_retry(make: Callable[[], Awaitable[T]]) -> T:
     """
     Return a command's result, tried twice: an idle connection may have been cut without a word, and the second try opens another.
 
-    For commands that may run twice. Both tries together take one command's time.
+    For commands that may run twice. Both tries together take one command's time. The second begins after half of it, or when
+    the first has failed, and leaves the first one going: a slow Redis may still answer it.
     """
-    with contextlib.suppress(StoreError):
-        return await execute(make(), COMMAND_TIMEOUT / 2)
-    return await execute(make(), COMMAND_TIMEOUT / 2)
+    return await execute(_tried_twice(make))
 
 
-async def execute(command: Awaitable[T], seconds: float = COMMAND_TIMEOUT) -> T:
+async def _tried_twice(make: Callable[[], Awaitable[T]]) -> T:
+    tries: list[asyncio.Task[T]] = [asyncio.create_task(awaited(make()))]
+    try:
+        await asyncio.wait(tries, timeout=COMMAND_TIMEOUT / 2)
+        if not _succeeded(tries[0]):
+            tries.append(asyncio.create_task(awaited(make())))
+        pending = set(tries)
+        while pending and not any(map(_succeeded, tries)):
+            _, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
+        return next(filter(_succeeded, tries), tries[-1]).result()
+    finally:
+        for each in tries:
+            await cancel_and_wait(each)
+
+
+def _succeeded(task: asyncio.Task[Any]) -> bool:
+    return task.done() and not task.cancelled() and task.exception() is None
+
+
+async def execute(command: Awaitable[T]) -> T:
     """
-    Return *command*'s result within so many *seconds*. Raises `StoreError` that holds nothing of what was sent.
+    Return *command*'s result within `COMMAND_TIMEOUT` seconds. Raises `StoreError` that holds nothing of what was sent.
 
     If the caller is cancelled, the command still ends by itself: a connection that is interrupted while it opens is lost.
     """
     try:
-        return await bounded(command, seconds, finish=True)
+        return await bounded(command, COMMAND_TIMEOUT, finish=True)
     except (redis_errors.RedisError, OSError, TimeoutError, NotAnExceptionError) as failure:
         problem = _sentence(failure)
     except UnicodeDecodeError:  # from a client that decodes responses

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from unittest.mock import AsyncMock
 
 import pytest
@@ -29,6 +30,41 @@ async def test_a_command_that_changes_nothing_is_asked_again() -> None:
     """A connection that idled may have been cut without a word: the second attempt is on a new one."""
     command = AsyncMock(side_effect=[redis.ConnectionError("cut"), "there"])
     assert await execute_with_retry(command) == "there"
+
+
+@virtual_time
+async def test_a_slow_answer_to_the_first_try_counts() -> None:
+    """A command has its second, also if a second try has begun meanwhile; what the first one says first is the result."""
+    began: list[float] = []
+
+    async def slow() -> float:
+        began.append(now())
+        await asyncio.sleep(0.9)
+        return now()
+
+    assert await execute_with_retry(slow) == 0.9
+    assert began == [0.0, 0.5]
+
+
+@pytest.mark.parametrize("first", [0.6, 0.9])
+@virtual_time
+async def test_either_try_may_fail(first: float) -> None:
+    """The other one's result counts; if both fail, the last try's error does."""
+    outcomes: list[tuple[float, Exception | None]] = [(first, OSError("first")), (0.2, redis.ReadOnlyError("second"))]
+
+    async def failing(which: list[tuple[float, Exception | None]]) -> str:
+        seconds, failure = which.pop(0)
+        await asyncio.sleep(seconds)
+        if failure is not None:
+            raise failure
+        return f"after {seconds}"
+
+    for succeeds in (0, 1):
+        tries = list(outcomes)
+        tries[succeeds] = (tries[succeeds][0], None)
+        assert await execute_with_retry(partial(failing, tries)) == f"after {outcomes[succeeds][0]}"
+    with pytest.raises(StoreError, match="read-only replica"):
+        await execute_with_retry(partial(failing, list(outcomes)))
 
 
 @virtual_time
