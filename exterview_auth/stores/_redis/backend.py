@@ -34,6 +34,8 @@ class RedisLockBackend:
         self._owner_id = uuid.uuid4().hex
         self._seen = b""
         self._woken = False
+        # Invariant: no command that takes the lock is on its way when the lock is released.
+        self._retaking = asyncio.Lock()
         self._subscribed: tuple[PubSubConnection, Subscription] | None = None
 
     async def try_acquire(self) -> bool:
@@ -41,12 +43,16 @@ class RedisLockBackend:
         return bool(await execute(self._lock().acquire(token=self._owner_id)))
 
     async def renew_lease(self) -> bool:
-        """Start the lease again."""
-        return await execute(_still_owned(self._lock().reacquire()))
+        """Start the lease again, also after a restart of Redis without its data, if nobody has taken the lock since."""
+        if await execute(_still_owned(self._lock().reacquire())):
+            return True
+        async with self._retaking:
+            return await self._entries.retake_lock(self._account, self._owner_id, self._seen, self.lease)
 
     async def release(self) -> None:
         """Release the lock if this owner still holds it, and wake the waiters, unless a write has woken them."""
-        released = await execute_with_retry(lambda: _still_owned(self._lock().do_release(self._owner_id.encode())))
+        async with self._retaking:
+            released = await execute_with_retry(lambda: _still_owned(self._lock().do_release(self._owner_id.encode())))
         if released and not self._woken:
             await execute(self._entries.clients.current().client.publish(self._keys.channel, FREE))
 

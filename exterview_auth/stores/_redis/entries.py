@@ -74,6 +74,18 @@ return {1, '', now}
 """
 )
 
+# ARGV: owner id, fingerprint of the entry read last, milliseconds of a lease. Takes a lock whose key has vanished, unless another
+# owner has saved since: then this one was overtaken, and the lock would let it replace the newer entry.
+RETAKE = (
+    _START
+    + """
+local present = get(KEYS[1])
+if present and redis.sha1hex(present) ~= ARGV[2] then return 0 end
+if redis.call('SET', KEYS[2], ARGV[1], 'NX', 'PX', ARGV[3]) then return 1 end
+return 0
+"""
+)
+
 
 class RedisKeys(NamedTuple):
     """The names of one account's keys and channel. A channel is not a key, but scripts get its name like one."""
@@ -123,6 +135,11 @@ class RedisEntries:
         if written == 1:
             return True, StoredToken(token, b"" if token is None else fingerprint(entry))
         return False, self.codec.decode(key_of(account), as_bytes(newer), _moment(now))
+
+    async def retake_lock(self, account: str, owner_id: str, seen: bytes, lease: float) -> bool:
+        """Take the lock if nobody has it, and the entry is missing or still the one with fingerprint *seen*."""
+        taken: object = await execute(self._eval(RETAKE, account, owner_id, seen, milliseconds(lease)))
+        return taken == 1
 
     async def _encode(self, account: str, token: Token) -> tuple[bytes, int]:
         """Return the entry, as of the moment at which this is called, and the milliseconds for which it is kept."""

@@ -9,7 +9,7 @@ from typing import Any
 from redis.asyncio.lock import Lock
 from redis.exceptions import NoScriptError, ResponseError
 
-from exterview_auth.stores._redis.entries import LOAD, NOW, WRITE
+from exterview_auth.stores._redis.entries import LOAD, NOW, RETAKE, WRITE
 
 Arguments = Sequence[bytes]
 
@@ -41,6 +41,7 @@ class Keyspace:
             NOW.encode(): lambda _, __: self._now(),
             LOAD.encode(): self._run_load,
             WRITE.encode(): self._run_write,
+            RETAKE.encode(): self._run_retake,
             Lock.LUA_RELEASE_SCRIPT.encode(): self._run_release,
             Lock.LUA_REACQUIRE_SCRIPT.encode(): self._run_reacquire,
         }
@@ -120,6 +121,14 @@ class Keyspace:
             self.put(keys[0], entry, int(kept))
         self._publish(keys[2], b"saved")
         return [1, b"", now]
+
+    def _run_retake(self, keys: Arguments, argv: Arguments) -> int:
+        mark, seen, lease = argv
+        present = self.get(keys[0])
+        if self.get(keys[1]) is not None or (present is not None and _digest(present) != seen):
+            return 0
+        self.put(keys[1], mark, int(lease))
+        return 1
 
     def _run_release(self, keys: Arguments, argv: Arguments) -> int:
         if self.get(keys[0]) != argv[0]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 from redis.asyncio import Redis
 
-from exterview_auth import RedisStore
+from exterview_auth import RedisStore, Token
+from tests.kit.stores import content
 
 
 async def test_a_lock_ends_with_its_lease(redis_url: str) -> None:
@@ -23,6 +25,61 @@ async def test_a_lock_ends_with_its_lease(redis_url: str) -> None:
             await client.set(key, "another's")
             assert not await lock._backend.renew_lease()
         assert await client.get(key) == b"another's"
+
+
+@pytest.mark.parametrize("lost", ["the lock", "everything"])
+async def test_a_holder_takes_a_lock_that_has_vanished_again(redis_url: str, lost: str) -> None:
+    """The contract, stores: a holder that shows life keeps the lock, also if Redis has come back without its data."""
+    async with RedisStore(redis_url, lease=60) as store, Redis.from_url(redis_url) as client:
+        keys = store._entries.keys("a")
+        await store.save("a", Token("old"))
+        async with store._account_lock("a") as holder, store._account_lock("a") as other:
+            assert await holder.try_acquire()
+            await holder.read()
+            await (client.delete(keys.lock) if lost == "the lock" else client.flushdb())
+            assert await holder._backend.renew_lease()
+            assert 59_000 < await client.pttl(keys.lock) <= 60_000
+            assert not await other.try_acquire()
+        assert await client.exists(keys.lock) == 0
+
+
+async def test_a_holder_that_was_overtaken_takes_no_lock_again(redis_url: str) -> None:
+    """Rule 17: it would replace what the next holder saved and released."""
+    async with (
+        RedisStore(redis_url, lease=60) as store,
+        Redis.from_url(redis_url) as client,
+        store._account_lock("a") as holder,
+    ):
+        assert await holder.try_acquire()
+        await holder.read()
+        await client.delete(store._entries.keys("a").lock)
+        await store.save("a", Token("newer"))
+        assert not await holder._backend.renew_lease()
+        assert content(await holder.write(Token("late"))) == ("newer", None)
+
+
+async def test_a_released_lock_is_not_taken_again(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The release comes after a renewal that is on its way."""
+    async with RedisStore(redis_url, lease=60) as store, Redis.from_url(redis_url) as client:
+        keys, lock = store._entries.keys("a"), store._account_lock("a")
+        assert await lock.try_acquire()
+        await client.delete(keys.lock)
+        on_its_way, go_on, send = asyncio.Event(), asyncio.Event(), store._entries._eval
+
+        async def slow(script: str, *arguments: Any) -> Any:
+            on_its_way.set()
+            await go_on.wait()
+            return await send(script, *arguments)
+
+        monkeypatch.setattr(store._entries, "_eval", slow)
+        renewing = asyncio.ensure_future(lock._backend.renew_lease())
+        await on_its_way.wait()
+        releasing = asyncio.ensure_future(lock.release())
+        await asyncio.sleep(0)
+        go_on.set()
+        assert await renewing
+        await releasing
+        assert await client.exists(keys.lock) == 0
 
 
 @pytest.mark.parametrize("stranger", [False, True])
