@@ -7,13 +7,16 @@ import contextlib
 import contextvars
 import inspect
 import os
+from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
-from concurrent.futures import Future
-from threading import Thread
-from typing import Any, Generic, TypeVar
+from concurrent.futures import Executor, Future
+from functools import partial
+from threading import Lock, Thread
+from typing import Any, Generic, ParamSpec, TypeVar
 
 from ._secret import concealed
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 PAUSE_THRESHOLD = 0.1
@@ -151,55 +154,82 @@ def kind_of(failure: BaseException) -> str:
     return type(failure).__name__
 
 
-class SingleThread:
+class DaemonThreads(Executor):
     """
-    Runs each call in a new daemon thread, one at a time: a call that never returns costs one thread and delays no shutdown.
+    Runs calls in at most so many daemon threads, which end when nothing is left to run.
 
-    Does not use the default executor, because other code's ``asyncio.to_thread`` must not queue behind a slow call.
+    A call that never returns costs one thread, and delays no shutdown: Python joins the threads of its own executors when the
+    program ends. The default executor is left to other code, whose calls must not queue behind a slow one.
     """
 
-    __slots__ = ("_running",)
+    def __init__(self, most: int, name: str) -> None:
+        self._most = most
+        self._name = name
+        self._process = os.getpid(), _Queue()
 
-    def __init__(self) -> None:
-        # Invariant: the newest call and the process that started it; after a fork, its thread does not exist in the child.
-        self._running: tuple[int, Future[None]] | None = None
+    def submit(self, call: Callable[P, T], /, *args: P.args, **options: P.kwargs) -> Future[T]:
+        """Return a future of what *call* returns. If it is cancelled before the call begins, the call is not made."""
+        # A forked process has none of its parent's threads, and does not carry out what was submitted there.
+        if self._process[0] != os.getpid():
+            self._process = os.getpid(), _Queue()
+        queue, done = self._process[1], Future[T]()
+        with queue.guard:
+            if queue.running < self._most:
+                Thread(target=queue.work, name=self._name, daemon=True).start()
+                queue.running += 1
+            queue.calls.append(partial(_perform, done, partial(call, *args, **options)))
+        return done
 
     async def run(self, call: Callable[[], T]) -> T:
-        """Return or raise what *call* does. After a cancellation *call* runs on, and the next call waits for its end."""
-        while (running := self._busy()) is not None:
-            await asyncio.wrap_future(running)
-        done: Future[None] = Future()
-        done.set_running_or_notify_cancel()
-        # Lists, because an asyncio future cannot hold StopIteration.
+        """Return or raise what *call* does, in a copy of the context. After a cancellation *call* runs on."""
+        # A list, so that no result shows in a future's repr; the errors, because no future of asyncio can hold StopIteration.
         results: list[T] = []
         errors: list[BaseException] = []
-        Thread(target=_perform, args=(contextvars.copy_context(), call, results, errors, done), daemon=True).start()
-        self._running = os.getpid(), done
-        await asyncio.wrap_future(done)
+        await asyncio.wrap_future(self.submit(_collect, contextvars.copy_context(), call, results, errors))
         if errors:
             raise errors.pop()
         return results.pop()
 
-    def _busy(self) -> Future[None] | None:
-        if self._running is None:
-            return None
-        process, done = self._running
-        return done if process == os.getpid() and not done.done() else None
+
+class _Queue:
+    """The calls that wait for a thread of one process."""
+
+    __slots__ = ("calls", "guard", "running")
+
+    def __init__(self) -> None:
+        self.guard = Lock()
+        self.calls: deque[Callable[[], None]] = deque()
+        # Invariant: how many threads will look for another call before they end.
+        self.running = 0
+
+    def work(self) -> None:
+        while True:
+            with self.guard:
+                if not self.calls:
+                    self.running -= 1
+                    return
+                perform = self.calls.popleft()
+            perform()
 
 
-def _perform(
-    context: contextvars.Context,
-    call: Callable[[], T],
-    results: list[T],
-    errors: list[BaseException],
-    done: Future[None],
+def _perform(done: Future[T], call: Callable[[], T]) -> None:
+    if not done.set_running_or_notify_cancel():
+        return
+    try:
+        result = call()
+    except BaseException as error:  # noqa: BLE001 - raised again in the awaiting task
+        done.set_exception(error)
+    else:
+        done.set_result(result)
+
+
+def _collect(
+    context: contextvars.Context, call: Callable[[], T], results: list[T], errors: list[BaseException]
 ) -> None:
     try:
         results.append(context.run(call))
     except BaseException as error:  # noqa: BLE001 - raised again in the awaiting task
         errors.append(error)
-    finally:
-        done.set_result(None)
 
 
 class CallableValue:
@@ -209,7 +239,7 @@ class CallableValue:
 
     def __init__(self, call: Callable[[], Any]) -> None:
         self._call = call
-        self._thread = SingleThread()
+        self._thread = DaemonThreads(1, "exterview_auth value")
 
     async def read(self) -> Any:
         """Return the callable's value; its errors pass through."""

@@ -18,8 +18,8 @@ from exterview_auth._calls import (
     CANCEL_GRACE,
     PAUSE_GRACE,
     CallableValue,
+    DaemonThreads,
     NotAnExceptionError,
-    SingleThread,
     bounded,
     cancel_and_wait,
     kind_of,
@@ -371,7 +371,7 @@ def test_a_value_can_be_read_under_a_new_loop() -> None:
 async def test_a_call_that_runs_at_a_fork_does_not_block_the_child(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its thread does not exist there."""
     go_on = threading.Event()
-    threads = SingleThread()
+    threads = DaemonThreads(1, "test")
     pending = asyncio.ensure_future(threads.run(lambda: go_on.wait(30)))
     await asyncio.sleep(0)
     child = os.getpid() + 1
@@ -383,7 +383,7 @@ async def test_a_call_that_runs_at_a_fork_does_not_block_the_child(monkeypatch: 
 
 async def test_a_thread_that_cannot_start_blocks_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
     """The error comes out, and the next call runs."""
-    threads = SingleThread()
+    threads = DaemonThreads(1, "test")
     with monkeypatch.context() as patch:
         patch.setattr(threading.Thread, "start", fail_to_start)
         with pytest.raises(RuntimeError, match="can't start"):

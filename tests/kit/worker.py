@@ -14,7 +14,6 @@ import time
 import warnings
 from collections import Counter
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from typing import Any, NoReturn
 
@@ -22,6 +21,7 @@ import aiohttp
 from redis.asyncio.connection import AbstractConnection
 
 from exterview_auth import AuthSession, ExterviewAuth, FileStore, OAuth2Login, RedisStore
+from exterview_auth._calls import DaemonThreads
 from exterview_auth.stores import _shared
 
 QUERY = {"query": "{ __typename }"}
@@ -41,13 +41,13 @@ class Watch:
     def begin(self) -> None:
         """Count from now on."""
         sys.addaudithook(self._audit)
-        submit: Callable[..., Any] = ThreadPoolExecutor.submit
+        submit: Callable[..., Any] = DaemonThreads.submit
 
-        def counted(executor: ThreadPoolExecutor, call: Any, /, *arguments: Any, **options: Any) -> Any:
+        def counted(executor: DaemonThreads, call: Any, /, *arguments: Any, **options: Any) -> Any:
             self.thread_calls += 1
             return submit(executor, call, *arguments, **options)
 
-        ThreadPoolExecutor.submit = counted  # type: ignore[method-assign, assignment]  # every call to a file runs in one
+        DaemonThreads.submit = counted  # type: ignore[method-assign]  # every call to a file runs in one
         send_packed: Callable[..., Any] = AbstractConnection.send_packed_command
 
         def counted_command(connection: AbstractConnection, *arguments: Any, **options: Any) -> Any:

@@ -6,6 +6,8 @@ import asyncio
 import contextlib
 import functools
 import math
+import subprocess
+import sys
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
@@ -586,3 +588,34 @@ async def test_under_two_locks_both_are_held(two: Two) -> None:
             assert two.one._lock_around("b") is not None
         assert (two.one._lock_around("a"), two.one._lock_around("b")) == (outer, None)
     assert two.one._lock_around("a") is None
+
+
+HANGING = """
+import asyncio, os, sys, threading
+from exterview_auth import FileStore, Token
+
+async def main():
+    store = FileStore(sys.argv[1])
+    hangs = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def fsync(_handle):
+        loop.call_soon_threadsafe(hangs.set)
+        threading.Event().wait()
+
+    os.fsync = fsync
+    saving = asyncio.ensure_future(store.save("a", Token("T")))
+    await hangs.wait()
+    saving.cancel()
+    await store.aclose()
+
+asyncio.run(main())
+"""
+
+
+def test_a_file_system_that_hangs_does_not_hold_up_the_end_of_the_process(tmp_path: Path) -> None:
+    """Nothing hangs, ever: a call that was given up is not waited for at exit."""
+    ended = subprocess.run(
+        [sys.executable, "-c", HANGING, tmp_path / "tokens"], check=True, timeout=30, capture_output=True
+    )
+    assert ended.stderr == b""

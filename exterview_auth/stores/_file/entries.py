@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
+from ..._calls import DaemonThreads
 from ..._token import Token
 from ...errors import StoreError
 from .._entry import Codec, Entry, StoredToken, fingerprint
@@ -39,7 +38,7 @@ class FileEntries:
         self._watches: dict[str, LivenessWatch] = {}
         self.pollers = 0
         """How many waiters of this process look at a file again and again; the more there are, the less often each looks."""
-        self._threads: tuple[int, ThreadPoolExecutor] | None = None
+        self._threads = DaemonThreads(THREADS, "exterview_auth store")
 
     async def read(self, name: str) -> StoredToken:
         """Read the entry of *name*."""
@@ -71,25 +70,13 @@ class FileEntries:
         """Run *call* in one of the store's threads; turn what the system raises into a `StoreError`."""
         loop = asyncio.get_running_loop()
         try:
-            return await loop.run_in_executor(self._executor(), partial(call, *arguments))
+            return await loop.run_in_executor(self._threads, partial(call, *arguments))
         except OSError as failure:
             problem = failure.strerror or str(failure) or type(failure).__name__
         except (ValueError, OverflowError) as failure:  # a file system may refuse a time or a name
             problem = type(failure).__name__
         # Raised outside the handler: the system's error shows the file's name.
         raise StoreError(f"the token's file in {self.directory.path} cannot be used: {problem}")
-
-    def close(self) -> None:
-        """End the threads; the next call starts new ones."""
-        threads, self._threads = self._threads, None
-        if threads is not None and threads[0] == os.getpid():
-            threads[1].shutdown(wait=False)
-
-    def _executor(self) -> ThreadPoolExecutor:
-        # A forked process has none of its parent's threads.
-        if self._threads is None or self._threads[0] != os.getpid():
-            self._threads = os.getpid(), ThreadPoolExecutor(THREADS, thread_name_prefix="exterview_auth store")
-        return self._threads[1]
 
     def _replace(
         self, name: str, raw: bytes | None, kept_until: float, may_replace: MayReplace | None

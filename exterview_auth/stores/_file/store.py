@@ -55,8 +55,7 @@ class FileStore(SharedStore):
         await self._entries.replace(key_of(account), token)
 
     async def aclose(self) -> None:
-        """End the threads; a store that is used again starts new ones."""
-        self._entries.close()
+        """Do nothing: no file stays open, and the threads end by themselves."""
 
     @shown_when_made
     def __repr__(self) -> str:

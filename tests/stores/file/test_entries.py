@@ -46,40 +46,38 @@ async def test_an_error_says_what_the_system_said(directory: Path) -> None:
         with pytest.raises(StoreError) as caught:
             await entries.in_thread(fail)
         assert str(caught.value) == f"the token's file in {directory} cannot be used: {problem}"
-    entries.close()
 
 
 async def test_files_are_used_in_the_stores_threads(directory: Path) -> None:
-    """Lesson 40: eight at most, kept until the store is closed; the default executor is not used."""
+    """Lesson 40: eight at most, which end when nothing is left to do; the default executor is not used."""
     entries = FileStore(directory)._entries
-    name = await entries.in_thread(lambda: threading.current_thread().name)
-    assert name.startswith("exterview_auth store")
-    threads = entries._executor()
-    assert entries._executor() is threads
-    assert threads._max_workers == THREADS == 8
-    going_on = threading.Event()
-    busy = asyncio.ensure_future(entries.in_thread(going_on.wait))
-    await asyncio.sleep(0)
-    entries.close()  # waits for none of them
-    assert entries._executor() is not threads
+    assert await entries.in_thread(lambda: threading.current_thread().name) == "exterview_auth store"
+    loop, going_on, running = asyncio.get_running_loop(), threading.Event(), asyncio.Semaphore(0)
+
+    def busy() -> None:
+        loop.call_soon_threadsafe(running.release)
+        assert going_on.wait(30)
+
+    calls = [asyncio.ensure_future(entries.in_thread(busy)) for _ in range(THREADS + 3)]
+    async with asyncio.timeout(20):
+        for _ in range(THREADS):
+            await running.acquire()
+    assert running.locked()
+    assert THREADS == 8
     going_on.set()
-    await busy
-    entries.close()
+    await asyncio.gather(*calls)
 
 
 async def test_a_forked_child_leaves_its_parents_threads_alone(
     directory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Rule 20: they are not there; closing ends none of them, and new ones are started."""
-    entries = FileStore(directory)._entries
-    parents = entries._executor()
+    """Rule 20: they are not there, and new ones are started."""
+    entries, going_on = FileStore(directory)._entries, threading.Event()
+    calls = [asyncio.ensure_future(entries.in_thread(going_on.wait)) for _ in range(THREADS)]
+    await asyncio.sleep(0)
     other = os.getpid() + 1
     with monkeypatch.context() as forked:
         forked.setattr(os, "getpid", lambda: other)
-        assert entries._executor() is not parents
-    entries._threads = os.getpid(), parents
-    with monkeypatch.context() as forked:
-        forked.setattr(os, "getpid", lambda: other)
-        entries.close()
-    assert parents.submit(int).result() == 0
-    parents.shutdown()
+        assert await asyncio.wait_for(entries.in_thread(int), 20) == 0
+    going_on.set()
+    await asyncio.gather(*calls)
