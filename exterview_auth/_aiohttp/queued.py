@@ -68,7 +68,7 @@ class HeldHead(LateSignature):
     """
     Signs the head of a request when its body begins: a stream or a file may take a while, and *obtain* another token.
 
-    The head is written at once then, and the body follows as always.
+    The head goes with the first bytes then, as always.
     """
 
     __slots__ = ("_obtain", "failure")
@@ -105,7 +105,11 @@ class HeldHead(LateSignature):
         except ExterviewAuthError as failure:
             self.failure = failure.copy_for_waiter()
             raise
+        if name == "drain":
+            writer.send_headers()
+        # Head and first bytes in one piece, as aiohttp writes them: a connection that the head finds closed fails once.
         await getattr(writer, name)(*arguments, **options)
+        writer.send_headers()  # unless they went along: a compressor may keep the first bytes
 
     async def _sign(self, writer: AbstractStreamWriter) -> None:
         if carries(self._request, self.issued):
@@ -114,7 +118,6 @@ class HeldHead(LateSignature):
                 self.issued = current
                 sign(self._request, current, self._key)
                 await writer.write_headers(first_line_of(writer), self._request.headers)
-        writer.send_headers()
 
     def restore(self) -> None:
         super().restore()

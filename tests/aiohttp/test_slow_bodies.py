@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -101,6 +101,34 @@ async def test_a_token_that_dies_while_a_body_is_made_is_not_sent(
         assert {token for _, token in at.api.since(mark)} == {"token-2"}
         assert [arrival.body for arrival in at.api.arrivals[mark:]].count(WHOLE) == 1
         assert at.login.count == 2
+
+
+@pytest.mark.parametrize("replaced", [False, True])
+async def test_the_head_goes_with_the_first_bytes(monkeypatch: pytest.MonkeyPatch, *, replaced: bool) -> None:
+    """As aiohttp writes them: after a separate head, a connection that closes would leave an error that nobody retrieves."""
+    pieces: list[bytes] = []
+    transport_kind: Any = vars(asyncio.selector_events)["_SelectorSocketTransport"]
+
+    def noting(name: str, joined: Callable[[Any], bytes]) -> None:
+        real = getattr(transport_kind, name)
+
+        def write(transport: Any, data: Any) -> None:
+            pieces.append(joined(data))
+            real(transport, data)
+
+        monkeypatch.setattr(transport_kind, name, write)
+
+    noting("write", bytes)
+    noting("writelines", b"".join)
+    async with signed_in() as at, making(at) as (stream, task):
+        if replaced:
+            at.auth.invalidate(await at.auth.token())
+            await at.auth.token()
+        pieces.clear()
+        stream.over.set()
+        assert (await task)[0] == 200
+    (head,) = {piece for piece in pieces if piece.startswith(b"POST ")}
+    assert PARTS[0] in head
 
 
 @pytest.mark.parametrize("test", [None, lambda response: response.status == 401], ids=["fast path", "slow path"])
