@@ -133,14 +133,8 @@ class PrivateDirectory:
 
     def ensure(self) -> None:
         """Create the directory, also after somebody removed it."""
-        if self.path.is_dir():
+        if self.path.is_dir() or not _create(self.path):
             return
-        try:
-            self.path.mkdir(DIRECTORY_MODE, parents=True)
-        except FileExistsError:  # another process was faster, or it is no directory
-            return
-        if stat.S_IMODE(self.path.lstat().st_mode) != DIRECTORY_MODE:  # a strict umask
-            self.path.chmod(DIRECTORY_MODE)
         with self._opened() as directory:
             # So that no `git add` finds a token. Whoever removes it wants to have it so.
             handle = os.open(
@@ -216,6 +210,19 @@ def _check(only_if: Callable[[], bool]) -> None:
     # What came before may have taken long: a process that was frozen in it has been overtaken.
     if not only_if():
         raise TimeoutError("this process was paused, and another one writes now")
+
+
+def _create(directory: Path) -> bool:
+    """Create *directory*, and those above it, for this user alone; return false if another process was faster, or it is none."""
+    if not directory.parent.exists():
+        _create(directory.parent)
+    try:
+        directory.mkdir(DIRECTORY_MODE)
+    except FileExistsError:
+        return False
+    if stat.S_IMODE(directory.lstat().st_mode) != DIRECTORY_MODE:  # a strict umask
+        directory.chmod(DIRECTORY_MODE)
+    return True
 
 
 @contextlib.contextmanager

@@ -164,6 +164,20 @@ async def test_files_are_private_whatever_the_umask(umask: int, directory: Path)
         os.umask(before)
 
 
+@pytest.mark.parametrize("umask", [0, 0o022, 0o777], ids=oct)
+def test_the_directories_above_it_are_private_too(umask: int, place: Path) -> None:
+    """Whoever could write to one of them could put another directory in its place; those that were there stay as they are."""
+    there = place / "there"
+    there.mkdir(0o755)
+    before = os.umask(umask)
+    try:
+        asyncio.run(log_in(FileStore(there / "one" / "two" / "tokens")))
+    finally:
+        os.umask(before)
+    assert [mode(path) for path in (there, there / "one", there / "one" / "two")] == [0o755, 0o700, 0o700]
+    assert_private(there / "one" / "two" / "tokens")
+
+
 @pytest.mark.parametrize("wide", [0o755, 0o777, 0o750, 0o701], ids=oct)
 def test_a_directory_of_its_own_is_made_private(wide: int, directory: Path) -> None:
     """An existing directory with nothing but a store's files in it is tightened."""
