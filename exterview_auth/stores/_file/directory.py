@@ -104,11 +104,17 @@ class PrivateDirectory:
             _check(only_if)
             os.unlink(name, dir_fd=directory)
 
-    def touch(self, name: str, moment: float | None = None) -> None:
-        """Set the modification time to a *moment*, in seconds since the epoch, or to now."""
+    def touch(self, name: str, accessed: float, modified: float) -> None:
+        """Set both times of the file, in seconds since the epoch."""
         with self._opened() as directory:
             _own(directory, name)
-            os.utime(name, None if moment is None else (moment, moment), dir_fd=directory, follow_symlinks=False)
+            os.utime(name, (accessed, modified), dir_fd=directory, follow_symlinks=False)
+
+    def times(self, name: str) -> tuple[float, float]:
+        """Return when the file was last accessed and modified, in seconds since the epoch."""
+        with self._opened() as directory:
+            found = _own(directory, name)
+        return found.st_atime, found.st_mtime
 
     def identity(self, name: str) -> FileIdentity | None:
         """Return what tells the file from the one before it, or ``None`` if it does not exist."""

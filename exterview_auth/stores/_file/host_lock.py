@@ -2,7 +2,8 @@
 A lock among the processes of one host: the kernel's own file lock (by the library *filelock*), with a lease.
 
 The kernel frees the lock when its holder dies. A holder that lives touches the file; if it has not done so for a whole lease,
-it is frozen, and a waiter puts a new file in its place. The frozen process notices that when it goes on: the file of its name
+it is frozen, and a waiter puts a new file in its place. The lease is the holder's own, which a waiter of another process may not
+know: the file's access time is so many seconds after its modification time. The frozen process notices that when it goes on: the file of its name
 has another inode.
 """
 
@@ -16,6 +17,7 @@ from functools import partial
 
 from filelock import FileLock, Timeout
 
+from .._shared import LONGEST_LEASE, SHORTEST_LEASE
 from .directory import FILE_MODE, FileIdentity, PrivateDirectory
 
 WRITE_TIMEOUT = 0.8
@@ -69,8 +71,21 @@ class HostLock:
         """Show that the holder lives; return whether it still holds the lock."""
         if not self.is_held():
             return False
-        self._directory.touch(self._name)
+        self._directory.touch(self._name, *self._signs_of_life())
         return True
+
+    def _signs_of_life(self) -> tuple[float, float]:
+        now = time.time()
+        return now + self._lease, now
+
+    def _holders_lease(self) -> float:
+        """Return the lease by which the holder touches the file; this lock's own if an older version does that, or another program."""
+        with contextlib.suppress(FileNotFoundError):  # another waiter was faster
+            accessed, modified = self._directory.times(self._name)
+            lease = round(accessed - modified, 3)
+            if SHORTEST_LEASE <= lease <= LONGEST_LEASE:
+                return lease
+        return self._lease
 
     def is_held(self) -> bool:
         """Return whether the file is still the one that this process locked."""
@@ -114,13 +129,13 @@ class HostLock:
             raise Timeout(name)
         if name == self._name:
             # Touched at once: many short holders in a row must not look like one frozen holder.
-            os.utime(handle)
+            os.utime(handle, self._signs_of_life())
             self._inode = inode
 
     def _replace_frozen(self) -> bool:
         """Remove the lock's file if its holder has not touched it for a lease; return whether to try again."""
         identity = self._directory.identity(self._name)
-        if self._watch.seconds(identity) <= self._lease or identity is None:
+        if identity is None or self._watch.seconds(identity) <= self._holders_lease():
             return False
         # Under a lock, and after another look: two waiters at once must not remove each other's new file.
         with contextlib.suppress(Timeout), self._file_lock(f"{self._name}.breaking"):

@@ -82,4 +82,4 @@ class Sweeper:
         if kept_until < now:
             self._directory.remove(name, only_if=may_remove)
         else:  # a copy, which does not have its time
-            self._directory.touch(name, kept_until)
+            self._directory.touch(name, kept_until, kept_until)

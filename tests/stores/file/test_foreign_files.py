@@ -170,13 +170,13 @@ async def test_another_users_lock_is_not_used(kind: str, directory: Path) -> Non
 def test_another_users_file_is_no_lock_around_replacing_a_frozen_one(directory: Path) -> None:
     """The short lock of those who replace a frozen holder's file is looked at too, and the frozen one stays."""
     private = PrivateDirectory(directory)
-    holder, late = HostLock(private, f"{NAME}.lock", 60), HostLock(private, f"{NAME}.lock", 0.05)
+    holder, late = HostLock(private, f"{NAME}.lock", 0.1), HostLock(private, f"{NAME}.lock", 0.1)
     assert holder.try_acquire()
     assert not late.try_acquire()
     path = directory / f"{NAME}.lock.breaking"
     path.touch(0o666)
     give_to_another(path)
-    time.sleep(0.1)
+    time.sleep(0.2)
     with pytest.raises(PermissionError, match="it belongs to another user"):
         late.try_acquire()
     assert holder.is_held()

@@ -65,17 +65,66 @@ def test_a_writer_that_was_overtaken_while_it_wrote_changes_nothing(
     assert {path.name for path in directory.iterdir()} == {"a.token", ".gitignore"}
 
 
+def test_the_holders_own_lease_decides(directory: Path) -> None:
+    """A waiter with another lease, as in a rolling restart that changes it, neither takes the lock early nor waits longer."""
+    patient, hasty = lock_at(directory, lease=60), lock_at(directory, lease=0.1)
+    assert patient.try_acquire()
+    assert not hasty.try_acquire()
+    time.sleep(0.2)
+    assert not hasty.try_acquire()
+    assert patient.touch()
+    patient.release()
+    hasty, late = lock_at(directory, lease=0.1), lock_at(directory, lease=60)
+    assert hasty.try_acquire()
+    assert not late.try_acquire()
+    time.sleep(0.2)
+    assert late.try_acquire()
+    assert not hasty.is_held()
+    late.release()
+    hasty.release()
+
+
+def test_a_file_that_tells_no_lease_has_the_waiters(directory: Path) -> None:
+    """An older version touches it so, and another program may set any times."""
+    holder, waiter = lock_at(directory), lock_at(directory, lease=0.1)
+    assert holder.try_acquire()
+    os.utime(directory / "a.lock", (1e9, 1.0))
+    assert not waiter.try_acquire()
+    time.sleep(0.2)
+    assert waiter.try_acquire()
+    waiter.release()
+    holder.release()
+
+
+def test_a_lock_that_vanishes_under_a_look_is_tried_again(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another waiter has replaced it meanwhile: that is no failure of the store."""
+    holder, waiter = lock_at(directory), lock_at(directory, lease=0.1)
+    assert holder.try_acquire()
+    times = PrivateDirectory.times
+
+    def removed_first(self: PrivateDirectory, name: str) -> tuple[float, float]:
+        (directory / name).unlink(missing_ok=True)
+        return times(self, name)
+
+    monkeypatch.setattr(PrivateDirectory, "times", removed_first)
+    assert not waiter.try_acquire()
+    assert waiter.try_acquire()
+    waiter.release()
+    holder.release()
+
+
 def test_a_frozen_breaker_does_not_stop_other_waiters(directory: Path) -> None:
     """One waiter at a time replaces a frozen holder's file; if it freezes itself, the others lose less than a second."""
-    holder, breaker = lock_at(directory), HostLock(PrivateDirectory(directory), "a.lock.breaking", 60)
+    holder = lock_at(directory, lease=0.1)
+    breaker = HostLock(PrivateDirectory(directory), "a.lock.breaking", 60)
     assert holder.try_acquire()
     assert breaker.try_acquire()
-    late = lock_at(directory, lease=0.05)
+    late = lock_at(directory)
     assert not late.try_acquire()
-    time.sleep(0.1)
+    time.sleep(0.2)
     assert not late.try_acquire()
     breaker.release()
-    time.sleep(0.1)
+    time.sleep(0.2)
     assert late.try_acquire()
     assert not holder.is_held()
     late.release()
