@@ -2,9 +2,11 @@
 A lock among the processes of one host: the kernel's own file lock (by the library *filelock*), with a lease.
 
 The kernel frees the lock when its holder dies. A holder that lives touches the file; if it has not done so for a whole lease,
-it is frozen, and a waiter puts a new file in its place. The lease is the holder's own, which a waiter of another process may not
-know: the file's access time is so many seconds after its modification time. The frozen process notices that when it goes on: the file of its name
+it is frozen, and a waiter puts a new file in its place. The frozen process notices that when it goes on: the file of its name
 has another inode.
+
+A holder's lease may be longer than a waiter's, so that it touches the file less often: the file's access time is so many seconds
+after its modification time.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ from functools import partial
 
 from filelock import FileLock, Timeout
 
-from .._shared import LONGEST_LEASE, SHORTEST_LEASE
+from .._shared import LONGEST_LEASE
 from .directory import FILE_MODE, FileIdentity, PrivateDirectory
 
 WRITE_TIMEOUT = 0.8
@@ -79,13 +81,13 @@ class HostLock:
         return now + self._lease, now
 
     def _holders_lease(self) -> float:
-        """Return the lease by which the holder touches the file; this lock's own if an older version does that, or another program."""
+        """Return the lease by which the holder touches the file, if it is longer than this lock's own."""
+        accessed = modified = 0.0
         with contextlib.suppress(FileNotFoundError):  # another waiter was faster
             accessed, modified = self._directory.times(self._name)
-            lease = round(accessed - modified, 3)
-            if SHORTEST_LEASE <= lease <= LONGEST_LEASE:
-                return lease
-        return self._lease
+        lease = round(accessed - modified, 3)
+        # An older version sets no such times, and a program that reads the file may move one of them.
+        return lease if self._lease < lease <= LONGEST_LEASE else self._lease
 
     def is_held(self) -> bool:
         """Return whether the file is still the one that this process locked."""
