@@ -144,7 +144,8 @@ class Followed:
 
     def __init__(self, clients: list[Any]) -> None:
         self._client = clients[0]
-        self._stores = [RedisStore(client) for client in clients]
+        # No lease is renewed meanwhile: how often depends on how long the operations take.
+        self._stores = [RedisStore(client, lease=3600.0) for client in clients]
         self._locks: dict[tuple[int, str], AccountLock] = {}
         self._stack = AsyncExitStack()
 
