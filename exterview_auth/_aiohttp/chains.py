@@ -53,14 +53,14 @@ class Chains(Generic[Beginning]):
         return None if chain is None else chain[1]
 
     def _sweep(self, loop: asyncio.AbstractEventLoop) -> None:
-        # Counted references, because a timeout takes no weak reference since Python 3.13. Once for as many uses as there are
-        # chains, so that each use pays for one, and when a loop has ended: its chains would keep it. Another thread may use this
-        # too: nothing is taken out for a moment.
+        # Counted references, because a timeout takes no weak reference since Python 3.13. Once for half as many uses as there are
+        # chains, so that each use pays for two, also where each use is a new chain, and when a loop has ended: its chains would
+        # keep it. Another thread may use this too: nothing is taken out for a moment.
         self._uses += 1
         last = self._loop()
         if last is not loop:
             self._loop = weakref.ref(loop)
-        if self._uses >= len(self.standing) or last is None or last.is_closed():
+        if 2 * self._uses >= len(self.standing) or last is None or last.is_closed():
             self._uses = 0
             for key, chain in list(self.standing.items()):
                 # What was pending in a loop that is closed refers to its call, and stays until nobody refers to the loop.

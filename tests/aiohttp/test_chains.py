@@ -496,19 +496,33 @@ async def test_an_answer_that_is_kept_keeps_its_chain(stranger: Api) -> None:
     assert chains.standing == {}
 
 
-def test_a_chain_stands_for_as_long_as_anything_knows_its_call() -> None:
-    """One holder is enough, and without any the next uses of others find it gone."""
+class Known:
+    """As much of a request as a chain needs."""
 
-    class Known:
-        """As much of a request as a chain needs."""
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = loop
+        self._timer = object()
 
-        loop = asyncio.new_event_loop()
 
-        def __init__(self) -> None:
-            self._timer = object()
-
+async def test_calls_of_one_use_each_are_forgotten_too() -> None:
+    """Nothing grows with the logins of a process, whose calls are noted once and seldom redirected."""
     chains: Chains[str] = Chains()
-    first, second = cast("Any", Known()), cast("Any", Known())
+    kept = [cast("Any", Known(asyncio.get_running_loop())) for _ in range(3)]
+    for call in kept:
+        chains.note(call, "kept")
+    most = 0
+    for _ in range(1000):
+        chains.note(cast("Any", Known(asyncio.get_running_loop())), "gone")
+        most = max(most, len(chains.standing))
+    assert most < 10
+    assert all(chains.beginning(call) == "kept" for call in kept)
+
+
+async def test_a_chain_stands_for_as_long_as_anything_knows_its_call() -> None:
+    """One holder is enough, and without any the next uses of others find it gone."""
+    chains: Chains[str] = Chains()
+    loop = asyncio.get_running_loop()
+    first, second = cast("Any", Known(loop)), cast("Any", Known(loop))
     chains.note(first, "first")
     for _ in range(5):
         chains.note(second, "second")
@@ -517,7 +531,6 @@ def test_a_chain_stands_for_as_long_as_anything_knows_its_call() -> None:
     for _ in range(2):
         assert chains.beginning(second) == "second"
     assert len(chains.standing) == 1
-    Known.loop.close()
 
 
 def test_chains_of_an_ended_loop_are_gone_with_the_next_use(monkeypatch: pytest.MonkeyPatch) -> None:
