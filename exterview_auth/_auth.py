@@ -96,10 +96,6 @@ class ExterviewAuth:
         on_token: OnToken | None = None,
         login_session: ClientSession | None = None,
     ) -> None:
-        if login_session is not None and not isinstance(login_session, ClientSession):
-            raise ConfigurationError(
-                f"login_session must be an aiohttp.ClientSession, not {type(login_session).__name__}"
-            )
         check_callables(login=login, is_unauthorized=is_unauthorized, on_token=on_token)
         self._endpoint = endpoint_url(endpoint)
         if store is not None and (isinstance(store, type) or not isinstance(store, TokenStore)):

@@ -24,8 +24,9 @@ from ._aiohttp.internals import (
     build_url,
     has_base_url,
     json_writer_of,
+    loop_of,
     own_middlewares,
-    require_session,
+    require_real_session,
     twin_of,
 )
 from ._aiohttp.middleware import RequestOptions
@@ -35,9 +36,12 @@ from ._refusals import discreet, shown_when_made
 from .errors import ConfigurationError
 
 if TYPE_CHECKING:
+    from asyncio import AbstractEventLoop
     from typing import Unpack
 
-    from aiohttp import ClientMiddlewareType
+    from aiohttp import BaseConnector, ClientMiddlewareType, ClientTimeout
+    from aiohttp.abc import AbstractCookieJar
+    from multidict import CIMultiDict
 
     from ._aiohttp.internals import BaseRequestContextManager, RequestArguments, WSConnectArguments
 
@@ -59,11 +63,9 @@ class AuthSession:
 
     @discreet
     def __init__(self, session: ClientSession, auth: ExterviewAuth) -> None:
-        if not isinstance(session, ClientSession):
-            raise ConfigurationError(f"session must be an aiohttp.ClientSession, not {type(session).__name__}")
+        require_real_session(session, "session")
         if not isinstance(auth, ExterviewAuth):
             raise ConfigurationError(f"auth must be an ExterviewAuth, not {type(auth).__name__}")
-        require_session(session)
         self._session = session
         self._auth = auth
         self._middleware = auth._middleware  # noqa: SLF001 - the other half of the same thing
@@ -76,10 +78,40 @@ class AuthSession:
         """The owner of the token."""
         return self._auth
 
+    # -- what a library around a session looks at -------------------------------------------------------------------
+
     @property
     def closed(self) -> bool:
         """Whether the wrapped session is closed."""
         return self._session.closed
+
+    @property
+    def headers(self) -> CIMultiDict[str]:
+        """The wrapped session's default headers. The credentials are not among them."""
+        return self._session.headers
+
+    @property
+    def cookie_jar(self) -> AbstractCookieJar:
+        """The wrapped session's cookies."""
+        return self._session.cookie_jar
+
+    @property
+    def timeout(self) -> ClientTimeout:
+        """The wrapped session's default timeout, in seconds."""
+        return self._session.timeout
+
+    @property
+    def connector(self) -> BaseConnector | None:
+        """The wrapped session's connections."""
+        return self._session.connector
+
+    @property
+    def loop(self) -> AbstractEventLoop:
+        """The event loop of the wrapped session."""
+        return loop_of(self._session)
+
+    async def close(self) -> None:
+        """Leave the wrapped session open: whoever created it closes it. A library around this one may close what it is given."""
 
     # -- aiohttp's verbs --------------------------------------------------------------------------------------------
 

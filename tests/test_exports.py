@@ -69,7 +69,10 @@ def test_dir_shows_every_export() -> None:
     ("name", "public"),
     [
         ("ExterviewAuth", "account aclose endpoint from_env headers invalidate logout stats token"),
-        ("AuthSession", "auth closed delete get graphql head options patch post put request ws_connect"),
+        (
+            "AuthSession",
+            "auth close closed connector cookie_jar delete get graphql head headers loop options patch post put request timeout ws_connect",
+        ),
         ("AuthPool", "aclose"),
     ],
 )

@@ -1,8 +1,8 @@
 """
 Requests that wait for a token before aiohttp creates them: a third of the memory of a request that waits inside.
 
-Nobody may notice. So only a request waits here whose session and arguments cannot change meanwhile, and the time that it
-waited counts against its timeout.
+Nobody may notice. So only a request waits here whose session and arguments cannot change meanwhile and that nobody else looks
+at on its way to aiohttp, and the time that it waited counts against its timeout.
 """
 
 from __future__ import annotations
@@ -14,12 +14,13 @@ from types import NoneType
 from typing import Any, TypeGuard
 
 from aiohttp import ClientResponse, ClientSession, ClientTimeout
+from aiohttp.helpers import sentinel
 from multidict import CIMultiDict
 from yarl import URL
 
 from .._endpoint import is_encrypted
 from .bodies import BodyMaker, as_json, made_by, name_json
-from .internals import build_url, has_proxy, known_arguments, writes_json_as_bytes
+from .internals import build_url, has_proxy, is_unwrapped, known_arguments, writes_json_as_bytes
 from .middleware import Middleware, RequestOptions, session_closed_error
 
 Timeout = ClientTimeout | float | None
@@ -37,7 +38,7 @@ def can_wait_early(session: ClientSession, url: URL, arguments: Mapping[str, Any
     """
     if (arguments.get("proxy") is not None or has_proxy(session)) and not is_encrypted(build_url(session, url)):
         return False
-    if session.closed or session.trace_configs or writes_json_as_bytes(session):
+    if session.closed or session.trace_configs or writes_json_as_bytes(session) or not is_unwrapped(session):
         return False
     if arguments.get("json") is not None and arguments.get("data") is not None:
         return False
@@ -76,7 +77,9 @@ async def with_first_body(
     session: ClientSession, arguments: dict[str, Any], maker: BodyMaker, *, json: bool
 ) -> dict[str, Any]:
     """Return *arguments* with a first body, *json* by default, whose time counts against the request's timeout."""
-    timeout = arguments.get("timeout", session.timeout)
+    timeout = arguments.get("timeout", sentinel)
+    if timeout is sentinel:
+        timeout = session.timeout
     deadline = deadline_of(timeout)
     async with asyncio.timeout(total_of(timeout)):
         body = await made_by(maker.factory)

@@ -16,6 +16,7 @@ import inspect
 import warnings
 from collections.abc import Callable, Iterable
 from functools import cache
+from types import MethodType
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
@@ -90,6 +91,7 @@ NEEDED: dict[str, dict[str, str]] = {
         "_build_url": "where a session sends a relative URL",
         "_default_proxy": "the proxy of a session",
         "_json_serialize_bytes": "how a session writes JSON",
+        "_loop": "the event loop of a session",
         "_middlewares": "the middlewares of a session",
         "_request": "the arguments of a request",
         "_request_class": "the kind of a session's requests",
@@ -123,6 +125,7 @@ NEEDED: dict[str, dict[str, str]] = {
 }
 """What must be there, by its owner, and what it is for."""
 
+_CLIENT_FILE = ClientSession.__init__.__code__.co_filename
 # Types of requests and sessions that were looked at. A session may have a type of request of its own.
 _complete: set[type] = set()
 
@@ -135,6 +138,17 @@ def require_aiohttp() -> None:
             raise _incompatible("aiohttp", name)
     for owner in (ClientResponse, Payload, StreamReader):
         _require(owner.__name__, owner)
+
+
+def require_real_session(session: ClientSession, name: str) -> None:
+    """Raise `ConfigurationError` unless *session*, the argument called *name*, is one that the library can work with."""
+    # By its type: a mock with a specification, and a proxy, claim to be of its class.
+    if not issubclass(type(session), ClientSession):
+        raise ConfigurationError(
+            f"{name} must be an aiohttp.ClientSession, not {type(session).__name__}; wrap a real session, and that library or"
+            " mock around AuthSession"
+        )
+    require_session(session)
 
 
 def require_session(session: ClientSession) -> None:
@@ -221,6 +235,11 @@ def has_base_url(session: ClientSession) -> bool:
     return session._base_url is not None  # noqa: SLF001 - aiohttp has no public one
 
 
+def loop_of(session: ClientSession) -> asyncio.AbstractEventLoop:
+    """Return the event loop of *session*; aiohttp deprecates its public name, which other libraries read."""
+    return session._loop  # noqa: SLF001 - as the docstring says
+
+
 def build_url(session: ClientSession, url: URL) -> URL:
     """Return where *session* would send *url*."""
     return session._build_url(url)  # noqa: SLF001 - aiohttp has no public one
@@ -229,6 +248,20 @@ def build_url(session: ClientSession, url: URL) -> URL:
 def has_proxy(session: ClientSession) -> bool:
     """Whether requests of *session* may go through a proxy that they do not name: its own, or the environment's."""
     return session.trust_env or session._default_proxy is not None  # noqa: SLF001 - aiohttp has no public one
+
+
+def is_unwrapped(session: ClientSession) -> bool:
+    """
+    Whether nothing stands before aiohttp's own request: no cache, recorder, mock or tracing agent looks at the arguments.
+
+    They override ``_request`` in a subclass, or replace it in the class or in the session.
+    """
+    return all(_is_aiohttps_own(getattr(session, name)) for name in ("request", "_request"))
+
+
+def _is_aiohttps_own(method: object) -> bool:
+    # The exact type, and the file: a wrapper shows another function's attributes, one that was there at import as well.
+    return type(method) is MethodType and method.__code__.co_filename == _CLIENT_FILE
 
 
 def writes_json_as_bytes(session: ClientSession) -> bool:

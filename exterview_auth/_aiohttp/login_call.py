@@ -33,7 +33,7 @@ from .internals import (
     own_middlewares,
     request_class_of,
     require_aiohttp,
-    require_session,
+    require_real_session,
     secure_origins,
     twin_of,
 )
@@ -51,7 +51,7 @@ class LoginCall:
         # Now and not in the login, whose failure every request would get: the constructor's is about the installation.
         require_aiohttp()
         if session is not None:
-            require_session(session)
+            require_real_session(session, "login_session")
             secure_origins(session.cookie_jar)
         self._login = login
         self._api_key = api_key

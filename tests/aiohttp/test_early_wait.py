@@ -17,6 +17,7 @@ from typing import Any
 import aiohttp
 import pytest
 from aiohttp import ClientTimeout, web
+from aiohttp.helpers import sentinel
 
 from exterview_auth import (
     AuthSession,
@@ -514,6 +515,13 @@ async def test_a_wrong_argument_is_refused_with_and_without_a_token(options: dic
             await at.auth.token()
         assert errors[0] == errors[1]
         assert at.api.arrivals == []
+
+
+@leaping
+async def test_aiohttps_placeholder_for_a_timeout_is_none() -> None:
+    """The contract: aiohttp's own signatures, for a body factory too; whoever passes arguments on passes its default."""
+    async with scene() as at:
+        assert (await at.post(data=lambda: b"{}", timeout=sentinel))[0] == 200
 
 
 @leaping

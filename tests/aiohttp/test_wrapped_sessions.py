@@ -1,0 +1,196 @@
+"""What wraps, subclasses or patches a session meets the same calls whether or not a token is at hand."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any, ClassVar
+from unittest import mock
+
+import aiohttp
+import pytest
+import vcr
+from aiohttp import web
+from aiohttp_client_cache import CacheBackend, CachedSession
+from aiohttp_retry import ExponentialRetry, RetryClient
+
+from exterview_auth import AuthSession, ConfigurationError, ExterviewAuth, StaticLogin
+from tests.kit.api import Scene, scene
+
+Calls = list[tuple[Any, ...]]
+QUERY = {"query": "{ a }"}
+
+
+class Recording(aiohttp.ClientSession):
+    """A subclass that looks at the arguments, as caches and recorders do."""
+
+    calls: ClassVar[Calls] = []
+
+    async def _request(self, *arguments: Any, **options: Any) -> aiohttp.ClientResponse:
+        self.calls.append((*arguments, {name: value for name, value in options.items() if name != "middlewares"}))
+        return await super()._request(*arguments, **options)
+
+
+def recorded(calls: Calls) -> Callable[..., Any]:
+    """A replacement for aiohttp's own method, as tracing agents make them."""
+    real = aiohttp.ClientSession._request
+
+    @functools.wraps(real)
+    async def record(self: aiohttp.ClientSession, *arguments: Any, **options: Any) -> aiohttp.ClientResponse:
+        calls.append((*arguments, {name: value for name, value in options.items() if name != "middlewares"}))
+        return await real(self, *arguments, **options)
+
+    return record
+
+
+@contextlib.asynccontextmanager
+async def subclassed() -> AsyncIterator[tuple[aiohttp.ClientSession, Calls]]:
+    Recording.calls.clear()
+    async with Recording() as http:
+        yield http, Recording.calls
+
+
+@contextlib.asynccontextmanager
+async def patched_class() -> AsyncIterator[tuple[aiohttp.ClientSession, Calls]]:
+    calls: Calls = []
+    with mock.patch.object(aiohttp.ClientSession, "_request", recorded(calls)):
+        async with aiohttp.ClientSession() as http:
+            yield http, calls
+
+
+@contextlib.asynccontextmanager
+async def patched_instance() -> AsyncIterator[tuple[aiohttp.ClientSession, Calls]]:
+    calls: Calls = []
+    async with aiohttp.ClientSession() as http:
+        with mock.patch.object(http, "_request", functools.partial(recorded(calls), http)):
+            yield http, calls
+
+
+@contextlib.asynccontextmanager
+async def overridden_verb() -> AsyncIterator[tuple[aiohttp.ClientSession, Calls]]:
+    calls: Calls = []
+    real = aiohttp.ClientSession.request
+
+    def request(self: aiohttp.ClientSession, *arguments: Any, **options: Any) -> Any:
+        calls.append((*arguments, {name: value for name, value in options.items() if name != "middlewares"}))
+        return real(self, *arguments, **options)
+
+    with mock.patch.object(aiohttp.ClientSession, "request", request):
+        async with aiohttp.ClientSession() as http:
+            yield http, calls
+
+
+@pytest.mark.parametrize("options", [{"json": QUERY}, {"data": b"{}"}, {"json": QUERY, "headers": {"X-Mine": "1"}}])
+@pytest.mark.parametrize("wrapped", [subclassed, patched_class, patched_instance, overridden_verb])
+async def test_the_call_is_the_same_with_and_without_a_token(wrapped: Any, options: dict[str, Any]) -> None:
+    """The contract: a cache finds the same key, and a recorder the same request."""
+    async with scene() as at, wrapped() as (http, calls):
+        api = AuthSession(http, at.auth)
+        for _ in range(2):
+            async with api.post("/graphql", **options) as response:
+                assert response.status == 200
+        cold, warm = calls
+        assert cold == warm
+        assert at.login.count == 1
+
+
+@contextlib.asynccontextmanager
+async def nobody_can_log_in(at: Scene) -> AsyncIterator[None]:
+    """Nothing may ask for a token in here: its login does not end."""
+    await at.auth.logout()
+    at.login.gate.clear()
+    yield
+    assert at.auth.stats().waiting == 0
+    assert at.login.count == 1
+
+
+async def test_a_cached_answer_waits_for_no_login() -> None:
+    """aiohttp-client-cache: what it holds is there, whether or not a token is."""
+    async with scene() as at, CachedSession(cache=CacheBackend()) as http:
+        api = AuthSession(http, at.auth)
+        async with api.get("/graphql") as first:
+            await first.read()
+        async with nobody_can_log_in(at), api.get("/graphql") as second:
+            assert second.from_cache  # type: ignore[attr-defined]  # the cache's own response
+            assert await second.json() == await first.json()
+
+
+async def test_a_cassette_matches_with_and_without_a_token(tmp_path: Path) -> None:
+    """vcrpy: recorded with a token, played without one, matched by the body too."""
+    cassette = vcr.VCR(match_on=["method", "uri", "body"]).use_cassette
+    async with scene() as at, aiohttp.ClientSession() as http:
+        api = AuthSession(http, at.auth)
+        await at.auth.token()
+        with cassette(str(tmp_path / "tape.yaml")):
+            async with api.post("/graphql", json=QUERY) as recorded:
+                await recorded.read()
+        async with nobody_can_log_in(at):
+            with cassette(str(tmp_path / "tape.yaml"), record_mode="none"):
+                async with api.post("/graphql", json=QUERY) as played:
+                    assert await played.json() == {"data": {"__typename": "Query"}}
+
+
+async def test_a_retrying_client_sends_again_with_credentials() -> None:
+    """aiohttp-retry, around ours: 503 is tried again, 401 is renewed, and closing it leaves the session open."""
+    async with scene() as at, aiohttp.ClientSession() as http:
+        answers = iter([503, 200])
+
+        async def unsteady(_request: web.Request, _body: bytes) -> web.Response:
+            return web.json_response({}, status=next(answers))
+
+        at.api.answers["/graphql"] = unsteady
+        options = ExponentialRetry(attempts=3, start_timeout=0.001)
+        api: Any = AuthSession(http, at.auth)
+        async with (
+            RetryClient(client_session=api, retry_options=options) as client,
+            client.post(at.api.endpoint, json=QUERY) as response,
+        ):
+            assert response.status == 200
+        assert not http.closed
+        assert [status for status, _ in at.api.since(0)] == [503, 200]
+
+
+async def test_a_session_has_what_a_library_around_it_looks_at() -> None:
+    """The contract: it is the wrapped session's own, and closing leaves that open."""
+    async with scene() as at, aiohttp.ClientSession(headers={"X-Mine": "1"}, timeout=aiohttp.ClientTimeout(7)) as http:
+        api = AuthSession(http, at.auth)
+        assert (api.headers, api.cookie_jar, api.connector) == (http.headers, http.cookie_jar, http.connector)
+        assert (api.timeout.total, api.loop) == (7, asyncio.get_running_loop())
+        await api.close()
+        assert (api.closed, http.closed) == (False, False)
+
+
+class Proxy:
+    """What a library puts around a session, and that says it is one."""
+
+    def __init__(self, session: aiohttp.ClientSession) -> None:
+        self._session = session
+
+    @property  # type: ignore[misc]  # as wrapt does
+    def __class__(self) -> Any:
+        return aiohttp.ClientSession
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._session, name)
+
+
+@pytest.mark.parametrize("wrap", [lambda _: mock.MagicMock(spec=aiohttp.ClientSession), Proxy, lambda _: RetryClient()])
+async def test_what_only_looks_like_a_session_is_refused(wrap: Any) -> None:
+    """The contract: in one sentence that says what to do."""
+    async with scene() as at, aiohttp.ClientSession() as http:
+        wrapped = wrap(http)
+        for call in (lambda: AuthSession(wrapped, at.auth), lambda: at_owner(login_session=wrapped)):
+            with pytest.raises(
+                ConfigurationError, match=r"session must be an aiohttp.ClientSession, not \w+; wrap a real"
+            ):
+                call()
+        if isinstance(wrapped, RetryClient):
+            await wrapped.close()
+
+
+def at_owner(**options: Any) -> ExterviewAuth:
+    """An owner that is not used."""
+    return ExterviewAuth(StaticLogin("token"), api_key="key", **options)
