@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, overload
 
 from aiohttp import (
     ClientError,
@@ -37,7 +37,7 @@ from .errors import ConfigurationError
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
-    from typing import Unpack
+    from typing import Literal, Unpack
 
     from aiohttp import BaseConnector, ClientMiddlewareType, ClientTimeout
     from aiohttp.abc import AbstractCookieJar
@@ -147,6 +147,21 @@ class AuthSession:
     def delete(self, url: str | URL, **kwargs: Unpack[RequestArguments]) -> RequestContextManager:
         """`aiohttp.ClientSession.delete`, with credentials."""
         return self._send(hdrs.METH_DELETE, url, kwargs)
+
+    @overload
+    def ws_connect(
+        self, url: str | URL, *, decode_text: Literal[True] = ..., **kwargs: Unpack[WSConnectArguments]
+    ) -> BaseRequestContextManager[ClientWebSocketResponse[Literal[True]]]: ...
+
+    @overload
+    def ws_connect(
+        self, url: str | URL, *, decode_text: Literal[False], **kwargs: Unpack[WSConnectArguments]
+    ) -> BaseRequestContextManager[ClientWebSocketResponse[Literal[False]]]: ...
+
+    @overload
+    def ws_connect(
+        self, url: str | URL, *, decode_text: bool = ..., **kwargs: Unpack[WSConnectArguments]
+    ) -> BaseRequestContextManager[ClientWebSocketResponse[bool]]: ...
 
     def ws_connect(
         self, url: str | URL, *, decode_text: bool = True, **kwargs: Unpack[WSConnectArguments]

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, assert_type
 
 import aiohttp
 from yarl import URL
@@ -208,10 +208,13 @@ async def requests() -> None:
         async with api.ws_connect("/x", heartbeat=5.0, protocols=("graphql-transport-ws",)) as socket:
             await socket.send_str("ping")
             message = await socket.receive()
+            assert_type(await socket.receive_str(), str)
+        async with api.ws_connect("/x", decode_text=False) as raw:
+            assert_type(await raw.receive_str(), bytes)
         await api.get("/x", timout=5)  # type: ignore[call-arg]
         await api.post("/x", json={}, allow_redirects="no")  # type: ignore[arg-type]
         await api.get()  # type: ignore[call-arg]
-        await api.ws_connect("/x", heartbeat="5")  # type: ignore[arg-type]
+        await api.ws_connect("/x", heartbeat="5")  # type: ignore[call-overload]
         AuthSession(auth, http)  # type: ignore[arg-type]
         print(response, message)
 
