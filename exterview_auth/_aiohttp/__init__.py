@@ -11,6 +11,8 @@ While the request queues for a connection, or its body is being made, its token 
 before it is written, or sends it back to wait. Waiting itself is cheap before aiohttp has created the request: `early_wait` does that for
 `AuthSession`, where nobody can notice.
 
+A request that has waited draws its cookies anew (`cookies`): a login may have renewed them.
+
 When the answer comes, `refusal` decides whether it refuses the token. If it does, its connection is given back before
 anything waits, the core's keeper replaces the token, and the request is sent again with its body whole (`bodies`). What
 cannot be sent twice, or would not help, comes back to the caller as the server sent it. `graphql` knows GraphQL's own way

@@ -2,9 +2,9 @@
 Everything private of aiohttp that the library touches, in one file to look at when aiohttp changes.
 
 Tried with aiohttp 3.14. Each function says what it needs and why there is no public way. `NEEDED` lists these names, and the
-public ones that are used in an unusual way: `queued` replaces the ``send`` and ``write_bytes`` of a request, and `middleware`
-calls `ClientRequest.update_expect_continue`. On first use all of them are looked at. If one is missing, a sentence says so
-before anything is sent.
+public ones that are used in an unusual way: `queued` replaces the ``send`` and ``write_bytes`` of a request, what
+describes a request's body and cookies is drawn anew by its own ``update_`` methods. On first use all of them are looked at. If
+one is missing, a sentence says so before anything is sent.
 """
 
 from __future__ import annotations
@@ -110,6 +110,7 @@ NEEDED: dict[str, dict[str, str]] = {
         "session": "the session of a request",
         "update_body": "another body for a request",
         "update_content_encoding": "another body for a request",
+        "update_cookies": "the cookies of a request that has waited",
         "update_expect_continue": "a request that is sent again",
         "write_bytes": "the moment at which a body begins",
     },

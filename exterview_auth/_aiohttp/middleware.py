@@ -35,6 +35,7 @@ from .._core.state import IssuedToken
 from .._endpoint import require_safe_transport, secrets_in, secrets_in_headers
 from ..logins._context import Login, known_secrets
 from .bodies import AT_HAND, BodyMaker, can_be_sent_again, replace
+from .cookies import callers_cookies, draw_cookies, store_cookies
 from .internals import require_request
 from .origins import Origins
 from .queued import SIGNED_AGAIN, HeldHead, SignedRequests, StaleTokenError
@@ -106,6 +107,7 @@ class Middleware:
             require_safe_transport(request.url, "the request to", proxy=request.proxy)
         issued = self._state.usable
         if issued is None or request.loop is not self._lifecycle.loop:
+            cookies = callers_cookies(request)
             if waiter is None and self._state.unexpired is None:
                 # Waited for here and not in `obtain`: thousands wait, and each coroutine on the way is memory.
                 waiter = self._keeper.join_login()
@@ -113,6 +115,7 @@ class Middleware:
                     await done
             issued = await self._keeper.obtain(waiter=waiter)
             _ensure_open(request)
+            draw_cookies(request, cookies)
         if self.options is DEFAULT_OPTIONS:  # the only ones that the fast path knows
             # Everything has been checked, so the next requests need not check it again.
             self._state.open_fast_path()
@@ -145,6 +148,8 @@ class Middleware:
                 return response
             if response.status == _OK and await _mutation_took_effect(request, response):
                 return response
+            cookies = callers_cookies(request)
+            store_cookies(request, response)
             kept = await release_connection(request, response)
             newer = await keeper.obtain(issued)
             if newer is issued and kept and self._api_key.value == request.headers[X_API_KEY]:
@@ -158,6 +163,7 @@ class Middleware:
             # From here to the signature nothing is awaited: the token must not die in between.
             _ensure_open(request)
             same_token = newer is issued
+            draw_cookies(request, cookies)
             request.update_expect_continue()
             keeper.account.counters.replays += 1
             attempt = await self._attempt(request, handler, newer)
@@ -202,8 +208,10 @@ class Middleware:
                 raise failure
             if response is not None:
                 return _Attempt(response, issued)
+            cookies = callers_cookies(request)
             issued = await self._keeper.obtain()
             _ensure_open(request)
+            draw_cookies(request, cookies)
 
     async def _pass_through(self, request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
         """Send a request that is not ours as it is; a hop to which our redirect led loses the credentials first."""
