@@ -62,8 +62,13 @@ async def send_after_waiting(
     if middleware.must_wait and not session.closed:
         freeze_arguments(session, arguments)
         waiter = middleware.join_login(deadline_of(arguments.get("timeout", session.timeout)))
-        with waiter as done:
-            await done
+        began = asyncio.get_running_loop().time()
+        try:
+            with waiter as done:
+                await done
+        except TimeoutError as late:
+            middleware.note_wait(late, asyncio.get_running_loop().time() - began)
+            raise
         if session.closed:
             raise session_closed_error()
         if waiter.deadline is not None:

@@ -310,6 +310,22 @@ def is_out_of_time(request: ClientRequest) -> bool:
     return False
 
 
+def takes_timeout(request: ClientRequest) -> bool:
+    """
+    Whether the running task was cancelled because the time of *request*'s call is up, and by nobody else.
+
+    Then the cancellation is taken back as aiohttp's own timer does, which needs two private names of it. Without them, it is
+    left to the timer.
+    """
+    call, task = call_of(request), asyncio.current_task()
+    if task is None or task not in getattr(call, "_tasks", ()) or not is_out_of_time(request):
+        return False
+    if task.cancelling() - 1 > getattr(call, "_cancelling", -1):
+        return False
+    task.uncancel()
+    return True
+
+
 def was_consumed(request: ClientRequest) -> bool:
     """Whether the body of *request* was a stream that is gone. An empty body is plain bytes."""
     return not isinstance(request.body, bytes) and request.body.consumed

@@ -12,6 +12,7 @@ One request and its answer: sign, send, recognise a refusal, have the token repl
 
 from __future__ import annotations
 
+import asyncio
 import math
 from collections.abc import Iterator
 from functools import partial
@@ -36,7 +37,7 @@ from .._endpoint import require_safe_transport, secrets_in, secrets_in_headers
 from ..logins._context import Login, known_secrets
 from .bodies import AT_HAND, BodyMaker, can_be_sent_again, replace
 from .cookies import callers_cookies, draw_cookies, store_cookies
-from .internals import require_request
+from .internals import require_request, takes_timeout
 from .origins import Origins
 from .queued import SIGNED_AGAIN, HeldHead, SignedRequests, StaleTokenError
 from .refusal import NOT_ACCEPTING, IsUnauthorized, is_refused, release_connection
@@ -107,13 +108,18 @@ class Middleware:
             require_safe_transport(request.url, "the request to", proxy=request.proxy)
         issued = self._state.usable
         if issued is None or request.loop is not self._lifecycle.loop:
-            cookies = callers_cookies(request)
-            if waiter is None and self._state.unexpired is None:
-                # Waited for here and not in `obtain`: thousands wait, and each coroutine on the way is memory.
-                waiter = self._keeper.join_login()
-                with waiter as done:
-                    await done
-            issued = await self._keeper.obtain(waiter=waiter)
+            cookies, began = callers_cookies(request), request.loop.time()
+            try:
+                if waiter is None and self._state.unexpired is None:
+                    # Waited for here and not in `obtain`: thousands wait, and each coroutine on the way is memory.
+                    waiter = self._keeper.join_login()
+                    with waiter as done:
+                        await done
+                issued = await self._keeper.obtain(waiter=waiter)
+            except asyncio.CancelledError as cancelled:
+                if (late := self._late(request, cancelled, began)) is not None:
+                    raise late from cancelled
+                raise
             _ensure_open(request)
             draw_cookies(request, cookies)
         if self.options is DEFAULT_OPTIONS:  # the only ones that the fast path knows
@@ -151,7 +157,7 @@ class Middleware:
             cookies = callers_cookies(request)
             store_cookies(request, response)
             kept = await release_connection(request, response)
-            newer = await keeper.obtain(issued)
+            newer = await self._obtain(request, issued)
             if newer is issued and kept and self._api_key.value == request.headers[X_API_KEY]:
                 _ensure_open(request)
                 return response  # nothing newer, and the same key: the refusal is the caller's
@@ -159,7 +165,7 @@ class Middleware:
             if options.body_maker is not None and (request.body or request.method != hdrs.METH_GET):
                 await replace(request, options.body_maker)
                 if newer is not state.unexpired:
-                    newer = await keeper.obtain(issued)  # it died while the body was made
+                    newer = await self._obtain(request, issued)  # it died while the body was made
             # From here to the signature nothing is awaited: the token must not die in between.
             _ensure_open(request)
             same_token = newer is issued
@@ -209,9 +215,33 @@ class Middleware:
             if response is not None:
                 return _Attempt(response, issued)
             cookies = callers_cookies(request)
-            issued = await self._keeper.obtain()
+            issued = await self._obtain(request)
             _ensure_open(request)
             draw_cookies(request, cookies)
+
+    async def _obtain(self, request: ClientRequest, refused: IssuedToken | None = None) -> IssuedToken:
+        """Return what `Keeper.obtain` returns, waiting for as long as the time of *request*'s call allows."""
+        began = request.loop.time()
+        try:
+            return await self._keeper.obtain(refused)
+        except asyncio.CancelledError as cancelled:
+            if (late := self._late(request, cancelled, began)) is not None:
+                raise late from cancelled
+            raise
+
+    def _late(self, request: ClientRequest, cancelled: asyncio.CancelledError, began: float) -> TimeoutError | None:
+        """
+        Return what ends a wait that began then, if the call's time is up; both errors get a note of the login.
+
+        aiohttp itself would raise a ``TimeoutError`` that knows nothing of it.
+        """
+        waited = request.loop.time() - began
+        self._keeper.note_wait(cancelled, waited)
+        if not takes_timeout(request):
+            return None
+        error = TimeoutError()
+        self._keeper.note_wait(error, waited)
+        return error
 
     async def _pass_through(self, request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
         """Send a request that is not ours as it is; a hop to which our redirect led loses the credentials first."""
@@ -235,6 +265,10 @@ class Middleware:
         if state.fast_path is None:
             return state.unexpired is None
         return state.fast_path_until is not None and self._keeper.account.clock() >= state.fast_path_until
+
+    def note_wait(self, failure: TimeoutError, seconds: float) -> None:
+        """Note on *failure*, which ends a wait of so many *seconds*, what the login has met meanwhile."""
+        self._keeper.note_wait(failure, seconds)
 
     def join_login(self, deadline: float | None) -> Waiter:
         """Join the login in flight, starting one if necessary; see `Keeper.join_login`."""

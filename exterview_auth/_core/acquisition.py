@@ -53,6 +53,11 @@ class Acquisition:
         """Whether to look into the store although no login is allowed: another owner may have logged in."""
         return self._account.clock() >= self._check_store_at
 
+    @property
+    def progress(self) -> str:
+        """What a login that is under way has met so far, as the end of a sentence."""
+        return "which waits for another process's login" if self._waits_for_lock else self._runner.progress
+
     @contextlib.asynccontextmanager
     async def next(
         self,

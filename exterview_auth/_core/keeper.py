@@ -102,6 +102,10 @@ class Keeper:
                 # The store or the hook took longer than the token lives: wait for the next one, but only once.
                 waited_again = True
 
+    def note_wait(self, failure: BaseException, seconds: float) -> None:
+        """Note on *failure*, which ends a caller's wait after so many *seconds*, what the login has met meanwhile."""
+        failure.add_note(f"the request waited {seconds:.1f} s for a login, {self._renewal.acquisition.progress}")
+
     def join_login(self, refused: IssuedToken | None = None, *, deadline: float | None = None) -> Waiter:
         """
         Join the login in flight, starting one if necessary. Call `obtain` afterwards for the outcome.

@@ -85,6 +85,13 @@ class LoginRunner:
         error.__cause__ = earlier
         return error
 
+    @property
+    def progress(self) -> str:
+        """What a login that is under way has met so far, as the end of a sentence."""
+        return (
+            "which has not been answered yet" if self._last_failure is None else f"which has met: {self._last_failure}"
+        )
+
     async def _attempt(self, previous: Token | None) -> LoginResult:
         clock = self._account.clock
         await self.prepare()  # the API key may have been rotated since the last attempt
