@@ -57,8 +57,10 @@ class ExterviewAuth:
     - *is_unauthorized*: what counts as a refusal, instead of status 401; if it raises, the status decides. `AuthSession.graphql`
       adds GraphQL's own refusal.
     - *on_token*: called with ``(new, old, reason)`` once per login, before any waiting request continues.
-    - *login_session*: a session for the logins (a proxy, a private CA) that shares no connections with the requests. It is never
-      closed here, and what a login endpoint sets in cookies ends with the login.
+    - *login_session*: a session for the logins (a private CA, a client certificate, a resolver) that shares no connections with
+      the requests. It is never closed here, and what a login endpoint sets in cookies ends with the login. Without it, logins
+      take over ``trust_env`` and the default proxy of the session that the first request came through. The default headers,
+      ``auth`` and netrc entries of a session never go to a login endpoint.
 
     Raises `ConfigurationError` for every argument that cannot be right, before anything is sent.
     """
@@ -124,7 +126,7 @@ class ExterviewAuth:
         request_options = DEFAULT_OPTIONS if is_unauthorized is None else RequestOptions(is_unauthorized)
         self._keeper = keeper
         self._lifecycle = keeper.lifecycle
-        self._middleware = Middleware(keeper, Origins(self._endpoint, origins), key, request_options, login)
+        self._middleware = Middleware(keeper, Origins(self._endpoint, origins), key, request_options, call)
         # What the fast path reads, without the steps through `_middleware` and `_keeper`.
         self._state = keeper.state
         self._api_key = key

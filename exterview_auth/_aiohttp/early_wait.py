@@ -61,7 +61,7 @@ async def send_after_waiting(
     # Asked again: this coroutine may be awaited long after it was created.
     if middleware.must_wait and not session.closed:
         freeze_arguments(session, arguments)
-        waiter = middleware.join_login(deadline_of(arguments.get("timeout", session.timeout)))
+        waiter = middleware.join_login(session, deadline_of(arguments.get("timeout", session.timeout)))
         began = asyncio.get_running_loop().time()
         try:
             with waiter as done:

@@ -17,11 +17,12 @@ import warnings
 from collections.abc import Callable, Iterable
 from functools import cache
 from types import MethodType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import aiohttp
 from aiohttp import ClientMiddlewareType, ClientRequest, ClientResponse, ClientSession, CookieJar, Payload, StreamReader
 from aiohttp.abc import AbstractCookieJar, AbstractStreamWriter
+from multidict import CIMultiDict
 from yarl import URL
 
 from ..errors import ConfigurationError
@@ -89,12 +90,17 @@ NEEDED: dict[str, dict[str, str]] = {
         "_base_url": "the base URL of a session",
         "_cookie_jar": "the cookies of a session",
         "_build_url": "where a session sends a relative URL",
+        "_default_auth": "what a session authenticates with",
+        "_default_headers": "the default headers of a session",
         "_default_proxy": "the proxy of a session",
+        "_default_proxy_auth": "the proxy of a session",
+        "_get_netrc_auth": "what a session authenticates with",
         "_json_serialize_bytes": "how a session writes JSON",
         "_loop": "the event loop of a session",
         "_middlewares": "the middlewares of a session",
         "_request": "the arguments of a request",
         "_request_class": "the kind of a session's requests",
+        "_trust_env": "the proxy of a session",
         "detach": "the end of a session that leaves its connections open",
     },
     "ClientRequest": {
@@ -215,6 +221,34 @@ def twin_of(
     if request_class is not None:
         twin._request_class = request_class  # noqa: SLF001 - as above
     return twin
+
+
+class Network(NamedTuple):
+    """How a session goes to the network."""
+
+    trust_env: bool
+    proxy: Any
+    proxy_auth: Any
+
+
+def network_of(session: ClientSession) -> Network:
+    """Return how *session* goes to the network."""
+    return Network(session.trust_env, session._default_proxy, session._default_proxy_auth)  # noqa: SLF001 - aiohttp has no public one
+
+
+def going(session: ClientSession, network: Network) -> ClientSession:
+    """Return *session*, which is nobody else's, on the same way to the *network*."""
+    # Not by its constructor, which warns of what another session has been given already.
+    session._trust_env, session._default_proxy, session._default_proxy_auth = network  # noqa: SLF001 - as above
+    return session
+
+
+def without_own_credentials(session: ClientSession) -> ClientSession:
+    """Return *session*, which is nobody else's, without default headers and ``auth``, and without what a netrc file holds."""
+    session._default_headers = CIMultiDict()  # noqa: SLF001 - aiohttp has no way to change them
+    session._default_auth = None  # noqa: SLF001 - as above
+    session._get_netrc_auth = lambda _host: None  # type: ignore[method-assign,assignment]  # noqa: SLF001 - ``trust_env`` means proxies and this
+    return session
 
 
 def secure_origins(jar: AbstractCookieJar) -> list[URL]:

@@ -1,8 +1,10 @@
 """
 Calls the application's login with a session on separate connections, held to the same safety as the API.
 
-With ``login_session=`` the connections are that session's. It must not share its connector with the requests: a login that
-queued behind them would wait for those that wait for it.
+They go to the network as the requests' session does: through its proxy, or the environment's. With ``login_session=`` the
+connections are that session's. It must not share its connector with the requests: a login that queued behind them would wait
+for those that wait for it. Nothing of a session's default headers, of its ``auth`` and of a netrc file goes along: the login
+alone proves who asks.
 """
 
 from __future__ import annotations
@@ -30,12 +32,16 @@ from ..errors import CredentialsRejectedError, ExterviewAuthError, LoginError, L
 from ..logins._context import Login, LoginContext
 from .internals import (
     HttpProcessingError,
+    Network,
+    going,
+    network_of,
     own_middlewares,
     request_class_of,
     require_aiohttp,
     require_real_session,
     secure_origins,
     twin_of,
+    without_own_credentials,
 )
 from .login_request import TooLongError, held
 
@@ -43,7 +49,7 @@ from .login_request import TooLongError, held
 class LoginCall:
     """The login as the core calls it: from the token that is being replaced to the next one."""
 
-    __slots__ = ("_api_key", "_endpoint", "_login", "_session", "_timeout")
+    __slots__ = ("_api_key", "_endpoint", "_network", "_session", "_timeout", "login")
 
     def __init__(
         self, login: Login, *, api_key: ApiKey, endpoint: URL, session: ClientSession | None, timeout: float
@@ -53,11 +59,17 @@ class LoginCall:
         if session is not None:
             require_real_session(session, "login_session")
             secure_origins(session.cookie_jar)
-        self._login = login
+        self.login = login
         self._api_key = api_key
         self._endpoint = endpoint
         self._session = session
         self._timeout = timeout
+        self._network: Network | None = None
+
+    def follow(self, session: ClientSession) -> None:
+        """Let logins go to the network as *session* does, the first that a request came through. With ``login_session=`` they do not."""
+        if self._network is None:
+            self._network = network_of(session)
 
     async def __call__(self, previous: Token | None) -> Token:
         """Log in once. What the login opened is closed when it ends."""
@@ -65,7 +77,7 @@ class LoginCall:
             session=self._make_session, endpoint=self._endpoint, api_key=self._api_key.value, previous=previous
         )
         try:
-            answer: Any = self._login(context)
+            answer: Any = self.login(context)
             if inspect.isawaitable(answer):
                 token: Token = await answer
                 return token
@@ -84,17 +96,19 @@ class LoginCall:
     def _make_session(self) -> ClientSession:
         # Created for one login and closed with it: nothing is left to leak, and an idle account costs no connection.
         if self._session is None:
-            return ClientSession(
+            made = ClientSession(
                 request_class=held(ClientRequest),
                 timeout=ClientTimeout(total=self._timeout),
                 cookie_jar=DummyCookieJar(),
             )
+            return without_own_credentials(made if self._network is None else going(made, self._network))
         if self._session.closed:
             raise LoginError("login_session is closed; keep it open for as long as the owner is used")
         jar = self._session.cookie_jar
         own_jar = None if type(jar) is DummyCookieJar else _JarOfOneLogin(jar)
         own = own_middlewares(self._session)
-        return twin_of(self._session, own, cookie_jar=own_jar, request_class=held(request_class_of(self._session)))
+        twin = twin_of(self._session, own, cookie_jar=own_jar, request_class=held(request_class_of(self._session)))
+        return without_own_credentials(twin)
 
     async def _end(self, session: ClientSession) -> None:
         if self._session is None:

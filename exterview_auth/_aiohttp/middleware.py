@@ -25,6 +25,7 @@ from aiohttp import (
     ClientMiddlewareType,
     ClientRequest,
     ClientResponse,
+    ClientSession,
     hdrs,
 )
 from yarl import URL
@@ -34,10 +35,11 @@ from .._core.keeper import Keeper
 from .._core.single_flight import Waiter
 from .._core.state import IssuedToken
 from .._endpoint import require_safe_transport, secrets_in, secrets_in_headers
-from ..logins._context import Login, known_secrets
+from ..logins._context import known_secrets
 from .bodies import AT_HAND, BodyMaker, can_be_sent_again, replace
 from .cookies import callers_cookies, draw_cookies, store_cookies
 from .internals import require_request, takes_timeout
+from .login_call import LoginCall
 from .origins import Origins
 from .queued import SIGNED_AGAIN, HeldHead, SignedRequests, StaleTokenError
 from .refusal import NOT_ACCEPTING, IsUnauthorized, is_refused, release_connection
@@ -75,7 +77,12 @@ class Middleware:
     __slots__ = ("_api_key", "_keeper", "_lifecycle", "_login", "_state", "options", "origins", "signed")
 
     def __init__(
-        self, keeper: Keeper, origins: Origins, api_key: ApiKey, options: RequestOptions, login: Login
+        self,
+        keeper: Keeper,
+        origins: Origins,
+        api_key: ApiKey,
+        options: RequestOptions,
+        login: LoginCall,
     ) -> None:
         self._keeper = keeper
         self._state = keeper.state
@@ -106,6 +113,7 @@ class Middleware:
             return await self._pass_through(request, handler)
         if request.proxy is not None:
             require_safe_transport(request.url, "the request to", proxy=request.proxy)
+        self._login.follow(request.session)
         issued = self._state.usable
         if issued is None or request.loop is not self._lifecycle.loop:
             cookies, began = callers_cookies(request), request.loop.time()
@@ -270,8 +278,9 @@ class Middleware:
         """Note on *failure*, which ends a wait of so many *seconds*, what the login has met meanwhile."""
         self._keeper.note_wait(failure, seconds)
 
-    def join_login(self, deadline: float | None) -> Waiter:
-        """Join the login in flight, starting one if necessary; see `Keeper.join_login`."""
+    def join_login(self, session: ClientSession, deadline: float | None) -> Waiter:
+        """Join the login in flight for a request of *session*, starting one if necessary; see `Keeper.join_login`."""
+        self._login.follow(session)
         return self._keeper.join_login(deadline=deadline)
 
     def secrets_of(self, response: ClientResponse) -> Iterator[str]:
@@ -283,7 +292,7 @@ class Middleware:
         current = self._state.current
         if current is not None:
             yield from (text for text in (current.token.value, current.token.refresh_token) if text)
-        yield from known_secrets(self._login)
+        yield from known_secrets(self._login.login)
 
     def owns(self, url: URL) -> bool:
         """Whether credentials go to *url*."""

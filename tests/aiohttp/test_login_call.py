@@ -51,9 +51,14 @@ async def test_the_login_has_separate_connections() -> None:
 
 async def test_a_given_login_session_is_used_and_not_closed() -> None:
     """The contract: ``login_session`` is the application's own. Rule 22 holds for it too."""
+
+    async def mark(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+        request.headers["X-Own"] = "1"
+        return await handler(request)
+
     async with (
         Api() as other,
-        aiohttp.ClientSession(headers={"X-Own": "1"}) as own,
+        aiohttp.ClientSession(middlewares=(mark,)) as own,
         scene(login_session=own) as at,
     ):
         at.login.first = posting(f"{at.api.base}/login")

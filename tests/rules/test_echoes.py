@@ -217,12 +217,18 @@ async def test_what_a_session_adds_to_a_request_is_masked() -> None:
 
 @pytest.mark.parametrize("login", [PasswordLogin("ada@example.com", "p4ss"), OAuth2Login])
 async def test_what_a_session_for_logins_adds_is_masked_in_a_logins_error(login: Any) -> None:
-    """Rule 23: Basic authentication, cookies and headers of ``login_session=``, and the password itself."""
+    """Rule 23: cookies of ``login_session=``, what its middlewares add, and the password itself."""
     jar = aiohttp.CookieJar(unsafe=True)
     jar.update_cookies({"sid": f"sid-{GATEWAY}"})
     basic = aiohttp.encode_basic_auth("gw", GATEWAY)
-    headers = {"X-Gateway-Token": GATEWAY, "Authorization": basic}
-    async with Api() as api, aiohttp.ClientSession(cookie_jar=jar, headers=headers) as logins:
+
+    async def pass_gateway(
+        request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+    ) -> aiohttp.ClientResponse:
+        request.headers.update({"X-Gateway-Token": GATEWAY, "Authorization": basic})
+        return await handler(request)
+
+    async with Api() as api, aiohttp.ClientSession(cookie_jar=jar, middlewares=(pass_gateway,)) as logins:
         api.answers["/graphql"] = api.refusals["/graphql"] = repeat
         login = (
             login if isinstance(login, PasswordLogin) else login(api.endpoint, "svc", token_endpoint_auth_method="none")
