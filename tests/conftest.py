@@ -1,8 +1,7 @@
-"""What any test may ask for: a redis-server."""
+"""What any test may ask for: a Redis server."""
 
 from __future__ import annotations
 
-import asyncio
 import gc
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
@@ -17,14 +16,8 @@ from tests.kit import (
 )
 
 
-def pytest_collection_finish(session: pytest.Session) -> None:
-    """Have a redis-server where a test needs one; not in its fixture, whose time counts as the test's."""
-    needed = any("redis_binary" in getattr(item, "fixturenames", ()) for item in session.items)
-    if needed and not session.config.option.collectonly:
-        printed = redis_server.install_if_missing()
-        if printed:
-            print(f"redis-server could not be installed:\n{printed}")
-    # Hundreds of tests collect garbage at their end, and need not look at all modules each time.
+def pytest_collection_finish() -> None:
+    """Freeze what the imports have left: hundreds of tests collect garbage, and need not look at all modules each time."""
     gc.collect()
     gc.freeze()
 
@@ -39,21 +32,14 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
 @pytest.fixture(scope="session")
 def redis_binary() -> str:
-    """The path of redis-server; without one, the test fails where ``CI`` is set, and is skipped elsewhere."""
+    """The path of a Redis server; without one, the test fails where ``CI`` is set, and is skipped elsewhere."""
     return redis_server.redis_binary()
 
 
 @pytest.fixture(scope="session")
-def shared_redis(redis_binary: str) -> Iterator[LocalRedis]:
-    """A server for all tests that leave it running, on a loop of its own that runs at its start and end alone."""
-    loop = asyncio.new_event_loop()
-    server = LocalRedis()
-    try:
-        loop.run_until_complete(server.__aenter__())
-        yield server
-        loop.run_until_complete(server.__aexit__())
-    finally:
-        loop.close()
+def shared_redis() -> Iterator[LocalRedis]:
+    """A server for all tests that leave it running."""
+    yield from redis_server.serving()
 
 
 @pytest.fixture

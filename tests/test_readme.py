@@ -138,7 +138,7 @@ def test_ci_runs_the_readmes_own_commands() -> None:
     script = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
     assert '"$(block 1)"' in script
     assert '"$(block 2)"' in script
-    assert "install" not in script
+    assert "--python .venv" not in script
 
 
 async def test_the_fleets_demo_does_what_the_readme_says() -> None:

@@ -1,10 +1,9 @@
-"""Servers of every kind that a store may meet, each a real `redis-server`, and what a store must do on every one."""
+"""Servers of every kind that a store may meet, each a real one, and what a store must do on every one."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import shutil
 import socket
 from asyncio.subprocess import DEVNULL
 from collections.abc import AsyncIterator
@@ -18,6 +17,7 @@ from exterview_auth import Token
 from exterview_auth._cli.demo.redis_server import HOST, LocalRedis
 from tests.kit.api import until
 from tests.kit.certificates import certificate
+from tests.kit.redis_server import redis_binary, tls_binary
 from tests.kit.stores import content, eventually
 
 COMMANDS = (
@@ -59,8 +59,9 @@ async def with_tls(directory: Path) -> AsyncIterator[Certified]:
     """A server with a certificate of its own for the loopback address."""
     authority, key = certificate(directory)
     port = free_port()
-    options = ("--tls-port", str(port), "--tls-auth-clients", "no", "--tls-ca-cert-file", str(authority))
-    async with LocalRedis(*options, "--tls-cert-file", str(authority), "--tls-key-file", str(key)) as server:
+    options = ["--tls-port", str(port), "--tls-auth-clients", "no", "--tls-ca-cert-file", str(authority)]
+    options += ["--tls-cert-file", str(authority), "--tls-key-file", str(key)]
+    async with LocalRedis(*options, program=tls_binary()) as server:
         yield Certified(server, port, authority)
 
 
@@ -81,8 +82,7 @@ async def cluster(_directory: Path) -> AsyncIterator[tuple[LocalRedis, str]]:
 @contextlib.asynccontextmanager
 async def watched(directory: Path) -> AsyncIterator[tuple[LocalRedis, Any]]:
     """A master, and a Sentinel that knows it as ``mymaster``."""
-    program, port, rules = shutil.which("redis-server"), free_port(), directory / "sentinel.conf"
-    assert program is not None
+    program, port, rules = redis_binary(), free_port(), directory / "sentinel.conf"
     async with LocalRedis() as master:
         rules.write_text(
             f"port {port}\nbind {HOST}\ndir {directory}\nsentinel monitor mymaster {HOST} {master.port} 1\n"

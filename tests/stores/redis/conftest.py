@@ -1,0 +1,17 @@
+"""Stores are tried with each Redis server that there is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from exterview_auth._cli.demo.redis_server import LocalRedis
+from tests.kit.redis_server import programs, serving
+
+
+@pytest.fixture(scope="session", params=programs(), ids=lambda program: Path(program or "missing").name)
+def shared_redis(request: pytest.FixtureRequest) -> Iterator[LocalRedis]:
+    """A server for all tests that leave it running."""
+    yield from serving(request.param)
