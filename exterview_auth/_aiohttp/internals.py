@@ -77,7 +77,7 @@ __all__ = [
     "writes_json_as_bytes",
 ]
 
-KNOWN_TO_WORK = "aiohttp>=3.14,<3.15"
+KNOWN_TO_WORK = "aiohttp>=3.14.4,<3.15"
 
 NEEDED: dict[str, dict[str, str]] = {
     "aiohttp": {

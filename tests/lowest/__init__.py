@@ -1,0 +1,1 @@
+"""The lowest versions that ``pyproject.toml`` allows, installed and tested: ``python -m tests.lowest``."""
