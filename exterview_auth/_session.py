@@ -189,11 +189,11 @@ class AuthSession:
         is not GraphQL), `GraphQLError` (``errors``, with partial ``data``), and what any request raises. Credentials that
         the answer repeats are masked in all that these errors hold; aiohttp's errors hold nothing of it.
         """
-        from ._aiohttp import graphql  # noqa: PLC0415 - on first use
+        from ._aiohttp.graphql_request import multipart, operation, written  # noqa: PLC0415 - on first use
 
-        body = graphql.operation(query, variables, operation_name)
+        body = operation(query, variables, operation_name)
         dumps = json_writer_of(self._session)
-        data = graphql.multipart(body, files, dumps) if files else graphql.written(body, dumps)
+        data = multipart(body, files, dumps) if files else written(body, dumps)
         outcome = await self._outcome(data)
         # Raised here and not where the answer is: its repr, which error trackers show, holds its headers.
         if isinstance(outcome, Exception):

@@ -1,14 +1,9 @@
-"""A GraphQL request's body, what an answer becomes, and which answers refuse their token."""
+"""What a GraphQL answer becomes, and which answers refuse their token."""
 
 from __future__ import annotations
 
-import copy
-import email
-import functools
-import io
 import json
-import math
-from typing import Any, cast
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -17,210 +12,13 @@ from hypothesis import strategies as st
 from exterview_auth import (
     ApiError,
     BadRequestError,
-    ConfigurationError,
     ForbiddenError,
     GraphQLError,
     UnauthorizedError,
     graphql_unauthenticated,
 )
-from exterview_auth._aiohttp.graphql import multipart, operation, outcome_of, written
+from exterview_auth._aiohttp.graphql import outcome_of
 from tests.kit.api import answering, scene
-
-# -- the request --------------------------------------------------------------------------------------------------------
-
-
-def test_a_request_names_only_what_was_given() -> None:
-    """Variables and operation name are left out if they are None; empty ones are sent."""
-    assert operation("{ a }", None, None) == {"query": "{ a }"}
-    assert operation("{ a }", {}, "") == {"query": "{ a }", "variables": {}, "operationName": ""}
-    assert operation("{ a }", {"b": 1}, "Q") == {"query": "{ a }", "variables": {"b": 1}, "operationName": "Q"}
-
-
-def test_a_requests_variables_are_a_copy() -> None:
-    """What the caller changes later is not sent."""
-    variables = {"b": 1}
-    body = operation("{ a }", variables, None)
-    variables["b"] = 2
-    assert body["variables"] == {"b": 1}
-
-
-@pytest.mark.parametrize(
-    ("query", "variables"), [("", None), (" \n", None), (None, None), (b"{ a }", None), ("{ a }", [1]), ("{ a }", "b")]
-)
-def test_a_request_of_the_wrong_kind_is_refused(query: Any, variables: Any) -> None:
-    """An empty or missing document, and variables that are not a mapping, are a `ConfigurationError`."""
-    with pytest.raises(ConfigurationError, match=r"^(query must be a GraphQL document|variables must be a mapping)"):
-        operation(query, variables, None)
-
-
-# -- files --------------------------------------------------------------------------------------------------------------
-
-
-async def parts(
-    body: dict[str, Any], files: dict[str, Any], **options: Any
-) -> list[tuple[str, str | None, str | None, bytes]]:
-    """Return name, file name, content type and content of each part that arrives."""
-    async with scene() as at:
-        assert (await at.post(data=multipart(body, files, **options)))[0] == 200
-        arrival = at.api.arrivals[-1]
-    head = f"Content-Type: {arrival.headers['Content-Type']}\r\n\r\n".encode()
-    message = email.message_from_bytes(head + arrival.body)
-    assert message.get_content_type() == "multipart/form-data"
-    return [
-        (
-            str(part.get_param("name", header="Content-Disposition")),
-            part.get_filename(),
-            part["Content-Type"],
-            cast("bytes", part.get_payload(decode=True)),
-        )
-        for part in message.walk()
-        if not part.is_multipart()
-    ]
-
-
-async def test_files_are_sent_as_the_multipart_specification_says() -> None:
-    """First ``operations`` with nulls, then ``map``, then the files in order, each with name and type."""
-    named = io.BytesIO(b"%PDF")
-    named.name = "/home/me/cv.pdf"
-    files = {
-        "variables.file": named,
-        "variables.list.1": b"raw",
-        "variables.a.b": ("b.txt", b"text"),
-        "variables.c": ("c", b"c", "x/y"),
-    }
-    body = {"query": "mutation { a }", "variables": {"file": None, "list": [None, None], "k": 1}}
-    operations, mapped, *rest = await parts(body, files)
-    assert operations[0:3] == ("operations", None, "application/json")
-    sent = {"file": None, "list": [None, None], "k": 1, "a": {"b": None}, "c": None}
-    assert json.loads(operations[3]) == {"query": "mutation { a }", "variables": sent}
-    assert mapped[0:3] == ("map", None, "application/json")
-    assert json.loads(mapped[3]) == {str(number): [path] for number, path in enumerate(files)}
-    assert rest == [
-        ("0", "cv.pdf", "application/pdf", b"%PDF"),
-        ("1", "1", "application/octet-stream", b"raw"),
-        ("2", "b.txt", "text/plain", b"text"),
-        ("3", "c", "x/y", b"c"),
-    ]
-
-
-async def test_files_use_the_sessions_own_json() -> None:
-    """Both JSON parts are written by the serializer that was given."""
-    found = await parts({"query": "{ a }"}, {"variables.f": b"x"}, dumps=functools.partial(json.dumps, indent=1))
-    assert all(b"\n" in content for *_, content in found[:2])
-
-
-def test_the_callers_variables_are_not_changed() -> None:
-    """Nulls are put into copies, so that the same variables can be sent again."""
-    body = operation("{ a }", {"in": {"files": [1, 2], "k": {"d": 1}}, "file": 3}, None)
-    before = copy.deepcopy(body)
-    multipart(body, {"variables.in.files.0": b"", "variables.in.k.new": b"", "variables.file": b""})
-    assert body == before
-
-
-@pytest.mark.parametrize(
-    "path", ["", "variables", "variables.", "variables..a", "file", "query.a", ".variables.a", 5, None]
-)
-def test_a_path_that_names_no_variable_is_refused(path: Any) -> None:
-    """Keys of ``files`` are paths below ``variables``; the error quotes the wrong one."""
-    with pytest.raises(ConfigurationError, match=r"^the keys of files must be paths such as") as caught:
-        multipart({"query": "{ a }"}, {path: b""})
-    assert repr(path) in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    "path", ["variables.list.2", "variables.list.x", "variables.list.-1", "variables.text.a", "variables.list.0.a.b"]
-)
-def test_a_path_without_a_place_is_refused(path: str) -> None:
-    """An index beyond the list, or a step into a text, is a `ConfigurationError` that quotes the path."""
-    body = {"query": "{ a }", "variables": {"list": ["t", None], "text": "t"}}
-    with pytest.raises(ConfigurationError, match=f"^files names '{path}', but variables has no such place"):
-        multipart(body, {path: b""})
-
-
-@pytest.mark.parametrize("file", [("name.pdf",), (), None, 5], ids=repr)
-def test_a_file_of_the_wrong_kind_is_refused(file: Any) -> None:
-    """Anything else is the program's mistake, and every error is an `ExterviewAuthError`."""
-    with pytest.raises(ConfigurationError, match="files"):
-        multipart({"query": "{ a }"}, {"variables.file": file})()
-
-
-@pytest.mark.parametrize(
-    "file",
-    [
-        ("a\r\nb", b""),
-        ("a\0", b""),
-        ("a\ud800", b""),
-        (5, b""),
-        (10**5000, b""),
-        ("a", b"", "bad type"),
-        ("a", b"", "a/b\r\nX: y"),
-        ("a", b"", 5),
-        ("a", b"", "ä/b"),
-    ],
-    ids=lambda file: ascii(file) if file[0] != 10**5000 else "long",
-)
-def test_a_name_or_type_that_no_header_can_hold_is_refused(file: Any) -> None:
-    """One sentence that names the path, before anything is sent."""
-    with pytest.raises(ConfigurationError, match=r"the file for 'variables\.file'") as caught:
-        multipart({"query": "{ a }"}, {"variables.file": file})
-    assert str(caught.value).isprintable()
-
-
-def test_a_closed_file_is_refused() -> None:
-    """It was sent before, and cannot be read again."""
-    file = io.BytesIO(b"a")
-    file.close()
-    with pytest.raises(ConfigurationError, match=r"^the file for 'variables\.file' is closed"):
-        multipart({"query": "{ a }"}, {"variables.file": file})
-
-
-def test_files_that_are_no_mapping_and_endless_indexes_are_refused() -> None:
-    """One sentence, and a short one."""
-    with pytest.raises(ConfigurationError, match="files must be a mapping, not list"):
-        multipart({"query": "{ a }"}, ["a"])  # type: ignore[arg-type]  # a wrong use
-    with pytest.raises(ConfigurationError, match="but variables has no such place") as caught:
-        multipart({"query": "{ a }", "variables": {"l": [1]}}, {f"variables.l.{'9' * 5000}": b""})
-    assert len(str(caught.value)) < 200
-
-
-def recursive() -> dict[str, Any]:
-    variables: dict[str, Any] = {}
-    variables["a"] = variables
-    return variables
-
-
-def deep() -> list[Any]:
-    inner: list[Any] = []
-    for _ in range(100_000):
-        inner = [inner]
-    return inner
-
-
-@pytest.mark.parametrize(
-    "value",
-    [object(), {("s3cr3t",): 1}, recursive(), deep(), b"s3cr3t", math.nan, 10**5000],
-    ids=lambda v: type(v).__name__,
-)
-@pytest.mark.parametrize("write", [written, lambda body: multipart(body, {"variables.f": b""})])
-def test_variables_that_are_no_json_are_refused(value: Any, write: Any) -> None:
-    """One sentence, without a variable in it."""
-    with pytest.raises(ConfigurationError, match=r"^variables cannot be written as JSON") as caught:
-        write(operation("{ a }", {"a": value, "f": None}, None))
-    assert caught.value.__context__ is None
-    assert "s3cr3t" not in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    "writer",
-    [functools.partial(json.dumps, ensure_ascii=False), lambda body: json.dumps(body, ensure_ascii=False).encode()],
-    ids=["text", "bytes"],
-)
-def test_variables_that_a_sessions_own_json_cannot_write_are_refused(writer: Any) -> None:
-    """Half a surrogate pair has no UTF-8 form, whoever encodes it."""
-    for body in ({"a": "\ud800"}, {"a": object()}):
-        with pytest.raises(ConfigurationError, match=r"^variables cannot be written as JSON"):
-            written(operation("{ a }", body, None), writer)
-
 
 # -- the answer's data, or its error ------------------------------------------------------------------------------------
 

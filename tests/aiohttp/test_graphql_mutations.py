@@ -9,7 +9,7 @@ from graphql import OperationDefinitionNode, OperationType, parse
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exterview_auth._aiohttp.graphql import may_contain_mutation
+from exterview_auth._aiohttp.graphql_request import may_contain_mutation
 
 HARMLESS = ["A", "B", "interviews", "query_", "mutation2"]
 KEYWORDS = ["query", "mutation", "subscription", "fragment"]

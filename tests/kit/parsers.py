@@ -12,7 +12,8 @@ from yarl import URL
 
 from exterview_auth import ConfigurationError, LoginError, OAuth2Login, PasswordLogin, Token
 from exterview_auth import _environment as environment
-from exterview_auth._aiohttp.graphql import _code_of, may_contain_mutation
+from exterview_auth._aiohttp.graphql import _code_of
+from exterview_auth._aiohttp.graphql_request import may_contain_mutation
 from exterview_auth._json import json_object
 from exterview_auth._token import jwt_claims, jwt_lifetime
 from exterview_auth.logins._http_dates import retry_after, server_time
