@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from types import EllipsisType
 from typing import TYPE_CHECKING, Any, NoReturn, overload
 
 from aiohttp import (
     ClientError,
     ClientResponse,
     ClientSession,
+    ClientTimeout,
     ClientWebSocketResponse,
-    FormData,
     InvalidUrlClientError,
     hdrs,
 )
@@ -178,34 +179,35 @@ class AuthSession:
         *,
         operation_name: str | None = None,
         files: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
+        timeout: ClientTimeout | float | EllipsisType | None = ...,  # noqa: ASYNC109 - aiohttp's own
     ) -> dict[str, Any]:
         """
         Post *query* to the endpoint and return the answer's ``data``.
 
         *files* maps the path of a variable (``"variables.file"``) to a file object, bytes, or ``(name, file[, type])``. As
-        with aiohttp's ``data=``, files are closed after sending. An error with the code ``UNAUTHENTICATED`` counts as a 401.
+        with aiohttp's ``data=``, files are closed after sending. *headers* are sent in addition to the session's; the content
+        type is always that of the body. *timeout* is aiohttp's (a number is seconds in total, ``None`` is no limit); by default
+        it is the session's. An error with the code ``UNAUTHENTICATED`` counts as a 401.
 
         Raises `BadRequestError`, `UnauthorizedError`, `ForbiddenError` (400, 401, 403), `ApiError` (any other answer that
         is not GraphQL), `GraphQLError` (``errors``, with partial ``data``), and what any request raises. Credentials that
         the answer repeats are masked in all that these errors hold; aiohttp's errors hold nothing of it.
         """
-        from ._aiohttp.graphql_request import multipart, operation, written  # noqa: PLC0415 - on first use
+        from ._aiohttp.graphql_request import arguments_of, operation  # noqa: PLC0415 - on first use
 
         body = operation(query, variables, operation_name)
-        dumps = json_writer_of(self._session)
-        data = multipart(body, files, dumps) if files else written(body, dumps)
-        outcome = await self._outcome(data)
+        outcome = await self._outcome(arguments_of(body, files, json_writer_of(self._session), headers, timeout))
         # Raised here and not where the answer is: its repr, which error trackers show, holds its headers.
         if isinstance(outcome, Exception):
             raise outcome
         return outcome
 
-    async def _outcome(self, data: bytes | FormData) -> dict[str, Any] | Exception:
-        """Return the data of the endpoint's answer to the body *data*, or an error without secrets."""
+    async def _outcome(self, arguments: dict[str, Any]) -> dict[str, Any] | Exception:
+        """Return the data of the endpoint's answer to a POST with *arguments*, or an error without secrets."""
         from ._aiohttp import echoes, graphql  # noqa: PLC0415 - on first use
 
         options = RequestOptions(graphql.or_unauthenticated(self._middleware.options.is_unauthorized))
-        arguments = {"data": data, "raise_for_status": False}
         try:
             async with self._send(hdrs.METH_POST, self._auth.endpoint, arguments, options) as response:
                 secrets = self._middleware.secrets_of(response)

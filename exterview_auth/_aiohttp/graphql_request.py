@@ -16,10 +16,12 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
-from aiohttp import FormData
+from aiohttp import ClientTimeout, FormData, Payload, hdrs
+from multidict import CIMultiDict
 
-from .._options import shown
+from .._options import header_options, number, shown
 from ..errors import ConfigurationError
+from .bodies import JSON
 
 MAX_OPERATION = 2**19
 """Bytes; a longer request may be a mutation, whatever it says."""
@@ -48,6 +50,30 @@ JsonWriter = Callable[[Any], str | bytes]
 _strict_dumps = partial(json.dumps, allow_nan=False)  # JSON has no NaN (RFC 8259, section 6)
 
 
+def arguments_of(
+    body: dict[str, Any],
+    files: Mapping[str, Any] | None,
+    dumps: JsonWriter,
+    headers: Mapping[str, str] | None,
+    timeout: object,
+) -> dict[str, Any]:
+    """
+    Return the arguments of the POST that sends *body* as JSON, or as a form with *files*.
+
+    The headers name its content type: the default of a session would take the place of a body's own.
+    """
+    data = multipart(body, files, dumps) if files else written(body, dumps)
+    header_options(headers)
+    named = CIMultiDict(headers or {})
+    named[hdrs.CONTENT_TYPE] = data.headers[hdrs.CONTENT_TYPE] if isinstance(data, Payload) else JSON
+    arguments: dict[str, Any] = {"data": data, "headers": named, "raise_for_status": False}
+    if timeout is not ...:
+        if timeout is not None and not isinstance(timeout, ClientTimeout):
+            timeout = number(timeout, "timeout must be an aiohttp.ClientTimeout or a number of seconds")
+        arguments["timeout"] = timeout
+    return arguments
+
+
 def written(body: Any, dumps: JsonWriter = json.dumps) -> bytes:
     """Return *body* as JSON."""
     try:
@@ -58,7 +84,7 @@ def written(body: Any, dumps: JsonWriter = json.dumps) -> bytes:
     raise ConfigurationError(f"variables cannot be written as JSON ({why}); give text, numbers, lists and mappings")
 
 
-def multipart(body: dict[str, Any], files: Mapping[str, Any], dumps: JsonWriter = json.dumps) -> FormData:
+def multipart(body: dict[str, Any], files: Mapping[str, Any], dumps: JsonWriter = json.dumps) -> Payload:
     """Return the request as a form, with *files* by the path of their variable (GraphQL multipart request specification)."""
     if not isinstance(files, Mapping):
         raise ConfigurationError(f"files must be a mapping, not {type(files).__name__}")
@@ -73,7 +99,7 @@ def multipart(body: dict[str, Any], files: Mapping[str, Any], dumps: JsonWriter 
     for i, path in enumerate(paths):
         name, content, kind = _file_parts(files[path], path)
         form.add_field(str(i), content, filename=name, content_type=kind)
-    return form
+    return form()
 
 
 def _put_null(body: dict[str, Any], path: str) -> None:

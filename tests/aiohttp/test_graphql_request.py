@@ -131,7 +131,7 @@ def test_a_path_without_a_place_is_refused(path: str) -> None:
 def test_a_file_of_the_wrong_kind_is_refused(file: Any) -> None:
     """Anything else is the program's mistake, and every error is an `ExterviewAuthError`."""
     with pytest.raises(ConfigurationError, match="files"):
-        multipart({"query": "{ a }"}, {"variables.file": file})()
+        multipart({"query": "{ a }"}, {"variables.file": file})
 
 
 @pytest.mark.parametrize(

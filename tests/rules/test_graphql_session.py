@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import io
 import json
@@ -12,6 +13,7 @@ from typing import Any
 import aiohttp
 import pytest
 from aiohttp import web
+from multidict import CIMultiDict
 
 from exterview_auth import (
     ApiError,
@@ -26,7 +28,7 @@ from exterview_auth import (
     graphql_unauthenticated,
 )
 from exterview_auth.emulator import Emulator
-from tests.kit.api import TEAPOT_TESTS, Scene, answering, post, scene, teapot
+from tests.kit.api import TEAPOT_TESTS, Scene, answering, held, post, scene, teapot
 
 UNAUTHENTICATED = [{"message": "no", "extensions": {"code": "UNAUTHENTICATED"}}]
 
@@ -59,6 +61,59 @@ async def test_everything_works_against_the_emulator() -> None:
             expected = {"size": len(resume), "sha256": hashlib.sha256(resume).hexdigest()}
             assert uploaded["uploadResume"] == expected
             assert auth.stats().logins == 2
+
+
+@pytest.mark.parametrize("where", ["session", "headers"])
+@pytest.mark.parametrize("named", ["application/json", "text/plain", "multipart/form-data; boundary=other"])
+async def test_a_request_names_the_type_of_the_body_that_it_has(where: str, named: str) -> None:
+    """The contract: JSON or a form with its own boundary, whatever the session's defaults or the caller's headers name."""
+    headers = {"Content-Type": named, "X-Request-Id": "7"}
+    async with Emulator() as emulator, aiohttp.ClientSession(headers=headers if where == "session" else None) as http:
+        login = PasswordLogin(emulator.email, emulator.password)
+        async with ExterviewAuth(login, api_key=emulator.api_key, endpoint=emulator.endpoint) as auth:
+            api = AuthSession(http, auth)
+            given = headers if where == "headers" else None
+            found = await api.graphql("{ interviews { candidate { _id } } }", headers=given)
+            candidate = found["interviews"][0]["candidate"]["_id"]
+            for refused in (False, True):
+                if refused:
+                    emulator.revoke()
+                uploaded = await api.graphql(
+                    "mutation ($id: String!, $file: Upload!) { uploadResume(candidateId: $id, file: $file) { size } }",
+                    {"id": candidate},
+                    files={"variables.file": ("cv.pdf", io.BytesIO(b"%PDF"))},
+                    headers=given,
+                )
+                assert uploaded["uploadResume"] == {"size": 4}
+
+
+async def test_a_request_may_have_headers_and_a_time_of_its_own() -> None:
+    """The contract: both are sent and kept as with aiohttp's verbs, also on a replay; credentials among them are replaced."""
+    own = CIMultiDict({"X-Request-Id": "7", "Accept-Language": "de", "authorization": "Basic mine"})
+    async with scene(session={"headers": {"Accept-Language": "en"}}) as at:
+        for number in (1, 2):
+            assert await at.client.graphql("{ a }", headers=own) == {"__typename": "Query"}
+            sent = at.api.arrivals[-1].headers
+            assert sent.getall("Accept-Language") == ["de"]
+            assert (sent["X-Request-Id"], sent["Authorization"]) == ("7", f"Bearer token-{number}")
+            at.api.revoke()
+        assert dict(own) == {"X-Request-Id": "7", "Accept-Language": "de", "authorization": "Basic mine"}
+
+
+@pytest.mark.parametrize("limit", [0.05, aiohttp.ClientTimeout(total=0.05), aiohttp.ClientTimeout(sock_read=0.05)])
+@pytest.mark.parametrize("first", [True, False])
+async def test_a_requests_own_time_ends_it(limit: Any, *, first: bool) -> None:
+    """The contract: seconds for the whole request, or aiohttp's `ClientTimeout`; also while it waits for a token."""
+    over = asyncio.Event()
+    async with scene() as at:
+        at.api.answers["/graphql"] = held(over)
+        if first and getattr(limit, "sock_read", None) is None:
+            at.login.gate.clear()
+        with pytest.raises(TimeoutError):
+            await at.client.graphql("{ a }", timeout=limit)
+        over.set()
+        at.login.gate.set()
+        assert await at.client.graphql("{ a }", timeout=None) == {"__typename": "Query"}
 
 
 async def test_a_session_that_writes_json_as_bytes_writes_the_variables() -> None:
@@ -256,11 +311,24 @@ async def test_an_answer_that_is_not_graphql_is_not_read() -> None:
         ({"query": "{ a }", "operation_name": 5}, "operation_name"),
         ({"query": "{ a }", "files": {"file": b""}}, r"variables\.file"),
         ({"query": "{ a }", "variables": {"a": math.nan}}, "variables cannot be written as JSON"),
+        (
+            {"query": "{ a }", "headers": "X-Request-Id: s3cr3t"},
+            "headers must be a mapping of names to values, not str",
+        ),
+        ({"query": "{ a }", "headers": {"X-Request-Id": 5}}, "headers: the value of X-Request-Id must be text"),
+        ({"query": "{ a }", "headers": {"X": "s3cr3t\r\nY: 1"}}, "headers: the value of X must be text"),
+        (
+            {"query": "{ a }", "timeout": "5"},
+            "timeout must be an aiohttp.ClientTimeout or a number of seconds, not '5'",
+        ),
+        ({"query": "{ a }", "timeout": -1}, "timeout must be an aiohttp.ClientTimeout or a number of seconds, not -1"),
+        ({"query": "{ a }", "timeout": math.nan}, "timeout must be an aiohttp.ClientTimeout or a number of seconds"),
     ],
 )
 async def test_wrong_arguments_are_refused_before_anything_is_sent(arguments: dict[str, Any], sentence: str) -> None:
     """Bad input: the `ConfigurationError` says what to give."""
     async with scene() as at:
-        with pytest.raises(ConfigurationError, match=sentence):
+        with pytest.raises(ConfigurationError, match=sentence) as caught:
             await at.client.graphql(**arguments)
         assert at.api.arrivals == []
+        assert "s3cr3t" not in str(caught.value)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, assert_type
 
 import aiohttp
+from multidict import CIMultiDict
 from yarl import URL
 
 import exterview_auth
@@ -223,6 +224,9 @@ async def graphql(api: AuthSession, variables: Mapping[str, Any]) -> dict[str, A
     """Send GraphQL with variables and files; handle typed errors."""
     await api.graphql("{ __typename }")
     await api.graphql("query Q { a }", {"id": 1}, operation_name="Q")
+    await api.graphql("{ a }", headers={"X-Request-Id": "7"}, timeout=5)
+    await api.graphql("{ a }", headers=CIMultiDict(a="b"), timeout=aiohttp.ClientTimeout(sock_read=5.0))
+    await api.graphql("{ a }", headers=None, timeout=None)
     try:
         return await api.graphql("mutation { a }", variables, files={"variables.file": io.BytesIO(b"x")})
     except GraphQLError as error:
@@ -237,6 +241,8 @@ async def wrong_graphql(api: AuthSession) -> None:
     await api.graphql()  # type: ignore[call-arg]
     await api.graphql("{ a }", [1])  # type: ignore[arg-type]
     await api.graphql("{ a }", None, "Q")  # type: ignore[call-arg]
+    await api.graphql("{ a }", headers=["X-Request-Id"])  # type: ignore[arg-type]
+    await api.graphql("{ a }", timeout="5")  # type: ignore[arg-type]
     answer: str = await api.graphql("{ a }")  # type: ignore[assignment]
     print(answer)
 
