@@ -185,10 +185,11 @@ class AuthSession:
         """
         Post *query* to the endpoint and return the answer's ``data``.
 
-        *files* maps the path of a variable (``"variables.file"``) to a file object, bytes, or ``(name, file[, type])``. As
-        with aiohttp's ``data=``, files are closed after sending. *headers* are sent in addition to the session's; the content
-        type is always that of the body. *timeout* is aiohttp's (a number is seconds in total, ``None`` is no limit); by default
-        it is the session's. An error with the code ``UNAUTHENTICATED`` counts as a 401.
+        *files* maps the path of a variable (``"variables.file"``) to a file object, to what has one as its ``file`` (an upload
+        of aiohttp's server or Starlette's), to bytes, or to ``(name, file[, type])``. As with aiohttp's ``data=``, files are
+        closed after sending. *headers* are sent in addition to the session's; the content type is always that of the body.
+        *timeout* is aiohttp's (a number is seconds in total, ``None`` is no limit), by default the session's. An error with the
+        code ``UNAUTHENTICATED`` counts as a 401.
 
         Raises `BadRequestError`, `UnauthorizedError`, `ForbiddenError` (400, 401, 403), `ApiError` (any other answer that
         is not GraphQL), `GraphQLError` (``errors``, with partial ``data``), and what any request raises. Credentials that

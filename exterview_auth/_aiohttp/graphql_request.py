@@ -16,7 +16,8 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
-from aiohttp import ClientTimeout, FormData, Payload, hdrs
+from aiohttp import ClientTimeout, FormData, Payload, get_payload, hdrs
+from aiohttp.payload import LookupError as UnknownBodyError
 from multidict import CIMultiDict
 
 from .._options import header_options, number, shown
@@ -26,6 +27,8 @@ from .bodies import JSON
 MAX_OPERATION = 2**19
 """Bytes; a longer request may be a mutation, whatever it says."""
 
+_MAX_WRAPPERS = 2
+"""A server's record of an upload, around a temporary file."""
 _MEDIA_TYPE = re.compile(r"[\w!#$&^.+-]+/[\w!#$&^.+-]+")
 
 
@@ -125,23 +128,52 @@ def _copied(value: Any) -> Any:
 
 
 def _file_parts(file: Any, path: str) -> tuple[str, Any, str]:
-    """Return name, content and content type of *file*: a file object, bytes, or a tuple that names them."""
-    name, content, kind = (*file, None, None, None)[:3] if isinstance(file, tuple) else (None, file, None)
-    if not isinstance(content, bytes | bytearray | memoryview | io.IOBase) and not hasattr(content, "read"):
-        raise ConfigurationError(
-            f"files holds {type(file).__name__} for {path!r}; give a file object, bytes, or (name, file[, type])"
-        )
-    name = name or os.path.basename(str(getattr(content, "name", None) or path.rpartition(".")[2]))  # noqa: PTH119 - a name need not be a path
+    """Return name, content and content type of *file*: a file object, what wraps one, bytes, or a tuple that names them."""
+    name, given, kind = (*file, None, None, None)[:3] if isinstance(file, tuple) else (None, file, None)
+    content = _file_in(given)
+    if not _can_be_sent(content):
+        what = type(file if given is None else given).__name__
+        raise ConfigurationError(f"files holds {what} for {path!r}; give a file object, bytes, or (name, file[, type])")
+    name = name or _name_of(given) or _name_of(content) or path.rpartition(".")[2]
     if not isinstance(name, str) or not name.isprintable():
         raise ConfigurationError(
             f"the name of the file for {path!r} must be text without control characters; give (name, file)"
         )
-    kind = kind or mimetypes.guess_type(name)[0] or "application/octet-stream"
+    kind = kind or getattr(given, "content_type", None) or mimetypes.guess_type(name)[0] or "application/octet-stream"
     if not isinstance(kind, str) or not kind.isascii() or not kind.isprintable() or not _MEDIA_TYPE.match(kind):
         raise ConfigurationError(f"the content type of the file for {path!r} must be one such as 'application/pdf'")
     if getattr(content, "closed", False) is True:
         raise ConfigurationError(f"the file for {path!r} is closed; open it for each request")
     return name, content, kind
+
+
+def _file_in(given: Any) -> Any:
+    """Return the file that *given* wraps, such as a `NamedTemporaryFile` or a web framework's upload, or else *given*."""
+    inner = given
+    for _ in range(_MAX_WRAPPERS):
+        if isinstance(inner, io.IOBase):
+            return inner
+        inner = getattr(inner, "file", None)
+    return inner if isinstance(inner, io.IOBase) else given
+
+
+def _can_be_sent(content: Any) -> bool:
+    """Whether *content* is bytes or a file that aiohttp can send. Text is not: it may be a path that was not opened."""
+    if isinstance(content, bytes | bytearray | memoryview | io.IOBase):
+        return True
+    try:
+        return hasattr(content, "read") and get_payload(content) is not None
+    except UnknownBodyError:
+        return False
+
+
+def _name_of(file: Any) -> str | None:
+    """Return the last step of the name that *file* has: a file that was opened by number has that in its place."""
+    for attribute in ("filename", "name"):
+        name = getattr(file, attribute, None)
+        if name and isinstance(name, str | bytes | os.PathLike):
+            return os.path.basename(os.fsdecode(name))  # noqa: PTH119 - a name need not be a path
+    return None
 
 
 # -- whether it may be a mutation --------------------------------------------------------------------------------------

@@ -8,13 +8,23 @@ import functools
 import io
 import json
 import math
-from typing import Any, cast
+import os
+import re
+from collections.abc import Callable
+from pathlib import Path
+from tempfile import NamedTemporaryFile, SpooledTemporaryFile, TemporaryFile
+from types import SimpleNamespace
+from typing import Any, BinaryIO, cast
 
+import anyio
 import pytest
+from aiohttp import PAYLOAD_REGISTRY, BytesPayload, ClientSession, FormData, web
+from aiohttp.test_utils import TestServer
+from starlette.datastructures import Headers, UploadFile
 
 from exterview_auth import ConfigurationError
 from exterview_auth._aiohttp.graphql_request import multipart, operation, written
-from tests.kit.api import scene
+from tests.kit.api import Arrival, answering, revoked, scene
 
 # -- the request --------------------------------------------------------------------------------------------------------
 
@@ -43,16 +53,21 @@ def test_a_request_of_the_wrong_kind_is_refused(query: Any, variables: Any) -> N
         operation(query, variables, None)
 
 
+Part = tuple[str, "str | None", "str | None", bytes]
+"""Name, file name, content type and content."""
+
 # -- files --------------------------------------------------------------------------------------------------------------
 
 
-async def parts(
-    body: dict[str, Any], files: dict[str, Any], **options: Any
-) -> list[tuple[str, str | None, str | None, bytes]]:
+async def parts(body: dict[str, Any], files: dict[str, Any], **options: Any) -> list[Part]:
     """Return name, file name, content type and content of each part that arrives."""
     async with scene() as at:
         assert (await at.post(data=multipart(body, files, **options)))[0] == 200
-        arrival = at.api.arrivals[-1]
+    return received(at.api.arrivals[-1])
+
+
+def received(arrival: Arrival) -> list[Part]:
+    """Return the same of a form that has arrived."""
     head = f"Content-Type: {arrival.headers['Content-Type']}\r\n\r\n".encode()
     message = email.message_from_bytes(head + arrival.body)
     assert message.get_content_type() == "multipart/form-data"
@@ -125,6 +140,142 @@ def test_a_path_without_a_place_is_refused(path: str) -> None:
     body = {"query": "{ a }", "variables": {"list": ["t", None], "text": "t"}}
     with pytest.raises(ConfigurationError, match=f"^files names '{path}', but variables has no such place"):
         multipart(body, {path: b""})
+
+
+def upload_of_starlette(directory: Path) -> Any:
+    """What a FastAPI or Starlette handler is given."""
+    headers = Headers({"content-type": "application/pdf"})
+    return UploadFile(cast("BinaryIO", SpooledTemporaryFile()), filename="cv.pdf", headers=headers)
+
+
+def opened_by_pathlib(directory: Path) -> Any:
+    return (directory / "cv.pdf").open("wb+")
+
+
+def opened_by_number(directory: Path) -> Any:
+    return os.fdopen(os.open(directory / "other.pdf", os.O_CREAT | os.O_RDWR), "rb+")
+
+
+def named_temporary(directory: Path) -> Any:
+    return NamedTemporaryFile(dir=directory, prefix="cv", suffix=".pdf")
+
+
+def spooled_on_disk(directory: Path) -> Any:
+    return SpooledTemporaryFile(max_size=1, dir=str(directory))
+
+
+FILES: dict[str, tuple[Callable[[Path], Any], str, str]] = {
+    "starlette": (upload_of_starlette, "cv.pdf", "application/pdf"),
+    "starlette, without name and type": (lambda _: UploadFile(io.BytesIO()), "file", "application/octet-stream"),
+    "pathlib": (opened_by_pathlib, "cv.pdf", "application/pdf"),
+    "a number": (opened_by_number, "file", "application/octet-stream"),
+    "named temporary": (named_temporary, r"cv.+\.pdf", "application/pdf"),
+    "temporary": (lambda _: TemporaryFile(), "file", "application/octet-stream"),  # noqa: SIM115 - the request closes it
+    "spooled": (lambda _: SpooledTemporaryFile(), "file", "application/octet-stream"),  # noqa: SIM115 - as above
+    "spooled, on disk": (spooled_on_disk, "file", "application/octet-stream"),
+    "a wrapper in a wrapper": (
+        lambda directory: SimpleNamespace(file=named_temporary(directory), filename="cv.pdf"),
+        "cv.pdf",
+        "application/pdf",
+    ),
+}
+
+
+@pytest.mark.parametrize("given", ["file", "tuple"])
+@pytest.mark.parametrize(("make", "name", "kind"), FILES.values(), ids=list(FILES))
+async def test_a_file_may_be_wrapped(make: Any, name: str, kind: str, given: str, tmp_path: Path) -> None:
+    """The file inside is sent, and again after a refusal, with the name and the type that the wrapper knows."""
+    content = b"%PDF" * 1000
+    wrapper = make(tmp_path)
+    file = wrapper
+    while not hasattr(file, "seek") or isinstance(file, UploadFile):
+        file = file.file
+    file.write(b"skipped" + content)
+    file.seek(len("skipped"))
+    async with revoked() as at:
+        files = {"variables.file": wrapper if given == "file" else ("own.txt", wrapper, "text/x-own")}
+        await at.client.graphql("mutation { a }", files=files)
+        assert [arrival.status for arrival in at.api.arrivals] == [401, 200]
+        for arrival in at.api.arrivals:
+            [(_, sent_as, sent_type, sent)] = [part for part in received(arrival) if part[0] == "0"]
+            assert sent == content
+            if given == "tuple":
+                assert (sent_as, sent_type) == ("own.txt", "text/x-own")
+            else:
+                assert re.fullmatch(name, sent_as or "")
+                assert sent_type == kind
+
+
+async def test_an_upload_of_an_aiohttp_server_is_passed_on() -> None:
+    """Its handlers get the file in a record that is no file itself."""
+    async with scene() as at:
+
+        async def pass_on(request: web.Request) -> web.Response:
+            form = await request.post()
+            return web.json_response(
+                await at.client.graphql("mutation { a }", files={"variables.file": form["resume"]})
+            )
+
+        app = web.Application()
+        app.router.add_post("/", pass_on)
+        async with TestServer(app) as server, ClientSession() as visitor:
+            form = FormData()
+            form.add_field("resume", b"%PDF", filename="cv.pdf", content_type="application/x-pdf")
+            async with visitor.post(server.make_url("/"), data=form) as response:
+                assert await response.json() == {"__typename": "Query"}
+        [(_, *sent)] = [part for part in received(at.api.arrivals[-1]) if part[0] == "0"]
+        assert sent == ["cv.pdf", "application/x-pdf", b"%PDF"]
+
+
+async def test_what_aiohttp_can_send_is_sent(tmp_path: Path) -> None:
+    """The stream of an answer and a file that is read asynchronously, once; and a kind that the application registers."""
+
+    class Own:
+        def read(self) -> bytes:
+            return b"own"
+
+    class OwnPayload(BytesPayload):
+        def __init__(self, value: Own, **options: Any) -> None:
+            super().__init__(value.read(), **options)
+
+    PAYLOAD_REGISTRY.register(OwnPayload, Own)
+    async with scene() as at:
+        at.api.answers["/cv.pdf"] = answering(200, b"%PDF")
+        (tmp_path / "later.txt").write_bytes(b"one\ntwo")
+        async with at.client.get("/cv.pdf") as download, await anyio.open_file(tmp_path / "later.txt", "rb") as later:
+            files = {"variables.a": ("cv.pdf", download.content), "variables.b": later, "variables.c": Own()}
+            await at.client.graphql("mutation { a }", files=files)
+        sent = [(name, content) for _, name, _, content in received(at.api.arrivals[-1])[2:]]
+        assert sent == [("cv.pdf", b"%PDF"), ("later.txt", b"one\ntwo"), ("c", b"own")]
+
+
+class ReadsLater:
+    """A file whose ``read`` is awaited, and that is nothing else that aiohttp knows."""
+
+    name = "cv.pdf"
+
+    async def read(self) -> bytes:
+        return b""
+
+
+class Reads:
+    """A file that can be read, and that aiohttp does not know either."""
+
+    file = "cv.pdf"
+
+    def read(self) -> bytes:
+        return b""
+
+
+@pytest.mark.parametrize("duck", [ReadsLater(), Reads(), SimpleNamespace(file=Reads()), Path("cv.pdf"), "cv.pdf"])
+async def test_what_aiohttp_cannot_send_is_refused(duck: Any) -> None:
+    """One sentence with the path and what to give, instead of aiohttp's TypeError."""
+    sentence = rf"^files holds {type(duck).__name__} for 'variables\.file'; give a file object, bytes, or \(name, file\[, type\]\)$"
+    async with scene() as at:
+        for file in (duck, ("cv.pdf", duck)):
+            with pytest.raises(ConfigurationError, match=sentence):
+                await at.client.graphql("mutation { a }", files={"variables.file": file})
+        assert at.api.arrivals == []
 
 
 @pytest.mark.parametrize("file", [("name.pdf",), (), None, 5], ids=repr)
