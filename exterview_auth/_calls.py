@@ -88,7 +88,7 @@ async def _unprinted(work: Awaitable[T]) -> _Unprinted[T]:
 
 
 @contextlib.asynccontextmanager
-async def within(seconds: float) -> AsyncIterator[None]:
+async def within(seconds: float) -> AsyncIterator[asyncio.Timeout]:
     """Limit a block like ``asyncio.timeout``, but let a process that was not running first read what has arrived."""
     loop = asyncio.get_running_loop()
     until = loop.time() + seconds
@@ -101,7 +101,7 @@ async def within(seconds: float) -> AsyncIterator[None]:
     async with asyncio.timeout(None) as limit:
         timer = loop.call_at(until, expire)
         try:
-            yield
+            yield limit
         finally:
             timer.cancel()
 

@@ -104,18 +104,17 @@ def concealed(value: Any) -> Any:
     return copy
 
 
-async def pieces_of(stream: Stream, limit: int) -> tuple[list[SecretBytes], bool]:
+async def read_pieces(stream: Stream, limit: int, pieces: list[SecretBytes]) -> bool:
     """
-    Return what *stream* gives, until it ends or has given more than *limit* bytes; and whether that is the whole of it.
+    Append what *stream* gives to *pieces*, until it ends or has given more than *limit* bytes; return whether it has ended.
 
     An answer may hold a token and end in the middle, so that no local variable of an error's frames holds plain bytes.
     """
-    pieces: list[SecretBytes] = []
     size = 0
     while size <= limit and not stream.at_eof():
         pieces.append(SecretBytes(await stream.readany()))
         size += len(pieces[-1])
-    return pieces, size <= limit
+    return size <= limit
 
 
 def plain_kind(value: object) -> str:

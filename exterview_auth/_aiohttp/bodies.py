@@ -11,8 +11,8 @@ from aiohttp.payload import BytesPayload, JsonBytesPayload, JsonPayload, StringP
 from aiohttp.payload import LookupError as UnknownBodyError
 from multidict import CIMultiDict
 
-from .._calls import awaited, is_being_cancelled
-from .._secret import pieces_of
+from .._calls import awaited, is_being_cancelled, within
+from .._secret import SecretBytes, read_pieces
 from ..errors import ConfigurationError
 from .internals import already_read, put_back, stream_of, was_consumed
 
@@ -20,6 +20,8 @@ BodyFactory = Callable[[], Any]
 
 AT_HAND: frozenset[object] = frozenset({bytes, BytesPayload, StringPayload, JsonPayload, JsonBytesPayload})
 """What aiohttp writes in one step with the head. Any other body may take a while to begin."""
+READ_AHEAD_TIME = 1.0
+"""Seconds for which an answer is held back at most: it may be a stream that does not end."""
 JSON = "application/json"
 _FORM_TYPES = (FormData, MultipartWriter, dict, list, tuple)
 
@@ -111,24 +113,32 @@ def _names_a_type(body: object) -> bool:
     return isinstance(body, Payload) and body.content_type != "application/octet-stream"
 
 
-async def read_ahead(response: ClientResponse, limit: int) -> bytes | None:
+async def read_ahead(response: ClientResponse, limit: int, seconds: float | None = READ_AHEAD_TIME) -> bytes | None:
     """
     Return the whole body, which stays readable as text, JSON and stream; ``None`` if it is longer than *limit* bytes.
 
-    What was read of a longer body is put back, and its reader continues from there. Raises what reading a body raises. An
-    interruption leaves no connection behind: the response is closed, as by aiohttp's own ``read()``.
+    It is also ``None`` if the body has not ended after *seconds*. What was read of such a body is put back, and its reader
+    continues from there. Raises what reading a body raises. An interruption leaves no connection behind: the response is
+    closed, as by aiohttp's own ``read()``.
     """
     read = already_read(response)
     if read is not None:
-        return read if len(read) <= limit else None
+        return read
+    stream = response.content
+    if (response.content_length or 0) > limit and not stream.is_eof():
+        return None
+    pieces: list[SecretBytes] = []
+    whole = False
     try:
-        pieces, whole = await pieces_of(response.content, limit)
-    except BaseException:
-        response.close()
-        raise
+        async with asyncio.timeout(None) if seconds is None else within(seconds) as bound:
+            whole = await read_pieces(stream, limit, pieces)
+    except BaseException as interruption:
+        if not isinstance(interruption, TimeoutError) or not bound.expired():
+            response.close()
+            raise
     body = b"".join(pieces)
     if not whole:
-        put_back(response.content, body)
+        put_back(stream, body)
         return None
     response.content = stream_of(body)
     return body

@@ -112,8 +112,7 @@ def _code_of(error: object) -> object:
 
 
 def _may_be_graphql(response: ClientResponse) -> bool:
-    short = (response.content_length or 0) <= MAX_GRAPHQL_ANSWER
-    return response.status == _OK and response.content_type in _GRAPHQL_TYPES and short
+    return response.status == _OK and response.content_type in _GRAPHQL_TYPES
 
 
 async def mutation_took_effect(request: ClientRequest, response: ClientResponse) -> bool:

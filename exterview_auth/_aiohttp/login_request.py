@@ -75,6 +75,6 @@ class _LoginResponse(ClientResponse):
 
     async def start(self, connection: Connection) -> ClientResponse:
         await super().start(connection)
-        if await read_ahead(self, MAX_RESPONSE) is None:
+        if await read_ahead(self, MAX_RESPONSE, None) is None:
             raise TooLongError(f"the login at {self.url.origin()} answered with more than {MAX_RESPONSE} bytes")
         return self

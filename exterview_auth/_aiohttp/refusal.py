@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import logging
+import sys
 from collections.abc import Awaitable, Callable
 
 from aiohttp import ClientError, ClientRequest, ClientResponse
@@ -26,8 +26,6 @@ before it said 101, 403 or 404.
 """
 MAX_KEPT_BODY = 65_536
 """Bytes of a refusal's body that are read and kept. A longer or slower one is given up with its connection."""
-BODY_READ_TIMEOUT = 1.0
-"""Seconds."""
 
 
 async def evaluate(test: IsUnauthorized, response: ClientResponse) -> bool:
@@ -64,10 +62,10 @@ async def release_connection(request: ClientRequest, response: ClientResponse) -
     caller's time is up.
     """
     kept = False
-    if (response.content_length or 0) <= MAX_KEPT_BODY:
-        with contextlib.suppress(ClientError, TimeoutError, OSError):
-            async with asyncio.timeout(BODY_READ_TIMEOUT):
-                kept = await read_ahead(response, MAX_KEPT_BODY) is not None
+    # A body that was read ahead to be judged is at hand, however long it is.
+    limit = sys.maxsize if response.content.is_eof() else MAX_KEPT_BODY
+    with contextlib.suppress(ClientError, OSError):
+        kept = await read_ahead(response, limit) is not None
     if not kept:
         response.close()
     await request.close()

@@ -29,7 +29,7 @@ from yarl import URL
 from .._endpoint import require_safe_transport, secrets_in, secrets_in_headers
 from .._json import json_object
 from .._redaction import MAX_SENTENCE, redacted
-from .._secret import SecretBytes, concealed, is_encodable, pieces_of
+from .._secret import SecretBytes, concealed, is_encodable, read_pieces
 from .._token import Token, without_bearer
 from ..errors import ConfigurationError, CredentialsRejectedError, ExterviewAuthError, LoginError, LoginUnavailableError
 from ._context import MAX_RESPONSE
@@ -181,13 +181,14 @@ async def post(
 async def _exchange(
     session: ClientSession, url: URL, headers: Mapping[str, str], body: bytes, secrets: tuple[str, ...]
 ) -> LoginResponse | LoginError:
+    pieces: list[SecretBytes] = []
     try:
         # raise_for_status=False: a login_session of the application may raise by itself, with our headers in its error.
         async with session.post(
             url, data=body, headers=headers, allow_redirects=False, raise_for_status=False
         ) as received:
             # In pieces, because Content-Length may be missing or wrong.
-            pieces, whole = await pieces_of(received.content, MAX_RESPONSE)
+            whole = await read_pieces(received.content, MAX_RESPONSE, pieces)
             if not whole:
                 received.close()
     except ExterviewAuthError:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import io
+import itertools
 import json
 import math
+import time
 import uuid
 from typing import Any
 
@@ -292,6 +294,46 @@ async def test_an_answer_beyond_the_limit_is_passed_on_as_it_comes(monkeypatch: 
         at.api.answers["/graphql"] = long
         async with at.client.post("") as response:
             assert await response.read() == b"".join(bytes([number]) * 5_000 for number in range(100))
+
+
+def lines(over: asyncio.Event, *, silent: bool) -> Any:
+    """Answer with numbered lines of JSON: 20, or as many as it takes, and then nothing before *over*."""
+
+    async def answer(request: web.Request, _body: bytes) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Type": "application/json"})
+        await response.prepare(request)
+        for number in itertools.count():
+            await response.write(b'{"type": "ADDED", "number": %d}\n' % number)
+            if silent and number == 19:
+                await over.wait()
+            if over.is_set():
+                return response
+            await asyncio.sleep(0)
+        raise AssertionError
+
+    return answer
+
+
+@pytest.mark.parametrize("silent", [True, False])
+async def test_a_stream_is_held_back_for_a_second_at_most(*, silent: bool) -> None:
+    """Rule 15: an endless answer reaches its caller, who reads each of its bytes."""
+    over = asyncio.Event()
+    async with scene(is_unauthorized=graphql_unauthenticated) as at:
+        await at.auth.token()
+        at.api.answers["/graphql"] = lines(over, silent=silent)
+        began = time.monotonic()
+        try:
+            async with asyncio.timeout(20), at.client.post("") as response:
+                waited = time.monotonic() - began
+                read = [json.loads(await response.content.readline())["number"] for _ in range(20)]
+                assert read == list(range(20))
+                over.set()
+                numbers = [json.loads(line)["number"] for line in (await response.read()).splitlines()]
+                assert numbers == list(range(20, 20 + len(numbers)))
+        finally:
+            over.set()
+        assert waited < 10
+        assert at.login.count == 1
 
 
 async def test_an_answer_that_is_not_graphql_is_not_read() -> None:
