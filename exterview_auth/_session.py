@@ -189,7 +189,7 @@ class AuthSession:
         of aiohttp's server or Starlette's), to bytes, or to ``(name, file[, type])``. As with aiohttp's ``data=``, files are
         closed after sending. *headers* are sent in addition to the session's; the content type is always that of the body.
         *timeout* is aiohttp's (a number is seconds in total, ``None`` is no limit), by default the session's. An error with the
-        code ``UNAUTHENTICATED`` counts as a 401.
+        code ``UNAUTHENTICATED`` counts as a 401, under any status and content type.
 
         Raises `BadRequestError`, `UnauthorizedError`, `ForbiddenError` (400, 401, 403), `ApiError` (any other answer that
         is not GraphQL), `GraphQLError` (``errors``, with partial ``data``), and what any request raises. Credentials that
@@ -208,7 +208,7 @@ class AuthSession:
         """Return the data of the endpoint's answer to a POST with *arguments*, or an error without secrets."""
         from ._aiohttp import echoes, graphql  # noqa: PLC0415 - on first use
 
-        options = RequestOptions(graphql.or_unauthenticated(self._middleware.options.is_unauthorized))
+        options = RequestOptions(graphql.or_refused_in_graphql(self._middleware.options.is_unauthorized))
         try:
             async with self._send(hdrs.METH_POST, self._auth.endpoint, arguments, options) as response:
                 secrets = self._middleware.secrets_of(response)

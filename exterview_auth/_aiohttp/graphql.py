@@ -1,22 +1,28 @@
 """
-GraphQL over HTTP: an answer's data, and its own way to refuse a token. Loaded on first use.
+What a GraphQL answer says: its data, its errors, or that it refuses the token. Loaded on first use.
 
-1. An answer of status 200 whose error has the code ``UNAUTHENTICATED`` is a refusal.
+`Answer` decides that wherever it matters: in `AuthSession.graphql`, in the test that applications give to ``is_unauthorized=``, and
+in the middleware before it sends a request again.
+
+1. An answer is a refusal if one of its errors has the code ``UNAUTHENTICATED``. A batch is one if an answer in it is.
 2. A mutation whose refusal carries data has taken effect, so it is not sent twice.
+3. `AuthSession.graphql` reads its answer in any case, and looks at it under any status and content type. Any other answer
+   may be a stream or a download, so that only JSON of status 200 is looked at.
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, NamedTuple, Self
 
 from aiohttp import ClientRequest, ClientResponse, hdrs
 
-from .._json import json_object
+from .._json import json_value
 from .._redaction import mask_data, redacted
 from ..errors import ApiError, BadRequestError, ForbiddenError, GraphQLError, UnauthorizedError
 from .bodies import read_ahead
-from .graphql_request import may_contain_mutation, text_of
+from .graphql_request import may_be_mutations, text_of
 from .refusal import UNAUTHORIZED, IsUnauthorized, evaluate
 
 MAX_GRAPHQL_ANSWER = 8 * 2**20
@@ -24,7 +30,56 @@ MAX_GRAPHQL_ANSWER = 8 * 2**20
 
 _OK = 200
 _DOCUMENTED_ERRORS: Mapping[int, type[ApiError]] = {400: BadRequestError, 401: UnauthorizedError, 403: ForbiddenError}
-_GRAPHQL_TYPES = frozenset({"application/json", "application/graphql-response+json"})
+_GRAPHQL_TYPES = frozenset({"application/json", "application/graphql-response+json", "application/graphql+json"})
+_REFUSED = "UNAUTHENTICATED"
+
+
+class Answer(NamedTuple):
+    """What one GraphQL answer says (GraphQL specification, section 7.1), or the API's own ``{"error": "..."}``."""
+
+    data: dict[str, Any] | None
+    errors: list[Any]
+    words: str
+    """Its own words: those documented for the API, or the first error's message."""
+
+    @classmethod
+    def of(cls, payload: Any) -> Self:
+        """Return what *payload*, parsed JSON, says; nothing if it is not an object."""
+        members = payload if isinstance(payload, dict) else {}
+        data, errors = members.get("data"), members.get("errors")
+        errors = errors if isinstance(errors, list) else [errors] if errors else []
+        first = errors[0] if errors else None
+        words = members.get("error") or (first.get("message") if isinstance(first, dict) else first)
+        return cls(data if isinstance(data, dict) else None, errors, str(words or ""))
+
+    @property
+    def refuses(self) -> bool:
+        """Whether an error says that the token is refused."""
+        return any(_code_of(error) == _REFUSED for error in self.errors)
+
+    @property
+    def has_effect(self) -> bool:
+        """Whether one of its fields is there: of a mutation, that field was carried out."""
+        return self.data is not None and any(value is not None for value in self.data.values())
+
+
+def _code_of(error: object) -> object:
+    extensions = error.get("extensions") if isinstance(error, dict) else None
+    return extensions.get("code") if isinstance(extensions, dict) else None
+
+
+def answers_in(body: bytes) -> list[Answer]:
+    """Return the answers in *body*: those of a batch, or one."""
+    payload = json_value(body)
+    return [Answer.of(part) for part in (payload if isinstance(payload, list) else [payload])]
+
+
+def is_success(status: int) -> bool:
+    """Whether data of an answer with *status* is a result (GraphQL over HTTP gives it under any 2xx)."""
+    return _OK <= status < 300  # noqa: PLR2004 - RFC 9110, section 15.3
+
+
+# -- the outcome of `AuthSession.graphql` -------------------------------------------------------------------------------
 
 
 def outcome_of(status: int, content_type: str, body: bytes, secrets: Iterable[str] = ()) -> dict[str, Any] | ApiError:
@@ -34,43 +89,28 @@ def outcome_of(status: int, content_type: str, body: bytes, secrets: Iterable[st
     An API may repeat what it was sent, so that *secrets* are masked in all that an error holds. They are asked for only then.
     The error is not raised here, where the body is: error trackers show the local variables of a traceback.
     """
-    answer = json_object(body)
-    errors, data = _errors_and_data(answer)
-    if status == _OK and isinstance(data, dict) and not errors:
-        return data
+    payload = json_value(body)
+    answer = Answer.of(payload)
+    if is_success(status) and answer.data is not None and not answer.errors:
+        return answer.data
     secrets = list(secrets)
-    message = redacted(_words(answer, errors), secrets)
-    if status != _OK:
+    message = redacted(answer.words, secrets)
+    if not is_success(status) and not (answer.refuses and answer.has_effect):
         kind = _DOCUMENTED_ERRORS.get(status, ApiError)
         return kind(message or f"the API answered {status}", status=status)
-    if answer is None:
+    if not isinstance(payload, dict):
         what = redacted(content_type, secrets) or "something"
         return ApiError(f"the API answered with {what} that is not a JSON object", status=status)
-    if not errors:
+    if not answer.errors:
         return ApiError("the API answered without data and without errors", status=status)
     message = message or "the API answered with errors"
-    shaped = [error if isinstance(error, dict) else {"message": str(error)} for error in errors]
+    shaped = [error if isinstance(error, dict) else {"message": str(error)} for error in answer.errors]
     return GraphQLError(
         message,
         status=status,
         errors=mask_data(shaped, secrets) or [{"message": message}],
-        data=mask_data(data, secrets) if isinstance(data, dict) else None,
+        data=mask_data(answer.data, secrets),
     )
-
-
-def _errors_and_data(answer: dict[str, Any] | None) -> tuple[list[Any], Any]:
-    return ([], None) if answer is None else (_as_list(answer.get("errors")), answer.get("data"))
-
-
-def _words(answer: dict[str, Any] | None, errors: list[Any]) -> str:
-    """Return the answer's own words: ``{"error": "..."}`` as documented, or the first GraphQL error's message."""
-    first = errors[0] if errors else None
-    said = (answer or {}).get("error") or (first.get("message") if isinstance(first, dict) else first)
-    return str(said) if said else ""
-
-
-def _as_list(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else [value] if value else []
 
 
 # -- a refusal --------------------------------------------------------------------------------------------------------
@@ -80,46 +120,41 @@ async def graphql_unauthenticated(response: ClientResponse) -> bool:
     """
     Whether *response* is a 401, or a GraphQL answer of status 200 with an error of ``extensions.code`` ``UNAUTHENTICATED``.
 
-    For ``is_unauthorized=``. The body stays readable, as text, JSON and stream.
+    An answer in a batch counts too. For ``is_unauthorized=``. The body stays readable, as text, JSON and stream. An answer
+    that is longer than 8 MiB, or has not ended after a second, is no refusal: it may be a stream.
     """
-    return response.status == UNAUTHORIZED or await _refused_in_body(response)
+    if response.status != _OK or response.content_type not in _GRAPHQL_TYPES:
+        return response.status == UNAUTHORIZED
+    return _refuses(await read_ahead(response, MAX_GRAPHQL_ANSWER))
 
 
-def or_unauthenticated(test: IsUnauthorized | None) -> IsUnauthorized:
-    """Return a test for GraphQL's own refusal, and for what *test* says in addition."""
-    if test is None:
-        return graphql_unauthenticated
+def or_refused_in_graphql(test: IsUnauthorized | None) -> IsUnauthorized:
+    """Return a test for any refusal in the answer to `AuthSession.graphql`, and for what *test* says in addition."""
 
     async def either(response: ClientResponse) -> bool:
-        return await evaluate(test, response) or await graphql_unauthenticated(response)
+        if response.status == UNAUTHORIZED or _refuses(await read_ahead(response, sys.maxsize, None)):
+            return True
+        return test is not None and await evaluate(test, response)
 
     return either
 
 
-async def _refused_in_body(response: ClientResponse) -> bool:
-    if not _may_be_graphql(response):
+def _refuses(body: bytes | None) -> bool:
+    if body is None or _REFUSED.encode() not in body:  # parsing every answer would cost every request
         return False
-    body = await read_ahead(response, MAX_GRAPHQL_ANSWER)
-    if body is None or b"UNAUTHENTICATED" not in body:  # parsing every answer would cost every request
-        return False
-    errors = (json_object(body) or {}).get("errors")
-    return isinstance(errors, list) and any(_code_of(error) == "UNAUTHENTICATED" for error in errors)
-
-
-def _code_of(error: object) -> object:
-    extensions = error.get("extensions") if isinstance(error, dict) else None
-    return extensions.get("code") if isinstance(extensions, dict) else None
-
-
-def _may_be_graphql(response: ClientResponse) -> bool:
-    return response.status == _OK and response.content_type in _GRAPHQL_TYPES
+    return any(answer.refuses for answer in answers_in(body))
 
 
 async def mutation_took_effect(request: ClientRequest, response: ClientResponse) -> bool:
-    """Whether a refusal carries data of what may be a mutation."""
-    if not _may_be_graphql(response) or request.method == hdrs.METH_GET:
+    """Whether a refusal, which has been read, carries data of what may be a mutation."""
+    if request.method == hdrs.METH_GET:
         return False
-    data = (json_object(await read_ahead(response, MAX_GRAPHQL_ANSWER) or b"") or {}).get("data")
-    if not isinstance(data, dict) or all(value is None for value in data.values()):
+    asked = may_be_mutations(await text_of(request.body))
+    if not any(asked):
         return False
-    return may_contain_mutation(await text_of(request.body))
+    answers = answers_in(await read_ahead(response, sys.maxsize) or b"")
+    if not is_success(response.status) and not any(answer.refuses for answer in answers):
+        return False  # the application's own refusal, and an API that calls its words data
+    if len(answers) != len(asked):
+        asked = [True] * len(answers)  # which answer belongs to which request cannot be known
+    return any(mutates and answer.has_effect for mutates, answer in zip(asked, answers, strict=True))

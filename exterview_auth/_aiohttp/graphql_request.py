@@ -20,6 +20,7 @@ from aiohttp import ClientTimeout, FormData, Payload, get_payload, hdrs
 from aiohttp.payload import LookupError as UnknownBodyError
 from multidict import CIMultiDict
 
+from .._json import json_value
 from .._options import header_options, number, shown
 from ..errors import ConfigurationError
 from .bodies import JSON
@@ -198,13 +199,20 @@ _LEXEMES = re.compile(
 _KINDS = frozenset({"query", "mutation", "subscription", "fragment"})
 
 
-def may_contain_mutation(body: str | None) -> bool:
-    """Whether the JSON request *body* asks for a mutation; true also if it cannot be read."""
+def may_be_mutations(body: str | None) -> list[bool]:
+    """Return for each request in the JSON *body*, one or a batch, whether it may ask for a mutation: also if it cannot be read."""
+    requests = json_value(body or "")
+    return [
+        may_be_mutation(request) for request in (requests if requests and isinstance(requests, list) else [requests])
+    ]
+
+
+def may_be_mutation(request: Any) -> bool:
+    """Whether the operation that runs may be a mutation."""
     try:
-        request = json.loads(body or "")
         text, chosen = request["query"], request.get("operationName")
         operations = list(_operations(text))
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+    except (ValueError, KeyError, TypeError, AttributeError):
         return True
     return any(kind == "mutation" and (not chosen or name == chosen) for kind, name in operations)
 

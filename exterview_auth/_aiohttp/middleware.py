@@ -45,8 +45,6 @@ from .queued import SIGNED_AGAIN, HeldHead, SignedRequests, StaleTokenError
 from .refusal import NOT_ACCEPTING, IsUnauthorized, is_refused, release_connection
 from .signing import X_API_KEY, carries, is_sent_by_an_owner, sign, strip
 
-_OK = 200
-
 
 class RequestOptions(NamedTuple):
     """How one request differs from another: what counts as its refusal, and what makes its body again."""
@@ -160,11 +158,11 @@ class Middleware:
             # then the caller gets the response, with its connection.
             if options.body_maker is None and not can_be_sent_again(request):
                 return response
-            if response.status == _OK and await _mutation_took_effect(request, response):
-                return response
             cookies = callers_cookies(request)
             store_cookies(request, response)
             kept = await release_connection(request, response)
+            if kept and options.is_unauthorized is not None and await _mutation_took_effect(request, response):
+                return response
             newer = await self._obtain(request, issued)
             if newer is issued and kept and self._api_key.value == request.headers[X_API_KEY]:
                 _ensure_open(request)

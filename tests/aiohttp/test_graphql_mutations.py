@@ -9,18 +9,19 @@ from graphql import OperationDefinitionNode, OperationType, parse
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exterview_auth._aiohttp.graphql_request import may_contain_mutation
+from exterview_auth._aiohttp.graphql_request import may_be_mutations
 
 HARMLESS = ["A", "B", "interviews", "query_", "mutation2"]
 KEYWORDS = ["query", "mutation", "subscription", "fragment"]
 
 
 def may_mutate(text: str, name: str | None = None) -> bool:
-    """Return `may_contain_mutation` of a request body as the client sends it."""
+    """Return `may_be_mutations` of a request as the client sends it."""
     body: dict[str, str] = {"query": text}
     if name is not None:
         body["operationName"] = name
-    return may_contain_mutation(json.dumps(body))
+    [found] = may_be_mutations(json.dumps(body))
+    return found
 
 
 def documents(names: list[str]) -> st.SearchStrategy[str]:
@@ -98,18 +99,24 @@ def test_the_operations_name_chooses() -> None:
 @pytest.mark.parametrize("name", [None, ""])
 def test_no_name_chooses_nothing(name: str | None) -> None:
     """Null and empty text name no operation: servers run the only one there is."""
-    assert may_contain_mutation(json.dumps({"query": "mutation M { a }", "operationName": name}))
+    assert may_be_mutations(json.dumps({"query": "mutation M { a }", "operationName": name})) == [True]
 
 
 @pytest.mark.parametrize(
     "body",
-    [None, "", "no JSON", "[]", '[{"query": "{ a }"}]', "5", "null", '"{ a }"', "{}", '{"query": null}', '{"query": 5}',
+    [None, "", "no JSON", "[]", "[5]", "5", "null", '"{ a }"', "{}", '{"query": null}', '{"query": 5}',
      '{"query": ["{ a }"]}', "[" * 100_000, "--boundary\r\n\r\n{ a }"],
     ids=lambda body: str(body)[:12],
 )  # fmt: skip
 def test_a_body_that_cannot_be_read_may_contain_a_mutation(body: str | None) -> None:
-    """A missing, foreign, batched or damaged body is not sent twice."""
-    assert may_contain_mutation(body)
+    """A missing, foreign or damaged body is not sent twice."""
+    assert may_be_mutations(body) == [True]
+
+
+def test_each_request_of_a_batch_is_looked_at() -> None:
+    """Only the parts of a batch that ask for a mutation, or cannot be read, may be one."""
+    batch = [{"query": "{ a }"}, {"query": "mutation { a }"}, {"query": "{ b }"}, None, {"query": ""}]
+    assert may_be_mutations(json.dumps(batch)) == [False, True, False, True, False]
 
 
 @pytest.mark.parametrize(

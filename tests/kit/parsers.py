@@ -12,9 +12,8 @@ from yarl import URL
 
 from exterview_auth import ConfigurationError, LoginError, OAuth2Login, PasswordLogin, Token
 from exterview_auth import _environment as environment
-from exterview_auth._aiohttp.graphql import _code_of
-from exterview_auth._aiohttp.graphql_request import may_contain_mutation
-from exterview_auth._json import json_object
+from exterview_auth._aiohttp.graphql import answers_in
+from exterview_auth._aiohttp.graphql_request import may_be_mutations
 from exterview_auth._token import jwt_claims, jwt_lifetime
 from exterview_auth.logins._http_dates import retry_after, server_time
 from exterview_auth.logins._oauth2_response import read_token
@@ -61,10 +60,9 @@ def endpoint(raw: bytes) -> dict[str, str]:
     return {environment.API_KEY: "key", environment.BEARER: "token", environment.ENDPOINT: text_of(raw)}
 
 
-def refusal(raw: bytes) -> list[object]:
-    """The codes of the errors in a GraphQL answer."""
-    errors = (json_object(raw) or {}).get("errors")
-    return [_code_of(error) for error in errors] if isinstance(errors, list) else []
+def answers(raw: bytes) -> list[bool]:
+    """What GraphQL answers say of the token and of what they carry."""
+    return [answer.refuses or answer.has_effect for answer in answers_in(raw)]
 
 
 def read_oauth(raw: bytes, status: int = 200) -> Token:
@@ -119,9 +117,9 @@ PARSERS = {
         lambda raw: ENCRYPTED.decode(ADA, HEAD + ENCRYPTED._cipher.encrypt(raw), 1.5), (), (b"@", *FIELDS)
     ),
     "an entry in Redis": Parser(in_redis, (), KEPT),
-    "a GraphQL request": Parser(lambda raw: may_contain_mutation(text_of(raw)), (), (b"@", b'{"query":@,"operationName":@}')),
-    "a GraphQL document": Parser(lambda raw: may_contain_mutation(json.dumps({"query": text_of(raw)})), ()),
-    "a GraphQL refusal": Parser(refusal, (), ANSWERED),
+    "a GraphQL request": Parser(lambda raw: may_be_mutations(text_of(raw)), (), (b"@", b'{"query":@,"operationName":@}')),
+    "a GraphQL document": Parser(lambda raw: may_be_mutations(json.dumps({"query": text_of(raw)})), ()),
+    "GraphQL answers": Parser(answers, (), ANSWERED),
     "the environment": Parser(lambda raw: environment.arguments_from(environ(raw), {}, ()), (ConfigurationError,)),
     "the endpoint": Parser(lambda raw: environment.arguments_from(endpoint(raw), {}, ()), (ConfigurationError,), (b"@", b"https://@")),
 }  # fmt: skip

@@ -13,8 +13,10 @@ import uuid
 from typing import Any
 
 import aiohttp
+import gql
 import pytest
 from aiohttp import web
+from gql.transport.aiohttp import AIOHTTPTransport
 from multidict import CIMultiDict
 
 from exterview_auth import (
@@ -30,7 +32,7 @@ from exterview_auth import (
     graphql_unauthenticated,
 )
 from exterview_auth.emulator import Emulator
-from tests.kit.api import TEAPOT_TESTS, Scene, answering, held, post, scene, teapot
+from tests.kit.api import TEAPOT_TESTS, Scene, answering, endless, held, post, scene, signed_in, teapot
 
 UNAUTHENTICATED = [{"message": "no", "extensions": {"code": "UNAUTHENTICATED"}}]
 
@@ -267,6 +269,162 @@ async def test_graphqls_401_always_counts_in_graphql(data: Any) -> None:
             assert (caught.value.data, caught.value.errors) == (data, UNAUTHENTICATED)
         assert await at.client.graphql("{ a }") == {"__typename": "Query"}
         assert at.login.count == 2
+
+
+TYPES = ["application/json", "application/graphql-response+json", "application/graphql+json", "text/plain", "text/html",
+         "application/octet-stream", None]  # fmt: skip
+
+
+@pytest.mark.parametrize("content_type", TYPES)
+@pytest.mark.parametrize("status", [200, 203, 400, 401, 403, 500])
+@pytest.mark.parametrize("data", [None, {"a": None}, {"a": 1, "b": None}])
+async def test_graphql_sees_its_401_under_any_type_and_status(content_type: Any, status: int, data: Any) -> None:
+    """Rule 15: it is renewed, and only what has taken effect is not sent twice: its data is in the error."""
+    refusal = answering(
+        status, json.dumps({"data": data, "errors": UNAUTHENTICATED}).encode(), headers=typed(content_type)
+    )
+    took_effect = data is not None and data["a"] is not None
+    for document, twice in (("{ a b }", True), ("mutation { a b }", not took_effect)):
+        async with signed_in() as at:
+            at.api.refusals["/graphql"] = refusal
+            at.api.revoke()
+            if twice:
+                assert await at.client.graphql(document) == {"__typename": "Query"}
+            else:
+                with pytest.raises(GraphQLError, match="no") as caught:
+                    await at.client.graphql(document)
+                assert (caught.value.status, caught.value.data, caught.value.errors) == (status, data, UNAUTHENTICATED)
+            assert [token for _, token in at.api.since(0)] == ["token-1", "token-2"][: 1 + twice]
+            assert await at.client.graphql("{ a }") == {"__typename": "Query"}
+            assert at.login.count == 2
+
+
+def typed(content_type: str | None) -> dict[str, str]:
+    """Return headers for an answer of this type; aiohttp's server would name one, and no client believes an empty one."""
+    return {"Content-Type": content_type or ""}
+
+
+@pytest.mark.parametrize("status", [400, 403, 500])
+async def test_graphqls_401_with_the_newest_token_has_the_type_of_its_status(status: int) -> None:
+    """Rule 3: the server's own words come back after one login, and data that came beside them."""
+    for data, expected in ((None, DOCUMENTED.get(status, ApiError)), ({"a": 1}, GraphQLError)):
+        async with signed_in() as at:
+            at.api.answers["/graphql"] = answering(status, {"data": data, "errors": UNAUTHENTICATED})
+            with pytest.raises(ApiError, match=r"^no$") as caught:
+                await at.client.graphql("{ a }")
+            assert (type(caught.value), caught.value.status) == (expected, status)
+            assert getattr(caught.value, "data", None) == data
+            assert at.login.count == 2
+
+
+DOCUMENTED = {400: BadRequestError, 403: ForbiddenError}
+
+
+@pytest.mark.parametrize("status", [201, 202, 206, 294])
+async def test_data_of_any_success_is_returned(status: int) -> None:
+    """GraphQL over HTTP gives data under any status of success: an error would have a mutation sent twice by hand."""
+    async with scene() as at:
+        at.api.answers["/graphql"] = answering(status, {"data": {"a": 1}})
+        assert await at.client.graphql("mutation { a }") == {"a": 1}
+        at.api.answers["/graphql"] = answering(status, {"data": {"a": 1}, "errors": [{"message": "in part"}]})
+        with pytest.raises(GraphQLError, match="in part") as caught:
+            await at.client.graphql("mutation { a }")
+        assert caught.value.data == {"a": 1}
+
+
+async def test_graphqls_401_counts_beside_a_test_that_fails(caplog: pytest.LogCaptureFixture) -> None:
+    """Rule 15: a broken ``is_unauthorized`` is not asked about an answer that says it itself."""
+
+    def broken(_response: aiohttp.ClientResponse) -> bool:
+        raise RuntimeError
+
+    async with signed_in(is_unauthorized=broken) as at:
+        caplog.clear()
+        at.api.refusals["/graphql"] = refusing()
+        at.api.revoke()
+        assert await at.client.graphql("mutation { a }") == {"__typename": "Query"}
+        assert caplog.messages == ["is_unauthorized.failed error='RuntimeError'"]
+
+
+async def test_a_mutation_whose_refusal_never_ends_is_sent_again() -> None:
+    """Rule 9: it holds its connection for a second, whatever it may carry."""
+    async with signed_in(connections=1) as at:
+        at.api.refusals["/graphql"] = endless(401, b'{"data": {"a": 1}}')
+        at.api.revoke()
+        assert await asyncio.wait_for(at.client.graphql("mutation { a }"), 20) == {"__typename": "Query"}
+
+
+async def test_graphql_waits_for_an_answer_that_takes_long() -> None:
+    """Rule 15: its own answer is read whole, so that a refusal is seen however slowly it comes."""
+
+    async def slow(request: web.Request, _body: bytes) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        await response.write(b" " * 9_000_000)
+        await asyncio.sleep(1.1)
+        await response.write(json.dumps({"errors": UNAUTHENTICATED}).encode())
+        return response
+
+    async with signed_in() as at:
+        at.api.refusals["/graphql"] = slow
+        at.api.revoke()
+        assert await at.client.graphql("{ a }") == {"__typename": "Query"}
+
+
+# -- batches ------------------------------------------------------------------------------------------------------------
+
+QUERY, MUTATION, SUBSCRIPTION = {"query": "{ a }"}, {"query": "mutation { a }"}, {"query": "subscription { a }"}
+FINE, NOTHING = {"data": {"a": 1}}, {"data": {"a": None}}
+REFUSED, IN_PART = {"data": None, "errors": UNAUTHENTICATED}, {"data": {"a": 1}, "errors": UNAUTHENTICATED}
+FAILED = {"data": None, "errors": [{"message": "no"}]}
+
+
+@pytest.mark.parametrize(
+    ("batch", "answers", "sendings"),
+    [
+        ([QUERY, QUERY], [FINE, FINE], 1),
+        ([QUERY, MUTATION], [FINE, FAILED], 1),
+        ([QUERY, QUERY], [FINE, REFUSED], 2),
+        ([QUERY, MUTATION], [FINE, REFUSED], 2),
+        ([MUTATION, QUERY], [NOTHING, IN_PART], 2),
+        ([QUERY, MUTATION], REFUSED, 2),
+        ([MUTATION], [REFUSED], 2),
+        ([MUTATION, QUERY], [FINE, REFUSED], 1),
+        ([QUERY, MUTATION], [REFUSED, IN_PART], 1),
+        ([QUERY, SUBSCRIPTION], [REFUSED, FINE], 2),
+        # Which answer belongs to which request cannot be known.
+        ([QUERY, MUTATION], [FINE, REFUSED, NOTHING], 1),
+        ([MUTATION, QUERY], IN_PART, 1),
+        ([QUERY, QUERY], [REFUSED, FINE, FINE], 2),
+        ([QUERY, {"id": "persisted"}], [REFUSED, FINE], 1),
+        ([QUERY, 5], [FINE, REFUSED], 2),
+        ([QUERY, QUERY], [5, "UNAUTHENTICATED", [REFUSED]], 1),
+    ],
+)
+async def test_a_batch_is_renewed_where_an_answer_of_it_says_so(batch: Any, answers: Any, sendings: int) -> None:
+    """Rule 15: it is sent again, unless an answer of it has data of a mutation."""
+    async with signed_in(is_unauthorized=graphql_unauthenticated) as at:
+        at.api.refusals["/graphql"] = answering(payload=answers)
+        at.api.revoke()
+        status, found = await at.post(json=batch)
+        assert status == 200
+        assert len(at.api.arrivals) == sendings
+        if sendings == 1:
+            assert json.loads(found) == answers if isinstance(found, str) else found == answers
+
+
+async def test_a_batch_of_gql_is_renewed() -> None:
+    """Rule 15, with a client that sends batches: each of its results is there after the renewal."""
+    requests = [gql.GraphQLRequest("query A { __typename }"), gql.GraphQLRequest("query B { interviews { id } }")]
+    async with scene(is_unauthorized=graphql_unauthenticated) as at:
+        transport = AIOHTTPTransport(at.api.endpoint, client_session_args={"middlewares": (at.auth,)})
+        at.api.answers["/graphql"] = answering(payload=[{"data": {"a": 1}}, {"data": {"b": 2}}])
+        at.api.refusals["/graphql"] = answering(payload=[{"data": {"a": 1}}, REFUSED])
+        async with gql.Client(transport=transport) as client:
+            for number in (1, 2):
+                assert await client.execute_batch(requests) == [{"a": 1}, {"b": 2}]
+                assert at.login.count == number
+                at.api.revoke()
 
 
 async def test_the_body_stays_readable() -> None:
