@@ -212,7 +212,8 @@ class AuthSession:
         try:
             async with self._send(hdrs.METH_POST, self._auth.endpoint, arguments, options) as response:
                 secrets = self._middleware.secrets_of(response)
-                return graphql.outcome_of(response.status, response.content_type, await response.read(), secrets)
+                body = graphql.decoded_body(response, await response.read())
+                return graphql.outcome_of(response.status, response.content_type, body, secrets)
         except (ClientError, IndexError, UnicodeError) as error:
             harmless = echoes.without_echo(error, self._auth.endpoint)
             if harmless is error:

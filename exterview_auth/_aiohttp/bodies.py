@@ -140,5 +140,5 @@ async def read_ahead(response: ClientResponse, limit: int, seconds: float | None
     if not whole:
         put_back(stream, body)
         return None
-    response.content = stream_of(body)
+    response.content = stream_of(body, stream)
     return body

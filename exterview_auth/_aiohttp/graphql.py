@@ -23,10 +23,13 @@ from .._redaction import mask_data, redacted
 from ..errors import ApiError, BadRequestError, ForbiddenError, GraphQLError, UnauthorizedError
 from .bodies import read_ahead
 from .graphql_request import may_be_mutations, text_of
+from .internals import decoded, encoding_left_on
 from .refusal import UNAUTHORIZED, IsUnauthorized, evaluate
 
 MAX_GRAPHQL_ANSWER = 8 * 2**20
 """Bytes; a longer answer is not searched for a refusal."""
+MAX_DECODED = 64 * 2**20
+"""Bytes of an answer to `AuthSession.graphql` that aiohttp has left compressed: a small one may become very long."""
 
 _OK = 200
 _DOCUMENTED_ERRORS: Mapping[int, type[ApiError]] = {400: BadRequestError, 401: UnauthorizedError, 403: ForbiddenError}
@@ -68,10 +71,16 @@ def _code_of(error: object) -> object:
     return extensions.get("code") if isinstance(extensions, dict) else None
 
 
-def answers_in(body: bytes) -> list[Answer]:
+def answers_in(body: bytes | None) -> list[Answer]:
     """Return the answers in *body*: those of a batch, or one."""
-    payload = json_value(body)
+    payload = json_value(body or b"")
     return [Answer.of(part) for part in (payload if isinstance(payload, list) else [payload])]
+
+
+def decoded_body(response: ClientResponse, body: bytes | None, limit: int = MAX_DECODED) -> bytes | None:
+    """Return the *body* of *response* as with ``auto_decompress=True``; ``None`` if that is impossible or more than *limit* bytes."""
+    encoding = encoding_left_on(response)
+    return decoded(body, encoding, limit) if body and encoding else body
 
 
 def is_success(status: int) -> bool:
@@ -82,14 +91,17 @@ def is_success(status: int) -> bool:
 # -- the outcome of `AuthSession.graphql` -------------------------------------------------------------------------------
 
 
-def outcome_of(status: int, content_type: str, body: bytes, secrets: Iterable[str] = ()) -> dict[str, Any] | ApiError:
+def outcome_of(
+    status: int, content_type: str, body: bytes | None, secrets: Iterable[str] = ()
+) -> dict[str, Any] | ApiError:
     """
     Return the answer's ``data``, or its error: the documented `ApiError` by status, or `GraphQLError` for ``errors``.
 
-    An API may repeat what it was sent, so that *secrets* are masked in all that an error holds. They are asked for only then.
-    The error is not raised here, where the body is: error trackers show the local variables of a traceback.
+    The *body* is ``None`` if it cannot be decoded. An API may repeat what it was sent, so that *secrets* are masked in all that
+    an error holds. They are asked for only then. The error is not raised here, where the body is: error trackers show the local
+    variables of a traceback.
     """
-    payload = json_value(body)
+    payload = json_value(body or b"")
     answer = Answer.of(payload)
     if is_success(status) and answer.data is not None and not answer.errors:
         return answer.data
@@ -98,6 +110,9 @@ def outcome_of(status: int, content_type: str, body: bytes, secrets: Iterable[st
     if not is_success(status) and not (answer.refuses and answer.has_effect):
         kind = _DOCUMENTED_ERRORS.get(status, ApiError)
         return kind(message or f"the API answered {status}", status=status)
+    if body is None:
+        sentence = "the API's answer cannot be decoded here; create the session without auto_decompress=False"
+        return ApiError(sentence, status=status)
     if not isinstance(payload, dict):
         what = redacted(content_type, secrets) or "something"
         return ApiError(f"the API answered with {what} that is not a JSON object", status=status)
@@ -125,24 +140,25 @@ async def graphql_unauthenticated(response: ClientResponse) -> bool:
     """
     if response.status != _OK or response.content_type not in _GRAPHQL_TYPES:
         return response.status == UNAUTHORIZED
-    return _refuses(await read_ahead(response, MAX_GRAPHQL_ANSWER))
+    return _refuses(response, await read_ahead(response, MAX_GRAPHQL_ANSWER), MAX_GRAPHQL_ANSWER)
 
 
 def or_refused_in_graphql(test: IsUnauthorized | None) -> IsUnauthorized:
     """Return a test for any refusal in the answer to `AuthSession.graphql`, and for what *test* says in addition."""
 
     async def either(response: ClientResponse) -> bool:
-        if response.status == UNAUTHORIZED or _refuses(await read_ahead(response, sys.maxsize, None)):
+        if response.status == UNAUTHORIZED or _refuses(response, await read_ahead(response, sys.maxsize, None)):
             return True
         return test is not None and await evaluate(test, response)
 
     return either
 
 
-def _refuses(body: bytes | None) -> bool:
-    if body is None or _REFUSED.encode() not in body:  # parsing every answer would cost every request
+def _refuses(response: ClientResponse, body: bytes | None, limit: int = MAX_DECODED) -> bool:
+    text = decoded_body(response, body, limit)
+    if text is None or _REFUSED.encode() not in text:  # parsing every answer would cost every request
         return False
-    return any(answer.refuses for answer in answers_in(body))
+    return any(answer.refuses for answer in answers_in(text))
 
 
 async def mutation_took_effect(request: ClientRequest, response: ClientResponse) -> bool:
@@ -152,7 +168,7 @@ async def mutation_took_effect(request: ClientRequest, response: ClientResponse)
     asked = may_be_mutations(await text_of(request.body))
     if not any(asked):
         return False
-    answers = answers_in(await read_ahead(response, sys.maxsize) or b"")
+    answers = answers_in(decoded_body(response, await read_ahead(response, sys.maxsize)))
     if not is_success(response.status) and not any(answer.refuses for answer in answers):
         return False  # the application's own refusal, and an API that calls its words data
     if len(answers) != len(asked):

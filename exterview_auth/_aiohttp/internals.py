@@ -20,7 +20,16 @@ from types import MethodType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import aiohttp
-from aiohttp import ClientMiddlewareType, ClientRequest, ClientResponse, ClientSession, CookieJar, Payload, StreamReader
+from aiohttp import (
+    ClientMiddlewareType,
+    ClientRequest,
+    ClientResponse,
+    ClientSession,
+    CookieJar,
+    Payload,
+    StreamReader,
+    hdrs,
+)
 from aiohttp.abc import AbstractCookieJar, AbstractStreamWriter
 from multidict import CIMultiDict
 from yarl import URL
@@ -34,6 +43,7 @@ if TYPE_CHECKING:
     from aiohttp.client import _RequestOptions as RequestArguments
     from aiohttp.client import _WSConnectOptions as WSConnectArguments
     from aiohttp.client import _WSRequestContextManager as WSRequestContextManager
+    from aiohttp.compression_utils import BrotliDecompressor, ZLibDecompressor, ZSTDDecompressor
     from aiohttp.http import HttpProcessingError
 else:
 
@@ -45,6 +55,9 @@ else:
             return None
 
     BaseProtocol = _found("base_protocol", "BaseProtocol")
+    BrotliDecompressor = _found("compression_utils", "BrotliDecompressor")
+    ZLibDecompressor = _found("compression_utils", "ZLibDecompressor")
+    ZSTDDecompressor = _found("compression_utils", "ZSTDDecompressor")
     HttpProcessingError = _found("http", "HttpProcessingError")
     RequestContextManager = _found("client", "_RequestContextManager")
     WSRequestContextManager = _found("client", "_WSRequestContextManager")
@@ -59,6 +72,8 @@ __all__ = [
     "already_read",
     "build_url",
     "call_of",
+    "decoded",
+    "encoding_left_on",
     "first_line_of",
     "has_base_url",
     "has_proxy",
@@ -82,6 +97,9 @@ KNOWN_TO_WORK = "aiohttp>=3.14.4,<3.15"
 NEEDED: dict[str, dict[str, str]] = {
     "aiohttp": {
         "BaseProtocol": "a stream of bytes at hand",
+        "BrotliDecompressor": "an answer that is left compressed",
+        "ZLibDecompressor": "an answer that is left compressed",
+        "ZSTDDecompressor": "an answer that is left compressed",
         "HttpProcessingError": "what an answer that is not HTTP raises",
         "RequestContextManager": "what the verbs of a session return",
         "WSRequestContextManager": "what ws_connect returns",
@@ -127,6 +145,7 @@ NEEDED: dict[str, dict[str, str]] = {
     "StreamReader": {
         "feed_data": "a stream of bytes at hand",
         "feed_eof": "a stream of bytes at hand",
+        "total_compressed_bytes": "whether an answer is left compressed",
         "unread_data": "a stream that goes on after it was looked into",
     },
 }
@@ -389,10 +408,53 @@ def put_back(content: StreamReader, body: bytes) -> None:
         content.unread_data(body)
 
 
-def stream_of(body: bytes) -> StreamReader:
-    """Return a stream of *body* alone, at its beginning."""
+def stream_of(body: bytes, source: StreamReader) -> StreamReader:
+    """Return a stream of *body* alone, at its beginning, which was read from *source*."""
     loop = asyncio.get_running_loop()
     stream = StreamReader(BaseProtocol(loop), max(2**16, len(body)), loop=loop)
+    stream.total_compressed_bytes = _compressed_bytes_of(source)
     stream.feed_data(body)
     stream.feed_eof()
     return stream
+
+
+def encoding_left_on(response: ClientResponse) -> str:
+    """Return the content encoding that the body of *response* still has, as with ``auto_decompress=False``; or an empty text."""
+    if _compressed_bytes_of(response.content) is not None:
+        return ""  # aiohttp counts what it decompresses
+    return response.headers.get(hdrs.CONTENT_ENCODING, "").lower()
+
+
+def _compressed_bytes_of(stream: StreamReader) -> int | None:
+    return getattr(stream, "total_compressed_bytes", None)  # an empty stream has never set it
+
+
+def decoded(body: bytes, encoding: str, limit: int) -> bytes | None:
+    """
+    Return *body* without *encoding*; ``None`` if it is damaged, longer than *limit* bytes, or in an encoding that is not known.
+
+    aiohttp decodes what arrives, and has no public way to do so later.
+    """
+    pieces, size = [], 0
+    try:
+        decompressor = _decompressor_of(encoding, body)
+        while size <= limit:
+            pieces.append(decompressor.decompress_sync(body, limit + 1))
+            size += len(pieces[-1])
+            if not decompressor.data_available:
+                return b"".join(pieces) if size <= limit else None
+            body = b""
+    except Exception:  # noqa: BLE001, S110 - each library has errors of its own
+        pass
+    return None
+
+
+def _decompressor_of(encoding: str, body: bytes) -> ZLibDecompressor | BrotliDecompressor | ZSTDDecompressor:
+    if encoding == "br":
+        return BrotliDecompressor()
+    if encoding == "zstd":
+        return ZSTDDecompressor()
+    if encoding not in {"gzip", "deflate"}:
+        raise LookupError(encoding)
+    # RFC 1950: without zlib's frame, whose first half-byte is 8, it is what some servers call deflate.
+    return ZLibDecompressor(encoding, suppress_deflate_header=body[0] & 0xF != 8)  # noqa: PLR2004

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import ast
+import gzip
 import inspect
-from collections.abc import AsyncIterator, Iterator
+import tracemalloc
+import zlib
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import get_origin
 
 import aiohttp
+import brotli
+import pytest
 import pytest_asyncio
 from aiohttp import client, client_reqrep, connector, streams
 from yarl import URL
@@ -114,6 +119,20 @@ async def test_the_verbs_return_aiohttps_own_context_managers(http: aiohttp.Clie
     socket.close()
 
 
+@pytest.mark.parametrize(
+    ("encoding", "encode"), [("gzip", gzip.compress), ("deflate", zlib.compress), ("br", brotli.compress)]
+)
+def test_a_body_is_decoded_up_to_a_limit(encoding: str, encode: Callable[[bytes], bytes]) -> None:
+    """A small one that becomes long is given up without a longer text in memory."""
+    exact, bomb = encode(b"x" * 1000), encode(b"x" * 10_000_000)
+    assert internals.decoded(exact, encoding, 1000) == b"x" * 1000
+    assert internals.decoded(exact, encoding, 999) is None
+    tracemalloc.start()
+    assert internals.decoded(bomb, encoding, 10_000) is None
+    assert tracemalloc.get_traced_memory()[1] < 1_000_000
+    tracemalloc.stop()
+
+
 async def test_the_hops_of_one_call_have_one_call() -> None:
     """Another call has another one."""
     calls: list[object] = []
@@ -139,5 +158,5 @@ async def test_a_body_may_be_read_early_and_put_back() -> None:
             internals.put_back(response.content, await response.content.readany())
             assert await response.read() == b"body"
             assert internals.already_read(response) == b"body"
-    stream = internals.stream_of(b"whole")
+    stream = internals.stream_of(b"whole", response.content)
     assert (await stream.read(), stream.at_eof()) == (b"whole", True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import hashlib
 import io
 import itertools
@@ -10,9 +11,12 @@ import json
 import math
 import time
 import uuid
+import zlib
+from collections.abc import Callable
 from typing import Any
 
 import aiohttp
+import brotli
 import gql
 import pytest
 from aiohttp import web
@@ -369,6 +373,96 @@ async def test_graphql_waits_for_an_answer_that_takes_long() -> None:
         at.api.refusals["/graphql"] = slow
         at.api.revoke()
         assert await at.client.graphql("{ a }") == {"__typename": "Query"}
+
+
+# -- answers that aiohttp leaves compressed ------------------------------------------------------------------------------
+
+ENCODERS: dict[str, Callable[[bytes], bytes]] = {
+    "gzip": gzip.compress,
+    "deflate": zlib.compress,
+    "Deflate": lambda body: zlib.compress(body)[2:-4],  # without zlib's frame, as some servers send it
+    "br": brotli.compress,
+}
+
+
+def compressed(encoding: str, body: bytes, status: int = 200) -> Any:
+    """Answer with *body* in a content encoding."""
+    headers = {"Content-Type": "application/json", "Content-Encoding": encoding}
+    return answering(status, ENCODERS[encoding](body), headers=headers)
+
+
+@pytest.mark.parametrize("encoding", ENCODERS)
+@pytest.mark.parametrize("where", ["session", "request", "neither"])
+async def test_an_answer_that_is_left_compressed_is_understood(encoding: str, where: str) -> None:
+    """Rule 15: with ``auto_decompress=False``, a refusal is seen all the same, and the caller gets the bytes as they came."""
+    fine, refusal = b'{"data": {"a": "%s"}}' % (b"x" * 100_000), json.dumps({"errors": UNAUTHENTICATED}).encode()
+    options = {"auto_decompress": False} if where == "request" else {}
+    session = {"auto_decompress": where != "session"}
+    async with signed_in(session=session, is_unauthorized=graphql_unauthenticated) as at:
+        at.api.refusals["/graphql"] = compressed(encoding, refusal)
+        at.api.answers["/graphql"] = compressed(encoding, fine)
+        for number in range(2, 4):
+            at.api.revoke()
+            async with at.client.post("", json=QUERY, **options) as response:
+                expected = fine if where == "neither" else ENCODERS[encoding](fine)
+                assert await response.content.read() == expected
+            assert at.login.count == number
+        at.api.revoke()
+        assert await at.client.graphql("{ a }") == json.loads(fine)["data"]
+        assert at.login.count == 4
+
+
+async def test_data_that_is_left_compressed_forbids_a_replay() -> None:
+    """Rule 15: a mutation that took effect is not sent twice, and its data is in the error."""
+    async with signed_in(session={"auto_decompress": False}) as at:
+        body = json.dumps({"data": {"a": 1}, "errors": UNAUTHENTICATED}).encode()
+        at.api.refusals["/graphql"] = compressed("gzip", body, 401)
+        at.api.revoke()
+        with pytest.raises(GraphQLError) as caught:
+            await at.client.graphql("mutation { a }")
+        assert (caught.value.data, len(at.api.arrivals)) == ({"a": 1}, 1)
+
+
+EMPTY = (b"", gzip.compress(b'{"data": {}}')[:-12])
+
+
+DAMAGED = b"\xff" * 100
+
+
+@pytest.mark.parametrize(
+    ("encoding", "body"),
+    [
+        *((encoding, DAMAGED) for encoding in ("gzip", "deflate", "br", "zstd", "snappy")),
+        *(("gzip", body) for body in EMPTY),
+    ],
+    ids=["damaged gzip", "damaged deflate", "damaged br", "damaged zstd", "unknown", "empty", "cut"],
+)
+async def test_what_cannot_be_decoded_is_passed_on(encoding: str, body: bytes) -> None:
+    """The fault table: `graphql()` says what to do, and another caller gets the bytes."""
+    async with signed_in(session={"auto_decompress": False}, is_unauthorized=graphql_unauthenticated) as at:
+        headers = {"Content-Type": "application/json", "Content-Encoding": encoding}
+        at.api.answers["/graphql"] = answering(200, body, headers=headers)
+        async with at.client.post("", json=QUERY) as response:
+            assert await response.read() == body
+        sentence = "that is not a JSON object" if body in EMPTY else "without auto_decompress=False"
+        with pytest.raises(ApiError, match=sentence) as caught:
+            await at.client.graphql("{ a }")
+        assert (type(caught.value), caught.value.status) == (ApiError, 200)
+        at.api.answers["/graphql"] = answering(403, body, headers=headers)
+        with pytest.raises(ForbiddenError, match=r"^the API answered 403$"):
+            await at.client.graphql("{ a }")
+        assert at.login.count == 1
+
+
+async def test_a_small_answer_that_becomes_long_is_given_up() -> None:
+    """The fault table: it fills no memory, neither in `graphql()` nor where it is only looked at."""
+    async with signed_in(session={"auto_decompress": False}, is_unauthorized=graphql_unauthenticated) as at:
+        at.api.answers["/graphql"] = compressed("gzip", bytes(65 * 2**20))
+        async with at.client.post("", json=QUERY) as response:
+            assert response.status == 200
+        with pytest.raises(ApiError, match="cannot be decoded here"):
+            await at.client.graphql("{ a }")
+        assert at.login.count == 1
 
 
 # -- batches ------------------------------------------------------------------------------------------------------------
