@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import email
 import functools
 import io
 import json
@@ -24,7 +23,7 @@ from starlette.datastructures import Headers, UploadFile
 
 from exterview_auth import ConfigurationError
 from exterview_auth._aiohttp.graphql_request import multipart, operation, written
-from tests.kit.api import Arrival, answering, revoked, scene
+from tests.kit.api import Part, answering, form_of, revoked, scene
 
 # -- the request --------------------------------------------------------------------------------------------------------
 
@@ -53,9 +52,6 @@ def test_a_request_of_the_wrong_kind_is_refused(query: Any, variables: Any) -> N
         operation(query, variables, None)
 
 
-Part = tuple[str, "str | None", "str | None", bytes]
-"""Name, file name, content type and content."""
-
 # -- files --------------------------------------------------------------------------------------------------------------
 
 
@@ -63,24 +59,7 @@ async def parts(body: dict[str, Any], files: dict[str, Any], **options: Any) -> 
     """Return name, file name, content type and content of each part that arrives."""
     async with scene() as at:
         assert (await at.post(data=multipart(body, files, **options)))[0] == 200
-    return received(at.api.arrivals[-1])
-
-
-def received(arrival: Arrival) -> list[Part]:
-    """Return the same of a form that has arrived."""
-    head = f"Content-Type: {arrival.headers['Content-Type']}\r\n\r\n".encode()
-    message = email.message_from_bytes(head + arrival.body)
-    assert message.get_content_type() == "multipart/form-data"
-    return [
-        (
-            str(part.get_param("name", header="Content-Disposition")),
-            part.get_filename(),
-            part["Content-Type"],
-            cast("bytes", part.get_payload(decode=True)),
-        )
-        for part in message.walk()
-        if not part.is_multipart()
-    ]
+    return form_of(at.api.arrivals[-1])
 
 
 async def test_files_are_sent_as_the_multipart_specification_says() -> None:
@@ -197,7 +176,7 @@ async def test_a_file_may_be_wrapped(make: Any, name: str, kind: str, given: str
         await at.client.graphql("mutation { a }", files=files)
         assert [arrival.status for arrival in at.api.arrivals] == [401, 200]
         for arrival in at.api.arrivals:
-            [(_, sent_as, sent_type, sent)] = [part for part in received(arrival) if part[0] == "0"]
+            [(_, sent_as, sent_type, sent)] = [part for part in form_of(arrival) if part[0] == "0"]
             assert sent == content
             if given == "tuple":
                 assert (sent_as, sent_type) == ("own.txt", "text/x-own")
@@ -223,7 +202,7 @@ async def test_an_upload_of_an_aiohttp_server_is_passed_on() -> None:
             form.add_field("resume", b"%PDF", filename="cv.pdf", content_type="application/x-pdf")
             async with visitor.post(server.make_url("/"), data=form) as response:
                 assert await response.json() == {"__typename": "Query"}
-        [(_, *sent)] = [part for part in received(at.api.arrivals[-1]) if part[0] == "0"]
+        [(_, *sent)] = [part for part in form_of(at.api.arrivals[-1]) if part[0] == "0"]
         assert sent == ["cv.pdf", "application/x-pdf", b"%PDF"]
 
 
@@ -245,7 +224,7 @@ async def test_what_aiohttp_can_send_is_sent(tmp_path: Path) -> None:
         async with at.client.get("/cv.pdf") as download, await anyio.open_file(tmp_path / "later.txt", "rb") as later:
             files = {"variables.a": ("cv.pdf", download.content), "variables.b": later, "variables.c": Own()}
             await at.client.graphql("mutation { a }", files=files)
-        sent = [(name, content) for _, name, _, content in received(at.api.arrivals[-1])[2:]]
+        sent = [(name, content) for _, name, _, content in form_of(at.api.arrivals[-1])[2:]]
         assert sent == [("cv.pdf", b"%PDF"), ("later.txt", b"one\ntwo"), ("c", b"own")]
 
 

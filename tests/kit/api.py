@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import email
 import itertools
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple, Self, cast
 
 import aiohttp
 import pytest
@@ -34,6 +35,32 @@ class Arrival(NamedTuple):
     token: str
     body: bytes
     headers: CIMultiDictProxy[str]
+
+
+class Part(NamedTuple):
+    """One field of a form."""
+
+    name: str
+    file_name: str | None
+    content_type: str | None
+    content: bytes
+
+
+def form_of(arrival: Arrival) -> list[Part]:
+    """Return the fields of a form that has arrived."""
+    head = f"Content-Type: {arrival.headers['Content-Type']}\r\n\r\n".encode()
+    message = email.message_from_bytes(head + arrival.body)
+    assert message.get_content_type() == "multipart/form-data"
+    return [
+        Part(
+            str(part.get_param("name", header="Content-Disposition")),
+            part.get_filename(),
+            part["Content-Type"],
+            cast("bytes", part.get_payload(decode=True)),
+        )
+        for part in message.walk()
+        if not part.is_multipart()
+    ]
 
 
 class Api:

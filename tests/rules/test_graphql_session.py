@@ -13,11 +13,13 @@ import time
 import uuid
 import zlib
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import aiohttp
 import brotli
 import gql
+import orjson
 import pytest
 from aiohttp import web
 from gql.transport.aiohttp import AIOHTTPTransport
@@ -36,7 +38,19 @@ from exterview_auth import (
     graphql_unauthenticated,
 )
 from exterview_auth.emulator import Emulator
-from tests.kit.api import TEAPOT_TESTS, Scene, answering, endless, held, post, scene, signed_in, teapot
+from tests.kit.api import (
+    TEAPOT_TESTS,
+    Scene,
+    answering,
+    endless,
+    form_of,
+    held,
+    post,
+    revoked,
+    scene,
+    signed_in,
+    teapot,
+)
 
 UNAUTHENTICATED = [{"message": "no", "extensions": {"code": "UNAUTHENTICATED"}}]
 
@@ -125,14 +139,22 @@ async def test_a_requests_own_time_ends_it(limit: Any, *, first: bool) -> None:
 
 
 async def test_a_session_that_writes_json_as_bytes_writes_the_variables() -> None:
-    """It may know more types than the standard library's ``json``, which is not asked."""
-    known = uuid.UUID(int=7)
-    async with scene(session={"json_serialize_bytes": lambda value: json.dumps(value, default=str).encode()}) as at:
-        await at.client.graphql("query ($id: ID!) { a }", {"id": known})
-        (written,) = [json.loads(arrival.body) for arrival in at.api.arrivals]
-        assert written["variables"] == {"id": str(known)}
-        await at.client.graphql("query ($id: ID!) { a }", {"id": known}, files={"variables.f": b"x"})
-        assert str(known).encode() in at.api.arrivals[-1].body
+    """A serializer such as orjson knows more types than the standard library's, which is not asked; with files or without."""
+    known = {"id": uuid.UUID(int=7), "at": datetime(2026, 1, 2, 3, tzinfo=UTC), "file": None}
+    written = {"id": str(known["id"]), "at": "2026-01-02T03:00:00+00:00", "file": None}
+    async with revoked(session={"json_serialize_bytes": orjson.dumps}) as at:
+        await at.client.graphql("query ($id: ID!) { a }", known)
+        assert [json.loads(arrival.body)["variables"] for arrival in at.api.arrivals] == [written] * 2
+        at.api.revoke()
+        at.api.arrivals.clear()
+        await at.client.graphql("mutation ($id: ID!) { a }", known, files={"variables.file": b"x"})
+        assert len(at.api.arrivals) == 2
+        for arrival in at.api.arrivals:
+            [operations, mapped, _] = form_of(arrival)
+            assert json.loads(operations.content)["variables"] == written
+            assert json.loads(mapped.content) == {"0": ["variables.file"]}
+        with pytest.raises(ConfigurationError, match="variables cannot be written as JSON"):
+            await at.client.graphql("{ a }", {"id": object()}, files={"variables.file": b"x"})
 
 
 @pytest.mark.parametrize(
