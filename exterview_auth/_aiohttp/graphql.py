@@ -24,10 +24,8 @@ from ..errors import ApiError, BadRequestError, ForbiddenError, GraphQLError, Un
 from .bodies import read_ahead
 from .graphql_request import may_be_mutations, text_of
 from .internals import decoded, encoding_left_on
-from .refusal import UNAUTHORIZED, IsUnauthorized, evaluate
+from .refusal import MAX_JUDGED_BODY, UNAUTHORIZED, IsUnauthorized, evaluate
 
-MAX_GRAPHQL_ANSWER = 8 * 2**20
-"""Bytes; a longer answer is not searched for a refusal."""
 MAX_DECODED = 64 * 2**20
 """Bytes of an answer to `AuthSession.graphql` that aiohttp has left compressed: a small one may become very long."""
 
@@ -140,7 +138,7 @@ async def graphql_unauthenticated(response: ClientResponse) -> bool:
     """
     if response.status != _OK or response.content_type not in _GRAPHQL_TYPES:
         return response.status == UNAUTHORIZED
-    return _refuses(response, await read_ahead(response, MAX_GRAPHQL_ANSWER), MAX_GRAPHQL_ANSWER)
+    return _refuses(response, await read_ahead(response, MAX_JUDGED_BODY), MAX_JUDGED_BODY)
 
 
 def or_refused_in_graphql(test: IsUnauthorized | None) -> IsUnauthorized:
@@ -161,13 +159,13 @@ def _refuses(response: ClientResponse, body: bytes | None, limit: int = MAX_DECO
     return any(answer.refuses for answer in answers_in(text))
 
 
-async def mutation_took_effect(request: ClientRequest, response: ClientResponse) -> bool:
-    """Whether a refusal, which has been read, carries data of what may be a mutation."""
-    if request.method == hdrs.METH_GET:
-        return False
-    asked = may_be_mutations(await text_of(request.body))
-    if not any(asked):
-        return False
+async def mutations_in(request: ClientRequest) -> list[bool]:
+    """Return for each operation in the body of *request* whether it may be a mutation."""
+    return [] if request.method == hdrs.METH_GET else may_be_mutations(await text_of(request.body))
+
+
+async def a_mutation_took_effect(asked: list[bool], response: ClientResponse) -> bool:
+    """Whether a refusal, which has been read, carries data of what may be a mutation among the operations *asked* for."""
     answers = answers_in(decoded_body(response, await read_ahead(response, sys.maxsize)))
     if not is_success(response.status) and not any(answer.refuses for answer in answers):
         return False  # the application's own refusal, and an API that calls its words data

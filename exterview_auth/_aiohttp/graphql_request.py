@@ -23,7 +23,7 @@ from multidict import CIMultiDict
 from .._json import json_value
 from .._options import header_options, number, shown
 from ..errors import ConfigurationError
-from .bodies import JSON
+from .bodies import AT_HAND, JSON
 
 MAX_OPERATION = 2**19
 """Bytes; a longer request may be a mutation, whatever it says."""
@@ -181,13 +181,14 @@ def _name_of(file: Any) -> str | None:
 
 
 async def text_of(body: Any) -> str | None:
-    """Return the text of a request's *body*, or ``None`` if it is long, or cannot be read again."""
-    size = getattr(body, "size", None)  # a file to upload is read no further for this
-    if not size or size > MAX_OPERATION:
+    """Return the text of a request's *body*, or ``None`` if it is long or no text, or is made while it is sent."""
+    size = getattr(body, "size", None)
+    # A file may still be being sent, and reading it would move it.
+    if body.__class__ not in AT_HAND or not size or size > MAX_OPERATION:
         return None
     try:
         return bytes(await body.as_bytes()).decode()
-    except Exception:  # noqa: BLE001 - a payload may be the application's, and say so in any way
+    except UnicodeDecodeError:
         return None
 
 

@@ -42,7 +42,7 @@ from .internals import require_request, takes_timeout
 from .login_call import LoginCall
 from .origins import Origins
 from .queued import SIGNED_AGAIN, HeldHead, SignedRequests, StaleTokenError
-from .refusal import NOT_ACCEPTING, IsUnauthorized, is_refused, release_connection
+from .refusal import MAX_JUDGED_BODY, MAX_KEPT_BODY, NOT_ACCEPTING, IsUnauthorized, is_refused, release_connection
 from .signing import X_API_KEY, carries, is_sent_by_an_owner, sign, strip
 
 
@@ -158,10 +158,11 @@ class Middleware:
             # then the caller gets the response, with its connection.
             if options.body_maker is None and not can_be_sent_again(request):
                 return response
+            mutations = [] if options.is_unauthorized is None else await _mutations_in(request)
             cookies = callers_cookies(request)
             store_cookies(request, response)
-            kept = await release_connection(request, response)
-            if kept and options.is_unauthorized is not None and await _mutation_took_effect(request, response):
+            kept = await release_connection(request, response, MAX_JUDGED_BODY if any(mutations) else MAX_KEPT_BODY)
+            if kept and any(mutations) and await _a_mutation_took_effect(mutations, response):
                 return response
             newer = await self._obtain(request, issued)
             if newer is issued and kept and self._api_key.value == request.headers[X_API_KEY]:
@@ -297,10 +298,16 @@ class Middleware:
         return self.origins.is_ours(url)
 
 
-async def _mutation_took_effect(request: ClientRequest, response: ClientResponse) -> bool:
-    from .graphql import mutation_took_effect  # noqa: PLC0415 - only a refusal in the body of an answer needs it
+async def _mutations_in(request: ClientRequest) -> list[bool]:
+    from .graphql import mutations_in  # noqa: PLC0415 - only a refusal in the body of an answer needs it
 
-    return await mutation_took_effect(request, response)
+    return await mutations_in(request)
+
+
+async def _a_mutation_took_effect(asked: list[bool], response: ClientResponse) -> bool:
+    from .graphql import a_mutation_took_effect  # noqa: PLC0415 - as above
+
+    return await a_mutation_took_effect(asked, response)
 
 
 def _ensure_open(request: ClientRequest) -> None:

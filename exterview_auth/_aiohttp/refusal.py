@@ -26,6 +26,8 @@ before it said 101, 403 or 404.
 """
 MAX_KEPT_BODY = 65_536
 """Bytes of a refusal's body that are read and kept. A longer or slower one is given up with its connection."""
+MAX_JUDGED_BODY = 8 * 2**20
+"""Bytes of an answer that are read to find out what it says."""
 
 
 async def evaluate(test: IsUnauthorized, response: ClientResponse) -> bool:
@@ -54,16 +56,16 @@ async def is_refused(test: IsUnauthorized | None, request: ClientRequest, respon
         return response.status == UNAUTHORIZED
 
 
-async def release_connection(request: ClientRequest, response: ClientResponse) -> bool:
+async def release_connection(request: ClientRequest, response: ClientResponse, limit: int = MAX_KEPT_BODY) -> bool:
     """
     Give the connection of a refusal back; return whether its answer can still be handed to the caller.
 
-    A small body is read to its end, which keeps the connection usable. Any other closes it. Raises ``TimeoutError`` if the
+    A body of up to *limit* bytes is read to its end, which keeps the connection usable. Any other closes it. Raises ``TimeoutError`` if the
     caller's time is up.
     """
     kept = False
-    # A body that was read ahead to be judged is at hand, however long it is.
-    limit = sys.maxsize if response.content.is_eof() else MAX_KEPT_BODY
+    if response.content.is_eof():
+        limit = sys.maxsize  # all of it is at hand: it was read to be judged
     with contextlib.suppress(ClientError, OSError):
         kept = await read_ahead(response, limit) is not None
     if not kept:

@@ -45,6 +45,7 @@ from tests.kit.api import (
     endless,
     form_of,
     held,
+    is_teapot,
     post,
     revoked,
     scene,
@@ -358,6 +359,30 @@ async def test_data_of_any_success_is_returned(status: int) -> None:
         assert caught.value.data == {"a": 1}
 
 
+@pytest.mark.parametrize("size", [10, 60_000, 100_000, 500_000])
+async def test_data_of_any_size_forbids_a_replay(size: int) -> None:
+    """Rule 15: a mutation that took effect is not sent twice, however much it gives back, and its connection is free again."""
+    data = {"a": "a b " * (size // 4), "b": None}
+    async with signed_in(connections=1) as at:
+        at.api.refusals["/graphql"] = answering(401, {"data": data, "errors": UNAUTHENTICATED})
+        at.api.revoke()
+        with pytest.raises(GraphQLError) as caught:
+            await at.client.graphql("mutation { a b }")
+        assert (caught.value.data, len(at.api.arrivals)) == (data, 1)
+        assert (await at.post())[0] == 200
+
+
+async def test_what_an_api_calls_data_in_a_refusal_of_its_own_is_not_the_effect_of_a_mutation() -> None:
+    """Rule 15: a status that the application takes for a refusal is one, unless GraphQL's own stands beside the data."""
+    async with signed_in(is_unauthorized=is_teapot) as at:
+        for errors, sendings in (([], 2), (UNAUTHENTICATED, 1)):
+            at.api.refusals["/graphql"] = answering(418, {"data": {"reason": "expired"}, "errors": errors})
+            at.api.revoke()
+            at.api.arrivals.clear()
+            assert (await at.post(json=MUTATION))[0] == (200 if sendings == 2 else 418)
+            assert len(at.api.arrivals) == sendings
+
+
 async def test_graphqls_401_counts_beside_a_test_that_fails(caplog: pytest.LogCaptureFixture) -> None:
     """Rule 15: a broken ``is_unauthorized`` is not asked about an answer that says it itself."""
 
@@ -555,7 +580,7 @@ async def test_the_body_stays_readable() -> None:
 
 async def test_an_answer_beyond_the_limit_is_passed_on_as_it_comes(monkeypatch: pytest.MonkeyPatch) -> None:
     """The fault table: an endless chunked answer fills no memory, and its reader gets every byte."""
-    monkeypatch.setattr("exterview_auth._aiohttp.graphql.MAX_GRAPHQL_ANSWER", 100_000)
+    monkeypatch.setattr("exterview_auth._aiohttp.graphql.MAX_JUDGED_BODY", 100_000)
 
     async def long(request: web.Request, _body: bytes) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Type": "application/json"})
