@@ -123,6 +123,19 @@ async def test_a_request_may_have_headers_and_a_time_of_its_own() -> None:
         assert dict(own) == {"X-Request-Id": "7", "Accept-Language": "de", "authorization": "Basic mine"}
 
 
+async def test_what_a_request_carries_is_masked_in_its_errors() -> None:
+    """Rule 23: also a header of this request alone, in the message, the errors and the data, under any status and encoding."""
+    secret = "s3cr3t-of-a-tenant"
+    body = json.dumps({"data": {"a": secret}, "errors": [{**UNAUTHENTICATED[0], "message": f"no {secret}"}]}).encode()
+    for status, session in ((200, {}), (400, {}), (403, {"auto_decompress": False})):
+        async with signed_in(session=session) as at:
+            at.api.answers["/graphql"] = compressed("gzip", body, status)
+            with pytest.raises(GraphQLError) as caught:
+                await at.client.graphql("mutation { a }", headers={"X-Tenant": secret})
+            assert caught.value.data == {"a": "***"}
+            assert secret not in repr((caught.value, caught.value.errors, caught.value.args))
+
+
 @pytest.mark.parametrize("limit", [0.05, aiohttp.ClientTimeout(total=0.05), aiohttp.ClientTimeout(sock_read=0.05)])
 @pytest.mark.parametrize("first", [True, False])
 async def test_a_requests_own_time_ends_it(limit: Any, *, first: bool) -> None:
