@@ -13,8 +13,8 @@ import pytest
 
 from exterview_auth import (
     AuthSession,
-    ConfigurationError,
     ExterviewAuth,
+    ExterviewAuthError,
     FileStore,
     MemoryStore,
     RedisStore,
@@ -94,7 +94,7 @@ DAMAGES: dict[str, Callable[[bytes], bytes]] = {
 """What may have become of an entry."""
 
 
-def assert_one_sentence(error: ConfigurationError, most: int = 500) -> None:
+def assert_one_sentence(error: ExterviewAuthError, most: int = 500) -> None:
     """Check for one line of at most so many characters, alone, and without a secret."""
     assert PASSWORD not in repr(error)
     assert "\n" not in str(error)

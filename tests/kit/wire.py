@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable
-from typing import Self
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import NamedTuple, Self
 
 from exterview_auth._cli.demo.redis_server import HOST, LocalRedis
 
@@ -16,13 +16,16 @@ class Wire:
     """
     A relay in front of *server*: holds answers up for ``delay`` seconds, and lets something happen before a command.
 
-    ``before[part]`` is awaited once, before the first piece that holds *part* is handed on.
+    ``before[part]`` is awaited once, before the first piece that holds *part* is handed on. Connections lead to the ``server``
+    of the moment at which they are opened, as those of an address that moves in a failover.
     """
 
-    def __init__(self, server: LocalRedis) -> None:
+    def __init__(self, server: LocalRedis | Imitation) -> None:
         self.delay = 0.0
+        self.opened = 0
+        """Connections that were accepted."""
         self.before: dict[bytes, Happening] = {}
-        self._server = server
+        self.server = server
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> Self:
@@ -41,8 +44,9 @@ class Wire:
         task = asyncio.current_task()
         assert task is not None
         self._tasks.add(task)
+        self.opened += 1
         with contextlib.suppress(OSError, asyncio.CancelledError):
-            there, back = await asyncio.open_connection(HOST, self._server.port)
+            there, back = await asyncio.open_connection(HOST, self.server.port)
             answers = asyncio.ensure_future(self._answers(there, writer))
             try:
                 while piece := await reader.read(65536):
@@ -64,6 +68,36 @@ class Wire:
                 await asyncio.sleep(self.delay)
                 writer.write(piece)
         writer.close()
+
+
+class Imitation(NamedTuple):
+    """Where something listens that is not a Redis, or not as it should be."""
+
+    port: int
+
+    @property
+    def url(self) -> str:
+        """Where clients find it."""
+        return f"redis://{HOST}:{self.port}"
+
+
+@contextlib.asynccontextmanager
+async def answering(answer: bytes) -> AsyncIterator[Imitation]:
+    """A server that gives every command the same answer."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(ValueError, OSError, EOFError):
+            while parts := int((await reader.readline())[1:]):
+                for _ in range(parts):
+                    await reader.readexactly(int((await reader.readline())[1:]) + 2)
+                writer.write(answer)
+                await writer.drain()
+                if not answer:
+                    break
+        writer.close()
+
+    async with await asyncio.start_server(serve, HOST, 0) as listener:
+        yield Imitation(listener.sockets[0].getsockname()[1])
 
 
 LOAD, SAVE, LOCK = b"return {get(KEYS[1]), now}", b"'saved'", b"\r\nSET\r\n"

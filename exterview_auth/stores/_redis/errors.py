@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
@@ -16,37 +17,62 @@ T = TypeVar("T")
 COMMAND_TIMEOUT = 1.0
 """Seconds for one command, including a connection if necessary."""
 
-_RIGHTS = "the user's ACL lacks a command, key or channel; see the README for those needed"
-_MEMORY = "it is out of memory; see maxmemory and maxmemory-policy"
-_REPLICA = "it is a read-only replica; give the URL of its master"
-_PASSWORD = "it refuses the user or password; see the URL's"  # noqa: S105 - what is said of one
-NO_REDIS = "the server there does not answer like a Redis; see the URL's host and port"
+NO_REDIS = "the server there does not answer like a Redis; check the URL's host and port"
 
+# What a Redis answers, by the word that its answer begins with.
+_ANSWERS = {
+    "READONLY": "it is a read-only replica (READONLY); give the URL of its master",
+    "MASTERDOWN": "it is a replica without a connection to its master (MASTERDOWN); give the URL of the master",
+    "LOADING": "it is still loading its data (LOADING); wait until it has finished",
+    "NOAUTH": "it needs a password (NOAUTH); put it into the URL",
+    "WRONGPASS": "it refuses the user or password (WRONGPASS); correct them in the URL",
+    "NOPERM": "the user's ACL lacks a command, key or channel (NOPERM); grant what the README lists",
+    "OOM": "it is out of memory (OOM); raise maxmemory, or check maxmemory-policy",
+    "MISCONF": "it refuses writes because it cannot save its data to disk (MISCONF); check its log and its disk",
+    "NOREPLICAS": "it refuses writes because too few replicas follow it (NOREPLICAS); check them, and min-replicas-to-write",
+    "BUSY": "it is busy with a script of another client (BUSY); end that one with SCRIPT KILL",
+    "MOVED": "it is a node of a cluster, and the token is on another one (MOVED); give RedisStore a RedisCluster client",
+    "ASK": "it is a node of a cluster, and the token is moving (ASK); give RedisStore a RedisCluster client",
+    "TRYAGAIN": "its cluster is moving the account's keys (TRYAGAIN); wait until it has finished",
+    "CLUSTERDOWN": "its cluster is down (CLUSTERDOWN); check CLUSTER INFO: each slot needs a master that runs",
+    "NOSCRIPT": "it has lost a script (NOSCRIPT); let a proxy before it pass EVAL on as it is",
+}
+_NO_CONNECTION_LEFT = "the client has no connection left; raise its max_connections"
+_LATE = "it does not answer in time; check its load and the network"
+_UNREACHABLE = "it cannot be reached; check that it runs, and the URL's host and port"
+
+# Parts of answers and of the client's own texts that begin with no such word.
+_TEXTS = (
+    ("DB index", "the URL names a database that it does not have; check databases in its configuration"),
+    ("max number of clients", "it has no connection left; raise maxclients"),
+    ("The user executing the script", _ANSWERS["NOPERM"]),
+    ("ACL failure in script", _ANSWERS["NOPERM"]),
+    ("No connection available", _NO_CONNECTION_LEFT),
+    ("CERTIFICATE_VERIFY_FAILED", "its certificate is not trusted; put ssl_ca_certs into the URL"),
+    ("WRONG_VERSION_NUMBER", "it does not speak TLS; use redis://, or its TLS port"),
+)
 _SENTENCES: tuple[tuple[type[Exception], str], ...] = (
-    (redis_errors.AuthenticationError, _PASSWORD),
-    (redis_errors.NoPermissionError, _RIGHTS),
-    (redis_errors.ReadOnlyError, _REPLICA),
-    (redis_errors.OutOfMemoryError, _MEMORY),
+    (redis_errors.AuthenticationError, _ANSWERS["WRONGPASS"]),
     (redis_errors.InvalidResponse, NO_REDIS),
-    (redis_errors.BusyLoadingError, "it is still loading its data"),
-    (redis_errors.MaxConnectionsError, "the client has no connection left"),
-    (redis_errors.TimeoutError, "it does not answer in time"),
-    (TimeoutError, "it does not answer in time"),
-    (redis_errors.ConnectionError, "it cannot be reached"),
-    (OSError, "it cannot be reached"),
+    (redis_errors.MaxConnectionsError, _NO_CONNECTION_LEFT),
+    (redis_errors.TimeoutError, _LATE),
+    (TimeoutError, _LATE),
+    (redis_errors.ConnectionError, _UNREACHABLE),
+    (OSError, _UNREACHABLE),
+    (
+        redis_errors.RedisClusterException,
+        "its cluster cannot be used; check CLUSTER INFO: each slot needs a node that runs",
+    ),
 )
-# In the texts of errors whose type says less. They come first.
-_WORDS = (
-    ("DB index", "the URL names a database that it does not have"),
-    ("max number of clients", "it has no connection left; see maxclients"),
-    ("Authentication required", "it needs a password; put it into the URL"),
-    ("OOM", _MEMORY),
-    ("READONLY", _REPLICA),
-    ("The user executing the script", _RIGHTS),
-    ("ACL failure in script", _RIGHTS),
-    ("NOPERM", _RIGHTS),
-    ("WRONGPASS", _PASSWORD),
-)
+_WORD = re.compile(r"[A-Z]{3,16}\b")
+_WORD_IN_SCRIPT = re.compile(rf"-({_WORD.pattern})")
+"""Where Redis 6 puts the answer that a script has met."""
+_UNKNOWN_COMMAND = re.compile(r"unknown command\W+(\w+)", re.IGNORECASE)
+_COMMANDS = ("EVAL", "SET", "PUBLISH", "SUBSCRIBE", "UNSUBSCRIBE")
+"""What the store sends itself."""
+
+
+_FAILURES = (redis_errors.RedisError, redis_errors.RedisClusterException, OSError, TimeoutError)
 
 
 class UndecodableError(StoreError):
@@ -90,14 +116,14 @@ async def execute(command: Awaitable[T]) -> T:
     """
     try:
         return await bounded(command, COMMAND_TIMEOUT, finish=True)
-    except (redis_errors.RedisError, OSError, TimeoutError, NotAnExceptionError) as failure:
+    except (*_FAILURES, NotAnExceptionError) as failure:
         problem = _sentence(failure)
     except UnicodeDecodeError:  # from a client that decodes responses
         problem = ""
     except StoreError:
         raise
     except RuntimeError:
-        problem = "its client belongs to another event loop"
+        problem = "its client belongs to another event loop; make one for each loop"
     except Exception:  # noqa: BLE001 - redis-py trusts what it parses
         problem = NO_REDIS
     # Raised outside the handlers: redis-py's error would stay as the context.
@@ -106,12 +132,23 @@ async def execute(command: Awaitable[T]) -> T:
     raise StoreError(f"Redis cannot be used: {problem}")
 
 
+def _word(failure: Exception) -> str | None:
+    """Return the word in capitals by which Redis says what is wrong. redis-py takes those that it knows off the text."""
+    text, first = str(failure), getattr(failure, "status_code", None)
+    if first is None and (begins := _WORD.match(text)) is not None:
+        first = begins[0]
+    return next((word for word in _WORD_IN_SCRIPT.findall(text) if word in _ANSWERS), first)
+
+
 def _sentence(failure: Exception) -> str:
-    text = str(failure)
-    for word, sentence in _WORDS:
-        if word in text:
-            return sentence
-    for kind, sentence in _SENTENCES:
-        if isinstance(failure, kind):
-            return sentence
-    return kind_of(failure)
+    text, word = str(failure), _word(failure)
+    unknown = _UNKNOWN_COMMAND.search(text)  # first: what follows in such a text is a part of what was sent
+    if unknown is not None:
+        name = unknown[1].upper()
+        return f"it does not know the command {name if name in _COMMANDS else 'that was sent'}; enable it"
+    known = [_ANSWERS[word]] if word in _ANSWERS else []
+    known += [sentence for part, sentence in _TEXTS if part in text]
+    known += [sentence for kind, sentence in _SENTENCES if isinstance(failure, kind)]
+    if word is not None or isinstance(failure, redis_errors.ResponseError):
+        known.append(f"it refuses a command ({word or kind_of(failure)}); check its log")
+    return next(iter(known), f"its client ended in {kind_of(failure)}; check the client")

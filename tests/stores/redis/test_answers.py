@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 import pytest
@@ -13,6 +13,7 @@ from redis.asyncio import Redis
 from exterview_auth import ExterviewAuth, LoginUnavailableError, RedisStore, StaticLogin, Token
 from exterview_auth.errors import StoreError
 from tests.kit.showing import assert_shows_none
+from tests.kit.wire import answering
 
 S = "s3cr3t"
 ENTRY = b'exterview_auth/2 {"account":"x","saved_at":1,"token":"%s","expires_in":null}' % S.encode()
@@ -45,26 +46,6 @@ ANSWERS = {
 }
 
 
-@contextlib.asynccontextmanager
-async def answering(answer: bytes) -> AsyncIterator[str]:
-    """The URL of a server that gives every command the same answer."""
-
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(ValueError, OSError, EOFError):
-            while parts := int((await reader.readline())[1:]):
-                for _ in range(parts):
-                    await reader.readexactly(int((await reader.readline())[1:]) + 2)
-                writer.write(answer)
-                await writer.drain()
-                if not answer:
-                    break
-        writer.close()
-
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    async with server:
-        yield f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-
-
 async def save_under_lock(store: RedisStore) -> None:
     async with asyncio.timeout(0.2), store.lock("a"):
         await store.save("a", Token(S))
@@ -93,7 +74,10 @@ def no_error_lost() -> Iterator[None]:
 async def test_an_odd_answer_is_a_miss_or_an_error_of_the_store(answer: str, call: str, *, decode: bool) -> None:
     """Neither redis-py's mistakes in reading it nor ours come through, and no task is left with one."""
     failure: StoreError | None = None
-    async with answering(ANSWERS[answer]) as url, Redis.from_url(url, decode_responses=decode, protocol=2) as client:
+    async with (
+        answering(ANSWERS[answer]) as server,
+        Redis.from_url(server.url, decode_responses=decode, protocol=2) as client,
+    ):
         with no_error_lost():
             try:
                 assert await CALLS[call](RedisStore(client)) is None
@@ -109,7 +93,7 @@ async def test_an_odd_answer_is_a_miss_or_an_error_of_the_store(answer: str, cal
 @pytest.mark.parametrize("answer", ANSWERS)
 async def test_an_owner_survives_odd_answers(answer: str) -> None:
     """It logs in for itself, or finds the lock taken if that is what they say."""
-    async with answering(ANSWERS[answer]) as url, RedisStore(url) as store:
+    async with answering(ANSWERS[answer]) as server, RedisStore(server.url) as store:
         owner = ExterviewAuth(StaticLogin("token"), api_key="key", account="a", store=store, login_timeout=0.5)
         with no_error_lost(), contextlib.suppress(LoginUnavailableError):
             async with owner as auth:

@@ -17,7 +17,9 @@ from tests.kit.clock import now, settle, virtual_time
 @virtual_time
 async def test_a_command_has_a_second() -> None:
     """Rule 17: neither a socket timeout of the client's nor its repetitions are waited for."""
-    with pytest.raises(StoreError, match=r"^Redis cannot be used: it does not answer in time$"):
+    with pytest.raises(
+        StoreError, match=r"^Redis cannot be used: it does not answer in time; check its load and the network$"
+    ):
         await execute(asyncio.Event().wait())
     assert now() == COMMAND_TIMEOUT == 1
     with pytest.raises(StoreError):
@@ -50,7 +52,10 @@ async def test_a_slow_answer_to_the_first_try_counts() -> None:
 @virtual_time
 async def test_either_try_may_fail(first: float) -> None:
     """The other one's result counts; if both fail, the last try's error does."""
-    outcomes: list[tuple[float, Exception | None]] = [(first, OSError("first")), (0.2, redis.ReadOnlyError("second"))]
+    outcomes: list[tuple[float, Exception | None]] = [
+        (first, OSError("first")),
+        (0.2, redis.ReadOnlyError("second", status_code="READONLY")),
+    ]
 
     async def failing(which: list[tuple[float, Exception | None]]) -> str:
         seconds, failure = which.pop(0)
@@ -87,18 +92,26 @@ async def test_a_command_that_was_begun_comes_to_its_end() -> None:
 @pytest.mark.parametrize(
     ("failure", "kind", "sentence"),
     [
-        (RuntimeError("s3cret"), StoreError, "its client belongs to another event loop"),
+        (RuntimeError("s3cret"), StoreError, "its client belongs to another event loop; make one for each loop"),
         (UnicodeDecodeError("utf-8", b"\xff", 0, 1, "s3cret"), UndecodableError, "its response is not text"),
-        (redis.ResponseError("OOM s3cret"), StoreError, "it is out of memory; see maxmemory and maxmemory-policy"),
+        (
+            redis.ResponseError("ERR in a script: -OOM s3cret"),
+            StoreError,
+            "it is out of memory (OOM); raise maxmemory, or check maxmemory-policy",
+        ),
         (
             redis.ConnectionError("max number of clients reached"),
             StoreError,
-            "it has no connection left; see maxclients",
+            "it has no connection left; raise maxclients",
         ),
-        (redis.ReadOnlyError("s3cret"), StoreError, "it is a read-only replica; give the URL of its master"),
-        (redis.ResponseError("unheard of, s3cret"), StoreError, "ResponseError"),
-        (OSError("s3cret"), StoreError, "it cannot be reached"),
-        (asyncio.CancelledError(), StoreError, "CancelledError"),
+        (
+            redis.ReadOnlyError("s3cret", status_code="READONLY"),
+            StoreError,
+            "it is a read-only replica (READONLY); give the URL of its master",
+        ),
+        (redis.ResponseError("unheard of, s3cret"), StoreError, "it refuses a command (ResponseError); check its log"),
+        (OSError("s3cret"), StoreError, "it cannot be reached; check that it runs, and the URL's host and port"),
+        (asyncio.CancelledError(), StoreError, "its client ended in CancelledError; check the client"),
     ],
 )
 @virtual_time

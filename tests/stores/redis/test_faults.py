@@ -32,15 +32,15 @@ async def test_it_dies_while_an_owner_waits_for_the_lock(caplog: pytest.LogCaptu
         await storm
         assert scene.login.count == 2
         (warning,) = told(caplog, "store.unavailable")
-        assert warning.endswith("problem='Redis cannot be used: it cannot be reached'")
+        assert warning.endswith("it cannot be reached; check that it runs, and the URL's host and port\"")
 
 
 @pytest.mark.parametrize(
     ("credentials", "problem"),
     [
-        ("", "it needs a password; put it into the URL"),
-        (":wr0ng@", "it refuses the user or password; see the URL's"),
-        ("user:wr0ng@", "it refuses the user or password; see the URL's"),
+        ("", "it needs a password (NOAUTH); put it into the URL"),
+        (":wr0ng@", "it refuses the user or password (WRONGPASS); correct them in the URL"),
+        ("user:wr0ng@", "it refuses the user or password (WRONGPASS); correct them in the URL"),
     ],
     ids=["none", "wrong", "unknown user"],
 )

@@ -107,5 +107,8 @@ async def test_a_store_that_cannot_subscribe_says_so_and_polls(caplog: pytest.Lo
         async with RedisStore("redis://127.0.0.1:1") as store, store._account_lock("a") as lock:
             assert await lock.wait_for_change()
     assert [(each.levelno, each.getMessage()) for each in caplog.records] == [
-        (logging.INFO, "store.no_news problem='Redis cannot be used: it cannot be reached'")
+        (
+            logging.INFO,
+            'store.no_news problem="Redis cannot be used: it cannot be reached; check that it runs, and the URL\'s host and port"',
+        )
     ]
