@@ -6,7 +6,7 @@ import asyncio
 import logging
 import uuid
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from redis.asyncio.lock import Lock
 from redis.exceptions import LockError
@@ -18,6 +18,8 @@ from .._entry import StoredToken
 from .entries import RedisEntries
 from .errors import execute, execute_with_retry
 from .notifications import PubSubConnection, Subscription
+
+T = TypeVar("T")
 
 FREE = b"free"
 """The message to waiters that a lock was released without a save."""
@@ -40,11 +42,11 @@ class RedisLockBackend:
 
     async def try_acquire(self) -> bool:
         """Try once."""
-        return bool(await execute(self._lock().acquire(token=self._owner_id)))
+        return bool(await execute(self._call(lambda lock: lock.acquire(token=self._owner_id))))
 
     async def renew_lease(self) -> bool:
         """Start the lease again, also after a restart of Redis without its data, if nobody has taken the lock since."""
-        if await execute(_still_owned(self._lock().reacquire())):
+        if await execute(_still_owned(self._call(Lock.reacquire))):
             return True
         async with self._retaking:
             return await self._entries.retake_lock(self._account, self._owner_id, self._seen, self.lease)
@@ -52,9 +54,11 @@ class RedisLockBackend:
     async def release(self) -> None:
         """Release the lock if this owner still holds it, and wake the waiters, unless a write has woken them."""
         async with self._retaking:
-            released = await execute_with_retry(lambda: _still_owned(self._lock().do_release(self._owner_id.encode())))
+            released = await execute_with_retry(
+                lambda: _still_owned(self._call(lambda lock: lock.do_release(self._owner_id.encode())))
+            )
         if released and not self._woken:
-            await execute(self._entries.clients.current().client.publish(self._keys.channel, FREE))
+            await execute(self._entries.clients.call(lambda client: client.publish(self._keys.channel, FREE)))
 
     async def read(self) -> StoredToken:
         """Read the entry, and remember it."""
@@ -91,9 +95,11 @@ class RedisLockBackend:
         if subscribed is not None:
             await subscribed[0].unsubscribe(subscribed[1])
 
-    def _lock(self) -> Lock:
+    def _call(self, command: Callable[[Lock], Awaitable[T]]) -> Awaitable[T]:
+        return self._entries.clients.call(lambda client: command(self._lock(client)))
+
+    def _lock(self, client: Any) -> Lock:
         # Made for each command: the store may have been closed and used again since the last one.
-        client = self._entries.clients.current().client
         lock = _EvalLock(client, self._keys.lock, timeout=self.lease, blocking=False, thread_local=False)
         lock.local.token = self._owner_id.encode()
         return lock

@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import inspect
 import logging
 import os
-from typing import Any, NamedTuple
+from collections.abc import Awaitable, Callable
+from typing import Any, NamedTuple, TypeVar
 from urllib.parse import urlsplit
 
 from redis.asyncio import BlockingConnectionPool, Redis, SSLConnection, UnixDomainSocketConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
 
 from ..._endpoint import is_loopback
 from ..._events import emit
 from ..._secret import plain_kind
 from ...errors import ConfigurationError, StoreError
-from .errors import COMMAND_TIMEOUT
+from .errors import COMMAND_TIMEOUT, leads_elsewhere
 from .notifications import ChangeFeed
+
+T = TypeVar("T")
 
 CONNECTIONS = 64
 """Connections of one process and loop at most; further commands wait for one."""
@@ -76,6 +81,25 @@ class RedisClients:
             self._log_transport(client)
             self._by_loop[loop] = Connected(client, ChangeFeed(client))
         return self._by_loop[loop]
+
+    async def call(self, command: Callable[[Any], Awaitable[T]]) -> T:
+        """
+        Return the result of a *command* of the running loop's client; send it again if another server should have got it.
+
+        After a failover, an address leads to the new master, but connections that were open stay with the old one, now a
+        replica. It has not carried out what it refuses.
+        """
+        client = self.current().client
+        try:
+            return await command(client)
+        except RedisError as failure:
+            if not leads_elsewhere(failure):
+                raise
+        # Not every client has such a pool, and no error of it may hide what the command says.
+        with contextlib.suppress(Exception):
+            await client.connection_pool.update_active_connections_for_reconnect()
+            await client.connection_pool.disconnect(inuse_connections=False)
+        return await command(client)
 
     async def aclose(self) -> None:
         """Close what was made from the URL for the running loop; an application's own client is left open."""

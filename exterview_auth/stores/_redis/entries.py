@@ -152,7 +152,7 @@ class RedisEntries:
     async def _eval(self, script: str, account: str, *arguments: object) -> Any:
         keys = self.keys(account)
         # Concealed, because an answer that is not understood ends in an error, and error trackers print local variables.
-        return concealed(await self.clients.current().client.eval(script, len(keys), *keys, *arguments))
+        return concealed(await self.clients.call(lambda client: client.eval(script, len(keys), *keys, *arguments)))
 
 
 def _parts(answer: Any, number: int) -> list[Any]:

@@ -37,6 +37,7 @@ _ANSWERS = {
     "CLUSTERDOWN": "its cluster is down (CLUSTERDOWN); check CLUSTER INFO: each slot needs a master that runs",
     "NOSCRIPT": "it has lost a script (NOSCRIPT); let a proxy before it pass EVAL on as it is",
 }
+_ELSEWHERE = ("READONLY", "MASTERDOWN", "LOADING")
 _NO_CONNECTION_LEFT = "the client has no connection left; raise its max_connections"
 _LATE = "it does not answer in time; check its load and the network"
 _UNREACHABLE = "it cannot be reached; check that it runs, and the URL's host and port"
@@ -130,6 +131,11 @@ async def execute(command: Awaitable[T]) -> T:
     if not problem:
         raise UndecodableError("Redis cannot be used: its response is not text")
     raise StoreError(f"Redis cannot be used: {problem}")
+
+
+def leads_elsewhere(failure: redis_errors.RedisError) -> bool:
+    """Return whether this server has refused a command that another one behind its address may carry out."""
+    return _word(failure) in _ELSEWHERE
 
 
 def _word(failure: Exception) -> str | None:
