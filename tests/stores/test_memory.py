@@ -7,16 +7,20 @@ import contextlib
 import gc
 import os
 import pickle
+import sys
 import threading
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from functools import partial
 from typing import Any
 
+import aiohttp
 import pytest
 
-from exterview_auth import ConfigurationError, ExterviewAuth, MemoryStore, Token
+from exterview_auth import AuthSession, ConfigurationError, ExterviewAuth, MemoryStore, Token
 from exterview_auth.stores import _memory_lock
+from tests.kit.api import KEY, Api, post
 from tests.kit.stores import content, loaded
 
 
@@ -320,6 +324,63 @@ def test_owners_of_several_threads_log_in_once() -> None:
     for thread in threads:
         thread.join(60)
     assert (logins, found) == ([1], ["token-1"] * 8)
+
+
+async def test_four_threads_of_requests_share_one_login_per_revocation() -> None:
+    """The contract, stores: owners on four loops send a storm each, over real sockets, and one of them logs in for all."""
+    async with Api() as api:
+        store, logins, together = MemoryStore(), [], threading.Barrier(4)
+
+        async def login(_: object) -> Token:
+            logins.append(threading.get_ident())
+            await asyncio.sleep(0.02)
+            return Token(api.issue(), expires_in=3600)
+
+        async def storm() -> set[int]:
+            owner = ExterviewAuth(login, api_key=KEY, endpoint=api.endpoint, store=store, account="a")
+            async with aiohttp.ClientSession() as http, owner as auth:
+                client, statuses = AuthSession(http, auth), set()
+                for _ in range(3):
+                    together.wait(60)
+                    statuses |= {status for status, _ in await asyncio.gather(*(post(client, "") for _ in range(25)))}
+                    if together.wait(60) == 0:
+                        api.revoke()
+                return statuses
+
+        with ThreadPoolExecutor(4) as threads:
+            loop = asyncio.get_running_loop()
+            found = await asyncio.gather(*(loop.run_in_executor(threads, asyncio.run, storm()) for _ in range(4)))
+        assert found == [{200}] * 4
+        assert len(logins) == 3
+
+
+def test_four_threads_leave_the_cache_sound() -> None:
+    """Entries that are saved, dropped and over meanwhile are counted once, also where threads change places in the middle."""
+    before = sys.getswitchinterval()
+    store, ended = MemoryStore(maxsize=16), []
+
+    async def use(number: int) -> None:
+        for turn in range(3000):
+            account = str((turn * 7 + number) % 40)
+            await store.save(account, Token("value", expires_in=0.0005 * (turn % 5)))
+            await store.load(account)
+            if turn % 11 == 0:
+                await store.delete(account)
+        ended.append(number)
+
+    threads = [threading.Thread(target=lambda each=number: asyncio.run(use(each))) for number in range(4)]
+    sys.setswitchinterval(1e-6)
+    try:
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(120)
+    finally:
+        sys.setswitchinterval(before)
+    assert sorted(ended) == [0, 1, 2, 3]
+    for account in range(40):
+        asyncio.run(store.save(str(account), Token("value")))
+    assert len(store) == 16
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
