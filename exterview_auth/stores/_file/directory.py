@@ -9,6 +9,7 @@ found through the opened directory, so that they lie in the one that was looked 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import re
 import secrets
@@ -26,6 +27,7 @@ MAX_FILE = 2**21
 """Bytes that are read of a file; a larger one was not written by this package."""
 
 _OPEN_TO_OTHERS, _WRITABLE_FOR_OTHERS = 0o077, 0o022
+_CANNOT_SYNC = (errno.EINVAL, errno.ENOTSUP, errno.ENOSYS)
 _GITIGNORE = ".gitignore"
 _ACCOUNT = "[0-9a-f]{40}"
 _ENTRY = re.compile(rf"{_ACCOUNT}\.token")
@@ -55,12 +57,10 @@ class PrivateDirectory:
             with self._opened() as handle, _temporary(handle, "probe") as (_, file):
                 os.close(file)
         except OSError as failure:
-            reason = failure.strerror or str(failure) or type(failure).__name__
+            problem = said(failure, "give it a separate directory that this user can write to")
         else:
             return
-        raise ConfigurationError(
-            f"FileStore cannot write to {self.path} ({reason}); give it a separate directory that this user can write to"
-        )
+        raise ConfigurationError(f"FileStore cannot use {self.path}: {problem}")
 
     def read(self, name: str) -> bytes | None:
         """Return the file's content, ``None`` if it does not exist, empty if it is not a regular file."""
@@ -88,14 +88,14 @@ class PrivateDirectory:
                 _own(directory, name)
             with _temporary(directory, name) as (temporary, handle):
                 with os.fdopen(handle, "wb") as file:
-                    os.fchmod(handle, FILE_MODE)
+                    _make_file_private(handle)
                     file.write(content)
                     file.flush()
                     os.utime(handle, (kept_until, kept_until))
                     os.fsync(handle)
                 _check(only_if)
                 os.replace(temporary, name, src_dir_fd=directory, dst_dir_fd=directory)
-            os.fsync(directory)
+            _sync(directory)
 
     def remove(self, name: str, *, only_if: Callable[[], bool] = lambda: True) -> None:
         """Remove the file, if it exists, *only_if* that still holds just before."""
@@ -147,7 +147,7 @@ class PrivateDirectory:
                 _GITIGNORE, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, FILE_MODE, dir_fd=directory
             )
             with os.fdopen(handle, "wb") as file:
-                os.fchmod(handle, FILE_MODE)
+                _make_file_private(handle)
                 file.write(b"*\n")
 
     @contextlib.contextmanager
@@ -155,8 +155,7 @@ class PrivateDirectory:
         """Open the directory for one use; raise ``PermissionError`` unless it is this user's, and writable for nobody else."""
         with self._handle() as handle:
             found = os.fstat(handle)
-            if found.st_uid != os.geteuid():
-                raise PermissionError("the directory belongs to another user; give FileStore another one")
+            self._check_owner(found)
             if found.st_mode & _WRITABLE_FOR_OTHERS:
                 raise PermissionError("the directory is writable for other users; run chmod go-w on it")
             yield handle
@@ -177,17 +176,31 @@ class PrivateDirectory:
         """Refuse a directory of another user, and one that others can enter and that is not a store's alone."""
         with self._handle() as handle:
             found = os.fstat(handle)
-            if found.st_uid != os.geteuid():
-                raise ConfigurationError(f"{self.path} belongs to another user; give FileStore a separate directory")
+            self._check_owner(found)
             if not found.st_mode & _OPEN_TO_OTHERS:
                 return
             if found.st_mode & stat.S_ISVTX:
-                raise ConfigurationError(f"{self.path} is shared by all users; give FileStore a separate directory")
+                raise PermissionError(f"the directory is shared by all users; {self._another}")
             if not all(map(is_ours, os.listdir(handle))):  # noqa: PTH208 - of what was opened
-                raise ConfigurationError(
-                    f"{self.path} is open to other users and holds other files; give FileStore a separate directory"
+                raise PermissionError(f"the directory is open to other users and holds other files; {self._another}")
+            with contextlib.suppress(PermissionError):
+                os.fchmod(handle, DIRECTORY_MODE)
+            if os.fstat(handle).st_mode & _OPEN_TO_OTHERS:
+                raise PermissionError(
+                    "the directory is open to other users, and its file system keeps no modes; give FileStore one on a local disk"
                 )
-            os.fchmod(handle, DIRECTORY_MODE)
+
+    def _check_owner(self, found: os.stat_result) -> None:
+        if found.st_uid != os.geteuid():
+            raise PermissionError(f"the directory belongs to another user; {self._another}")
+
+    @property
+    def _another(self) -> str:
+        """Say which directory to use in place of this one: a volume is often made by root, for all users to write to."""
+        effective = os.access in os.supports_effective_ids
+        if os.access(self.path, os.W_OK | os.X_OK, effective_ids=effective):
+            return f"give FileStore one inside it, such as {self.path / 'tokens'}"
+        return "give FileStore a separate one that this user can write to"
 
 
 def is_ours(name: str) -> bool:
@@ -212,10 +225,34 @@ def _own(directory: int, name: str) -> os.stat_result:
     return found
 
 
+def said(failure: OSError, what_to_do: str) -> str:
+    """Return what is wrong, and what to do: this module's own errors say both, the system's only the first."""
+    system = failure.strerror or (None if str(failure) else type(failure).__name__)
+    return str(failure) if system is None else f"{system}; {what_to_do}"
+
+
+def _make_file_private(handle: int) -> None:
+    """Let a strict umask not lock its user out. Some file systems refuse every change of a mode."""
+    try:
+        os.fchmod(handle, FILE_MODE)
+    except PermissionError:
+        if os.fstat(handle).st_mode & _OPEN_TO_OTHERS:
+            raise
+
+
+def _sync(directory: int) -> None:
+    """Have the directory on the disk, if its file system can do that: CIFS and FUSE say that the argument is invalid."""
+    try:
+        os.fsync(directory)
+    except OSError as failure:
+        if failure.errno not in _CANNOT_SYNC:
+            raise
+
+
 def _check(only_if: Callable[[], bool]) -> None:
     # What came before may have taken long: a process that was frozen in it has been overtaken.
     if not only_if():
-        raise TimeoutError("this process was paused, and another one writes now")
+        raise TimeoutError("this process was paused, and another one writes now; what that one saves is kept")
 
 
 def _create(directory: Path) -> bool:

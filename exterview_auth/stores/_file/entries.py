@@ -13,7 +13,7 @@ from ..._calls import DaemonThreads
 from ..._token import Token
 from ...errors import StoreError
 from .._entry import Codec, Entry, StoredToken, fingerprint
-from .directory import FileIdentity, PrivateDirectory
+from .directory import FileIdentity, PrivateDirectory, said
 from .host_lock import WRITE_TIMEOUT, HostLock, LivenessWatch
 from .sweeping import Sweeper
 
@@ -72,9 +72,9 @@ class FileEntries:
         try:
             return await loop.run_in_executor(self._threads, partial(call, *arguments))
         except OSError as failure:
-            problem = failure.strerror or str(failure) or type(failure).__name__
+            problem = said(failure, "check the directory's owner and mode, and its disk")
         except (ValueError, OverflowError) as failure:  # a file system may refuse a time or a name
-            problem = type(failure).__name__
+            problem = f"{type(failure).__name__}; give FileStore a directory on a local disk"
         # Raised outside the handler: the system's error shows the file's name.
         raise StoreError(f"the token's file in {self.directory.path} cannot be used: {problem}")
 
@@ -103,7 +103,7 @@ class FileEntries:
         until = time.monotonic() + WRITE_TIMEOUT
         while not lock.try_acquire():
             if time.monotonic() > until:
-                raise TimeoutError("another process has not finished saving")
+                raise TimeoutError("another process has not finished saving; wait until its lease is over")
             time.sleep(WRITE_RETRY)
         self._watches.pop(name, None)
         try:

@@ -23,7 +23,7 @@ async def test_a_deletion_waits_for_a_save(directory: Path) -> None:
         await store.save(ACCOUNT, Token("T"))
         saving = HostLock(store._entries.directory, f"{key_of(ACCOUNT)}.saving", 60)
         assert saving.try_acquire()
-        with pytest.raises(StoreError, match=r"another process has not finished saving$"):
+        with pytest.raises(StoreError, match=r"another process has not finished saving; wait until its lease is over$"):
             await store.delete(ACCOUNT)
         assert await store.load(ACCOUNT) is not None
         saving.release()
@@ -31,13 +31,16 @@ async def test_a_deletion_waits_for_a_save(directory: Path) -> None:
         assert await store.load(ACCOUNT) is None
 
 
+CHECK = "check the directory's owner and mode, and its disk"
+
+
 async def test_an_error_says_what_the_system_said(directory: Path) -> None:
-    """The system's sentence, else the error's, else its type."""
+    """The system's sentence and what to check, or what a store's own error says; else the error's type."""
     entries = FileStore(directory)._entries
     for failure, problem in (
-        (OSError(28, "No space left"), "No space left"),
-        (TimeoutError("another saves"), "another saves"),
-        (TimeoutError(), "TimeoutError"),
+        (OSError(28, "No space left"), f"No space left; {CHECK}"),
+        (TimeoutError("another saves; wait"), "another saves; wait"),
+        (TimeoutError(), f"TimeoutError; {CHECK}"),
     ):
 
         def fail(failure: OSError = failure) -> None:

@@ -85,7 +85,9 @@ async def test_a_directory_that_cannot_be_used(
         await log_in(store)
         with harm(directory), pytest.raises(StoreError) as caught:
             await log_in(store)
-        assert str(caught.value) == f"the token's file in {directory} cannot be used: {problem}"
+        assert str(caught.value) == (
+            f"the token's file in {directory} cannot be used: {problem}; check the directory's owner and mode, and its disk"
+        )
         await log_in(store)
     assert_private(directory)
 
@@ -102,7 +104,9 @@ async def test_every_call_fails_in_one_sentence(directory: Path) -> None:
         shutil.rmtree(directory)
         is_a_file(directory)
         for call in calls:
-            with pytest.raises(StoreError, match=rf"^the token's file in {directory} cannot be used: [A-Z][a-z ]+$"):
+            with pytest.raises(
+                StoreError, match=rf"^the token's file in {directory} cannot be used: [A-Z][a-z ]+; check "
+            ):
                 await call()
 
 
@@ -202,7 +206,10 @@ def test_a_directory_with_other_files_is_left_alone(place: Path) -> None:
     (place / "link").symlink_to(home)
     before = snapshot(place)
     for path in (home, place / "link"):
-        with pytest.raises(ConfigurationError, match="is open to other users and holds other files") as caught:
+        with pytest.raises(
+            ConfigurationError,
+            match="is open to other users and holds other files; give FileStore one inside it, such as",
+        ) as caught:
             FileStore(path)
         assert_one_sentence(caught.value)
     assert snapshot(place) == before
@@ -254,7 +261,9 @@ UNFIT: list[Callable[[Path], Path]] = [
 def test_a_directory_that_cannot_serve_is_refused_at_once(make: Callable[[Path], Path], directory: Path) -> None:
     """One clear sentence at construction that names the directory."""
     unfit = make(directory)
-    with pytest.raises(ConfigurationError, match=r"give (it|FileStore) a separate directory") as caught:
+    with pytest.raises(
+        ConfigurationError, match=r"; give it a separate directory that this user can write to$"
+    ) as caught:
         FileStore(unfit)
     assert_one_sentence(caught.value)
     assert str(unfit)[:100] in str(caught.value)
@@ -268,7 +277,7 @@ def test_a_directory_of_another_user_is_refused(tmp_path: Path, monkeypatch: pyt
     else:
         monkeypatch.setattr(os, "geteuid", lambda: NOBODY)
     with pytest.raises(
-        ConfigurationError, match="belongs to another user; give FileStore a separate directory"
+        ConfigurationError, match=r"belongs to another user; give FileStore (one inside it|a separate one)"
     ) as caught:
         FileStore(tmp_path)
     assert_one_sentence(caught.value)

@@ -96,6 +96,8 @@ def another_users_link_to_a_directory(directory: Path) -> None:
     give_to_another(directory)
 
 
+ANOTHER_ONE = "the directory belongs to another user; give FileStore one inside it, such as {directory}/tokens"
+
 FOREIGN: dict[str, tuple[Callable[[Path], None], str]] = {
     "entry of another user": (another_users_entry, "it belongs to another user; remove it"),
     "entry writable for the group": (a_writable_entry, "it is writable for other users; remove it"),
@@ -104,13 +106,13 @@ FOREIGN: dict[str, tuple[Callable[[Path], None], str]] = {
     "entry a link of another user": (another_users_link, "it is a symbolic link; remove it"),
     "directory of another user": (
         another_users_directory,
-        "the directory belongs to another user; give FileStore another one",
+        ANOTHER_ONE,
     ),
     "directory made again": (
         a_directory_that_was_made_again,
-        "the directory belongs to another user; give FileStore another one",
+        ANOTHER_ONE,
     ),
-    "directory of root": (a_directory_of_root, "the directory belongs to another user; give FileStore another one"),
+    "directory of root": (a_directory_of_root, ANOTHER_ONE),
     "directory writable for all": (
         a_directory_for_all,
         "the directory is writable for other users; run chmod go-w on it",
@@ -139,7 +141,10 @@ async def test_what_another_user_could_have_written_is_not_used(
         for call in (store.load(ACCOUNT), store.save(ACCOUNT, Token("new")), store.delete(ACCOUNT)):
             with pytest.raises(StoreError) as caught:
                 await call
-            assert str(caught.value) == f"the token's file in {directory} cannot be used: {problem}"
+            assert (
+                str(caught.value)
+                == f"the token's file in {directory} cannot be used: {problem.format(directory=directory)}"
+            )
         locks = {name for name in before if name.endswith((".saving", ".lock"))}
         after = snapshot(place)
         assert {name: after[name] for name in after if name not in locks} == {
@@ -277,7 +282,9 @@ def test_a_directory_with_any_other_file_is_left_alone(name: str, place: Path) -
     (home / name).touch()
     home.chmod(0o755)
     before = snapshot(place)
-    with pytest.raises(ConfigurationError, match="is open to other users and holds other files") as caught:
+    with pytest.raises(
+        ConfigurationError, match="is open to other users and holds other files; give FileStore one inside it, such as"
+    ) as caught:
         FileStore(home)
     assert_one_sentence(caught.value)
     assert snapshot(place) == before
@@ -288,7 +295,7 @@ def test_a_directory_that_all_users_share_is_refused(place: Path) -> None:
     shared = place / "shared"
     shared.mkdir()
     shared.chmod(0o1777)
-    with pytest.raises(ConfigurationError, match="is shared by all users; give FileStore a separate directory"):
+    with pytest.raises(ConfigurationError, match="is shared by all users; give FileStore one inside it, such as"):
         FileStore(shared)
     assert stat.S_IMODE(shared.stat().st_mode) == 0o1777
 
