@@ -9,7 +9,7 @@ import sys
 from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import replace
 from typing import Self
 
@@ -163,11 +163,10 @@ def _ended_by_signals() -> Iterator[None]:
     """Let SIGTERM, and a terminal that goes away, end the block as Ctrl-C does, so that no process is left behind."""
     loop, task = asyncio.get_running_loop(), asyncio.current_task()
     assert task is not None
-    numbers = (signal.SIGTERM, signal.SIGHUP)
-    for number in numbers:
-        loop.add_signal_handler(number, task.cancel)
-    try:
+    with ExitStack() as stack:
+        for name in ("SIGTERM", "SIGHUP"):
+            # Windows has only one of them, and no such handlers: there, Ctrl-C alone ends the block.
+            with suppress(AttributeError, NotImplementedError):
+                loop.add_signal_handler(getattr(signal, name), task.cancel)
+                stack.callback(loop.remove_signal_handler, getattr(signal, name))
         yield
-    finally:
-        for number in numbers:
-            loop.remove_signal_handler(number)

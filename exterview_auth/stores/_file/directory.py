@@ -50,6 +50,10 @@ class PrivateDirectory:
     """
 
     def __init__(self, directory: str | os.PathLike[str]) -> None:
+        if not hasattr(os, "geteuid"):
+            raise ConfigurationError(
+                "FileStore needs files with an owner and a mode, as on Linux and macOS; use MemoryStore or RedisStore here"
+            )
         self.path = _absolute(directory)
         try:
             self.ensure()

@@ -6,6 +6,8 @@ import asyncio
 import errno
 import os
 import stat
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -139,3 +141,73 @@ async def test_files_whose_mode_cannot_be_set_are_kept_if_they_are_private(
         monkeypatch.setattr(os, "fchmod", failing(os.fchmod, errno.EPERM, directories=False))
         await store.save(ACCOUNT, Token("value"))
         assert (await loaded(store, ACCOUNT)).value == "value"
+
+
+# -- a system without owners of files -------------------------------------------------------------------------------------
+
+ELSEWHERE = """
+import os, sys
+for name in ("geteuid", "getuid", "getegid", "getgid", "fork", "fchmod", "chown", "O_NOFOLLOW", "O_DIRECTORY", "O_NONBLOCK"):
+    delattr(os, name)
+for module in ("resource", "pwd", "grp"):
+    sys.modules[module] = None
+sys.argv = ["exterview-auth", *sys.argv[1:]]
+"""
+
+SHARED = """
+import asyncio, exterview_auth
+from exterview_auth import *
+try:
+    FileStore("tokens")
+except ConfigurationError as problem:
+    print(problem)
+for name in exterview_auth.__all__:
+    getattr(exterview_auth, name)
+
+async def main():
+    store = MemoryStore()
+    async with ExterviewAuth(StaticLogin("value"), api_key="key", account="a", store=store) as auth:
+        print(await auth.token() and await store.load("https://api.exterview.ai|a"))
+
+asyncio.run(main())
+"""
+
+COMMAND = "from exterview_auth._cli import main; sys.exit(main())"
+
+
+def elsewhere(code: str, *arguments: str, place: Path) -> subprocess.CompletedProcess[str]:
+    """Run *code* where the system has no such names, as on Windows."""
+    command = [sys.executable, "-c", ELSEWHERE + code, *arguments]
+    return subprocess.run(command, cwd=place, capture_output=True, text=True, check=False, timeout=120)
+
+
+def test_a_system_without_owners_of_files_has_all_but_files(tmp_path: Path) -> None:
+    """The store says at construction what to use there; every public name can be loaded, and other stores work."""
+    done = elsewhere(SHARED, place=tmp_path)
+    problem, stored = done.stdout.splitlines()
+    assert problem == (
+        "FileStore needs files with an owner and a mode, as on Linux and macOS; use MemoryStore or RedisStore here"
+    )
+    assert stored.startswith("Token(")
+    assert done.stderr == ""
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "says"),
+    [
+        (("demo", "--requests", "20", "--json"), 0, '"failed": 0'),
+        (("demo", "--requests", "20", "--processes", "2", "--store", "file"), 2, "FileStore needs files with an owner"),
+        (("check",), 2, "the API key is missing"),
+    ],
+    ids=["demo", "fleet", "check"],
+)
+def test_the_command_works_on_a_system_without_owners_of_files(
+    arguments: tuple[str, ...], code: int, says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it cannot do there is one sentence, and no traceback."""
+    monkeypatch.delenv("EXTERVIEW_API_KEY", raising=False)
+    done = elsewhere(COMMAND, *arguments, place=tmp_path)
+    assert done.returncode == code, done.stderr
+    assert says in done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
