@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from typing import Any, ClassVar, NoReturn, final
 
 from yarl import URL
 
+from .._calls import CallableValue
 from .._endpoint import API_KEY_HEADER
 from .._options import checked_api_key, path_option, text_option
 from .._refusals import discreet, shown_when_made
@@ -35,6 +36,7 @@ class PasswordLogin:
     """
     A login with e-mail and password: one GraphQL mutation to the endpoint, with the organization's API key.
 
+    *password* is text, or a sync or async callable without arguments that is read at each login, in a thread if it is sync.
     *document* is the mutation, *variables* what it is sent with: by default ``{"email": ..., "password": ...}``, else a
     mapping, or a callable of e-mail and password that returns one. The token is searched in the response's ``data`` under
     the usual names (``token``, ``accessToken``, ``jwt``, ...), its lifetime and refresh token beside it or around it.
@@ -46,13 +48,22 @@ class PasswordLogin:
     fit the API or the response has no token.
     """
 
-    __slots__ = ("_document", "_email", "_expires_field", "_password", "_refresh_field", "_token_field", "_variables")
+    __slots__ = (
+        "_document",
+        "_email",
+        "_expires_field",
+        "_password",
+        "_refresh_field",
+        "_source",
+        "_token_field",
+        "_variables",
+    )
 
     @discreet
     def __init__(
         self,
         email: str,
-        password: str,
+        password: str | Callable[[], str] | Callable[[], Awaitable[str]],
         *,
         document: str = DOCUMENT,
         variables: Variables | None = None,
@@ -62,7 +73,9 @@ class PasswordLogin:
     ) -> None:
         variables = concealed(variables)
         self._email = text_option(email, "email")
-        self._password = Secret(text_option(password, "password"))
+        # Invariant: the password as it was read last; empty until a callable is called.
+        self._password = Secret("" if callable(password) else text_option(password, "password"))
+        self._source = CallableValue(password) if callable(password) else None
         self._document = text_option(document, "document")
         self._variables = _checked_variables(variables)
         self._token_field = path_option(token_field, "token_field")
@@ -89,6 +102,8 @@ class PasswordLogin:
             "Content-Type": "application/json",
             API_KEY_HEADER: Secret(checked_api_key(context.api_key)),
         }
+        if self._source is not None:
+            self._password = Secret(text_option(await self._source.read(), "password"))
         body, texts = self._content()
         previous = context.previous
         # Servers repeat what they receive.

@@ -33,6 +33,7 @@ from tests.kit.login_endpoint import (
     login_endpoint,
     raised,
 )
+from tests.kit.showing import assert_shows_none
 
 FINE = Reply(200, {"data": {"login": {"token": "t-1", "expiresIn": 3600}}})
 
@@ -43,6 +44,34 @@ async def sent_by(login: PasswordLogin) -> LoginEndpoint:
         assert (await log_in(login, endpoint.url)).value == "t-1"
     assert len(endpoint.bodies) == 1
     return endpoint
+
+
+@pytest.mark.parametrize("is_async", [False, True], ids=["sync", "async"])
+async def test_a_callable_is_asked_for_the_password_at_each_login(*, is_async: bool) -> None:
+    """A password that is rotated needs no restart, and the one that was sent shows in no message."""
+    passwords = ["second", "s3cret-first"]
+
+    async def asynchronous() -> str:
+        return passwords.pop()
+
+    login = PasswordLogin(EMAIL, asynchronous if is_async else passwords.pop)
+    async with login_endpoint(Reply(401, {"error": "no s3cret-first"}), FINE) as endpoint:
+        with pytest.raises(CredentialsRejectedError) as caught:
+            await log_in(login, endpoint.url)
+        assert_shows_none(caught.value, "s3cret-first")
+        await log_in(login, endpoint.url)
+    assert [document["variables"]["password"] for document in endpoint.documents] == ["s3cret-first", "second"]
+
+
+@pytest.mark.parametrize(
+    ("returned", "says"), [("", "password is empty"), (None, "must be text"), (b"x", "must be text")]
+)
+async def test_a_callable_that_returns_no_password_sends_nothing(returned: Any, says: str) -> None:
+    """The error names what came instead by its type."""
+    async with login_endpoint(FINE) as endpoint:
+        with pytest.raises(ConfigurationError, match=says):
+            await log_in(PasswordLogin(EMAIL, lambda: returned), endpoint.url)
+    assert endpoint.bodies == []
 
 
 def token_from(
