@@ -140,10 +140,10 @@ class ExterviewAuth:
         """
         Return an owner as *environ* describes it, by default the process's environment.
 
-        ``EXTERVIEW_API_KEY`` (or ``EXTERVIEW_API_KEY_FILE``); ``EXTERVIEW_EMAIL`` and ``EXTERVIEW_PASSWORD``, or else
-        ``EXTERVIEW_BEARER_TOKEN`` (or ``EXTERVIEW_BEARER_TOKEN_FILE``); ``EXTERVIEW_ENDPOINT`` or
-        ``EXTERVIEW_ENVIRONMENT``. *overrides* are arguments of the constructor. Raises `ConfigurationError` that names
-        what is missing.
+        ``EXTERVIEW_API_KEY`` (or ``EXTERVIEW_API_KEY_FILE``); ``EXTERVIEW_EMAIL`` and ``EXTERVIEW_PASSWORD`` (or
+        ``EXTERVIEW_PASSWORD_FILE``), or else ``EXTERVIEW_BEARER_TOKEN`` (or ``EXTERVIEW_BEARER_TOKEN_FILE``);
+        ``EXTERVIEW_ENDPOINT`` or ``EXTERVIEW_ENVIRONMENT``. A file is read again at each login. *overrides* are arguments of
+        the constructor. Raises `ConfigurationError` that names what is missing.
         """
         from ._environment import arguments_from  # noqa: PLC0415 - on first use
 

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from pathlib import Path
+from enum import StrEnum
 from typing import Any, TypeVar
 
 from ._endpoint import endpoint_url
-from ._options import checked_api_key, read_secret_file
+from ._options import checked_api_key
 from ._secret import Secret
+from ._secret_file import SecretFile, unwrapped
 from .errors import ConfigurationError
 from .logins import PasswordLogin, StaticLogin
 from .logins._context import Login
+from .logins._static import token_file
 
 API_KEY, EMAIL, PASSWORD, BEARER = (
     "EXTERVIEW_API_KEY",
@@ -22,6 +24,28 @@ API_KEY, EMAIL, PASSWORD, BEARER = (
 T = TypeVar("T")
 
 ENDPOINT, ENVIRONMENT = "EXTERVIEW_ENDPOINT", "EXTERVIEW_ENVIRONMENT"
+
+
+class CredentialSource(StrEnum):
+    """The variables that the bearer token comes from. The first that is complete counts: credentials can get the next token."""
+
+    PASSWORD = f"{EMAIL} and {PASSWORD}"
+    PASSWORD_FILE = f"{EMAIL} and {PASSWORD}_FILE"
+    FIXED_TOKEN = BEARER
+    TOKEN_FILE = f"{BEARER}_FILE"
+
+    @property
+    def variables(self) -> list[str]:
+        """All names."""
+        return self.split(" and ")
+
+
+def source_of(environ: Mapping[str, Any]) -> CredentialSource | None:
+    """Return which variables the token comes from; ``None`` if no way is complete, or a user has no password."""
+    given = {name for source in CredentialSource for name in source.variables if _variable(environ, name) is not None}
+    if (EMAIL in given) != bool(given & {PASSWORD, f"{PASSWORD}_FILE"}):
+        return None
+    return next((source for source in CredentialSource if given.issuperset(source.variables)), None)
 
 
 def arguments_from(environ: object, given: Mapping[str, Any], known: Iterable[str]) -> dict[str, Any]:
@@ -60,43 +84,44 @@ def _api_key(environ: Mapping[str, Any]) -> str | Callable[[], str]:
         return _naming(API_KEY, lambda: checked_api_key(key))
     if path is None:
         raise ConfigurationError(f"the API key is missing; set {API_KEY} or {API_KEY}_FILE")
-
-    def read() -> str:
-        return _naming(f"{API_KEY}_FILE", lambda: checked_api_key(read_secret_file(path, "the API key")))
-
-    # Read now, so that a wrong path fails at the start; and at each login, because rotation replaces the file.
-    read()
-    return read
+    file = SecretFile(path, "the API key", lambda text: checked_api_key(text.strip()))
+    return _naming_each(f"{API_KEY}_FILE", file.read)
 
 
 def _login(environ: Mapping[str, Any]) -> Login:
     # Unlike the others, a password is not stripped: spaces may be part of it.
-    email, password = _variable(environ, EMAIL), Secret(_text(environ, PASSWORD)) or None
-    if password is not None and not password.strip():
+    password = unwrapped(_text(environ, PASSWORD))
+    if password and not password.strip():
         raise ConfigurationError(f"{PASSWORD} is blank; set it to the password of {EMAIL}")
-    # Credentials win over a bearer token, because they can get the next token.
-    if email is not None and password is not None:
-        return PasswordLogin(email, password)
-    if email is not None or password is not None:
-        missing, found = (PASSWORD, EMAIL) if password is None else (EMAIL, PASSWORD)
-        raise ConfigurationError(f"{missing} is missing; set it together with {found}")
-    token, path = _secret(environ, BEARER), _variable(environ, f"{BEARER}_FILE")
-    if token is not None:
-        return _naming(BEARER, lambda: StaticLogin(token))
-    if path is not None:
-        _naming(f"{BEARER}_FILE", lambda: read_secret_file(path, "the bearer token"))
-        return StaticLogin(Path(path))
+    email, path = _variable(environ, EMAIL) or "", _variable(environ, f"{PASSWORD}_FILE") or ""
+    match source_of(environ):
+        case CredentialSource.PASSWORD:
+            return PasswordLogin(email, password)
+        case CredentialSource.PASSWORD_FILE:
+            file = SecretFile(path, "the password", lambda text: text)
+            return PasswordLogin(email, _naming_each(f"{PASSWORD}_FILE", file.read))
+        case CredentialSource.FIXED_TOKEN:
+            return _naming(BEARER, lambda: StaticLogin(_secret(environ, BEARER)))
+        case CredentialSource.TOKEN_FILE:
+            tokens = token_file(_variable(environ, f"{BEARER}_FILE") or "")
+            _naming(f"{BEARER}_FILE", tokens.read)
+            return StaticLogin(file=tokens)
+    if email:
+        raise ConfigurationError(f"{PASSWORD} is missing; set it, or {PASSWORD}_FILE, together with {EMAIL}")
+    if password or path:
+        raise ConfigurationError(f"{EMAIL} is missing; set it together with {PASSWORD} or {PASSWORD}_FILE")
     raise ConfigurationError(
-        f"the user's credentials are missing; set {EMAIL} and {PASSWORD}, or {BEARER}, or {BEARER}_FILE"
+        f"the user's credentials are missing; set {EMAIL} and {PASSWORD} (or {PASSWORD}_FILE), or {BEARER}, or"
+        f" {BEARER}_FILE"
     )
 
 
 def _secret(environ: Mapping[str, Any], name: str) -> Secret | None:
-    return Secret(_text(environ, name).strip()) or None
+    return Secret(unwrapped(_text(environ, name)).strip()) or None
 
 
 def _variable(environ: Mapping[str, Any], name: str) -> str | None:
-    return _text(environ, name).strip() or None
+    return str(_secret(environ, name) or "") or None
 
 
 def _text(environ: Mapping[str, Any], name: str) -> str:
@@ -105,6 +130,16 @@ def _text(environ: Mapping[str, Any], name: str) -> str:
     if value is not None and not isinstance(value, str):
         raise ConfigurationError(f"{name} must be text, not {type(value).__name__}")
     return value or ""
+
+
+def _naming_each(variable: str, read: Callable[[], T]) -> Callable[[], T]:
+    """
+    Return *read*, whose errors name the *variable*. It is called now, so that a wrong path fails at the start.
+
+    Later it is called at each login, because rotation replaces the file.
+    """
+    _naming(variable, read)
+    return lambda: _naming(variable, read)
 
 
 def _naming(variable: str, make: Callable[[], T]) -> T:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import math
-import os
 import re
 from collections.abc import Mapping
-from pathlib import Path
 from typing import NamedTuple
 
 from ._secret import Secret, concealed, is_encodable, is_header_safe, plain_kind
@@ -18,9 +16,6 @@ LONGEST = 10.0**9
 
 ABOVE_ZERO = math.ulp(0.0)
 """The smallest positive float: the lower bound of a number that must not be zero."""
-
-MAX_SECRET_FILE = 2**20
-"""Characters of a file with a credential. A longer file holds something else, such as a log that was named by mistake."""
 
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _NOT_IN_A_HEADER = re.compile(r"[^\t\x20-\x7e\x80-\xff]")
@@ -117,21 +112,6 @@ def checked_account(account: object, login: object, *, shared: bool) -> str:
     if not name and shared:
         raise ConfigurationError("a store needs to know whose token it holds; set account= to a name for the account")
     return str(name or "")
-
-
-def read_secret_file(path: str | os.PathLike[str], what: str) -> str:
-    """Return the stripped text of a credential's file. Errors name *what* and the path, never the content."""
-    try:
-        with Path(path).open(encoding="utf-8") as file:
-            # Bounded: the path may lead to a device or a log, which has no end.
-            text = Secret(file.read(MAX_SECRET_FILE + 1))
-    except (OSError, ValueError) as failure:
-        reason = type(failure).__name__
-    else:
-        if len(text) <= MAX_SECRET_FILE and text.strip():
-            return text.strip()
-        reason = "it is empty" if len(text) <= MAX_SECRET_FILE else "it is too long for a credential"
-    raise ConfigurationError(f"{what}'s file {os.fspath(path)} cannot be read ({reason})")
 
 
 def named(value: object) -> str:

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 
 from exterview_auth import ConfigurationError, FileStore, LoginError, Token
 from exterview_auth import _environment as environment
-from exterview_auth._options import MAX_SECRET_FILE, read_secret_file
 from exterview_auth._redaction import redacted
+from exterview_auth._secret_file import MAX_SECRET_FILE, read_secret_file
 from exterview_auth.logins._token_search import INSTANT_NAMES, LIFETIME_NAMES, REFRESH_NAMES, TOKEN_NAMES
 from exterview_auth.stores._entry import key_of
 from exterview_auth.stores._redis.entries import as_bytes
@@ -240,7 +240,7 @@ def test_a_file_that_holds_no_credential_is_not_read_to_its_end(tmp_path: Path) 
         log.truncate(50_000_000)
 
     def refused() -> None:
-        with pytest.raises(ConfigurationError, match=r"cannot be read \(it is too long for a credential\)$"):
+        with pytest.raises(ConfigurationError, match=r"is too long for a credential; check its path$"):
             read_secret_file(file, "the API key")
 
     assert costs.cost(refused).peak < 20_000_000
@@ -251,7 +251,7 @@ def test_a_file_up_to_the_bound_is_read_whole(tmp_path: Path, content: str) -> N
     """What is too long to be a token is told as such by the token itself."""
     file = tmp_path / "token"
     file.write_bytes(content.encode())
-    assert read_secret_file(file, "the bearer token") == content.strip()
+    assert read_secret_file(file, "the bearer token") == content.rstrip("\r\n")
 
 
 def _judge_growth(parser: Parser, shape: Callable[[int], bytes], sizes: tuple[int, ...] = SIZES) -> None:

@@ -8,26 +8,19 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from enum import StrEnum
 
 import aiohttp
 
 from exterview_auth import AuthSession, ExterviewAuth, Token
+from exterview_auth._environment import CredentialSource, source_of
 from exterview_auth._options import ABOVE_ZERO, LONGEST, number
+from exterview_auth._secret_file import unwrapped
 from exterview_auth._token import jwt_claims, numeric_date, without_bearer
 
 from .output import Scrubber
 
 FAILURES = (aiohttp.ClientError, OSError, ValueError)
 """What an account's requests raise; `TimeoutError` is an `OSError`."""
-
-
-class CredentialSource(StrEnum):
-    """The variables that the bearer token comes from."""
-
-    PASSWORD = "EXTERVIEW_EMAIL and EXTERVIEW_PASSWORD"  # noqa: S105 - names of variables
-    FIXED_TOKEN = "EXTERVIEW_BEARER_TOKEN"  # noqa: S105 - the name of a variable
-    TOKEN_FILE = "EXTERVIEW_BEARER_TOKEN_FILE"  # noqa: S105 - the name of a variable
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,19 +31,11 @@ class EnvironmentAccount:
     api: AuthSession
 
 
-def source_of(environ: Mapping[str, str]) -> CredentialSource:
-    """Return which of the variables `ExterviewAuth.from_env` takes the token from."""
-    if environ.get("EXTERVIEW_EMAIL", "").strip():
-        return CredentialSource.PASSWORD
-    has_token = environ.get("EXTERVIEW_BEARER_TOKEN", "").strip()
-    return CredentialSource.FIXED_TOKEN if has_token else CredentialSource.TOKEN_FILE
-
-
 def expiry_of(environ: Mapping[str, str]) -> datetime | None:
     """Return when the JWT in ``EXTERVIEW_BEARER_TOKEN`` expired, or ``None`` if it has not, or is not in use."""
     if source_of(environ) is not CredentialSource.FIXED_TOKEN:
         return None
-    token = without_bearer(environ["EXTERVIEW_BEARER_TOKEN"].strip())
+    token = without_bearer(unwrapped(environ["EXTERVIEW_BEARER_TOKEN"]).strip())
     # Not `Token.expires_at`: for a token that arrives expired, it assumes that this machine's clock is wrong.
     expires = numeric_date(jwt_claims(token).get("exp"))
     return None if expires is None or expires > time.time() else datetime.fromtimestamp(expires, UTC)

@@ -10,6 +10,7 @@ from functools import singledispatch
 
 import aiohttp
 
+from exterview_auth._environment import CredentialSource, source_of
 from exterview_auth.errors import (
     ApiError,
     BadRequestError,
@@ -23,7 +24,7 @@ from exterview_auth.errors import (
     UnauthorizedError,
 )
 
-from .account import CredentialSource, expiry_of, source_of
+from .account import expiry_of
 from .output import ExitCode, Scrubber
 
 
@@ -36,7 +37,7 @@ class ErrorContext:
     by its own claim.
     """
 
-    source: CredentialSource
+    source: CredentialSource | None
     scrubber: Scrubber
     expired: datetime | None = None
 
@@ -223,8 +224,8 @@ def _words(error: Exception, context: ErrorContext) -> str:
     return context.scrubber.clean(str(error)).rstrip(". ") or type(error).__name__
 
 
-def _new_token(source: CredentialSource) -> str:
-    if source is CredentialSource.PASSWORD:
+def _new_token(source: CredentialSource | None) -> str:
+    if source in {CredentialSource.PASSWORD, CredentialSource.PASSWORD_FILE}:
         return (
             "the token came from a fresh login, so check that EXTERVIEW_ENDPOINT, EXTERVIEW_API_KEY and "
             f"{source} belong to the same organization and environment"

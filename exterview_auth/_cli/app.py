@@ -124,7 +124,8 @@ def check(*, as_json: bool, timeout: float) -> int:
     Prove the environment's credentials.
 
     Sends `query { __typename }` with EXTERVIEW_API_KEY, and EXTERVIEW_EMAIL and EXTERVIEW_PASSWORD or
-    EXTERVIEW_BEARER_TOKEN, to EXTERVIEW_ENDPOINT or EXTERVIEW_ENVIRONMENT. The exit code is 1 if the API refuses them.
+    EXTERVIEW_BEARER_TOKEN, to EXTERVIEW_ENDPOINT or EXTERVIEW_ENVIRONMENT. Key, password and token may be in files that
+    the variables with _FILE at their end name. The exit code is 1 if the API refuses them.
     """
     from .check import run_check  # noqa: PLC0415 - loaded when it runs
 

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 
 from exterview_auth import Token
 from exterview_auth._endpoint import shown_url
+from exterview_auth._environment import CredentialSource, source_of
 
-from .account import FAILURES, CredentialSource, opened_account, source_of
+from .account import FAILURES, opened_account
 from .advice import ErrorContext, advice
 from .output import ExitCode, Scrubber, complain
 
@@ -22,7 +23,7 @@ _TEN_MINUTES = 600
 class CheckResult:
     """What the check has found so far; at its end, one of *token* and *error* is set."""
 
-    source: CredentialSource
+    source: CredentialSource | None
     endpoint: str | None = None
     token: Token | None = None
     error: Exception | None = None

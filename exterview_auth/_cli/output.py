@@ -10,9 +10,9 @@ from contextlib import suppress
 from enum import IntEnum
 from typing import TYPE_CHECKING, TextIO
 
-from exterview_auth._options import read_secret_file
 from exterview_auth._redaction import masked_line, printable_line, redacted
 from exterview_auth._secret import Secret
+from exterview_auth._secret_file import read_secret_file, unwrapped
 from exterview_auth.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -49,11 +49,11 @@ class Scrubber:
             if variable is None or not text.strip():
                 continue
             if not variable[1]:
-                self.hide(text)
+                self.hide(unwrapped(text))
                 continue
             # The command itself reports a file that cannot be read.
             with suppress(ConfigurationError):
-                self.hide(read_secret_file(text.strip(), name))
+                self.hide(read_secret_file(unwrapped(text).strip(), name))
 
     def hide(self, secret: str | None) -> None:
         """Replace *secret* too from now on."""

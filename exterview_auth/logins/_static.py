@@ -8,9 +8,9 @@ from typing import ClassVar, NoReturn, Self, final
 
 from .._calls import CallableValue
 from .._clock import boot_time
-from .._options import read_secret_file
 from .._refusals import discreet, shown_when_made
-from .._secret import Secret, concealed, plain_kind, refuse_pickling
+from .._secret import concealed, plain_kind, refuse_pickling
+from .._secret_file import SecretFile, unwrapped
 from .._token import Token, without_bearer
 from ..errors import ConfigurationError
 from ._context import LoginContext
@@ -35,7 +35,7 @@ class StaticLogin:
     Errors of a callable pass through.
     """
 
-    __slots__ = ("_created_at", "_file", "_fixed", "_last", "_source")
+    __slots__ = ("_created_at", "_file", "_fixed", "_source")
 
     @discreet
     def __init__(
@@ -46,12 +46,11 @@ class StaticLogin:
     ) -> None:
         if (source is None) == (file is None):
             raise ConfigurationError(f"{_RULE}; give either source or file")
-        path = _checked_path(source if isinstance(source, os.PathLike) else file)
-        self._file = path
+        self._file = _checked_file(source if isinstance(source, os.PathLike) else file)
         self._fixed: Token | None = None
         self._source: CallableValue | None = None
-        if path is not None:
-            self._source = CallableValue(lambda: read_secret_file(path, "the bearer token"))
+        if self._file is not None:
+            self._source = CallableValue(self._file.read)
         elif isinstance(source, str | Token):
             # Checked now: a wrong token is a mistake of the program, not a failure of its first login.
             self._fixed = _token(source)
@@ -60,7 +59,6 @@ class StaticLogin:
         else:
             raise ConfigurationError(f"{_RULE}, not {plain_kind(source)}")
         self._created_at = boot_time()
-        self._last: Secret | None = None
 
     presents_refresh_tokens: ClassVar[bool] = False
     """Not so: the source is all that it has."""
@@ -86,7 +84,7 @@ class StaticLogin:
     @shown_when_made
     def __repr__(self) -> str:
         if self._file is not None:
-            return f"StaticLogin(file={self._file!r})"
+            return f"StaticLogin(file={self._file.path!r})"
         return "StaticLogin('***')" if self._source is None else "StaticLogin(<callable>)"
 
     def __reduce_ex__(self, protocol: object) -> NoReturn:
@@ -101,30 +99,28 @@ class StaticLogin:
         if self._source is None:
             assert self._fixed is not None
             return _aged(self._fixed, boot_time() - self._created_at)
-        if self._file is None:
-            return _token(await self._source.read())
         try:
-            token = _token(await self._source.read())
+            return _token(await self._source.read())
         except ConfigurationError as error:
             failure = error
-        else:
-            self._last = Secret(token.value)
-            return token
-        # The file may be in the middle of its rotation: the old value serves until the new one is there.
-        if self._last is not None:
-            return Token(self._last)
-        if previous is not None:
+        # The file may be in the middle of its rotation, and the previous token one of a store.
+        if self._file is not None and previous is not None:
             return previous
         raise failure
 
 
-def _checked_path(file: object) -> str | None:
-    if file is None:
-        return None
+def _checked_file(file: object) -> SecretFile[Token] | None:
+    if file is None or isinstance(file, SecretFile):
+        return file
     path = os.fspath(file) if isinstance(file, str | os.PathLike) else None
     if not isinstance(path, str) or not path:
         raise ConfigurationError("file must be the path of a file with a token")
-    return path
+    return token_file(path)
+
+
+def token_file(path: str) -> SecretFile[Token]:
+    """Return the file at *path* as a source of bearer tokens."""
+    return SecretFile(path, "the bearer token", _token)
 
 
 def _token(value: object) -> Token:
@@ -132,7 +128,7 @@ def _token(value: object) -> Token:
     if isinstance(value, Token):
         return value
     if isinstance(value, str):
-        return Token(without_bearer(value.strip()))
+        return Token(without_bearer(unwrapped(value).strip()))
     raise ConfigurationError(
         f"the source of StaticLogin returned {plain_kind(value)}; let it return the token as text or Token"
     )

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
@@ -207,6 +208,36 @@ def test_a_wrong_configuration_in_json_exits_2(
     answer = json.loads(capsys.readouterr().out)
     assert (answer["ok"], answer["endpoint"], answer["error"]) == (False, None, "ConfigurationError")
     assert "EXTERVIEW_API_KEY" in answer["hint"]
+
+
+@pytest.mark.parametrize("environ", [{}, {"EXTERVIEW_EMAIL": "a@b.example"}, {"EXTERVIEW_API_KEY": "key"}], ids=str)
+def test_without_credentials_the_json_names_none(
+    environ: dict[str, str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It names the variables that are in use, and guesses none."""
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)
+    assert main(["check", "--json"]) == 2
+    assert json.loads(capsys.readouterr().out)["credentials"] is None
+
+
+@pytest.mark.parametrize("name", ["EXTERVIEW_PASSWORD", "EXTERVIEW_BEARER_TOKEN"])
+def test_variables_with_line_ends_and_a_byte_order_mark_serve(
+    name: str, emulator: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As those of a file that was written on Windows, and so does a secret's file with both."""
+    if name == "EXTERVIEW_BEARER_TOKEN":
+        monkeypatch.setenv(name, emulator.issue_token())
+        monkeypatch.delenv("EXTERVIEW_EMAIL")
+        monkeypatch.delenv("EXTERVIEW_PASSWORD")
+    for variable in [variable for variable in os.environ if variable.startswith("EXTERVIEW_")]:
+        monkeypatch.setenv(variable, f"\ufeff{os.environ[variable]}\r\n")
+    assert main(["check"]) == 0
+    (tmp_path / "secret").write_text(os.environ[name], newline="")
+    monkeypatch.delenv(name)
+    monkeypatch.setenv(f"{name}_FILE", f"{tmp_path / 'secret'}\r\n")
+    assert main(["check"]) == 0
+    assert f"{name}_FILE; the token" in capsys.readouterr().out
 
 
 # -- servers that are not the API -----------------------------------------------------------------------------------

@@ -93,14 +93,14 @@ async def test_a_callable_that_returns_no_token_is_told(returned: Any) -> None:
 
 @pytest.mark.parametrize("make", [Path, str])
 async def test_a_file_is_read_at_each_login(tmp_path: Path, make: Callable[[Path], Any]) -> None:
-    """It may end in a newline or begin with Bearer."""
+    """It may end in a newline, and begin with a byte order mark or with Bearer."""
     path = tmp_path / "token"
     login = StaticLogin(path) if make is Path else StaticLogin.from_file(make(path))
     path.write_text("first\r\n")
     first = await log_in(login)
     assert first.value == "first"
     assert await log_in(login, first) is first
-    path.write_text("Bearer second\n")
+    path.write_bytes(b"\xef\xbb\xbfBearer second\r\n")
     assert (await log_in(login, first)).value == "second"
 
 
@@ -124,15 +124,25 @@ async def test_a_file_that_was_never_read_keeps_the_token_that_is_there(tmp_path
     assert await log_in(StaticLogin(tmp_path / "absent"), previous) is previous
 
 
-@pytest.mark.parametrize(("content", "why"), [(None, "FileNotFoundError"), ("", "it is empty"), (" \n", "it is empty")])
-async def test_a_file_without_a_token_at_first_is_named(tmp_path: Path, content: str | None, why: str) -> None:
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (None, "cannot be read (No such file or directory); check its path, and who may read it"),
+        (b"", "is empty; put the credential into it"),
+        (b"\xef\xbb\xbf \r\n", "is empty; put the credential into it"),
+        ("token\r\n".encode("utf-16"), "is in UTF-16, as PowerShell writes it; save it as UTF-8"),
+        ("token\r\n".encode("utf-16-le"), "is in UTF-16, as PowerShell writes it; save it as UTF-8"),
+        (b"caf\xe9", "is not text in UTF-8; save it as UTF-8"),
+    ],
+)
+async def test_a_file_without_a_token_at_first_is_named(tmp_path: Path, content: bytes | None, why: str) -> None:
     """The sentence has the path and the reason, and nothing of a file that holds something else."""
     path = tmp_path / "token"
     if content is not None:
-        path.write_text(content)
+        path.write_bytes(content)
     with pytest.raises(ConfigurationError) as caught:
         await log_in(StaticLogin(path))
-    assert str(caught.value) == f"the bearer token's file {path} cannot be read ({why})"
+    assert str(caught.value) == f"the bearer token's file {path} {why}"
     assert caught.value.__context__ is None
     path.write_text("not a token")
     with pytest.raises(ConfigurationError, match=r"^(?!.*not a token)"):

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import pydoc
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
 from exterview_auth import ConfigurationError, ExterviewAuth, InsecureTransportError, PasswordLogin, StaticLogin
-from exterview_auth._environment import arguments_from
+from exterview_auth._environment import CredentialSource, arguments_from, source_of
+from tests.kit.login_endpoint import Reply, login_endpoint
 from tests.kit.showing import assert_shows_none
 
 USER = {"EXTERVIEW_EMAIL": "user@example.com", "EXTERVIEW_PASSWORD": "pass word"}
@@ -57,8 +60,14 @@ def test_an_owner_is_made_from_the_process_environment(monkeypatch: pytest.Monke
     ("missing", "sentence"),
     [
         ("EXTERVIEW_API_KEY", "the API key is missing; set EXTERVIEW_API_KEY or EXTERVIEW_API_KEY_FILE"),
-        ("EXTERVIEW_PASSWORD", "EXTERVIEW_PASSWORD is missing; set it together with EXTERVIEW_EMAIL"),
-        ("EXTERVIEW_EMAIL", "EXTERVIEW_EMAIL is missing; set it together with EXTERVIEW_PASSWORD"),
+        (
+            "EXTERVIEW_PASSWORD",
+            "EXTERVIEW_PASSWORD is missing; set it, or EXTERVIEW_PASSWORD_FILE, together with EXTERVIEW_EMAIL",
+        ),
+        (
+            "EXTERVIEW_EMAIL",
+            "EXTERVIEW_EMAIL is missing; set it together with EXTERVIEW_PASSWORD or EXTERVIEW_PASSWORD_FILE",
+        ),
     ],
 )
 def test_a_missing_variable_is_named(missing: str, sentence: str) -> None:
@@ -157,6 +166,136 @@ def test_a_token_is_used_if_no_user_is_named(tmp_path: Path) -> None:
     assert repr(from_file) == f"StaticLogin(file={str(file)!r})"
 
 
+@pytest.mark.parametrize(
+    ("environ", "expected"),
+    [
+        ({**USER, "EXTERVIEW_BEARER_TOKEN": "t"}, CredentialSource.PASSWORD),
+        ({**USER, "EXTERVIEW_PASSWORD_FILE": "/run/password"}, CredentialSource.PASSWORD),
+        ({**USER, "EXTERVIEW_PASSWORD": "", "EXTERVIEW_PASSWORD_FILE": "/run/p"}, CredentialSource.PASSWORD_FILE),
+        ({"EXTERVIEW_EMAIL": " ", "EXTERVIEW_BEARER_TOKEN": "t"}, CredentialSource.FIXED_TOKEN),
+        ({"EXTERVIEW_BEARER_TOKEN_FILE": "/run/token"}, CredentialSource.TOKEN_FILE),
+        ({"EXTERVIEW_EMAIL": "a@b.example", "EXTERVIEW_BEARER_TOKEN": "t"}, None),
+        ({"EXTERVIEW_PASSWORD": "p", "EXTERVIEW_BEARER_TOKEN": "t"}, None),
+        ({"EXTERVIEW_API_KEY": "key"}, None),
+    ],
+)
+def test_one_place_says_where_the_token_comes_from(environ: dict[str, str], expected: CredentialSource | None) -> None:
+    """The command names what `from_env` uses; a user without a password, or the reverse, is an error and no source."""
+    assert source_of(environ) is expected
+
+
+# -- what stands around a value -------------------------------------------------------------------------------------------
+
+WRAPPED = "\ufeff{}\r\n"
+"""What a file of variables holds that was written on Windows."""
+
+
+def test_a_value_loses_its_byte_order_mark_and_line_end() -> None:
+    """As in a file for ``docker run --env-file`` with CRLF: whatever the variable is, both are nowhere a part of it."""
+    plain = {**FULL, "EXTERVIEW_ENDPOINT": "https://h.example/"}
+    made, wrapped = (
+        arguments_from({name: frame.format(value) for name, value in plain.items()}, {}, ())
+        for frame in ("{}", WRAPPED)
+    )
+    assert (
+        (wrapped["api_key"], wrapped["endpoint"])
+        == (made["api_key"], made["endpoint"])
+        == ("key", "https://h.example/")
+    )
+    assert (wrapped["login"]._email, wrapped["login"]._password) == ("user@example.com", "pass word")
+    token = arguments(*USER, EXTERVIEW_BEARER_TOKEN=WRAPPED.format("token"))["login"]
+    assert list(token._known_secrets()) == ["token"]
+    sandbox = arguments(EXTERVIEW_ENVIRONMENT=WRAPPED.format("sandbox"))
+    assert sandbox["endpoint"] == "sandbox"
+
+
+def test_only_line_ends_are_taken_off_a_password() -> None:
+    """What stands before them, and a line end in the middle, may be a part of it."""
+    assert arguments(EXTERVIEW_PASSWORD=" two\nlines \r\n\n")["login"]._password == " two\nlines "
+
+
+# -- files that are rotated -----------------------------------------------------------------------------------------------
+
+FILES = ("EXTERVIEW_API_KEY", "EXTERVIEW_PASSWORD", "EXTERVIEW_BEARER_TOKEN")
+
+SPOILT: dict[str, Callable[[Path], object]] = {
+    "missing": Path.unlink,
+    "empty": lambda path: path.write_bytes(b""),
+    "a line end": lambda path: path.write_bytes(b"\r\n"),
+    "not readable as text": lambda path: path.write_bytes(b"\xff"),
+}
+
+
+class Rotated(NamedTuple):
+    """The file of a variable, and what is sent by one login after another."""
+
+    path: Path
+    sent: Callable[[], Awaitable[str]]
+
+
+@contextlib.asynccontextmanager
+async def rotated(variable: str, directory: Path) -> AsyncIterator[Rotated]:
+    """An owner whose *variable* is in a file, which holds ``first``, and an API that refuses every token but one."""
+    path = directory / "secret"
+    path.write_bytes(b"\xef\xbb\xbffirst\r\n")
+    async with login_endpoint(Reply(200, {"data": {"login": {"token": "t"}}})) as endpoint:
+        others = {name: value for name, value in FULL.items() if name != variable}
+        if variable == "EXTERVIEW_BEARER_TOKEN":
+            others = {"EXTERVIEW_API_KEY": "key"}
+        async with ExterviewAuth.from_env(
+            {**others, f"{variable}_FILE": str(path), "EXTERVIEW_ENDPOINT": str(endpoint.url)}
+        ) as auth:
+
+            async def sent() -> str:
+                token = await auth.token()
+                auth.invalidate(token)
+                if variable == "EXTERVIEW_BEARER_TOKEN":
+                    return str(token.value)
+                if variable == "EXTERVIEW_API_KEY":
+                    return endpoint.headers[-1]["x-api-key"]
+                return str(endpoint.documents[-1]["variables"]["password"])
+
+            yield Rotated(path, sent)
+
+
+@pytest.mark.parametrize("spoil", SPOILT.values(), ids=SPOILT)
+@pytest.mark.parametrize("variable", FILES)
+async def test_a_file_in_the_middle_of_its_rotation_keeps_its_value(
+    variable: str, spoil: Callable[[Path], object], tmp_path: Path
+) -> None:
+    """The contract, variables: missing or empty for a moment, before the first login too, it keeps what it held."""
+    async with rotated(variable, tmp_path) as at:
+        spoil(at.path)
+        assert await at.sent() == "first"
+        at.path.write_text("second\n")
+        if variable != "EXTERVIEW_BEARER_TOKEN":
+            assert await at.sent() == "second"
+            spoil(at.path)
+            assert await at.sent() == "second"
+
+
+@pytest.mark.parametrize("variable", FILES)
+async def test_a_file_is_read_again_at_each_login(variable: str, tmp_path: Path) -> None:
+    """A rotated key, password or token is picked up without a restart."""
+    async with rotated(variable, tmp_path) as at:
+        assert await at.sent() == "first"
+        at.path.write_text("second\n")
+        assert await at.sent() == "second"
+
+
+@pytest.mark.parametrize("content", [None, b"\xff\xfe", b"", b" \n"], ids=["missing", "UTF-16", "empty", "blank"])
+@pytest.mark.parametrize("variable", FILES)
+def test_a_file_that_never_had_a_value_is_named_at_once(variable: str, content: bytes | None, tmp_path: Path) -> None:
+    """A wrong path is an error when the owner is created, not at the first login."""
+    file = tmp_path / "secret"
+    if content is not None:
+        file.write_bytes(content)
+    removed = USER if variable == "EXTERVIEW_BEARER_TOKEN" else (variable,)
+    with pytest.raises(ConfigurationError, match=rf"^{variable}_FILE: the .*'s file {file} .*; \w+") as caught:
+        arguments(*removed, **{f"{variable}_FILE": str(file)})
+    assert caught.value.__context__ is None
+
+
 # -- the key's file ------------------------------------------------------------------------------------------------------
 
 
@@ -171,15 +310,11 @@ def test_a_keys_file_is_read_each_time(tmp_path: Path) -> None:
     assert arguments(EXTERVIEW_API_KEY_FILE=str(file))["api_key"] == "key"
 
 
-@pytest.mark.parametrize(
-    "content", [None, b"\xff\xfe", b"", b" \n", b"a b"], ids=["missing", "binary", "empty", "blank", "words"]
-)
-def test_a_keys_file_that_gives_no_key_is_named_at_once(tmp_path: Path, content: bytes | None) -> None:
-    """A file that is missing, empty or not text is an error when the owner is created, not at the first login."""
+def test_a_keys_file_that_holds_no_key_is_named_at_once(tmp_path: Path) -> None:
+    """The error does not show what is in it."""
     file = tmp_path / "key"
-    if content is not None:
-        file.write_bytes(content)
-    with pytest.raises(ConfigurationError, match=r"^EXTERVIEW_API_KEY_FILE: ") as caught:
+    file.write_text("a b")
+    with pytest.raises(ConfigurationError, match=r"^EXTERVIEW_API_KEY_FILE: api_key must be") as caught:
         arguments("EXTERVIEW_API_KEY", EXTERVIEW_API_KEY_FILE=str(file))
     assert "a b" not in str(caught.value)
     assert caught.value.__context__ is None
