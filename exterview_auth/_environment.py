@@ -48,6 +48,12 @@ def source_of(environ: Mapping[str, Any]) -> CredentialSource | None:
     return next((source for source in CredentialSource if given.issuperset(source.variables)), None)
 
 
+def in_quotes(environ: Mapping[str, str]) -> list[str]:
+    """Return the variables of ours whose value stands in quotation marks, which ``docker run --env-file`` does not remove."""
+    values = {name: unwrapped(value).strip() for name, value in environ.items() if name.startswith("EXTERVIEW_")}
+    return [name for name, value in values.items() if len(value) > 1 and value[0] == value[-1] and value[0] in "\"'"]
+
+
 def arguments_from(environ: object, given: Mapping[str, Any], known: Iterable[str]) -> dict[str, Any]:
     """
     Return the constructor's arguments: those *given*, and what *environ* says of the others. All must be *known*.

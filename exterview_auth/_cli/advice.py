@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import singledispatch
 
 import aiohttp
 
-from exterview_auth._environment import CredentialSource, source_of
+from exterview_auth._environment import CredentialSource, in_quotes, source_of
 from exterview_auth.errors import (
     ApiError,
     BadRequestError,
@@ -41,11 +41,6 @@ class ErrorContext:
     scrubber: Scrubber
     expired: datetime | None = None
 
-    @classmethod
-    def of(cls, environ: Mapping[str, str], scrubber: Scrubber) -> ErrorContext:
-        """Return the context of any error under *environ*."""
-        return cls(source_of(environ), scrubber, expiry_of(environ))
-
 
 @dataclass(frozen=True, slots=True)
 class Advice:
@@ -64,6 +59,9 @@ class Advice:
 _KEY = "put a valid key into EXTERVIEW_API_KEY (keys are rotated every 90 days)"
 _ENDPOINT = "check EXTERVIEW_ENDPOINT or EXTERVIEW_ENVIRONMENT, the network and any proxy"
 
+_REFUSALS = (ConfigurationError, BadRequestError, UnauthorizedError, ForbiddenError, LoginError)
+"""What a value that is wrong may end in."""
+
 _OWN_WORDS = "the API answered"
 """The beginning of the library's own sentence, for an answer without a message."""
 # How servers say that a header did not arrive, and the headers that every login sends.
@@ -72,6 +70,17 @@ _SENT_WITH_A_LOGIN = {
     "x-api-key": re.compile(r"\bapi[\s_-]?key\b", re.IGNORECASE),
     "Content-Type": re.compile(r"\bcontent-type\b", re.IGNORECASE),
 }
+
+
+def explained(error: Exception, environ: Mapping[str, str], scrubber: Scrubber) -> Advice:
+    """Return what to say about *error* under *environ*."""
+    advised = advice(error, ErrorContext(source_of(environ), scrubber, expiry_of(environ)))
+    quoted = in_quotes(environ)
+    # Not if a server cannot be reached: nothing was refused.
+    if not quoted or not isinstance(error, _REFUSALS) or isinstance(error, LoginUnavailableError):
+        return advised
+    names = f"{' and '.join(quoted)} {'stands' if len(quoted) == 1 else 'stand'}"
+    return replace(advised, hint=f"{names} in quotation marks, which docker's --env-file does not remove; remove them")
 
 
 # One function for each kind of error; for an error of several kinds, the most specific one answers.

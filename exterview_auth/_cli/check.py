@@ -12,7 +12,7 @@ from exterview_auth._endpoint import shown_url
 from exterview_auth._environment import CredentialSource, source_of
 
 from .account import FAILURES, opened_account
-from .advice import ErrorContext, advice
+from .advice import explained
 from .output import ExitCode, Scrubber, complain
 
 _QUERY = "query { __typename }"
@@ -47,7 +47,7 @@ def run_check(*, as_json: bool, timeout: float) -> ExitCode:
         lifetime = result.token.expires_in if result.token else None
         print(json.dumps({**answer, "token_lifetime": lifetime}) if as_json else _sentence(result, lifetime))
         return ExitCode.FINE
-    advised = advice(result.error, ErrorContext.of(os.environ, scrubber))
+    advised = explained(result.error, os.environ, scrubber)
     if as_json:
         reason = {"error": type(result.error).__name__, "message": advised.message, "hint": advised.hint}
         print(json.dumps({**answer, **reason}))

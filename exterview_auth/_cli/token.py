@@ -8,7 +8,7 @@ import os
 from exterview_auth import Token
 
 from .account import FAILURES, opened_account
-from .advice import ErrorContext, advice
+from .advice import explained
 from .output import ExitCode, Scrubber, complain
 
 
@@ -18,7 +18,7 @@ def run_token(*, as_header: bool, timeout: float) -> ExitCode:
     try:
         token = asyncio.run(_log_in(timeout, scrubber))
     except FAILURES as error:
-        advised = advice(error, ErrorContext.of(os.environ, scrubber))
+        advised = explained(error, os.environ, scrubber)
         complain(advised.sentence)
         return advised.exit_code
     print(f"Authorization: Bearer {token.value}" if as_header else f"{token.value}")

@@ -240,6 +240,48 @@ def test_variables_with_line_ends_and_a_byte_order_mark_serve(
     assert f"{name}_FILE; the token" in capsys.readouterr().out
 
 
+QUOTED = "in quotation marks, which docker's --env-file does not remove; remove them"
+
+
+@pytest.mark.usefixtures("emulator")
+@pytest.mark.parametrize("quote", ['"', "'"])
+@pytest.mark.parametrize("command", ["check", "token"])
+@pytest.mark.parametrize("name", ["EXTERVIEW_API_KEY", "EXTERVIEW_EMAIL", "EXTERVIEW_PASSWORD", "EXTERVIEW_ENDPOINT"])
+def test_quotation_marks_around_a_variable_are_named(
+    name: str, command: str, quote: str, monkeypatch: pytest.MonkeyPatch, complaint: Complaint
+) -> None:
+    """A shell removes them from a file of variables, docker does not: they were sent, and refused."""
+    monkeypatch.setenv(name, f"{quote}{os.environ[name]}{quote}")
+    assert main([command]) in {1, 2}
+    assert complaint().endswith(f"; {name} stands {QUOTED}")
+
+
+@pytest.mark.usefixtures("emulator")
+def test_quotation_marks_around_a_token_and_a_key_are_named(
+    fixed_token: str, monkeypatch: pytest.MonkeyPatch, complaint: Complaint
+) -> None:
+    """All variables that have some."""
+    monkeypatch.setenv("EXTERVIEW_API_KEY", f'"{os.environ["EXTERVIEW_API_KEY"]}"')
+    monkeypatch.setenv("EXTERVIEW_BEARER_TOKEN", f'"{fixed_token}"')
+    assert main(["check"]) == 1
+    said = complaint()
+    assert {name for name in os.environ if name.startswith("EXTERVIEW") and name in said} == {
+        "EXTERVIEW_API_KEY",
+        "EXTERVIEW_BEARER_TOKEN",
+    }
+    assert said.endswith(f" stand {QUOTED}")
+
+
+def test_quotation_marks_are_not_blamed_for_a_server_that_is_away(
+    elsewhere: Elsewhere, emulator: Emulator, monkeypatch: pytest.MonkeyPatch, complaint: Complaint
+) -> None:
+    """They may be a part of the password, and nothing was refused."""
+    elsewhere.run(emulator.stop())
+    monkeypatch.setenv("EXTERVIEW_PASSWORD", '"quoted"')
+    assert main(["check", "--timeout", "0.1"]) == 1
+    assert "quotation" not in complaint()
+
+
 # -- servers that are not the API -----------------------------------------------------------------------------------
 
 
