@@ -59,6 +59,16 @@ class Advice:
 _KEY = "put a valid key into EXTERVIEW_API_KEY (keys are rotated every 90 days)"
 _ENDPOINT = "check EXTERVIEW_ENDPOINT or EXTERVIEW_ENVIRONMENT, the network and any proxy"
 
+_IN_VARIABLES = {
+    "its document or variables do not fit the API; set document= and variables=": (
+        "the default login mutation is a guess that does not fit this API: set EXTERVIEW_LOGIN_DOCUMENT to the API's own"
+    ),
+    "set token_field= to the name or dotted path of the token": (
+        "set EXTERVIEW_TOKEN_FIELD to the name or dotted path of the token"
+    ),
+}
+"""The logins' own advice for code, and what to do about the same by variables."""
+
 _REFUSALS = (ConfigurationError, BadRequestError, UnauthorizedError, ForbiddenError, LoginError)
 """What a value that is wrong may end in."""
 
@@ -178,6 +188,10 @@ def _(_error: LoginBudgetExceededError, context: ErrorContext) -> Advice:
 
 @advice.register
 def _(error: LoginError, context: ErrorContext) -> Advice:
+    words = _words(error, context)
+    for in_code, in_variables in _IN_VARIABLES.items():
+        if words.endswith(f"; {in_code}"):  # the credentials are not to blame
+            return Advice(f"the login failed ({words.removesuffix(f'; {in_code}')})", in_variables)
     return Advice(f"the login failed ({_words(error, context)})", f"check EXTERVIEW_ENDPOINT, then {context.source}")
 
 

@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
+import graphql
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import RawTestServer
@@ -280,6 +281,54 @@ def test_quotation_marks_are_not_blamed_for_a_server_that_is_away(
     monkeypatch.setenv("EXTERVIEW_PASSWORD", '"quoted"')
     assert main(["check", "--timeout", "0.1"]) == 1
     assert "quotation" not in complaint()
+
+
+def apollo(schema: str, **resolvers: Callable[..., Any]) -> Answer:
+    """A server of *schema*, with the answers of a real engine in the shape in which Apollo Server gives them."""
+    engine = graphql.build_schema(schema)
+
+    async def answer(request: web.BaseRequest) -> web.StreamResponse:
+        document = graphql.parse((sent := await request.json())["query"])
+        wrong = graphql.validate(engine, document)
+        if wrong:
+            coded = [{**each.formatted, "extensions": {"code": "GRAPHQL_VALIDATION_FAILED"}} for each in wrong]
+            return web.json_response({"errors": coded}, status=400)
+        done = graphql.execute_sync(engine, document, resolvers, variable_values=sent.get("variables"))
+        return web.json_response(done.formatted)
+
+    return answer
+
+
+@pytest.mark.usefixtures("emulator")
+def test_a_server_with_another_login_mutation_names_the_variable_for_it(
+    serve: Callable[[Answer], None], complaint: Complaint
+) -> None:
+    """The three variables that are right are not blamed, and nothing of the advice is cut off."""
+    serve(
+        apollo(
+            "type Query { ok: Int } type Mutation { signIn(email: String!, password: String!): Session }"
+            " type Session { jwt: String } "
+        )
+    )
+    assert main(["check"]) == 1
+    said = complaint()
+    assert "Cannot query field 'login' on type 'Mutation'. Did you mean 'signIn'?" in said
+    assert said.endswith(
+        "; the default login mutation is a guess that does not fit this API: set EXTERVIEW_LOGIN_DOCUMENT to the API's own"
+    )
+    assert "EXTERVIEW_API_KEY" not in said
+    assert "EXTERVIEW_PASSWORD" not in said
+
+
+@pytest.mark.usefixtures("emulator")
+def test_a_server_with_another_place_for_its_token_names_the_variable_for_it(
+    serve: Callable[[Answer], None], complaint: Complaint
+) -> None:
+    """The mutation is right, and what it gives is called by a name that no other API uses."""
+    schema = "type Query { ok: Int } type Mutation { login(email: String!, password: String!): Login }"
+    serve(apollo(f"{schema} type Login {{ token: String expiresIn: Int }}", login=lambda *_, **__: {"token": None}))
+    assert main(["check"]) == 1
+    assert complaint().endswith("; set EXTERVIEW_TOKEN_FIELD to the name or dotted path of the token")
 
 
 # -- servers that are not the API -----------------------------------------------------------------------------------
