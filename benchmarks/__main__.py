@@ -80,7 +80,7 @@ def _loaded(names: Sequence[str]) -> dict[str, Scenario]:
         modules = {name: SCENARIOS.get(name) or BY_NAME[name] for name in names}
         return {name: import_module(f"{__package__}.{module}").report for name, module in modules.items()}
     except ModuleNotFoundError as error:
-        raise SystemExit(f"The benchmarks need {error.name}, of the extra dev: pip install -e '.[dev]'") from None
+        raise SystemExit(f"The benchmarks need {error.name}: install exterview_auth with its extra `dev`") from None
 
 
 def _run(name: str, scenario: Scenario, *, quick: bool) -> Report:

@@ -114,6 +114,11 @@ def checked_account(account: object, login: object, *, shared: bool) -> str:
     return str(name or "")
 
 
+def needs_extra(what: str, library: str, extra: str) -> str:
+    """Return what to say where *library* is missing: the same words everywhere, and no command, because tools differ."""
+    return f"{what} needs {library}: install exterview_auth with its extra `{extra}`"
+
+
 def named(value: object) -> str:
     """Return what *value* is, for an error about an argument of the wrong type."""
     return f"the class {value.__name__}; create an instance" if isinstance(value, type) else type(value).__name__

@@ -8,7 +8,7 @@ from dataclasses import fields
 from typing import TYPE_CHECKING
 
 from ._auth import ExterviewAuth
-from ._options import named, optional_text
+from ._options import named, needs_extra, optional_text
 from ._refusals import discreet
 from ._stats import Stats
 from .errors import ConfigurationError
@@ -41,7 +41,7 @@ def observe(auth: ExterviewAuth, *, name: str | None = None, meter_provider: Met
     try:
         from opentelemetry.metrics import Observation, get_meter  # noqa: PLC0415 - an extra
     except ImportError:
-        raise ConfigurationError("metrics need OpenTelemetry; install exterview-auth[otel]") from None
+        raise ConfigurationError(needs_extra("observe", "opentelemetry-api", "otel")) from None
     meter = get_meter("exterview_auth", meter_provider=meter_provider)
     attributes = {"server.address": auth.endpoint.raw_host or "", **({} if name is None else {"account": name})}
     # Weak, because instruments live as long as their meter provider, which is as long as the process.

@@ -31,4 +31,4 @@ def report(*, quick: bool) -> Report:
 
 
 def _missing(name: str | None) -> SystemExit:
-    return SystemExit(f"The scenario peers needs {name}, of the extra peers: pip install -e '.[peers]'")
+    return SystemExit(f"The scenario peers needs {name}: install exterview_auth with its extra `peers`")

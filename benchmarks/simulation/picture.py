@@ -12,7 +12,7 @@ CAPACITY = 100_000
 COLOURS = ("#0072b2", "#009e73", "#d55e00", "#cc79a7", "#e69f00", "#56b4e9", "#555555", "#8b4513")
 MARKS = "os^Dv*Px"
 TICKS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50)
-MISSING = "--plot needs matplotlib; run: pip install 'exterview-auth[bench]'"
+MISSING = "--plot needs matplotlib: install exterview_auth with its extra `bench`"
 
 
 def canvas() -> Any:

@@ -202,7 +202,7 @@ def _require(owner: str, thing: object) -> None:
 def _incompatible(owner: str, name: str) -> ConfigurationError:
     return ConfigurationError(
         f"exterview_auth cannot work with aiohttp {aiohttp.__version__}, which has no {owner}.{name} "
-        f'({NEEDED[owner][name]}); install a version that it knows: pip install "{KNOWN_TO_WORK}"'
+        f"({NEEDED[owner][name]}); install a version that it knows ({KNOWN_TO_WORK})"
     )
 
 

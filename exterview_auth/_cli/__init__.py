@@ -22,11 +22,12 @@ import sys
 from collections.abc import Sequence
 from importlib.util import find_spec
 
+from exterview_auth._options import needs_extra
 from exterview_auth.errors import ConfigurationError
 
 from .output import ExitCode, complain
 
-_MODULES = {"cli": ("click", "rich"), "emulator": ("graphql",)}
+_LIBRARIES = {"cli": {"click": "click", "rich": "rich"}, "emulator": {"graphql": "graphql-core"}}
 """What each extra installs, by the names of imports."""
 
 
@@ -48,9 +49,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def require_extra(name: str) -> None:
     """Raise `ConfigurationError` unless everything is installed that the extra *name* installs."""
-    missing = [module for module in _MODULES[name] if find_spec(module) is None]
+    missing = [library for module, library in _LIBRARIES[name].items() if find_spec(module) is None]
     if missing:
-        raise ConfigurationError(
-            f"the extra '{name}' is not installed ({' and '.join(missing)} cannot be imported); "
-            f"run: pip install 'exterview-auth[{name}]'"
-        )
+        raise ConfigurationError(needs_extra("this command", " and ".join(missing), name))

@@ -72,7 +72,7 @@ def _print_version(context: click.Context, _option: click.Parameter, wanted: boo
         print(f"exterview-auth {version('exterview-auth')}")
     except PackageNotFoundError:
         raise ConfigurationError(
-            "this copy is not installed and has no version; run: pip install exterview-auth"
+            "this copy is not installed and has no version; install exterview_auth from the place that this copy came from"
         ) from None
     context.exit()
 

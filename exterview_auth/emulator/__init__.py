@@ -20,9 +20,11 @@ logins, or all requests with valid credentials pass. Nothing else needs to know 
 
 from importlib.util import find_spec
 
+from exterview_auth._options import needs_extra
+
 # Checked here, for a message that says what to install; the modules below import graphql-core at once.
 if find_spec("graphql") is None:
-    raise ImportError("the emulator needs graphql-core: install exterview-auth[emulator]")
+    raise ImportError(needs_extra("the emulator", "graphql-core", "emulator"))
 
 from ._emulator import Emulator
 from ._stats import EmulatorStats

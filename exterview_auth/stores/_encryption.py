@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Protocol
 
+from .._options import needs_extra
 from ..errors import ConfigurationError
 
 MAKE_A_KEY = "python -c 'from cryptography.fernet import Fernet; print(Fernet.generate_key().decode())'"
@@ -76,9 +77,7 @@ def cipher_for(encryption_key: EncryptionKeys | None) -> Cipher:
     try:
         from cryptography.fernet import Fernet, InvalidToken, MultiFernet  # noqa: PLC0415 - the extra, where it is used
     except ImportError:
-        raise ConfigurationError(
-            "encryption_key needs cryptography; run: pip install 'exterview-auth[crypto]'"
-        ) from None
+        raise ConfigurationError(needs_extra("encryption_key", "cryptography", "crypto")) from None
     keys = [encryption_key] if isinstance(encryption_key, str | bytes) else encryption_key
     try:
         return FernetCipher(MultiFernet([Fernet(key) for key in keys]), InvalidToken)

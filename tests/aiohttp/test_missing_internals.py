@@ -26,7 +26,7 @@ NAMES = [(owner, name) for owner, names in internals.NEEDED.items() for name in 
 
 def sentence(owner: str, name: str) -> str:
     """Return what the error about this name says."""
-    return rf"^exterview_auth cannot work with aiohttp {re.escape(aiohttp.__version__)}, which has no {owner}\.{name} \(.+\); install .* pip install"
+    return rf"^exterview_auth cannot work with aiohttp {re.escape(aiohttp.__version__)}, which has no {owner}\.{name} \(.+\); install a version that it knows \(aiohttp.*\)$"
 
 
 @pytest.fixture

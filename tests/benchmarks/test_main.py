@@ -41,8 +41,8 @@ def test_what_is_not_installed_is_named_before_anything_runs(module: str) -> Non
     done = python("-c", program, "cancel", "fleet", "peers", "--quick")
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr in (
-        "The benchmarks need redis, of the extra dev: pip install -e '.[dev]'\n",
-        "The scenario peers needs gql, of the extra peers: pip install -e '.[peers]'\n",
+        "The benchmarks need redis: install exterview_auth with its extra `dev`\n",
+        "The scenario peers needs gql: install exterview_auth with its extra `peers`\n",
     )
     assert module in done.stderr
 

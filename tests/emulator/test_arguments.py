@@ -82,4 +82,4 @@ def test_without_graphql_core_the_import_says_what_to_install() -> None:
         "except ImportError as error:\n    print(error)"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=120)
-    assert done.stdout.strip() == "the emulator needs graphql-core: install exterview-auth[emulator]"
+    assert done.stdout.strip() == "the emulator needs graphql-core: install exterview_auth with its extra `emulator`"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..._options import needs_extra
 from ..._refusals import discreet, shown_when_made
 from ..._token import Token
 from ...errors import ConfigurationError
@@ -43,7 +44,7 @@ class RedisStore(SharedStore):
         try:
             from .entries import RedisEntries  # noqa: PLC0415 - needs the extra, which its user may not have
         except ModuleNotFoundError:
-            raise ConfigurationError("RedisStore needs redis; run: pip install 'exterview-auth[redis]'") from None
+            raise ConfigurationError(needs_extra("RedisStore", "redis", "redis")) from None
         if not isinstance(namespace, str) or not namespace.isprintable() or set("{}") & set(namespace or "{"):
             raise ConfigurationError(
                 "namespace must be printable text without braces, and not empty: all keys begin with it"

@@ -111,7 +111,7 @@ def test_a_picture_needs_matplotlib_and_says_so(tmp_path: Path) -> None:
     environ = {"PYTHONPATH": str(tmp_path)}
     done = subprocess.run(command, cwd=CHECKOUT, env=environ, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode != 0
-    assert done.stderr.splitlines()[-1] == "--plot needs matplotlib; run: pip install 'exterview-auth[bench]'"
+    assert done.stderr.splitlines()[-1] == "--plot needs matplotlib: install exterview_auth with its extra `bench`"
 
 
 def test_the_picture_is_an_svg_with_both_halves(report: Report, tmp_path: Path) -> None:

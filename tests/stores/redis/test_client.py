@@ -435,7 +435,7 @@ def test_without_a_library_the_store_names_the_extra(missing: str, extra: str, c
         [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True, timeout=120
     )
     problem, memory = ran.stdout.splitlines()
-    assert re.fullmatch(rf"\w+ needs {missing}; run: pip install 'exterview-auth\[{extra}\]'", problem)
+    assert re.fullmatch(rf"\w+ needs {missing}: install exterview_auth with its extra `{extra}`", problem)
     assert memory.startswith("MemoryStore(")
 
 
