@@ -71,7 +71,10 @@ class Screen:
             ProgressBar(total=self._plan.requests, completed=sample.answered, width=40),
             f"{sample.answered} answered, {sample.waiting} waiting, {timeline.duration:.1f} s",
         )
-        self._live.update(Group(*self._picture(timeline), "", progress), refresh=True)
+        frame = Group(*self._picture(timeline), "", progress)
+        # A frame that leaves no row free is scrolled, and what has left the screen cannot be removed.
+        fitting = (each for each in (frame, progress) if len(self._console.render_lines(each)) < self._console.height)
+        self._live.update(next(fitting, ""), refresh=True)
         self._next_frame = self._clock() + _SECONDS_BETWEEN_FRAMES
 
     def end(self, timeline: Timeline, summary: Iterable[tuple[str, str]]) -> None:
