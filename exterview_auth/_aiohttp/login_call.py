@@ -28,7 +28,7 @@ from yarl import URL
 
 from .._core.api_key import ApiKey
 from .._token import Token
-from ..errors import CredentialsRejectedError, ExterviewAuthError, LoginError, LoginUnavailableError
+from ..errors import ExterviewAuthError, LoginError, LoginUnavailableError
 from ..logins._context import Login, LoginContext
 from .internals import (
     HttpProcessingError,
@@ -77,21 +77,25 @@ class LoginCall:
             session=self._make_session, endpoint=self._endpoint, api_key=self._api_key.value, previous=previous
         )
         try:
-            answer: Any = self.login(context)
-            if inspect.isawaitable(answer):
-                token: Token = await answer
-                return token
-            kind = type(answer).__name__
-            del answer  # it may be the token's text, and error trackers print local variables
-            raise LoginError(f"the login returned {kind} at once; make it an async callable that returns a Token")
-        except ClientError as failure:
-            if isinstance(failure, ExterviewAuthError) and not isinstance(failure, TooLongError):
+            return await self._answer(context)
+        except Exception as failure:
+            known = _typed(failure)
+            if known is None:
                 raise
-            error = _typed(failure)  # raised below: as its context, aiohttp's error would show the request's headers
+            error = known  # raised below: as its context, a library's error would show the request's headers
         finally:
             if context.opened_session is not None:
                 await self._end(context.opened_session)
         raise error
+
+    async def _answer(self, context: LoginContext) -> Token:
+        answer: Any = self.login(context)
+        if inspect.isawaitable(answer):
+            token: Token = await answer
+            return token
+        kind = type(answer).__name__
+        del answer  # it may be the token's text, and error trackers print local variables
+        raise LoginError(f"the login returned {kind} at once; make it an async callable that returns a Token")
 
     def _make_session(self) -> ClientSession:
         # Created for one login and closed with it: nothing is left to leak, and an idle account costs no connection.
@@ -136,23 +140,30 @@ class _JarOfOneLogin(CookieJar):
         )  # of a kind that quotes values, or does not
 
 
-def _typed(failure: ClientError) -> LoginError:
-    """Return what an aiohttp error of the application's login means. One that holds the request's headers is not chained."""
-    from ..logins._http_dates import retry_after  # noqa: PLC0415 - few logins fail
-    from ..logins._request import REJECTED, RETRYABLE, without_secrets  # noqa: PLC0415 - as above
+def _typed(failure: Exception) -> LoginError | None:
+    """
+    Return what an error of the application's login means, or ``None`` if it is for the core to judge.
 
-    if isinstance(failure, TooLongError):
-        return LoginError(str(failure))
+    An error that holds the request's headers is not chained.
+    """
+    from ..logins._http_dates import retry_after  # noqa: PLC0415 - few logins fail
+    from ..logins._request import without_secrets  # noqa: PLC0415 - as above
+    from ..logins._statuses import headers_of, is_of_httpx_transport, meaning_of, status_of  # noqa: PLC0415 - as above
+
+    if isinstance(failure, ExterviewAuthError):
+        return LoginError(str(failure)) if isinstance(failure, TooLongError) else None
     kind = type(failure).__name__
     if isinstance(failure, RedirectClientError):
         return LoginError(f"the login was redirected to what cannot be followed ({kind}); give its final URL")
-    if not isinstance(failure, ClientResponseError) or isinstance(failure.__cause__, HttpProcessingError):
+    status = None if isinstance(failure.__cause__, HttpProcessingError) else status_of(failure)
+    if status is None:
+        if not isinstance(failure, ClientError) and not is_of_httpx_transport(failure):
+            return None
         error: LoginError = LoginUnavailableError(f"the login could not be made ({kind})")
         error.__cause__ = None if isinstance(failure, ClientResponseError) else without_secrets(failure)
         return error
 
-    if failure.status in REJECTED:
-        return CredentialsRejectedError(f"the login answered {failure.status}")
-    if failure.status in RETRYABLE:
-        return LoginUnavailableError(f"the login answered {failure.status}", retry_after=retry_after(failure.headers))
-    return LoginError(f"the login answered {failure.status} ({kind})")
+    meaning = meaning_of(status)
+    if meaning is LoginUnavailableError:
+        return LoginUnavailableError(f"the login answered {status}", retry_after=retry_after(headers_of(failure)))
+    return meaning(f"the login answered {status} ({kind})")

@@ -34,11 +34,7 @@ from .._token import Token, without_bearer
 from ..errors import ConfigurationError, CredentialsRejectedError, ExterviewAuthError, LoginError, LoginUnavailableError
 from ._context import MAX_RESPONSE
 from ._http_dates import retry_after, server_time
-
-RETRYABLE = frozenset({408, 425, 429, *range(500, 1000)})
-"""Statuses after which the same login may succeed later (RFC 9110, sections 15.5.9 and 15.6; RFC 8470; RFC 6585)."""
-REJECTED = frozenset({400, 401, 403})
-"""Statuses that refuse the credentials: the API answers 400 to a missing key, 401 to a wrong one, 403 to one without permission."""
+from ._statuses import meaning_of
 
 _UNREACHABLE_BECAUSE: tuple[tuple[tuple[type[BaseException], ...], str], ...] = (
     ((ssl.SSLError, ssl.CertificateError, ServerFingerprintMismatch), "the TLS handshake failed"),
@@ -75,7 +71,7 @@ class LoginResponse:
     @property
     def retryable(self) -> bool:
         """Whether the status says that the same request may succeed later."""
-        return self.status in RETRYABLE
+        return meaning_of(self.status) is LoginUnavailableError
 
     @property
     def served_at(self) -> float:
@@ -126,9 +122,10 @@ class LoginResponse:
 
     def refused(self, text: object = None, *, reason: str | None) -> LoginError:
         """Return the error that the status alone stands for."""
-        if self.retryable:
+        meaning = meaning_of(self.status)
+        if meaning is LoginUnavailableError:
             return self.unavailable(text)
-        if self.status in REJECTED:
+        if meaning is CredentialsRejectedError:
             return self.rejected(text, reason=reason)
         return self.misconfigured(text, "check its URL")
 

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import urllib.error
+import urllib.request
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 import aiohttp
+import httpx
 import pytest
+import requests
 from yarl import URL
 
 from exterview_auth import (
@@ -318,6 +322,71 @@ async def test_a_login_that_raises_for_status_is_understood(status: int, expecte
         assert type(error) is expected
         assert getattr(error, "retry_after", None) == (100 if status == 429 else None)
         assert "c2VjcmV0" not in f"{error!r}{error.__cause__!r}{error.__context__!r}"
+
+
+SECRET_HEADER = {"Authorization": "Basic c2VjcmV0"}
+
+
+async def by_urllib(url: str) -> object:
+    def post() -> object:
+        request = urllib.request.Request(url, b"{}", SECRET_HEADER)
+        try:
+            with urllib.request.urlopen(request) as answer:
+                return answer.read()
+        except urllib.error.HTTPError as error:
+            error.close()
+            raise
+
+    return await asyncio.to_thread(post)
+
+
+async def by_requests(url: str) -> object:
+    def post() -> object:
+        with requests.Session() as session, session.post(url, json={}, headers=SECRET_HEADER) as answer:
+            answer.raise_for_status()
+            return answer.text
+
+    return await asyncio.to_thread(post)
+
+
+async def by_httpx(url: str) -> object:
+    async with httpx.AsyncClient() as client:
+        return (await client.post(url, json={}, headers=SECRET_HEADER)).raise_for_status()
+
+
+OTHER_LIBRARIES = pytest.mark.parametrize("send", [by_urllib, by_requests, by_httpx])
+
+
+@OTHER_LIBRARIES
+@pytest.mark.parametrize(
+    ("status", "expected"),
+    [(401, CredentialsRejectedError), (404, LoginError), (408, LoginUnavailableError), (503, LoginUnavailableError)],
+)
+async def test_a_status_means_the_same_from_every_http_library(
+    send: Callable[[str], Awaitable[object]], status: int, expected: type
+) -> None:
+    """Rule 7: a wrong password that counted as a network failure would be sent again and again, and lock the account."""
+    async with scene(login_timeout=0.3 if expected is LoginUnavailableError else 30) as at:
+        at.api.refusals["/login"] = answering(status, headers={"Retry-After": "100"})
+        at.login.first = lambda _: send(f"{at.api.base}/login")
+        with pytest.raises(LoginError) as caught:
+            await at.auth.token()
+        assert (type(caught.value), len(at.api.arrivals)) == (expected, 1)
+        assert getattr(caught.value, "retry_after", 100) == 100
+        assert str(caught.value).startswith(f"the login answered {status}")
+        assert_shows_none(caught.value, "c2VjcmV0")
+
+
+@OTHER_LIBRARIES
+async def test_an_endpoint_that_is_down_is_asked_again_by_every_http_library(
+    send: Callable[[str], Awaitable[object]], unused_tcp_port: int
+) -> None:
+    """Rule 7: also where the library wraps the system's error into one of its own."""
+    async with scene(login_timeout=0.8) as at:
+        at.login.first = lambda _: send(f"http://127.0.0.1:{unused_tcp_port}/login")
+        with pytest.raises(LoginUnavailableError):
+            await at.auth.token()
+        assert at.login.count >= 2
 
 
 async def test_a_login_that_is_not_async_is_one_sentence() -> None:
