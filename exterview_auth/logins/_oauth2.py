@@ -13,7 +13,7 @@ from .._options import header_options, optional_text, secret_option, text_option
 from .._refusals import discreet, shown_when_made
 from .._secret import Secret, plain_kind, refuse_pickling
 from .._token import Token, is_foreign, issued_by
-from ..errors import ConfigurationError, CredentialsRejectedError, LoginError
+from ..errors import ConfigurationError, LoginError, LoginUnavailableError
 from ._client_auth import ClientAuthentication, TokenRequest
 from ._context import LoginContext
 from ._identity import address, distinct_name, issuer_name, naming
@@ -28,11 +28,10 @@ _SHORTEST_FIELD = 8
 
 
 class _Step(NamedTuple):
-    """One request of a login. A *renewal* is an extra attempt with a rotated refresh token: if it is refused, the login goes on."""
+    """One request of a login."""
 
     grant_type: str
     parameters: Mapping[str, str | None]
-    renewal: bool = False
 
 
 @final
@@ -116,9 +115,10 @@ class OAuth2Login:
         for number, step in enumerate(steps, 1):
             try:
                 return await self._request(context, step)
-            except CredentialsRejectedError as refusal:
-                # Only a refused refresh token leads to the next grant: a wrong client would fail every grant alike.
-                if refusal.reason != "refresh_token" or number == len(steps):
+            except LoginError as refusal:
+                # Whatever the code: servers refuse a dead refresh token with invalid_request, invalid_client and others too. Only
+                # a server in trouble is asked again for the same.
+                if isinstance(refusal, LoginUnavailableError) or number == len(steps):
                     raise
         raise AssertionError("unreachable: a login has at least one step")  # pragma: no cover
 
@@ -139,7 +139,7 @@ class OAuth2Login:
         only_refresh = self._grant_type == "refresh_token"
         # The rotated token goes first: many servers accept each refresh token once, so the configured one is dead by then.
         if newest is not None:
-            yield _Step("refresh_token", self._refreshing(newest), renewal=newest != self._refresh_token)
+            yield _Step("refresh_token", self._refreshing(newest))
         # No token is sent twice: a server may take that for theft and revoke all of them (RFC 9700, section 4.14.2).
         if only_refresh and self._refresh_token != newest:
             yield _Step("refresh_token", self._refreshing(self._refresh_token))
@@ -168,7 +168,7 @@ class OAuth2Login:
             body=prepared.body.encode(),
             secrets=(*prepared.secrets, *self._secrets(context)),
         )
-        outcome = read_token(response, step.grant_type, step.parameters.get("refresh_token"), renewal=step.renewal)
+        outcome = read_token(response, step.grant_type, step.parameters.get("refresh_token"))
         if isinstance(outcome, LoginError):
             raise outcome
         return issued_by(self.issuer_at(), outcome)

@@ -8,10 +8,13 @@ One login request, and what its response means.
 
 from __future__ import annotations
 
+import codecs
+import re
 import ssl
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import parse_qsl
 
 from aiohttp import (
     ClientConnectorDNSError,
@@ -35,6 +38,7 @@ from ..errors import ConfigurationError, CredentialsRejectedError, ExterviewAuth
 from ._context import MAX_RESPONSE
 from ._http_dates import retry_after, server_time
 from ._statuses import meaning_of
+from ._words import words_in
 
 _UNREACHABLE_BECAUSE: tuple[tuple[tuple[type[BaseException], ...], str], ...] = (
     ((ssl.SSLError, ssl.CertificateError, ServerFingerprintMismatch), "the TLS handshake failed"),
@@ -49,8 +53,14 @@ _UNREACHABLE_BECAUSE: tuple[tuple[tuple[type[BaseException], ...], str], ...] = 
 """The first match counts: aiohttp's classes derive from each other."""
 
 
-_FOR_PEOPLE = ("error", "message", "detail", "error_description", "title", "description")
-"""Where JSON says what is wrong; some of these may hold an object with a ``message``."""
+_FORM_TYPES = ("application/x-www-form-urlencoded", "text/plain", "")
+_MAX_FIELDS = 100
+"""Fields of a form that is read as an answer."""
+# Codecs of text alone: others take long, or are for something else. Python looks for the module of a name that it does not know.
+_CHARSET = re.compile(
+    r"""charset\s*=\s*["']?((?:ascii|big5|cp|euc|gb|iso|koi8|latin|mac|shift|us-ascii|utf-?(?:8|16|32)|windows)[\w-]*)""",
+    re.IGNORECASE,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,18 +94,36 @@ class LoginResponse:
 
         It may hold a token: what reads it returns its errors, which are raised where it is no local variable.
         """
-        return json_object(self.body or b"")
+        # JSON is UTF-8 (RFC 8259, section 8.1), whatever charset is declared; what is not is read as it is declared.
+        found = json_object(self.body or b"")
+        return json_object(self.text()) if found is None and self._charset else found
+
+    def form(self) -> dict[str, Any]:
+        """Return the body's fields if it may be a form; empty if it is none. As for `payload`, it may hold a token."""
+        if self.kind not in _FORM_TYPES:
+            return {}
+        try:
+            return dict(parse_qsl(self.text(), max_num_fields=_MAX_FIELDS))
+        except ValueError:
+            return {}
+
+    def text(self) -> str:
+        """Return the body in its declared charset, or in UTF-8."""
+        body = self.body or b""
+        try:
+            return body.decode(self._charset or "utf-8")
+        except UnicodeError:
+            return body.decode(errors="replace")
+
+    @property
+    def kind(self) -> str:
+        """The body's media type in lower case, or ``""``."""
+        return self.headers.get("Content-Type", "").partition(";")[0].strip().lower()
 
     def words(self, payload: Mapping[str, Any] | None) -> str:
         """Return what the response says for people: an error's text in its JSON *payload*, or a body of plain text."""
-        for name in _FOR_PEOPLE:
-            said = (payload or {}).get(name)
-            text = said.get("message") if isinstance(said, dict) else said
-            if isinstance(text, str) and text:
-                return text
-        body, kind = self.body or b"", self.headers.get("Content-Type", "")
-        is_sentence = payload is None and kind.startswith("text/plain") and len(body) <= MAX_SENTENCE
-        return body.decode(errors="replace") if is_sentence else ""
+        is_sentence = payload is None and self.kind == "text/plain" and len(self.body or b"") <= MAX_SENTENCE
+        return self.text() if is_sentence else words_in(payload)
 
     def redact(self, text: object) -> str:
         """Return *text* from this response, fit for a message."""
@@ -133,8 +161,8 @@ class LoginResponse:
         """Return the error for a success without a JSON object in it."""
         if self.body is None:
             return LoginError(f"the login endpoint {self.origin} answered with more than {MAX_RESPONSE} bytes")
-        kind = self.redact(self.headers.get("Content-Type", "").partition(";")[0]) or "no content type"
-        what = f"{kind} instead of JSON" if "json" not in kind.lower() else "JSON that is not an object"
+        kind = self.redact(self.kind) or "no content type"
+        what = f"{kind} instead of JSON" if "json" not in kind else "JSON that is not an object"
         return LoginError(f"the login endpoint {self.origin} answered with {what}; check its URL")
 
     def token(self, value: str, *, expires_in: float | None, refresh_token: str | None) -> Token | LoginError:
@@ -151,6 +179,15 @@ class LoginResponse:
         quote = self.redact(self.words(payload))
         said = f", {quote!r}" if quote else ""
         return LoginError(f"the login endpoint {self.origin} answered without {where}{said}; {advice}")
+
+    @property
+    def _charset(self) -> str:
+        """The declared charset, if it is one of text."""
+        declared = _CHARSET.search(self.headers.get("Content-Type", ""))
+        try:
+            return codecs.lookup(declared[1]).name if declared else ""
+        except LookupError:
+            return ""
 
     def _quoted(self, text: object) -> str:
         quote = self.redact(text)

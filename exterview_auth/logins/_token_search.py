@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from .._seconds import seconds_in
 from .._secret import Secret
+from ._words import by_plain_name, plain_name
 
 MAX_DEPTH = 10
 MAX_NODES = 10_000
@@ -44,7 +45,7 @@ def find_token(data: Any) -> Match | None:
     """Return the shallowest text under one of the usual names; whatever belongs to a refresh token is left out."""
     # Level by level: near the top stands the login's own token, deeper down perhaps that of something else.
     for level in _levels(data):
-        objects = [(_by_plain_name(chain[0]), chain) for chain in level]
+        objects = [(by_plain_name(chain[0]), chain) for chain in level]
         for name in TOKEN_NAMES:
             for members, chain in objects:
                 if _is_text(value := members.get(name)):
@@ -65,10 +66,10 @@ def find_path(payload: dict[str, Any], path: tuple[str, ...]) -> Match | None:
 def refresh_token_near(chain: Chain) -> str | None:
     """Return the refresh token beside a token, or in one of the objects around it."""
     for node in chain:
-        members = _by_plain_name(node)
+        members = by_plain_name(node)
         for name in REFRESH_NAMES:
             value = members.get(name)
-            inner = _by_plain_name(value)
+            inner = by_plain_name(value)
             for candidate in (value, inner.get("token"), inner.get("value")):
                 if _is_text(candidate):
                     return Secret(candidate)
@@ -78,7 +79,7 @@ def refresh_token_near(chain: Chain) -> str | None:
 def lifetime_near(chain: Chain, served_at: float) -> float | None:
     """Return the lifetime in seconds that stands beside a token, or in one of the objects around it."""
     for node in chain:
-        members = _by_plain_name(node)
+        members = by_plain_name(node)
         for name in LIFETIME_NAMES + INSTANT_NAMES:
             seconds = seconds_left(members.get(name), name, served_at)
             if seconds is not None:
@@ -94,7 +95,7 @@ def seconds_left(value: Any, name: str, served_at: float) -> float | None:
     other name, a number is an instant if it lies after 2001.
     """
     number = _number(value)
-    kind = _plain(name)
+    kind = plain_name(name)
     if kind in LIFETIME_NAMES or (kind not in INSTANT_NAMES and number is not None and number < _EARLIEST_INSTANT):
         lifetime = seconds_in(value)
         if lifetime is not None:
@@ -140,17 +141,9 @@ def _levels(root: Any) -> Iterator[list[Chain]]:
 
 def _inner(node: Any) -> Iterator[Any]:
     members = (
-        ((_plain(key), value) for key, value in node.items()) if isinstance(node, dict) else (("", v) for v in node)
+        ((plain_name(key), value) for key, value in node.items()) if isinstance(node, dict) else (("", v) for v in node)
     )
     return (value for name, value in members if isinstance(value, dict | list) and name not in REFRESH_NAMES)
-
-
-def _by_plain_name(node: Any) -> dict[str, Any]:
-    return {_plain(key): value for key, value in node.items()} if isinstance(node, dict) else {}
-
-
-def _plain(name: str) -> str:
-    return name.replace("_", "").replace("-", "").lower()
 
 
 def _is_text(value: Any) -> bool:

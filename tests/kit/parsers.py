@@ -67,7 +67,7 @@ def answers(raw: bytes) -> list[bool]:
 
 def read_oauth(raw: bytes, status: int = 200) -> Token:
     """A token endpoint's answer."""
-    return raised(read_token(answer(raw, status), "password", "old", renewal=False))
+    return raised(read_token(answer(raw, status), "password", "old"))
 
 
 def in_redis(raw: bytes) -> StoredToken:
@@ -86,7 +86,8 @@ class Parser(NamedTuple):
 ANSWERED = (
     b"@", b'{"data":{"x":{"token":"abc","expiresIn":@,"refreshToken":@}}}', b'{"data":@}', b'{"data":[{"token":@}],"exp":@}',
     b'{"errors":[{"message":@,"extensions":{"code":@}}]}', b'{"access_token":"abc","expires_in":@,"refresh_token":@}',
-    b'{"error":@,"error_description":@,"message":@}',
+    b'{"error":@,"error_description":@,"message":@}', b'{"error":{"code":@,"message":@,"is_transient":@}}',
+    b"access_token=@&expires_in=@", b"error=@&error_description=@",
 )  # fmt: skip
 FIELDS = (
     b'{"account":"%s","saved_at":1.0,"token":"abc","expires_in":@,"refresh_token":@,"issuer":@}' % ADA.encode(),
@@ -101,7 +102,7 @@ PARSERS = {
     "password login refused": Parser(lambda raw: raised(PASSWORD._read(answer(raw, 401))), (LoginError,), ANSWERED),
     "token endpoint": Parser(read_oauth, (LoginError,), ANSWERED),
     "token endpoint renewing": Parser(
-        lambda raw: raised(read_token(answer(raw), "refresh_token", "old", renewal=True)), (LoginError,), ANSWERED
+        lambda raw: raised(read_token(answer(raw), "refresh_token", "old")), (LoginError,), ANSWERED
     ),
     "token endpoint refused": Parser(lambda raw: read_oauth(raw, 400), (LoginError,), ANSWERED),
     "headers of an answer": Parser(lambda raw: raised(PASSWORD._read(answer(b"", 503, raw))), (LoginError,), DATED),

@@ -169,12 +169,19 @@ async def test_a_refresh_token_is_kept_until_a_new_one_comes() -> None:
         *(DEAD._replace(status=status) for status in (200, 400, 401, 403, 500)),
         Reply(401, {}),
         Reply(401, {"error": "invalid_token"}),
-        Reply(400, {"error": "unauthorized_client"}),
-        Reply(400, {"error": "unsupported_grant_type"}),
+        *(
+            Reply(400, {"error": code})
+            for code in (
+                "unauthorized_client", "unsupported_grant_type", "invalid_request", "invalid_scope", "invalid_target",
+                "invalid_client", "bad_refresh_token",
+            )
+        ),
+        Reply(400, b"invalid_grant", {"Content-Type": "text/plain"}),
+        Reply(404, {}),
     ],
-)
+)  # fmt: skip
 async def test_a_refused_refresh_token_falls_back_to_the_full_grant(reply: Reply) -> None:
-    """In the same login, whether the token or the renewal as such is refused; the refresh token is forgotten."""
+    """In the same login, whatever a server calls it (``invalid_request`` is common); the refresh token is forgotten."""
     async with login_endpoint(reply, FINE) as endpoint:
         token = await log_in(endpoint, SECRET, previous=OLD)
     assert [form["grant_type"] for form in endpoint.forms] == ["refresh_token", "client_credentials"]
@@ -198,10 +205,21 @@ async def test_a_refresh_token_with_nothing_behind_it_is_a_rejection() -> None:
     assert error.reason == "refresh_token"
 
 
-@pytest.mark.parametrize("reply", [Reply(401, {"error": "invalid_client"}), Reply(503, {}), Reply(404, {})])
-async def test_what_says_nothing_about_the_refresh_token_does_not_fall_back(reply: Reply) -> None:
-    """A wrong client or a server in trouble is asked once."""
-    await refusal(reply, previous=OLD, client_secret=SECRET)
+@pytest.mark.parametrize(
+    "reply",
+    [Reply(503, {}), Reply(429, {}), Reply(400, {"error": "server_error"}), Reply(400, {"error": "unknown_error"})],
+)
+async def test_a_server_in_trouble_says_nothing_about_the_refresh_token(reply: Reply) -> None:
+    """It is asked again for the same: the refresh token may be alive, and the full grant would lose it."""
+    assert isinstance(await refusal(reply, previous=OLD, client_secret=SECRET), LoginUnavailableError)
+
+
+async def test_the_refusal_of_the_full_grant_is_the_logins() -> None:
+    """A wrong client or a wrong URL refuses every grant alike, and the last answer says so."""
+    async with login_endpoint(Reply(401, {"error": "invalid_client"})) as endpoint:
+        error = await kit.refusal(OAuth2Login(endpoint.url, "client", SECRET), endpoint.url, OLD)
+    assert isinstance(error, CredentialsRejectedError)
+    assert (error.reason, len(endpoint.bodies)) == ("client", 2)
 
 
 @pytest.mark.parametrize("status", [200, 400, 401, 403, 429, 503])
@@ -214,6 +232,10 @@ async def test_what_says_nothing_about_the_refresh_token_does_not_fall_back(repl
         ("temporarily_unavailable", LoginUnavailableError, None),
         ("server_error", LoginUnavailableError, None),
         ("slow_down", LoginUnavailableError, None),
+        ("internal_failure", LoginUnavailableError, None),  # Google
+        ("unknown_error", LoginUnavailableError, None),  # Salesforce: "retry your request"
+        ("Too-Many Requests", LoginUnavailableError, None),
+        ("too_many_attempts", CredentialsRejectedError, "user"),  # Auth0 has blocked the account
         ("invalid_scope", LoginError, None),
         ("unsupported_grant_type", LoginError, None),
         ("invalid_request", LoginError, None),
@@ -247,7 +269,10 @@ async def test_the_oauth_error_outranks_the_status(
         (200, {"access_token": 7}, LoginError, None),
         (200, {"access_token": ""}, LoginError, None),
         (200, {"access_token": "a\nb"}, LoginError, None),
-        (200, {"access_token": "t", "token_type": "DPoP"}, LoginError, None),
+        *(
+            (200, {"access_token": "t", "token_type": kind}, LoginError, None)
+            for kind in ("DPoP", "mac", "N_A", 7, ["bearer"])
+        ),
     ],
 )
 async def test_without_a_known_error_the_status_decides(
@@ -262,16 +287,72 @@ async def test_without_a_known_error_the_status_decides(
 
 
 @pytest.mark.parametrize(
-    ("token_type", "written", "seconds"), [("bearer", "60", 60.0), ("BEARER", -1, None), (None, 1e300, MAX_SECONDS)]
-)
+    ("token_type", "written", "seconds"),
+    [
+        ("bearer", "60", 60.0), ("BEARER", -1, None), (None, 1e300, MAX_SECONDS),
+        ("BearerToken", 60, 60.0), ("Bearer ", 60, 60.0), ("bearer_token", 60, 60.0), ("jwt-bearer", "60", 60.0), ("", 60, 60.0),
+    ],
+)  # fmt: skip
 async def test_types_and_lifetimes_as_servers_write_them(
     token_type: str | None, written: object, seconds: float | None
 ) -> None:
-    """The type is written in any case, or missing; odd lifetimes are capped or ignored."""
+    """The type is written in any case and with more words (Apigee, Azure DevOps), or missing; odd lifetimes are capped or ignored."""
     members = {"access_token": "Bearer t", "token_type": token_type, "expires_in": written, "refresh_token": 7}
     async with login_endpoint(Reply(200, members)) as endpoint:
         token = await log_in(endpoint, SECRET)
     assert (token.value, token.expires_in, token.refresh_token) == ("t", seconds, None)
+
+
+@pytest.mark.parametrize(
+    ("body", "kind"),
+    [
+        (b"access_token=t-1&token_type=bearer&expires_in=60&refresh_token=r%2B1", "application/x-www-form-urlencoded"),
+        (b"access_token=t-1&expires=60&refresh_token=r%2B1", "text/plain; charset=UTF-8"),
+        ('{"access_token":"t-1","expires_in":60,"refresh_token":"r+1","scope":"\u00e9"}'.encode("cp1252"), "application/json; charset=windows-1252"),
+        ('\ufeff{"accessToken":"t-1","expiresIn":"60","refreshToken":"r+1"}'.encode(), "application/json"),
+        (json.dumps({"access_token": "t-1", "expires_at": kit.NOW + 60, "refresh_token": "r+1"}).encode("utf-16"), "application/json; charset=utf-16"),
+    ],
+)  # fmt: skip
+async def test_a_token_is_read_in_the_forms_that_servers_write(body: bytes, kind: str) -> None:
+    """RFC 6749 says JSON, and some answer with a form, in a declared charset or with a byte order mark."""
+    async with login_endpoint(Reply(200, body, {"Content-Type": kind})) as endpoint:
+        token = await log_in(endpoint, SECRET)
+    assert (token.value, token.expires_in, token.refresh_token) == ("t-1", 60.0, "r+1")
+
+
+@pytest.mark.parametrize(
+    ("reply", "kind", "said"),
+    [
+        # Facebook, Google: the error is an object, also with status 200.
+        (Reply(400, {"error": {"message": "Wrong secret", "type": "OAuthException", "code": 1}}), CredentialsRejectedError, "'Wrong secret'"),
+        (Reply(200, {"error": {"message": "Wrong secret", "type": "OAuthException", "code": 1}}), CredentialsRejectedError, "'Wrong secret'"),
+        (Reply(200, {"error": {"message": "Later", "code": 2, "is_transient": True}}), LoginUnavailableError, "'Later'"),
+        (Reply(400, {"error": {"code": 503, "status": "UNAVAILABLE", "message": "Later"}}), LoginUnavailableError, "'Later'"),
+        (Reply(404, {"error": {"code": "invalid_client", "message": "Who?"}}), CredentialsRejectedError, "'Who?'"),
+        # Strava, Shopify, Zoom, Okta, Apigee: another name for the description.
+        (Reply(400, {"message": "Bad Request", "errors": [{"field": "client_id", "code": "invalid"}]}), CredentialsRejectedError, "'Bad Request'"),
+        (Reply(400, {"error": "application_cannot_be_found", "message": "No such app"}), CredentialsRejectedError, "'application_cannot_be_found: No such app'"),
+        (Reply(400, {"reason": "Invalid client_id or client_secret", "error": "invalid_client"}), CredentialsRejectedError, "'invalid_client: Invalid client_id or client_secret'"),
+        (Reply(401, {"errorCode": "invalid_client", "errorSummary": "Who?"}), CredentialsRejectedError, "'invalid_client: Who?'"),
+        (Reply(401, {"ErrorCode": "invalid_client", "Error": "ClientId is Invalid"}), CredentialsRejectedError, "'ClientId is Invalid'"),
+        (Reply(429, {"error": "too_many_attempts", "error_description": "Blocked"}), CredentialsRejectedError, "'too_many_attempts: Blocked'"),
+        # GitHub's form, and sentences in other charsets.
+        (Reply(200, b"error=incorrect_client_credentials&error_description=Who%3F", {"Content-Type": "application/x-www-form-urlencoded"}), CredentialsRejectedError, "'incorrect_client_credentials: Who?'"),
+        (Reply(400, '{"error":"invalid_grant","error_description":"Passwort ung\u00fcltig"}'.encode("latin-1"), {"Content-Type": "application/json;charset=ISO-8859-1"}), CredentialsRejectedError, "ung\u00fcltig"),
+        (Reply(400, "abgelehnt f\u00fcr Ada".encode("latin-1"), {"Content-Type": "text/plain; charset=iso-8859-1"}), CredentialsRejectedError, "'abgelehnt f\u00fcr Ada'"),
+        (Reply(400, b"who?", {"Content-Type": "text/plain; charset=windows-9999"}), CredentialsRejectedError, "'who?'"),
+        (Reply(200, b"&".join(b"f%d=1" % number for number in range(101)), {"Content-Type": "text/plain"}), LoginError, "text/plain instead of JSON"),
+        (Reply(200, b"<a href='?x=1&error=2'>", {"Content-Type": "text/html"}), LoginError, "text/html instead of JSON"),
+        (Reply(400, b"\xff", {"Content-Type": "text/plain; charset=unicode_escape"}), CredentialsRejectedError, "it answered 400"),
+    ],
+)  # fmt: skip
+async def test_a_refusal_is_read_in_the_forms_that_vendors_write(
+    reply: Reply, kind: type[LoginError], said: str
+) -> None:
+    """It is quoted, and pauses logins as any other; what the vendor calls passing is tried again."""
+    failure = await refusal(reply, client_secret=SECRET)
+    assert type(failure) is kind
+    assert said in str(failure)
 
 
 URL_OK = "https://login.example/token"
@@ -385,5 +466,5 @@ async def test_a_grant_without_a_known_reason_blames_nothing(reply: Reply) -> No
     async with login_endpoint(reply) as endpoint, ClientSession() as session:
         response = await post(session, endpoint.url, headers={}, body=b"", secrets=())
     with pytest.raises(CredentialsRejectedError) as caught:
-        raised(read_token(response, "urn:ietf:params:oauth:grant-type:token-exchange", None, renewal=False))
+        raised(read_token(response, "urn:ietf:params:oauth:grant-type:token-exchange", None))
     assert caught.value.reason is None

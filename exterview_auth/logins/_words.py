@@ -1,0 +1,39 @@
+"""What a server's JSON says for people."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+DESCRIPTIONS = (
+    "errordescription", "message", "messages", "detail", "description", "title", "reason", "errorsummary", "errormessage",
+    "faultstring", "fault", "msg",
+)  # fmt: skip
+"""Members with a sentence. Servers write them in any case, with and without underscores."""
+_ERRORS = ("error", "errors")
+_MAX_DEPTH = 4
+
+
+def words_in(node: Any, names: Iterable[str] = (_ERRORS[0], *DESCRIPTIONS, _ERRORS[1])) -> str:
+    """Return the first text under one of *names* in *node*, also inside an object or list that stands there, or ``""``."""
+    return _words(node, tuple(names), _MAX_DEPTH)
+
+
+def by_plain_name(node: Any) -> dict[str, Any]:
+    """Return the members of *node*, if it is an object, by their names without case, underscores and hyphens."""
+    return {plain_name(key): value for key, value in node.items()} if isinstance(node, dict) else {}
+
+
+def plain_name(name: str) -> str:
+    """Return *name* without case, underscores and hyphens."""
+    return name.replace("_", "").replace("-", "").lower()
+
+
+def _words(node: Any, names: tuple[str, ...], depth: int) -> str:
+    if isinstance(node, str):
+        return node.strip()
+    if depth == 0 or not isinstance(node, dict | list):
+        return ""
+    members = by_plain_name(node)
+    inner = node[:1] if isinstance(node, list) else [members[name] for name in names if name in members]
+    return next((found for each in inner if (found := _words(each, names, depth - 1))), "")
