@@ -147,7 +147,7 @@ def test_any_refresh_token_can_be_presented(text: str) -> None:
     """Rule 7: an answer that gave a token does not end the logins after it."""
     token = read_oauth(json.dumps({"access_token": "abc", "refresh_token": text}).encode())
     for step in OAUTH._steps(token):
-        assert OAUTH._prepared(step).body.encode()
+        assert asyncio.run(OAUTH._prepared(step)).body.encode()
 
 
 # -- what errors show ----------------------------------------------------------------------------------------------------

@@ -21,7 +21,7 @@ of the token endpoint (``_oauth2_response.py``). `StaticLogin` reads a token fro
 To add a login: write a module like ``_password.py`` with a class whose ``__call__`` builds the request, calls `post` and reads
 the response; give it an ``identity``, so that stores and pools know whose token it is, and ``issuer_at``, so that nobody else is
 shown its refresh tokens (``_identity.py``), or ``presents_refresh_tokens = False``, so that none is stored; name it below and in
-``exterview_auth/__init__.py``. An OAuth grant of one request begins in ``_oauth2.py`` at ``GRANTS``. One of several requests,
+``exterview_auth/__init__.py``. An OAuth grant of one request needs no code: ``grant_type=`` names it. One of several requests,
 such as the device code, is a separate class that polls inside one call. It uses `ClientAuthentication`, and
 ``_oauth2_response.py``, which then needs the grant's error codes and its reason.
 """

@@ -7,11 +7,14 @@ import json
 import re
 from collections.abc import Mapping
 from functools import lru_cache
+from typing import TypeVar
 
 from yarl import URL
 
 from .._endpoint import origin_of
 from ..errors import ConfigurationError
+
+T = TypeVar("T")
 
 _DIGITS = 32
 """Hexadecimal digits of a digest: 128 bits, so that no two names are equal by chance or by choice."""
@@ -66,9 +69,11 @@ def distinct_name(readable: str, *parts: object) -> str:
     return f"{readable} #{hashlib.sha256(encoded).hexdigest()[:_DIGITS]}"
 
 
-def naming(fields: Mapping[str, str]) -> dict[str, str]:
+def naming(fields: Mapping[str, T]) -> dict[str, T]:
     """Return those of *fields*, of a form or a header, that say what a token is for."""
-    return {name: text for name, text in fields.items() if not _is_proof(name) and name.lower() not in _OF_THE_PROGRAM}
+    return {
+        name: value for name, value in fields.items() if not _is_proof(name) and name.lower() not in _OF_THE_PROGRAM
+    }
 
 
 def _is_proof(name: str) -> bool:

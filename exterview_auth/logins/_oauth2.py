@@ -1,8 +1,8 @@
-"""Logging in at an OAuth 2.0 token endpoint, through authlib's parts without I/O."""
+"""Logging in at an OAuth 2.0 token endpoint. authlib authenticates the client, without I/O."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple, NoReturn, final
 from urllib.parse import urlencode
 
@@ -11,18 +11,19 @@ from yarl import URL
 from .._endpoint import checked_url
 from .._options import header_options, optional_text, secret_option, text_option
 from .._refusals import discreet, shown_when_made
-from .._secret import Secret, plain_kind, refuse_pickling
+from .._secret import Secret, refuse_pickling
 from .._token import Token, is_foreign, issued_by
 from ..errors import ConfigurationError, LoginError, LoginUnavailableError
-from ._client_auth import ClientAuthentication, TokenRequest
+from ._client_auth import ClientAuthentication, KeyOption, TokenRequest
 from ._context import LoginContext
+from ._form_fields import FieldValue, FormFields
 from ._identity import address, distinct_name, issuer_name, naming
 from ._oauth2_response import read_token
 from ._request import post
+from ._secret_source import SecretOption, SecretSource, optional_source
 
-GRANTS = ("client_credentials", "password", "refresh_token")
-
-
+_WITH_BOTH = ("client_credentials", "refresh_token")
+"""Grants that can do without a user; with one, the full grant for a refused refresh token is that of the password."""
 _SHORTEST_FIELD = 8
 """Characters of a form field: a shorter one is a common word rather than a code or an assertion."""
 
@@ -32,6 +33,7 @@ class _Step(NamedTuple):
 
     grant_type: str
     parameters: Mapping[str, str | None]
+    password: SecretSource | None = None
 
 
 @final
@@ -40,10 +42,18 @@ class OAuth2Login:
     A login by OAuth 2.0 (RFC 6749): client credentials, password, or a refresh token with rotation.
 
     The newest refresh token wins: whatever *grant_type* is, the one that came with the token being replaced is tried before
-    the configured one. If it is refused, the same login tries the full grant, as far as it has credentials for one. The client
-    authenticates by *token_endpoint_auth_method*: ``client_secret_basic`` (the default with a secret), ``client_secret_post``,
-    ``private_key_jwt`` (the default with *private_key*, a PEM; *key_id* is its ``kid``; RFC 7523), or ``none``. *headers* and
-    further keyword arguments (``audience="..."``) are sent along. The organization's API key is not sent to the token endpoint.
+    the configured one. If it is refused, whatever the code, the same login tries the full grant, as far as it has credentials for
+    one. Any other *grant_type*, such as token exchange, JWT bearer or a vendor's own, is sent as it is, with *username* and
+    *password* if they are given.
+
+    The client authenticates by *token_endpoint_auth_method*: ``client_secret_basic`` (the default with a secret),
+    ``client_secret_post``, ``private_key_jwt`` (RFC 7523; the default with *private_key*, a PEM), or ``none``. An assertion is
+    signed with *algorithm* (by default RS256, ES256, ES384, ES512 or EdDSA, as the key is) for *audience* (by default the token
+    endpoint), and *key_id* is its ``kid``. Without ``private_key_jwt``, *audience* is a form field.
+
+    Further keyword arguments are form fields, and those of *form*, whose names may be options too. A list sends a field more than
+    once (``resource=[...]``; RFC 8707). *headers* are sent along. The organization's API key is not sent to the token endpoint.
+    *client_secret*, *private_key*, *password* and form fields may be sync or async callables, which are read at every login.
 
     The constructor raises `ConfigurationError`, or `InsecureTransportError` for a token endpoint without TLS. A login
     raises `CredentialsRejectedError` (``reason`` is ``"client"``, ``"user"``, ``"refresh_token"`` or ``None``),
@@ -59,46 +69,63 @@ class OAuth2Login:
         self,
         token_endpoint: str | URL,
         client_id: str,
-        client_secret: str | None = None,
+        client_secret: SecretOption | None = None,
         *,
         grant_type: str = "client_credentials",
         scope: str | Iterable[str] | None = None,
         username: str | None = None,
-        password: str | None = None,
+        password: SecretOption | None = None,
         refresh_token: str | None = None,
         token_endpoint_auth_method: str | None = None,
-        private_key: str | bytes | None = None,
+        private_key: KeyOption | None = None,
         key_id: str | None = None,
+        algorithm: str | None = None,
+        audience: str | Sequence[str] | None = None,
         headers: Mapping[str, str] | None = None,
-        **form_fields: str,
+        form: Mapping[str, FieldValue] | None = None,
+        **form_fields: FieldValue,
     ) -> None:
         self._endpoint = checked_url(token_endpoint, "token_endpoint", example="https://login.example.com/oauth/token")
-        self._client = ClientAuthentication(client_id, client_secret, private_key, token_endpoint_auth_method, key_id)
+        signed = private_key is not None
+        self._client = ClientAuthentication(
+            client_id,
+            client_secret,
+            private_key,
+            token_endpoint_auth_method,
+            key_id=key_id,
+            algorithm=algorithm,
+            audience=_checked_audience(audience) if signed else None,
+        )
         self._username = optional_text(username, "username")
-        self._password = secret_option(password, "password")
+        self._password = optional_source(password, "password")
         self._refresh_token = secret_option(refresh_token, "refresh_token")
         self._grant_type = self._checked_grant(grant_type)
         self._scope = _checked_scope(scope)
         self._headers = header_options(headers)
-        # A form field may be a secret too: a one-time code, an assertion.
-        self._form = {str(name): Secret(_checked_field(value, name)) for name, value in form_fields.items()}
+        if audience is not None and not signed:
+            form_fields["audience"] = audience
+        self._form = FormFields(form_fields, form)
         if self._client.method == "client_secret_basic" and "authorization" in map(str.lower, self._headers):
             raise ConfigurationError("headers sets Authorization, which client_secret_basic needs; remove it")
 
     @property
-    def identity(self) -> str:
+    def identity(self) -> str | None:
         """
         The client, its user and the token endpoint, with a digest of all that the token depends on.
 
         That is these three, grant, scope, form fields and headers. The configured refresh token stands for a user without a
         name. Fields and headers that only prove who asks (``otp``, ``pin``, ``Authorization``) are left out: they do not say
-        what the token is for, and a short code could be found from its digest.
+        what the token is for, and a short code could be found from its digest. ``None`` if another field is a callable, which
+        may return anybody's proof.
         """
+        form = self._form.naming()
+        if form is None:
+            return None
         client = self._client.client_id
         user = None if self._grant_type == "client_credentials" else self._username
         first_token = self._refresh_token if user is None and self._grant_type != "client_credentials" else None
         headers = {name.lower(): value for name, value in self._headers.items()}
-        fields = [sorted(naming(given).items()) for given in (self._form, headers)]
+        fields = (form, sorted(naming(headers).items()))
         readable = client if user is None else f"{client}:{user}"
         return distinct_name(
             f"{readable} {address(self._endpoint)}",
@@ -145,15 +172,17 @@ class OAuth2Login:
             yield _Step("refresh_token", self._refreshing(self._refresh_token))
         if self._grant_type == "client_credentials":
             yield _Step("client_credentials", {"scope": self._scope})
-        elif self._username is not None and self._password is not None:
-            yield _Step("password", {"username": self._username, "password": self._password, "scope": self._scope})
+        elif not only_refresh:
+            yield _Step(self._grant_type, {"username": self._username, "scope": self._scope}, self._password)
+        elif self._password is not None:
+            yield _Step("password", {"username": self._username, "scope": self._scope}, self._password)
 
     def _refreshing(self, refresh_token: str | None) -> dict[str, str | None]:
         """Return a refresh's parameters. It keeps the first grant's scope (RFC 6749, section 6), unless refreshing is the grant."""
         return {"refresh_token": refresh_token, "scope": self._scope if self._grant_type == "refresh_token" else None}
 
     async def _request(self, context: LoginContext, step: _Step) -> Token:
-        prepared = self._prepared(step)
+        prepared = await self._prepared(step)
         # The caller's headers may replace Accept, but not what the protocol needs.
         headers = {
             "Accept": "application/json",
@@ -173,35 +202,33 @@ class OAuth2Login:
             raise outcome
         return issued_by(self.issuer_at(), outcome)
 
-    def _prepared(self, step: _Step) -> TokenRequest:
-        from authlib.oauth2.rfc6749.parameters import (  # type: ignore[import-untyped]  # noqa: PLC0415 - no stubs; loads on first use
-            prepare_token_request,
-        )
-
-        form = Secret(prepare_token_request(step.grant_type, urlencode(self._form), **step.parameters))
-        return self._client.prepare(str(self._endpoint), form)
+    async def _prepared(self, step: _Step) -> TokenRequest:
+        fields = [("grant_type", step.grant_type), *((name, text) for name, text in step.parameters.items() if text)]
+        if step.password is not None:
+            fields.append(("password", await step.password.read()))
+        return await self._client.prepare(str(self._endpoint), Secret(urlencode([*fields, *await self._form.read()])))
 
     def _known_secrets(self) -> Iterator[str]:
         """Yield what no message of the API may show either; see `known_secrets`."""
-        secrets = (self._client.secret, self._password, self._refresh_token, *self._headers.values())
-        yield from (secret for secret in secrets if secret)
-        yield from (value for value in self._form.values() if len(value) >= _SHORTEST_FIELD)
+        read = (source.last for source in (self._client.secret, self._password) if source is not None)
+        yield from (secret for secret in (*read, self._refresh_token, *self._headers.values()) if secret)
+        yield from (value for value in self._form.known() if len(value) >= _SHORTEST_FIELD)
 
     def _secrets(self, context: LoginContext) -> Iterator[str | None]:
-        yield from (self._password, self._refresh_token, context.api_key, *self._headers.values(), *self._form.values())
+        password = None if self._password is None else self._password.last
+        yield from (password, self._refresh_token, context.api_key, *self._headers.values(), *self._form.known())
         if context.previous is not None:
             yield from (context.previous.value, context.previous.refresh_token)
 
     def _checked_grant(self, grant_type: object) -> str:
-        if not isinstance(grant_type, str) or grant_type not in GRANTS:
-            raise ConfigurationError(f"grant_type must be one of {', '.join(GRANTS)}")
-        if grant_type == "password" and (self._username is None or self._password is None):
+        grant = text_option(grant_type, "grant_type")
+        if grant == "password" and (self._username is None or self._password is None):
             raise ConfigurationError("grant_type password needs username and password")
-        if (self._username is None) != (self._password is None):
+        if grant in _WITH_BOTH and (self._username is None) != (self._password is None):
             raise ConfigurationError("username and password belong together; give both or neither")
-        if grant_type == "refresh_token" and self._refresh_token is None:
+        if grant == "refresh_token" and self._refresh_token is None:
             raise ConfigurationError("grant_type refresh_token needs a first refresh_token")
-        return grant_type
+        return grant
 
 
 def _checked_scope(scope: str | Iterable[str] | None) -> str | None:
@@ -217,9 +244,8 @@ def _checked_scope(scope: str | Iterable[str] | None) -> str | None:
     return " ".join(words)
 
 
-def _checked_field(value: object, name: str) -> str:
-    if not isinstance(value, str):
-        raise ConfigurationError(
-            f"{name} is not an option of OAuth2Login, and as a form field it must be text, not {plain_kind(value)}"
-        )
-    return text_option(value, name)
+def _checked_audience(audience: object) -> list[str] | str | None:
+    """Return the audience of an assertion, one or several (RFC 7519, section 4.1.3)."""
+    if isinstance(audience, list | tuple) and audience:
+        return [text_option(one, "audience") for one in audience]
+    return optional_text(audience, "audience")

@@ -55,9 +55,13 @@ class LoginEndpoint:
     @property
     def forms(self) -> list[dict[str, str]]:
         """The bodies of all requests as forms; RFC 6749, section 3.2: no parameter twice."""
-        fields = [parse_qs(body.decode(), keep_blank_values=True, strict_parsing=True) for body in self.bodies]
-        assert all(len(values) == 1 for form in fields for values in form.values())
-        return [{name: values[0] for name, values in form.items()} for form in fields]
+        assert all(len(values) == 1 for form in self.fields for values in form.values())
+        return [{name: values[0] for name, values in form.items()} for form in self.fields]
+
+    @property
+    def fields(self) -> list[dict[str, list[str]]]:
+        """All values of each field of all requests."""
+        return [parse_qs(body.decode(), keep_blank_values=True, strict_parsing=True) for body in self.bodies]
 
     async def handle(self, request: web.Request) -> web.Response:
         self.headers.append(dict(request.headers))

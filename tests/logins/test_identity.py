@@ -103,7 +103,7 @@ AT = "https://login.example/token"
 
 
 def identity(url: str = AT, client: str = "client", **options: Any) -> str:
-    return OAuth2Login(url, client, **options).identity
+    return str(OAuth2Login(url, client, **options).identity)
 
 
 def test_an_identity_names_all_that_the_token_depends_on() -> None:
