@@ -19,6 +19,7 @@ from ..errors import (
     LoginUnavailableError,
     ReentrantLoginError,
 )
+from ..logins._context import PossibleRejectionError
 from .account import Account
 from .limits import LoginLimits, retry_after_of
 
@@ -37,7 +38,7 @@ class LoginResult(NamedTuple):
 class LoginRunner:
     """Calls the application's login until it returns a token, fails for good, or has no time left."""
 
-    __slots__ = ("_account", "_answered", "_last_failure", "_limits", "_login")
+    __slots__ = ("_account", "_answered", "_doubted", "_last_failure", "_limits", "_login")
 
     def __init__(
         self, login: Callable[[Token | None], Awaitable[Token]], account: Account, limits: LoginLimits
@@ -46,6 +47,8 @@ class LoginRunner:
         self._account = account
         self._limits = limits
         self._last_failure: LoginUnavailableError | None = None
+        # Invariant: whether this login has failed once in a way that wrong credentials may cause too.
+        self._doubted = False
         # Invariant: set once the login that is under way has ended; None while none is.
         self._answered: asyncio.Event | None = None
 
@@ -68,9 +71,16 @@ class LoginRunner:
                     f"the login endpoint asked not to be called for another {wait:.1f} s", retry_after=wait
                 )
             await asyncio.sleep(wait)
-        result: LoginResult = await retrying(deadline, clock)(self._attempt, previous)
-        self._limits.succeeded()
-        return result
+        self._doubted = False
+        try:
+            result: LoginResult = await retrying(deadline, clock)(self._attempt, previous)
+        except PossibleRejectionError as failure:
+            rejection = failure.rejection  # no time is left to ask once more
+        else:
+            self._limits.succeeded()
+            return result
+        self._limits.record_failure(rejection)
+        raise rejection
 
     def timed_out(self, seconds: float, *, waited_for_lock: bool) -> LoginUnavailableError:
         """Return the error of a login that was cut off after *seconds*, with the last attempt's failure as its cause."""
@@ -121,6 +131,11 @@ class LoginRunner:
         """Call the login once; every way in which foreign code can end becomes one of our errors."""
         try:
             token: Any = await bounded(self._login(previous))
+        except PossibleRejectionError as failure:
+            if not self._doubted:
+                self._doubted = True
+                raise
+            rejection: LoginError | None = failure.rejection
         except (LoginError, ReentrantLoginError, InsecureTransportError):
             raise
         except (OSError, TimeoutError) as failure:
@@ -129,6 +144,10 @@ class LoginRunner:
             raise LoginError(str(failure)) from failure
         except Exception as failure:
             raise LoginError(f"the login ended in {kind_of(failure)}") from failure
+        else:
+            rejection = None
+        if rejection is not None:
+            raise rejection
         if isinstance(token, Token):
             return token
         kind = type(token).__name__

@@ -12,9 +12,11 @@ from an outage:
 
 - ``rejected()``: `CredentialsRejectedError`. The credentials must change; the core remembers the refusal for a while.
 - ``unavailable()``: `LoginUnavailableError`. The same request may succeed later; the core sends it again with backoff.
+- ``perhaps_rejected()``: a `LoginUnavailableError` that the core takes for a refusal if it comes twice.
 - ``misconfigured()``: `LoginError`. URL, document or form fields do not fit the server; the message says which to check.
 
-`PasswordLogin` finds the token in any GraphQL answer (``_token_search.py``) and reads its errors (``_graphql_errors.py``).
+`PasswordLogin` finds the token in any GraphQL answer (``_token_search.py``), or else what the answer says of the login
+(``_graphql_answer.py``).
 `OAuth2Login` tries its grants in turn (``_oauth2.py``), authenticates the client (``_client_auth.py``) and reads the response
 of the token endpoint (``_oauth2_response.py``). `StaticLogin` reads a token from the application, without any request.
 

@@ -13,7 +13,7 @@ from .._options import check_callable
 from .._refusals import discreet, shown_when_made
 from .._secret import Secret, plain_kind, refuse_pickling
 from .._token import Token
-from ..errors import ConfigurationError
+from ..errors import ConfigurationError, CredentialsRejectedError, LoginUnavailableError
 
 MAX_RESPONSE = 2**20
 """Bytes of a login endpoint's response that are read at most."""
@@ -69,6 +69,22 @@ class LoginContext:
 
     def __reduce_ex__(self, protocol: object) -> NoReturn:
         refuse_pickling(self)
+
+
+class PossibleRejectionError(LoginUnavailableError):
+    """
+    A login failed in a way that wrong credentials may cause as well as a server in trouble.
+
+    The core asks once more. If that fails alike, or no time is left for it, it raises *rejection*: sending wrong credentials
+    again and again would lock the account.
+    """
+
+    def __init__(self, message: str, rejection: CredentialsRejectedError, *, retry_after: float | None = None) -> None:
+        super().__init__(message, retry_after=retry_after)
+        self.rejection = rejection
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return type(self), (str(self), self.rejection)
 
 
 Login = Callable[[LoginContext], Awaitable[Token]]

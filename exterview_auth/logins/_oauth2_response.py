@@ -105,7 +105,7 @@ def _by_status(response: LoginResponse, grant_type: str) -> str | None:
 def _without_token(response: LoginResponse, members: dict[str, Any], grant_type: str) -> LoginError:
     if members.get("error") or members.get("errorcode"):
         return response.rejected(_sentence(members), reason=_reason(grant_type))
-    return response.without_token("access_token", members, "check that it is a token endpoint")
+    return response.without_token("access_token", response.words(members), "check that it is a token endpoint")
 
 
 def _wrong_type(response: LoginResponse, token_type: Any) -> LoginError | None:

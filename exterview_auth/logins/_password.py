@@ -17,7 +17,8 @@ from .._secret import Secret, concealed, refuse_pickling
 from .._token import Token, issued_by
 from ..errors import ConfigurationError, LoginError
 from ._context import LoginContext
-from ._graphql_errors import graphql_refusal, status_refusal
+from ._document import own_fields
+from ._graphql_answer import answered_by_login, graphql_refusal, said_by_login, status_refusal
 from ._identity import issuer_name
 from ._request import LoginResponse, post
 from ._token_search import Match, find_path, find_token, lifetime_near, refresh_token_near, seconds_left
@@ -49,15 +50,9 @@ class PasswordLogin:
     """
 
     __slots__ = (
-        "_document",
-        "_email",
-        "_expires_field",
-        "_password",
-        "_refresh_field",
-        "_source",
-        "_token_field",
+        "_document", "_email", "_expires_field", "_own_fields", "_password", "_refresh_field", "_source", "_token_field",
         "_variables",
-    )
+    )  # fmt: skip
 
     @discreet
     def __init__(
@@ -77,6 +72,7 @@ class PasswordLogin:
         self._password = Secret("" if callable(password) else text_option(password, "password"))
         self._source = CallableValue(password) if callable(password) else None
         self._document = text_option(document, "document")
+        self._own_fields = own_fields(self._document)
         self._variables = _checked_variables(variables)
         self._token_field = path_option(token_field, "token_field")
         self._expires_field = path_option(expires_field, "expires_field")
@@ -154,12 +150,13 @@ class PasswordLogin:
 
     def _read(self, response: LoginResponse) -> Token | LoginError:
         payload = response.payload()
-        # A server in trouble is asked again, whatever its body says.
-        if response.retryable:
+        members = payload or {}
+        # A server in trouble is asked again, whatever its body says. With status 500, the login itself may have answered: some
+        # servers give it to every error that leaves no data.
+        if response.retryable and not (response.status == 500 and answered_by_login(members, self._own_fields)):  # noqa: PLR2004
             return status_refusal(response, payload)
         if response.ok and payload is None:
             return response.unreadable()
-        members = payload or {}
         found = self._find(members) if response.ok else None
         if found is not None:
             # Even beside errors: another field of the mutation may have failed.
@@ -168,18 +165,23 @@ class PasswordLogin:
                 expires_in=self._lifetime(response, members, found),
                 refresh_token=self._refresh_token(members, found),
             )
-        errors = _errors(members)
-        if errors:
-            return graphql_refusal(response, members, errors)
+        refusal = graphql_refusal(response, members, self._own_fields)
+        if refusal is not None:
+            return refusal
         if not response.ok:
             return status_refusal(response, payload)
-        where = (
+        return response.without_token(
+            f"a token {self._where}",
+            said_by_login(members) or response.words(members),
+            "set token_field= to the name or dotted path of the token",
+        )
+
+    @property
+    def _where(self) -> str:
+        return (
             f"at {'.'.join(self._token_field)}"
             if self._token_field
             else "in its data, under names like token or accessToken"
-        )
-        return response.without_token(
-            f"a token {where}", members, "set token_field= to the name or dotted path of the token"
         )
 
     def _find(self, payload: dict[str, Any]) -> Match | None:
@@ -233,10 +235,3 @@ def _texts(content: Any) -> Iterator[str]:
             left.extend(item.values())
         elif isinstance(item, list | tuple):
             left.extend(item)
-
-
-def _errors(payload: dict[str, Any]) -> list[dict[str, Any]]:
-    errors = payload.get("errors")
-    items = errors if isinstance(errors, list) else []
-    shaped = ({"message": item} if isinstance(item, str) else item for item in items)
-    return [error for error in shaped if isinstance(error, dict)]

@@ -35,7 +35,7 @@ from .._redaction import MAX_SENTENCE, redacted
 from .._secret import SecretBytes, concealed, is_encodable, read_pieces
 from .._token import Token, without_bearer
 from ..errors import ConfigurationError, CredentialsRejectedError, ExterviewAuthError, LoginError, LoginUnavailableError
-from ._context import MAX_RESPONSE
+from ._context import MAX_RESPONSE, PossibleRejectionError
 from ._http_dates import retry_after, server_time
 from ._statuses import meaning_of
 from ._words import words_in
@@ -142,6 +142,14 @@ class LoginResponse:
             f"the login endpoint {self.origin} rejected the credentials: {self._quoted(text)}", reason=reason
         )
 
+    def perhaps_rejected(self, text: object = None, *, reason: str | None) -> PossibleRejectionError:
+        """Return the error for a failure that wrong credentials may cause as well as a server in trouble."""
+        rejected = CredentialsRejectedError(
+            f"the login endpoint {self.origin} fails for these credentials, which counts as a rejection: {self._quoted(text)}",
+            reason=reason,
+        )
+        return PossibleRejectionError(str(self.unavailable(text)), rejected, retry_after=retry_after(self.headers))
+
     def misconfigured(self, text: object, advice: str) -> LoginError:
         """Return the error for a login that does not fit the endpoint; *advice* says what to change."""
         return LoginError(
@@ -174,9 +182,9 @@ class LoginResponse:
             why = str(error)
         return LoginError(f"the login endpoint {self.origin} answered with a token that cannot be sent: {why}")
 
-    def without_token(self, where: str, payload: Mapping[str, Any], advice: str) -> LoginError:
+    def without_token(self, where: str, text: str, advice: str) -> LoginError:
         """Return the error for a success without a token; *where* it was looked for, and *advice* says what to do."""
-        quote = self.redact(self.words(payload))
+        quote = self.redact(text)
         said = f", {quote!r}" if quote else ""
         return LoginError(f"the login endpoint {self.origin} answered without {where}{said}; {advice}")
 

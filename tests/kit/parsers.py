@@ -15,6 +15,7 @@ from exterview_auth import _environment as environment
 from exterview_auth._aiohttp.graphql import answers_in
 from exterview_auth._aiohttp.graphql_request import may_be_mutations
 from exterview_auth._token import jwt_claims, jwt_lifetime
+from exterview_auth.logins._document import own_fields
 from exterview_auth.logins._http_dates import retry_after, server_time
 from exterview_auth.logins._oauth2_response import read_token
 from exterview_auth.logins._request import LoginResponse
@@ -85,7 +86,8 @@ class Parser(NamedTuple):
 
 ANSWERED = (
     b"@", b'{"data":{"x":{"token":"abc","expiresIn":@,"refreshToken":@}}}', b'{"data":@}', b'{"data":[{"token":@}],"exp":@}',
-    b'{"errors":[{"message":@,"extensions":{"code":@}}]}', b'{"access_token":"abc","expires_in":@,"refresh_token":@}',
+    b'{"errors":[{"message":@,"extensions":{"code":@}}]}', b'{"errors":[{"message":"x","path":@,"extensions":@}],"data":{"x":@}}',
+    b'{"data":{"x":{"success":@,"status":@,"message":@,"errors":@}}}', b'{"data":{"x":{"errors":[{"message":@,"code":@}]}}}', b'{"access_token":"abc","expires_in":@,"refresh_token":@}',
     b'{"error":@,"error_description":@,"message":@}', b'{"error":{"code":@,"message":@,"is_transient":@}}',
     b"access_token=@&expires_in=@", b"error=@&error_description=@",
 )  # fmt: skip
@@ -97,6 +99,7 @@ FIELDS = (
 KEPT = (b"@", HEAD + b"@", b"exterview_auth/@ {}", *(HEAD + fields for fields in FIELDS))
 DATED = (b"@", b"Tue, 14 Nov @ 22:13:20 GMT", b"Tue, 14 Nov 2023 22:13:20 @")
 PARSERS = {
+    "a login's document": Parser(lambda raw: own_fields(text_of(raw)), (), (b"@", b"mutation { login(a: @) { @ } }")),
     "password login": Parser(lambda raw: raised(PASSWORD._read(answer(raw))), (LoginError,), ANSWERED),
     "password login by path": Parser(lambda raw: raised(BY_PATH._read(answer(raw))), (LoginError,), ANSWERED),
     "password login refused": Parser(lambda raw: raised(PASSWORD._read(answer(raw, 401))), (LoginError,), ANSWERED),

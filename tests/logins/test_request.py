@@ -36,7 +36,7 @@ from exterview_auth.errors import (
 )
 from exterview_auth.logins import OAuth2Login, PasswordLogin
 from exterview_auth.logins._context import MAX_RESPONSE, LoginContext
-from exterview_auth.logins._graphql_errors import graphql_refusal
+from exterview_auth.logins._graphql_answer import graphql_refusal
 from exterview_auth.logins._http_dates import retry_after, server_time
 from exterview_auth.logins._request import LoginResponse, post, unreachable, without_secrets
 from tests.faults._raw_server import Call, RawServer
@@ -188,8 +188,9 @@ def test_a_message_is_read_as_far_as_it_could_be_quoted() -> None:
     """A text after ten thousand characters is not a sentence: patterns would hold up the loop for nothing."""
     response = LoginResponse(API, 200, {}, b"", SECRETS)
 
-    def judged(message: str) -> LoginError:
-        return graphql_refusal(response, {}, [{"message": message, "extensions": {"code": "INTERNAL_SERVER_ERROR"}}])
+    def judged(message: str) -> LoginError | None:
+        error = {"message": message, "extensions": {"code": "INTERNAL_SERVER_ERROR"}}
+        return graphql_refusal(response, {"errors": [error]})
 
     words = " wrong password"
     assert isinstance(judged("x" * (MAX_SENTENCE - len(words)) + words), CredentialsRejectedError)
