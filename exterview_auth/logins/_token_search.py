@@ -20,11 +20,14 @@ MAX_NODES = 10_000
 # says who logged in (OpenID Connect Core, section 2), but some APIs take it as a bearer token.
 TOKEN_NAMES = (
     "token", "accesstoken", "jwt", "jwttoken", "bearertoken", "bearer", "authtoken", "authenticationtoken",
-    "sessiontoken", "idtoken",
+    "sessiontoken", "accessjwt", "idtoken",
 )  # fmt: skip
-REFRESH_NAMES = ("refreshtoken",)
+REFRESH_NAMES = ("refreshtoken", "refresh", "refreshjwt")
+_KINDS = ("type", "kind", "tokentype")
 LIFETIME_NAMES = ("expiresin", "accesstokenexpiresin", "tokenexpiresin")
 INSTANT_NAMES = ("expiresat", "accesstokenexpiresat", "tokenexpiresat", "exp")
+DATE_NAMES = ("expires", "expireson", "expiration", "expiry")
+"""Names that say neither what their number counts nor in what unit: only an instant can be told."""
 
 # A number below is a lifetime: 1e9 seconds are 30 years, or a day in 2001. From 1e11 on it is JavaScript's milliseconds.
 _EARLIEST_INSTANT = 1e9
@@ -46,6 +49,7 @@ def find_token(data: Any) -> Match | None:
     # Level by level: near the top stands the login's own token, deeper down perhaps that of something else.
     for level in _levels(data):
         objects = [(by_plain_name(chain[0]), chain) for chain in level]
+        objects = [(members, chain) for members, chain in objects if not _is_for_refreshing(members)]
         for name in TOKEN_NAMES:
             for members, chain in objects:
                 if _is_text(value := members.get(name)):
@@ -80,8 +84,8 @@ def lifetime_near(chain: Chain, served_at: float) -> float | None:
     """Return the lifetime in seconds that stands beside a token, or in one of the objects around it."""
     for node in chain:
         members = by_plain_name(node)
-        for name in LIFETIME_NAMES + INSTANT_NAMES:
-            seconds = seconds_left(members.get(name), name, served_at)
+        for name in LIFETIME_NAMES + INSTANT_NAMES + DATE_NAMES:
+            seconds = seconds_left(members.get(name), INSTANT_NAMES[0] if name in DATE_NAMES else name, served_at)
             if seconds is not None:
                 return seconds
     return None
@@ -144,6 +148,11 @@ def _inner(node: Any) -> Iterator[Any]:
         ((plain_name(key), value) for key, value in node.items()) if isinstance(node, dict) else (("", v) for v in node)
     )
     return (value for name, value in members if isinstance(value, dict | list) and name not in REFRESH_NAMES)
+
+
+def _is_for_refreshing(members: dict[str, Any]) -> bool:
+    kinds = (members.get(name) for name in _KINDS)
+    return any(isinstance(kind, str) and "refresh" in kind.lower() for kind in kinds)
 
 
 def _is_text(value: Any) -> bool:

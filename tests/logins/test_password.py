@@ -151,6 +151,11 @@ async def test_later_changes_to_the_callers_mapping_change_nothing() -> None:
         {"login": {"refreshToken": {"token": "r"}, "session": {"accessToken": {"token": "t"}}}},
         {"login": {"token": None, "session": [{"jwt": "t"}]}},
         {"login": {"token": "", "accessToken": "t"}},
+        {"login": {"tokens": {"refresh": {"token": "r"}, "access": {"token": "t"}}}},
+        {"login": {"tokens": {"access": {"token": "t"}, "refresh": {"token": "r"}}}},
+        {"login": {"tokens": [{"type": "REFRESH", "token": "r"}, {"type": "access", "token": "t"}]}},
+        {"login": {"refreshJwt": "r", "accessJwt": "t"}},
+        {"login": {"refresh": {"jwt": "r"}, "session": {"user": {"jwt": "t"}}}},
     ],
 )
 def test_the_token_is_found_under_the_usual_names(data: object) -> None:
@@ -182,6 +187,15 @@ def test_token_field_names_where_the_token_is(path: str) -> None:
         ({"login": {"accessToken": "t", "refreshToken": {"token": "r", "expiresIn": 9}}}, None),
         ({"login": {"token": "t", "user": {"subscription": {"expiresAt": NOW + 60}}}}, None),
         ({"token": "t", "expiresIn": None, "expiresAt": NOW + 60}, 60),
+        (
+            {
+                "access": {"token": "t", "expires": "2026-01-01T00:01:00Z"},
+                "refresh": {"token": "r", "expires": NOW + 9},
+            },
+            60,
+        ),
+        ({"token": "t", "expires": NOW + 60}, 60),
+        ({"token": "t", "expires": 900_000}, None),  # Directus: milliseconds, as nothing says
         ({"token": "t", "expiresIn": "1h"}, None),
         ({"token": "t", "expiresIn": 10**400}, MAX_SECONDS),
         ({"token": "t", "expiresAt": 10**400}, None),
@@ -217,6 +231,8 @@ def test_expires_field_names_the_lifetime(field: str, value: object, seconds: fl
         ({"token": "t", "refresh_token": "r"}, {}),
         ({"login": {"accessToken": {"token": "t"}, "refreshToken": {"token": "r"}}}, {}),
         ({"login": {"token": "t", "renew": {"with": "r"}}}, {"refresh_field": "renew.with"}),
+        ({"login": {"tokens": {"refresh": {"token": "r"}, "access": {"token": "t"}}}}, {}),
+        ({"accessJwt": "t", "refreshJwt": "r"}, {}),
     ],
 )
 def test_the_refresh_token_is_kept(data: object, options: dict[str, Any]) -> None:
