@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, ClassVar, NoReturn, final
 
 from yarl import URL
 
-from .._calls import CallableValue
 from .._endpoint import API_KEY_HEADER
-from .._options import checked_api_key, path_option, text_option
+from .._options import checked_api_key, optional_text, path_option, text_option
 from .._refusals import discreet, shown_when_made
 from .._secret import Secret, concealed, refuse_pickling
 from .._token import Token, issued_by
@@ -21,6 +20,7 @@ from ._document import own_fields
 from ._graphql_answer import answered_by_login, graphql_refusal, said_by_login, status_refusal
 from ._identity import issuer_name
 from ._request import LoginResponse, post
+from ._secret_source import SecretOption, SecretSource
 from ._token_search import Match, find_path, find_token, lifetime_near, refresh_token_near, seconds_left
 
 DOCUMENT = "mutation Login($email: String!, $password: String!) { login(email: $email, password: $password) { token expiresIn } }"
@@ -28,6 +28,7 @@ DOCUMENT = "mutation Login($email: String!, $password: String!) { login(email: $
 
 Variables = Mapping[str, Any] | Callable[[str, str], Mapping[str, Any]]
 
+_USUAL_PLACES = "a token in its data, under names like token or accessToken"
 _SHORTEST_SECRET = 4
 """Characters. Shorter texts among the variables are not masked in messages; the password always is."""
 
@@ -37,12 +38,13 @@ class PasswordLogin:
     """
     A login with e-mail and password: one GraphQL mutation to the endpoint, with the organization's API key.
 
-    *password* is text, or a sync or async callable without arguments that is read at each login, in a thread if it is sync.
     *document* is the mutation, *variables* what it is sent with: by default ``{"email": ..., "password": ...}``, else a
     mapping, or a callable of e-mail and password that returns one. The token is searched in the response's ``data`` under
     the usual names (``token``, ``accessToken``, ``jwt``, ...), its lifetime and refresh token beside it or around it.
     *token_field*, *expires_field* and *refresh_field* name the places instead: a name, or a dotted path such as
-    ``"signIn.session.jwt"``.
+    ``"signIn.session.jwt"``. With *token_header*, the token is in that header of an answer that refuses nothing.
+
+    *password* may be a sync or async callable, which is read at every login; its errors pass through.
 
     The constructor raises `ConfigurationError`. A login raises `CredentialsRejectedError` (``reason`` is ``"user"``,
     ``"api_key"`` or ``None``), `LoginUnavailableError`, `InsecureTransportError`, or `LoginError` if the document does not
@@ -50,7 +52,7 @@ class PasswordLogin:
     """
 
     __slots__ = (
-        "_document", "_email", "_expires_field", "_own_fields", "_password", "_refresh_field", "_source", "_token_field",
+        "_document", "_email", "_expires_field", "_own_fields", "_password", "_refresh_field", "_token_field", "_token_header",
         "_variables",
     )  # fmt: skip
 
@@ -58,23 +60,25 @@ class PasswordLogin:
     def __init__(
         self,
         email: str,
-        password: str | Callable[[], str] | Callable[[], Awaitable[str]],
+        password: SecretOption,
         *,
         document: str = DOCUMENT,
         variables: Variables | None = None,
         token_field: str | None = None,
+        token_header: str | None = None,
         expires_field: str | None = None,
         refresh_field: str | None = None,
     ) -> None:
         variables = concealed(variables)
         self._email = text_option(email, "email")
-        # Invariant: the password as it was read last; empty until a callable is called.
-        self._password = Secret("" if callable(password) else text_option(password, "password"))
-        self._source = CallableValue(password) if callable(password) else None
+        self._password = SecretSource(password, "password")
         self._document = text_option(document, "document")
         self._own_fields = own_fields(self._document)
         self._variables = _checked_variables(variables)
         self._token_field = path_option(token_field, "token_field")
+        self._token_header = optional_text(token_header, "token_header")
+        if token_field is not None and token_header is not None:
+            raise ConfigurationError("token_field and token_header both say where the token is; give only one of them")
         self._expires_field = path_option(expires_field, "expires_field")
         self._refresh_field = path_option(refresh_field, "refresh_field")
 
@@ -98,13 +102,12 @@ class PasswordLogin:
             "Content-Type": "application/json",
             API_KEY_HEADER: Secret(checked_api_key(context.api_key)),
         }
-        if self._source is not None:
-            self._password = Secret(text_option(await self._source.read(), "password"))
-        body, texts = self._content()
+        password = await self._password.read()
+        body, texts = self._content(password)
         previous = context.previous
         # Servers repeat what they receive.
         secrets = (
-            self._password,
+            password,
             context.api_key,
             *(() if previous is None else (previous.value, previous.refresh_token)),
             *texts,
@@ -123,7 +126,8 @@ class PasswordLogin:
 
     def _known_secrets(self) -> Iterator[str]:
         """Yield what no message of the API may show either; see `known_secrets`."""
-        yield self._password
+        if self._password.last is not None:
+            yield self._password.last
         if isinstance(self._variables, Mapping):
             yield from self._secret_texts(self._variables)
 
@@ -131,17 +135,17 @@ class PasswordLogin:
         """Yield the texts among *variables*. The e-mail may be shown: it says which account a message is about."""
         return (text for text in _texts(variables) if len(text) >= _SHORTEST_SECRET and text != self._email)
 
-    def _content(self) -> tuple[bytes, list[str]]:
+    def _content(self, password: Secret) -> tuple[bytes, list[str]]:
         """Return the request's body, and the secret texts in it."""
-        variables = concealed(self._filled_in())
+        variables = concealed(self._filled_in(password))
         return _json({"query": self._document, "variables": variables}), list(self._secret_texts(variables))
 
-    def _filled_in(self) -> Mapping[str, Any]:
+    def _filled_in(self, password: Secret) -> Mapping[str, Any]:
         if self._variables is None:
-            return {"email": self._email, "password": self._password}
+            return {"email": self._email, "password": password}
         if isinstance(self._variables, Mapping):
             return self._variables
-        variables = self._variables(self._email, self._password)
+        variables = self._variables(self._email, password)
         if not isinstance(variables, Mapping):
             raise ConfigurationError(
                 f"the callable for variables returned {type(variables).__name__}; let it return a mapping"
@@ -157,7 +161,7 @@ class PasswordLogin:
             return status_refusal(response, payload)
         if response.ok and payload is None:
             return response.unreadable()
-        found = self._find(members) if response.ok else None
+        found = self._find(response, members) if response.ok else None
         if found is not None:
             # Even beside errors: another field of the mutation may have failed.
             return response.token(
@@ -170,21 +174,26 @@ class PasswordLogin:
             return refusal
         if not response.ok:
             return status_refusal(response, payload)
-        return response.without_token(
-            f"a token {self._where}",
-            said_by_login(members) or response.words(members),
-            "set token_field= to the name or dotted path of the token",
-        )
+        return response.without_token(self._where, said_by_login(members) or response.words(members), self._advice)
 
     @property
     def _where(self) -> str:
-        return (
-            f"at {'.'.join(self._token_field)}"
-            if self._token_field
-            else "in its data, under names like token or accessToken"
-        )
+        if self._token_header is not None:
+            return f"a token in the header {self._token_header}"
+        return f"a token at {'.'.join(self._token_field)}" if self._token_field else _USUAL_PLACES
 
-    def _find(self, payload: dict[str, Any]) -> Match | None:
+    @property
+    def _advice(self) -> str:
+        if self._token_header is not None:
+            return "check the name in token_header="
+        return "set token_field= to the name or dotted path of the token"
+
+    def _find(self, response: LoginResponse, payload: dict[str, Any]) -> Match | None:
+        if self._token_header is not None:
+            value = response.headers.get(self._token_header, "").strip()
+            # A server may open a session for everybody, also for those whose login it refuses.
+            refused = bool(value) and graphql_refusal(response, payload, self._own_fields) is not None
+            return Match(Secret(value), (payload.get("data"),)) if value and not refused else None
         if not self._token_field:
             return find_token(payload.get("data"))
         found = find_path(payload, self._token_field)

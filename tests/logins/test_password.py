@@ -130,6 +130,49 @@ async def test_a_callable_for_variables_gets_a_password_that_does_not_print_itse
     assert endpoint.documents[0]["variables"]["password"] == PASSWORD
 
 
+async def test_a_password_may_be_read_at_each_login() -> None:
+    """Sync or async, so that a rotated one needs no restart; each one read is hidden in messages."""
+    numbers = iter(range(10))
+
+    async def read() -> str:
+        return f"password-{next(numbers)}"
+
+    async with login_endpoint(FINE, FINE, Reply(401, {"error": "not password-2"})) as endpoint:
+        for login in (PasswordLogin(EMAIL, read), PasswordLogin(EMAIL, lambda: f"password-{next(numbers)}")):
+            assert not set(login._known_secrets())
+            await log_in(login, endpoint.url)
+        login = PasswordLogin(EMAIL, read, variables=lambda email, password: {"p": password})
+        with pytest.raises(CredentialsRejectedError, match=r"'not \*\*\*'"):
+            await log_in(login, endpoint.url)
+    sent = [document["variables"] for document in endpoint.documents]
+    assert [variables.get("password", variables.get("p")) for variables in sent] == [f"password-{n}" for n in range(3)]
+    assert set(login._known_secrets()) == {"password-2"}
+
+
+@pytest.mark.parametrize(("returned", "said"), [(7, "must be text, not int"), ("", "is empty")])
+async def test_a_password_callable_that_returns_nonsense_is_told(returned: Any, said: str) -> None:
+    """Nothing is sent."""
+    async with login_endpoint(FINE) as endpoint:
+        with pytest.raises(ConfigurationError, match=f"^password {said}"):
+            await log_in(PasswordLogin(EMAIL, lambda: returned), endpoint.url)
+    assert endpoint.bodies == []
+
+
+async def test_a_token_may_be_in_a_header() -> None:
+    """Vendure's are: of an answer that refuses nothing, because a server may open a session for a refused login too."""
+    session = {"Vendure-Auth-Token": "t-9"}
+    login = PasswordLogin(EMAIL, PASSWORD, token_header="vendure-auth-token")
+    refused = {"data": {"login": {"__typename": "InvalidCredentialsError", "errorCode": "X", "message": "no"}}}
+    async with login_endpoint(
+        Reply(200, {"data": {"login": {"id": "1", "token": "no"}}}, session), Reply(200, refused, session), FINE
+    ) as endpoint:
+        assert (await log_in(login, endpoint.url)).value == "t-9"
+        with pytest.raises(CredentialsRejectedError, match="'no'"):
+            await log_in(login, endpoint.url)
+        with pytest.raises(LoginError, match="without a token in the header vendure-auth-token; check the name"):
+            await log_in(login, endpoint.url)
+
+
 async def test_later_changes_to_the_callers_mapping_change_nothing() -> None:
     """The constructor copies the variables."""
     variables = {"input": {"email": EMAIL}}
@@ -376,6 +419,7 @@ def test_the_login_names_its_account_and_hides_its_password() -> None:
         ("password", b"p"),
         ("document", " "),
         ("token_field", 7),
+        ("token_header", ""),
         ("expires_field", ""),
         ("refresh_field", "a..b"),
         ("variables", "x"),
@@ -388,6 +432,12 @@ def test_a_wrong_use_is_one_sentence(option: str, wrong: Any) -> None:
     with pytest.raises(ConfigurationError, match=f"^{option}") as caught:
         PasswordLogin(**{"email": EMAIL, "password": "p", option: wrong})
     assert caught.value.__context__ is None
+
+
+def test_a_token_is_in_one_place() -> None:
+    """Field and header exclude each other."""
+    with pytest.raises(ConfigurationError, match=r"^token_field and token_header"):
+        PasswordLogin(EMAIL, PASSWORD, token_field="a", token_header="b")
 
 
 @pytest.mark.parametrize("returned", [None, "x", {"password": object()}])

@@ -38,7 +38,7 @@ def test_key_and_user_are_enough() -> None:
 def test_a_password_is_taken_as_it_is() -> None:
     """Spaces around a password are part of it; around any other value they are not."""
     login = arguments(EXTERVIEW_PASSWORD=" secret ", EXTERVIEW_EMAIL=" a@b ")["login"]
-    assert login._password == " secret "
+    assert login._password.last == " secret "
     assert login._email == "a@b"
     assert arguments(EXTERVIEW_API_KEY=" key \n")["api_key"] == "key"
 
@@ -202,7 +202,7 @@ def test_a_value_loses_its_byte_order_mark_and_line_end() -> None:
         == (made["api_key"], made["endpoint"])
         == ("key", "https://h.example/")
     )
-    assert (wrapped["login"]._email, wrapped["login"]._password) == ("user@example.com", "pass word")
+    assert (wrapped["login"]._email, wrapped["login"]._password.last) == ("user@example.com", "pass word")
     token = arguments(*USER, EXTERVIEW_BEARER_TOKEN=WRAPPED.format("token"))["login"]
     assert list(token._known_secrets()) == ["token"]
     sandbox = arguments(EXTERVIEW_ENVIRONMENT=WRAPPED.format("sandbox"))
@@ -211,7 +211,7 @@ def test_a_value_loses_its_byte_order_mark_and_line_end() -> None:
 
 def test_only_line_ends_are_taken_off_a_password() -> None:
     """What stands before them, and a line end in the middle, may be a part of it."""
-    assert arguments(EXTERVIEW_PASSWORD=" two\nlines \r\n\n")["login"]._password == " two\nlines "
+    assert arguments(EXTERVIEW_PASSWORD=" two\nlines \r\n\n")["login"]._password.last == " two\nlines "
 
 
 # -- files that are rotated -----------------------------------------------------------------------------------------------
