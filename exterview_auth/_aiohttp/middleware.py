@@ -123,8 +123,7 @@ class Middleware:
                         await done
                 issued = await self._keeper.obtain(waiter=waiter)
             except asyncio.CancelledError as cancelled:
-                if (late := self._late(request, cancelled, began)) is not None:
-                    raise late from cancelled
+                self._raise_if_late(request, cancelled, began)
                 raise
             _ensure_open(request)
             draw_cookies(request, cookies)
@@ -232,23 +231,21 @@ class Middleware:
         try:
             return await self._keeper.obtain(refused)
         except asyncio.CancelledError as cancelled:
-            if (late := self._late(request, cancelled, began)) is not None:
-                raise late from cancelled
+            self._raise_if_late(request, cancelled, began)
             raise
 
-    def _late(self, request: ClientRequest, cancelled: asyncio.CancelledError, began: float) -> TimeoutError | None:
+    def _raise_if_late(self, request: ClientRequest, cancelled: asyncio.CancelledError, began: float) -> None:
         """
-        Return what ends a wait that began then, if the call's time is up; both errors get a note of the login.
+        End a wait that began then by a ``TimeoutError`` if the call's time is up; both errors get a note of the login.
 
-        aiohttp itself would raise a ``TimeoutError`` that knows nothing of it.
+        aiohttp itself would raise one that knows nothing of it.
         """
         waited = request.loop.time() - began
         self._keeper.note_wait(cancelled, waited)
-        if not takes_timeout(request):
-            return None
-        error = TimeoutError()
-        self._keeper.note_wait(error, waited)
-        return error
+        if takes_timeout(request):
+            error = TimeoutError()
+            self._keeper.note_wait(error, waited)
+            raise error from cancelled
 
     async def _pass_through(self, request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
         """Send a request that is not ours as it is; a hop to which our redirect led loses the credentials first."""
