@@ -259,6 +259,16 @@ async def test_traces_see_the_head_that_is_sent() -> None:
         assert heads[-1] == "Bearer token-2"
 
 
+async def status_of_a_stream(http: aiohttp.ClientSession, at: Scene) -> int:
+    """Return the status of a request whose owner's token is invalidated before its body begins."""
+    stream = Stream()
+    slow = asyncio.create_task(post(http, at.api.endpoint, data=stream))
+    await stream.begun.wait()
+    at.auth.invalidate(await at.auth.token())
+    stream.over.set()
+    return (await slow)[0]
+
+
 async def test_another_owners_signature_is_left_alone() -> None:
     """An owner further in has signed over ours: what its head says is no business of ours."""
     async with signed_in(plain=True) as at:
@@ -269,12 +279,7 @@ async def test_another_owners_signature_is_left_alone() -> None:
         async with ExterviewAuth(login, api_key=KEY, endpoint=at.api.endpoint) as inner:
             await inner.token()
             async with aiohttp.ClientSession(middlewares=(at.auth, inner)) as http:
-                stream = Stream()
-                slow = asyncio.create_task(post(http, at.api.endpoint, data=stream))
-                await stream.begun.wait()
-                at.auth.invalidate(await at.auth.token())
-                stream.over.set()
-                assert (await slow)[0] == 200
+                assert await status_of_a_stream(http, at) == 200
     assert at.api.since(0) == [(200, "token-2")]
     assert at.login.count == 1
 
@@ -289,12 +294,7 @@ async def test_the_applications_own_signature_is_left_alone() -> None:
     async with signed_in(plain=True) as at:
         at.api.tokens.add("own")
         async with aiohttp.ClientSession(middlewares=(at.auth, impersonate)) as http:
-            stream = Stream()
-            slow = asyncio.create_task(post(http, at.api.endpoint, data=stream))
-            await stream.begun.wait()
-            at.auth.invalidate(await at.auth.token())
-            stream.over.set()
-            assert (await slow)[0] == 200
+            assert await status_of_a_stream(http, at) == 200
     assert (at.api.since(0), at.login.count) == ([(200, "own")], 1)
 
 

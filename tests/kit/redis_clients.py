@@ -6,14 +6,15 @@ import asyncio
 import contextlib
 import socket
 from asyncio.subprocess import DEVNULL
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from redis.asyncio import Redis
 from redis.asyncio.sentinel import MasterNotFoundError, Sentinel
 
-from exterview_auth import Token
+from exterview_auth import RedisStore, Token
 from exterview_auth._cli.demo.redis_server import HOST, LocalRedis
 from tests.kit.api import until
 from tests.kit.certificates import certificate
@@ -226,3 +227,13 @@ async def notified(lock: Any) -> AsyncIterator[None]:
         await asyncio.wait([waiting])
     assert quiet, "it was notified too early"
     assert told, "it was not notified"
+
+
+def every_call(store: RedisStore) -> list[Callable[[], Awaitable[object]]]:
+    """What reads, what writes and what locks, each to be called any number of times."""
+    return [
+        partial(store.load, "a"),
+        partial(store.save, "a", Token("x")),
+        partial(store.delete, "a"),
+        store._account_lock("a").try_acquire,
+    ]

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
-from functools import partial
 from typing import Any, NamedTuple
 
 import pytest
@@ -16,7 +15,7 @@ from exterview_auth import RedisStore, Token
 from exterview_auth._cli.demo.redis_server import HOST, LocalRedis
 from exterview_auth.errors import StoreError
 from tests.kit.api import until
-from tests.kit.redis_clients import admin
+from tests.kit.redis_clients import admin, every_call
 from tests.kit.stores import eventually, fleet, told
 from tests.kit.wire import Wire, answering
 
@@ -141,13 +140,7 @@ async def test_every_refusal_of_the_wrong_server_ends_its_connections(refusal: b
         Wire(wrong) as address,
         RedisStore(address.url) as store,
     ):
-        calls: list[Callable[[], Awaitable[object]]] = [
-            partial(store.load, "a"),
-            partial(store.save, "a", Token("x")),
-            partial(store.delete, "a"),
-            store._account_lock("a").try_acquire,
-        ]
-        for call in calls:
+        for call in every_call(store):
             address.server = wrong
             with pytest.raises(StoreError):
                 await call()

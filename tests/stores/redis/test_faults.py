@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from functools import partial
 
 import pytest
 
-from exterview_auth import RedisStore, Token
+from exterview_auth import RedisStore
 from exterview_auth._cli.demo.redis_server import HOST, LocalRedis
 from exterview_auth.errors import StoreError
 from tests.kit.api import until
-from tests.kit.redis_clients import admin
+from tests.kit.redis_clients import admin, every_call
 from tests.kit.stores import PASSWORD, eventually, fleet, told
 
 pytestmark = pytest.mark.usefixtures("redis_binary")
@@ -50,13 +48,7 @@ async def test_the_password_is_missing_or_wrong(credentials: str, problem: str) 
         LocalRedis("--requirepass", PASSWORD) as server,
         RedisStore(f"redis://{credentials}{HOST}:{server.port}/0") as store,
     ):
-        calls: list[Callable[[], Awaitable[object]]] = [
-            partial(store.load, "a"),
-            partial(store.save, "a", Token("x")),
-            partial(store.delete, "a"),
-            store._account_lock("a").try_acquire,
-        ]
-        for call in calls:
+        for call in every_call(store):
             with pytest.raises(StoreError) as caught:
                 await call()
             assert str(caught.value) == f"Redis cannot be used: {problem}"
