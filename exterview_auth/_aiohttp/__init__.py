@@ -8,8 +8,8 @@ stranger is never signed.
 `signing` puts the credentials on it, and the `middleware` passes it on.
 
 While the request queues for a connection, or its body is being made, its token may change. Then `queued` signs it again just
-before it is written, or sends it back to wait. Waiting itself is cheap before aiohttp has created the request: `early_wait` does that for
-`AuthSession`, where nobody can notice.
+before it is written, or sends it back to wait. Waiting itself is cheap before aiohttp has created the request: `early_wait`
+does that for `AuthSession`, where nobody can notice.
 
 A request that has waited draws its cookies anew (`cookies`): a login may have renewed them.
 
