@@ -70,10 +70,15 @@ def distinct_name(readable: str, *parts: object) -> str:
 
 
 def naming(fields: Mapping[str, T]) -> dict[str, T]:
-    """Return those of *fields*, of a form or a header, that say what a token is for."""
+    """Return those of *fields* that say what a token is for."""
     return {
         name: value for name, value in fields.items() if not _is_proof(name) and name.lower() not in _OF_THE_PROGRAM
     }
+
+
+def naming_headers(headers: Mapping[str, str]) -> list[tuple[str, str]]:
+    """Return those of *headers* that say what a token is for, in one spelling and order."""
+    return sorted(naming({name.lower(): value for name, value in headers.items()}).items())
 
 
 def _is_proof(name: str) -> bool:

@@ -17,9 +17,9 @@ from ..errors import ConfigurationError, LoginError, LoginUnavailableError
 from ._client_auth import ClientAuthentication, KeyOption, TokenRequest
 from ._context import LoginContext
 from ._form_fields import FieldValue, FormFields
-from ._identity import address, distinct_name, issuer_name, naming
+from ._identity import address, distinct_name, issuer_name, naming_headers
 from ._oauth2_response import read_token
-from ._request import post
+from ._request import headers_of, post
 from ._secret_source import SecretOption, SecretSource, optional_source
 
 _WITH_BOTH = ("client_credentials", "refresh_token")
@@ -124,8 +124,7 @@ class OAuth2Login:
         client = self._client.client_id
         user = None if self._grant_type == "client_credentials" else self._username
         first_token = self._refresh_token if user is None and self._grant_type != "client_credentials" else None
-        headers = {name.lower(): value for name, value in self._headers.items()}
-        fields = (form, sorted(naming(headers).items()))
+        fields = (form, naming_headers(self._headers))
         readable = client if user is None else f"{client}:{user}"
         return distinct_name(
             f"{readable} {address(self._endpoint)}",
@@ -183,17 +182,11 @@ class OAuth2Login:
 
     async def _request(self, context: LoginContext, step: _Step) -> Token:
         prepared = await self._prepared(step)
-        # The caller's headers may replace Accept, but not what the protocol needs.
-        headers = {
-            "Accept": "application/json",
-            **self._headers,
-            "Content-Type": "application/x-www-form-urlencoded",
-            **prepared.headers,
-        }
+        needed = {"Content-Type": "application/x-www-form-urlencoded", **prepared.headers}
         response = await post(
             context.session,
             self._endpoint,
-            headers=headers,
+            headers=headers_of(self._headers, needed),
             body=prepared.body.encode(),
             secrets=(*prepared.secrets, *self._secrets(context)),
         )

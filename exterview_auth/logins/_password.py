@@ -10,7 +10,7 @@ from typing import Any, ClassVar, NoReturn, final
 from yarl import URL
 
 from .._endpoint import API_KEY_HEADER
-from .._options import checked_api_key, optional_text, path_option, text_option
+from .._options import checked_api_key, header_options, optional_text, path_option, text_option
 from .._refusals import discreet, shown_when_made
 from .._secret import Secret, concealed, refuse_pickling
 from .._token import Token, issued_by
@@ -18,8 +18,8 @@ from ..errors import ConfigurationError, LoginError
 from ._context import LoginContext
 from ._document import own_fields
 from ._graphql_answer import answered_by_login, graphql_refusal, said_by_login, status_refusal
-from ._identity import issuer_name
-from ._request import LoginResponse, post
+from ._identity import distinct_name, issuer_name, naming_headers
+from ._request import LoginResponse, headers_of, post
 from ._secret_source import SecretOption, SecretSource
 from ._token_search import Match, find_path, find_token, lifetime_near, refresh_token_near, seconds_left
 
@@ -44,7 +44,8 @@ class PasswordLogin:
     *token_field*, *expires_field* and *refresh_field* name the places instead: a name, or a dotted path such as
     ``"signIn.session.jwt"``. With *token_header*, the token is in that header of an answer that refuses nothing.
 
-    *password* may be a sync or async callable, which is read at every login; its errors pass through.
+    *headers* are sent along, such as those that a product's gateway needs. *password* may be a sync or async callable,
+    which is read at every login; its errors pass through.
 
     The constructor raises `ConfigurationError`. A login raises `CredentialsRejectedError` (``reason`` is ``"user"``,
     ``"api_key"`` or ``None``), `LoginUnavailableError`, `InsecureTransportError`, or `LoginError` if the document does not
@@ -52,8 +53,8 @@ class PasswordLogin:
     """
 
     __slots__ = (
-        "_document", "_email", "_expires_field", "_own_fields", "_password", "_refresh_field", "_token_field", "_token_header",
-        "_variables",
+        "_document", "_email", "_expires_field", "_headers", "_own_fields", "_password", "_refresh_field", "_token_field",
+        "_token_header", "_variables",
     )  # fmt: skip
 
     @discreet
@@ -68,6 +69,7 @@ class PasswordLogin:
         token_header: str | None = None,
         expires_field: str | None = None,
         refresh_field: str | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> None:
         variables = concealed(variables)
         self._email = text_option(email, "email")
@@ -81,14 +83,16 @@ class PasswordLogin:
             raise ConfigurationError("token_field and token_header both say where the token is; give only one of them")
         self._expires_field = path_option(expires_field, "expires_field")
         self._refresh_field = path_option(refresh_field, "refresh_field")
+        self._headers = header_options(headers)
 
     presents_refresh_tokens: ClassVar[bool] = False
     """Not so: every login sends the password, and stores keep no refresh token that nobody presents."""
 
     @property
     def identity(self) -> str:
-        """The e-mail."""
-        return self._email
+        """The e-mail; with a digest of the *headers* that say what the token is for, if there are any."""
+        headers = naming_headers(self._headers)
+        return distinct_name(self._email, headers) if headers else self._email
 
     def issuer_at(self, endpoint: URL) -> str:
         """Return the name of the endpoint, which issues the tokens."""
@@ -97,11 +101,8 @@ class PasswordLogin:
     @discreet
     async def __call__(self, context: LoginContext) -> Token:
         """Return a token for the account, by exactly one request."""
-        headers = {
-            "Accept": "application/json",
-            "Content-Type": "application/json",
-            API_KEY_HEADER: Secret(checked_api_key(context.api_key)),
-        }
+        key = Secret(checked_api_key(context.api_key))
+        headers = headers_of(self._headers, {"Content-Type": "application/json", API_KEY_HEADER: key})
         password = await self._password.read()
         body, texts = self._content(password)
         previous = context.previous
@@ -109,6 +110,7 @@ class PasswordLogin:
         secrets = (
             password,
             context.api_key,
+            *self._headers.values(),
             *(() if previous is None else (previous.value, previous.refresh_token)),
             *texts,
         )
@@ -128,6 +130,7 @@ class PasswordLogin:
         """Yield what no message of the API may show either; see `known_secrets`."""
         if self._password.last is not None:
             yield self._password.last
+        yield from (value for value in self._headers.values() if value)
         if isinstance(self._variables, Mapping):
             yield from self._secret_texts(self._variables)
 

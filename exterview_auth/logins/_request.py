@@ -27,6 +27,7 @@ from aiohttp import (
     ServerDisconnectedError,
     ServerFingerprintMismatch,
 )
+from multidict import CIMultiDict
 from yarl import URL
 
 from .._endpoint import require_safe_transport, secrets_in, secrets_in_headers
@@ -200,6 +201,14 @@ class LoginResponse:
     def _quoted(self, text: object) -> str:
         quote = self.redact(text)
         return f"it answered {self.status}, {quote!r}" if quote else f"it answered {self.status}"
+
+
+def headers_of(given: Mapping[str, str], needed: Mapping[str, str]) -> CIMultiDict[str]:
+    """Return a login's headers: those *given* by the caller may replace ``Accept``, but not what is *needed*."""
+    headers = CIMultiDict({"Accept": "application/json"})
+    headers.update(given)
+    headers.update(needed)
+    return headers
 
 
 async def post(

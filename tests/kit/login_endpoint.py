@@ -12,6 +12,7 @@ from urllib.parse import parse_qs
 import pytest
 from aiohttp import ClientSession, ClientTimeout, web
 from aiohttp.test_utils import TestServer
+from multidict import CIMultiDictProxy
 from yarl import URL
 
 from exterview_auth import LoginContext, LoginError, Token
@@ -44,7 +45,7 @@ class LoginEndpoint:
     def __init__(self, replies: tuple[Reply, ...]) -> None:
         self.replies = list(replies)
         self.url = URL()
-        self.headers: list[dict[str, str]] = []
+        self.headers: list[CIMultiDictProxy[str]] = []
         self.bodies: list[bytes] = []
 
     @property
@@ -64,7 +65,7 @@ class LoginEndpoint:
         return [parse_qs(body.decode(), keep_blank_values=True, strict_parsing=True) for body in self.bodies]
 
     async def handle(self, request: web.Request) -> web.Response:
-        self.headers.append(dict(request.headers))
+        self.headers.append(request.headers)
         self.bodies.append(await request.read())
         reply = self.replies.pop(0) if len(self.replies) > 1 else self.replies[0]
         headers = {"Date": DATE, **reply.headers}

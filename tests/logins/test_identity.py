@@ -176,6 +176,17 @@ def test_what_says_nothing_about_the_token_is_not_in_its_identity(one: dict[str,
     assert identity(**one) == identity(**two)
 
 
+def test_the_headers_of_a_password_login_are_in_its_identity_if_they_say_what_the_token_is_for() -> None:
+    """One e-mail at two shops is two accounts; a program's own header or a proof changes nothing."""
+
+    def named(**headers: str) -> str:
+        return PasswordLogin("ada@acme.test", PASSWORD, headers=headers).identity
+
+    assert named() == named(Authorization="x", Accept="*/*") == "ada@acme.test"
+    assert len({named(), named(shop="one"), named(shop="two"), named(store="one")}) == 4
+    assert named(shop="one") == named(Shop="one")
+
+
 def test_an_identity_shows_no_secret() -> None:
     """Form fields, headers, refresh tokens and queries only tell accounts apart, in a digest."""
     shown = identity(

@@ -107,6 +107,22 @@ async def test_the_request_is_the_documented_one() -> None:
     assert "Authorization" not in headers
 
 
+async def test_headers_go_along_but_replace_none_that_the_api_needs() -> None:
+    """A gateway's own, in any spelling; what they hold is shown nowhere."""
+    given = {"X-Shop": "s3cret-shop", "accept": "*/*", "content-TYPE": "text/plain", "X-API-Key": "another"}
+    login = PasswordLogin(EMAIL, PASSWORD, headers=given)
+    async with login_endpoint(Reply(401, {"error": "no shop s3cret-shop"})) as endpoint:
+        with pytest.raises(CredentialsRejectedError) as caught:
+            await log_in(login, endpoint.url)
+    [headers] = endpoint.headers
+    assert headers["X-Shop"] == "s3cret-shop"
+    assert headers.getall("Accept") == ["*/*"]
+    assert headers.getall("Content-Type") == ["application/json"]
+    assert headers.getall("x-api-key") == [KEY]
+    assert_shows_none(caught.value, "s3cret-shop")
+    assert set(given.values()) <= set(login._known_secrets())
+
+
 @pytest.mark.parametrize(
     "variables",
     [MappingProxyType({"input": {"email": EMAIL}}), lambda email, _: MappingProxyType({"input": {"email": email}})],
