@@ -7,9 +7,9 @@ from enum import StrEnum
 from typing import Any, TypeVar
 
 from ._endpoint import endpoint_url
-from ._options import checked_api_key
+from ._options import checked_api_key, path_option
 from ._secret import Secret
-from ._secret_file import SecretFile, unwrapped
+from ._secret_file import SecretFile, read_secret_file, unwrapped
 from .errors import ConfigurationError
 from .logins import PasswordLogin, StaticLogin
 from .logins._context import Login
@@ -21,6 +21,7 @@ API_KEY, EMAIL, PASSWORD, BEARER = (
     "EXTERVIEW_PASSWORD",
     "EXTERVIEW_BEARER_TOKEN",
 )
+LOGIN_DOCUMENT, TOKEN_FIELD = "EXTERVIEW_LOGIN_DOCUMENT", "EXTERVIEW_TOKEN_FIELD"
 T = TypeVar("T")
 
 ENDPOINT, ENVIRONMENT = "EXTERVIEW_ENDPOINT", "EXTERVIEW_ENVIRONMENT"
@@ -102,10 +103,11 @@ def _login(environ: Mapping[str, Any]) -> Login:
     email, path = _variable(environ, EMAIL) or "", _variable(environ, f"{PASSWORD}_FILE") or ""
     match source_of(environ):
         case CredentialSource.PASSWORD:
-            return PasswordLogin(email, password)
+            return PasswordLogin(email, password, **_login_options(environ))
         case CredentialSource.PASSWORD_FILE:
             file = SecretFile(path, "the password", lambda text: text)
-            return PasswordLogin(email, _naming_each(f"{PASSWORD}_FILE", file.read))
+            read = _naming_each(f"{PASSWORD}_FILE", file.read)
+            return PasswordLogin(email, read, **_login_options(environ))
         case CredentialSource.FIXED_TOKEN:
             return _naming(BEARER, lambda: StaticLogin(_secret(environ, BEARER)))
         case CredentialSource.TOKEN_FILE:
@@ -120,6 +122,21 @@ def _login(environ: Mapping[str, Any]) -> Login:
         f"the user's credentials are missing; set {EMAIL} and {PASSWORD} (or {PASSWORD}_FILE), or {BEARER}, or"
         f" {BEARER}_FILE"
     )
+
+
+def _login_options(environ: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the variables say of the login mutation, which the API does not publish."""
+    options: dict[str, Any] = {}
+    document, path = _variable(environ, LOGIN_DOCUMENT), _variable(environ, f"{LOGIN_DOCUMENT}_FILE")
+    if document is None and path is not None:
+        document = str(_naming(f"{LOGIN_DOCUMENT}_FILE", lambda: read_secret_file(path, "the login document")))
+    if document is not None:
+        options["document"] = document
+    token_field = _variable(environ, TOKEN_FIELD)
+    if token_field is not None:
+        _naming(TOKEN_FIELD, lambda: path_option(token_field, "it"))
+        options["token_field"] = token_field
+    return options
 
 
 def _secret(environ: Mapping[str, Any], name: str) -> Secret | None:

@@ -34,20 +34,20 @@ def read_secret_file(path: str | os.PathLike[str], what: str) -> Secret:
         system = failure.strerror if isinstance(failure, OSError) else None
         problem = f"cannot be read ({system or type(failure).__name__}); check its path, and who may read it"
     else:
-        text, problem = _decoded(raw)
+        text, problem = _decoded(raw, what)
         if text.strip():
             return text
     raise ConfigurationError(f"{what}'s file {os.fspath(path)} {problem}")
 
 
-def _decoded(raw: bytes) -> tuple[Secret, str]:
+def _decoded(raw: bytes, what: str) -> tuple[Secret, str]:
     """Return the text in *raw*, or an empty one; and what is wrong then, and what to do."""
     if len(raw) > MAX_SECRET_FILE:
-        return Secret(""), "is too long for a credential; check its path"
+        return Secret(""), f"is too long for {what}; check its path"
     if raw.startswith(_UTF_16) or b"\0" in raw:
         return Secret(""), "is in UTF-16, as PowerShell writes it; save it as UTF-8"
     try:
-        return unwrapped(Secret(raw.decode())), "is empty; put the credential into it"
+        return unwrapped(Secret(raw.decode())), f"is empty; put {what} into it"
     except UnicodeDecodeError:
         return Secret(""), "is not text in UTF-8; save it as UTF-8"
 

@@ -240,7 +240,7 @@ def test_a_file_that_holds_no_credential_is_not_read_to_its_end(tmp_path: Path) 
         log.truncate(50_000_000)
 
     def refused() -> None:
-        with pytest.raises(ConfigurationError, match=r"is too long for a credential; check its path$"):
+        with pytest.raises(ConfigurationError, match=r"is too long for the API key; check its path$"):
             read_secret_file(file, "the API key")
 
     assert costs.cost(refused).peak < 20_000_000

@@ -128,8 +128,8 @@ async def test_a_file_that_was_never_read_keeps_the_token_that_is_there(tmp_path
     ("content", "why"),
     [
         (None, "cannot be read (No such file or directory); check its path, and who may read it"),
-        (b"", "is empty; put the credential into it"),
-        (b"\xef\xbb\xbf \r\n", "is empty; put the credential into it"),
+        (b"", "is empty; put the bearer token into it"),
+        (b"\xef\xbb\xbf \r\n", "is empty; put the bearer token into it"),
         ("token\r\n".encode("utf-16"), "is in UTF-16, as PowerShell writes it; save it as UTF-8"),
         ("token\r\n".encode("utf-16-le"), "is in UTF-16, as PowerShell writes it; save it as UTF-8"),
         (b"caf\xe9", "is not text in UTF-8; save it as UTF-8"),

@@ -13,7 +13,7 @@ import pytest
 
 from exterview_auth import ConfigurationError, ExterviewAuth, InsecureTransportError, PasswordLogin, StaticLogin
 from exterview_auth._environment import CredentialSource, arguments_from, source_of
-from tests.kit.login_endpoint import Reply, login_endpoint
+from tests.kit.login_endpoint import Reply, log_in, login_endpoint
 from tests.kit.showing import assert_shows_none
 
 USER = {"EXTERVIEW_EMAIL": "user@example.com", "EXTERVIEW_PASSWORD": "pass word"}
@@ -294,6 +294,47 @@ def test_a_file_that_never_had_a_value_is_named_at_once(variable: str, content: 
     with pytest.raises(ConfigurationError, match=rf"^{variable}_FILE: the .*'s file {file} .*; \w+") as caught:
         arguments(*removed, **{f"{variable}_FILE": str(file)})
     assert caught.value.__context__ is None
+
+
+# -- the login mutation ---------------------------------------------------------------------------------------------------
+
+SIGN_IN = "mutation ($email: String!, $password: String!) { signIn(user: $email, secret: $password) { key } }"
+
+
+async def sent_by(login: PasswordLogin) -> list[Any]:
+    """The documents of one login at a server whose token is ``{"data": {"signIn": {"key": "t"}}}``."""
+    async with login_endpoint(Reply(200, {"data": {"signIn": {"key": "t"}}})) as endpoint:
+        assert (await log_in(login, endpoint.url)).value == "t"
+    return endpoint.documents
+
+
+async def test_another_mutation_comes_from_variables(tmp_path: Path) -> None:
+    """The API does not publish its own: a document, or a file with one, and the name of the token's field."""
+    file = tmp_path / "login.graphql"
+    file.write_text(f"{SIGN_IN}\n")
+    for variable, value in (("EXTERVIEW_LOGIN_DOCUMENT", SIGN_IN), ("EXTERVIEW_LOGIN_DOCUMENT_FILE", str(file))):
+        login = arguments(**{variable: value, "EXTERVIEW_TOKEN_FIELD": "signIn.key"})["login"]
+        [sent] = await sent_by(login)
+        assert sent == {"query": SIGN_IN, "variables": {"email": "user@example.com", "password": "pass word"}}
+    both = {
+        "EXTERVIEW_LOGIN_DOCUMENT": SIGN_IN,
+        "EXTERVIEW_LOGIN_DOCUMENT_FILE": "absent",
+        "EXTERVIEW_TOKEN_FIELD": " key ",
+    }
+    assert [document["query"] for document in await sent_by(arguments(**both)["login"])] == [SIGN_IN]
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "said"),
+    [
+        ("EXTERVIEW_LOGIN_DOCUMENT_FILE", "/absent/login.graphql", "the login document's file /absent/login.graphql cannot be read"),
+        ("EXTERVIEW_TOKEN_FIELD", "a..b", "it must be a name or a dotted path"),
+    ],
+)  # fmt: skip
+def test_a_wrong_description_of_the_mutation_is_named(variable: str, value: str, said: str) -> None:
+    """At the start, and not with the first login."""
+    with pytest.raises(ConfigurationError, match=f"^{variable}: {said}"):
+        arguments(**{variable: value})
 
 
 # -- the key's file ------------------------------------------------------------------------------------------------------
