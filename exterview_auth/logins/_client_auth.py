@@ -7,7 +7,7 @@ import time
 import warnings
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, NamedTuple, NoReturn
-from urllib.parse import parse_qsl, quote_plus
+from urllib.parse import parse_qsl, quote
 
 from .._calls import CallableValue
 from .._options import optional_text, text_option
@@ -85,8 +85,9 @@ class ClientAuthentication:
             key = await self._read_key()
             secret, method = _jose_key(key), self._assertion(endpoint, key.algorithm)
         elif method == "client_secret_basic":
-            # RFC 6749, section 2.3.1: both texts are form-encoded first. authlib does not do it.
-            client_id, secret = quote_plus(client_id), Secret(quote_plus(secret))
+            # RFC 6749, section 2.3.1: both texts are form-encoded first. authlib's client does not do it, and its server does
+            # not read a "+" as a space; "%20" is read by all.
+            client_id, secret = quote(client_id, safe=""), Secret(quote(secret, safe=""))
         _, headers, body = ClientAuth(client_id, secret, method).prepare("POST", endpoint, {}, form)
         # What is derived from the secret must not be shown either: servers repeat the Basic header, or the assertion.
         kept = {name: Secret(value) for name, value in headers.items()}

@@ -21,7 +21,7 @@ from .._redaction import MAX_SENTENCE
 from ..errors import LoginError
 from ._request import LoginResponse
 from ._statuses import RETRYABLE, failing_status
-from ._words import by_plain_name, words_in
+from ._words import ABOUT_THE_API_KEY, PERSON, by_plain_name, reason_in, words_in
 
 _DOCUMENT = frozenset({
     "GRAPHQL_VALIDATION_FAILED", "GRAPHQL_PARSE_FAILED", "OPERATION_RESOLUTION_FAILURE", "PERSISTED_QUERY_NOT_FOUND",
@@ -45,11 +45,8 @@ _INTERNAL = frozenset(
 _INTERNAL_STATUS = 500
 _ADVICE = "its document or variables do not fit the API; set document= and variables="
 
-_API_KEY = re.compile(r"api[\s_-]?key", re.IGNORECASE)
-_PERSON = r"(?:user(?:name)?|e-?mail|passwords?|credentials?|log-?in|account)"
-_ABOUT_THE_USER = re.compile(rf"\b{_PERSON}\b", re.IGNORECASE)
 _WRONG = r"(?:invalid|incorrect|wrong|bad|unknown|mismatch|not found|do(?:es)? ?n[o']t (?:exist|match)|locked|disabled)"
-_WRONG_USER = re.compile(rf"\b{_WRONG}\b.{{0,40}}\b{_PERSON}\b|\b{_PERSON}\b.{{0,40}}\b{_WRONG}\b", re.IGNORECASE)
+_WRONG_USER = re.compile(rf"\b{_WRONG}\b.{{0,40}}\b{PERSON}\b|\b{PERSON}\b.{{0,40}}\b{_WRONG}\b", re.IGNORECASE)
 _WRONG_DOCUMENT = re.compile(
     r"""(?:Cannot query field|Unknown (?:argument|type|fragment|directive|operation)|Syntax Error|Variable "\$"""
     r"""|Field ".*" (?:of type|argument|must)|Field '.*' doesn't exist|Must provide)"""
@@ -130,19 +127,12 @@ def said_by_login(payload: Mapping[str, Any]) -> str:
 def status_refusal(response: LoginResponse, payload: Mapping[str, Any] | None) -> LoginError:
     """Return the error of the status, quoting a body that is not GraphQL's."""
     message = response.words(payload)
-    return response.refused(message, reason=_by_status(response, reason_in(message[:MAX_SENTENCE])))
-
-
-def reason_in(message: str) -> str | None:
-    """Return ``"api_key"`` or ``"user"`` if *message* mentions one of them."""
-    if _API_KEY.search(message):
-        return "api_key"
-    return "user" if _ABOUT_THE_USER.search(message) else None
+    return response.refused(message, reason=_by_status(response, reason_in(message)))
 
 
 def _judged(response: LoginResponse, found: _Evidence) -> LoginError:
     later = {status for status in found.statuses if status in RETRYABLE and status != _INTERNAL_STATUS}
-    about = reason_in(found.read())
+    about = reason_in(found.text)
     if found.codes & _LATER or later:
         return response.unavailable(found.text)
     if found.codes & _USER or found.statuses - {_INTERNAL_STATUS}:
@@ -155,7 +145,7 @@ def _judged(response: LoginResponse, found: _Evidence) -> LoginError:
 
 
 def _names_a_wrong_credential(found: _Evidence) -> bool:
-    return bool(_API_KEY.search(found.read()) or _WRONG_USER.search(found.read()))
+    return bool(ABOUT_THE_API_KEY.search(found.read()) or _WRONG_USER.search(found.read()))
 
 
 def _by_status(response: LoginResponse, about: str | None) -> str | None:

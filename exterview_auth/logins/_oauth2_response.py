@@ -11,7 +11,7 @@ from ..errors import LoginError
 from ._request import LoginResponse
 from ._statuses import RETRYABLE, failing_status
 from ._token_search import lifetime_near
-from ._words import DESCRIPTIONS, by_plain_name, words_in
+from ._words import DESCRIPTIONS, by_plain_name, reason_in, words_in
 
 _CLIENT = frozenset({"invalid_client", "unauthorized_client"})
 _LATER = frozenset({
@@ -69,7 +69,9 @@ def _by_error(response: LoginResponse, members: Mapping[str, Any], grant_type: s
     codes, text = set(_codes(members)), _sentence(members)
     if "invalid_grant" in codes:
         return response.rejected(text, reason=None if grant_type == "client_credentials" else _reason(grant_type))
-    if codes & _BLOCKED:
+    # A request with a user and a password lacks neither: authlib's server calls a wrong user invalid_request.
+    is_about_the_user = "invalid_request" in codes and grant_type == "password" and reason_in(text) == "user"
+    if codes & _BLOCKED or is_about_the_user:
         return response.rejected(text, reason="user")
     if codes & _CLIENT:
         return response.rejected(text, reason="client")

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import Any
+
+from .._redaction import MAX_SENTENCE
 
 DESCRIPTIONS = (
     "errordescription", "message", "messages", "detail", "description", "title", "reason", "errorsummary", "errormessage",
@@ -11,12 +14,23 @@ DESCRIPTIONS = (
 )  # fmt: skip
 """Members with a sentence. Servers write them in any case, with and without underscores."""
 _ERRORS = ("error", "errors")
+PERSON = r"(?:user(?:name)?|e-?mail|passwords?|credentials?|log-?in|account)"
+ABOUT_THE_API_KEY = re.compile(r"api[\s_-]?key", re.IGNORECASE)
+_ABOUT_THE_USER = re.compile(rf"\b{PERSON}\b", re.IGNORECASE)
 _MAX_DEPTH = 4
 
 
 def words_in(node: Any, names: Iterable[str] = (_ERRORS[0], *DESCRIPTIONS, _ERRORS[1])) -> str:
     """Return the first text under one of *names* in *node*, also inside an object or list that stands there, or ``""``."""
     return _words(node, tuple(names), _MAX_DEPTH)
+
+
+def reason_in(message: str) -> str | None:
+    """Return ``"api_key"`` or ``"user"`` if *message* mentions one of them."""
+    read = message[:MAX_SENTENCE]  # what is longer is not a sentence: patterns would hold up the loop for nothing
+    if ABOUT_THE_API_KEY.search(read):
+        return "api_key"
+    return "user" if _ABOUT_THE_USER.search(read) else None
 
 
 def by_plain_name(node: Any) -> dict[str, Any]:
