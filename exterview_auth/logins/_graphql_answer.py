@@ -8,7 +8,8 @@ wrong password stops logins for a while. So the structure of an answer decides, 
    status may say that it is about the server's load. Anything else is a refusal; a code of an internal error may be both (Apollo
    gives it to any exception), so the core asks once more before it counts as one.
 2. An error without a path came before the login was executed: the document does not fit, or the server is in trouble.
-3. Many APIs put a refusal into ``data``: ``errors``, a union's ``...Error``, ``success: false``, a message without anything else.
+3. Many APIs put a refusal into ``data``: ``errors``, a union's ``...Error``, ``success: false``, a message without anything else;
+   and what stands before them may answer with such an object alone.
 """
 
 from __future__ import annotations
@@ -115,13 +116,15 @@ def graphql_refusal(
         if not is_own and _is_about_the_document(payload, errors, evidence):
             return response.misconfigured(text, _ADVICE)
         return _judged(response, evidence)
-    items, text = _refused_in(payload.get("data"))
-    return _judged(response, _Evidence.of(items, text, own=True, status=response.status)) if items else None
+    items, text = _refused_in(payload)
+    if not items:
+        return None
+    return _judged(response, _Evidence.of(items, text, own="data" in payload, status=response.status))
 
 
 def said_by_login(payload: Mapping[str, Any]) -> str:
     """Return what the login's own field says for people, in an answer that is no refusal."""
-    return next((found for answer in _answers(payload.get("data")) if (found := words_in(answer))), "")
+    return next((found for answer in _answers(payload) if (found := words_in(answer))), "")
 
 
 def status_refusal(response: LoginResponse, payload: Mapping[str, Any] | None) -> LoginError:
@@ -192,9 +195,9 @@ def _statuses(error: Any, depth: int = _MAX_DEPTH) -> Iterator[int]:
 # -- a refusal in the data ----------------------------------------------------------------------------------------------
 
 
-def _refused_in(data: Any) -> tuple[list[Any], str]:
-    """Return the objects that tell of a refusal in *data*, and its words; no objects if there is none."""
-    for answer in _answers(data):
+def _refused_in(payload: Mapping[str, Any]) -> tuple[list[Any], str]:
+    """Return the objects that tell of a refusal in *payload*, and its words; no objects if there is none."""
+    for answer in _answers(payload):
         items = list(_refusals_of(by_plain_name(answer)))
         if items:
             text = next((found for item in items if (found := words_in(item))), "")
@@ -202,8 +205,15 @@ def _refused_in(data: Any) -> tuple[list[Any], str]:
     return [], ""
 
 
-def _answers(data: Any) -> Iterator[Mapping[str, Any]]:
-    """Yield what the login's own fields have answered; some APIs have them in an object that is a name alone (``auth { login }``)."""
+def _answers(payload: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """
+    Yield what the login's own fields have answered, or the payload itself where it is not GraphQL's.
+
+    Some APIs have the answer in an object that is a name alone (``auth { login }``).
+    """
+    if "data" not in payload:
+        yield payload
+    data = payload.get("data")
     for value in data.values() if isinstance(data, dict) else ():
         if isinstance(value, dict):
             yield value

@@ -69,10 +69,11 @@ def _by_error(response: LoginResponse, members: Mapping[str, Any], grant_type: s
     codes, text = set(_codes(members)), _sentence(members)
     if "invalid_grant" in codes:
         return response.rejected(text, reason=None if grant_type == "client_credentials" else _reason(grant_type))
-    # A request with a user and a password lacks neither: authlib's server calls a wrong user invalid_request.
-    is_about_the_user = "invalid_request" in codes and grant_type == "password" and reason_in(text) == "user"
-    if codes & _BLOCKED or is_about_the_user:
-        return response.rejected(text, reason="user")
+    # What we send is complete: many servers call a dead refresh token invalid_request, and authlib's a wrong user too.
+    of_refresh = grant_type == "refresh_token"
+    is_wrong = "invalid_request" in codes and (of_refresh or (grant_type == "password" and reason_in(text) == "user"))
+    if is_wrong or codes & _BLOCKED:
+        return response.rejected(text, reason="refresh_token" if of_refresh else "user")
     if codes & _CLIENT:
         return response.rejected(text, reason="client")
     if codes & _LATER:

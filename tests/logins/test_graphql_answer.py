@@ -210,6 +210,26 @@ def test_a_refusal_in_the_data_is_a_rejection(answer: dict[str, Any]) -> None:
         assert str(refusal).endswith("it answered 200, 'Sorry'")
 
 
+@pytest.mark.parametrize(
+    "payload",
+    [
+        {"error": "Sorry"},
+        {"error": {"message": "Sorry", "type": "OAuthException"}},
+        {"errors": "Sorry"},
+        {"errors": {"message": "Sorry"}},
+        {"error": {"errors": [error("Sorry", path=OWN)]}},
+        {"success": False, "message": "Sorry"},
+        {"message": "Sorry"},
+    ],
+)
+def test_a_refusal_that_is_not_graphqls_is_a_rejection(payload: object) -> None:
+    """A gateway's, or a REST API's: with status 200, in the shapes that it would have in the data."""
+    refusal = judged(payload)
+    assert type(refusal) is CredentialsRejectedError
+    assert refusal.reason is None
+    assert str(refusal).endswith("it answered 200, 'Sorry'")
+
+
 @pytest.mark.parametrize("code", ["TOO_MANY_REQUESTS", "THROTTLED", 429])
 def test_a_refusal_in_the_data_may_be_about_the_servers_load(code: object) -> None:
     """As an error may."""

@@ -328,9 +328,12 @@ async def test_a_dead_rotated_refresh_token_tries_the_configured_one_then_the_pa
     assert token.value == "t-1"
 
 
-async def test_a_refresh_token_with_nothing_behind_it_is_a_rejection() -> None:
-    """The same token is not presented twice."""
-    error = await refusal(DEAD, previous=OLD, grant_type="refresh_token", refresh_token=OLD_REFRESH)
+@pytest.mark.parametrize(
+    "reply", [DEAD, Reply(400, {"error": "invalid_request", "error_description": "session not found"})]
+)
+async def test_a_refresh_token_with_nothing_behind_it_is_a_rejection(reply: Reply) -> None:
+    """Whatever the code; the same token is not presented twice."""
+    error = await refusal(reply, previous=OLD, grant_type="refresh_token", refresh_token=OLD_REFRESH)
     assert isinstance(error, CredentialsRejectedError)
     assert error.reason == "refresh_token"
 

@@ -184,6 +184,13 @@ def test_json_that_is_not_an_object_is_a_login_error(body: bytes) -> None:
         raised(LOGIN._read(LoginResponse(API, 200, {"Content-Type": "application/json"}, body, ())))
 
 
+def test_a_password_logins_answer_is_read_in_its_declared_charset() -> None:
+    """As a token endpoint's is."""
+    body = '{"data":{"login":{"token":"t","user":"Zo\u00eb"}}}'.encode("latin-1")
+    declared = {"Content-Type": 'application/json; charset="ISO-8859-1"'}
+    assert raised(LOGIN._read(LoginResponse(API, 200, declared, body, ()))).value == "t"
+
+
 def test_a_message_is_read_as_far_as_it_could_be_quoted() -> None:
     """A text after ten thousand characters is not a sentence: patterns would hold up the loop for nothing."""
     response = LoginResponse(API, 200, {}, b"", SECRETS)
