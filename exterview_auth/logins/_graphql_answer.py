@@ -162,8 +162,10 @@ def _by_status(response: LoginResponse, about: str | None) -> str | None:
 def _is_own(error: Mapping[str, Any], own: frozenset[str]) -> bool:
     path = error.get("path")
     first = path[0] if isinstance(path, list) and path else None
+    if not isinstance(first, str):
+        return False
     # graphql-ruby begins the path of an error in the document with the operation: "mutation Login".
-    return first in own if own else isinstance(first, str) and first.partition(" ")[0] not in {"mutation", "query"}
+    return first in own if own else first.partition(" ")[0] not in {"mutation", "query"}
 
 
 def _is_about_the_document(payload: Mapping[str, Any], errors: list[dict[str, Any]], found: _Evidence) -> bool:
@@ -241,14 +243,14 @@ def _items(errors: Any, depth: int = _MAX_DEPTH) -> Iterator[Any]:
 
 
 def _is_failure(members: Mapping[str, Any]) -> bool:
-    kind, status = str(members.get("typename", "")), members.get("status")
-    if kind.endswith(_KINDS_OF_FAILURE) or members.get("errorcode"):
+    kind, status = members.get("typename"), members.get("status")
+    if isinstance(kind, str) and kind.endswith(_KINDS_OF_FAILURE):
         return True
-    if any(members.get(name) is False for name in _SUCCESS) or status is False or status == 0:
+    if members.get("errorcode") or any(failing_status(members.get(name)) for name in _STATUSES):
         return True
-    if (isinstance(status, str) and status.lower() in _FAILED) or any(
-        failing_status(members.get(name)) for name in _STATUSES
-    ):
+    if any(members.get(name) is False for name in _SUCCESS) or status == 0:  # which `False` is too
+        return True
+    if isinstance(status, str) and status.lower() in _FAILED:
         return True
     # A message, and nothing beside it that claims success or could hold a token under another name.
     claims = isinstance(status, str) or status == 1 or any(members.get(name) for name in _SUCCESS)

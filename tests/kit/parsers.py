@@ -86,7 +86,8 @@ class Parser(NamedTuple):
 
 ANSWERED = (
     b"@", b'{"data":{"x":{"token":"abc","expiresIn":@,"refreshToken":@}}}', b'{"data":@}', b'{"data":[{"token":@}],"exp":@}',
-    b'{"errors":[{"message":@,"extensions":{"code":@}}]}', b'{"errors":[{"message":"x","path":@,"extensions":@}],"data":{"x":@}}',
+    b'{"errors":[{"message":@,"extensions":{"code":@}}]}', b'{"errors":[{"message":"x","path":[@],"extensions":@}]}',
+    b'{"data":{"x":{"__typename":@,"errorCode":@,"error":@}}}',
     b'{"data":{"x":{"success":@,"status":@,"message":@,"errors":@}}}', b'{"data":{"x":{"errors":[{"message":@,"code":@}]}}}', b'{"access_token":"abc","expires_in":@,"refresh_token":@}',
     b'{"error":@,"error_description":@,"message":@}', b'{"error":{"code":@,"message":@,"is_transient":@}}',
     b"access_token=@&expires_in=@", b"error=@&error_description=@",

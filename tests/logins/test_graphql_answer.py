@@ -147,6 +147,13 @@ def test_an_error_before_the_execution_is_about_the_document(failure: object) ->
         assert "set document= and variables=" in str(found)
 
 
+@pytest.mark.parametrize("path", [[], [None], [["login"]], [{"login": 1}], [7], "login", {"login": 1}])
+def test_a_path_of_another_shape_is_none(path: object) -> None:
+    """A server may write anything there."""
+    for document in ("mutation { login { jwt } }", "mutation { ...F }"):
+        assert type(judged({"errors": [error("down", INTERNAL, path)]}, document=document)) is LoginUnavailableError
+
+
 def test_a_path_of_another_field_is_not_the_logins() -> None:
     """A document may have an alias, or ask for something else besides."""
     failure = {"errors": [error("down", INTERNAL, ["audit"])]}
@@ -188,6 +195,7 @@ def test_a_documents_own_fields_are_those_of_its_first_operation(document: str, 
         {"error": "Sorry", "token": ""},
         {"error": True, "message": "Sorry"},
         {"__typename": "UserAuthenticationWithPasswordFailure", "message": "Sorry"},
+        {"__typename": "LoginError", "reason": "Sorry", "at": "x"},
         {"__typename": "NotVerifiedError", "message": "Sorry", "errorCode": "NOT_VERIFIED_ERROR"},
         {"message": "Sorry", "errorCode": "X", "authenticationError": ""},
         {"message": "Sorry"},

@@ -109,6 +109,19 @@ ExterviewAuth(lambda context: Token("abc"), api_key="key")  # type: ignore[arg-t
 ExterviewAuth(log_in, "key")  # type: ignore[call-arg]
 ExterviewAuth(log_in, api_key=5)  # type: ignore[arg-type]
 PasswordLogin("user@example.com")  # type: ignore[call-arg]
+
+
+async def _read() -> str:
+    return "secret"
+
+
+PasswordLogin("user@example.com", lambda: "password", token_header="x-token")
+PasswordLogin("user@example.com", _read)
+PasswordLogin("user@example.com", lambda: 7)  # type: ignore[arg-type]
+OAuth2Login(
+    "https://h.example/token", "client", _read, resource=["https://a.example"], otp=lambda: "1", form={"audience": "a"}
+)
+OAuth2Login("https://h.example/token", "client", private_key=lambda: b"pem", audience=["a"], algorithm="PS256")
 StaticLogin(5)  # type: ignore[arg-type]
 
 # -- the owner's options -------------------------------------------------------------------------------------------------
