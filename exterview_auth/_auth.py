@@ -113,6 +113,7 @@ class ExterviewAuth:
             call,
             Account(
                 name,
+                label=account,
                 options=options,
                 clock=boot_time,
                 prepare=key.read,

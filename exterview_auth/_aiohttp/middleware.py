@@ -188,7 +188,7 @@ class Middleware:
         self.origins.note_redirect(request, response, signed=True)
         if not carries(request, issued):
             return False  # an owner further in has signed the request, and judged the answer
-        refused = await is_refused(options.is_unauthorized, request, response)
+        refused = await is_refused(options.is_unauthorized, request, response, self._keeper.account)
         if not refused and response.status not in NOT_ACCEPTING:
             issued.ever_accepted = issued.accepted_since_refusal = True
         return refused

@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 from aiohttp import ClientError, ClientRequest, ClientResponse
 
 from .._calls import awaited, must_pass
+from .._core.account import Account
 from .._events import emit
 from .bodies import read_ahead
 from .internals import is_out_of_time
@@ -35,7 +36,9 @@ async def evaluate(test: IsUnauthorized, response: ClientResponse) -> bool:
     return bool(await awaited(test(response)))
 
 
-async def is_refused(test: IsUnauthorized | None, request: ClientRequest, response: ClientResponse) -> bool:
+async def is_refused(
+    test: IsUnauthorized | None, request: ClientRequest, response: ClientResponse, account: Account
+) -> bool:
     """
     Whether *response* to *request* refuses its token, by status or by the application's *test*; a test that fails is logged.
 
@@ -52,7 +55,7 @@ async def is_refused(test: IsUnauthorized | None, request: ClientRequest, respon
             response.close()
             raise failure if passes else TimeoutError from None
         if response.content.exception() is None:
-            emit(logging.ERROR, "is_unauthorized.failed", error=type(failure).__name__)
+            emit(logging.ERROR, "is_unauthorized.failed", account=account.label, error=type(failure).__name__)
         return response.status == UNAUTHORIZED
 
 

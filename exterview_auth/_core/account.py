@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import random
 from collections.abc import Awaitable, Callable
 from typing import Protocol
@@ -9,6 +10,9 @@ from typing import Protocol
 from .._clock import Clock, boot_time
 from .._options import DEFAULT_OWNER_OPTIONS, OwnerOptions
 from .._stats import Counters
+
+_DIGITS = 12
+"""Hexadecimal digits of a digest that stands for an account in events."""
 
 
 class RandomSource(Protocol):
@@ -26,18 +30,29 @@ class Account:
     """
     One account's name, options and instruments, shared by all parts of its owner.
 
-    *name* is the account's key in a store. *clock* gives seconds. *random* draws jitter; the default is the module, which
+    *name* is the account's key in a store, and *label* the name that the application gave to the account, if it gave one. *clock* gives seconds. *random* draws jitter; the default is the module, which
     draws differently in each child after a fork. *prepare* is awaited before each login and each look into the store.
     *issuer* is the name of who issues the login's tokens, if the login declares it. *presents_refresh_tokens*: whether the login
     may have a use for them, so that they are stored.
     """
 
-    __slots__ = ("clock", "counters", "issuer", "name", "options", "prepare", "presents_refresh_tokens", "random")
+    __slots__ = (
+        "_label",
+        "clock",
+        "counters",
+        "issuer",
+        "name",
+        "options",
+        "prepare",
+        "presents_refresh_tokens",
+        "random",
+    )
 
     def __init__(
         self,
         name: str = "",
         *,
+        label: str | None = None,
         options: OwnerOptions = DEFAULT_OWNER_OPTIONS,
         clock: Clock = boot_time,
         random: RandomSource = random,
@@ -46,6 +61,7 @@ class Account:
         presents_refresh_tokens: bool = True,
     ) -> None:
         self.name = name
+        self._label = label
         self.issuer = issuer
         self.presents_refresh_tokens = presents_refresh_tokens
         self.options = options
@@ -53,3 +69,10 @@ class Account:
         self.random = random
         self.prepare = prepare
         self.counters = Counters()
+
+    @property
+    def label(self) -> str:
+        """What events call the account: its given name, else a digest, because a login's own identity may be an e-mail address."""
+        if self._label is None and self.name:
+            self._label = hashlib.sha256(self.name.encode()).hexdigest()[:_DIGITS]
+        return self._label or ""

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .._calls import within
+from .._events import Reason
 from .._token import Token, is_foreign, is_same_login, issuer_of, name_login
 from ..errors import LoginError
 from .account import Account
@@ -64,6 +65,7 @@ class Acquisition:
         old: IssuedToken | None,
         session: StoreSession | None,
         *,
+        reason: Reason = Reason.FIRST,
         logout: asyncio.Future[None] | None = None,
         replace: bool = False,
     ) -> AsyncIterator[IssuedToken]:
@@ -76,6 +78,7 @@ class Acquisition:
         """
         deadline = self._account.clock() + self._account.options.login_timeout
         self._waits_for_lock = False
+        self._runner.begin(reason)
         async with contextlib.AsyncExitStack() as stack:
             stack.callback(self._runner.reset)
             async with self._in_time(deadline):
@@ -93,6 +96,11 @@ class Acquisition:
                 if issued is None:
                     issued = await self._log_in(old, stored, deadline)
             yield issued
+
+    @property
+    def event_fields(self) -> dict[str, Any]:
+        """What every event of the login that is under way says."""
+        return self._runner.event_fields
 
     def adopt_newer(self, newer: Token, *, asked: float) -> IssuedToken | None:
         """Return the token that another owner saved while this process was not running, if it is of any use."""

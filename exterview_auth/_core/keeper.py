@@ -56,7 +56,14 @@ class Keeper:
             from ..stores._access import StoreAccess  # noqa: PLC0415 - as below
             from .saving import Saver  # noqa: PLC0415 - most owners share with nobody
 
-            access = StoreAccess(store, account.name, account.clock, account.counters, account.options.login_timeout)
+            access = StoreAccess(
+                store,
+                account.name,
+                account.clock,
+                account.counters,
+                account.options.login_timeout,
+                label=account.label,
+            )
             saver = Saver(access, account, retired)
         runner = LoginRunner(login, account, self._limits)
         acquisition = Acquisition(runner, account, self._limits, retired, saver)
@@ -65,7 +72,7 @@ class Keeper:
             self.state,
             self._limits,
             acquisition,
-            None if on_token is None else OnTokenHook(on_token),
+            None if on_token is None else OnTokenHook(on_token, account),
             store=access,
             saver=saver,
             keep_alive=keep_alive,
@@ -179,7 +186,7 @@ class Keeper:
         if not issued.rejected:
             self.state.reject()
             self._renewal.acquisition.retired.add(issued.token)
-            emit(logging.INFO, "token.refused", account=self.account.name)
+            emit(logging.INFO, "token.refused", account=self.account.label)
 
     def _note_if_useless(self, issued: IssuedToken, *, again: bool = False) -> None:
         """

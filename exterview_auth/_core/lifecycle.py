@@ -92,7 +92,7 @@ class Lifecycle:
         self.enter()
         renewal = self._renewal
         renewal.limits.forget_failures()
-        emit(logging.INFO, "logged_out", account=self._account.name)
+        emit(logging.INFO, "logged_out", account=self._account.label)
         current = renewal.state.current
         flight = self._detach(LoggedOutError("the owner was logged out while this request waited for a token"))
         renewal.keep_alive()  # a pool that evicted the owner keeps it until the store has heard of this

@@ -51,7 +51,7 @@ class Latch:
         left = self.left()
         if was_open and left > 0:
             self._emitted = True
-            account, seconds = self._account.name, round(left, 3)
+            account, seconds = self._account.label, round(left, 3)
             emit(logging.WARNING, "logins.paused", account=account, reason=self._reason, seconds=seconds, error=error)
 
     def open(self) -> None:
@@ -59,7 +59,7 @@ class Latch:
         self._until = float("-inf")
         if self._emitted:
             self._emitted = False
-            emit(logging.INFO, "logins.resumed", account=self._account.name, reason=self._reason)
+            emit(logging.INFO, "logins.resumed", account=self._account.label, reason=self._reason)
 
 
 class FailureLatch(Latch):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .._calls import bounded, kind_of
 from .._clock import Clock
-from .._events import emit
+from .._events import Reason, emit
 from .._token import Token
 from ..errors import (
     ConfigurationError,
@@ -38,7 +38,9 @@ class LoginResult(NamedTuple):
 class LoginRunner:
     """Calls the application's login until it returns a token, fails for good, or has no time left."""
 
-    __slots__ = ("_account", "_answered", "_doubted", "_last_failure", "_limits", "_login")
+    __slots__ = (
+        "_account", "_answered", "_attempts", "_began", "_doubted", "_last_failure", "_limits", "_login", "_reason",
+    )  # fmt: skip
 
     def __init__(
         self, login: Callable[[Token | None], Awaitable[Token]], account: Account, limits: LoginLimits
@@ -47,6 +49,7 @@ class LoginRunner:
         self._account = account
         self._limits = limits
         self._last_failure: LoginUnavailableError | None = None
+        self._reason, self._began, self._attempts = Reason.FIRST, 0.0, 0
         # Invariant: whether this login has failed once in a way that wrong credentials may cause too.
         self._doubted = False
         # Invariant: set once the login that is under way has ended; None while none is.
@@ -55,6 +58,17 @@ class LoginRunner:
     def reset(self) -> None:
         """Forget the failures of a login that has ended: they do not explain the next one's, and their frames would stay."""
         self._last_failure = None
+
+    def begin(self, reason: Reason) -> None:
+        """Note that a login begins, which may wait for a store before it is sent, and why."""
+        self._reason, self._began, self._attempts = reason, self._account.clock(), 0
+
+    @property
+    def event_fields(self) -> dict[str, Any]:
+        """What every event of the login that is under way says: for whom, why, which attempt, and seconds since it began."""
+        seconds = round(self._account.clock() - self._began, 3)
+        attempt = max(1, self._attempts)
+        return {"account": self._account.label, "reason": str(self._reason), "attempt": attempt, "seconds": seconds}
 
     async def run(self, previous: Token | None, deadline: float) -> LoginResult:
         """
@@ -85,7 +99,7 @@ class LoginRunner:
     def timed_out(self, seconds: float, *, waited_for_lock: bool) -> LoginUnavailableError:
         """Return the error of a login that was cut off after *seconds*, with the last attempt's failure as its cause."""
         self._account.counters.login_failures += 1
-        emit(logging.WARNING, "login.failed", error="TimeoutError")
+        emit(logging.WARNING, "login.failed", **self.event_fields, error="TimeoutError")
         earlier = self._last_failure
         if waited_for_lock:
             advice = "another process's login holds the account's lock; check that its login endpoint responds"
@@ -104,6 +118,7 @@ class LoginRunner:
 
     async def _attempt(self, previous: Token | None) -> LoginResult:
         clock = self._account.clock
+        self._attempts += 1
         await self.prepare()  # the API key may have been rotated since the last attempt
         sent = clock()
         self._answered = answered = asyncio.Event()
@@ -162,7 +177,8 @@ class LoginRunner:
             self._account.counters.login_failures += 1
             if isinstance(failure, LoginUnavailableError):
                 self._last_failure = failure
-            emit(logging.WARNING, "login.failed", error=type(failure).__name__, retry_after=retry_after_of(failure))
+            error, retry_after = type(failure).__name__, retry_after_of(failure)
+            emit(logging.WARNING, "login.failed", **self.event_fields, error=error, retry_after=retry_after)
             self._limits.record_failure(failure)
             raise
 

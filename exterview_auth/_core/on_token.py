@@ -9,6 +9,7 @@ from collections.abc import Callable
 from .._calls import CANCEL_GRACE, awaited, bounded, kind_of
 from .._events import Reason, emit
 from .._token import Token
+from .account import Account
 
 TIMEOUT = 5.0
 """Seconds for which the hook may delay a login's waiters."""
@@ -21,9 +22,10 @@ OnToken = Callable[[Token, Token | None, Reason], object]
 class OnTokenHook:
     """Calls *on_token* with the new token, the one before, and the reason."""
 
-    __slots__ = ("_on_token", "_running", "_timeout")
+    __slots__ = ("_account", "_on_token", "_running", "_timeout")
 
-    def __init__(self, on_token: OnToken) -> None:
+    def __init__(self, on_token: OnToken, account: Account) -> None:
+        self._account = account
         self._on_token = on_token
         self._timeout = TIMEOUT
         # Invariant: the calls that have not ended, also such as were given up.
@@ -34,10 +36,10 @@ class OnTokenHook:
         try:
             await bounded(self._call(new, old, reason), self._timeout, grace=0)
         except TimeoutError:
-            emit(logging.WARNING, "on_token.timeout", seconds=self._timeout)
+            emit(logging.WARNING, "on_token.timeout", account=self._account.label, seconds=self._timeout)
             self._timeout = TIMEOUT_ONCE_HUNG
         except Exception as failure:  # noqa: BLE001 - the application's own mistakes do not break its requests
-            emit(logging.ERROR, "on_token.failed", error=kind_of(failure))
+            emit(logging.ERROR, "on_token.failed", account=self._account.label, error=kind_of(failure))
         else:
             self._timeout = TIMEOUT
 

@@ -114,7 +114,9 @@ class Renewal:
         old = self.state.current
         store_session = None if self.store is None else self.store.session()
         # No other owner logs in until the token is saved: the lock is released at the end of this block.
-        async with self.acquisition.next(old, store_session, logout=self.logout_task, replace=replace) as issued:
+        async with self.acquisition.next(
+            old, store_session, reason=reason, logout=self.logout_task, replace=replace
+        ) as issued:
             if flight is not self.single_flight.current:
                 if flight.closing and issued is not old:
                     await self._save(issued, store_session)
@@ -145,14 +147,14 @@ class Renewal:
     def _install(self, issued: IssuedToken, reason: Reason) -> None:
         self.state.install(issued)
         self.timer.arm(issued)
-        name, counters = self._account.name, self._account.counters
+        counters, fields = self._account.counters, self.acquisition.event_fields
         if not issued.from_login:
             counters.adopted += 1
-            emit(logging.INFO, "token.adopted", account=name, reason=str(reason))
+            emit(logging.INFO, "token.adopted", **{**fields, "attempt": None})  # of no login of this owner's
             return
         counters.logins += 1
         counters.refreshes_ahead += reason is Reason.AHEAD
-        emit(logging.INFO, "token.issued", account=name, reason=str(reason), expires_in=issued.token.expires_in)
+        emit(logging.INFO, "token.issued", **fields, expires_in=issued.token.expires_in)
 
     def _renew_ahead(self) -> None:
         issued, now = self.state.unrejected, self._account.clock()
@@ -175,7 +177,7 @@ class Renewal:
         if issued is None:
             return
         if failure is not None and reason is Reason.AHEAD:
-            emit(logging.WARNING, "renewal.failed", account=self._account.name, error=type(failure).__name__)
+            emit(logging.WARNING, "renewal.failed", account=self._account.label, error=type(failure).__name__)
         if not self.timer.armed and not self.limits.rejected_since(issued.installed_at):
             if issued.renew_at <= now and (failure is not None or flight.unchanged):
                 issued.renew_later(now, self.limits.left(needed=issued.was_useful))

@@ -51,13 +51,21 @@ class Saved(NamedTuple):
 
 
 class StoreAccess:
-    """One owner's access to one account in a store."""
+    """One owner's access to one account in a store; *label* is what events call the account."""
 
     def __init__(
-        self, store: TokenStore, account: str, clock: Clock, counters: Counters, login_timeout: float = math.inf
+        self,
+        store: TokenStore,
+        account: str,
+        clock: Clock,
+        counters: Counters,
+        login_timeout: float = math.inf,
+        *,
+        label: str = "",
     ) -> None:
         self.store = store
         self.account = account
+        self._label = label
         self.clock = clock
         self.counters = counters
         self.breaker = breaker_of(store)
@@ -97,7 +105,7 @@ class StoreAccess:
         """Suspend the lock: its holder is stuck. The store is not, and what the holder saved can still be read."""
         self.counters.store_failures += 1
         self._lock_suspended_until = self.clock() + LONGEST_OPEN
-        emit(logging.WARNING, "store.lock_timeout", account=self.account, seconds=seconds)
+        emit(logging.WARNING, "store.lock_timeout", account=self._label, seconds=seconds)
 
     def run_detached(self, work: Coroutine[Any, Any, T], name: str, context: Context | None = None) -> asyncio.Task[T]:
         """Start *work*, which must be bounded and raise nothing; it runs to its end even if nobody awaits it."""

@@ -67,6 +67,8 @@ def checked_lease(seconds: object) -> float:
 class LockBackend(Protocol):
     """What a store implements for an `AccountLock`: one owner's view of one account. Every method may raise `StoreError`."""
 
+    store: str
+    """The name of the store, for events."""
     lease: float
     """Seconds for which the lock is held without being renewed."""
 
@@ -218,8 +220,9 @@ class AccountLock(Fence):
             try:
                 held = await self._backend.renew_lease()
             except StoreError as failure:  # the next attempt may succeed before the lease is over
-                emit(logging.INFO, "store.lease_not_kept", problem=str(failure))
-        emit(logging.INFO, "store.lease_lost", hint="this process or the store was paused; a newer token is kept")
+                emit(logging.INFO, "store.lease_not_kept", store=self._backend.store, problem=str(failure))
+        hint = "this process or the store was paused; a newer token is kept"
+        emit(logging.INFO, "store.lease_lost", store=self._backend.store, hint=hint)
 
 
 class LeasedLock(SingleUse):

@@ -206,7 +206,7 @@ async def test_a_test_that_fails_is_logged_and_the_status_decides(
         raise error
 
     with caplog.at_level(logging.ERROR, "exterview_auth"):
-        async with revoked(is_unauthorized=broken) as at:
+        async with revoked(is_unauthorized=broken, account="a") as at:
             assert (await at.post())[0] == 200
             assert at.login.count == 2
-    assert set(caplog.messages) == {f"is_unauthorized.failed error={type(error).__name__!r}"}
+    assert set(caplog.messages) == {f"is_unauthorized.failed account='a' error={type(error).__name__!r}"}

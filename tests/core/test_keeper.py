@@ -802,9 +802,9 @@ async def test_the_life_of_a_token_is_logged(caplog: pytest.LogCaptureFixture) -
         await kept.obtain(issued)
         await kept.lifecycle.logout()
     assert logged(caplog) == [
-        "INFO token.issued account='a' reason='first' expires_in=60.0",
+        "INFO token.issued account='a' reason='first' attempt=1 seconds=0.0 expires_in=60.0",
         "INFO token.refused account='a'",
-        "INFO token.issued account='a' reason='refused'",
+        "INFO token.issued account='a' reason='refused' attempt=1 seconds=0.0",
         "INFO logged_out account='a'",
     ]
 
@@ -821,14 +821,15 @@ async def test_a_failed_login_is_logged(caplog: pytest.LogCaptureFixture) -> Non
         kept.login.seconds = 100
         with pytest.raises(LoginUnavailableError):
             await kept.obtain()
+    second, third = (round(at - kept.login.times[0], 3) for at in kept.login.times[1:3])
     assert logged(caplog) == [
-        "WARNING login.failed error='LoginUnavailableError' retry_after=2.0",
+        "WARNING login.failed account='' reason='first' attempt=1 seconds=0.0 error='LoginUnavailableError' retry_after=2.0",
         "WARNING logins.paused account='' reason='retry_after' seconds=2.0 error='LoginUnavailableError'",
-        "WARNING login.failed error='LoginUnavailableError'",
-        "WARNING login.failed error='LoginError'",
+        f"WARNING login.failed account='' reason='first' attempt=2 seconds={second} error='LoginUnavailableError'",
+        f"WARNING login.failed account='' reason='first' attempt=3 seconds={third} error='LoginError'",
         "WARNING logins.paused account='' reason='failed' seconds=1.0 error='LoginError'",
         "INFO logins.resumed account='' reason='failed'",
         "INFO logins.resumed account='' reason='retry_after'",
-        "WARNING login.failed error='TimeoutError'",
+        "WARNING login.failed account='' reason='first' attempt=1 seconds=30.0 error='TimeoutError'",
     ]
     assert kept.stats().login_failures == 4

@@ -299,7 +299,7 @@ def limits_and_log(
     """Return limits, their time as a list of one, and a function that returns what was logged since the last call."""
     caplog.set_level(logging.INFO, "exterview_auth")
     now = [0.0]
-    account = Account("ada", options=OwnerOptions(max_logins=(budget, 60.0)), clock=lambda: now[0])
+    account = Account("ada", label="ada", options=OwnerOptions(max_logins=(budget, 60.0)), clock=lambda: now[0])
 
     def logged() -> list[str]:
         messages = [f"{record.levelname} {record.getMessage()}" for record in caplog.records]

@@ -10,6 +10,7 @@ import pytest
 
 from exterview_auth import ClosedError, LoggedOutError, Reason, Token
 from exterview_auth._calls import CANCEL_GRACE
+from exterview_auth._core.account import Account
 from exterview_auth._core.on_token import TIMEOUT, TIMEOUT_ONCE_HUNG, OnToken, OnTokenHook
 from tests.kit.clock import now, passing, settle, virtual_time
 from tests.kit.keepers import ScriptedKeeper, scripted
@@ -36,10 +37,10 @@ async def _hangs(*_: object) -> None:
 @pytest.mark.parametrize(
     ("hook", "level", "logged"),
     [
-        (_raises, logging.ERROR, "on_token.failed error='ValueError'"),
-        (_cancels_itself, logging.ERROR, "on_token.failed error='CancelledError'"),
-        (_exits, logging.ERROR, "on_token.failed error='GeneratorExit'"),
-        (_hangs, logging.WARNING, "on_token.timeout seconds=5.0"),
+        (_raises, logging.ERROR, "on_token.failed account='' error='ValueError'"),
+        (_cancels_itself, logging.ERROR, "on_token.failed account='' error='CancelledError'"),
+        (_exits, logging.ERROR, "on_token.failed account='' error='GeneratorExit'"),
+        (_hangs, logging.WARNING, "on_token.timeout account='' seconds=5.0"),
     ],
 )
 @virtual_time
@@ -60,7 +61,11 @@ async def test_a_hook_that_hangs_delays_its_waiters_once() -> None:
         await asyncio.sleep(durations[0])
         ended.append(now())
 
-    hook, took, durations = OnTokenHook(slow), [], [1000.0, 1000.0, 1000.0, TIMEOUT_ONCE_HUNG / 2, TIMEOUT / 2]
+    hook, took, durations = (
+        OnTokenHook(slow, Account()),
+        [],
+        [1000.0, 1000.0, 1000.0, TIMEOUT_ONCE_HUNG / 2, TIMEOUT / 2],
+    )
     while durations:
         began = now()
         await hook.notify(NEW, None, Reason.FIRST)
@@ -129,7 +134,7 @@ async def test_a_hook_that_raises_has_not_hung() -> None:
         if failures:
             raise failures.pop()
 
-    hook = OnTokenHook(raises_once)
+    hook = OnTokenHook(raises_once, Account())
     for _ in range(2):
         await hook.notify(NEW, None, Reason.FIRST)
     assert now() == 2 * (TIMEOUT - 1)
@@ -146,7 +151,7 @@ async def test_cancelling_the_login_cancels_the_hook() -> None:
         finally:
             cancelled.append(True)
 
-    notifying = asyncio.ensure_future(OnTokenHook(waits).notify(NEW, None, Reason.FIRST))
+    notifying = asyncio.ensure_future(OnTokenHook(waits, Account()).notify(NEW, None, Reason.FIRST))
     await settle()
     notifying.cancel()
     with pytest.raises(asyncio.CancelledError):

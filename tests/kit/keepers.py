@@ -104,7 +104,7 @@ def _made(kind: type[K], login: Any, options: dict[str, Any]) -> K:
     given = {name: options.pop(name) for name in ("prepare", "clock", "presents_refresh_tokens") if name in options}
     given.setdefault("clock", clock.now)
     name = options.pop("account", "")
-    account = Account(name, options=OwnerOptions(**renewal), random=random.Random(1), **given)
+    account = Account(name, label=name, options=OwnerOptions(**renewal), random=random.Random(1), **given)
     made = kind(login, account, **options)
     with contextlib.suppress(RuntimeError):  # a test may make one outside any loop, and closes it itself
         loop = asyncio.get_running_loop()

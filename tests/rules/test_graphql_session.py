@@ -402,12 +402,12 @@ async def test_graphqls_401_counts_beside_a_test_that_fails(caplog: pytest.LogCa
     def broken(_response: aiohttp.ClientResponse) -> bool:
         raise RuntimeError
 
-    async with signed_in(is_unauthorized=broken) as at:
+    async with signed_in(is_unauthorized=broken, account="acme") as at:
         caplog.clear()
         at.api.refusals["/graphql"] = refusing()
         at.api.revoke()
         assert await at.client.graphql("mutation { a }") == {"__typename": "Query"}
-        assert caplog.messages == ["is_unauthorized.failed error='RuntimeError'"]
+        assert caplog.messages == ["is_unauthorized.failed account='acme' error='RuntimeError'"]
 
 
 async def test_a_mutation_whose_refusal_never_ends_is_sent_again() -> None:

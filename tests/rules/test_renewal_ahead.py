@@ -353,12 +353,12 @@ async def test_a_renewal_and_its_failure_are_logged(caplog: pytest.LogCaptureFix
             await ask(kept)
             await passing(1)
     assert [(record.levelno, record.getMessage()) for record in caplog.records] == [
-        (logging.INFO, "token.issued account='a' reason='first' expires_in=100.0"),
-        (logging.WARNING, "login.failed error='LoginError'"),
+        (logging.INFO, "token.issued account='a' reason='first' attempt=1 seconds=0.0 expires_in=100.0"),
+        (logging.WARNING, "login.failed account='a' reason='ahead' attempt=1 seconds=0.0 error='LoginError'"),
         (logging.WARNING, "logins.paused account='a' reason='failed' seconds=1.0 error='LoginError'"),
         (logging.WARNING, "renewal.failed account='a' error='LoginError'"),
         (logging.INFO, "logins.resumed account='a' reason='failed'"),
-        (logging.INFO, "token.issued account='a' reason='ahead' expires_in=100.0"),
+        (logging.INFO, "token.issued account='a' reason='ahead' attempt=1 seconds=0.0 expires_in=100.0"),
     ]
 
 

@@ -498,7 +498,7 @@ async def test_an_adoption_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO, "exterview_auth"):
         await kept.obtain()
     assert [(each.levelno, each.getMessage()) for each in caplog.records] == [
-        (logging.INFO, "token.adopted account='a' reason='first'")
+        (logging.INFO, "token.adopted account='a' reason='first' seconds=0.0")
     ]
 
 

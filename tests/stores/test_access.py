@@ -79,6 +79,7 @@ class ScriptedStore(SharedStore):
 class ScriptedLock:
     """The lock of its one account."""
 
+    store = "Backend"
     lease = 3.0
 
     def __init__(self, store: ScriptedStore) -> None:

@@ -20,6 +20,7 @@ from tests.kit.clock import now, passing, settle, stand_still, virtual_time
 class Backend:
     """A backend that does what a test says, and writes down what is asked of it."""
 
+    store = "Backend"
     lease = 3.0
 
     def __init__(self, **script: Any) -> None:
@@ -254,8 +255,8 @@ async def test_a_lease_that_cannot_be_renewed_is_logged(caplog: pytest.LogCaptur
             await passing(20)
     assert backend.calls.count("renew_lease") == 3
     assert [each.levelno for each in caplog.records] == [logging.INFO, logging.INFO]
-    assert caplog.messages[0] == "store.lease_not_kept problem='down'"
-    assert caplog.messages[1].startswith("store.lease_lost hint=")
+    assert caplog.messages[0] == "store.lease_not_kept store='Backend' problem='down'"
+    assert caplog.messages[1].startswith("store.lease_lost store='Backend' hint=")
 
 
 @virtual_time

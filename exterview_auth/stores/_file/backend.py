@@ -22,6 +22,8 @@ LOOKS_PER_ATTEMPT = 5
 class FileLockBackend:
     """The `LockBackend` of one owner for the account called *name*."""
 
+    store = "FileStore"
+
     def __init__(self, entries: FileEntries, name: str, lease: float) -> None:
         self.lease = lease
         self._entries = entries

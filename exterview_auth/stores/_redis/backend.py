@@ -28,6 +28,8 @@ FREE = b"free"
 class RedisLockBackend:
     """The `LockBackend` of one owner for *account*."""
 
+    store = "RedisStore"
+
     def __init__(self, entries: RedisEntries, account: str, lease: float) -> None:
         self.lease = lease
         self._entries = entries
@@ -83,7 +85,7 @@ class RedisLockBackend:
             try:
                 self._subscribed = connection, await connection.subscribe(self._keys.channel)
             except StoreError as failure:
-                emit(logging.INFO, "store.no_news", problem=str(failure))
+                emit(logging.INFO, "store.no_news", store=self.store, problem=str(failure))
 
     async def wait_for_change(self) -> None:
         """Wait for a message."""

@@ -1,0 +1,110 @@
+"""Rule 18: what events say of whom, in a pool above all, where many owners share one log."""
+
+from __future__ import annotations
+
+import ast
+import asyncio
+import logging
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+import exterview_auth
+from exterview_auth import (
+    AuthPool,
+    AuthSession,
+    ExterviewAuth,
+    LoginContext,
+    LoginUnavailableError,
+    MemoryStore,
+    PasswordLogin,
+    Token,
+)
+from tests.kit.api import KEY, Api, post
+from tests.kit.login_endpoint import Reply, login_endpoint
+from tests.kit.stores import told
+
+PACKAGE = Path(exterview_auth.__file__).parent
+
+
+@pytest.fixture(autouse=True)
+def all_events(caplog: pytest.LogCaptureFixture) -> None:
+    """Every event is looked at."""
+    caplog.set_level(logging.DEBUG, "exterview_auth")
+
+
+def emitted() -> Iterator[tuple[str, str, set[str | None]]]:
+    """The module, the name and the fields of each event; the field ``None`` stands for a mapping of fields."""
+    for path in sorted(PACKAGE.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "emit":
+                event = node.args[1]
+                assert isinstance(event, ast.Constant)
+                assert isinstance(event.value, str)
+                yield str(path.relative_to(PACKAGE)), event.value, {field.arg for field in node.keywords}
+
+
+def test_every_event_says_of_which_account_or_store_it_is() -> None:
+    """An owner's events have ``account``, a store's own ``store``."""
+    events = list(emitted())
+    assert len(events) > 15
+    nameless = [event for module, event, fields in events if not fields & {"account", "store", None}]
+    assert nameless == []
+    assert {event for module, event, _ in events if module.startswith("stores")} >= {
+        "store.lease_lost",
+        "store.no_news",
+    }
+
+
+async def test_a_pools_log_tells_whose_login_failed_and_why(caplog: pytest.LogCaptureFixture) -> None:
+    """Each failed attempt has its account, the login's reason, its number, the seconds since the login began, and its error."""
+    async with Api() as api:
+        outages = {"acme": 2}
+
+        def owner_of(account: str) -> ExterviewAuth:
+            async def login(_context: LoginContext) -> Token:
+                if outages.get(account):
+                    outages[account] -= 1
+                    raise LoginUnavailableError("down")
+                return Token(api.issue(), expires_in=60)
+
+            return ExterviewAuth(login, api_key=KEY, endpoint=api.endpoint, account=account)
+
+        async with AuthPool(owner_of) as pool, aiohttp.ClientSession() as http:
+            statuses = await asyncio.gather(*(post(AuthSession(http, pool[name]), "") for name in ("acme", "globex")))
+    assert {status for status, _ in statuses} == {200}
+    times = r"seconds=(\d+\.\d+)"
+    failed = [re.sub(times, "", line) for line in told(caplog, "login.failed")]
+    assert failed == [
+        f"login.failed account='acme' reason='first' attempt={attempt}  error='LoginUnavailableError'"
+        for attempt in (1, 2)
+    ]
+    seconds = [float(found[1]) for line in told(caplog, "login.failed") if (found := re.search(times, line))]
+    assert 0 <= seconds[0] < 0.2 < seconds[1]
+    issued = sorted(re.sub(times, "", line) for line in told(caplog, "token.issued"))
+    assert issued == [
+        "token.issued account='acme' reason='first' attempt=3  expires_in=60.0",
+        "token.issued account='globex' reason='first' attempt=1  expires_in=60.0",
+    ]
+
+
+async def test_an_account_without_a_name_has_a_digest(caplog: pytest.LogCaptureFixture) -> None:
+    """The same for all events of it and in every process, another for another account, and never the e-mail address."""
+    digests: list[str] = []
+    async with login_endpoint(Reply(200, {"data": {"login": {"token": "t-1"}}})) as endpoint:
+        for email in ("ada@example.com", "ada@example.com", "bob@example.com"):
+            login = PasswordLogin(email, "pass word")
+            async with ExterviewAuth(login, api_key=KEY, endpoint=endpoint.url, store=MemoryStore()) as auth:
+                auth.invalidate(await auth.token())
+                await auth.token()
+                await auth.logout()
+            (digest,) = set(re.findall(r"account='(\w*)'", caplog.text))
+            digests.append(digest)
+            assert len(caplog.messages) >= 3
+            assert "example.com" not in caplog.text
+            caplog.clear()
+    assert all(re.fullmatch("[0-9a-f]{12}", digest) for digest in digests)
+    assert digests[0] == digests[1] != digests[2]
