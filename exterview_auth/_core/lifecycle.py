@@ -76,11 +76,12 @@ class Lifecycle:
         renewal.state.close_fast_path()
         renewal.logout_task = self._closing = None
         renewal.timer.leave_loop()
+        renewal.limits.change_loop()
         if renewal.saver is not None and renewal.store is not None:
             renewal.store.leave_loop()
             renewal.saver.change_loop()
         if renewal.state.current is not None:
-            renewal.timer.arm(renewal.state.current)
+            renewal.timer.arm(renewal.state.current.renew_at)
 
     async def logout(self) -> None:
         """
@@ -145,6 +146,7 @@ class Lifecycle:
             if flight.closing:
                 await renewal.acquisition.login_answered(CLOSE_GRACE)
             await flight.cancel()
+        renewal.limits.cancel_timer()
         if renewal.hook is not None:
             await renewal.hook.aclose()
         if renewal.logout_task is not None:
@@ -157,6 +159,7 @@ class Lifecycle:
         """Leave no timer behind: nothing refers to the owner any more."""
         if self._alive:
             self._renewal.timer.cancel()
+            self._renewal.limits.cancel_timer()
 
     @property
     def busy(self) -> bool:

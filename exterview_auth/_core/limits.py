@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 
 from .._events import emit
 from .._seconds import seconds_in
 from ..errors import CredentialsRejectedError, ExterviewAuthError, LoginBudgetExceededError, LoginUnavailableError
 from .account import Account
+from .schedule import WeakTimer
 
 FIRST_REJECTION_PAUSE, FIRST_FAILURE_PAUSE, MAX_PAUSE = 10.0, 1.0, 60.0
 """Seconds for which a failure is remembered at first and at most; the pause doubles with each further one."""
@@ -24,7 +26,7 @@ class Latch:
     """
     Forbids logins until some time, for one *reason*. Emits an event when it closes, and one when it opens.
 
-    It opens by itself. Whoever looks at it next notices that: a timer would keep dropped owners alive.
+    It opens by itself. Whoever looks at it next notices that: a request, or the timer of `LoginLimits`.
     """
 
     __slots__ = ("_account", "_emitted", "_reason", "_until")
@@ -110,7 +112,18 @@ class LoginLimits:
     A login that cannot reach its endpoint closes none of them, and none affects another.
     """
 
-    __slots__ = ("_account", "_failure", "_rejection", "_retry_after", "_times", "_useless", "budget", "window")
+    __slots__ = (
+        "__weakref__",
+        "_account",
+        "_failure",
+        "_rejection",
+        "_retry_after",
+        "_timer",
+        "_times",
+        "_useless",
+        "budget",
+        "window",
+    )
 
     def __init__(self, account: Account) -> None:
         self._account = account
@@ -121,6 +134,8 @@ class LoginLimits:
         self._useless = Latch("max_logins", account)
         # Invariant: the times of the newest `budget` useless logins, oldest first.
         self._times: tuple[float, ...] = ()
+        # Made when a latch closes for the first time: most owners never need it.
+        self._timer: WeakTimer | None = None
 
     def check(self, *, needed: bool = False) -> None:
         """
@@ -179,14 +194,36 @@ class LoginLimits:
         elif (asked := retry_after_of(error)) is not None:
             seconds = min(asked, max(MAX_RETRY_AFTER, self._account.options.login_timeout))
             self._retry_after.close(self._account.clock() + seconds, type(error).__name__)
+        self._notice_openings()
 
     def record_useless(self) -> None:
         """Use up one of the budget."""
         self._times = (*self._times, self._account.clock())[-self.budget :]
         if len(self._times) == self.budget:
             self._useless.close(self._times[0] + self.window)
+            self._notice_openings()
 
     def forget_failures(self) -> None:
         """Open the first two latches, also at a logout. ``Retry-After`` and the budget stay: they are not the account's fault."""
         self._rejection.forget()
         self._failure.forget()
+
+    def _notice_openings(self) -> None:
+        """Look at all latches now, and again when the next of them opens: the look emits its event."""
+        latches = (self._rejection, self._failure, self._retry_after, self._useless)
+        closed = [left for latch in latches if (left := latch.left()) > 0]
+        if closed:
+            self._timer = self._timer or WeakTimer(self, LoginLimits._notice_openings, self._account.clock)
+            with contextlib.suppress(RuntimeError):  # no loop runs here: whoever looks next notices
+                self._timer.arm(self._account.clock() + min(closed))
+
+    def change_loop(self) -> None:
+        """Let go of a timer that belongs to another loop."""
+        if self._timer is not None:
+            self._timer.leave_loop()
+            self._notice_openings()
+
+    def cancel_timer(self) -> None:
+        """Leave no timer behind: the owner is closed, or nothing refers to it any more."""
+        if self._timer is not None:
+            self._timer.cancel()

@@ -20,7 +20,7 @@ from .account import Account
 from .acquisition import Acquisition
 from .limits import LoginLimits
 from .on_token import OnTokenHook
-from .schedule import RenewalTimer
+from .schedule import WeakTimer
 from .single_flight import Flight, SingleFlight
 from .state import IssuedToken, TokenState
 
@@ -69,7 +69,7 @@ class Renewal:
         self.store = store
         self.saver = saver
         self.single_flight = SingleFlight()
-        self.timer = RenewalTimer(self, Renewal._renew_ahead, account.clock)
+        self.timer = WeakTimer(self, Renewal._renew_ahead, account.clock)
         self.logout_task: asyncio.Task[None] | None = None
         """A logout that runs: the next login begins after it."""
 
@@ -146,7 +146,7 @@ class Renewal:
 
     def _install(self, issued: IssuedToken, reason: Reason) -> None:
         self.state.install(issued)
-        self.timer.arm(issued)
+        self.timer.arm(issued.renew_at)
         counters, fields = self._account.counters, self.acquisition.event_fields
         if not issued.from_login:
             counters.adopted += 1
@@ -161,13 +161,13 @@ class Renewal:
         if issued is None or self.single_flight.current is not None or self.limits.rejected_since(issued.installed_at):
             return  # a flight that is under way looks again when it ends, and after a rejection a request begins the next
         if now < issued.renew_at:
-            self.timer.arm(issued)  # the timer ran ahead of the account's clock, or a newer token is here
+            self.timer.arm(issued.renew_at)  # the timer ran ahead of the account's clock, or a newer token is here
         elif not issued.used:
             # An owner that no request uses stops here, and costs its login endpoint nothing.
             self.state.defer_renewal(issued)
         elif (pause := self.limits.left(needed=issued.was_useful)) > 0:
             issued.renew_later(now, pause)
-            self.timer.arm(issued)
+            self.timer.arm(issued.renew_at)
         else:
             self._begin(Reason.AHEAD)
 
@@ -181,4 +181,4 @@ class Renewal:
         if not self.timer.armed and not self.limits.rejected_since(issued.installed_at):
             if issued.renew_at <= now and (failure is not None or flight.unchanged):
                 issued.renew_later(now, self.limits.left(needed=issued.was_useful))
-            self.timer.arm(issued)
+            self.timer.arm(issued.renew_at)

@@ -1,7 +1,7 @@
 """
-The timer that starts renewal ahead of expiry. A timer, not a task, so that it keeps no dropped owner alive.
+An owner's timers, for the renewal ahead of expiry and for latches that open; they keep no dropped owner alive.
 
-The time of the renewal comes from `state`: `IssuedToken.timed` draws it once per token, `IssuedToken.renew_later` moves it after a
+The time of a renewal comes from `state`: `IssuedToken.timed` draws it once per token, `IssuedToken.renew_later` moves it after a
 renewal that brought nothing.
 """
 
@@ -15,11 +15,10 @@ from contextvars import Context
 from typing import Any
 
 from .._clock import Clock
-from .state import IssuedToken
 
 
-class RenewalTimer:
-    """Calls *due* with the weakly held *target* when a token's renewal is due."""
+class WeakTimer:
+    """Calls *due* with the weakly held *target* at a time of *clock*."""
 
     __slots__ = ("__weakref__", "_clock", "_due", "_handle", "_target", "_ticket")
 
@@ -35,14 +34,14 @@ class RenewalTimer:
         """Whether it will fire."""
         return self._handle is not None and not self._handle.cancelled()
 
-    def arm(self, issued: IssuedToken) -> None:
-        """Fire when the renewal of *issued* is due."""
-        self.cancel()
-        if issued.renew_at == math.inf:
-            return
+    def arm(self, at: float) -> None:
+        """Fire at that time, or at once if it has passed, and never at infinity."""
         loop = asyncio.get_running_loop()
+        self.cancel()
+        if at == math.inf:
+            return
         ticket = self._ticket = object()
-        seconds = max(0.0, issued.renew_at - self._clock())
+        seconds = max(0.0, at - self._clock())
         # The loop holds a plain function and weak references: a timer an hour ahead must not keep its owner alive.
         self._handle = loop.call_later(seconds, _fire, weakref.ref(self), ticket, context=Context())
 
@@ -65,7 +64,7 @@ class RenewalTimer:
             self._due(target)
 
 
-def _fire(timer: weakref.ref[RenewalTimer], ticket: object) -> None:
+def _fire(timer: weakref.ref[WeakTimer], ticket: object) -> None:
     target = timer()
     if target is not None:
-        target._expire(ticket)  # noqa: SLF001 - the other half of `RenewalTimer.arm`
+        target._expire(ticket)  # noqa: SLF001 - the other half of `WeakTimer.arm`

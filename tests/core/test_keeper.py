@@ -825,11 +825,11 @@ async def test_a_failed_login_is_logged(caplog: pytest.LogCaptureFixture) -> Non
     assert logged(caplog) == [
         "WARNING login.failed account='' reason='first' attempt=1 seconds=0.0 error='LoginUnavailableError' retry_after=2.0",
         "WARNING logins.paused account='' reason='retry_after' seconds=2.0 error='LoginUnavailableError'",
+        "INFO logins.resumed account='' reason='retry_after'",
         f"WARNING login.failed account='' reason='first' attempt=2 seconds={second} error='LoginUnavailableError'",
         f"WARNING login.failed account='' reason='first' attempt=3 seconds={third} error='LoginError'",
         "WARNING logins.paused account='' reason='failed' seconds=1.0 error='LoginError'",
         "INFO logins.resumed account='' reason='failed'",
-        "INFO logins.resumed account='' reason='retry_after'",
         "WARNING login.failed account='' reason='first' attempt=1 seconds=30.0 error='TimeoutError'",
     ]
     assert kept.stats().login_failures == 4

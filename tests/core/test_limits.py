@@ -23,7 +23,10 @@ from exterview_auth._options import OwnerOptions
 from exterview_auth._seconds import MAX_SECONDS
 from exterview_auth.logins._http_dates import retry_after
 from tests.kit import clock, hypothesis_profiles
+from tests.kit.api import until
+from tests.kit.clock import passing, virtual_time
 from tests.kit.keepers import scripted
+from tests.kit.stores import told
 
 pytestmark = pytest.mark.timeout(hypothesis_profiles.TIMEOUT)
 
@@ -364,6 +367,64 @@ def test_a_latch_that_closes_again_before_anybody_saw_it_open_emits_both_events(
     limits.record_failure(LoginError())
     limits.forget_failures()
     assert [message.split()[1] for message in logged()] == ["logins.paused", "logins.resumed"] * 2
+
+
+@virtual_time
+async def test_a_latch_that_nobody_looks_at_emits_its_event_when_it_opens(caplog: pytest.LogCaptureFixture) -> None:
+    """Rule 7: each of several at its own time, one that was prolonged at the later one, and none after a success."""
+    limits = LoginLimits(Account("ada", label="ada", options=OwnerOptions(max_logins=(1, 30.0)), clock=clock.now))
+    caplog.set_level(logging.INFO, "exterview_auth")
+    limits.record_useless()
+    limits.record_failure(LoginError())
+    limits.record_failure(LoginUnavailableError(retry_after=5))
+    limits.record_failure(LoginUnavailableError(retry_after=8))
+    for seconds, opened in ((0.5, []), (1, ["failed"]), (4, []), (3, ["retry_after"]), (21, []), (1, ["max_logins"])):
+        caplog.clear()
+        await passing(seconds)
+        assert told(caplog, "logins.resumed") == [f"logins.resumed account='ada' reason='{each}'" for each in opened]
+    limits.record_failure(CredentialsRejectedError(reason=None))
+    limits.succeeded()
+    caplog.clear()
+    await passing(100)
+    assert caplog.messages == []
+
+
+@virtual_time
+async def test_the_timer_of_a_latch_ends_with_its_owner(caplog: pytest.LogCaptureFixture) -> None:
+    """Rule 21: an owner that is closed or dropped while logins are paused leaves no timer behind, and emits nothing more."""
+    caplog.set_level(logging.INFO, "exterview_auth")
+    closed, dropped = (scripted(LoginError(), account=name) for name in "cd")
+    for kept in (closed, dropped):
+        with pytest.raises(LoginError):
+            await kept.obtain()
+        assert kept._limits._timer is not None
+        assert kept._limits._timer.armed
+    await closed.lifecycle.aclose()
+    dropped.lifecycle.drop()
+    assert [kept._limits._timer.armed for kept in (closed, dropped) if kept._limits._timer] == [False, False]
+    caplog.clear()
+    await passing(60)
+    assert caplog.messages == []
+
+
+def test_a_latch_emits_its_event_on_the_loop_in_use(caplog: pytest.LogCaptureFixture) -> None:
+    """Rule 20: the timer of a loop that has ended is let go of, and the pause goes on under the next one."""
+    caplog.set_level(logging.INFO, "exterview_auth")
+    seconds = [0.0]
+    kept = scripted(LoginError(), account="a", clock=lambda: seconds[0])
+
+    async def fail() -> None:
+        with pytest.raises(LoginError):
+            await kept.obtain()
+
+    async def look() -> None:
+        kept.lifecycle.enter()
+        seconds[0] = 1.0
+        await until(lambda: told(caplog, "logins.resumed") != [], 10)
+        await kept.lifecycle.aclose()
+
+    asyncio.run(fail())
+    asyncio.run(look())
 
 
 def test_a_longer_retry_after_prolongs_a_shorter_one(caplog: pytest.LogCaptureFixture) -> None:

@@ -10,7 +10,7 @@ import weakref
 import pytest
 
 from exterview_auth import Token
-from exterview_auth._core.schedule import RenewalTimer
+from exterview_auth._core.schedule import WeakTimer
 from exterview_auth._core.state import MIN_RENEWAL_PAUSE, IssuedToken
 from tests.kit.clock import VirtualLoop, now, passing, virtual_time
 
@@ -20,7 +20,7 @@ class Owner:
 
     def __init__(self) -> None:
         self.times: list[float] = []
-        self.timer = RenewalTimer(self, Owner.due, now)
+        self.timer = WeakTimer(self, Owner.due, now)
 
     def due(self) -> None:
         self.times.append(now())
@@ -46,7 +46,7 @@ async def test_a_timer_fires_once_for_the_newest_token(armed_for: list[float | N
         if renew_at is None:
             owner.timer.cancel()
         else:
-            owner.timer.arm(issued(renew_at))
+            owner.timer.arm(renew_at)
     assert owner.timer.armed == bool(fires_at)
     await passing(49 if fires_at == [100] else 0)
     assert owner.times == []
@@ -62,7 +62,7 @@ async def test_a_renewal_that_brought_nothing_is_tried_again_in_the_middle_of_th
     failing = issued(0, expires=10)
     while True:
         failing.renew_later(now())
-        owner.timer.arm(failing)
+        owner.timer.arm(failing.renew_at)
         if not owner.timer.armed:
             break
         await passing(failing.renew_at - now())
@@ -94,7 +94,7 @@ async def test_a_dropped_owner_is_not_kept_alive(*, timer_lives: bool) -> None:
     """The loop refers to neither the owner nor its timer; without its owner, a timer that fires does nothing."""
     owner = Owner()
     times, timer = owner.times, owner.timer if timer_lives else None
-    owner.timer.arm(issued(100))
+    owner.timer.arm(100)
     gone = weakref.ref(owner)
     del owner
     gc.collect()
@@ -111,7 +111,7 @@ def test_a_handle_of_another_loop_is_released_untouched() -> None:
         owner = Owner()
 
         async def arm() -> asyncio.TimerHandle:
-            owner.timer.arm(issued(100))
+            owner.timer.arm(100)
             assert owner.timer._handle is not None
             return owner.timer._handle
 
