@@ -46,11 +46,11 @@ def _run(arguments: Sequence[str]) -> int:
     except click.exceptions.Exit as done:  # --help and --version
         return done.exit_code
     except click.UsageError as error:
-        complain(_usage_sentence(error))
+        complain(_usage_sentence(error, arguments))
         return ExitCode.WRONG_USE
 
 
-def _usage_sentence(error: click.UsageError) -> str:
+def _usage_sentence(error: click.UsageError, arguments: Sequence[str]) -> str:
     """Return what is wrong and where to read more, without the values that click repeats: they may be secrets."""
     if isinstance(error, click.NoSuchOption):
         words = f"no such option: {error.option_name}"
@@ -61,7 +61,9 @@ def _usage_sentence(error: click.UsageError) -> str:
         words = "no such command"  # which may be an ``EXTERVIEW_PASSWORD=...`` that stands in the wrong place
     else:
         words = error.message.partition(" (")[0].rstrip(". ")
-    command = error.ctx.command_path if error.ctx else "exterview-auth"
+    # click does not say whose option it is that has no value.
+    named = [argument for argument in arguments if argument in app.commands][:1]
+    command = error.ctx.command_path if error.ctx else " ".join(["exterview-auth", *named])
     return f"{words[:1].lower()}{words[1:]}; see '{command} --help'"
 
 

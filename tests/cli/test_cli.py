@@ -22,28 +22,59 @@ DEAD_END = "http://localhost:1/graphql"
 Complaint = Callable[[], str]
 
 
+WRONG: dict[str, list[tuple[list[str], str]]] = {
+    "": [
+        ([], "missing command; see 'exterview-auth --help'"),
+        (["nonsense"], "no such command; see 'exterview-auth --help'"),
+        (["--nonsense"], "no such option: --nonsense; see 'exterview-auth --help'"),
+        (["--version", "--nonsense"], "no such option: --nonsense; see 'exterview-auth --help'"),
+        (["-x", "check"], "no such option: -x; see 'exterview-auth --help'"),
+    ],
+    "demo": [
+        (["--requests"], "option '--requests' requires an argument; see 'exterview-auth demo --help'"),
+        (["--requests", "0"], "--requests must be a number from 1 to 100000, not 0"),
+        (
+            ["--requests", "abc"],
+            "invalid value for '--requests': not a valid integer; see 'exterview-auth demo --help'",
+        ),
+        (["--processes", "65"], "--processes must be a number from 1 to 64, not 65"),
+        (["--store", "memory"], "--store must be redis or file"),
+        (["--nonsense"], "no such option: --nonsense; see 'exterview-auth demo --help'"),
+    ],
+    "check": [
+        (["--timeout", "nan"], "--timeout must be a positive number of seconds, at most 1000000000, not nan"),
+        (["--timeout"], "option '--timeout' requires an argument; see 'exterview-auth check --help'"),
+        (["--json=yes"], "option '--json' does not take a value; see 'exterview-auth check --help'"),
+        (["extra"], "got unexpected extra argument; see 'exterview-auth check --help'"),
+        ([], "the API key is missing; set EXTERVIEW_API_KEY or EXTERVIEW_API_KEY_FILE"),
+    ],
+    "token": [
+        (["--timeout", "soon"], "invalid value for '--timeout': not a valid number; see 'exterview-auth token --help'"),
+        (["--timeout", "-1"], "--timeout must be a positive number of seconds, at most 1000000000, not -1.0"),
+        (["--json"], "no such option: --json; see 'exterview-auth token --help'"),
+        (["extra"], "got unexpected extra argument; see 'exterview-auth token --help'"),
+        ([], "the API key is missing; set EXTERVIEW_API_KEY or EXTERVIEW_API_KEY_FILE"),
+    ],
+    "emulator": [
+        (["--port", "70000"], "--port must be a number from 0 (any free port) to 65535, not 70000"),
+        (["--port", "-1"], "--port must be a number from 0 (any free port) to 65535, not -1"),
+        (["--port", "http"], "invalid value for '--port': not a valid integer; see 'exterview-auth emulator --help'"),
+        (["--port"], "option '--port' requires an argument; see 'exterview-auth emulator --help'"),
+        (["8023"], "got unexpected extra argument; see 'exterview-auth emulator --help'"),
+    ],
+}
+"""At least five wrong uses of each command, and the one sentence about each."""
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
-    [
-        ([], "missing command"),
-        (["nonsense"], "no such command; see 'exterview-auth --help'"),
-        (["--nonsense"], "no such option: --nonsense"),
-        (["demo", "--requests"], "--requests"),
-        (["demo", "--requests", "0"], "--requests must be a number from 1 to 100000, not 0"),
-        (["demo", "--processes", "65"], "--processes must be a number from 1 to 64, not 65"),
-        (["demo", "--store", "memory"], "--store must be redis or file"),
-        (["demo", "--nonsense"], "exterview-auth demo --help"),
-        (["demo", "--requests", "abc"], "invalid value for '--requests': not a valid integer"),
-        (["check", "--timeout", "nan"], "--timeout must be a positive number of seconds, at most 1000000000, not nan"),
-        (["token", "--timeout", "soon"], "invalid value for '--timeout': not a valid number"),
-        (["token", "--json"], "no such option: --json"),
-        (["emulator", "--port", "70000"], "--port must be a number from 0 (any free port) to 65535, not 70000"),
-    ],
+    [([*command.split(), *rest], says) for command, uses in WRONG.items() for rest, says in uses],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
 def test_a_wrong_command_line_exits_2_with_one_sentence(arguments: list[str], says: str, complaint: Complaint) -> None:
-    """Nothing is printed but what is wrong, and where to read more."""
+    """Nothing is printed but what is wrong, and what to do or where to read more."""
     assert main(arguments) == 2
-    assert says in complaint()
+    assert complaint() == f"exterview-auth: {says}"
 
 
 @pytest.mark.parametrize(
