@@ -66,6 +66,8 @@ _IN_VARIABLES = {
     "set token_field= to the name or dotted path of the token": (
         "set EXTERVIEW_TOKEN_FIELD to the name or dotted path of the token"
     ),
+    "check its URL": "check that EXTERVIEW_ENDPOINT is the /graphql URL of the API",
+    "give its final URL": "set EXTERVIEW_ENDPOINT to its final URL",
 }
 """The logins' own advice for code, and what to do about the same by variables."""
 
@@ -190,8 +192,8 @@ def _(_error: LoginBudgetExceededError, context: ErrorContext) -> Advice:
 def _(error: LoginError, context: ErrorContext) -> Advice:
     words = _words(error, context)
     for in_code, in_variables in _IN_VARIABLES.items():
-        if words.endswith(f"; {in_code}"):  # the credentials are not to blame
-            return Advice(f"the login failed ({words.removesuffix(f'; {in_code}')})", in_variables)
+        if words.endswith(in_code):  # the credentials are not to blame
+            return Advice(f"the login failed ({words.removesuffix(in_code).rstrip('; :')})", in_variables)
     return Advice(f"the login failed ({_words(error, context)})", f"check EXTERVIEW_ENDPOINT, then {context.source}")
 
 
@@ -211,6 +213,14 @@ def _(error: aiohttp.ClientConnectorError, _context: ErrorContext) -> Advice:
 @advice.register(TimeoutError)
 def _(_error: Exception, _context: ErrorContext) -> Advice:
     return Advice("the endpoint did not answer in time", f"{_ENDPOINT}, or give it more time with --timeout")
+
+
+@advice.register(aiohttp.RedirectClientError)
+@advice.register(aiohttp.TooManyRedirects)
+def _(_error: Exception, _context: ErrorContext) -> Advice:
+    return Advice(
+        "the endpoint redirects to no address that can be followed", "set EXTERVIEW_ENDPOINT to its final URL"
+    )
 
 
 @advice.register

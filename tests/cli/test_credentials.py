@@ -451,25 +451,48 @@ def test_the_query_of_the_endpoint_is_not_printed(
 
 
 @pytest.mark.usefixtures("fixed_token")
-@pytest.mark.usefixtures("fixed_token")
-def test_a_redirect_that_leads_to_no_address(serve: Callable[[Answer], None], complaint: Complaint) -> None:
-    """One sentence: what yarl raises for it is no error of a network."""
+@pytest.mark.parametrize("location", ["//[]@", "ftp://h.example/", "/graphql"], ids=["no URL", "no HTTP", "itself"])
+def test_a_redirect_that_cannot_be_followed(
+    location: str, serve: Callable[[Answer], None], complaint: Complaint
+) -> None:
+    """One sentence that says so: the server speaks HTTP, and the network is fine."""
 
     async def answer(_request: web.BaseRequest) -> web.Response:
-        return web.Response(status=307, headers={"Location": "//[]@"})
+        return web.Response(status=307, headers={"Location": location})
 
     serve(answer)
     assert main(["check"]) == 1
-    assert "does not answer as an HTTP server does (InvalidUrlRedirectClientError)" in complaint()
+    assert complaint().endswith(
+        "the endpoint redirects to no address that can be followed; set EXTERVIEW_ENDPOINT to its final URL"
+    )
 
 
-def test_a_server_that_says_nothing(serve: Callable[[Answer], None], complaint: Complaint) -> None:
-    """The timeout is the one that was given."""
+GRAPHQL_URL = "check that EXTERVIEW_ENDPOINT is the /graphql URL of the API"
 
-    async def answer(request: web.BaseRequest) -> web.StreamResponse:
-        await asyncio.get_running_loop().create_future()
-        raise AssertionError
+
+@pytest.mark.usefixtures("emulator")
+@pytest.mark.parametrize(
+    ("response", "says"),
+    [
+        ({"text": "<html>", "content_type": "text/html"}, f"answered with text/html instead of JSON); {GRAPHQL_URL}"),
+        ({"status": 404}, f"it answered 404); {GRAPHQL_URL}"),
+        (
+            {"status": 308, "headers": {"Location": "https://h.example/graphql"}},
+            "credentials are not sent there); set EXTERVIEW_ENDPOINT to its final URL",
+        ),
+    ],
+    ids=["page", "404", "redirect"],
+)
+def test_a_login_at_a_wrong_url_blames_no_credentials(
+    response: dict[str, Any], says: str, serve: Callable[[Answer], None], complaint: Complaint
+) -> None:
+    """The library's advice is given once, by the variable that it is about."""
+
+    async def answer(_request: web.BaseRequest) -> web.Response:
+        return web.Response(**response)
 
     serve(answer)
-    assert main(["check", "--timeout", "0.1"]) == 1
-    assert "did not answer in time" in complaint()
+    assert main(["check"]) == 1
+    said = complaint()
+    assert said.endswith(says)
+    assert "EXTERVIEW_PASSWORD" not in said
