@@ -314,4 +314,4 @@ def _ensure_open(request: ClientRequest) -> None:
 
 def session_closed_error() -> ClientConnectionError:
     """Return the error of a request whose session was closed while it waited; aiohttp would fail an assertion."""
-    return ClientConnectionError("the session was closed while this request waited for a token")
+    return ClientConnectionError("the session was closed while this request waited for a token; close it last")

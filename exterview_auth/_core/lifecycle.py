@@ -95,7 +95,9 @@ class Lifecycle:
         renewal.limits.forget_failures()
         emit(logging.INFO, "logged_out", account=self._account.label)
         current = renewal.state.current
-        flight = self._detach(LoggedOutError("the owner was logged out while this request waited for a token"))
+        flight = self._detach(
+            LoggedOutError("the owner was logged out while this request waited for a token; send it again")
+        )
         renewal.keep_alive()  # a pool that evicted the owner keeps it until the store has heard of this
         abandoned = None if renewal.saver is None else renewal.saver.begin_logout(current)
         renewal.logout_task = asyncio.ensure_future(self._delete_last(flight, renewal.logout_task, abandoned))
@@ -116,7 +118,7 @@ class Lifecycle:
             flight = self._renewal.single_flight.current
             if flight is not None and self._renewal.saver is not None and self._account.presents_refresh_tokens:
                 flight.closing = not flight.is_caller_inside  # which cannot wait for itself
-            self._detach(ClosedError("the owner was closed while this request waited for a token"))
+            self._detach(ClosedError("the owner was closed while this request waited for a token; close it last"))
         if self._closing is None or self._closing.cancelled():
             self._closing = asyncio.ensure_future(self._close(flight))
         await asyncio.wait([self._closing])
