@@ -33,7 +33,9 @@ class ApiKey:
         except ConfigurationError as failure:
             problem = f"returned no key: {failure}"  # raised below: its frames hold what the callable returned
         except Exception as failure:
-            raise LoginError(f"the api_key callable ended in {kind_of(failure)}") from failure
+            raise LoginError(
+                f"the api_key callable ended in {kind_of(failure)}; see the error that is chained to it"
+            ) from failure
         else:
             return
         raise LoginError(f"the api_key callable {problem}")

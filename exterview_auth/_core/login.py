@@ -82,7 +82,8 @@ class LoginRunner:
             # An earlier login was asked to stay away until then; that binds this one too.
             if clock() + wait >= deadline:
                 raise LoginUnavailableError(
-                    f"the login endpoint asked not to be called for another {wait:.1f} s", retry_after=wait
+                    f"the login endpoint asked not to be called for another {wait:.1f} s; try again then",
+                    retry_after=wait,
                 )
             await asyncio.sleep(wait)
         self._doubted = False
@@ -154,11 +155,13 @@ class LoginRunner:
         except (LoginError, ReentrantLoginError, InsecureTransportError):
             raise
         except (OSError, TimeoutError) as failure:
-            raise LoginUnavailableError(f"the login could not be made ({type(failure).__name__})") from failure
+            raise LoginUnavailableError(
+                f"the login could not be made ({type(failure).__name__}); check its endpoint and the network"
+            ) from failure
         except ConfigurationError as failure:
             raise LoginError(str(failure)) from failure
         except Exception as failure:
-            raise LoginError(f"the login ended in {kind_of(failure)}") from failure
+            raise LoginError(f"the login ended in {kind_of(failure)}; see the error that is chained to it") from failure
         else:
             rejection = None
         if rejection is not None:

@@ -219,7 +219,7 @@ class SingleFlight:
         except ExterviewAuthError as failure:
             error = failure
         except Exception as failure:  # noqa: BLE001 - whatever it is, the waiters must get it
-            error = LoginError(f"the login ended in {type(failure).__name__}")
+            error = LoginError(f"the login ended in {type(failure).__name__}; see the error that is chained to it")
             error.__cause__ = failure
         finally:
             self._end(flight, error, landed)

@@ -169,7 +169,9 @@ class LoginResponse:
     def unreadable(self) -> LoginError:
         """Return the error for a success without a JSON object in it."""
         if self.body is None:
-            return LoginError(f"the login endpoint {self.origin} answered with more than {MAX_RESPONSE} bytes")
+            return LoginError(
+                f"the login endpoint {self.origin} answered with more than {MAX_RESPONSE} bytes; check its URL"
+            )
         kind = self.redact(self.kind) or "no content type"
         what = f"{kind} instead of JSON" if "json" not in kind else "JSON that is not an object"
         return LoginError(f"the login endpoint {self.origin} answered with {what}; check its URL")

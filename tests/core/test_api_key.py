@@ -62,9 +62,15 @@ def causes_of(error: BaseException | None) -> Iterator[BaseException]:
 @pytest.mark.parametrize(
     ("failure", "sentence"),
     [
-        (OSError("s3cret"), r"^the api_key callable ended in OSError$"),
-        (asyncio.CancelledError(), r"^the api_key callable ended in CancelledError$"),
-        (GeneratorExit("s3cret"), r"^the api_key callable ended in GeneratorExit$"),
+        (OSError("s3cret"), r"^the api_key callable ended in OSError; see the error that is chained to it$"),
+        (
+            asyncio.CancelledError(),
+            r"^the api_key callable ended in CancelledError; see the error that is chained to it$",
+        ),
+        (
+            GeneratorExit("s3cret"),
+            r"^the api_key callable ended in GeneratorExit; see the error that is chained to it$",
+        ),
     ],
 )
 async def test_a_callable_that_raises_is_a_login_error(failure: BaseException, sentence: str) -> None:

@@ -184,7 +184,7 @@ async def test_logins_run_in_a_separate_context() -> None:
 @pytest.mark.parametrize(
     ("ends", "sentence"),
     [
-        (asyncio.CancelledError(), r"^the login ended in CancelledError$"),
+        (asyncio.CancelledError(), r"^the login ended in CancelledError; see the error that is chained to it$"),
         (ConfigurationError("set it"), r"^set it$"),
         (None, r"returned NoneType; let it return an exterview_auth\.Token"),
         ("token", r"exterview_auth\.Token"),
@@ -270,7 +270,9 @@ def test_a_login_that_ends_the_program_is_a_failed_login_to_whoever_goes_on(ends
         raise ends
 
     async def ask(kept: Keeper) -> None:
-        with pytest.raises(LoginError, match=f"^the login ended in {ends.__name__}$"):
+        with pytest.raises(
+            LoginError, match=f"^the login ended in {ends.__name__}; see the error that is chained to it$"
+        ):
             await kept.obtain()
 
     kept = keeper(login, clock=boot_time)
@@ -346,7 +348,9 @@ async def test_a_retry_after_beyond_the_timeout_binds_the_next_flight(asked: flo
         await kept.obtain()
     await passing(0.5)
     left = asked - 0.5
-    with pytest.raises(LoginUnavailableError, match=rf"asked not to be called for another {left:.1f} s$") as caught:
+    with pytest.raises(
+        LoginUnavailableError, match=rf"asked not to be called for another {left:.1f} s; try again then$"
+    ) as caught:
         await kept.obtain()
     assert (caught.value.retry_after, now()) == (left, 0.5)
     await passing(left - 9.5 if left > 10 else left)
@@ -361,7 +365,7 @@ async def test_an_absurd_retry_after_is_capped(asked: float) -> None:
     kept = scripted(LoginUnavailableError("later", retry_after=asked))
     with pytest.raises(LoginUnavailableError, match=r"^later$"):
         await kept.obtain()
-    with pytest.raises(LoginUnavailableError, match=r"for another 60\.0 s$"):
+    with pytest.raises(LoginUnavailableError, match=r"for another 60\.0 s; try again then$"):
         await kept.obtain()
     assert kept.login.times == [now()] == [0.0]
     await passing(60)
