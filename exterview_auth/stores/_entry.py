@@ -116,7 +116,12 @@ class Codec:
             # Every request may read the entry before a login replaces it: one warning for each entry.
             if which != self._logged_unreadable.get(key):
                 self._logged_unreadable[key] = which
-                emit(logging.WARNING, "store.unreadable", store=self._store, problem=f"an entry is ignored: {problem}")
+                emit(
+                    logging.WARNING,
+                    "store.unreadable",
+                    store=self._store,
+                    problem=f"an entry is ignored: {problem}; the next save replaces it",
+                )
             return StoredToken(None, which)
         return StoredToken(entry.token_at(now, self.keep), which, entry.seconds_since_login(now))
 

@@ -130,7 +130,7 @@ def test_another_accounts_entry_is_a_miss(key: bytes | None, caplog: pytest.LogC
         for _ in range(2):
             assert codec.decode(BOB, raw, 1001.0) == (None, fingerprint(raw), None)
     assert told(caplog, "store.unreadable") == [
-        "store.unreadable store='FileStore' problem='an entry is ignored: it belongs to another account'"
+        "store.unreadable store='FileStore' problem='an entry is ignored: it belongs to another account; the next save replaces it'"
     ]
     assert codec.decode(ADA, raw, 1001.0).token is not None
 
@@ -170,7 +170,9 @@ def test_each_unreadable_entry_is_logged_once(caplog: pytest.LogCaptureFixture) 
             assert codec.decode(BOB, b"another s3cret", 0.0).token is None
         assert codec.decode(ADA, b"s3cret, replaced", 0.0).token is None
         assert codec.decode(ADA, None, 0.0) == (None, b"", None)
-    problem = "store.unreadable store='FileStore' problem='an entry is ignored: it is damaged'"
+    problem = (
+        "store.unreadable store='FileStore' problem='an entry is ignored: it is damaged; the next save replaces it'"
+    )
     assert [(each.levelno, each.getMessage()) for each in caplog.records] == [(logging.WARNING, problem)] * 3
     for number in range(2 * LOGGED_ENTRIES):
         codec.decode(key_of(str(number)), b"s3cret", 0.0)

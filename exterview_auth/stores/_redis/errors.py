@@ -129,7 +129,7 @@ async def execute(command: Awaitable[T]) -> T:
         problem = NO_REDIS
     # Raised outside the handlers: redis-py's error would stay as the context.
     if not problem:
-        raise UndecodableError("Redis cannot be used: its response is not text")
+        raise UndecodableError("Redis cannot be used: its response is not text; let the client return bytes")
     raise StoreError(f"Redis cannot be used: {problem}")
 
 

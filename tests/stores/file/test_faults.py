@@ -146,7 +146,7 @@ async def test_an_entry_that_is_not_a_stores_file_is_a_miss(
         for _ in range(2):
             assert await store.load(ACCOUNT) is None
         assert told(caplog, "store.unreadable") == [
-            "store.unreadable store='FileStore' problem='an entry is ignored: it is damaged'"
+            "store.unreadable store='FileStore' problem='an entry is ignored: it is damaged; the next save replaces it'"
         ]
         await log_in(store)
     assert_private(directory)

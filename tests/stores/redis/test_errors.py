@@ -93,7 +93,11 @@ async def test_a_command_that_was_begun_comes_to_its_end() -> None:
     ("failure", "kind", "sentence"),
     [
         (RuntimeError("s3cret"), StoreError, "its client belongs to another event loop; make one for each loop"),
-        (UnicodeDecodeError("utf-8", b"\xff", 0, 1, "s3cret"), UndecodableError, "its response is not text"),
+        (
+            UnicodeDecodeError("utf-8", b"\xff", 0, 1, "s3cret"),
+            UndecodableError,
+            "its response is not text; let the client return bytes",
+        ),
         (
             redis.ResponseError("ERR in a script: -OOM s3cret"),
             StoreError,
