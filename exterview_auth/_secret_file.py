@@ -59,21 +59,21 @@ class SecretFile(Generic[T]):
     While it is missing or empty, or *check* refuses what is in it, as in the middle of a rotation, its last value stays.
     """
 
-    __slots__ = ("_check", "_last", "_what", "path")
+    __slots__ = ("_check", "_last", "_path", "_what")
 
     def __init__(self, path: str, what: str, check: Callable[[Secret], T]) -> None:
-        self.path = path
+        self._path = path
         self._what = what
         self._check = check
         self._last: Secret | None = None
 
     def __fspath__(self) -> str:
-        return self.path
+        return self._path
 
     def read(self) -> T:
         """Return the newest value. Raises `ConfigurationError` if there has been none. Blocks."""
         try:
-            text = read_secret_file(self.path, self._what)
+            text = read_secret_file(self._path, self._what)
             value = self._check(text)
         except ConfigurationError as error:
             failure = error

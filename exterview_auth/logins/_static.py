@@ -84,7 +84,7 @@ class StaticLogin:
     @shown_when_made
     def __repr__(self) -> str:
         if self._file is not None:
-            return f"StaticLogin(file={self._file.path!r})"
+            return f"StaticLogin(file={os.fspath(self._file)!r})"
         return "StaticLogin('***')" if self._source is None else "StaticLogin(<callable>)"
 
     def __reduce_ex__(self, protocol: object) -> NoReturn:

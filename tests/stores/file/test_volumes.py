@@ -143,6 +143,16 @@ async def test_files_whose_mode_cannot_be_set_are_kept_if_they_are_private(
         assert (await loaded(store, ACCOUNT)).value == "value"
 
 
+async def test_files_that_others_can_read_are_not_kept(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A share that gives every file a mode for all, which nobody can change, gets no token."""
+    async with FileStore(directory) as store:
+        monkeypatch.setattr(os, "fchmod", failing(os.fchmod, errno.EPERM, directories=False))
+        monkeypatch.setattr("exterview_auth.stores._file.directory.FILE_MODE", 0o644)
+        with pytest.raises(StoreError, match="Operation not permitted; check the directory's owner and mode"):
+            await store.save(ACCOUNT, Token("value"))
+        assert await store.load(ACCOUNT) is None
+
+
 # -- a system without owners of files -------------------------------------------------------------------------------------
 
 ELSEWHERE = """
@@ -179,6 +189,15 @@ def elsewhere(code: str, *arguments: str, place: Path) -> subprocess.CompletedPr
     """Run *code* where the system has no such names, as on Windows."""
     command = [sys.executable, "-c", ELSEWHERE + code, *arguments]
     return subprocess.run(command, cwd=place, capture_output=True, text=True, check=False, timeout=120)
+
+
+def test_a_system_without_owners_of_files_makes_no_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing would keep the tokens private there."""
+    monkeypatch.delattr(os, "geteuid")
+    with pytest.raises(ConfigurationError, match=r"^FileStore needs files with an owner and a mode") as caught:
+        FileStore(tmp_path / "tokens")
+    assert_one_sentence(caught.value, 120)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_system_without_owners_of_files_has_all_but_files(tmp_path: Path) -> None:
