@@ -177,8 +177,13 @@ class OAuth2Login:
             yield _Step("password", {"username": self._username, "scope": self._scope}, self._password)
 
     def _refreshing(self, refresh_token: str | None) -> dict[str, str | None]:
-        """Return a refresh's parameters. It keeps the first grant's scope (RFC 6749, section 6), unless refreshing is the grant."""
-        return {"refresh_token": refresh_token, "scope": self._scope if self._grant_type == "refresh_token" else None}
+        """
+        Return a refresh's parameters, with the scope of the first grant.
+
+        The scope may be left out (RFC 6749, section 6), but some servers then choose another one. A server that grants less
+        than it was asked for may refuse it; the full grant follows, as after any refusal.
+        """
+        return {"refresh_token": refresh_token, "scope": self._scope}
 
     async def _request(self, context: LoginContext, step: _Step) -> Token:
         prepared = await self._prepared(step)

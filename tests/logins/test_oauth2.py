@@ -276,10 +276,11 @@ def verified(assertion: str, public: Any, algorithm: str) -> tuple[dict[str, Any
     "options", [{"scope": "a"}, USER, {"grant_type": "refresh_token", "refresh_token": "configured"}]
 )
 async def test_the_newest_refresh_token_goes_first(options: dict[str, Any]) -> None:
-    """Whatever the grant, and without a scope (RFC 6749, section 6): the successor of the refresh token is handed on."""
+    """Whatever the grant, and with its scope: the successor of the refresh token is handed on."""
     async with login_endpoint(Reply(200, {"access_token": "t-2", "refresh_token": "rotated"})) as endpoint:
         token = await log_in(endpoint, SECRET, previous=OLD, **options)
-    assert endpoint.forms == [{"grant_type": "refresh_token", "refresh_token": OLD_REFRESH}]
+    scope = {"scope": options["scope"]} if "scope" in options else {}
+    assert endpoint.forms == [{"grant_type": "refresh_token", "refresh_token": OLD_REFRESH, **scope}]
     assert (token.value, token.refresh_token) == ("t-2", "rotated")
 
 
