@@ -28,6 +28,9 @@ from .bodies import AT_HAND, JSON
 MAX_OPERATION = 2**19
 """Bytes; a longer request may be a mutation, whatever it says."""
 
+PREFLIGHT = "Apollo-Require-Preflight"
+"""Apollo Server refuses a form without this header, or one of two others, because a foreign page may send a form."""
+
 _MAX_WRAPPERS = 2
 """A server's record of an upload, around a temporary file."""
 _MEDIA_TYPE = re.compile(r"[\w!#$&^.+-]+/[\w!#$&^.+-]+")
@@ -69,6 +72,8 @@ def arguments_of(
     data = multipart(body, files, dumps) if files else written(body, dumps)
     header_options(headers)
     named = CIMultiDict(headers or {})
+    if files:
+        named.setdefault(PREFLIGHT, "true")
     named[hdrs.CONTENT_TYPE] = data.headers[hdrs.CONTENT_TYPE] if isinstance(data, Payload) else JSON
     arguments: dict[str, Any] = {"data": data, "headers": named, "raise_for_status": False}
     if timeout is not ...:
