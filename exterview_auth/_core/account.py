@@ -30,23 +30,15 @@ class Account:
     """
     One account's name, options and instruments, shared by all parts of its owner.
 
-    *name* is the account's key in a store, and *label* the name that the application gave to the account, if it gave one. *clock* gives seconds. *random* draws jitter; the default is the module, which
-    draws differently in each child after a fork. *prepare* is awaited before each login and each look into the store.
-    *issuer* is the name of who issues the login's tokens, if the login declares it. *presents_refresh_tokens*: whether the login
-    may have a use for them, so that they are stored.
+    *name* is the account's key in a store, and *label* the name that the application gave to the account, if it gave one.
+    *clock* gives seconds. *random* draws jitter; the default is the module, which draws differently in each child after a fork.
+    *prepare* is awaited before each login and each look into the store. *issuer* is the name of who issues the login's tokens,
+    if the login declares it. *presents_refresh_tokens*: whether the login may have a use for them, so that they are stored.
     """
 
     __slots__ = (
-        "_label",
-        "clock",
-        "counters",
-        "issuer",
-        "name",
-        "options",
-        "prepare",
-        "presents_refresh_tokens",
-        "random",
-    )
+        "_label", "clock", "counters", "issuer", "name", "options", "prepare", "presents_refresh_tokens", "random",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -73,6 +65,6 @@ class Account:
     @property
     def label(self) -> str:
         """What events call the account: its given name, else a digest, because a login's own identity may be an e-mail address."""
-        if self._label is None and self.name:
+        if self._label is None:
             self._label = hashlib.sha256(self.name.encode()).hexdigest()[:_DIGITS]
-        return self._label or ""
+        return self._label

@@ -113,17 +113,8 @@ class LoginLimits:
     """
 
     __slots__ = (
-        "__weakref__",
-        "_account",
-        "_failure",
-        "_rejection",
-        "_retry_after",
-        "_timer",
-        "_times",
-        "_useless",
-        "budget",
-        "window",
-    )
+        "__weakref__", "_account", "_failure", "_rejection", "_retry_after", "_timer", "_times", "_useless", "budget", "window",
+    )  # fmt: skip
 
     def __init__(self, account: Account) -> None:
         self._account = account
