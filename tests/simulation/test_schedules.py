@@ -39,7 +39,7 @@ QUICKLY_FOUND = (
 )
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1800)
 def test_every_rule_holds_in_many_schedules() -> None:
     """All rules hold in the suite's schedules, and these reach what they are for."""
     total = _parallel.run_many(range(SUITE_SEEDS), _parallel.cores())
@@ -139,7 +139,7 @@ def test_the_command(arguments: tuple[str, ...], code: int, says: str) -> None:
 # -- faults in copies of the package -----------------------------------------------------------------------------------------
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("name", QUICKLY_FOUND)
 def test_a_fault_is_found(name: str) -> None:
     """The simulation finds faults; ``python -m tests.simulation defects`` searches for all of them."""
