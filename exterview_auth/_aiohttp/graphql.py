@@ -33,6 +33,7 @@ _OK = 200
 _DOCUMENTED_ERRORS: Mapping[int, type[ApiError]] = {400: BadRequestError, 401: UnauthorizedError, 403: ForbiddenError}
 _GRAPHQL_TYPES = frozenset({"application/json", "application/graphql-response+json", "application/graphql+json"})
 _REFUSED = "UNAUTHENTICATED"
+_CHECK_URL = "check that the endpoint is the GraphQL URL of the API"
 
 
 class Answer(NamedTuple):
@@ -113,9 +114,9 @@ def outcome_of(
         return ApiError(sentence, status=status)
     if not isinstance(payload, dict):
         what = redacted(content_type, secrets) or "something"
-        return ApiError(f"the API answered with {what} that is not a JSON object", status=status)
+        return ApiError(f"the API answered with {what} that is not a JSON object; {_CHECK_URL}", status=status)
     if not answer.errors:
-        return ApiError("the API answered without data and without errors", status=status)
+        return ApiError(f"the API answered without data and without errors; {_CHECK_URL}", status=status)
     message = message or "the API answered with errors"
     shaped = [error if isinstance(error, dict) else {"message": str(error)} for error in answer.errors]
     return GraphQLError(

@@ -159,7 +159,9 @@ def _typed(failure: Exception) -> LoginError | None:
     if status is None:
         if not isinstance(failure, ClientError) and not is_of_httpx_transport(failure):
             return None
-        error: LoginError = LoginUnavailableError(f"the login could not be made ({kind})")
+        error: LoginError = LoginUnavailableError(
+            f"the login could not be made ({kind}); check its endpoint and the network"
+        )
         error.__cause__ = None if isinstance(failure, ClientResponseError) else without_secrets(failure)
         return error
 

@@ -76,5 +76,7 @@ class _LoginResponse(ClientResponse):
     async def start(self, connection: Connection) -> ClientResponse:
         await super().start(connection)
         if await read_ahead(self, MAX_RESPONSE, None) is None:
-            raise TooLongError(f"the login at {self.url.origin()} answered with more than {MAX_RESPONSE} bytes")
+            raise TooLongError(
+                f"the login at {self.url.origin()} answered with more than {MAX_RESPONSE} bytes; check its URL"
+            )
         return self

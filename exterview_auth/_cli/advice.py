@@ -150,7 +150,7 @@ def _(error: GraphQLError, context: ErrorContext) -> Advice:
 def _(error: ApiError, context: ErrorContext) -> Advice:
     hint = "try again later" if error.status >= 500 else _ENDPOINT  # noqa: PLR2004 - the server's own failures
     said = _said(error, context)
-    words = _words(error, context)
+    words = _words(error, context).partition("; ")[0]  # what follows is advice for code
     is_own_sentence = not said and words.startswith(_OWN_WORDS)
     return Advice(words if is_own_sentence else f"the API answered {error.status}{said}", hint)
 
