@@ -53,6 +53,12 @@ def test_every_rule_holds_in_many_schedules() -> None:
 
 
 @pytest.fixture(autouse=True)
+def _unmeasured(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Measure no coverage in the processes of this file: that takes longer than their schedules, and other tests go there too."""
+    monkeypatch.delenv("COVERAGE_PROCESS_CONFIG", raising=False)
+
+
+@pytest.fixture(autouse=True)
 def _collected() -> None:
     """Collect what earlier tests of this process left: no run may take it for its own."""
     with mock.patch("sys.unraisablehook"), warnings.catch_warnings():
