@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
@@ -20,6 +21,13 @@ def pytest_collection_finish() -> None:
     """Freeze what the imports have left: hundreds of tests collect garbage, and need not look at all modules each time."""
     gc.collect()
     gc.freeze()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int | None:
+    """Start two workers per core: the tests wait for sockets and processes more than they compute."""
+    asked = "PYTEST_XDIST_AUTO_NUM_WORKERS" in os.environ
+    return None if asked else 2 * (os.cpu_count() or 1)
 
 
 @pytest.hookimpl(optionalhook=True)
