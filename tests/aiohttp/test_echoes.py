@@ -10,6 +10,7 @@ import aiohttp
 import pytest
 
 from exterview_auth import AuthSession, ExterviewAuth, StaticLogin
+from tests.kit.raw_server import raw_server
 from tests.kit.showing import assert_shows_none
 
 TOKEN, SIGNATURE = "t0ken-s3cr3t-0123456789", "s1g-s3cr3t"
@@ -22,10 +23,9 @@ async def failure(answer: bytes, **arguments: Any) -> BaseException:
         await reader.readuntil(b"\r\n\r\n")
         writer.write(answer)
         await writer.drain()
-        writer.close()
 
-    async with await asyncio.start_server(on, "127.0.0.1", 0) as server, aiohttp.ClientSession(**arguments) as http:
-        endpoint = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/graphql?sig={SIGNATURE}"
+    async with raw_server(on) as port, aiohttp.ClientSession(**arguments) as http:
+        endpoint = f"http://127.0.0.1:{port}/graphql?sig={SIGNATURE}"
         async with ExterviewAuth(StaticLogin(TOKEN), api_key="k3y-s3cr3t", endpoint=endpoint) as auth:
             with pytest.raises((aiohttp.ClientError, IndexError, UnicodeError)) as caught:
                 await AuthSession(http, auth).graphql("{ a }")

@@ -27,6 +27,7 @@ from exterview_auth import (
     Token,
 )
 from tests.kit.api import Api, Scene, answering, endless, leads_to, scene, signed_in, until
+from tests.kit.raw_server import raw_server
 from tests.kit.showing import assert_shows_none
 
 
@@ -404,11 +405,9 @@ async def test_garbage_instead_of_http_does_not_reject_the_credentials() -> None
 
     async def garbage(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"\x00\x01 what is this\r\n\r\n")
-        writer.close()
 
-    server = await asyncio.start_server(garbage, "127.0.0.1", 0)
-    async with server, scene(login_timeout=0.2) as at:
-        at.login.first = posting(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/login")
+    async with raw_server(garbage) as port, scene(login_timeout=0.2) as at:
+        at.login.first = posting(f"http://127.0.0.1:{port}/login")
         for _ in range(2):
             with pytest.raises(LoginUnavailableError):
                 await at.post()

@@ -18,6 +18,7 @@ from aiohttp import FormData, MultipartWriter, web
 
 from exterview_auth import ClosedError, ConfigurationError, LoginContext, Token
 from tests.kit.api import Arrival, Scene, leads_to, post, revoked, scene, signed_in, until
+from tests.kit.raw_server import raw_server
 
 BLOB = bytes(range(256)) * 1000
 MULTIPART = {"Content-Type": "multipart/form-data; boundary=x"}
@@ -334,16 +335,13 @@ async def test_a_refusal_instead_of_100_continue_is_replayed() -> None:
             bodies.append(await reader.readexactly(3))
             writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}")
             break
-        writer.close()
 
     async def login(context: LoginContext) -> Token:
         return Token("stale" if context.previous is None else "good")
 
     bodies: list[bytes] = []
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    endpoint = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/graphql"
-    async with server, scene(login=login, endpoint=endpoint) as at:
-        assert (await asyncio.wait_for(post(at.client, endpoint, data=b"abc", expect100=True), 20))[0] == 200
+    async with raw_server(serve) as port, scene(login=login, endpoint=f"http://127.0.0.1:{port}/graphql") as at:
+        assert (await asyncio.wait_for(post(at.client, "", data=b"abc", expect100=True), 20))[0] == 200
         assert bodies == [b"abc"]
 
 

@@ -24,6 +24,7 @@ from exterview_auth import (
 )
 from exterview_auth._aiohttp.internals import first_line_of
 from tests.kit.api import KEY, PLAIN, Scene, post, scene, signed_in, until
+from tests.kit.raw_server import raw_server
 
 PARTS = [b"one", b"two", b"three"]
 WHOLE = b"".join(PARTS)
@@ -317,13 +318,9 @@ async def test_a_body_begins_only_when_the_server_lets_it(*, dies: bool) -> None
             bodies.append(await reader.readuntil(b"0\r\n\r\n"))
             writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}")
             break
-        writer.close()
 
     async def login(context: LoginContext) -> Token:
         return Token("stale" if context.previous is None else "good")
-
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    endpoint = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/graphql"
 
     async def kill(_session: Any, _context: Any, _parameters: Any) -> None:
         if dies and at.auth.stats().logins == 1:
@@ -331,7 +328,10 @@ async def test_a_body_begins_only_when_the_server_lets_it(*, dies: bool) -> None
 
     trace = aiohttp.TraceConfig()
     trace.on_request_headers_sent.append(kill)
-    async with server, scene(login=login, endpoint=endpoint, session={"trace_configs": [trace]}) as at:
+    async with contextlib.AsyncExitStack() as stack:
+        endpoint = f"http://127.0.0.1:{await stack.enter_async_context(raw_server(serve))}/graphql"
+        options: dict[str, Any] = {"login": login, "endpoint": endpoint, "session": {"trace_configs": [trace]}}
+        at = await stack.enter_async_context(scene(**options))
         assert (await asyncio.wait_for(post(at.client, endpoint, data=stream, expect100=True), 20))[0] == 200
     assert [b"Bearer stale" in head for head in heads] == ([False] if dies else [True, False])
     assert bodies == [b"3\r\none\r\n3\r\ntwo\r\n5\r\nthree\r\n0\r\n\r\n"]

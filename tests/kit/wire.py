@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import NamedTuple, Self
 
 from exterview_auth._cli.demo.redis_server import HOST, LocalRedis
+from tests.kit.raw_server import raw_server
 
 Happening = Callable[[], Awaitable[object]]
 
@@ -94,10 +95,9 @@ async def answering(answer: bytes) -> AsyncIterator[Imitation]:
                 await writer.drain()
                 if not answer:
                     break
-        writer.close()
 
-    async with await asyncio.start_server(serve, HOST, 0) as listener:
-        yield Imitation(listener.sockets[0].getsockname()[1])
+    async with raw_server(serve) as port:
+        yield Imitation(port)
 
 
 LOAD, SAVE, LOCK = b"return {get(KEYS[1]), now}", b"'saved'", b"\r\nSET\r\n"

@@ -34,6 +34,7 @@ from exterview_auth import (
 )
 from tests.kit.api import Scene, answering, leads_to, scene, until
 from tests.kit.login_endpoint import Reply, log_in, login_endpoint
+from tests.kit.raw_server import raw_server
 from tests.kit.showing import assert_shows_none, texts_kept_by
 from tests.kit.tokens import jwt_of
 
@@ -322,11 +323,9 @@ async def talking(answer: bytes) -> AsyncIterator[URL]:
         writer.write(answer)
         with contextlib.suppress(ConnectionError):
             await writer.drain()
-        writer.close()
 
-    server = await asyncio.start_server(talk, "127.0.0.1", 0)
-    async with server:
-        yield URL(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/graphql")
+    async with raw_server(talk) as port:
+        yield URL(f"http://127.0.0.1:{port}/graphql")
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -387,7 +386,7 @@ async def test_a_login_that_is_cancelled_in_the_middle_of_its_answer_shows_no_se
     login: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A cancellation has frames too, and half an answer may hold a token."""
-    over, reads, read = asyncio.Event(), [], aiohttp.StreamReader.readany
+    reads, read = [], aiohttp.StreamReader.readany
 
     async def counted(stream: aiohttp.StreamReader) -> bytes:
         reads.append(stream)
@@ -398,18 +397,15 @@ async def test_a_login_that_is_cancelled_in_the_middle_of_its_answer_shows_no_se
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read(10)
         writer.write(f"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n{S}".encode())
-        await over.wait()
-        writer.close()
+        await asyncio.Event().wait()
 
-    server = await asyncio.start_server(talk, "127.0.0.1", 0)
-    async with server:
-        url = URL(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/graphql")
+    async with raw_server(talk) as port:
+        url = URL(f"http://127.0.0.1:{port}/graphql")
         task = asyncio.create_task(log_in(LOGINS[login](url), url, OLD))
         await until(lambda: len(reads) == 2)  # the first has returned half an answer
         task.cancel()
         with pytest.raises(asyncio.CancelledError) as caught:
             await task
-        over.set()
     assert_shows_none(caught.value, S)
 
 

@@ -31,6 +31,7 @@ from exterview_auth import (
 )
 from tests.kit.api import KEY, PLAIN, Api, Login, answering, form_of, leads_to, post, revoked, scene, signed_in, until
 from tests.kit.login_endpoint import PASSWORD, SECRET, Reply, login_endpoint, refusal
+from tests.kit.raw_server import raw_server
 from tests.kit.tokens import raw_jwt
 
 # -- requests -----------------------------------------------------------------------------------------------------------
@@ -51,21 +52,20 @@ async def _refuse_early(reader: asyncio.StreamReader, writer: asyncio.StreamWrit
         writer.write_eof()
         while await reader.read(2**20):
             pass
-    writer.close()
 
 
 @PLAIN
 async def test_an_upload_that_is_refused_before_it_ends_is_sent_again(*, plain: bool) -> None:
     """aio-libs/aiohttp#7599, psf/requests#2422: the server answers the head of a long body, and the next request is fine."""
-    server = await asyncio.start_server(_refuse_early, "127.0.0.1", 0)
-    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/graphql"
     numbers = iter(range(1, 9))
 
     async def log_in(_context: LoginContext) -> Token:
         return Token(f"token-{next(numbers)}")
 
-    async with server, ExterviewAuth(log_in, api_key=KEY, endpoint=url) as auth:
-        async with aiohttp.ClientSession(middlewares=(auth,) if plain else ()) as http:
+    async with raw_server(_refuse_early) as port:
+        url = f"http://127.0.0.1:{port}/graphql"
+        auth = ExterviewAuth(log_in, api_key=KEY, endpoint=url)
+        async with auth, aiohttp.ClientSession(middlewares=(auth,) if plain else ()) as http:
             client: Any = http if plain else AuthSession(http, auth)
             for _ in range(3):
                 assert await post(client, url, data=io.BytesIO(bytes(2**24))) == (200, {})

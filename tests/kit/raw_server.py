@@ -1,0 +1,30 @@
+"""A server that speaks bytes of a test's own."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[object]]
+
+HOST = "127.0.0.1"
+
+
+@contextlib.asynccontextmanager
+async def raw_server(talk: Talk) -> AsyncIterator[int]:
+    """Yield the port of a server whose connections are *talk*. They end with it, because the loop's end would leave them open."""
+    talking: set[asyncio.Task[object]] = set()
+
+    async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        talking.add(task)
+        with contextlib.closing(writer):
+            await talk(reader, writer)
+
+    async with await asyncio.start_server(accept, HOST, 0) as server:
+        yield server.sockets[0].getsockname()[1]
+    for task in talking:
+        task.cancel()
+    await asyncio.gather(*talking, return_exceptions=True)
