@@ -23,8 +23,12 @@ async def raw_server(talk: Talk) -> AsyncIterator[int]:
         with contextlib.closing(writer):
             await talk(reader, writer)
 
-    async with await asyncio.start_server(accept, HOST, 0) as server:
+    server = await asyncio.start_server(accept, HOST, 0)
+    try:
         yield server.sockets[0].getsockname()[1]
-    for task in talking:
-        task.cancel()
-    await asyncio.gather(*talking, return_exceptions=True)
+    finally:
+        server.close()
+        for task in talking:
+            task.cancel()
+        await asyncio.gather(*talking, return_exceptions=True)
+        await server.wait_closed()  # from Python 3.12 on for the connections too
