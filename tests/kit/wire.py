@@ -27,26 +27,18 @@ class Wire:
         """Connections that were accepted."""
         self.before: dict[bytes, Happening] = {}
         self.server = server
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._relays = raw_server(self._relay)
 
     async def __aenter__(self) -> Self:
-        self._listener = await asyncio.start_server(self._accept, HOST, 0)
-        self.url = f"redis://{HOST}:{self._listener.sockets[0].getsockname()[1]}/0"
+        self.url = f"redis://{HOST}:{await self._relays.__aenter__()}/0"
         return self
 
     async def __aexit__(self, *_error: object) -> None:
-        self._listener.close()
-        for task in self._tasks:
-            task.cancel()
-        if self._tasks:
-            await asyncio.wait(self._tasks)
+        await self._relays.__aexit__(None, None, None)
 
-    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._tasks.add(task)
+    async def _relay(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.opened += 1
-        with contextlib.suppress(OSError, asyncio.CancelledError):
+        with contextlib.suppress(OSError):
             there, back = await asyncio.open_connection(HOST, self.server.port)
             answers = asyncio.ensure_future(self._answers(there, writer))
             try:
@@ -56,8 +48,6 @@ class Wire:
             finally:
                 back.close()
                 await asyncio.wait([answers])
-        writer.close()
-        self._tasks.discard(task)
 
     async def _happen(self, piece: bytes) -> None:
         for part in [part for part in self.before if part in piece]:
