@@ -24,7 +24,7 @@ from exterview_auth import ConfigurationError, FileStore, MemoryStore, RedisStor
 from tests.kit.api import until
 from tests.kit.redis_clients import LEASE, RARE_POLLS, cease, outlast_lease
 from tests.kit.showing import assert_shows_none
-from tests.kit.stores import content, loaded
+from tests.kit.stores import content, eventually, loaded
 from tests.kit.tokens import jwt_of
 
 KEY = Fernet.generate_key()
@@ -180,8 +180,11 @@ async def test_an_entry_that_nobody_saves_again_is_forgotten(any_store: Factory)
     async with any_store(keep=0.3) as store:
         await store.save("a", Token("one", expires_in=3600, refresh_token="r"))
         await store.save("b", Token("two"))
-        await asyncio.sleep(0.3)
-        assert (await store.load("a"), await store.load("b")) == (None, None)
+
+        async def are_forgotten() -> bool:
+            return (await store.load("a"), await store.load("b")) == (None, None)
+
+        await eventually(are_forgotten)
 
 
 async def test_a_deleted_token_is_gone(store: TokenStore) -> None:
