@@ -159,6 +159,7 @@ ELSEWHERE = """
 import os, sys
 for name in ("geteuid", "getuid", "getegid", "getgid", "fork", "fchmod", "chown", "O_NOFOLLOW", "O_DIRECTORY", "O_NONBLOCK"):
     delattr(os, name)
+os.supports_dir_fd.clear()  # or shutil would remove directories in a way that needs the names above
 for module in ("resource", "pwd", "grp"):
     sys.modules[module] = None
 sys.argv = ["exterview-auth", *sys.argv[1:]]
