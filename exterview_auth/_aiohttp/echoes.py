@@ -65,6 +65,8 @@ def _is_about_an_address(error: BaseException) -> bool:
     while place is not None and place.tb_next is not None:
         place = place.tb_next
     is_of_yarl = place is not None and str(place.tb_frame.f_globals.get("__name__")).startswith("yarl.")
+    # Python 3.12 names the codec in a note alone.
+    said = (str(error), *getattr(error, "__notes__", ()))
     return (isinstance(error, IndexError) and is_of_yarl) or (
-        isinstance(error, UnicodeError) and "'idna'" in str(error)
+        isinstance(error, UnicodeError) and any("'idna'" in text for text in said)
     )
