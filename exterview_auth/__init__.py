@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from ._auth import ExterviewAuth
 from ._endpoint import PRODUCTION, SANDBOX
 from ._events import Reason
+from ._records import LoginRecord
 from ._session import AuthSession
 from ._stats import Stats
 from ._token import Token
@@ -58,6 +59,7 @@ __all__ = [
     "LoginBudgetExceededError",
     "LoginContext",
     "LoginError",
+    "LoginRecord",
     "LoginUnavailableError",
     "MemoryStore",
     "OAuth2Login",

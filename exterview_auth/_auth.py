@@ -23,9 +23,11 @@ from ._clock import boot_time
 from ._core.account import Account
 from ._core.api_key import ApiKey, ApiKeySource
 from ._core.keeper import Keeper
+from ._core.on_login import OnLogin
 from ._core.on_token import OnToken
 from ._endpoint import PRODUCTION, endpoint_url, shown_url
 from ._options import check_callables, checked_account, checked_token, named, owner_options
+from ._records import Listener
 from ._refusals import discreet, shown_when_made
 from ._secret import refuse_pickling
 from ._stats import Stats
@@ -57,6 +59,7 @@ class ExterviewAuth:
     - *is_unauthorized*: what counts as a refusal, instead of status 401; if it raises, the status decides. `AuthSession.graphql`
       adds GraphQL's own refusal.
     - *on_token*: called with ``(new, old, reason)`` once per login, before any waiting request continues.
+    - *on_login*: called with a `LoginRecord` after every login, failed ones too. Nobody waits for it.
     - *login_session*: a session for the logins (a private CA, a client certificate, a resolver) that shares no connections with
       the requests. It is never closed here, and what a login endpoint sets in cookies ends with the login. Without it, logins
       take over ``trust_env`` and the default proxy of the session that the first request came through. The default headers,
@@ -96,9 +99,10 @@ class ExterviewAuth:
         max_logins: tuple[int, float] = (5, 60.0),
         is_unauthorized: IsUnauthorized | None = None,
         on_token: OnToken | None = None,
+        on_login: OnLogin | None = None,
         login_session: ClientSession | None = None,
     ) -> None:
-        check_callables(login=login, is_unauthorized=is_unauthorized, on_token=on_token)
+        check_callables(login=login, is_unauthorized=is_unauthorized, on_token=on_token, on_login=on_login)
         self._endpoint = endpoint_url(endpoint)
         if store is not None and (isinstance(store, type) or not isinstance(store, TokenStore)):
             raise ConfigurationError(f"store must have the methods load, save, delete and lock, not be {named(store)}")
@@ -122,6 +126,7 @@ class ExterviewAuth:
             ),
             store=store,
             on_token=on_token,
+            on_login=on_login,
             keep_alive=_OwnerRef(self),
         )
         request_options = DEFAULT_OPTIONS if is_unauthorized is None else RequestOptions(is_unauthorized)
@@ -248,6 +253,17 @@ class ExterviewAuth:
 
     async def __aexit__(self, *exc_info: object) -> None:
         await self.aclose()
+
+    # -- for telemetry ----------------------------------------------------------------------------------------------
+
+    def _listen(self, listener: Listener) -> None:
+        self._keeper.account.feed.listen(listener)
+
+    def _leave(self, listener: Listener) -> None:
+        self._keeper.account.feed.leave(listener)
+
+    def _owners(self) -> list[ExterviewAuth]:
+        return [self]
 
     def __del__(self, _warnings: Any = warnings) -> None:  # the module may be gone when the interpreter exits
         lifecycle: Any = getattr(self, "_lifecycle", None)

@@ -18,8 +18,8 @@ EXPORTS = [
     "PRODUCTION", "SANDBOX", "ApiError", "AuthPool", "AuthSession", "BadRequestError", "ClosedError",
     "ConfigurationError", "CredentialsRejectedError", "ExterviewAuth", "ExterviewAuthError", "FileStore",
     "ForbiddenError", "GraphQLError", "InsecureTransportError", "LoggedOutError", "LoginBudgetExceededError",
-    "LoginContext", "LoginError", "LoginUnavailableError", "MemoryStore", "OAuth2Login", "PasswordLogin", "Reason",
-    "RedisStore", "ReentrantLoginError", "StaticLogin", "Stats", "StoreError", "Token", "TokenStore",
+    "LoginContext", "LoginError", "LoginRecord", "LoginUnavailableError", "MemoryStore", "OAuth2Login", "PasswordLogin",
+    "Reason", "RedisStore", "ReentrantLoginError", "StaticLogin", "Stats", "StoreError", "Token", "TokenStore",
     "UnauthorizedError", "graphql_unauthenticated",
 ]  # fmt: skip
 LOGINS = ["OAuth2Login", "PasswordLogin", "StaticLogin"]

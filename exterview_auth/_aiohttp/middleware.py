@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import NamedTuple
 
@@ -38,7 +38,7 @@ from .._endpoint import require_safe_transport, secrets_in, secrets_in_headers
 from ..logins._context import known_secrets
 from .bodies import AT_HAND, BodyMaker, can_be_sent_again, replace
 from .cookies import callers_cookies, draw_cookies, store_cookies
-from .internals import require_request, takes_timeout
+from .internals import is_out_of_time, require_request, takes_timeout
 from .login_call import LoginCall
 from .origins import Origins
 from .queued import SIGNED_AGAIN, HeldHead, SignedRequests, StaleTokenError
@@ -119,9 +119,10 @@ class Middleware:
                 if waiter is None and self._state.unexpired is None:
                     # Waited for here and not in `obtain`: thousands wait, and each coroutine on the way is memory.
                     waiter = self._keeper.join_login()
+                    waiter.is_late = self._is_late(request)
                     with waiter as done:
                         await done
-                issued = await self._keeper.obtain(waiter=waiter)
+                issued = await self._keeper.obtain(waiter=waiter, is_late=self._is_late(request))
             except asyncio.CancelledError as cancelled:
                 self._raise_if_late(request, cancelled, began)
                 raise
@@ -142,7 +143,7 @@ class Middleware:
     ) -> ClientResponse:
         """Return the answer to *request*, which is sent again for as long as that can help."""
         keeper, state = self._keeper, self._state
-        same_token = False
+        same_token, sent_again = False, 0
         newest_when_refused = math.inf
         while True:
             response, issued = attempt
@@ -177,7 +178,8 @@ class Middleware:
             same_token = newer is issued
             draw_cookies(request, cookies)
             request.update_expect_continue()
-            keeper.account.counters.replays += 1
+            sent_again += 1
+            keeper.account.feed.sent_again(sent_again)
             attempt = await self._attempt(request, handler, newer)
 
     async def _is_our_refusal(
@@ -229,10 +231,14 @@ class Middleware:
         """Return what `Keeper.obtain` returns, waiting for as long as the time of *request*'s call allows."""
         began = request.loop.time()
         try:
-            return await self._keeper.obtain(refused)
+            return await self._keeper.obtain(refused, is_late=self._is_late(request))
         except asyncio.CancelledError as cancelled:
             self._raise_if_late(request, cancelled, began)
             raise
+
+    def _is_late(self, request: ClientRequest) -> Callable[[], bool] | None:
+        """Return what tells a listener that a cancellation is *request*'s own timeout: aiohttp says so only later."""
+        return partial(is_out_of_time, request) if self._keeper.account.feed.listeners else None
 
     def _raise_if_late(self, request: ClientRequest, cancelled: asyncio.CancelledError, began: float) -> None:
         """

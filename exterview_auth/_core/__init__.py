@@ -20,6 +20,9 @@ The `schedule` starts the same renewal before expiry, if a request used the toke
 closed owner and of one that another running event loop uses; after a loop has ended, or in the child of a fork, the owner
 goes on where it is. While a logout runs, the next login waits for it.
 
+Each login gives one `LoginRecord` when it ends. Counters, events, ``on_login`` (`on_login`) and telemetry get it from the
+account's `Feed` (`_records`), which also hears of requests that wait, and costs nothing while nobody listens.
+
 Every part takes the same record, `account`: the name, options, clock and counters of one owner. The `api_key` is read
 again at each login, because it may have been rotated.
 """

@@ -9,6 +9,7 @@ from typing import Protocol
 
 from .._clock import Clock, boot_time
 from .._options import DEFAULT_OWNER_OPTIONS, OwnerOptions
+from .._records import Feed
 from .._stats import Counters
 
 _DIGITS = 12
@@ -37,7 +38,7 @@ class Account:
     """
 
     __slots__ = (
-        "_label", "clock", "counters", "issuer", "name", "options", "prepare", "presents_refresh_tokens", "random",
+        "_label", "clock", "feed", "issuer", "name", "options", "prepare", "presents_refresh_tokens", "random",
     )  # fmt: skip
 
     def __init__(
@@ -60,7 +61,12 @@ class Account:
         self.clock = clock
         self.random = random
         self.prepare = prepare
-        self.counters = Counters()
+        self.feed = Feed(clock)
+
+    @property
+    def counters(self) -> Counters:
+        """What `stats()` shows."""
+        return self.feed.counters
 
     @property
     def label(self) -> str:

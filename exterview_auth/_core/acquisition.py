@@ -5,15 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from .._calls import within
-from .._events import Reason
 from .._token import Token, is_foreign, is_same_login, issuer_of, name_login
 from ..errors import LoginError
 from .account import Account
 from .limits import LoginLimits
-from .login import LoginRunner
+from .login import LoginCourse, LoginRunner
 from .state import IssuedToken, RetiredTokens
 
 if TYPE_CHECKING:
@@ -64,8 +63,8 @@ class Acquisition:
         self,
         old: IssuedToken | None,
         session: StoreSession | None,
+        course: LoginCourse,
         *,
-        reason: Reason = Reason.FIRST,
         logout: asyncio.Future[None] | None = None,
         replace: bool = False,
     ) -> AsyncIterator[IssuedToken]:
@@ -73,14 +72,14 @@ class Acquisition:
         Yield a token to follow *old*: any other with *replace*, *old* itself if the login has nothing newer.
 
         While the body runs, no other owner of the account logs in. One that holds the account's lock and shows no life does
-        not stop this owner. A *logout* that runs ends first. Raises `LoginError` within the login timeout, also when no login is
+        not stop this owner. *course* notes how it goes. A *logout* that runs ends first. Raises `LoginError` within the login timeout, also when no login is
         allowed and the store has nothing newer.
         """
         deadline = self._account.clock() + self._account.options.login_timeout
         self._waits_for_lock = False
-        self._runner.begin(reason)
+        self._runner.begin(course)
         async with contextlib.AsyncExitStack() as stack:
-            stack.callback(self._runner.reset)
+            stack.callback(self._runner.end, course)
             async with self._in_time(deadline):
                 if logout is not None:
                     await asyncio.wait([logout])
@@ -96,11 +95,6 @@ class Acquisition:
                 if issued is None:
                     issued = await self._log_in(old, stored, deadline)
             yield issued
-
-    @property
-    def event_fields(self) -> dict[str, Any]:
-        """What every event of the login that is under way says."""
-        return self._runner.event_fields
 
     def adopt_newer(self, newer: Token, *, asked: float) -> IssuedToken | None:
         """Return the token that another owner saved while this process was not running, if it is of any use."""
@@ -119,7 +113,7 @@ class Acquisition:
         issued = self._adopt(stored, old, earlier, replace=replace)
         if issued is not None:
             return issued, stored
-        self._limits.check(needed=old is not None and old.was_useful)
+        self._runner.ensure_allowed(needed=old is not None and old.was_useful)
         from ..stores._waiting import lock_waiter  # noqa: PLC0415 - most owners share with nobody
 
         waiter = await stack.enter_async_context(lock_waiter(session, session.access.lock_patience))

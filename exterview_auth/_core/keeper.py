@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 from collections.abc import Awaitable, Callable
 
 from .._events import emit
@@ -22,6 +23,7 @@ from .acquisition import Acquisition
 from .lifecycle import Lifecycle
 from .limits import LoginLimits
 from .login import LoginRunner
+from .on_login import OnLogin, OnLoginHook
 from .on_token import OnToken, OnTokenHook
 from .renewal import Renewal
 from .single_flight import Waiter
@@ -45,6 +47,7 @@ class Keeper:
         *,
         store: TokenStore | None = None,
         on_token: OnToken | None = None,
+        on_login: OnLogin | None = None,
         keep_alive: Callable[[], object] = lambda: None,
     ) -> None:
         self.account = account
@@ -59,32 +62,43 @@ class Keeper:
             access = StoreAccess(
                 store,
                 account.name,
-                account.clock,
-                account.counters,
+                account.feed,
                 account.options.login_timeout,
                 label=account.label,
             )
             saver = Saver(access, account, retired)
         runner = LoginRunner(login, account, self._limits)
         acquisition = Acquisition(runner, account, self._limits, retired, saver)
+        listening = None
+        if on_login is not None:
+            listening = OnLoginHook(on_login, account)
+            account.feed.listen(listening)
         self._renewal = Renewal(
             account,
             self.state,
             self._limits,
             acquisition,
-            None if on_token is None else OnTokenHook(on_token, account),
+            hook=None if on_token is None else OnTokenHook(on_token, account),
+            on_login=listening,
             store=access,
             saver=saver,
             keep_alive=keep_alive,
         )
         self.lifecycle = Lifecycle(account, self._renewal)
 
-    async def obtain(self, refused: IssuedToken | None = None, *, waiter: Waiter | None = None) -> IssuedToken:
+    async def obtain(
+        self,
+        refused: IssuedToken | None = None,
+        *,
+        waiter: Waiter | None = None,
+        is_late: Callable[[], bool] | None = None,
+    ) -> IssuedToken:
         """
         Return a token to send with, after a login if one is needed; the caller may have waited in *waiter* already.
 
         It is another one than *refused*, or *refused* itself if the login has nothing newer. Cancelling the caller changes
-        nothing for others. Raises the login's error, or `LoggedOutError`, `ClosedError`, `ReentrantLoginError`.
+        nothing for others; *is_late* says whether that means that the caller's time is up. Raises the login's error, or
+        `LoggedOutError`, `ClosedError`, `ReentrantLoginError`.
         """
         waited_again = False
         while True:
@@ -95,6 +109,7 @@ class Keeper:
                     self._renewal.note_use(issued)
                     return issued
                 waiter = self.join_login(refused)
+                waiter.is_late = is_late
                 with waiter as done:
                     await done
             waiter.consumed = True
@@ -134,7 +149,7 @@ class Keeper:
         """
         if self.inside_login:
             return False  # the login's own request: it must not wait for itself
-        self.account.counters.unauthorized += 1
+        self.account.feed.refused()
         if issued is self.state.current:
             self._note_if_useless(issued, again=again)
             if (again and issued.from_login) or not self._give_up_unless_shared(issued):
@@ -178,9 +193,20 @@ class Keeper:
 
     def stats(self) -> Stats:
         """Return the counters as they are now."""
-        flight = self._renewal.single_flight.current
-        self.account.counters.waiting = 0 if flight is None else flight.waiting
+        self.account.counters.waiting = self.waiters
         return self.account.counters.snapshot()
+
+    @property
+    def waiters(self) -> int:
+        """The number of requests that wait for a login now."""
+        flight = self._renewal.single_flight.current
+        return 0 if flight is None else flight.waiting
+
+    @property
+    def seconds_left(self) -> float | None:
+        """Seconds until the end of the current token's life; ``None`` without a token that may be sent, or without an end."""
+        issued = self.state.unexpired
+        return None if issued is None or issued.end == math.inf else issued.end - self.account.clock()
 
     def _reject(self, issued: IssuedToken) -> None:
         if not issued.rejected:
@@ -198,5 +224,5 @@ class Keeper:
         soon = self.account.clock() < issued.installed_at + self._limits.window
         if issued.from_login and not issued.useless and (again or (soon and not issued.ever_accepted)):
             issued.useless = True
-            self.account.counters.useless_logins += 1
+            self.account.feed.login_was_useless()
             self._limits.record_useless()

@@ -151,6 +151,8 @@ class Lifecycle:
         renewal.limits.cancel_timer()
         if renewal.hook is not None:
             await renewal.hook.aclose()
+        if renewal.on_login is not None:
+            await renewal.on_login.aclose()
         if renewal.logout_task is not None:
             await asyncio.wait([renewal.logout_task])
         if renewal.saver is not None and renewal.store is not None:

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Iterator
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .._calls import bounded, kind_of
@@ -35,12 +36,28 @@ class LoginResult(NamedTuple):
     received: float
 
 
+class LoginCourse:
+    """The course of one login, from its beginning at *began* until its record is made: also of one that was discarded."""
+
+    __slots__ = ("attempts", "began", "blocked", "ended", "reason", "started_at")
+
+    def __init__(self, reason: Reason, began: float) -> None:
+        self.reason = reason
+        self.began = began
+        self.started_at = datetime.now(UTC)
+        self.attempts = 0
+        self.blocked = self.ended = False
+        """Whether no login was allowed, so that this was only a look into the store; and whether it has ended."""
+
+
+_NO_LOGIN = LoginCourse(Reason.FIRST, 0.0)
+"""Stands for a login while none is under way, in all owners: ten thousand accounts need not each keep their last one."""
+
+
 class LoginRunner:
     """Calls the application's login until it returns a token, fails for good, or has no time left."""
 
-    __slots__ = (
-        "_account", "_answered", "_attempts", "_began", "_doubted", "_last_failure", "_limits", "_login", "_reason",
-    )  # fmt: skip
+    __slots__ = ("_account", "_answered", "_course", "_doubted", "_last_failure", "_limits", "_login")
 
     def __init__(
         self, login: Callable[[Token | None], Awaitable[Token]], account: Account, limits: LoginLimits
@@ -49,26 +66,35 @@ class LoginRunner:
         self._account = account
         self._limits = limits
         self._last_failure: LoginUnavailableError | None = None
-        self._reason, self._began, self._attempts = Reason.FIRST, 0.0, 0
+        self._course = _NO_LOGIN
         # Invariant: whether this login has failed once in a way that wrong credentials may cause too.
         self._doubted = False
         # Invariant: set once the login that is under way has ended; None while none is.
         self._answered: asyncio.Event | None = None
 
-    def reset(self) -> None:
+    def end(self, course: LoginCourse) -> None:
         """Forget the failures of a login that has ended: they do not explain the next one's, and their frames would stay."""
         self._last_failure = None
+        if self._course is course:  # one that was discarded may end after the next has begun
+            self._course = _NO_LOGIN
 
-    def begin(self, reason: Reason) -> None:
-        """Note that a login begins, which may wait for a store before it is sent, and why."""
-        self._reason, self._began, self._attempts = reason, self._account.clock(), 0
+    def begin(self, course: LoginCourse) -> None:
+        """Note that a login begins, which may wait for a store before it is sent."""
+        self._course = course
 
     @property
     def event_fields(self) -> dict[str, Any]:
-        """What every event of the login that is under way says: for whom, why, which attempt, and seconds since it began."""
-        seconds = round(self._account.clock() - self._began, 3)
-        attempt = max(1, self._attempts)
-        return {"account": self._account.label, "reason": str(self._reason), "attempt": attempt, "seconds": seconds}
+        """What each failed attempt's event says: for whom, why, which attempt, and seconds since the login began."""
+        course = self._course
+        seconds = round(self._account.clock() - course.began, 3)
+        attempt = max(1, course.attempts)
+        return {"account": self._account.label, "reason": str(course.reason), "attempt": attempt, "seconds": seconds}
+
+    def ensure_allowed(self, *, needed: bool) -> None:
+        """Raise the error that blocks logins now, if there is one: then this is no login, and gives no record."""
+        self._course.blocked = True
+        self._limits.check(needed=needed)
+        self._course.blocked = False
 
     async def run(self, previous: Token | None, deadline: float) -> LoginResult:
         """
@@ -81,6 +107,7 @@ class LoginRunner:
         if wait > 0:
             # An earlier login was asked to stay away until then; that binds this one too.
             if clock() + wait >= deadline:
+                self._course.blocked = True
                 raise LoginUnavailableError(
                     f"the login endpoint asked not to be called for another {wait:.1f} s; try again then",
                     retry_after=wait,
@@ -119,7 +146,7 @@ class LoginRunner:
 
     async def _attempt(self, previous: Token | None) -> LoginResult:
         clock = self._account.clock
-        self._attempts += 1
+        self._course.attempts += 1
         await self.prepare()  # the API key may have been rotated since the last attempt
         sent = clock()
         self._answered = answered = asyncio.Event()

@@ -4,6 +4,7 @@ Replaces the token: one login at a time, on demand or ahead of expiry. A logout 
 1. A new token is current before it is saved and before the hook is called; waiters resume after both.
 2. A flight that is no longer current (logout, close, another loop) installs nothing. After a close, it saves what it got.
 3. A token that was rejected or logged out here is never adopted from the store again.
+4. A login gives one `LoginRecord` when it ends, also one that was discarded; `_record` alone makes it.
 """
 
 from __future__ import annotations
@@ -13,12 +14,16 @@ import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from .._calls import kind_of
 from .._events import Reason, emit
+from .._records import LoginRecord, Outcome
 from .._token import is_same_login
 from ..errors import ReentrantLoginError
 from .account import Account
 from .acquisition import Acquisition
 from .limits import LoginLimits
+from .login import LoginCourse
+from .on_login import OnLoginHook
 from .on_token import OnTokenHook
 from .schedule import WeakTimer
 from .single_flight import Flight, SingleFlight
@@ -41,6 +46,7 @@ class Renewal:
         "keep_alive",
         "limits",
         "logout_task",
+        "on_login",
         "saver",
         "single_flight",
         "state",
@@ -54,21 +60,23 @@ class Renewal:
         state: TokenState,
         limits: LoginLimits,
         acquisition: Acquisition,
-        hook: OnTokenHook | None,
         *,
+        hook: OnTokenHook | None,
+        on_login: OnLoginHook | None,
         store: StoreAccess | None,
         saver: Saver | None,
         keep_alive: Callable[[], object],
     ) -> None:
         self._account = account
         self.hook = hook
+        self.on_login = on_login
         self.keep_alive = keep_alive
         self.state = state
         self.limits = limits
         self.acquisition = acquisition
         self.store = store
         self.saver = saver
-        self.single_flight = SingleFlight()
+        self.single_flight = SingleFlight(account.feed)
         self.timer = WeakTimer(self, Renewal._renew_ahead, account.clock)
         self.logout_task: asyncio.Task[None] | None = None
         """A logout that runs: the next login begins after it."""
@@ -110,23 +118,38 @@ class Renewal:
         )
 
     async def _run(self, flight: Flight, _owner: object, *, reason: Reason, replace: bool) -> None:
-        """Run the life of a login: find or get the token, install it, save it, call the hook. Waiters wake when this ends."""
+        """Run the life of a login, and tell its end. Waiters wake when this ends."""
+        course = LoginCourse(reason, self._account.clock())
+        self._account.feed.login_begins(flight)
+        try:
+            await self._log_in(flight, course, replace=replace)
+        except GeneratorExit:
+            raise  # its loop is gone, and with it everybody who could be notified
+        except BaseException as failure:
+            # A flight that was dropped has the error that its waiters got.
+            self._failed(flight, course, flight.error or failure)
+            raise
+
+    async def _log_in(self, flight: Flight, course: LoginCourse, *, replace: bool) -> None:
+        """Find or get the token, install it, save it, call the hook."""
         old = self.state.current
         store_session = None if self.store is None else self.store.session()
         # No other owner logs in until the token is saved: the lock is released at the end of this block.
         async with self.acquisition.next(
-            old, store_session, reason=reason, logout=self.logout_task, replace=replace
+            old, store_session, course, logout=self.logout_task, replace=replace
         ) as issued:
             if flight is not self.single_flight.current:
                 if flight.closing and issued is not old:
                     await self._save(issued, store_session)
+                self._failed(flight, course, flight.error or asyncio.CancelledError())
                 return
             if issued is old:
                 flight.unchanged = True
                 self.state.keep_using()
+                self._nothing_newer(flight, course)
                 return
             # Installed before it is saved: a slow store must not delay requests that arrive now.
-            self._install(issued, reason)
+            self._install(issued, flight, course)
             if old is not None and not is_same_login(old.token, issued.token):
                 self.acquisition.retired.add(old.token)
             asked = self._account.clock()
@@ -134,9 +157,9 @@ class Renewal:
             # This process was not running for a while, and another owner has logged in since.
             theirs = None if newer is None else self.acquisition.adopt_newer(newer, asked=asked)
             if theirs is not None and issued is self.state.current:
-                self._install(theirs, reason)
+                self._install(theirs, flight, LoginCourse(course.reason, asked))
         if self.hook is not None and issued is self.state.current and issued.from_login:
-            await self.hook.notify(issued.token, None if old is None else old.token, reason)
+            await self.hook.notify(issued.token, None if old is None else old.token, course.reason)
 
     async def _save(self, issued: IssuedToken, session: StoreSession | None) -> Token | None:
         """Save a token that comes from a login; return the newer one that stays in its place, if there is one."""
@@ -144,17 +167,54 @@ class Renewal:
             return None
         return await self.saver.save(issued, session)
 
-    def _install(self, issued: IssuedToken, reason: Reason) -> None:
+    def _install(self, issued: IssuedToken, flight: Flight, course: LoginCourse) -> None:
         self.state.install(issued)
         self.timer.arm(issued.renew_at)
-        counters, fields = self._account.counters, self.acquisition.event_fields
-        if not issued.from_login:
-            counters.adopted += 1
-            emit(logging.INFO, "token.adopted", **{**fields, "attempt": None})  # of no login of this owner's
+        record = self._record(flight, course, "issued" if issued.from_login else "adopted")
+        account, reason, seconds = record.account, str(record.reason), round(record.seconds, 3)
+        if record.outcome == "adopted":
+            emit(logging.INFO, "token.adopted", account=account, reason=reason, seconds=seconds)
             return
-        counters.logins += 1
-        counters.refreshes_ahead += reason is Reason.AHEAD
-        emit(logging.INFO, "token.issued", **fields, expires_in=issued.token.expires_in)
+        lifetime, attempt = issued.token.expires_in, record.attempts
+        emit(
+            logging.INFO,
+            "token.issued",
+            account=account,
+            reason=reason,
+            attempt=attempt,
+            seconds=seconds,
+            expires_in=lifetime,
+        )
+
+    def _failed(self, flight: Flight, course: LoginCourse, failure: BaseException) -> None:
+        if course.blocked:
+            self._account.feed.login_ended(flight, None)
+        elif not course.ended:
+            self._record(flight, course, "failed", kind_of(failure))
+
+    def _nothing_newer(self, flight: Flight, course: LoginCourse) -> None:
+        """Tell the end of a login that returned the token which it was to replace: no new login, for any counter."""
+        course.ended = True
+        self._account.feed.login_ended(flight, None)
+        label, reason, attempt = self._account.label, str(course.reason), course.attempts
+        seconds = round(self._account.clock() - course.began, 3)
+        emit(logging.INFO, "token.unchanged", account=label, reason=reason, attempt=attempt, seconds=seconds)
+
+    def _record(self, flight: Flight, course: LoginCourse, outcome: Outcome, error: str | None = None) -> LoginRecord:
+        """Make the one record of a login that has ended. The feed counts it, and passes it on."""
+        course.ended = True
+        record = LoginRecord(
+            account=self._account.label,
+            reason=course.reason,
+            outcome=outcome,
+            error=error,
+            attempts=course.attempts,
+            seconds=self._account.clock() - course.began,
+            waiting=flight.joined,
+            started_at=course.started_at,
+        )
+        self._account.feed.login_ended(flight, record)
+        return record
 
     def _renew_ahead(self) -> None:
         issued, now = self.state.unrejected, self._account.clock()

@@ -13,9 +13,11 @@ import asyncio
 from collections.abc import Callable, Coroutine, Iterator
 from contextvars import Context, ContextVar
 from itertools import islice
+from types import NoneType
 from typing import Any
 
 from .._calls import CANCEL_GRACE, cancel_and_wait
+from .._records import Feed
 from ..errors import ExterviewAuthError, LoginError
 
 # The flights whose work the running code is part of, outermost first.
@@ -58,7 +60,7 @@ class Waiter:
     separate copy of the flight's error, or ``TimeoutError`` if its deadline came first.
     """
 
-    __slots__ = ("_done", "consumed", "deadline", "flight")
+    __slots__ = ("_began", "_done", "consumed", "deadline", "flight", "is_late")
 
     def __init__(self, flight: Flight, deadline: float | None) -> None:
         self.flight = flight
@@ -66,32 +68,51 @@ class Waiter:
         self.deadline = flight.shared_deadline(deadline)
         self.consumed = False
         """Whether the outcome that it waited for has been looked at."""
+        self.is_late: Callable[[], bool] | None = None
+        """Whether a cancellation means that the caller's own time is up; set where somebody listens to the feed."""
 
     def __enter__(self) -> asyncio.Future[bool]:
         self._done = self.flight.join(self.deadline)
+        feed = self.flight.feed
+        self._began = feed.wait_begins(self.flight) if feed.listeners else None
         return self._done
 
     def __exit__(self, failed: type[BaseException] | None, *_: object) -> None:
         self.flight.leave(self._done, self.deadline)
-        if failed is not None:
-            return
+        error = self._error() if failed is None else None
+        if self._began is not None:
+            self.flight.feed.wait_ended(self._began, self._named(type(error) if failed is None else failed))
+        if error is not None:
+            raise error
+
+    def _error(self) -> Exception | None:
         if not self._done.result():
-            raise TimeoutError
-        if self.flight.error is not None:
-            # One shared instance would collect every waiter's traceback.
-            raise self.flight.error.copy_for_waiter()
+            return TimeoutError()
+        # One shared instance would collect every waiter's traceback.
+        return None if self.flight.error is None else self.flight.error.copy_for_waiter()
+
+    def _named(self, kind: type[BaseException | None]) -> str | None:
+        """Return the name of the error that ends the wait; a caller whose time is up sees aiohttp's cancellation first."""
+        if issubclass(kind, asyncio.CancelledError) and self.is_late is not None and self.is_late():
+            kind = TimeoutError
+        return None if kind is NoneType else kind.__name__
 
 
 class Flight:
     """One run of the work, and its waiters."""
 
-    __slots__ = ("_groups", "_loop", "_task", "closing", "error", "finished", "unchanged", "waiting", "waits_for")
+    __slots__ = (
+        "__weakref__", "_groups", "_loop", "_task", "closing", "error", "feed", "finished", "joined", "unchanged", "waiting",
+        "waits_for",
+    )  # fmt: skip
 
-    def __init__(self) -> None:
+    def __init__(self, feed: Feed) -> None:
+        self.feed = feed
         # Invariant: a future is in a group exactly while its waiter is suspended, and counted in `waiting`; an empty group
         # is removed. Only `finish` and the group's timer resolve a future.
         self._groups: dict[float | None, _DeadlineGroup] = {}
-        self.waiting = 0
+        self.waiting = self.joined = 0
+        """How many wait now, and how many have begun to wait."""
         self._loop = asyncio.get_running_loop()
         # Invariant: the flights that code inside this one waits for now, each as often as it does.
         self.waits_for: list[Flight] = []
@@ -128,6 +149,7 @@ class Flight:
             group = self._groups[deadline] = _DeadlineGroup(deadline, self._loop)
         group.waiters[waiter] = None
         self.waiting += 1
+        self.joined += 1
         for flight in _inside.get(()):
             flight.waits_for.append(self)
         return waiter
@@ -183,11 +205,12 @@ class Flight:
 
 
 class SingleFlight:
-    """At most one current flight."""
+    """At most one current flight. *feed* is notified of who waits."""
 
-    __slots__ = ("current",)
+    __slots__ = ("_feed", "current")
 
-    def __init__(self) -> None:
+    def __init__(self, feed: Feed | None = None) -> None:
+        self._feed = Feed() if feed is None else feed
         # Invariant: set before the work's first step, cleared before its waiters wake.
         self.current: Flight | None = None
 
@@ -196,7 +219,7 @@ class SingleFlight:
     ) -> Flight:
         """Make a flight current and start its *work*. Call *landed* when it ends, unless it was dropped until then."""
         # Current before its task exists: a second caller in this turn of the loop must find it.
-        flight = self.current = Flight()
+        flight = self.current = Flight(self._feed)
         task = flight.start(self._run(flight, work, landed))
         # A task that is cancelled before its first step runs nothing of `_run`.
         task.add_done_callback(lambda _: self._end(flight, _CANCELLED, landed))

@@ -20,10 +20,9 @@ from collections.abc import Awaitable, Callable, Coroutine
 from contextvars import Context
 from typing import Any, NamedTuple, Self, TypeVar
 
-from .._calls import CANCEL_GRACE, bounded, cancel_and_wait
-from .._clock import Clock
+from .._calls import CANCEL_GRACE, bounded, cancel_and_wait, kind_of
 from .._events import emit
-from .._stats import Counters
+from .._records import Feed
 from .._token import Token, is_same_login
 from . import TokenStore
 from ._breaker import LONGEST_OPEN, breaker_of
@@ -51,14 +50,13 @@ class Saved(NamedTuple):
 
 
 class StoreAccess:
-    """One owner's access to one account in a store; *label* is what events call the account."""
+    """One owner's access to one account in a store. *feed* is notified of each call; *label* is what events call the account."""
 
     def __init__(
         self,
         store: TokenStore,
         account: str,
-        clock: Clock,
-        counters: Counters,
+        feed: Feed,
         login_timeout: float = math.inf,
         *,
         label: str = "",
@@ -66,8 +64,8 @@ class StoreAccess:
         self.store = store
         self.account = account
         self._label = label
-        self.clock = clock
-        self.counters = counters
+        self.feed = feed
+        self.clock = feed.clock
         self.breaker = breaker_of(store)
         self.budget = min(STORE_BUDGET, login_timeout * BUDGET_SHARE)
         self.lock_patience = login_timeout * LOCK_SHARE
@@ -103,8 +101,9 @@ class StoreAccess:
 
     def lock_timed_out(self, seconds: float) -> None:
         """Suspend the lock: its holder is stuck. The store is not, and what the holder saved can still be read."""
-        self.counters.store_failures += 1
-        self._lock_suspended_until = self.clock() + LONGEST_OPEN
+        now = self.clock()
+        self.feed.store_was_called("lock", now - seconds, "TimeoutError")
+        self._lock_suspended_until = now + LONGEST_OPEN
         emit(logging.WARNING, "store.lock_timeout", account=self._label, seconds=seconds)
 
     def run_detached(self, work: Coroutine[Any, Any, T], name: str, context: Context | None = None) -> asyncio.Task[T]:
@@ -257,9 +256,10 @@ class StoreSession:
                     context=self._context,
                 )
             except Exception as failure:  # noqa: BLE001 - a store may raise anything; a request survives it
-                self.record_failure(name, failure)
+                self.record_failure(name, failure, began)
                 self.budget = max(0.0, self.budget - (access.clock() - began))
                 return None
+            access.feed.store_was_called(name, began)
             spent = access.clock() - began
             # A result that took longer than the budget arrived in time: this process was not running when it came.
             self.budget -= spent if spent <= self.patience else 0.0
@@ -279,11 +279,12 @@ class StoreSession:
         task.add_done_callback(self.writes.discard)
         return await make()
 
-    def record_failure(self, call: str, failure: BaseException) -> None:
-        """Count a failed *call*, and open the breaker."""
+    def record_failure(self, call: str, failure: BaseException, began: float | None = None) -> None:
+        """Count a failed *call*, which *began* then or now, and open the breaker."""
         self.failed = True
-        self.access.counters.store_failures += 1
-        self.access.breaker.record_failure(call, failure, self.access.clock())
+        now = self.access.clock()
+        self.access.feed.store_was_called(call, now if began is None else began, kind_of(failure))
+        self.access.breaker.record_failure(call, failure, now)
         self._end_probe()
 
 

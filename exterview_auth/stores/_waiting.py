@@ -117,28 +117,33 @@ class _NotifiedWaiter:
         return acquired is not False
 
     async def wait_for_change(self) -> bool:
+        began = self._access.clock()
         try:
             # Each step looks at the store once, and is short. A holder that shows no life loses the lock by its lease.
             async with within(STORE_BUDGET + _shared.POLL_INTERVAL):
                 return await self._lock.wait_for_change()
         except Exception as failure:  # noqa: BLE001 - a store may raise anything; a login needs no notification
-            self._session.record_failure("lock", failure)
+            self._session.record_failure("lock", failure, began)
             self._broken = True
         return True
 
     async def leave(self) -> None:
         acquired = self._session.locked
         self._session.leave()
-        leaving = self._access.run_detached(self._release(), "unlock")
+        leaving = self._access.run_detached(self._release(acquired=acquired), "unlock")
         # The next waiter of this process is to find the lock free. A failing store is not waited for: the lease expires.
         if acquired and not self._session.failed and not is_being_cancelled():
             await asyncio.wait([leaving], timeout=self._session.patience)
 
-    async def _release(self) -> None:
+    async def _release(self, *, acquired: bool) -> None:
+        began = self._access.clock()
         try:
             await self._lock.release()
         except (StoreError, TimeoutError) as failure:
-            self._session.record_failure("unlock", failure)
+            self._session.record_failure("unlock", failure, began)
+        else:
+            if acquired:
+                self._access.feed.store_was_called("unlock", began)
 
 
 class _BlockingWaiter:
@@ -199,9 +204,10 @@ class _BlockingWaiter:
         self._end(holding)
         # A cancelled caller does not wait; the detached task leaves the lock by itself.
         if not is_being_cancelled():
+            began = self._access.clock()
             await asyncio.wait([holding], timeout=self._session.patience)
             if not holding.done():
-                self._session.record_failure("unlock", TimeoutError())
+                self._session.record_failure("unlock", TimeoutError(), began)
         if holding.done():
             return
         if self._session.writes:
@@ -223,18 +229,25 @@ class _BlockingWaiter:
             holding.cancel()
 
     async def _hold(self) -> None:
+        access = self._access
+        began = access.clock()
         try:
             async with self._lock:
-                _holders[os.getpid(), self._access.account] = self
+                _holders[os.getpid(), access.account] = self
                 self._entered.set()
+                # With the wait for another owner: a store without notifications has no other way to say that it is locked.
+                access.feed.store_was_called("lock", began)
                 await self._over.wait()
                 while self._session.writes:
                     await asyncio.wait(self._session.writes)
+                began = access.clock()
         except BaseException as failure:
             if must_pass(failure):
                 raise
             # A store may raise anything; a login needs no lock.
-            self._session.record_failure("unlock" if self._entered.is_set() else "lock", failure)
+            self._session.record_failure("unlock" if self._entered.is_set() else "lock", failure, began)
+        else:
+            access.feed.store_was_called("unlock", began)
 
 
 # Who of this process holds an account's lock, whatever object the lock is: several stores may wrap one.

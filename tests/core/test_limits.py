@@ -15,10 +15,16 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from exterview_auth import CredentialsRejectedError, LoginBudgetExceededError, LoginError, LoginUnavailableError
+from exterview_auth import (
+    CredentialsRejectedError,
+    LoginBudgetExceededError,
+    LoginError,
+    LoginUnavailableError,
+    Reason,
+)
 from exterview_auth._core.account import Account
 from exterview_auth._core.limits import LoginLimits
-from exterview_auth._core.login import LoginRunner, retrying
+from exterview_auth._core.login import LoginCourse, LoginRunner, retrying
 from exterview_auth._options import OwnerOptions
 from exterview_auth._seconds import MAX_SECONDS
 from exterview_auth.logins._http_dates import retry_after
@@ -251,6 +257,7 @@ def test_a_flight_of_failures_ends_in_time(failures: list[tuple[float | None, fl
         account = Account(options=OwnerOptions(login_timeout=timeout), clock=clock.now)
         limits = LoginLimits(account)
         runner = LoginRunner(login, account, limits)  # type: ignore[arg-type]  # never returns
+        runner.begin(LoginCourse(Reason.FIRST, 0.0))
         with pytest.raises(LoginUnavailableError):
             await runner.run(None, timeout)
         assert account.counters.login_failures == len(begun)

@@ -24,7 +24,7 @@ DEFECTS = (
     Defect(
         "the flight is current only once its task runs",
         (
-            ("_core/single_flight.py", "flight = self.current = Flight()", "flight = Flight()"),
+            ("_core/single_flight.py", "flight = self.current = Flight(self._feed)", "flight = Flight(self._feed)"),
             (
                 "_core/single_flight.py",
                 "        error: ExterviewAuthError | None = _CANCELLED\n        try:",
@@ -102,7 +102,7 @@ DEFECTS = (
     _one("a login's own error is taken for an outage", "logins/_graphql_answer.py", "response.perhaps_rejected(found.text, reason=about) if found.own else response.unavailable(found.text)", "response.unavailable(found.text)", "tests/logins/test_graphql_answer.py"),
     _one("a refresh token is shown to another issuer", "logins/_oauth2.py", "        if previous is not None and is_foreign(previous, self.issuer_at()):\n            previous = None\n", "", "tests/rules/test_issuers.py"),
     _one("the store's key names no issuer", "logins/_identity.py", "    if issuer is None or issuer == issuer_name(endpoint):", "    if True:", "tests/rules/test_issuers.py"),
-    _one("a store's failure ends the flight", "stores/_access.py", "            except Exception as failure:  # noqa: BLE001 - a store may raise anything; a request survives it\n                self.record_failure(name, failure)\n                self.budget", "            except KeyError as failure:\n                self.record_failure(name, failure)\n                self.budget"),
+    _one("a store's failure ends the flight", "stores/_access.py", "            except Exception as failure:  # noqa: BLE001 - a store may raise anything; a request survives it\n                self.record_failure(name, failure, began)\n                self.budget", "            except KeyError as failure:\n                self.record_failure(name, failure, began)\n                self.budget"),
     _one("a lease is not renewed", "stores/_shared.py", "            await asyncio.sleep(due - clock())", "            await asyncio.sleep(1e6)"),
     _one("a lock is not released", "stores/_shared.py", "            if self._may_be_held:\n                await self._backend.release()", "            if not self._may_be_held:\n                await self._backend.release()"),
     _one("a lease in another lock is waited for with patience only", "stores/_waiting.py", " or leased\n", "\n", "tests/stores/test_access.py"),

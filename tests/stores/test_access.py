@@ -21,7 +21,7 @@ from exterview_auth import (
     Token,
 )
 from exterview_auth._core.saving import PAUSES, _pauses
-from exterview_auth._stats import Counters
+from exterview_auth._records import Feed
 from exterview_auth.stores._access import STORE_BUDGET, StoreAccess
 from exterview_auth.stores._entry import StoredToken
 from exterview_auth.stores._shared import AccountLock, SharedStore
@@ -396,7 +396,7 @@ async def test_a_lock_is_not_waited_for_once_its_store_fails() -> None:
     store.faults["lock"] = "hang"
     waiting = asyncio.ensure_future(owner(store, login).obtain())
     await passing(3.5)
-    StoreAccess(store, "a", now, Counters()).session().record_failure("save", OSError("down"))
+    StoreAccess(store, "a", Feed(now)).session().record_failure("save", OSError("down"))
     assert (await waiting).token.value == "T1"
     assert now() <= 4.6
     store.faults.clear()
@@ -406,7 +406,7 @@ async def test_a_lock_is_not_waited_for_once_its_store_fails() -> None:
 async def test_a_probing_session_calls_a_store_whose_breaker_is_open() -> None:
     """Rule 3 of the module: and the others are spared."""
     store = ScriptedStore()
-    access = StoreAccess(store, "a", now, Counters())
+    access = StoreAccess(store, "a", Feed(now))
     store.faults["load"] = StoreError("down")
     await access.session().load()
     store.faults.clear()
@@ -423,7 +423,7 @@ async def test_a_probing_session_calls_a_store_whose_breaker_is_open() -> None:
 async def test_while_a_store_is_probed_everybody_else_goes_without_it() -> None:
     """Rule 17: one session probes at a time; others with something to save wait for its outcome, and take no slot."""
     store = ScriptedStore()
-    accesses = [StoreAccess(store, f"a{n}", now, Counters()) for n in range(20)]
+    accesses = [StoreAccess(store, f"a{n}", Feed(now)) for n in range(20)]
     accesses[0].session().record_failure("save", StoreError("down"))
     store.faults["save"] = "hang"
     with contextlib.ExitStack() as stack:
@@ -444,7 +444,7 @@ async def test_while_a_store_is_probed_everybody_else_goes_without_it() -> None:
 async def test_all_that_wait_for_a_probe_fail_with_it() -> None:
     """Rule 17: without a call of their own, and as soon as it fails."""
     store = ScriptedStore(seconds=0.5)
-    accesses = [StoreAccess(store, f"a{n}", now, Counters()) for n in range(20)]
+    accesses = [StoreAccess(store, f"a{n}", Feed(now)) for n in range(20)]
     accesses[0].session().record_failure("save", StoreError("down"))
     store.faults["save"] = StoreError("down")
     with contextlib.ExitStack() as stack:
@@ -458,7 +458,7 @@ async def test_all_that_wait_for_a_probe_fail_with_it() -> None:
 async def test_once_a_probe_succeeds_all_that_wait_for_it_go_on() -> None:
     """Rule 17: what a pool has yet to save at its close is saved, although the breaker is open until the first save."""
     store = ScriptedStore(seconds=0.2)
-    accesses = [StoreAccess(store, f"a{n}", now, Counters()) for n in range(12)]
+    accesses = [StoreAccess(store, f"a{n}", Feed(now)) for n in range(12)]
     accesses[0].session().record_failure("save", StoreError("down"))
     with contextlib.ExitStack() as stack:
         probing = [stack.enter_context(access.session(probe=True)) for access in accesses]
@@ -472,7 +472,7 @@ async def test_once_a_probe_succeeds_all_that_wait_for_it_go_on() -> None:
 async def test_a_probe_that_ends_without_an_outcome_lets_the_next_one_probe() -> None:
     """Rule 17: it was cancelled, or waits for another owner's login, which says nothing about the store."""
     store = ScriptedStore()
-    access = StoreAccess(store, "a", now, Counters())
+    access = StoreAccess(store, "a", Feed(now))
     access.session().record_failure("save", StoreError("down"))
     store.faults["load"] = "hang"
 
@@ -497,7 +497,7 @@ async def test_a_probe_that_ends_without_an_outcome_lets_the_next_one_probe() ->
 async def test_a_probe_that_never_ends_is_waited_for_as_long_as_a_store() -> None:
     """Rule 2 of the module: and only once by a session."""
     store = ScriptedStore()
-    access = StoreAccess(store, "a", now, Counters())
+    access = StoreAccess(store, "a", Feed(now))
     for _ in range(4):
         access.session().record_failure("save", StoreError("down"))
     with access.session(probe=True) as stuck, access.session(probe=True) as other:
@@ -652,7 +652,7 @@ async def test_each_attempt_at_a_save_is_counted_once() -> None:
 async def test_a_session_has_one_budget_for_all_its_calls() -> None:
     """Rule 2 of the module: what a call took is gone, whenever it began and however it ended; a response that came while the process was paused is free."""
     store, asleep = ScriptedStore(seconds=0.5), 0.0
-    access = StoreAccess(store, "a", lambda: now() + asleep, Counters())
+    access = StoreAccess(store, "a", Feed(lambda: now() + asleep))
     await passing(100)
     session = access.session(probe=True)
     await session.load()
@@ -677,7 +677,7 @@ async def test_a_session_has_one_budget_for_all_its_calls() -> None:
 async def test_a_session_that_no_request_waits_for_may_spend_as_much_on_each_call() -> None:
     """Rule 2 of the module: a hanging call is given up all the same, and what is left of a budget is not exceeded."""
     store = ScriptedStore(seconds=1.5)
-    access = StoreAccess(store, "a", now, Counters(), login_timeout=0.4)
+    access = StoreAccess(store, "a", Feed(now), login_timeout=0.4)
     patient = access.session(probe=True, budget=math.inf)
     for _ in range(5):
         assert (await patient.load(), patient.failed) == (None, False)
@@ -697,7 +697,7 @@ async def test_a_session_that_no_request_waits_for_may_spend_as_much_on_each_cal
 async def test_a_started_call_ends_without_its_caller() -> None:
     """Lesson 30: a token that is being saved when its login is cancelled is saved."""
     store = ScriptedStore(seconds=0.3)
-    saving = asyncio.ensure_future(StoreAccess(store, "a", now, Counters()).session().save(Token("T")))
+    saving = asyncio.ensure_future(StoreAccess(store, "a", Feed(now)).session().save(Token("T")))
     await passing(0.1)
     saving.cancel()
     await asyncio.wait([saving])
@@ -708,11 +708,11 @@ async def test_a_started_call_ends_without_its_caller() -> None:
 @virtual_time
 async def test_which_calls_close_the_breaker() -> None:
     """A lock that was acquired does; a lock that another holds does not, nor a session in which a call has failed."""
-    store, counters = ScriptedStore(), Counters()
-    access = StoreAccess(store, "a", now, counters)
+    store, feed = ScriptedStore(), Feed(now)
+    access = StoreAccess(store, "a", feed)
     for _ in range(3):
         access.session().record_failure("lock", StoreError("down"))
-    assert counters.store_failures == 3
+    assert feed.counters.store_failures == 3
     store.acquires = [False, True]
     for well in (False, True):
         session = access.session(probe=True)
@@ -740,7 +740,7 @@ async def test_the_age_of_a_token_that_the_store_did_not_read_is_unknown() -> No
 
     store = Caching()
     store.entry, store.age = Token("T1"), 50.0
-    session = StoreAccess(store, "a", now, Counters()).session()
+    session = StoreAccess(store, "a", Feed(now)).session()
     async with lock_waiter(session, 1.0) as waiter:
         assert await waiter.try_acquire()
         assert (await session.load(), session.age) == (store.entry, 50.0)
@@ -764,7 +764,7 @@ async def test_under_the_lock_the_lock_saves() -> None:
     store = Silent()
     await owner(store).obtain()
     assert written == ["under the lock"]
-    access = StoreAccess(store, "a", now, Counters())
+    access = StoreAccess(store, "a", Feed(now))
     session = access.session()
     assert await session.save(Token("T2")) == (True, None)
     assert written == ["under the lock", "a"]
@@ -789,7 +789,7 @@ async def test_background_calls_have_a_context_of_their_own() -> None:
             await super().do(name)
 
     store = Looking()
-    access = StoreAccess(store, "a", now, Counters())
+    access = StoreAccess(store, "a", Feed(now))
     variable.set("a request's")
     async with lock_waiter(access.session(), 1.0) as waiter:
         assert await waiter.try_acquire()

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import Any, assert_type
+from typing import Any, Literal, assert_type
 
 import aiohttp
 from multidict import CIMultiDict
@@ -29,6 +29,7 @@ from exterview_auth import (
     ExterviewAuthError,
     GraphQLError,
     LoginContext,
+    LoginRecord,
     LoginUnavailableError,
     MemoryStore,
     OAuth2Login,
@@ -139,6 +140,24 @@ def on_token_badly(new: Token) -> None:
     """Takes too few arguments."""
 
 
+def on_login(record: LoginRecord) -> None:
+    """A sync ``on_login``."""
+    assert_type(record.outcome, Literal["issued", "adopted", "failed"])
+    assert_type(record.error, str | None)
+    assert_type(record.seconds, float)
+    assert_type(record.started_at, datetime)
+    assert_type(record.reason, Reason)
+    record.waiting = 1  # type: ignore[misc]
+
+
+async def on_login_later(record: LoginRecord) -> None:
+    """An async ``on_login``."""
+
+
+def on_login_badly(record: LoginRecord, reason: Reason) -> None:
+    """Takes too many arguments."""
+
+
 async def key_later() -> str:
     """An async source of the API key."""
     return "key"
@@ -194,6 +213,9 @@ ExterviewAuth(
     log_in, api_key=lambda: "key", is_unauthorized=lambda response: response.status == 418, on_token=on_token_later
 )
 ExterviewAuth(log_in, api_key="key", on_token=on_token_badly)  # type: ignore[arg-type]
+ExterviewAuth(log_in, api_key="key", on_login=on_login)
+ExterviewAuth(log_in, api_key="key", on_login=on_login_later)
+ExterviewAuth(log_in, api_key="key", on_login=on_login_badly)  # type: ignore[arg-type]
 ExterviewAuth(log_in, api_key="key", max_logins=5)  # type: ignore[arg-type]
 ExterviewAuth(log_in, api_key="key", store={})  # type: ignore[arg-type]
 ExterviewAuth(log_in, api_key="key", timeout=5)  # type: ignore[call-arg]

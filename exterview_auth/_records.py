@@ -1,0 +1,149 @@
+"""
+What happened to one account, told in one place: counted for `stats()`, and passed on to whoever listens.
+
+A login gives one `LoginRecord` when it ends. ``on_login``, events, counters and telemetry get their figures from that record, so
+that they cannot tell different stories. A request that waits, is refused or is sent again, and a call to the store, is one call
+of a method of `Feed`. While nobody listens, that only counts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from ._clock import Clock, boot_time
+from ._events import Reason
+from ._stats import Counters
+
+Outcome = Literal["issued", "adopted", "failed"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoginRecord:
+    """One login that has ended, as ``on_login`` gets it. It holds no token, key or password."""
+
+    account: str
+    """The account as events name it: what was given as ``account=``, or else a digest."""
+    reason: Reason
+    """Why the login began: ``"first"``, ``"expired"``, ``"refused"`` or ``"ahead"``."""
+    outcome: Outcome
+    """``"issued"``: the login returned a token. ``"adopted"``: the store had one of another owner. ``"failed"``: neither."""
+    error: str | None
+    """The name of the error's type if it failed; ``LoggedOutError`` or ``ClosedError`` if it was discarded."""
+    attempts: int
+    """How often the login was called; 0 if the token came from the store, or if the login ended before it was called."""
+    seconds: float
+    """Seconds from the login's beginning to its token or error, with the waits for the store and between attempts."""
+    waiting: int
+    """Requests that waited for it."""
+    started_at: datetime
+    """When it began, aware and in UTC."""
+
+
+class Listener:
+    """
+    Notified of what happens to an owner. A subclass overrides what it is interested in; every method returns at once.
+
+    *flight* stands for a login, the same object from its beginning to its end; it can be referred to weakly.
+    """
+
+    __slots__ = ()
+
+    def login_begins(self, flight: object) -> None:
+        """Note that a login begins; called in the task, and the context, in which it runs."""
+
+    def login_ended(self, flight: object, record: LoginRecord | None) -> None:
+        """Note a login's end, without a record if there was no new login: none was allowed, or it had nothing newer."""
+
+    def wait_begins(self, flight: object) -> None:
+        """Note that a request begins to wait for a login; called in the request's context, perhaps before `login_begins`."""
+
+    def wait_ended(self, seconds: float, error: str | None) -> None:
+        """Note that a request has waited so many *seconds* for a token or an *error*; called in the request's context."""
+
+    def refused(self) -> None:
+        """Note that a request was refused with its token."""
+
+    def sent_again(self, count: int) -> None:
+        """Note that a request is about to be sent again, for the *count*th time; called in the request's context."""
+
+    def login_was_useless(self) -> None:
+        """Note that a login turned out to be useless: its token is refused."""
+
+    def store_was_called(self, operation: str, seconds: float, error: str | None) -> None:
+        """Note that a call to the store took so many *seconds*, until an *error* if there is one."""
+
+
+class Feed:
+    """What happens to one owner: counted in `counters`, and passed on to its listeners."""
+
+    __slots__ = ("clock", "counters", "listeners")
+
+    def __init__(self, clock: Clock = boot_time) -> None:
+        self.clock = clock
+        self.counters = Counters()
+        # Invariant: empty unless somebody listens; replaced and never changed, because an export may look from another thread.
+        self.listeners: tuple[Listener, ...] = ()
+
+    def listen(self, listener: Listener) -> None:
+        """Notify *listener* of what happens from now on; once, however often this is called."""
+        if listener not in self.listeners:
+            self.listeners = (*self.listeners, listener)
+
+    def leave(self, listener: Listener) -> None:
+        """Notify *listener* of nothing more."""
+        self.listeners = tuple(other for other in self.listeners if other is not listener)
+
+    def login_begins(self, flight: object) -> None:
+        """Note that a login begins, in the task that runs it."""
+        self._notify(lambda listener: listener.login_begins(flight))
+
+    def login_ended(self, flight: object, record: LoginRecord | None) -> None:
+        """Count the login of *record*. Without one, there was no new login."""
+        counters = self.counters
+        if record is not None:
+            counters.logins += record.outcome == "issued"
+            counters.adopted += record.outcome == "adopted"
+            counters.refreshes_ahead += record.outcome == "issued" and record.reason is Reason.AHEAD
+        self._notify(lambda listener: listener.login_ended(flight, record))
+
+    def wait_begins(self, flight: object) -> float:
+        """Note that a request begins to wait, and return when; called only while somebody listens."""
+        self._notify(lambda listener: listener.wait_begins(flight))
+        return self.clock()
+
+    def wait_ended(self, began: float, error: str | None) -> None:
+        """Note that a request has waited since then."""
+        seconds = self.clock() - began
+        self._notify(lambda listener: listener.wait_ended(seconds, error))
+
+    def refused(self) -> None:
+        """Count a refusal."""
+        self.counters.unauthorized += 1
+        self._notify(lambda listener: listener.refused())
+
+    def sent_again(self, count: int) -> None:
+        """Count a request that is sent again, for the *count*th time."""
+        self.counters.replays += 1
+        self._notify(lambda listener: listener.sent_again(count))
+
+    def login_was_useless(self) -> None:
+        """Count a useless login."""
+        self.counters.useless_logins += 1
+        self._notify(lambda listener: listener.login_was_useless())
+
+    def store_was_called(self, operation: str, began: float, error: str | None = None) -> None:
+        """Note that a call to the store which began then has ended, and count a failure."""
+        self.counters.store_failures += error is not None
+        if self.listeners:
+            seconds = self.clock() - began
+            self._notify(lambda listener: listener.store_was_called(operation, seconds, error))
+
+    def _notify(self, notify: Callable[[Listener], None]) -> None:
+        for listener in self.listeners:
+            try:  # noqa: SIM105 - suppress() costs more than the rest of this, for each request of a storm
+                notify(listener)
+            except Exception:  # noqa: BLE001, S110 - OpenTelemetry promises not to raise; what an application configures may
+                pass
