@@ -29,6 +29,7 @@ from tests.kit.login_endpoint import Reply, login_endpoint
 from tests.kit.stores import told
 
 PACKAGE = Path(exterview_auth.__file__).parent
+README = PACKAGE.parent / "README.md"
 
 
 @pytest.fixture(autouse=True)
@@ -37,24 +38,52 @@ def all_events(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG, "exterview_auth")
 
 
-def emitted() -> Iterator[tuple[str, str, set[str | None]]]:
-    """The module, the name and the fields of each event; the field ``None`` stands for a mapping of fields."""
+def emitted() -> Iterator[tuple[str, str, str, set[str]]]:
+    """The module, the name, the level and the fields of each event."""
     for path in sorted(PACKAGE.rglob("*.py")):
-        for node in ast.walk(ast.parse(path.read_text())):
+        tree = ast.parse(path.read_text())
+        for node in ast.walk(tree):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "emit":
-                event = node.args[1]
+                level, event = node.args
+                assert isinstance(level, ast.Attribute)
                 assert isinstance(event, ast.Constant)
                 assert isinstance(event.value, str)
-                yield str(path.relative_to(PACKAGE)), event.value, {field.arg for field in node.keywords}
+                fields = {field.arg for field in node.keywords if field.arg is not None}
+                if None in {field.arg for field in node.keywords}:
+                    fields |= fields_of_a_mapping(tree)
+                yield str(path.relative_to(PACKAGE)), event.value, level.attr.lower(), fields
+
+
+def fields_of_a_mapping(tree: ast.AST) -> set[str]:
+    """The keys of what the property ``event_fields`` of a module returns."""
+    (method,) = (node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef) and node.name == "event_fields")
+    (mapping,) = (node.value for node in ast.walk(method) if isinstance(node, ast.Return))
+    assert isinstance(mapping, ast.Dict)
+    return {ast.literal_eval(key) for key in mapping.keys if key is not None}
+
+
+def listed() -> dict[str, tuple[str, set[str]]]:
+    """The level and the fields of each event in the README's table."""
+    rows = re.findall(r"^\| `([a-z_.]+)` \| (info|warning|error) \| ([^|]*) \|", README.read_text(), re.MULTILINE)
+    return {event: (level, set(re.findall(r"`(\w+)`", fields))) for event, level, fields in rows}
+
+
+def test_the_readme_lists_all_events() -> None:
+    """Rule 18: each event of the code is in the table, with its level and its fields, and nothing else is."""
+    found: dict[str, tuple[str, set[str]]] = {}
+    for _, event, level, fields in emitted():
+        assert found.setdefault(event, (level, set()))[0] == level
+        found[event][1].update(fields)
+    assert listed() == found
 
 
 def test_every_event_says_of_which_account_or_store_it_is() -> None:
     """An owner's events have ``account``, a store's own ``store``."""
     events = list(emitted())
-    assert len(events) > 15
-    nameless = [event for module, event, fields in events if not fields & {"account", "store", None}]
+    assert len(events) > 20
+    nameless = [event for module, event, _, fields in events if not fields & {"account", "store"}]
     assert nameless == []
-    assert {event for module, event, _ in events if module.startswith("stores")} >= {
+    assert {event for module, event, _, _ in events if module.startswith("stores")} >= {
         "store.lease_lost",
         "store.no_news",
     }
@@ -90,6 +119,10 @@ async def test_a_pools_log_tells_whose_login_failed_and_why(caplog: pytest.LogCa
         "token.issued account='acme' reason='first' attempt=3  expires_in=60.0",
         "token.issued account='globex' reason='first' attempt=1  expires_in=60.0",
     ]
+    for record in caplog.records:
+        level, fields = listed()[vars(record)["event"]]
+        assert record.levelname.lower() == level
+        assert {"account", "reason"} <= set(re.findall(r" (\w+)=", record.getMessage())) <= fields
 
 
 async def test_an_account_without_a_name_has_a_digest(caplog: pytest.LogCaptureFixture) -> None:
