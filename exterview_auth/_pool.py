@@ -14,8 +14,11 @@ from cachetools import LRUCache
 
 from ._auth import ExterviewAuth
 from ._options import account_name, whole_number
+from ._records import Listener
 from ._refusals import discreet, shown_when_made
 from .errors import ClosedError, ConfigurationError
+
+ListenerFactory = Callable[[ExterviewAuth], Listener]
 
 _CHECKED_PER_ACCESS = 2
 """Evicted owners checked on each access: more than an access can add, so that finished ones are released."""
@@ -64,7 +67,7 @@ class AuthPool:
     asks for the account that it creates, and `ClosedError` after `aclose`.
     """
 
-    __slots__ = ("_alive", "_closed", "_closing", "_creating", "_factory", "_kept")
+    __slots__ = ("__weakref__", "_alive", "_closed", "_closing", "_creating", "_factory", "_kept", "_listening")
 
     @discreet
     def __init__(self, factory: Callable[[str], ExterviewAuth], *, maxsize: int = 1024) -> None:
@@ -76,6 +79,8 @@ class AuthPool:
         self._alive: WeakValueDictionary[str, ExterviewAuth] = WeakValueDictionary()
         # Invariant: the accounts whose factory runs now.
         self._creating: set[str] = set()
+        # What makes a listener for each owner: for those that exist, and for those that are created later.
+        self._listening: tuple[ListenerFactory, ...] = ()
         self._closed = False
         self._closing: asyncio.Task[None] | None = None
 
@@ -107,12 +112,31 @@ class AuthPool:
             self._creating.discard(account)
         if isinstance(owner, ExterviewAuth):
             self._alive[account] = owner
+            for make in self._listening:
+                owner._listen(make(owner))  # noqa: SLF001 - a pool decides on the life of its owners
             return owner
         kind = type(owner).__name__
         if inspect.iscoroutine(owner):
             owner.close()  # it is not awaited
         del owner  # it may be a token, and error trackers print local variables
         raise ConfigurationError(f"factory returned {kind}; let it return an ExterviewAuth")
+
+    def _listen(self, make: ListenerFactory) -> None:
+        """Notify a listener, made by *make*, of what happens to each owner, also to those that are created later."""
+        self._listening = (*self._listening, make)
+        for owner in self._owners():
+            owner._listen(make(owner))  # noqa: SLF001 - as above
+
+    def _leave(self, make: ListenerFactory) -> None:
+        """Notify the listeners that *make* returns of nothing more."""
+        self._listening = tuple(other for other in self._listening if other != make)
+        for owner in self._owners():
+            owner._leave(make(owner))  # noqa: SLF001 - as above
+
+    def _owners(self) -> list[ExterviewAuth]:
+        """Return every owner that exists, evicted ones too. May be called from another thread."""
+        # The references are copied in one step, while an iteration over the owners may meet a new one.
+        return [owner for reference in self._alive.valuerefs() if (owner := reference()) is not None]
 
     def __len__(self) -> int:
         return len(self._kept)

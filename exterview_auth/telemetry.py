@@ -1,59 +1,56 @@
-"""Metrics for OpenTelemetry (extra ``otel``): an owner's counters as asynchronous instruments, read at each export."""
+"""Metrics and traces for OpenTelemetry (extra ``otel``): `observe` an owner or a pool. The README lists all of them."""
 
 from __future__ import annotations
 
-import weakref
-from collections.abc import Callable, Iterable
-from dataclasses import fields
 from typing import TYPE_CHECKING
 
 from ._auth import ExterviewAuth
-from ._options import named, needs_extra, optional_text
+from ._options import named, needs_extra
+from ._pool import AuthPool
 from ._refusals import discreet
-from ._stats import Stats
+from ._secret import plain_kind
 from .errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from opentelemetry.metrics import CallbackOptions, MeterProvider, Observation
+    from opentelemetry.metrics import MeterProvider
+    from opentelemetry.trace import TracerProvider
 
-GAUGES = frozenset({"waiting", "waiting_peak"})
-"""The fields of `Stats` that may fall, or are not sums."""
-
-Reading = Callable[["CallbackOptions"], "Iterable[Observation]"]
+    from ._instruments import Observer
 
 
 @discreet
-def observe(auth: ExterviewAuth, *, name: str | None = None, meter_provider: MeterProvider | None = None) -> None:
+def observe(
+    auth: ExterviewAuth | AuthPool,
+    *,
+    name: str | None = None,
+    meter_provider: MeterProvider | None = None,
+    tracer_provider: TracerProvider | None = None,
+) -> Observer:
     """
-    Export ``auth.stats()`` as ``exterview_auth.<field>``, with the attributes ``server.address`` and ``account``.
+    Export metrics and spans of *auth*, an owner or a pool as a whole, until the returned handle's ``stop()``.
 
-    *name* is the ``account`` attribute, which is missing by default: an account's own name may be an e-mail address.
-    *meter_provider* defaults to the global one. Requests do no extra work, and *auth* is not kept alive. Raises
-    `ConfigurationError` for a wrong argument, and if OpenTelemetry is not installed.
+    *name* becomes the attribute ``exterview_auth.account.name``, which is missing by default: an account's own name may be an
+    e-mail address. Owners and pools with the same *name* add up. The providers default to the global ones. *auth* is not kept
+    alive, and the handle need not be kept. Counters stay where they are when an owner goes. Observing the same object twice in
+    the same way returns the same handle.
 
-    See the metrics API, "Asynchronous Counter": https://opentelemetry.io/docs/specs/otel/metrics/api/
+    Durations are in seconds. Raises `ConfigurationError` for a wrong argument, and if OpenTelemetry is not installed. The names
+    follow its semantic conventions: https://opentelemetry.io/docs/specs/semconv/general/naming/
     """
-    if not isinstance(auth, ExterviewAuth):
-        raise ConfigurationError(f"observe takes an ExterviewAuth, not {named(auth)}")
-    name = optional_text(name, "name")
-    if meter_provider is not None and not hasattr(meter_provider, "get_meter"):
-        raise ConfigurationError(f"meter_provider must be one of OpenTelemetry, not {named(meter_provider)}")
+    if not isinstance(auth, ExterviewAuth | AuthPool):
+        raise ConfigurationError(f"observe takes an ExterviewAuth or an AuthPool, not {named(auth)}")
+    if name is not None and (not isinstance(name, str) or not name.strip()):
+        what = "an empty text" if isinstance(name, str) else plain_kind(name)
+        raise ConfigurationError(f"name must be a text that names the account in metrics, not {what}")
+    _check_provider(meter_provider, "meter_provider", "get_meter")
+    _check_provider(tracer_provider, "tracer_provider", "get_tracer")
     try:
-        from opentelemetry.metrics import Observation, get_meter  # noqa: PLC0415 - an extra
+        from ._instruments import observer_of  # noqa: PLC0415 - an extra
     except ImportError:
         raise ConfigurationError(needs_extra("observe", "opentelemetry-api", "otel")) from None
-    meter = get_meter("exterview_auth", meter_provider=meter_provider)
-    attributes = {"server.address": auth.endpoint.raw_host or "", **({} if name is None else {"account": name})}
-    # Weak, because instruments live as long as their meter provider, which is as long as the process.
-    owner = weakref.ref(auth)
+    return observer_of(auth, name, meter_provider, tracer_provider)
 
-    def reading(field: str) -> Reading:
-        def read(_options: CallbackOptions) -> Iterable[Observation]:
-            alive = owner()
-            return [] if alive is None else [Observation(getattr(alive.stats(), field), attributes)]
 
-        return read
-
-    for field in fields(Stats):
-        create = meter.create_observable_gauge if field.name in GAUGES else meter.create_observable_counter
-        create(f"exterview_auth.{field.name}", [reading(field.name)], unit="1")
+def _check_provider(provider: object, argument: str, method: str) -> None:
+    if provider is not None and not hasattr(provider, method):
+        raise ConfigurationError(f"{argument} must be one of OpenTelemetry, not {named(provider)}")

@@ -21,6 +21,7 @@ from yarl import URL
 import exterview_auth
 from exterview_auth import AuthSession, ExterviewAuth, LoginContext, Token
 from tests.kit.clock import settle
+from tests.kit.telemetry import Seen
 
 ENDPOINT = URL("http://127.0.0.1:9/graphql")
 PACKAGE = str(Path(exterview_auth.__file__).parent)
@@ -119,6 +120,22 @@ async def test_a_usual_request_takes_two_calls_of_ours(expires_in: float | None)
     """The middleware and `sign`, in about a hundred instructions of the interpreter."""
     [request] = await created_by_aiohttp(ENDPOINT)
     async with signed_in(expires_in) as auth:
+        steps = await steps_of(lambda: auth(request, answer))
+    assert steps.own == {"ExterviewAuth.__call__": 1, "sign": 1}
+    assert steps.in_c.total() <= 2
+    assert 0 < steps.instructions <= 120
+
+
+async def test_an_observed_owner_takes_no_more_steps() -> None:
+    """Neither OpenTelemetry nor ``on_login`` is on the way of a request that finds its token."""
+    [request] = await created_by_aiohttp(ENDPOINT)
+
+    async def login(_: LoginContext) -> Token:
+        return Token("token", expires_in=3600.0)
+
+    async with ExterviewAuth(login, api_key="key", endpoint=ENDPOINT, on_login=lambda _: None) as auth:
+        Seen().observe(auth, "acme")
+        await auth.token()
         steps = await steps_of(lambda: auth(request, answer))
     assert steps.own == {"ExterviewAuth.__call__": 1, "sign": 1}
     assert steps.in_c.total() <= 2

@@ -41,6 +41,7 @@ from exterview_auth import (
     TokenStore,
     graphql_unauthenticated,
 )
+from exterview_auth.telemetry import observe
 
 # -- tokens and logins ---------------------------------------------------------------------------------------------------
 
@@ -216,6 +217,9 @@ ExterviewAuth(log_in, api_key="key", on_token=on_token_badly)  # type: ignore[ar
 ExterviewAuth(log_in, api_key="key", on_login=on_login)
 ExterviewAuth(log_in, api_key="key", on_login=on_login_later)
 ExterviewAuth(log_in, api_key="key", on_login=on_login_badly)  # type: ignore[arg-type]
+observe(ExterviewAuth(log_in, api_key="key"), name="acme").stop()
+observe(AuthPool(lambda account: ExterviewAuth(log_in, api_key="key", account=account)))
+observe("acme")  # type: ignore[arg-type]
 ExterviewAuth(log_in, api_key="key", max_logins=5)  # type: ignore[arg-type]
 ExterviewAuth(log_in, api_key="key", store={})  # type: ignore[arg-type]
 ExterviewAuth(log_in, api_key="key", timeout=5)  # type: ignore[call-arg]
