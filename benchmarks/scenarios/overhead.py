@@ -16,6 +16,7 @@ from ..harness.baselines import cheapest
 from ..harness.cost import COLUMNS, Ask, Cost, cost_of, figures
 from ..harness.report import Report, in_random_order
 from . import middleware_alone
+from .observed import observed, refusals
 
 BASE = "static headers"
 
@@ -35,6 +36,7 @@ async def _contestants(api: Api) -> AsyncIterator[dict[str, Ask]]:
         # Connections that are older or warmer would make their contestant look cheaper.
         connector = await stack.enter_async_context(unlimited())
         auth = await stack.enter_async_context(api.auth())
+        watched = await stack.enter_async_context(observed(api.auth()))
 
         async def session(**options: Any) -> ClientSession:
             return await stack.enter_async_context(ClientSession(connector=connector, connector_owner=False, **options))
@@ -45,6 +47,7 @@ async def _contestants(api: Api) -> AsyncIterator[dict[str, Ask]]:
             "middleware of two lines": await session(middlewares=(cheapest,)),
             "ExterviewAuth": await session(middlewares=(auth,)),
             "AuthSession": AuthSession(await session(), auth),
+            "ExterviewAuth, observed": await session(middlewares=(watched,)),
         }
         yield {name: _asking(client, api) for name, client in clients.items()}
 
@@ -54,6 +57,7 @@ def _asking(client: ClientSession | AuthSession, api: Api) -> Ask:
 
 
 async def _measured(api: Api, block: Block) -> Report:
+    await api.begin(one_session=False)  # two owners log in
     async with _contestants(api) as contestants:
 
         async def cost(name: str) -> Cost:
@@ -74,17 +78,18 @@ async def _measured(api: Api, block: Block) -> Report:
     )
 
 
-async def _through_sessions(blocks: list[Block]) -> dict[str, Report]:
+async def _through_sessions(blocks: list[Block], *, quick: bool) -> dict[str, Report]:
     async with opened_api() as api:
-        return {f"{block.concurrency} at a time": await _measured(api, block) for block in blocks}
+        reports = {f"{block.concurrency} at a time": await _measured(api, block) for block in blocks}
+        return {**reports, "observed": await refusals(api, quick=quick)}
 
 
 def report(*, quick: bool) -> Report:
-    """Measure throughput and CPU time through a session at several concurrencies, then the middleware alone."""
+    """Measure throughput and CPU time through a session at several concurrencies, with telemetry, then the middleware alone."""
     blocks = (
         [Block(1, 20, 2), Block(64, 128, 2)]
         if quick
         else [Block(1, 50, 200), Block(64, 192, 120), Block(512, 1024, 20)]
     )
-    sessions = asyncio.run(_through_sessions(blocks))
+    sessions = asyncio.run(_through_sessions(blocks, quick=quick))
     return Report.joined({**sessions, "middleware alone": middleware_alone.report(quick=quick)})
