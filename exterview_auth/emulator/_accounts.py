@@ -20,7 +20,7 @@ class Accounts:
     """
     The credentials of one organization with one user and one OAuth client.
 
-    *clock* counts the seconds of lifetimes. All secrets are random, whatever the data's seed.
+    *clock* counts the seconds of lifetimes. All secrets are random, whatever the data's seed, unless `adopt` replaces them.
     """
 
     def __init__(self, email: str, *, clock: Callable[[], float] = time.monotonic) -> None:
@@ -33,6 +33,12 @@ class Accounts:
         self._clock = clock
         self.refresh_tokens = RefreshTokens()
         self._tokens: OrderedDict[str, float] = OrderedDict()
+
+    def adopt(self, api_key: str | None, email: str | None, password: str | None) -> None:
+        """Use these credentials in place of the random ones; ``None`` leaves one as it is."""
+        self.api_key = api_key or self.api_key
+        self.email = email or self.email
+        self.password = password or self.password
 
     def rotate_api_key(self) -> str:
         """Return the organization's new key; the old one is unknown from now on."""

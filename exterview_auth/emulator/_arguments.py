@@ -38,6 +38,13 @@ def port_number(value: object) -> int:
     )
 
 
+def checked_credentials(api_key: object, email: object, password: object) -> tuple[str | None, str | None, str | None]:
+    """Return the three as plain text if clients can send them; ``None`` asks for a random key or password, or the data's user."""
+    key = None if api_key is None else str(options.checked_api_key(api_key))
+    # No error shows a value: what is made up for a test today may be somebody's password tomorrow.
+    return key, options.optional_text(email, "email"), options.optional_text(password, "password")
+
+
 def loopback_address(host: object) -> str:
     """Return *host* as a loopback address."""
     try:

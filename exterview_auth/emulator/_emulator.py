@@ -11,7 +11,7 @@ from aiohttp import web
 from exterview_auth.errors import ConfigurationError
 
 from ._app import GRAPHQL, OAUTH, Api
-from ._arguments import checked_seed, loopback_address, port_number, seconds
+from ._arguments import checked_credentials, checked_seed, loopback_address, port_number, seconds
 from ._state import EmulatorState
 from ._stats import EmulatorStats
 
@@ -55,9 +55,10 @@ class Emulator:
             login = PasswordLogin(emulator.email, emulator.password)
             auth = ExterviewAuth(login, api_key=emulator.api_key, endpoint=emulator.endpoint)
 
-    The data is the same for the same *seed*; keys, passwords and tokens never are. *token_lifetime*, *login_delay* and
-    *latency* are seconds and may be assigned at any time. *port* zero takes any free port. An emulator that was stopped can
-    be started again: at the same endpoint, with the same accounts, tokens and data.
+    The data is the same for the same *seed*; tokens never are, and nor are keys and passwords unless they are given as *api_key*,
+    *email* and *password*. *token_lifetime*, *login_delay* and *latency* are seconds and may be assigned at any time. *port* zero
+    takes any free port. An emulator that was stopped can be started again: at the same endpoint, with the same accounts, tokens
+    and data.
 
     Every control takes effect at once, also for requests that are in progress.
     """
@@ -75,10 +76,15 @@ class Emulator:
         login_delay: float = 0.0,
         latency: float = 0.0,
         seed: int = 2025,
+        api_key: str | None = None,
+        email: str | None = None,
+        password: str | None = None,
     ) -> None:
         self._host = loopback_address(host)
         self._port = port_number(port)
+        given = checked_credentials(api_key, email, password)
         self._state = EmulatorState(checked_seed(seed))
+        self._state.accounts.adopt(*given)
         self.token_lifetime = token_lifetime
         self.login_delay = login_delay
         self.latency = latency

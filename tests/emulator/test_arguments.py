@@ -37,14 +37,47 @@ from tests.kit.emulator import log_in
             "loopback only",
         ),
         (lambda value: Emulator(seed=value), (None, "a", 1.5, [], True), "seed must be a whole number"),
+        (lambda value: Emulator(api_key=value), ("", "a key", "k\u00e9y", b"key", 1), "api_key must be"),
+        (lambda value: Emulator(email=value), ("", " ", 1), "^email (is empty|must be text)"),
+        (
+            lambda value: Emulator(password=value),
+            ("", "\ud800", b"p"),
+            "^password (is empty|must be text|contains half)",
+        ),
     ],
-    ids=["port", "latency", "login_delay", "silence", "times", "status", "host", "seed"],
+    ids=[
+        "port",
+        "latency",
+        "login_delay",
+        "silence",
+        "times",
+        "status",
+        "host",
+        "seed",
+        "api_key",
+        "email",
+        "password",
+    ],
 )
 def test_wrong_arguments_are_named(wrong: Callable[[Any], object], values: tuple[Any, ...], sentence: str) -> None:
     """Each argument and each control says what it takes; credentials over plain HTTP do not leave the machine."""
     for value in values:
         with pytest.raises(ConfigurationError, match=sentence):
             wrong(value)
+
+
+async def test_credentials_of_ones_own_are_the_only_ones_that_work() -> None:
+    """What a configuration of tests holds already; a credential that is not given is random, or the data's."""
+    given = {"api_key": "made-up-key", "email": "ada@lovelace.example", "password": "made up password"}
+    async with Emulator(**given) as emulator, ClientSession() as http:  # type: ignore[arg-type]  # all are text
+        assert {name: getattr(emulator, name) for name in given} == given
+        assert (await log_in(emulator, http)).status == 200
+        assert (await log_in(emulator, http, password="another")).status == 401
+        assert emulator.rotate_api_key() != "made-up-key"
+    async with Emulator(password="only this") as emulator:
+        assert emulator.password == "only this"
+        assert emulator.email == Emulator()._state.accounts.email
+        assert emulator.api_key.startswith("exv_emulator_")
 
 
 def test_a_refused_value_changes_nothing() -> None:
