@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import secrets
-import time
 from collections import OrderedDict
 from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from exterview_auth._clock import boot_time
 
 from ._responses import Refusal
 
@@ -15,6 +19,22 @@ MOST_TOKENS = 20_000
 MOST_REFRESH_TOKENS = 20_000
 """Refresh tokens, used ones too, that are remembered; the oldest are forgotten first."""
 
+_SHORTEST_SEARCHED = 4
+"""Characters of a credential; a shorter one is part of many words by chance."""
+
+
+_TOKEN_LENGTH = len(secrets.token_urlsafe(32))
+
+
+@dataclass(slots=True)
+class _Issued:
+    """What is known of a bearer token, beside the token itself. Times are on the clock of lifetimes."""
+
+    fingerprint: str
+    lifetime: float
+    ends: float
+    revoked: bool = False
+
 
 class Accounts:
     """
@@ -23,7 +43,7 @@ class Accounts:
     *clock* counts the seconds of lifetimes. All secrets are random, whatever the data's seed, unless `adopt` replaces them.
     """
 
-    def __init__(self, email: str, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, email: str, *, clock: Callable[[], float] = boot_time) -> None:
         self.email = email
         self.password = secrets.token_urlsafe(15)
         self.api_key = _new_api_key()
@@ -32,7 +52,7 @@ class Accounts:
         self.client_secret = secrets.token_urlsafe(24)
         self._clock = clock
         self.refresh_tokens = RefreshTokens()
-        self._tokens: OrderedDict[str, float] = OrderedDict()
+        self._tokens: OrderedDict[str, _Issued] = OrderedDict()
 
     def adopt(self, api_key: str | None, email: str | None, password: str | None) -> None:
         """Use these credentials in place of the random ones; ``None`` leaves one as it is."""
@@ -67,25 +87,62 @@ class Accounts:
         while len(self._tokens) >= MOST_TOKENS:
             self._tokens.popitem(last=False)
         token = secrets.token_urlsafe(32)
-        self._tokens[token] = self._clock() + lifetime
+        self._tokens[token] = _Issued(fingerprint(token), lifetime, self._clock() + lifetime)
         return token
 
     def require_token(self, token: str) -> None:
         """Raise the 401 for a token that was never issued, was revoked, or has expired."""
-        ends = self._tokens.get(token)
-        if ends is None:
+        issued = self._tokens.get(token)
+        if issued is None:
             raise _unauthorized("Invalid bearer token")
-        if ends <= self._clock():
+        if issued.revoked:
+            # The API does not say more of it than of a token that it has never seen; the journal does.
+            raise _unauthorized("Invalid bearer token", reason="The bearer token was revoked")
+        if issued.ends <= self._clock():
             raise _unauthorized("The bearer token has expired")
 
     def revoke_tokens(self) -> None:
-        """Make every bearer token that was issued so far unknown."""
-        self._tokens.clear()
+        """Make every bearer token that was issued so far invalid."""
+        for issued in self._tokens.values():
+            issued.revoked = True
 
     def expire_tokens(self) -> None:
         """End the lifetime of every bearer token that was issued so far."""
-        # Kept, not forgotten: an expired token is answered with another message than an unknown one.
-        self._tokens = OrderedDict.fromkeys(self._tokens, self._clock())
+        now = self._clock()
+        for issued in self._tokens.values():
+            issued.ends = min(issued.ends, now)
+
+    def forget_tokens(self) -> None:
+        """Forget every token, refresh tokens too, and how many of them were used again."""
+        self._tokens.clear()
+        self.refresh_tokens = RefreshTokens()
+
+    def newest_tokens(self, most: int) -> list[dict[str, Any]]:
+        """Return at most so many tokens, the newest first: fingerprint, lifetime, seconds that remain, and state."""
+        now = self._clock()
+        newest = [issued for issued, _ in zip(reversed(self._tokens.values()), range(most), strict=False)]
+        return [
+            {
+                "fingerprint": issued.fingerprint,
+                "lifetime": issued.lifetime,
+                "remaining": max(0.0, issued.ends - now),
+                "state": "revoked" if issued.revoked else "valid" if issued.ends > now else "expired",
+            }
+            for issued in newest
+        ]
+
+    @property
+    def tokens_known(self) -> int:
+        """How many bearer tokens are remembered, valid or not."""
+        return len(self._tokens)
+
+    def shown_in(self, text: str) -> bool:
+        """Return whether *text* contains a credential or a bearer token."""
+        credentials = (self.api_key, self.restricted_api_key, self.password, self.client_secret)
+        # A token has 43 characters: nearly no text is long enough for the search through all of them.
+        return any(len(one) >= _SHORTEST_SEARCHED and one in text for one in credentials) or (
+            len(text) >= _TOKEN_LENGTH and any(token in text for token in self._tokens)
+        )
 
 
 class RefreshTokens:
@@ -129,6 +186,11 @@ class RefreshTokens:
         return token
 
 
+def fingerprint(secret: str) -> str:
+    """Return the first 8 hex digits of the secret's SHA-256, by which logs and pages tell secrets apart."""
+    return hashlib.sha256(secret.encode(errors="surrogateescape")).hexdigest()[:8]
+
+
 def same(given: str, expected: str) -> bool:
     """Return whether two secrets are equal, in a time that does not show how many of their characters are."""
     return secrets.compare_digest(given.encode(errors="surrogateescape"), expected.encode())
@@ -138,5 +200,5 @@ def _new_api_key() -> str:
     return f"exv_emulator_{secrets.token_urlsafe(24)}"
 
 
-def _unauthorized(message: str) -> Refusal:
-    return Refusal(401, message, headers={"WWW-Authenticate": 'Bearer error="invalid_token"'})
+def _unauthorized(message: str, *, reason: str | None = None) -> Refusal:
+    return Refusal(401, message, headers={"WWW-Authenticate": 'Bearer error="invalid_token"'}, reason=reason)

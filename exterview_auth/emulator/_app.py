@@ -1,22 +1,28 @@
-"""The paths of the API, and what all responses have in common."""
+"""The paths of the API, those of the page and its controls, and what all responses have in common."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 
 from aiohttp import hdrs, web
 
+from ._console import GRAPHQL, Console
+from ._control_paths import ControlPaths
+from ._controls import Controls
+from ._events import EventStreams
 from ._faults import StoppingError
 from ._graphql.endpoint import answer_graphql
 from ._graphql.websocket import WebSockets
 from ._guard import JSON, MULTIPART, require_api_key
+from ._journal import Exchange
+from ._local_only import LONGEST_ARGUMENTS, OWN_HEADERS, changes_something, loopback_hosts_only, require_own_page
 from ._oauth import answer_token_request
 from ._page import Page
 from ._responses import Refusal
 from ._state import EmulatorState
 from ._uploads import MAX_BODY, answer_bulk_upload
 
-GRAPHQL = "/graphql"
 OAUTH = "/oauth/token"
 BULK_UPLOADS = ("/ats/candidates/bulk-upload", "/ats/candidates/bulk-upload-resumes", "/bulk-upload-resumes")
 
@@ -26,50 +32,66 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 class Api:
     """The request handlers of one emulator."""
 
-    def __init__(self, state: EmulatorState) -> None:
+    def __init__(self, state: EmulatorState, controls: Controls) -> None:
         self._state = state
+        self._controls = ControlPaths(controls)
         self._websockets = WebSockets(state)
 
     def application(self) -> web.Application:
         """Return an application with all paths; each start needs a new one, because aiohttp runs one only once."""
-        app = web.Application(client_max_size=MAX_BODY)
-        page = Page(self._state)
-        app.router.add_get("/", page.show)
-        app.router.add_get("/stats", page.stats)
+        app = web.Application(client_max_size=MAX_BODY, middlewares=[loopback_hosts_only])
+        page, console, streams = Page(self._state), Console(self._state), EventStreams(self._state)
+        for path, handler in (("/", page.show), ("/stats", page.stats), ("/journal", page.journal)):
+            app.router.add_route("*", path, _own(handler, hdrs.METH_GET, hdrs.METH_HEAD))
+        app.router.add_route("*", "/events", _own(streams.serve, hdrs.METH_GET, stays_open=True))
+        app.router.add_route("*", "/query", _own(console.run, hdrs.METH_POST))
+        app.router.add_route("*", "/controls/{control}", _own(self._controls.use, hdrs.METH_POST))
         app.router.add_route("*", GRAPHQL, self._counted(self._graphql))
         app.router.add_route("*", OAUTH, self._counted(self._oauth))
         for path in BULK_UPLOADS:
             app.router.add_route("*", path, self._counted(self._bulk_upload))
         app.router.add_route("*", "/{path:.*}", _not_found)
-        app.on_shutdown.append(self._stop_waiting)
+
+        async def stop_waiting(_app: web.Application) -> None:
+            # aiohttp closes the listening socket first, then calls this, then waits for handlers. Streams, delayed requests and
+            # WebSockets would keep it waiting for its whole timeout. The console first: it would log in again meanwhile.
+            await console.close()
+            streams.stop()
+            self._state.faults.stop()
+            await self._websockets.close()
+
+        app.on_shutdown.append(stop_waiting)
         return app
 
-    async def _stop_waiting(self, _app: web.Application) -> None:
-        # aiohttp closes the listening socket first, then calls this, then waits for handlers. Delayed requests and
-        # WebSockets would keep it waiting for its whole timeout.
-        self._state.faults.stop()
-        await self._websockets.close()
-
     def _counted(self, handler: Handler) -> Handler:
-        """Return *handler* with its requests delayed by the latency, its refusals answered and its statuses counted."""
+        """Return *handler* with its requests delayed by the latency, its refusals answered, and all of it written down."""
 
         async def answer(request: web.Request) -> web.StreamResponse:
+            exchange = self._state.open_exchange(request)
             try:
-                await self._state.begin_request()
-                response = await handler(request)
-            except Refusal as refusal:
-                response = refusal.response()
-            except web.HTTPRequestEntityTooLarge:
-                response = Refusal(413, f"The body is larger than {MAX_BODY} bytes").response()
-            except (web.HTTPException, web.RequestPayloadError, web.PayloadAccessError):
-                response = Refusal(400, "The body cannot be read").response()
+                response = await respond(request, exchange)
             except StoppingError:
                 # A response would be a lie, since the request was not looked at; aiohttp wants one, and it goes nowhere.
                 request.protocol.force_close()
                 return web.Response(status=503)
-            if not isinstance(response, web.WebSocketResponse):  # counted when it was opened
-                self._state.counters.statuses[response.status] += 1
-            return response
+            except (asyncio.CancelledError, ConnectionError):
+                if not self._state.faults.are_stopped:
+                    exchange.end(None)
+                raise
+            else:
+                exchange.end(response.status)  # a WebSocket ended when it was opened
+                return response
+            finally:
+                exchange.drop()
+
+        async def respond(request: web.Request, exchange: Exchange) -> web.StreamResponse:
+            try:
+                await self._state.wait_out_latency()
+                return await handler(request)
+            except _REFUSED as error:
+                refusal = _refusal(error, MAX_BODY)
+                exchange.reason = refusal.reason
+                return refusal.response()
 
         return answer
 
@@ -83,6 +105,7 @@ class Api:
         return await answer_graphql(self._state, request)
 
     async def _bulk_upload(self, request: web.Request) -> web.StreamResponse:
+        self._state.note_operation("bulk-upload")
         posted = request.method == hdrs.METH_POST
         require_api_key(request, self._state.accounts, (MULTIPART,) if posted else (JSON, MULTIPART))
         self._state.authorize(request)
@@ -94,6 +117,39 @@ class Api:
         if request.method != hdrs.METH_POST:
             raise _only_post(request)
         return await answer_token_request(self._state, request)
+
+
+_REFUSED = (Refusal, web.HTTPException, web.RequestPayloadError, web.PayloadAccessError)
+"""What a handler may raise in place of a response."""
+
+
+def _refusal(error: Exception, limit: int) -> Refusal:
+    """Return what to answer where reading a request ended in *error*."""
+    if isinstance(error, Refusal):
+        return error
+    if isinstance(error, web.HTTPRequestEntityTooLarge):
+        return Refusal(413, f"The body is larger than {limit} bytes")
+    return Refusal(400, "The body cannot be read")
+
+
+def _own(handler: Handler, *methods: str, stays_open: bool = False) -> Handler:
+    """Return *handler*, of the page or of a control, behind the guard against other pages; nothing counts or delays it."""
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        try:
+            # Another page could not read a stream. It could begin many of them.
+            if stays_open or changes_something(request):
+                require_own_page(request)
+            if request.method not in methods:
+                raise Refusal(405, f"This path takes {methods[0]} only", headers={"Allow": ", ".join(methods)})
+            response = await handler(request)
+        except _REFUSED as error:
+            response = _refusal(error, LONGEST_ARGUMENTS).response()
+        if not response.prepared:
+            response.headers.update(OWN_HEADERS)
+        return response
+
+    return answer
 
 
 def _only_post(request: web.Request) -> Refusal:

@@ -9,6 +9,8 @@ from exterview_auth import _options as options
 from exterview_auth.errors import ConfigurationError
 
 _HIGHEST_PORT = 65_535
+_LONGEST_DATE = 100
+"""Characters: three times as many as a date has."""
 
 
 def seconds(value: object, what: str) -> float:
@@ -29,6 +31,13 @@ def checked_seed(value: object) -> int:
 def http_error_status(value: object) -> int:
     """Return *value* if it is the status of an HTTP error."""
     return options.whole_number(value, "status must be an HTTP error status from 400 to 599", 400, 599)
+
+
+def http_date(value: str) -> str:
+    """Return *value* if it can be sent in the place of an HTTP date; one that clients cannot read is a fault worth trying."""
+    if not value.isascii() or not value.isprintable() or not value.strip() or len(value) > _LONGEST_DATE:
+        raise ConfigurationError("retry_after must be a number of seconds or an HTTP date, in one line of ASCII text")
+    return value
 
 
 def port_number(value: object) -> int:

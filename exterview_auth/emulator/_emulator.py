@@ -1,18 +1,24 @@
-"""Starting and stopping the emulator, and its controls."""
+"""Starting and stopping the emulator, its credentials, and its controls as methods."""
 
 from __future__ import annotations
 
 import errno
+from collections.abc import Callable
 from types import TracebackType
-from typing import Self, overload
+from typing import Any, Self, overload
 
 from aiohttp import web
 
+from exterview_auth._clock import boot_time
+from exterview_auth._options import check_callable
 from exterview_auth.errors import ConfigurationError
 
-from ._app import GRAPHQL, OAUTH, Api
+from ._app import OAUTH, Api
 from ._arguments import checked_credentials, checked_seed, loopback_address, port_number, seconds
-from ._state import EmulatorState
+from ._console import GRAPHQL
+from ._controls import Controls
+from ._journal import JournalRecord
+from ._state import EmulatorState, Times
 from ._stats import EmulatorStats
 
 BACKLOG = 4096
@@ -42,7 +48,7 @@ class _Seconds:
         return value
 
     def __set__(self, emulator: Emulator, value: float) -> None:
-        setattr(emulator._state, self._name, seconds(value, self._name))  # noqa: SLF001 - a part of `Emulator`
+        emulator._controls.set_time(self._name, value)  # noqa: SLF001 - a part of `Emulator`
 
 
 class Emulator:
@@ -60,7 +66,11 @@ class Emulator:
     takes any free port. An emulator that was stopped can be started again: at the same endpoint, with the same accounts, tokens
     and data.
 
-    Every control takes effect at once, also for requests that are in progress.
+    *clock* is a callable that returns seconds and counts the lifetimes of tokens: give the same one to `ExterviewAuth` to move
+    both. Delays and silence take real time.
+
+    The page at `page` shows what happens, and has every control, which are also paths of this server, such as
+    ``POST /controls/revoke``. Every control takes effect at once, also for requests that are in progress.
     """
 
     token_lifetime = _Seconds("How long each token is valid that is issued from now on, in seconds.")
@@ -76,6 +86,7 @@ class Emulator:
         login_delay: float = 0.0,
         latency: float = 0.0,
         seed: int = 2025,
+        clock: Callable[[], float] = boot_time,
         api_key: str | None = None,
         email: str | None = None,
         password: str | None = None,
@@ -83,12 +94,14 @@ class Emulator:
         self._host = loopback_address(host)
         self._port = port_number(port)
         given = checked_credentials(api_key, email, password)
-        self._state = EmulatorState(checked_seed(seed))
+        times = {"token_lifetime": token_lifetime, "login_delay": login_delay, "latency": latency}
+        check_callable(clock, "clock")
+        self._state = EmulatorState(
+            checked_seed(seed), Times(**{name: seconds(value, name) for name, value in times.items()}), clock
+        )
         self._state.accounts.adopt(*given)
-        self.token_lifetime = token_lifetime
-        self.login_delay = login_delay
-        self.latency = latency
-        self._api = Api(self._state)
+        self._controls = Controls(self._state)
+        self._api = Api(self._state, self._controls)
         self._runner: web.AppRunner | None = None
         self._was_started = False
 
@@ -147,6 +160,11 @@ class Emulator:
         return f"{self._origin}{OAUTH}"
 
     @property
+    def page(self) -> str:
+        """The URL of the page for people."""
+        return f"{self._origin}/"
+
+    @property
     def api_key(self) -> str:
         """The organization's current API key."""
         return self._started.accounts.api_key
@@ -192,15 +210,16 @@ class Emulator:
 
     def revoke(self) -> None:
         """Make every bearer token invalid; refresh tokens stay valid."""
-        self._state.accounts.revoke_tokens()
+        self._controls.revoke()
 
     def expire(self) -> None:
         """End the lifetime of every bearer token."""
-        self._state.accounts.expire_tokens()
+        self._controls.expire()
 
     def rotate_api_key(self) -> str:
         """Return the organization's new API key; the old one is answered 401 from now on."""
-        return self._started.accounts.rotate_api_key()
+        _ = self._started
+        return self._controls.rotate_api_key()
 
     def fail_logins(self, times: int, status: int = 503, retry_after: float | str | None = None) -> None:
         """
@@ -208,19 +227,43 @@ class Emulator:
 
         *retry_after* is sent as the header ``Retry-After``: seconds, or an HTTP date.
         """
-        self._state.faults.fail_logins(times, status, retry_after)
+        self._controls.fail_logins(times, status, retry_after)
 
     def refuse(self, times: int, status: int = 401) -> None:
         """Answer the next *times* requests that are not logins and have valid credentials with *status*; zero ends it."""
-        self._state.faults.refuse(times, status)
+        self._controls.refuse(times, status)
 
     def silence(self, seconds: float) -> None:
         """Accept logins and send no response to them for *seconds* from now; zero ends it."""
-        self._state.faults.silence(seconds)
+        self._controls.silence(seconds)
+
+    def answer(self, operation_name: str, data: Any = ..., errors: Any = ...) -> None:
+        """
+        Answer an operation with *data*, GraphQL *errors*, or both, in place of what the engine would say.
+
+        *operation_name* is the name that `journal` shows: that of the operation, or of its first field if it has no name. The schema
+        need not know the operation. Its requests need valid credentials, as all do. *errors* is a list of objects, or of
+        messages. Without *data* and *errors*, the operation is answered by the engine again.
+        """
+        self._controls.answer(operation_name, data, errors)
+
+    def reset(self) -> None:
+        """
+        Be as new: no token is valid, and times, data, faults, canned answers, counters and journal are those of the beginning.
+
+        The credentials stay, a rotated API key too. Delayed requests are answered at once, and what was in progress does not show in
+        the counters and the journal that begin now.
+        """
+        self._controls.reset()
 
     def stats(self) -> EmulatorStats:
-        """Return what was asked and answered so far."""
+        """Return what was asked and answered since the start or the last `reset`."""
         return self._state.stats()
+
+    @property
+    def journal(self) -> tuple[JournalRecord, ...]:
+        """The last 1000 requests on the API's paths, the oldest first: what was asked, how it was answered, and why so."""
+        return self._state.journal.records()
 
     @property
     def _origin(self) -> str:

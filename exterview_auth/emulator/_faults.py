@@ -2,8 +2,9 @@
 Trouble on demand: refused, failing, slow and silent responses.
 
 This module decides what goes wrong. `_state` applies it: to each request, each login, or each request with valid
-credentials. `_emulator` has the control that asks for it. A new fault needs these three files alone; one that damages
-responses also needs `_app`, where they are sent.
+credentials. `_controls` has the control that asks for it, as a method of the emulator (`_emulator`), as a path and as a button
+of the page (`_page.html`). A new fault needs these five files alone; one that damages responses also needs `_app`, where they
+are sent.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import asyncio
 import time
 from dataclasses import dataclass, field
 
-from ._arguments import http_error_status, seconds, whole_number
+from ._arguments import http_date, http_error_status, seconds, whole_number
 from ._responses import Refusal
 
 
@@ -59,11 +60,28 @@ class Faults:
         self.delays.stop()
         self._silence.stop()
 
+    @property
+    def are_stopped(self) -> bool:
+        """Whether the emulator stops, or has stopped."""
+        return self.delays.are_stopped
+
+    def reset(self) -> None:
+        """Let nothing go wrong any more, and end every delay."""
+        self._logins, self._requests = _Series(), _Series()
+        self._silent_until = 0.0
+        self._silence.wake()
+        self.delays.wake()
+
+    def pending(self) -> dict[str, float]:
+        """Return how many logins and requests will be refused, and for how many seconds logins will be silent."""
+        silent = max(0.0, self._silent_until - time.monotonic())
+        return {"fail_logins": self._logins.times, "refuse": self._requests.times, "silence": round(silent, 3)}
+
     def fail_logins(self, times: int, status: int, retry_after: float | str | None) -> None:
         """Refuse the next *times* logins with *status* and a ``Retry-After`` header."""
         headers = {}
-        if isinstance(retry_after, str):  # an HTTP date, sent as it is (RFC 9110, section 10.2.3)
-            headers = {"Retry-After": retry_after}
+        if isinstance(retry_after, str):  # sent as it is (RFC 9110, section 10.2.3)
+            headers = {"Retry-After": http_date(retry_after)}
         elif retry_after is not None:
             headers = {"Retry-After": f"{seconds(retry_after, 'retry_after'):g}"}
         self._logins = _Series(whole_number(times, "times"), http_error_status(status), headers)
@@ -98,6 +116,11 @@ class Delays:
     def __init__(self) -> None:
         self._waiters: set[asyncio.Future[None]] = set()
         self._stopping = False
+
+    @property
+    def are_stopped(self) -> bool:
+        """Whether every delay ends at once."""
+        return self._stopping
 
     def start(self) -> None:
         """Allow delays again."""

@@ -6,7 +6,8 @@ from collections.abc import Collection
 
 from aiohttp import hdrs, web
 
-from ._accounts import Accounts
+from ._accounts import Accounts, fingerprint
+from ._journal import answering
 from ._responses import Refusal
 
 # Not the library's constant: a server that shared the client's mistake would hide it.
@@ -37,6 +38,7 @@ def require_bearer(request: web.Request, accounts: Accounts) -> None:
     scheme, _, token = _only(request, hdrs.AUTHORIZATION).partition(" ")
     if scheme.lower() != "bearer" or not token.strip():
         raise Refusal(400, "The Authorization header must read 'Bearer TOKEN'")
+    answering().fingerprint = fingerprint(token.strip())
     accounts.require_token(token.strip())
     if accounts.is_restricted(_only(request, API_KEY)):
         raise Refusal(403, "This API key lacks the permission for this operation")

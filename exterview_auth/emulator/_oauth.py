@@ -27,6 +27,8 @@ Form = Mapping[str, str]
 async def answer_token_request(state: EmulatorState, request: web.Request) -> web.Response:
     """Answer with a token for one of the `GRANTS`; errors as in RFC 6749, section 5.2."""
     form = await _form(request)
+    if form.get("grant_type") in GRANTS:
+        state.note_operation(form["grant_type"])
     try:
         async with state.login():
             _authenticate_client(state, request, form)

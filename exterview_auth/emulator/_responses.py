@@ -13,12 +13,22 @@ class Refusal(Exception):  # noqa: N818 - a response of the API, not a failure o
     """
     A request is answered with *status* and the body ``{"error": message}``, with *details* beside the error.
 
-    An exception, so that any part of the emulator can end a request with one, from however deep inside.
+    An exception, so that any part of the emulator can end a request with one, from however deep inside. *reason* stands in the
+    journal in place of the message: where the message quotes the request, which may have a secret in any place, or says less.
     """
 
-    def __init__(self, status: int, message: str, *, headers: Mapping[str, str] | None = None, **details: str) -> None:
+    def __init__(
+        self,
+        status: int,
+        message: str,
+        *,
+        reason: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        **details: str,
+    ) -> None:
         super().__init__(message)
         self.status = status
+        self.reason = reason or message
         self.body = {"error": message, **details}
         self.headers = headers
 

@@ -1,39 +1,72 @@
 """
 What all parts of one emulator share.
 
-Every fault of today takes effect in one of the three methods that requests pass: `begin_request`, `login` and `authorize`. A
+Every fault of today takes effect in one of the three methods that requests pass: `wait_out_latency`, `login` and `authorize`. A
 `Refusal` that they raise becomes the response.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from typing import NamedTuple
 
 from aiohttp import web
 
-from ._accounts import Accounts
+from ._accounts import Accounts, fingerprint
+from ._answers import CannedAnswers
 from ._data import Dataset
 from ._faults import Faults
 from ._guard import require_bearer
+from ._journal import Exchange, Journal, answering, answering_if_any, enter
 from ._responses import Refusal
 from ._stats import EmulatorCounters, EmulatorStats
 
+LONGEST_NAME = 80
+"""Characters of an operation's name in the journal."""
+
+
+class Times(NamedTuple):
+    """What may be slow, or short, in seconds."""
+
+    token_lifetime: float
+    login_delay: float
+    latency: float
+
 
 class EmulatorState:
-    """The data, accounts, counters, faults and times of one emulator."""
+    """The data, accounts, counters, journal, faults and times of one emulator. *clock* counts the lifetimes of tokens."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, times: Times, clock: Callable[[], float]) -> None:
+        self._seed = seed
+        self._initial_times = times
         # Assigned through `Emulator`, whose attributes of these names check them.
-        self.token_lifetime = self.login_delay = self.latency = 0.0
+        self.token_lifetime, self.login_delay, self.latency = times
         self.data = Dataset(seed)
-        self.accounts = Accounts(self.data.recruiter.email)
+        self.accounts = Accounts(self.data.recruiter.email, clock=clock)
+        self.answers = CannedAnswers()
         self.counters = EmulatorCounters()
+        self.journal = Journal()
         self.faults = Faults()
 
-    async def begin_request(self) -> None:
-        """Count a request on one of the API's paths, and delay it by the latency."""
-        self.counters.requests += 1
+    def reset(self) -> None:
+        """Be as new, with the same credentials. Requests that are in progress show in nothing that comes after."""
+        self.token_lifetime, self.login_delay, self.latency = self._initial_times
+        self.data = Dataset(self._seed)
+        self.accounts.forget_tokens()
+        self.answers.clear()
+        self.counters = EmulatorCounters(websockets_open=self.counters.websockets_open)
+        self.journal = Journal()
+        self.faults.reset()
+
+    def open_exchange(self, request: web.Request) -> Exchange:
+        """Count a request on one of the API's paths; what becomes of it is noted in the exchange."""
+        exchange = Exchange(request.method, request.path, self.counters, self.journal)
+        enter(exchange)
+        return exchange
+
+    async def wait_out_latency(self) -> None:
+        """Delay a request on one of the API's paths."""
         # Before anything is looked at: a token that is revoked while its request is on the way is refused.
         await self.faults.delays.sleep(self.latency)
 
@@ -45,6 +78,7 @@ class EmulatorState:
     @asynccontextmanager
     async def login(self) -> AsyncIterator[None]:
         """Count a login while it runs and delay it, then let the body check its credentials; or raise its refusal."""
+        answering().login = True
         # Delayed before it is judged, as at the real API: a login is as slow when it is refused. A silent login counts as
         # running, so that tests can wait until it is.
         with self.counters.login():
@@ -54,12 +88,29 @@ class EmulatorState:
                 self.faults.check_login()
                 yield
             except Refusal:
-                self.counters.logins_refused += 1
+                self.refuse_login()
                 raise
+
+    def refuse_login(self) -> None:
+        """Count a login as refused."""
+        answering().refuse_login()
+
+    def note_operation(self, name: str | None) -> None:
+        """Note in the journal what the request asks for."""
+        answering().operation = None if name is None else self.shown_name(name)
+
+    def shown_name(self, name: str) -> str:
+        """Return an operation's name as journal and page show it. Clients choose it, so a credential may be in it."""
+        if self.accounts.shown_in(name):
+            return "***"
+        return name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}…"
 
     def issue_token(self) -> str:
         """Return a new bearer token with the current lifetime."""
-        return self.accounts.issue_token(self.token_lifetime)
+        token = self.accounts.issue_token(self.token_lifetime)
+        if exchange := answering_if_any():  # none for `Emulator.issue_token`
+            exchange.fingerprint = fingerprint(token)
+        return token
 
     def stats(self) -> EmulatorStats:
         """Return the totals so far."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -11,14 +12,16 @@ from dataclasses import dataclass
 @dataclass(frozen=True, slots=True)
 class EmulatorStats:
     """
-    What the emulator has seen since it was created.
+    What the emulator has seen since it was created, or reset.
 
-    *requests* are all requests on the API's paths, logins among them; *statuses* is how many were answered with which
-    status. *logins* are login requests with a valid API key, accepted or refused; *logins_refused* the refused ones;
-    *logins_running_peak* the most that ran at once. *refresh_tokens_reused* counts refresh tokens that were used again.
+    *requests* are all requests on the API's paths, logins among them; *requests_running* those that are not answered yet;
+    *statuses* is how many were answered with which status. *logins* are login requests with a valid API key, accepted or refused;
+    *logins_refused* the refused ones; *logins_running_peak* the most that ran at once. *refresh_tokens_reused* counts refresh
+    tokens that were used again.
     """
 
     requests: int
+    requests_running: int
     statuses: Mapping[int, int]
     logins: int
     logins_refused: int
@@ -29,36 +32,44 @@ class EmulatorStats:
 
 
 class EmulatorCounters:
-    """The running totals."""
+    """The running totals. Requests that began before a reset go on in the counters of their beginning."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, websockets_open: int = 0) -> None:
         self.requests = 0
+        self.requests_running = 0
         self.statuses: Counter[int] = Counter()
         self.logins = 0
         self.logins_refused = 0
-        self.websockets_open = 0
-        self._running = 0
+        self.websockets_open = websockets_open
+        self._running: dict[int, float] = {}
         self._running_peak = 0
 
     @contextmanager
     def login(self) -> Iterator[None]:
         """Count one login while it runs."""
         self.logins += 1
-        self._running += 1
-        self._running_peak = max(self._running_peak, self._running)
+        number = self.logins
+        self._running[number] = time.perf_counter()
+        self._running_peak = max(self._running_peak, len(self._running))
         try:
             yield
         finally:  # also when its client has gone away
-            self._running -= 1
+            del self._running[number]
+
+    def login_ages(self, most: int) -> list[float]:
+        """Return for how many seconds each login has been running, the longest first, of *most* at most."""
+        now = time.perf_counter()
+        return [round(now - begun, 3) for begun, _ in zip(self._running.values(), range(most), strict=False)]
 
     def snapshot(self, *, refresh_tokens_reused: int) -> EmulatorStats:
         """Return the totals so far."""
         return EmulatorStats(
             requests=self.requests,
+            requests_running=self.requests_running,
             statuses=dict(sorted(self.statuses.items())),
             logins=self.logins,
             logins_refused=self.logins_refused,
-            logins_running=self._running,
+            logins_running=len(self._running),
             logins_running_peak=self._running_peak,
             refresh_tokens_reused=refresh_tokens_reused,
             websockets_open=self.websockets_open,

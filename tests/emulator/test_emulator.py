@@ -147,7 +147,7 @@ async def test_properties_need_a_start() -> None:
     emulator = Emulator()
     for name in (
         *("endpoint", "token_endpoint", "api_key", "restricted_api_key", "email", "password"),
-        *("client_id", "client_secret", "organization_id", "job_ids"),
+        *("client_id", "client_secret", "organization_id", "job_ids", "page"),
     ):
         with pytest.raises(ConfigurationError, match="was not started; use 'async with"):
             getattr(emulator, name)
@@ -160,7 +160,8 @@ async def test_help_shows_what_is_for_users() -> None:
     assert public == {
         *("start", "stop", "endpoint", "token_endpoint", "api_key", "restricted_api_key", "email", "password"),
         *("client_id", "client_secret", "organization_id", "job_ids", "token_lifetime", "login_delay", "latency"),
-        *("issue_token", "revoke", "expire", "rotate_api_key", "fail_logins", "refuse", "silence", "stats"),
+        *("issue_token", "revoke", "expire", "rotate_api_key", "fail_logins", "refuse", "silence", "answer", "reset"),
+        *("stats", "journal", "page"),
     }
     assert all(getattr(Emulator, name).__doc__ for name in public)
 

@@ -52,6 +52,15 @@ class Document:
     tree: DocumentNode | None
     errors: tuple[GraphQLError, ...] = ()
 
+    def name_of(self, operation_name: str | None) -> str | None:
+        """Return the name of the operation, or its first field if it has no name; ``None`` if there is no such operation."""
+        operation = None if self.tree is None else get_operation_ast(self.tree, operation_name)
+        if operation is None:
+            return None
+        first = operation.selection_set.selections[0]
+        name = operation.name or (first.name if isinstance(first, FieldNode) else None)
+        return None if name is None else name.value
+
     def kind_of(self, operation_name: str | None) -> OperationKind:
         """Return the kind of the operation of that name; a document that cannot be executed has none but `OTHER`."""
         operation = None if self.tree is None or self.errors else get_operation_ast(self.tree, operation_name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from inspect import isawaitable
@@ -12,11 +13,17 @@ from aiohttp import web
 from graphql import ExecutionResult, GraphQLError, execute
 
 from .._guard import MULTIPART, media_type
+from .._journal import answering
 from .._responses import Refusal, json_response
 from .._state import EmulatorState
 from .._uploads import UploadedFile, parts, read_field, read_file, readable_form
 from .documents import Document, OperationKind, document
 from .schema import SCHEMA, resolve_field
+
+_CODE = re.compile(r"[A-Z][A-Z_]{0,39}")
+"""The code of a GraphQL error, as servers write it."""
+
+_NO_SUCH_PLACE = "The operations have no place for a file of the map"
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,12 +35,21 @@ class GraphQLRequest:
     operation_name: str | None
 
     @property
+    def name(self) -> str | None:
+        """The operation's name, or its first field: what the journal shows, and `Emulator.answer` takes."""
+        return self.document.name_of(self.operation_name)
+
+    @property
     def kind(self) -> OperationKind:
         """What the operation needs before it may be executed."""
         return self.document.kind_of(self.operation_name)
 
     async def execute(self, state: EmulatorState) -> dict[str, Any]:
         """Return the response by the GraphQL specification, section 7."""
+        # First, because the schema need not know the operation.
+        canned = state.answers.of(self.name)
+        if canned is not None:
+            return canned
         if self.document.tree is None or self.document.errors:
             return {"errors": [error.formatted for error in self.document.errors]}
         result = execute(
@@ -53,12 +69,12 @@ async def answer_graphql(state: EmulatorState, request: web.Request) -> web.Resp
     kind = sent.kind
     if kind is OperationKind.LOGIN:
         async with state.login():
-            return json_response(await sent.execute(state), headers={"Cache-Control": "no-store"})
+            return _answer(await sent.execute(state), headers={"Cache-Control": "no-store"})
     if kind is OperationKind.SUBSCRIPTION:
-        return json_response(bad_request("Subscriptions need a WebSocket (graphql-transport-ws)"))
+        return _answer(bad_request("Subscriptions need a WebSocket (graphql-transport-ws)"))
     if kind is OperationKind.LOGIN_AMONG_OTHERS:
-        return json_response(bad_request("login must be sent alone, without other fields beside it"))
-    return json_response(await sent.execute(state))
+        return _answer(bad_request("login must be sent alone, without other fields beside it"))
+    return _answer(await sent.execute(state))
 
 
 def graphql_request(content: Any) -> GraphQLRequest:
@@ -86,13 +102,26 @@ def bad_request(message: str) -> dict[str, Any]:
     return {"errors": [GraphQLError(message, extensions={"code": "BAD_REQUEST"}).formatted]}
 
 
+def _answer(content: dict[str, Any], headers: Mapping[str, str] | None = None) -> web.Response:
+    """Return the response, and note in the journal why it has errors: the code of the first one."""
+    if errors := content.get("errors"):
+        code = (errors[0].get("extensions") or {}).get("code")
+        # No message, because messages quote the request.
+        answering().reason = (
+            code if isinstance(code, str) and _CODE.fullmatch(code) else "The answer has GraphQL errors"
+        )
+    return json_response(content, headers=headers)
+
+
 async def _read(state: EmulatorState, request: web.Request) -> GraphQLRequest:
     """Return the request's operation; only a login passes without a bearer token."""
     # An upload is refused before its body is read, so that a client with an expired token does not send it in vain. A JSON
     # body must be read first: only the operation in it shows whether a token is needed.
     if media_type(request) == MULTIPART:
         state.authorize(request)
-        return graphql_request(await _read_multipart(request))
+        sent = graphql_request(await _read_multipart(request))
+        state.note_operation(sent.name)
+        return sent
     body = await request.read()
     try:
         sent = graphql_request(_parsed(body, "body"))
@@ -100,6 +129,7 @@ async def _read(state: EmulatorState, request: web.Request) -> GraphQLRequest:
         # A request with an invalid token and a malformed body is answered 401, like any other with that token.
         state.authorize(request)
         raise
+    state.note_operation(sent.name)
     if sent.kind is not OperationKind.LOGIN:
         state.authorize(request)
     return sent
@@ -122,7 +152,7 @@ async def _read_multipart(request: web.Request) -> Any:
             raise Refusal(400, f"The part {name!r} is missing")
     for name, paths in _checked_map(fields["map"]).items():
         if name not in files:
-            raise Refusal(400, f"The file {name!r} of the map is missing")
+            raise Refusal(400, f"The file {name!r} of the map is missing", reason="A file of the map is missing")
         for path in paths:
             _put(fields["operations"], path, files[name])
     return fields["operations"]
@@ -152,10 +182,10 @@ def _put(operations: Any, path: str, file: UploadedFile) -> None:
             target = target[_index(target, key)]
         place = _index(target, last)
         if target[place] is not None:
-            raise Refusal(400, f"The operations have no null at {path!r}")
+            raise Refusal(400, f"The operations have no null at {path!r}", reason=_NO_SUCH_PLACE)
         target[place] = file
     except (KeyError, IndexError, TypeError, ValueError):
-        raise Refusal(400, f"The operations do not contain {path!r}") from None
+        raise Refusal(400, f"The operations do not contain {path!r}", reason=_NO_SUCH_PLACE) from None
 
 
 def _index(container: Any, key: str) -> Any:

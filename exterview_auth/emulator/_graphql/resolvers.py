@@ -73,7 +73,7 @@ def login(_root: None, info: Info, *, email: str, password: str) -> dict[str, An
     state = info.context
     if not state.accounts.knows_user(email, password):
         # Exterview's documented refusals have a status; a GraphQL login tells a wrong password with status 200.
-        state.counters.logins_refused += 1
+        state.refuse_login()
         raise GraphQLError("Invalid email or password", extensions={"code": "UNAUTHENTICATED"})
     return {
         "token": state.issue_token(),

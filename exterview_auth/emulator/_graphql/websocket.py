@@ -21,6 +21,7 @@ from graphql import ExecutionResult, subscribe
 from exterview_auth._json import json_object
 
 from .._guard import require_api_key
+from .._journal import answering
 from .._responses import Refusal
 from .._state import EmulatorState
 from .documents import OperationKind
@@ -61,17 +62,17 @@ class WebSockets:
         try:
             await websocket.prepare(request)
         except web.HTTPBadRequest as error:
-            raise Refusal(400, f"The WebSocket handshake is not in order: {error.text}") from None
-        # Counted here, not when the handler returns: a socket may stay open for hours, and its 101 has been sent now.
-        counters = self._state.counters
-        counters.statuses[websocket.status] += 1
+            message = f"The WebSocket handshake is not in order: {error.text}"
+            raise Refusal(400, message, reason="The WebSocket handshake is not in order") from None
+        # It ends here, not when the handler returns: a socket may stay open for hours, and its 101 has been sent now.
+        answering().end(websocket.status)
         self._open.add(websocket)
-        counters.websockets_open = len(self._open)
+        self._state.counters.websockets_open = len(self._open)
         try:
             await _Connection(self._state, websocket).serve()
         finally:
             self._open.discard(websocket)
-            counters.websockets_open = len(self._open)
+            self._state.counters.websockets_open = len(self._open)
         return websocket
 
     async def close(self) -> None:
@@ -176,7 +177,7 @@ class _Connection:
         if kind in {OperationKind.LOGIN, OperationKind.LOGIN_AMONG_OTHERS}:
             # The handshake needed a bearer token, and logins are counted and delayed at the endpoint alone.
             return list(bad_request("login must be sent by POST")["errors"])
-        if kind is not OperationKind.SUBSCRIPTION:
+        if kind is not OperationKind.SUBSCRIPTION or self._state.answers.of(sent.name) is not None:
             result = await sent.execute(self._state)
             if "data" not in result:
                 return list(result["errors"])
