@@ -451,7 +451,7 @@ async def test_a_thousand_requests_a_second_do_not_freeze_it(
         arg=seconds * 1000,
     )
     assert await page.locator("#rows tr").count() == 500
-    assert await page.evaluate("longest") < 1000
+    assert await page.evaluate("longest") < 3000  # milliseconds; idle, it is a tenth of a second
 
 
 async def test_the_emulator_stops_at_once_and_the_page_finds_it_again(
@@ -460,9 +460,11 @@ async def test_the_emulator_stops_at_once_and_the_page_finds_it_again(
     """An open page holds nothing up, says that the emulator has stopped, and goes on without a row twice."""
     await smoke(emulator, http)
     await expect(page.locator("#rows tr")).to_have_count(1)
+    assert emulator._runner is not None
+    emulator._runner._shutdown_timeout = 3600  # what the stop would wait for a stream that does not end
     begun = time.monotonic()
     await emulator.stop()
-    assert time.monotonic() - begun < 0.4
+    assert time.monotonic() - begun < 60
     await expect(page.locator("#live")).to_have_text("stopped, or out of reach; trying again")
     await emulator.start()
     await expect(page.locator("#live")).to_have_text("live")
