@@ -4,40 +4,38 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ._auth import ExterviewAuth
-from ._endpoint import PRODUCTION, SANDBOX
-from ._events import Reason
-from ._records import LoginRecord
-from ._session import AuthSession
-from ._stats import Stats
-from ._token import Token
-from .errors import (
-    ApiError,
-    BadRequestError,
-    ClosedError,
-    ConfigurationError,
-    CredentialsRejectedError,
-    ExterviewAuthError,
-    ForbiddenError,
-    GraphQLError,
-    InsecureTransportError,
-    LoggedOutError,
-    LoginBudgetExceededError,
-    LoginError,
-    LoginUnavailableError,
-    ReentrantLoginError,
-    StoreError,
-    UnauthorizedError,
-)
-from .logins._context import LoginContext
-from .stores import TokenStore
-
 if TYPE_CHECKING:
     __version__: str
     from ._aiohttp.graphql import graphql_unauthenticated
+    from ._auth import ExterviewAuth
+    from ._endpoint import PRODUCTION, SANDBOX
+    from ._events import Reason
     from ._pool import AuthPool
+    from ._records import LoginRecord
+    from ._session import AuthSession
+    from ._stats import Stats
+    from ._token import Token
+    from .errors import (
+        ApiError,
+        BadRequestError,
+        ClosedError,
+        ConfigurationError,
+        CredentialsRejectedError,
+        ExterviewAuthError,
+        ForbiddenError,
+        GraphQLError,
+        InsecureTransportError,
+        LoggedOutError,
+        LoginBudgetExceededError,
+        LoginError,
+        LoginUnavailableError,
+        ReentrantLoginError,
+        StoreError,
+        UnauthorizedError,
+    )
     from .logins import OAuth2Login, PasswordLogin, StaticLogin
-    from .stores import FileStore, MemoryStore, RedisStore
+    from .logins._context import LoginContext
+    from .stores import FileStore, MemoryStore, RedisStore, TokenStore
 
 __all__ = [
     "PRODUCTION",
@@ -77,29 +75,64 @@ __all__ = [
 ]
 
 _ON_FIRST_USE = {
+    "PRODUCTION": "._endpoint",
+    "SANDBOX": "._endpoint",
+    "ApiError": ".errors",
     "AuthPool": "._pool",
+    "AuthSession": "._session",
+    "BadRequestError": ".errors",
+    "ClosedError": ".errors",
+    "ConfigurationError": ".errors",
+    "CredentialsRejectedError": ".errors",
+    "ExterviewAuth": "._auth",
+    "ExterviewAuthError": ".errors",
     "FileStore": ".stores",
+    "ForbiddenError": ".errors",
+    "GraphQLError": ".errors",
+    "InsecureTransportError": ".errors",
+    "LoggedOutError": ".errors",
+    "LoginBudgetExceededError": ".errors",
+    "LoginContext": ".logins._context",
+    "LoginError": ".errors",
+    "LoginRecord": "._records",
+    "LoginUnavailableError": ".errors",
     "MemoryStore": ".stores",
     "OAuth2Login": ".logins",
     "PasswordLogin": ".logins",
+    "Reason": "._events",
     "RedisStore": ".stores",
+    "ReentrantLoginError": ".errors",
     "StaticLogin": ".logins",
+    "Stats": "._stats",
+    "StoreError": ".errors",
+    "Token": "._token",
+    "TokenStore": ".stores",
+    "UnauthorizedError": ".errors",
     "graphql_unauthenticated": "._aiohttp.graphql",
 }
+
+_MODULES = ("errors", "logins", "stores")
+"""What ``import exterview_auth`` alone has always given, too."""
 
 
 if not TYPE_CHECKING:  # so that a misspelt name is an error to the type checker
 
     def __getattr__(name: str) -> Any:
-        """Load on first use what few programs need (PEP 562)."""
+        """
+        Load each name on first use (PEP 562).
+
+        The command's ``--version`` and a pytest plugin import this package, and need nothing of aiohttp.
+        """
         if name == "__version__":
             from importlib.metadata import version  # noqa: PLC0415 - on first use
 
             return version("exterview-auth")
-        if name not in _ON_FIRST_USE:
+        if name not in _ON_FIRST_USE and name not in _MODULES:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         from importlib import import_module  # noqa: PLC0415 - on first use
 
+        if name in _MODULES:
+            return import_module(f".{name}", __name__)
         value = globals()[name] = getattr(import_module(_ON_FIRST_USE[name], __name__), name)
         return value
 

@@ -96,6 +96,18 @@ def test_importing_loads_nothing_that_is_needed_later() -> None:
     assert fresh("import exterview_auth; dir(exterview_auth)") == []
 
 
+def test_importing_the_package_does_not_load_aiohttp() -> None:
+    """The command's ``--version`` and a pytest plugin import it, and need no HTTP."""
+    program = "import exterview_auth, sys; dir(exterview_auth); assert 'aiohttp' not in sys.modules, sorted(sys.modules)"
+    assert fresh(program) == []
+
+
+@pytest.mark.parametrize("name", ["errors", "logins", "stores"])
+def test_importing_the_package_gives_its_modules(name: str) -> None:
+    """``exterview_auth.errors.ApiError`` needs no import of its own."""
+    assert fresh(f"import exterview_auth; exterview_auth.{name}.__doc__.strip()") == []
+
+
 def test_an_owner_loads_nothing_that_is_needed_later() -> None:
     """An owner with any of the logins is made without them as well."""
     program = """

@@ -30,7 +30,7 @@ BASE = "aiohttp"
 STATEMENTS = {
     BASE: "import aiohttp",
     "aiohttp again": "import aiohttp",
-    "aiohttp, exterview_auth": "import aiohttp, exterview_auth",
+    "aiohttp, exterview_auth": "import aiohttp; from exterview_auth import AuthSession, ExterviewAuth",
 }
 _PROGRAM = """
 import json, sys, time
