@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     __version__: str
     from ._aiohttp.graphql import graphql_unauthenticated
     from ._auth import ExterviewAuth
+    from ._credentials import Credentials
     from ._endpoint import PRODUCTION, SANDBOX
     from ._events import Reason
     from ._pool import AuthPool
@@ -46,6 +47,7 @@ __all__ = [
     "BadRequestError",
     "ClosedError",
     "ConfigurationError",
+    "Credentials",
     "CredentialsRejectedError",
     "ExterviewAuth",
     "ExterviewAuthError",
@@ -83,6 +85,7 @@ _ON_FIRST_USE = {
     "BadRequestError": ".errors",
     "ClosedError": ".errors",
     "ConfigurationError": ".errors",
+    "Credentials": "._credentials",
     "CredentialsRejectedError": ".errors",
     "ExterviewAuth": "._auth",
     "ExterviewAuthError": ".errors",

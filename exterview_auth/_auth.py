@@ -19,12 +19,13 @@ from ._aiohttp.origins import Origins
 from ._aiohttp.queued import SIGNED_AGAIN, StaleTokenError
 from ._aiohttp.refusal import ACCEPTED_BELOW, IsUnauthorized
 from ._aiohttp.signing import as_headers, sign
-from ._clock import boot_time
+from ._clock import Clock, boot_time
 from ._core.account import Account
 from ._core.api_key import ApiKey, ApiKeySource
 from ._core.keeper import Keeper
 from ._core.on_login import OnLogin
 from ._core.on_token import OnToken
+from ._credentials import Credentials
 from ._endpoint import PRODUCTION, endpoint_url, shown_url
 from ._options import check_callables, checked_account, checked_token, named, owner_options
 from ._records import Listener
@@ -64,6 +65,8 @@ class ExterviewAuth:
       the requests. It is never closed here, and what a login endpoint sets in cookies ends with the login. Without it, logins
       take over ``trust_env`` and the default proxy of the session that the first request came through. The default headers,
       ``auth`` and netrc entries of a session never go to a login endpoint.
+    - *clock*: for tests, a callable that returns seconds, in place of the clock on which lifetimes, renewals and pauses run. No
+      change of the wall clock may move it.
 
     Raises `ConfigurationError` for every argument that cannot be right, before anything is sent.
     """
@@ -101,11 +104,15 @@ class ExterviewAuth:
         on_token: OnToken | None = None,
         on_login: OnLogin | None = None,
         login_session: ClientSession | None = None,
+        clock: Clock | None = None,
     ) -> None:
-        check_callables(login=login, is_unauthorized=is_unauthorized, on_token=on_token, on_login=on_login)
+        check_callables(
+            login=login, is_unauthorized=is_unauthorized, on_token=on_token, on_login=on_login, clock=clock
+        )
         self._endpoint = endpoint_url(endpoint)
         if store is not None and (isinstance(store, type) or not isinstance(store, TokenStore)):
             raise ConfigurationError(f"store must have the methods load, save, delete and lock, not be {named(store)}")
+        self._clock = boot_time if clock is None else clock
         self._account = checked_account(account, login, shared=store is not None)
         key = ApiKey(api_key)
         options = owner_options(login_timeout, refresh_ahead, max_logins)
@@ -119,7 +126,7 @@ class ExterviewAuth:
                 name,
                 label=account,
                 options=options,
-                clock=boot_time,
+                clock=self._clock,
                 prepare=key.read,
                 issuer=issuer,
                 presents_refresh_tokens=getattr(login, "presents_refresh_tokens", True) is not False,
@@ -136,7 +143,6 @@ class ExterviewAuth:
         # What the fast path reads, without the steps through `_middleware` and `_keeper`.
         self._state = keeper.state
         self._api_key = key
-        self._clock = boot_time
         self._origins = self._middleware.origins
         self._unanswered = self._middleware.signed.unanswered
 
@@ -219,6 +225,17 @@ class ExterviewAuth:
     async def headers(self) -> dict[str, str]:
         """Return ``Authorization`` and ``x-api-key`` for a request to the endpoint; their values print as ``'***'``."""
         return as_headers(await self._keeper.obtain(), self._api_key)
+
+    async def credentials(self) -> Credentials:
+        """Return the token and the headers of a request with it, in one step; after a refusal, give that token to `invalidate`."""
+        issued = await self._keeper.obtain()
+        return Credentials(issued.token, as_headers(issued, self._api_key))
+
+    @property
+    def current(self) -> Token | None:
+        """The token in use, without a login; ``None`` if there is none, or it was refused or invalidated, or is over."""
+        issued = self._state.unexpired
+        return None if issued is None else issued.token
 
     @discreet
     def invalidate(self, token: Token) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import os
 import time
 from datetime import UTC, datetime
@@ -18,6 +19,7 @@ MAX_TOKEN_LENGTH = 65_536
 """Characters; servers accept far less in a header."""
 
 _PREFIX = "bearer "
+_FINGERPRINT_DIGITS = 8
 
 
 @final
@@ -71,6 +73,11 @@ class Token(Sealed):
     def expires_at(self) -> datetime | None:
         """The end of the lifetime by the wall clock, aware and in UTC, or ``None`` if it is unknown."""
         return None if self._expires_at is None else datetime.fromtimestamp(self._expires_at, UTC)
+
+    @property
+    def fingerprint(self) -> str:
+        """The first 8 hex digits of the value's SHA-256, which tell tokens apart where their values must not be shown."""
+        return hashlib.sha256(self._value.encode()).hexdigest()[:_FINGERPRINT_DIGITS]
 
     @property
     def counts_from_receipt(self) -> bool:

@@ -8,7 +8,16 @@ from typing import Any
 import aiohttp
 import pytest
 
-from exterview_auth import ClosedError, ConfigurationError, ExterviewAuth, MemoryStore, StaticLogin, Token
+from exterview_auth import (
+    ClosedError,
+    ConfigurationError,
+    Credentials,
+    ExterviewAuth,
+    LoginError,
+    MemoryStore,
+    StaticLogin,
+    Token,
+)
 from exterview_auth._options import OwnerOptions
 from tests.kit.api import KEY, post, scene, signed_in
 
@@ -33,6 +42,7 @@ from tests.kit.api import KEY, post, scene, signed_in
         ({"on_token": 1}, "on_token"),
         ({"is_unauthorized": 1}, "is_unauthorized"),
         ({"login_session": object()}, "login_session"),
+        ({"clock": 1.0}, "clock must be a callable, not float"),
     ],
 )
 def test_a_wrong_argument_is_one_sentence_before_anything_is_sent(arguments: dict[str, Any], sentence: str) -> None:
@@ -75,10 +85,63 @@ async def test_headers_and_token_serve_other_transports() -> None:
         assert (await at.auth.token()).value == "token-1"
 
 
+async def test_credentials_are_a_token_and_the_headers_with_it() -> None:
+    """The contract: both from one step, frozen, so that a refusal names the token that was sent; none of it is shown."""
+    async with scene() as at:
+        first = await at.auth.credentials()
+        assert isinstance(first, Credentials)
+        assert first.headers == {"Authorization": f"Bearer {first.token.value}", "x-api-key": KEY}
+        assert "token-1" not in repr(first)
+        assert KEY not in repr(first)
+        with pytest.raises(AttributeError):
+            first.token = Token("other")  # type: ignore[misc]  # it is frozen
+        at.auth.invalidate(first.token)
+        second = await at.auth.credentials()
+        assert (second.token.value, at.login.count) == ("token-2", 2)
+        at.auth.invalidate(first.token)  # a late refusal of the first is none of the second's
+        assert (await at.auth.credentials()).token is second.token
+
+
+def held_by(auth: ExterviewAuth) -> Token | None:
+    """Return the owner's current token; the type checker takes it for the same each time."""
+    return auth.current
+
+
+async def test_the_current_token_is_known_without_a_login() -> None:
+    """The contract: ``None`` before the first, once it was refused, invalidated or is over, and after a logout or the end."""
+    async with scene() as at:
+        assert held_by(at.auth) is None
+        token = await at.auth.token()
+        assert held_by(at.auth) is token
+        at.auth.invalidate(token)
+        assert held_by(at.auth) is None
+        token = await at.auth.token()
+        at.api.revoke()
+        at.login.error = ConfigurationError("no more")
+        with pytest.raises(LoginError):
+            await at.post()
+        assert held_by(at.auth) is None
+        assert at.login.count == 3
+    async with scene(refresh_ahead=0) as at:
+        at.login.expires_in = 0.05
+        await at.auth.token()
+        await asyncio.sleep(0.06)
+        assert held_by(at.auth) is None
+        at.login.expires_in = None
+        assert held_by(at.auth) is None
+        token = await at.auth.token()
+        assert held_by(at.auth) is token
+        await at.auth.logout()
+        assert held_by(at.auth) is None
+        await at.auth.token()
+        await at.auth.aclose()
+        assert held_by(at.auth) is None
+
+
 async def test_every_way_to_take_a_token_uses_it() -> None:
     """Rule 8: an owner whose token is used by other transports continues to renew it ahead of expiry."""
     async with scene() as at:
-        for use in (at.auth.token, at.auth.headers, at.post):
+        for use in (at.auth.token, at.auth.headers, at.auth.credentials, at.post):
             issued = await at.auth._keeper.obtain()
             issued.used = False
             await use()
@@ -98,7 +161,7 @@ async def test_after_aclose_every_use_raises() -> None:
     async with signed_in() as at, aiohttp.ClientSession(middlewares=(at.auth,)) as http:
         assert (await post(http, at.api.endpoint))[0] == 200
         await at.auth.aclose()
-        uses = (at.post, at.auth.token, at.auth.headers, at.auth.logout, at.auth.__aenter__)
+        uses = (at.post, at.auth.token, at.auth.headers, at.auth.credentials, at.auth.logout, at.auth.__aenter__)
         for use in (*uses, lambda: post(http, at.api.endpoint)):
             with pytest.raises(ClosedError):
                 await use()

@@ -16,7 +16,7 @@ from exterview_auth import logins, stores
 ROOT = Path(__file__).parents[1]
 EXPORTS = [
     "PRODUCTION", "SANDBOX", "ApiError", "AuthPool", "AuthSession", "BadRequestError", "ClosedError",
-    "ConfigurationError", "CredentialsRejectedError", "ExterviewAuth", "ExterviewAuthError", "FileStore",
+    "ConfigurationError", "Credentials", "CredentialsRejectedError", "ExterviewAuth", "ExterviewAuthError", "FileStore",
     "ForbiddenError", "GraphQLError", "InsecureTransportError", "LoggedOutError", "LoginBudgetExceededError",
     "LoginContext", "LoginError", "LoginRecord", "LoginUnavailableError", "MemoryStore", "OAuth2Login", "PasswordLogin",
     "Reason", "RedisStore", "ReentrantLoginError", "StaticLogin", "Stats", "StoreError", "Token", "TokenStore",
@@ -68,7 +68,7 @@ def test_dir_shows_every_export() -> None:
 @pytest.mark.parametrize(
     ("name", "public"),
     [
-        ("ExterviewAuth", "account aclose endpoint from_env headers invalidate logout stats token"),
+        ("ExterviewAuth", "account aclose credentials current endpoint from_env headers invalidate logout stats token"),
         (
             "AuthSession",
             "auth close closed connector cookie_jar delete get graphql head headers loop options patch post put request timeout ws_connect",
@@ -98,7 +98,9 @@ def test_importing_loads_nothing_that_is_needed_later() -> None:
 
 def test_importing_the_package_does_not_load_aiohttp() -> None:
     """The command's ``--version`` and a pytest plugin import it, and need no HTTP."""
-    program = "import exterview_auth, sys; dir(exterview_auth); assert 'aiohttp' not in sys.modules, sorted(sys.modules)"
+    program = (
+        "import exterview_auth, sys; dir(exterview_auth); assert 'aiohttp' not in sys.modules, sorted(sys.modules)"
+    )
     assert fresh(program) == []
 
 

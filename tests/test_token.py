@@ -221,6 +221,14 @@ def test_a_token_keeps_its_issuer() -> None:
     assert repr(issued) == repr(token)
 
 
+def test_a_fingerprint_tells_tokens_apart() -> None:
+    """The first 8 hex digits of the value's SHA-256, and nothing of the value itself."""
+    token = Token("abc", refresh_token="r")
+    assert token.fingerprint == "ba7816bf"
+    assert type(token.fingerprint) is str
+    assert token.fingerprint == Token("abc").fingerprint != Token("abd").fingerprint
+
+
 def test_lifetimes_run_on_a_clock_that_runs_in_sleep() -> None:
     """The clock is the system's boot time, which neither a set wall clock nor a suspended machine stops."""
     before = time.clock_gettime(time.CLOCK_BOOTTIME)

@@ -24,6 +24,7 @@ from exterview_auth import (
     ApiError,
     AuthPool,
     AuthSession,
+    Credentials,
     CredentialsRejectedError,
     ExterviewAuth,
     ExterviewAuthError,
@@ -50,6 +51,7 @@ value: str = token.value
 end: datetime | None = token.expires_at
 refresh: str | None = token.refresh_token
 life: float | None = token.expires_in
+fingerprint: str = token.fingerprint
 
 Token()  # type: ignore[call-arg]
 Token(b"abc")  # type: ignore[arg-type]
@@ -222,6 +224,8 @@ observe(AuthPool(lambda account: ExterviewAuth(log_in, api_key="key", account=ac
 observe("acme")  # type: ignore[arg-type]
 ExterviewAuth(log_in, api_key="key", max_logins=5)  # type: ignore[arg-type]
 ExterviewAuth(log_in, api_key="key", store={})  # type: ignore[arg-type]
+ExterviewAuth(log_in, api_key="key", clock=lambda: 5.0)
+ExterviewAuth(log_in, api_key="key", clock=5.0)  # type: ignore[arg-type]
 ExterviewAuth(log_in, api_key="key", timeout=5)  # type: ignore[call-arg]
 ExterviewAuth.from_env({"EXTERVIEW_API_KEY": "key"}, login=log_in)
 
@@ -290,7 +294,11 @@ async def owner(owner: ExterviewAuth) -> None:
     """Use everything that an owner has."""
     usable: Token = await owner.token()
     headers: dict[str, str] = await owner.headers()
-    owner.invalidate(usable)
+    both: Credentials = await owner.credentials()
+    held: Token | None = owner.current
+    owner.invalidate(both.token if held is None else usable)
+    both.headers = headers  # type: ignore[misc]
+    owner.current = usable  # type: ignore[misc]
     owner.invalidate("abc")  # type: ignore[arg-type]
     stats: Stats = owner.stats()
     peak: int = stats.waiting_peak + stats.logins
