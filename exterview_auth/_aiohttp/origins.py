@@ -69,6 +69,15 @@ class Origins:
             self.last_url = url
         return True
 
+    def covers(self, url: URL) -> bool:
+        """Whether credentials may go to *url*, for a client that follows redirects in its own way."""
+        return origin_of(url) in self._ours
+
+    @property
+    def kept_on_upgrade(self) -> bool:
+        """Whether one of them is plain HTTP on its own port: redirected to HTTPS on the same host, some clients keep credentials."""
+        return any((scheme, port) == ("http", 80) for scheme, _, port in self._ours)
+
     def is_led_away(self, request: ClientRequest) -> bool:
         """Whether *request*, which is not ours, is a hop of a chain that began at an owner's origin."""
         began = _chains.beginning(request)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Literal, assert_type
 
 import aiohttp
+import httpx
 from multidict import CIMultiDict
 from yarl import URL
 
@@ -42,6 +43,7 @@ from exterview_auth import (
     TokenStore,
     graphql_unauthenticated,
 )
+from exterview_auth.httpx import HttpxAuth
 from exterview_auth.telemetry import observe
 
 # -- tokens and logins ---------------------------------------------------------------------------------------------------
@@ -306,6 +308,13 @@ async def owner(owner: ExterviewAuth) -> None:
     await owner.logout()
     await owner.aclose()
     print(headers, peak)
+
+
+async def with_httpx(owner: ExterviewAuth) -> None:
+    """Use an owner with a client of httpx."""
+    async with httpx.AsyncClient(auth=HttpxAuth(owner)) as client:
+        await client.get(PRODUCTION, auth=HttpxAuth(owner))
+    HttpxAuth("abc")  # type: ignore[arg-type]
 
 
 async def pool(names: Iterator[str]) -> None:
