@@ -66,7 +66,7 @@ class ExterviewAuth:
       take over ``trust_env`` and the default proxy of the session that the first request came through. The default headers,
       ``auth`` and netrc entries of a session never go to a login endpoint.
     - *clock*: for tests, a callable that returns seconds, in place of the clock on which lifetimes, renewals and pauses run. No
-      change of the wall clock may move it.
+      change of the wall clock may move it. `exterview_auth.testing.Clock` is one that a test can advance.
 
     Raises `ConfigurationError` for every argument that cannot be right, before anything is sent.
     """

@@ -8,6 +8,7 @@ renewal that brought nothing.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import math
 import weakref
 from collections.abc import Callable
@@ -26,8 +27,12 @@ class WeakTimer:
         self._target, self._due = weakref.ref(target), due
         self._clock = clock
         self._handle: asyncio.TimerHandle | None = None
-        # Invariant: the identity of the newest timer; one with another ticket belongs to a loop that was left.
-        self._ticket: object = None
+        # Invariant: the identity of the newest timer, with its loop; one with another ticket belongs to a loop that was left.
+        self._ticket: tuple[asyncio.AbstractEventLoop] | None = None
+        # Only a clock that tests advance has this: no other one gets ahead of the loop's timers.
+        notify = getattr(clock, "notify", None)
+        if notify is not None:
+            notify(self)
 
     @property
     def armed(self) -> bool:
@@ -40,7 +45,7 @@ class WeakTimer:
         self.cancel()
         if at == math.inf:
             return
-        ticket = self._ticket = object()
+        ticket = self._ticket = (loop,)
         seconds = max(0.0, at - self._clock())
         # The loop holds a plain function and weak references: a timer an hour ahead must not keep its owner alive.
         self._handle = loop.call_later(seconds, _fire, weakref.ref(self), ticket, context=Context())
@@ -55,10 +60,17 @@ class WeakTimer:
         """Let go of a handle that belongs to another loop, without touching it."""
         self._handle = self._ticket = None
 
+    def look_again(self) -> None:
+        """Fire soon on the timer's loop, if it is armed: its clock was advanced. *due* looks at the time itself."""
+        ticket = self._ticket
+        if ticket is not None and self.armed:
+            with contextlib.suppress(RuntimeError):  # its loop is closed
+                ticket[0].call_soon_threadsafe(_fire, weakref.ref(self), ticket, context=Context())
+
     def _expire(self, ticket: object) -> None:
-        if ticket is not self._ticket:
+        if ticket is not self._ticket or not self.armed:
             return
-        self._handle = None
+        self.cancel()
         target = self._target()
         if target is not None:
             self._due(target)

@@ -43,8 +43,10 @@ from exterview_auth import (
     TokenStore,
     graphql_unauthenticated,
 )
+from exterview_auth.emulator import Emulator
 from exterview_auth.httpx import HttpxAuth
 from exterview_auth.telemetry import observe
+from exterview_auth.testing import Clock, ThreadedEmulator, expect
 
 # -- tokens and logins ---------------------------------------------------------------------------------------------------
 
@@ -226,7 +228,7 @@ observe(AuthPool(lambda account: ExterviewAuth(log_in, api_key="key", account=ac
 observe("acme")  # type: ignore[arg-type]
 ExterviewAuth(log_in, api_key="key", max_logins=5)  # type: ignore[arg-type]
 ExterviewAuth(log_in, api_key="key", store={})  # type: ignore[arg-type]
-ExterviewAuth(log_in, api_key="key", clock=lambda: 5.0)
+ExterviewAuth(log_in, api_key="key", clock=Clock())
 ExterviewAuth(log_in, api_key="key", clock=5.0)  # type: ignore[arg-type]
 ExterviewAuth(log_in, api_key="key", timeout=5)  # type: ignore[call-arg]
 ExterviewAuth.from_env({"EXTERVIEW_API_KEY": "key"}, login=log_in)
@@ -315,6 +317,20 @@ async def with_httpx(owner: ExterviewAuth) -> None:
     async with httpx.AsyncClient(auth=HttpxAuth(owner)) as client:
         await client.get(PRODUCTION, auth=HttpxAuth(owner))
     HttpxAuth("abc")  # type: ignore[arg-type]
+
+
+async def tests(exterview: ThreadedEmulator, emulator: Emulator, clock: Clock) -> None:
+    """Write the tests of an application."""
+    clock.advance(60)
+    with expect(exterview, logins=1, requests=2, refused=0), expect(emulator, logins=0):
+        exterview.refuse(1, status=401)
+        exterview.token_lifetime = 60
+    seen: int = exterview.logins + exterview.requests + exterview.refused
+    key: str = exterview.rotate_api_key()
+    expect(exterview, login=1)  # type: ignore[call-arg]
+    exterview.revoke(1)  # type: ignore[call-arg]
+    Clock(1)  # type: ignore[call-arg]
+    print(seen, key)
 
 
 async def pool(names: Iterator[str]) -> None:

@@ -1,0 +1,53 @@
+"""`Clock`: seconds that a test can advance, `exterview_auth.testing.Clock`."""
+
+from __future__ import annotations
+
+from threading import Lock
+from typing import Protocol
+from weakref import WeakSet
+
+from ._clock import boot_time
+from ._options import number
+
+
+class _Timer(Protocol):
+    def look_again(self) -> None:
+        """Do what is due by now, on the timer's own event loop."""
+
+
+class Clock:
+    """
+    Seconds that run by themselves, and that a test can advance: the ``clock=`` of an `ExterviewAuth` and of an `Emulator`.
+
+    It runs on, so that a timeout which counts on it still ends. Give both sides the same one, so that a token expires for both.
+    Renewals ahead of expiry begin as soon as they are due.
+
+    Changes of the wall clock do not move it, and nor does a library that patches Python's time: after two hours of freezegun or
+    time-machine, a token of one hour is still valid. `Token.expires_at` is the wall clock's.
+    """
+
+    def __init__(self) -> None:
+        self._ahead = 0.0
+        self._timers: WeakSet[_Timer] = WeakSet()
+        # Owners may use one clock from several threads.
+        self._lock = Lock()
+
+    def __call__(self) -> float:
+        return boot_time() + self._ahead
+
+    def advance(self, seconds: float) -> None:
+        """Move on by *seconds*, at once. Raises `ConfigurationError` for what is not a number, or negative."""
+        seconds = number(seconds, "a clock advances by a number of seconds, zero or more")
+        with self._lock:
+            self._ahead += seconds
+            timers = list(self._timers)
+        for timer in timers:
+            timer.look_again()
+
+    def notify(self, timer: _Timer) -> None:
+        """Let *timer*, which is not kept alive, look again whenever this clock is advanced."""
+        with self._lock:
+            self._timers.add(timer)
+
+    def __repr__(self) -> str:
+        return f"<Clock, {self._ahead:g} s ahead>"

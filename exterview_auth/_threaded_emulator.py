@@ -1,0 +1,152 @@
+"""`ThreadedEmulator`: an emulator that any event loop can use, and code without one."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Any, Self, TypeVar
+
+from ._movable_clock import Clock
+from .emulator import Emulator
+from .errors import ConfigurationError
+
+T = TypeVar("T")
+
+CONTROLS = (
+    "answer",
+    "expire",
+    "fail_logins",
+    "issue_token",
+    "refuse",
+    "reset",
+    "revoke",
+    "rotate_api_key",
+    "silence",
+    "stats",
+)
+"""The methods of an emulator, except for its start and stop."""
+
+TIMES = ("latency", "login_delay", "token_lifetime")
+"""What can be assigned."""
+
+
+class ThreadedEmulator(Emulator):
+    """
+    An `Emulator` on an event loop and a thread of its own, for tests on any event loop and for sync code.
+
+    ::
+
+        with ThreadedEmulator() as exterview:
+            ...
+
+    It takes the arguments of `Emulator`, and has the same attributes and controls; each takes effect before it returns.
+    """
+
+    def __init__(self, *, clock: Clock | None = None, **options: Any) -> None:
+        self._thread: threading.Thread | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._over: asyncio.Event | None = None
+        self.clock = Clock() if clock is None else clock
+        """The clock of its tokens' lifetimes: ``clock=`` of the `ExterviewAuth` that is tested."""
+        super().__init__(clock=self.clock, **options)
+
+    def __enter__(self) -> Self:
+        if self._thread is not None:
+            raise ConfigurationError(
+                "the emulator is running already; leave its with block first, or create another one"
+            )
+        started: Future[None] = Future()
+        # A daemon: a test run that is interrupted ends all the same.
+        self._thread = threading.Thread(
+            target=lambda: asyncio.run(self._serve(started)), name="exterview emulator", daemon=True
+        )
+        self._thread.start()
+        try:
+            started.result()
+        except BaseException:
+            self._join()
+            raise
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        if self._loop is not None and self._over is not None:
+            self._loop.call_soon_threadsafe(self._over.set)
+        self._join()
+
+    @property
+    def logins(self) -> int:
+        """Login requests with a valid API key, accepted or refused, since the start or the last `reset`."""
+        return self.stats().logins
+
+    @property
+    def requests(self) -> int:
+        """All requests, logins among them, since then."""
+        return self.stats().requests
+
+    @property
+    def refused(self) -> int:
+        """Requests that were answered 401, since then."""
+        return self.stats().statuses.get(401, 0)
+
+    @property
+    def journal(self) -> Any:
+        """The last 1000 requests since then, the oldest first: what was asked, how it was answered, and why so."""
+        return self._on_its_thread(lambda: super(ThreadedEmulator, self).journal)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        assign = functools.partial(super().__setattr__, name, value)
+        if name in TIMES:
+            self._on_its_thread(assign)
+        else:
+            assign()
+
+    async def _serve(self, started: Future[None]) -> None:
+        try:
+            over = self._over = asyncio.Event()  # on the loop that runs now: each start has another
+            async with self:
+                self._loop = asyncio.get_running_loop()
+                started.set_result(None)
+                await over.wait()
+        except BaseException as error:
+            if started.done():
+                raise
+            started.set_exception(error)
+        finally:
+            self._loop = None
+
+    def _join(self) -> None:
+        thread, self._thread = self._thread, None
+        if thread is not None:
+            thread.join()
+
+    def _on_its_thread(self, call: Callable[[], T]) -> T:
+        """Return what *call* returns on the thread of the server, which no other thread may change under its requests."""
+        loop = self._loop
+        if loop is None or threading.current_thread() is self._thread:
+            return call()
+        outcome: Future[T] = Future()
+
+        def settle() -> None:
+            try:
+                outcome.set_result(call())
+            except BaseException as error:  # noqa: BLE001 - it is raised where the call comes from
+                outcome.set_exception(error)
+
+        loop.call_soon_threadsafe(settle)
+        return outcome.result()
+
+
+def _threaded(control: Callable[..., T]) -> Callable[..., T]:
+    @functools.wraps(control)
+    def call(self: ThreadedEmulator, *args: Any, **options: Any) -> T:
+        return self._on_its_thread(functools.partial(control, self, *args, **options))
+
+    return call
+
+
+# Here and not in the class: their signatures and docstrings are those of `Emulator`.
+for _name in CONTROLS:
+    setattr(ThreadedEmulator, _name, _threaded(getattr(Emulator, _name)))

@@ -1,0 +1,138 @@
+"""`Clock`: the time of an owner's tokens, as a test moves it."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+from typing import Any
+
+import pytest
+
+from exterview_auth import ConfigurationError, ExterviewAuth, LoginError, Token
+from exterview_auth._clock import boot_time
+from exterview_auth._core.schedule import WeakTimer
+from exterview_auth.testing import Clock
+from tests.kit.api import QUERY, scene, until
+
+
+def test_a_clock_runs_and_can_be_advanced() -> None:
+    """It begins at the real clock's time, so that timeouts which count on it end."""
+    clock = Clock()
+    before, now, after = boot_time(), clock(), boot_time()
+    assert before <= now <= after
+    clock.advance(3600)
+    clock.advance(0)
+    assert before + 3600 <= clock() <= boot_time() + 3600
+    assert repr(clock) == "<Clock, 3600 s ahead>"
+
+
+@pytest.mark.parametrize("wrong", [-1, "1", None, float("nan"), True])
+def test_what_cannot_pass_is_one_sentence(wrong: Any) -> None:
+    """And the clock stands where it was."""
+    clock = Clock()
+    with pytest.raises(ConfigurationError, match=r"^a clock advances by a number of seconds, zero or more, not "):
+        clock.advance(wrong)
+    assert "0 s ahead" in repr(clock)
+
+
+def test_a_clock_takes_no_arguments() -> None:
+    """There is nothing to choose."""
+    with pytest.raises(TypeError):
+        Clock(1)  # type: ignore[call-arg]
+
+
+def held_by(auth: ExterviewAuth) -> Token | None:
+    """Return the owner's current token; the type checker takes it for the same each time."""
+    return auth.current
+
+
+async def test_a_token_expires_by_its_owners_clock() -> None:
+    """Without a 401, and `current` says so."""
+    clock = Clock()
+    async with scene(clock=clock, refresh_ahead=0) as at:
+        token = await at.auth.token()
+        assert held_by(at.auth) is token
+        clock.advance(3500)
+        assert await at.auth.token() is token
+        clock.advance(100)
+        assert held_by(at.auth) is None
+        assert (await at.post())[0] == 200
+        assert at.login.count == 2
+        assert {arrival.status for arrival in at.api.arrivals} == {200}
+
+
+async def test_a_renewal_that_has_become_due_begins_at_once() -> None:
+    """In the background, while the old token serves."""
+    clock = Clock()
+    async with scene(clock=clock) as at:
+        assert (await at.post())[0] == 200
+        at.login.gate.clear()
+        clock.advance(3400)
+        await until(lambda: at.login.count == 2)
+        assert (await at.post(json=QUERY))[0] == 200
+        at.login.gate.set()
+        await until(lambda: at.auth.stats().refreshes_ahead == 1)
+        # The renewal after it is due as far ahead.
+        assert (await at.post())[0] == 200
+        clock.advance(3400)
+        await until(lambda: at.auth.stats().refreshes_ahead == 2)
+
+
+async def test_a_pause_after_a_failure_passes() -> None:
+    """Latches open by the same clock."""
+    clock = Clock()
+    async with scene(clock=clock) as at:
+        at.login.error = ConfigurationError("wrong")
+        for _ in range(2):
+            with pytest.raises(LoginError, match="wrong"):
+                await at.auth.token()
+        assert at.login.count == 1
+        clock.advance(2)
+        at.login.error = None
+        assert isinstance(await at.auth.token(), Token)
+
+
+class Due:
+    """Notes when its timer fires."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.fired = 0
+        self.timer = WeakTimer(self, Due.note, clock)
+
+    def note(self) -> None:
+        self.fired += 1
+
+
+async def test_a_timer_that_is_not_armed_stays_so() -> None:
+    """An advance fires what is armed, once, and keeps no timer alive."""
+    clock = Clock()
+    due, idle = Due(clock), Due(clock)
+    due.timer.arm(clock() + 60)
+    clock.advance(60)
+    clock.advance(60)
+    await asyncio.sleep(0.01)
+    assert (due.fired, idle.fired) == (1, 0)
+    due.timer.arm(clock() + 60)
+    clock.advance(60)
+    due.timer.cancel()
+    due.timer.arm(clock() + 60)
+    await asyncio.sleep(0.01)
+    assert due.fired == 1, "the timer that was due was replaced"
+    del due, idle
+    gc.collect()
+    assert not clock._timers
+
+
+def test_a_timer_of_a_loop_that_has_ended_is_left_alone() -> None:
+    """The next arm is on another loop."""
+    clock = Clock()
+    due = Due(clock)
+
+    async def arm() -> None:
+        due.timer.arm(clock() + 60)
+
+    asyncio.run(arm())
+    clock.advance(60)
+    due.timer.leave_loop()
+    clock.advance(60)
+    assert due.fired == 0

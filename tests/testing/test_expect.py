@@ -1,0 +1,73 @@
+"""`expect`: how often an application logs in."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import aiohttp
+import pytest
+
+from exterview_auth import AuthSession, ConfigurationError, ExterviewAuth, PasswordLogin
+from exterview_auth.emulator import Emulator
+from exterview_auth.testing import expect
+from tests.kit.api import KEY
+
+
+async def ask(emulator: Emulator, times: int = 1) -> None:
+    """Send so many requests with an owner that has no token."""
+    login = PasswordLogin(emulator.email, emulator.password)
+    owner = ExterviewAuth(login, api_key=emulator.api_key, endpoint=emulator.endpoint)
+    async with owner as auth, aiohttp.ClientSession() as http:
+        api = AuthSession(http, auth)
+        await asyncio.gather(*(api.graphql("query { __typename }") for _ in range(times)))
+
+
+async def test_what_the_block_causes_is_counted() -> None:
+    """And nothing before it; what is not given is not checked."""
+    async with Emulator() as emulator:
+        await ask(emulator)
+        with expect(emulator, logins=1, requests=4, refused=0):
+            await ask(emulator, times=3)
+        with expect(emulator, logins=1):
+            await ask(emulator)
+
+
+@pytest.mark.parametrize(
+    ("expected", "sentence"),
+    [
+        ({"logins": 2}, "expected 2 logins, the emulator saw 1"),
+        ({"logins": 1, "refused": 1}, "expected 1 refused request, the emulator saw 0"),
+        ({"logins": 0, "requests": 1}, "expected 0 logins, the emulator saw 1; expected 1 request, the emulator saw 2"),
+    ],
+)
+async def test_another_number_fails_the_test(expected: dict[str, int], sentence: str) -> None:
+    """The sentence has what was expected and what was seen."""
+    async with Emulator() as emulator:
+        with pytest.raises(AssertionError) as caught, expect(emulator, **expected):
+            await ask(emulator)
+        assert str(caught.value) == sentence
+
+
+async def test_an_error_of_the_block_is_the_tests() -> None:
+    """It is not hidden by a wrong number."""
+    async with Emulator() as emulator:
+        with pytest.raises(ZeroDivisionError), expect(emulator, logins=7):
+            raise ZeroDivisionError
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ({}, "^expect needs a number to check: logins=, requests= or refused=$"),
+        ({"logins": -1}, "^expect counts logins by a whole number, not -1$"),
+        ({"refused": 1.5}, "^expect counts refused requests by a whole number, not 1.5$"),
+        ({"requests": True}, "^expect counts requests by a whole number, not True$"),
+    ],
+)
+async def test_a_wrong_number_is_one_sentence(arguments: dict[str, Any], sentence: str) -> None:
+    """Before the block runs."""
+    async with Emulator() as emulator:
+        assert emulator.api_key != KEY
+        with pytest.raises(ConfigurationError, match=sentence), expect(emulator, **arguments):
+            raise AssertionError("the block ran")

@@ -1,0 +1,38 @@
+"""`LateSession`: an `AuthSession` that waits for its event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+
+from exterview_auth import AuthSession, ExterviewAuth, PasswordLogin
+from exterview_auth._late_session import LateSession
+from exterview_auth.testing import ThreadedEmulator
+
+
+def test_a_session_is_made_on_each_loop_that_uses_it() -> None:
+    """Relative URLs are the API's, and no connection is left when a loop ends."""
+    with ThreadedEmulator() as exterview:
+        owner = ExterviewAuth(
+            PasswordLogin(exterview.email, exterview.password), api_key=exterview.api_key, endpoint=exterview.endpoint
+        )
+        api = LateSession(owner)
+        assert isinstance(api, AuthSession)
+        assert repr(api) == f"AuthSession(<a session made on first use>, {owner!r})"
+
+        async def ask() -> int:
+            async with api.post("/graphql", json={"query": "query { __typename }"}) as answer:
+                await answer.read()
+            assert not api.closed
+            assert api.connector is not None
+            assert await api.graphql("query { __typename }") == {"__typename": "Query"}
+            return id(api.loop)
+
+        first, second = asyncio.run(ask()), asyncio.run(ask())
+        assert exterview.logins == 1
+        assert first
+        assert second
+        api.detach()
+        api.detach()
+        asyncio.run(owner.aclose())
+        gc.collect()
