@@ -16,6 +16,7 @@ import pytest
 if TYPE_CHECKING:
     from ._auth import ExterviewAuth
     from ._session import AuthSession
+    from .emulator import JournalRecord
     from .testing import Clock, ThreadedEmulator
 
 ASSIGNED = ("token_lifetime", "login_delay", "latency")
@@ -170,7 +171,7 @@ class _JournalInReports:
         return report
 
 
-def _text_of(journal: Any) -> str:
+def _text_of(journal: tuple[JournalRecord, ...]) -> str:
     """Return the *journal*'s last records as lines, which hold no secret, as the records do not."""
     if not journal:
         return "it saw no request"

@@ -10,7 +10,7 @@ from concurrent.futures import Future
 from typing import Any, Self, TypeVar
 
 from ._movable_clock import Clock
-from .emulator import Emulator
+from .emulator import Emulator, JournalRecord
 from .errors import ConfigurationError
 
 T = TypeVar("T")
@@ -92,7 +92,7 @@ class ThreadedEmulator(Emulator):
         return self.stats().statuses.get(401, 0)
 
     @property
-    def journal(self) -> Any:
+    def journal(self) -> tuple[JournalRecord, ...]:
         """The last 1000 requests since then, the oldest first: what was asked, how it was answered, and why so."""
         return self._on_its_thread(lambda: super(ThreadedEmulator, self).journal)
 

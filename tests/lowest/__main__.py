@@ -28,6 +28,7 @@ CORE = (
     "tests/stores",
     "tests/emulator",
     "tests/cli/test_cli.py",
+    "tests/test_httpx.py",
     "tests/test_telemetry.py",
 )
 
