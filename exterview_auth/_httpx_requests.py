@@ -49,9 +49,16 @@ LIBRARIES = _installed()
 
 
 class _Credential(SecretBytes):
-    """The value of a header that an owner has set. It prints as ``b'***'``."""
+    """
+    The value of a header that an owner has set. It shows as ``b'***'``, and ``str`` returns the text, as of a `Secret`.
+
+    The encoder of HTTP/2 takes ``str`` of whatever is not exactly bytes.
+    """
 
     __slots__ = ()
+
+    def __str__(self) -> str:
+        return bytes(self).decode("ascii")
 
 
 class _Removed(bytes):

@@ -16,6 +16,9 @@ from types import ModuleType
 from typing import Any, NamedTuple
 
 import pytest
+from h2.config import H2Configuration
+from h2.connection import H2Connection
+from h2.events import RequestReceived
 
 from exterview_auth import (
     AuthSession,
@@ -336,6 +339,23 @@ async def test_a_hook_that_signs_by_itself_keeps_its_refusal(library: ModuleType
     async with client_of(library, client={"event_hooks": {"request": [sign]}}) as at:
         assert (await at.post()).status_code == 401
         assert at.scene.login.count == 1
+
+
+async def test_http_2_sends_the_credentials_as_they_are(library: ModuleType) -> None:
+    """Its encoder treats subclasses of bytes in its own way, and knows the names of headers that it has sent before."""
+    client = H2Connection(H2Configuration(client_side=True))
+    server = H2Connection(H2Configuration(client_side=False, header_encoding="ascii"))
+    client.initiate_connection()
+    server.initiate_connection()
+    async with client_of(library) as at:
+        for stream in (1, 3):
+            raw = (await at.post()).request.headers.raw
+            pseudo = [(b":method", b"POST"), (b":authority", b"x"), (b":scheme", b"https"), (b":path", b"/")]
+            sent = [(name.lower(), value) for name, value in raw if name in {b"Authorization", b"x-api-key"}]
+            client.send_headers(stream, pseudo + sent, end_stream=True)
+            events = server.receive_data(client.data_to_send())
+            received: list[Any] = next(list(event.headers) for event in events if isinstance(event, RequestReceived))
+            assert received[4:] == [("authorization", "Bearer token-1"), ("x-api-key", KEY)]
 
 
 # -- bodies ---------------------------------------------------------------------------------------------------------------
