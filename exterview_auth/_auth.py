@@ -153,17 +153,23 @@ class ExterviewAuth:
         Return an owner as *environ* describes it, by default the process's environment.
 
         ``EXTERVIEW_API_KEY`` (or ``EXTERVIEW_API_KEY_FILE``); ``EXTERVIEW_EMAIL`` and ``EXTERVIEW_PASSWORD`` (or
-        ``EXTERVIEW_PASSWORD_FILE``), or else ``EXTERVIEW_BEARER_TOKEN`` (or ``EXTERVIEW_BEARER_TOKEN_FILE``);
-        ``EXTERVIEW_ENDPOINT`` or ``EXTERVIEW_ENVIRONMENT``. A file is read again at each login. *overrides* are arguments of
-        the constructor. Raises `ConfigurationError` that names what is missing.
+        ``EXTERVIEW_PASSWORD_FILE``), or for OAuth 2.0 ``EXTERVIEW_TOKEN_URL``, ``EXTERVIEW_CLIENT_ID`` and
+        ``EXTERVIEW_CLIENT_SECRET`` (or ``EXTERVIEW_CLIENT_SECRET_FILE``), or else ``EXTERVIEW_BEARER_TOKEN`` (or
+        ``EXTERVIEW_BEARER_TOKEN_FILE``); ``EXTERVIEW_ENDPOINT`` or ``EXTERVIEW_ENVIRONMENT``; ``EXTERVIEW_STORE``, a directory or
+        a Redis URL, whose store is closed with the owner. The README's table has them all. A file is read again at each login.
+        *overrides* are arguments of the constructor. Raises `ConfigurationError` that names what is missing.
         """
         from ._environment import arguments_from  # noqa: PLC0415 - on first use
 
         environ = os.environ if environ is None else environ
         arguments = arguments_from(environ, overrides, inspect.signature(cls).parameters)
+        opened = None if "store" in overrides else arguments.get("store")
         # If a subclass's constructor fails, error trackers find no environment as a whole among the local variables.
         environ, overrides = None, {}
-        return cls(**arguments)
+        owner = cls(**arguments)
+        if opened is not None:
+            owner._lifecycle.close_last = opened.aclose
+        return owner
 
     @property
     def endpoint(self) -> URL:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from enum import StrEnum
 from typing import Any, TypeVar
 
-from ._endpoint import endpoint_url
+from yarl import URL
+
+from ._endpoint import PRODUCTION, checked_url, endpoint_url
 from ._options import checked_api_key, path_option
 from ._secret import Secret
 from ._secret_file import SecretFile, read_secret_file, unwrapped
@@ -14,6 +17,7 @@ from .errors import ConfigurationError
 from .logins import PasswordLogin, StaticLogin
 from .logins._context import Login
 from .logins._static import token_file
+from .stores import TokenStore
 
 API_KEY, EMAIL, PASSWORD, BEARER = (
     "EXTERVIEW_API_KEY",
@@ -22,14 +26,34 @@ API_KEY, EMAIL, PASSWORD, BEARER = (
     "EXTERVIEW_BEARER_TOKEN",
 )
 LOGIN_DOCUMENT, TOKEN_FIELD = "EXTERVIEW_LOGIN_DOCUMENT", "EXTERVIEW_TOKEN_FIELD"
+TOKEN_URL, CLIENT_ID, CLIENT_SECRET, SCOPE = (
+    "EXTERVIEW_TOKEN_URL",
+    "EXTERVIEW_CLIENT_ID",
+    "EXTERVIEW_CLIENT_SECRET",
+    "EXTERVIEW_SCOPE",
+)
+STORE, STORE_KEY = "EXTERVIEW_STORE", "EXTERVIEW_STORE_KEY"
+ENDPOINT, ENVIRONMENT = "EXTERVIEW_ENDPOINT", "EXTERVIEW_ENVIRONMENT"
+
+IN_FILES = (API_KEY, PASSWORD, BEARER, LOGIN_DOCUMENT, CLIENT_SECRET, STORE_KEY)
+"""The variables whose value may be in a file, which a variable of the same name with ``_FILE`` at its end names."""
+VARIABLES = (
+    API_KEY, EMAIL, PASSWORD, LOGIN_DOCUMENT, TOKEN_FIELD, TOKEN_URL, CLIENT_ID, CLIENT_SECRET, SCOPE, BEARER, ENVIRONMENT, ENDPOINT,
+    STORE, STORE_KEY, *(f"{name}_FILE" for name in IN_FILES),
+)  # fmt: skip
+"""All that `from_env` reads."""
+
 T = TypeVar("T")
 
-ENDPOINT, ENVIRONMENT = "EXTERVIEW_ENDPOINT", "EXTERVIEW_ENVIRONMENT"
+_LIKE_A_URL = re.compile(r"[a-z][a-z0-9+.-]+:/", re.IGNORECASE)
+_REDIS = ("redis://", "rediss://", "unix://")
 
 
 class CredentialSource(StrEnum):
     """The variables that the bearer token comes from. The first that is complete counts: credentials can get the next token."""
 
+    CLIENT = f"{TOKEN_URL}, {CLIENT_ID} and {CLIENT_SECRET}"
+    CLIENT_FILE = f"{TOKEN_URL}, {CLIENT_ID} and {CLIENT_SECRET}_FILE"
     PASSWORD = f"{EMAIL} and {PASSWORD}"
     PASSWORD_FILE = f"{EMAIL} and {PASSWORD}_FILE"
     FIXED_TOKEN = BEARER
@@ -38,15 +62,24 @@ class CredentialSource(StrEnum):
     @property
     def variables(self) -> list[str]:
         """All names."""
-        return self.split(" and ")
+        return self.replace(", ", " and ").split(" and ")
+
+    @property
+    def logs_in(self) -> bool:
+        """Whether these are credentials, which get a token, and not a token."""
+        return self not in {CredentialSource.FIXED_TOKEN, CredentialSource.TOKEN_FILE}
 
 
 def source_of(environ: Mapping[str, Any]) -> CredentialSource | None:
-    """Return which variables the token comes from; ``None`` if no way is complete, or a user has no password."""
+    """Return which variables the token comes from; ``None`` if no way is complete, or a client or user is only begun."""
     given = {name for source in CredentialSource for name in source.variables if _variable(environ, name) is not None}
+    source = next((source for source in CredentialSource if given.issuperset(source.variables)), None)
+    client_begun = bool(given & {TOKEN_URL, CLIENT_ID, CLIENT_SECRET, f"{CLIENT_SECRET}_FILE"})
+    if client_begun:
+        return source if source in {CredentialSource.CLIENT, CredentialSource.CLIENT_FILE} else None
     if (EMAIL in given) != bool(given & {PASSWORD, f"{PASSWORD}_FILE"}):
         return None
-    return next((source for source in CredentialSource if given.issuperset(source.variables)), None)
+    return source
 
 
 def in_quotes(environ: Mapping[str, str]) -> list[str]:
@@ -71,7 +104,55 @@ def arguments_from(environ: object, given: Mapping[str, Any], known: Iterable[st
         found["api_key"] = _api_key(environ)
     if "login" not in given:
         found["login"] = _login(environ)
+    # Last: a directory is created only for a configuration that is right in all else.
+    if "store" not in given and _variable(environ, STORE) is not None:
+        source = None if given.keys() & {"login", "account"} else source_of(environ)
+        if source is not None and not source.logs_in:
+            raise ConfigurationError(
+                f"{STORE} does not know whose token it is that {source} holds; remove one of them, or pass account="
+            )
+        found["store"] = store_from(environ)
     return {**given, **found}
+
+
+def endpoint_from(environ: Mapping[str, Any]) -> URL:
+    """Return the API's URL. Raises `ConfigurationError` that names the variable."""
+    return endpoint_url(_endpoint(environ).get("endpoint", PRODUCTION))
+
+
+def api_key_from(environ: Mapping[str, Any]) -> str:
+    """Return the key as it is now. Raises `ConfigurationError` that names the variable. Blocks."""
+    key = _api_key(environ)
+    return key() if callable(key) else key
+
+
+def store_from(environ: Mapping[str, Any]) -> TokenStore:
+    """Return the store at ``EXTERVIEW_STORE``. Raises `ConfigurationError` that names the variable. Blocks."""
+    place, keys = Secret(_variable(environ, STORE) or ""), _store_keys(environ)
+    if not _LIKE_A_URL.match(place):
+        from .stores import FileStore  # noqa: PLC0415 - most owners share with nobody
+
+        return _naming(STORE, lambda: FileStore(str(place), encryption_key=keys))
+    if not place.startswith(_REDIS):
+        raise ConfigurationError(f"{STORE} must be a directory, or a URL that begins with redis:// or rediss://")
+    from .stores import RedisStore  # noqa: PLC0415 - as above
+
+    return _naming(STORE, lambda: RedisStore(str(place), encryption_key=keys))
+
+
+def _store_keys(environ: Mapping[str, Any]) -> list[str] | None:
+    """Return the Fernet keys, newest first, which commas or white space separate."""
+    name, text, path = STORE_KEY, _secret(environ, STORE_KEY), _variable(environ, f"{STORE_KEY}_FILE")
+    if text is None and path is not None:
+        name = f"{STORE_KEY}_FILE"
+        text = _naming(name, lambda: read_secret_file(path, "the encryption key"))
+    if text is None:
+        return None
+    from .stores._encryption import cipher_for  # noqa: PLC0415 - most stores have no key
+
+    keys: list[str] = text.replace(",", " ").split()
+    _naming(name, lambda: cipher_for(keys))  # here and not by the store, so that the error names this variable
+    return keys
 
 
 def _endpoint(environ: Mapping[str, Any]) -> dict[str, Any]:
@@ -102,6 +183,8 @@ def _login(environ: Mapping[str, Any]) -> Login:
         raise ConfigurationError(f"{PASSWORD} is blank; set it to the password of {EMAIL}")
     email, path = _variable(environ, EMAIL) or "", _variable(environ, f"{PASSWORD}_FILE") or ""
     match source_of(environ):
+        case CredentialSource.CLIENT | CredentialSource.CLIENT_FILE:
+            return _client(environ)
         case CredentialSource.PASSWORD:
             return PasswordLogin(email, password, **_login_options(environ))
         case CredentialSource.PASSWORD_FILE:
@@ -114,14 +197,44 @@ def _login(environ: Mapping[str, Any]) -> Login:
             tokens = token_file(_variable(environ, f"{BEARER}_FILE") or "")
             _naming(f"{BEARER}_FILE", tokens.read)
             return StaticLogin(file=tokens)
+    _refuse_half_a_client(environ)
     if email:
         raise ConfigurationError(f"{PASSWORD} is missing; set it, or {PASSWORD}_FILE, together with {EMAIL}")
     if password or path:
         raise ConfigurationError(f"{EMAIL} is missing; set it together with {PASSWORD} or {PASSWORD}_FILE")
     raise ConfigurationError(
         f"the user's credentials are missing; set {EMAIL} and {PASSWORD} (or {PASSWORD}_FILE), or {BEARER}, or"
-        f" {BEARER}_FILE"
+        f" {BEARER}_FILE, or for OAuth 2.0 {TOKEN_URL}, {CLIENT_ID} and {CLIENT_SECRET} (or {CLIENT_SECRET}_FILE)"
     )
+
+
+def _client(environ: Mapping[str, Any]) -> Login:
+    """Return the login of an OAuth 2.0 client by its own credentials."""
+    from .logins import OAuth2Login  # noqa: PLC0415 - few programs need it
+
+    url = _secret(environ, TOKEN_URL) or ""
+    endpoint = _naming(
+        TOKEN_URL, lambda: checked_url(url, "token_endpoint", example="https://login.example.com/oauth/token")
+    )
+    # Like a password, a secret is not stripped.
+    text, path = unwrapped(_text(environ, CLIENT_SECRET)), _variable(environ, f"{CLIENT_SECRET}_FILE")
+    secret: Secret | Callable[[], Secret] = text
+    if not text.strip() and path is not None:
+        file = SecretFile(path, "the client's secret", lambda text: text)
+        secret = _naming_each(f"{CLIENT_SECRET}_FILE", file.read)
+    return OAuth2Login(endpoint, _variable(environ, CLIENT_ID) or "", secret, scope=_variable(environ, SCOPE))
+
+
+def _refuse_half_a_client(environ: Mapping[str, Any]) -> None:
+    secret = f"{CLIENT_SECRET}_FILE" if _variable(environ, CLIENT_SECRET) is None else CLIENT_SECRET
+    given = [name for name in (TOKEN_URL, CLIENT_ID, secret) if _variable(environ, name) is not None]
+    missing = next((name for name in (TOKEN_URL, CLIENT_ID, secret) if name not in given), None)
+    if given and missing == secret:
+        raise ConfigurationError(
+            f"{CLIENT_SECRET} is missing; set it, or {secret}, together with {TOKEN_URL} and {CLIENT_ID}"
+        )
+    if given:
+        raise ConfigurationError(f"{missing} is missing; set it together with {' and '.join(given)}")
 
 
 def _login_options(environ: Mapping[str, Any]) -> dict[str, Any]:

@@ -6,9 +6,10 @@ import asyncio
 import contextlib
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
+from .._calls import bounded
 from .._events import emit
 from ..errors import ClosedError, ConfigurationError, ExterviewAuthError, LoggedOutError
 from .account import Account
@@ -26,7 +27,7 @@ class Lifecycle:
     A loop that has ended (or the parent's, after a fork) is never touched: what belonged to it is let go of.
     """
 
-    __slots__ = ("_account", "_closed", "_closing", "_pid", "_renewal", "loop", "on_busy")
+    __slots__ = ("_account", "_closed", "_closing", "_pid", "_renewal", "close_last", "loop", "on_busy")
 
     def __init__(self, account: Account, renewal: Renewal) -> None:
         self._account = account
@@ -37,6 +38,8 @@ class Lifecycle:
         self._closing: asyncio.Task[None] | None = None
         self.on_busy: Callable[[Any], None] | None = None
         """Called with the owner when a login or a logout begins. A pool sets it on eviction, and keeps the owner while it is busy."""
+        self.close_last: Callable[[], Awaitable[None]] | None = None
+        """Closes a store that was opened for this owner alone."""
 
     def enter(self) -> None:
         """Check that the owner may be used here: raise `ClosedError`, or `ConfigurationError` on a second running loop."""
@@ -158,6 +161,9 @@ class Lifecycle:
         if renewal.saver is not None and renewal.store is not None:
             await renewal.saver.aclose(CLOSE_GRACE)  # with one last attempt at a save or a deletion that is due
             await renewal.store.aclose()
+        if self.close_last is not None:
+            with contextlib.suppress(Exception):  # a server that is away leaves nothing to close
+                await bounded(self.close_last(), CLOSE_GRACE)
 
     def drop(self) -> None:
         """Leave no timer behind: nothing refers to the owner any more."""

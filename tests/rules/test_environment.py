@@ -5,19 +5,37 @@ from __future__ import annotations
 import contextlib
 import inspect
 import pydoc
+import re
+from base64 import b64decode, b64encode
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from cryptography.fernet import Fernet
+from redis.asyncio import Redis
 
-from exterview_auth import ConfigurationError, ExterviewAuth, InsecureTransportError, PasswordLogin, StaticLogin
-from exterview_auth._environment import CredentialSource, arguments_from, source_of
+from exterview_auth import (
+    ConfigurationError,
+    ExterviewAuth,
+    FileStore,
+    InsecureTransportError,
+    OAuth2Login,
+    PasswordLogin,
+    StaticLogin,
+)
+from exterview_auth._environment import VARIABLES, CredentialSource, arguments_from, source_of
 from tests.kit.login_endpoint import Reply, log_in, login_endpoint
 from tests.kit.showing import assert_shows_none
+from tests.kit.stores import eventually
 
 USER = {"EXTERVIEW_EMAIL": "user@example.com", "EXTERVIEW_PASSWORD": "pass word"}
 FULL = {"EXTERVIEW_API_KEY": "key", **USER}
+CLIENT = {
+    "EXTERVIEW_TOKEN_URL": "https://login.example/token",
+    "EXTERVIEW_CLIENT_ID": "client",
+    "EXTERVIEW_CLIENT_SECRET": "client secret",
+}
 
 
 def arguments(*removed: str, **changed: str) -> dict[str, Any]:
@@ -177,11 +195,165 @@ def test_a_token_is_used_if_no_user_is_named(tmp_path: Path) -> None:
         ({"EXTERVIEW_EMAIL": "a@b.example", "EXTERVIEW_BEARER_TOKEN": "t"}, None),
         ({"EXTERVIEW_PASSWORD": "p", "EXTERVIEW_BEARER_TOKEN": "t"}, None),
         ({"EXTERVIEW_API_KEY": "key"}, None),
+        ({**CLIENT, **USER, "EXTERVIEW_BEARER_TOKEN": "t"}, CredentialSource.CLIENT),
+        ({**CLIENT, "EXTERVIEW_EMAIL": "a@b.example"}, CredentialSource.CLIENT),
+        (
+            {**CLIENT, "EXTERVIEW_CLIENT_SECRET": "", "EXTERVIEW_CLIENT_SECRET_FILE": "/run/s"},
+            CredentialSource.CLIENT_FILE,
+        ),
+        ({"EXTERVIEW_TOKEN_URL": "https://l.example/", **USER}, None),
+        ({"EXTERVIEW_CLIENT_ID": "client", "EXTERVIEW_BEARER_TOKEN": "t"}, None),
+        ({"EXTERVIEW_CLIENT_SECRET_FILE": "/run/s", **USER}, None),
+        ({"EXTERVIEW_SCOPE": "read", **USER}, CredentialSource.PASSWORD),
     ],
 )
 def test_one_place_says_where_the_token_comes_from(environ: dict[str, str], expected: CredentialSource | None) -> None:
     """The command names what `from_env` uses; a user without a password, or the reverse, is an error and no source."""
     assert source_of(environ) is expected
+
+
+# -- OAuth 2.0 ------------------------------------------------------------------------------------------------------------
+
+
+async def test_a_client_logs_in_at_its_token_endpoint() -> None:
+    """URL, client, secret and scope are what the variables say; the organization's key is not sent there."""
+    async with login_endpoint(Reply(200, {"access_token": "t-1", "expires_in": 60})) as endpoint:
+        environ = {**CLIENT, "EXTERVIEW_TOKEN_URL": f" {endpoint.url} ", "EXTERVIEW_SCOPE": "read write"}
+        async with ExterviewAuth.from_env({"EXTERVIEW_API_KEY": "key", **environ}) as auth:
+            assert (await auth.token()).value == "t-1"
+            assert auth.account.startswith("client ")
+    assert endpoint.forms == [{"grant_type": "client_credentials", "scope": "read write"}]
+    assert endpoint.headers[0]["Authorization"] == f"Basic {b64encode(b'client:client%20secret').decode()}"
+    assert "x-api-key" not in endpoint.headers[0]
+
+
+def test_a_client_outranks_a_user_and_a_token() -> None:
+    """Nobody names a token endpoint without wanting it."""
+    assert isinstance(arguments(**CLIENT, EXTERVIEW_BEARER_TOKEN="t")["login"], OAuth2Login)
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        ("URL", "EXTERVIEW_CLIENT_ID is missing; set it together with EXTERVIEW_TOKEN_URL"),
+        ("ID", "EXTERVIEW_TOKEN_URL is missing; set it together with EXTERVIEW_CLIENT_ID"),
+        ("SECRET", "EXTERVIEW_TOKEN_URL is missing; set it together with EXTERVIEW_CLIENT_SECRET"),
+        ("ID SECRET", "EXTERVIEW_TOKEN_URL is missing; set it together with EXTERVIEW_CLIENT_ID and EXTERVIEW_CLIENT_SECRET"),
+        ("URL SECRET", "EXTERVIEW_CLIENT_ID is missing; set it together with EXTERVIEW_TOKEN_URL and EXTERVIEW_CLIENT_SECRET"),
+        (
+            "URL ID",
+            "EXTERVIEW_CLIENT_SECRET is missing; set it, or EXTERVIEW_CLIENT_SECRET_FILE, together with EXTERVIEW_TOKEN_URL and EXTERVIEW_CLIENT_ID",
+        ),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("beside", [{}, USER, {"EXTERVIEW_BEARER_TOKEN": "t"}], ids=["alone", "user", "token"])
+def test_half_a_client_is_an_error_that_names_the_rest(given: str, sentence: str, beside: dict[str, str]) -> None:
+    """Also beside a user or a token that would do: whoever began it wants it."""
+    begun = {name: value for name, value in CLIENT.items() if name.rpartition("_")[2] in given.split()}
+    with pytest.raises(ConfigurationError) as caught:
+        arguments_from({"EXTERVIEW_API_KEY": "key", **beside, **begun}, {}, ())
+    assert str(caught.value) == sentence
+
+
+@pytest.mark.parametrize(
+    ("url", "kind"), [("http://login.example/token", InsecureTransportError), ("login.example", ConfigurationError)]
+)
+def test_a_wrong_token_endpoint_is_named(url: str, kind: type[ConfigurationError]) -> None:
+    """By its variable, and held to the same safety as the API."""
+    with pytest.raises(ConfigurationError, match=r"^EXTERVIEW_TOKEN_URL: ") as caught:
+        arguments(**{**CLIENT, "EXTERVIEW_TOKEN_URL": url})
+    assert type(caught.value) is kind
+
+
+# -- the store ------------------------------------------------------------------------------------------------------------
+
+
+async def test_two_owners_from_one_environment_share_a_token(tmp_path: Path) -> None:
+    """A directory becomes a store of files: what one logs in for, the other adopts, encrypted if there is a key."""
+    keys = [Fernet.generate_key().decode() for _ in range(2)]
+    (tmp_path / "keys").write_text(f"{keys[1]},\n{keys[0]}\n")
+    async with login_endpoint(Reply(200, {"data": {"login": {"token": "t", "expiresIn": 60}}})) as endpoint:
+        environ = {**FULL, "EXTERVIEW_ENDPOINT": str(endpoint.url), "EXTERVIEW_STORE": f"{tmp_path / 'tokens'}\n"}
+        async with ExterviewAuth.from_env({**environ, "EXTERVIEW_STORE_KEY": keys[0]}) as first:
+            assert (await first.token()).value == "t"
+        async with ExterviewAuth.from_env({**environ, "EXTERVIEW_STORE_KEY_FILE": str(tmp_path / "keys")}) as second:
+            assert (await second.token()).value == "t"
+            assert second.stats().adopted == 1
+    assert len(endpoint.bodies) == 1
+    [entry] = (tmp_path / "tokens").glob("*.token")
+    assert b'"t"' not in entry.read_bytes()
+
+
+async def test_a_redis_of_the_environment_is_closed_with_its_owner(redis_url: str) -> None:
+    """Nobody else has the store: no connection is left behind."""
+    async with login_endpoint(Reply(200, {"data": {"login": {"token": "t"}}})) as endpoint:
+        environ = {**FULL, "EXTERVIEW_ENDPOINT": str(endpoint.url), "EXTERVIEW_STORE": redis_url}
+        async with ExterviewAuth.from_env(environ) as auth:
+            await auth.token()
+    async with Redis.from_url(redis_url) as client:
+        assert len(await client.keys("exterview_auth:*:token")) == 1
+        await eventually(lambda: _alone(client), 5.0)
+
+
+async def _alone(client: Any) -> bool:
+    return len(await client.client_list()) == 1
+
+
+async def test_a_store_that_is_given_stays_open(tmp_path: Path) -> None:
+    """``store=`` outranks the variable, and belongs to whoever made it."""
+    closed: list[FileStore] = []
+
+    class Watched(FileStore):
+        async def aclose(self) -> None:
+            closed.append(self)
+
+    environ = {**FULL, "EXTERVIEW_STORE": str(tmp_path / "absent")}
+    async with ExterviewAuth.from_env(environ, store=Watched(tmp_path / "given")):
+        pass
+    assert closed == []
+    assert not (tmp_path / "absent").exists()
+    assert arguments_from({**FULL, "EXTERVIEW_STORE": "x:/"}, {"store": None}, {"store"})["store"] is None
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "said"),
+    [
+        ("STORE", "memcached://h", " must be a directory, or a URL that begins with redis:// or rediss://"),
+        ("STORE", "redis:/h", " must be a directory, or a URL that begins with redis:// or rediss://"),
+        ("STORE", "redis://u:s3cr3t/x@h/0", ": RedisStore needs a URL such as redis://HOST:6379/0"),
+        ("STORE", "/dev/null/tokens", ": FileStore cannot use /dev/null/tokens: "),
+        ("STORE_KEY", "s3cr3t", ": encryption_key must be one or several Fernet keys"),
+        ("STORE_KEY_FILE", "/absent", ": the encryption key's file /absent cannot be read"),
+    ],
+)
+def test_a_wrong_store_is_named(variable: str, value: str, said: str, tmp_path: Path) -> None:
+    """By its variable; a password or a key in it is not shown."""
+    with pytest.raises(ConfigurationError, match=f"^EXTERVIEW_{variable}{re.escape(said)}") as caught:
+        ExterviewAuth.from_env({**FULL, "EXTERVIEW_STORE": str(tmp_path / "tokens"), f"EXTERVIEW_{variable}": value})
+    assert_shows_none(caught.value, "s3cr3t")
+
+
+def test_a_directory_is_not_made_for_a_configuration_that_is_wrong(tmp_path: Path) -> None:
+    """What is missing is found first."""
+    with pytest.raises(ConfigurationError, match="EXTERVIEW_PASSWORD is missing"):
+        arguments("EXTERVIEW_PASSWORD", EXTERVIEW_STORE=str(tmp_path / "tokens"))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_token_needs_a_name_in_a_store(tmp_path: Path) -> None:
+    """It does not say whose it is, and the store would not know it again; ``account=`` says so."""
+    environ = {"EXTERVIEW_API_KEY": "key", "EXTERVIEW_BEARER_TOKEN": "t", "EXTERVIEW_STORE": str(tmp_path / "tokens")}
+    with pytest.raises(ConfigurationError, match=r"^EXTERVIEW_STORE does not know whose token it is") as caught:
+        ExterviewAuth.from_env(environ)
+    assert "EXTERVIEW_BEARER_TOKEN" in str(caught.value)
+    assert ExterviewAuth.from_env(environ, account="acme").account == "acme"
+
+
+def test_the_readme_has_each_variable() -> None:
+    """Its table names all that are read, and no other."""
+    text = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    rows = [line.partition(" | ")[0] for line in text.splitlines() if line.startswith("| `EXTERVIEW_")]
+    assert sorted(re.findall(r"`(EXTERVIEW_\w+)`", " ".join(rows))) == sorted(VARIABLES)
 
 
 # -- what stands around a value -------------------------------------------------------------------------------------------
@@ -216,7 +388,7 @@ def test_only_line_ends_are_taken_off_a_password() -> None:
 
 # -- files that are rotated -----------------------------------------------------------------------------------------------
 
-FILES = ("EXTERVIEW_API_KEY", "EXTERVIEW_PASSWORD", "EXTERVIEW_BEARER_TOKEN")
+FILES = ("EXTERVIEW_API_KEY", "EXTERVIEW_PASSWORD", "EXTERVIEW_BEARER_TOKEN", "EXTERVIEW_CLIENT_SECRET")
 
 SPOILT: dict[str, Callable[[Path], object]] = {
     "missing": Path.unlink,
@@ -238,10 +410,13 @@ async def rotated(variable: str, directory: Path) -> AsyncIterator[Rotated]:
     """An owner whose *variable* is in a file, which holds ``first``, and an API that refuses every token but one."""
     path = directory / "secret"
     path.write_bytes(b"\xef\xbb\xbffirst\r\n")
-    async with login_endpoint(Reply(200, {"data": {"login": {"token": "t"}}})) as endpoint:
+    async with login_endpoint(Reply(200, {"access_token": "t", "data": {"login": {"token": "t"}}})) as endpoint:
         others = {name: value for name, value in FULL.items() if name != variable}
         if variable == "EXTERVIEW_BEARER_TOKEN":
             others = {"EXTERVIEW_API_KEY": "key"}
+        if variable == "EXTERVIEW_CLIENT_SECRET":
+            client = {"EXTERVIEW_TOKEN_URL": str(endpoint.url), "EXTERVIEW_CLIENT_ID": "client"}
+            others = {"EXTERVIEW_API_KEY": "key", **client}
         async with ExterviewAuth.from_env(
             {**others, f"{variable}_FILE": str(path), "EXTERVIEW_ENDPOINT": str(endpoint.url)}
         ) as auth:
@@ -253,6 +428,9 @@ async def rotated(variable: str, directory: Path) -> AsyncIterator[Rotated]:
                     return str(token.value)
                 if variable == "EXTERVIEW_API_KEY":
                     return endpoint.headers[-1]["x-api-key"]
+                if variable == "EXTERVIEW_CLIENT_SECRET":
+                    _, _, basic = endpoint.headers[-1]["Authorization"].partition(" ")
+                    return b64decode(basic).decode().removeprefix("client:")
                 return str(endpoint.documents[-1]["variables"]["password"])
 
             yield Rotated(path, sent)
@@ -291,8 +469,9 @@ def test_a_file_that_never_had_a_value_is_named_at_once(variable: str, content: 
     if content is not None:
         file.write_bytes(content)
     removed = USER if variable == "EXTERVIEW_BEARER_TOKEN" else (variable,)
+    client = {name: CLIENT[name] for name in CLIENT if variable == "EXTERVIEW_CLIENT_SECRET" and name != variable}
     with pytest.raises(ConfigurationError, match=rf"^{variable}_FILE: the .*'s file {file} .*; \w+") as caught:
-        arguments(*removed, **{f"{variable}_FILE": str(file)})
+        arguments(*removed, **client, **{f"{variable}_FILE": str(file)})
     assert caught.value.__context__ is None
 
 
