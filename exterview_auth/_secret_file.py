@@ -34,13 +34,13 @@ def read_secret_file(path: str | os.PathLike[str], what: str) -> Secret:
         system = failure.strerror if isinstance(failure, OSError) else None
         problem = f"cannot be read ({system or type(failure).__name__}); check its path, and who may read it"
     else:
-        text, problem = _decoded(raw, what)
+        text, problem = decoded(raw, what)
         if text.strip():
             return text
     raise ConfigurationError(f"{what}'s file {os.fspath(path)} {problem}")
 
 
-def _decoded(raw: bytes, what: str) -> tuple[Secret, str]:
+def decoded(raw: bytes, what: str) -> tuple[Secret, str]:
     """Return the text in *raw*, or an empty one; and what is wrong then, and what to do."""
     if len(raw) > MAX_SECRET_FILE:
         return Secret(""), f"is too long for {what}; check its path"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import asyncio
 import inspect
+import json
 import os
 import re
 import shlex
@@ -117,19 +118,25 @@ async def test_the_demo_prints_what_the_readme_shows() -> None:
 
 
 async def test_the_other_commands_do_what_the_readme_says(tmp_path: Path) -> None:
-    """The emulator's output can be exported, the check passes with it, and the token's header is printed."""
-    serve, _, check = COMMANDS
+    """The emulator's output can be exported, the check passes with it, and tokens are printed for programs."""
+    serve, _, check, tokens = COMMANDS
     on_any_port = serve.replace("--port 8023", "--port 0") + "\nkill $!"
     async with Emulator() as emulator:
         environ = environment(emulator)
         code, out, error = await completed("sh", "-c", check, env=environ)
         assert (code, error) == (0, "")
         assert "Authorization: Bearer " in out
+        code, out, error = await completed("sh", "-ec", tokens, env=environ, cwd=tmp_path)
+        assert (code, error) == (0, "")
+        for_curl, for_programs, for_kubectl = out.replace("}{", "}\n{").splitlines()
+        assert json.loads(for_curl) == {"data": {"__typename": "Query"}}
+        assert json.loads(for_programs)["access_token"] == json.loads(for_kubectl)["status"]["token"]
     for name in list(environ):
         if name.startswith("EXTERVIEW_"):
             del environ[name]
     code, out, error = await completed("sh", "-c", on_any_port, env=environ, cwd=tmp_path)
-    assert (code, error) == (0, "")
+    assert code == 0
+    assert re.fullmatch(r"The emulator's page is at http://127\.0\.0\.1:\d+/\n", error)
     assert "http://127.0.0.1:" in out
 
 
@@ -143,7 +150,7 @@ def test_ci_runs_the_readmes_own_commands() -> None:
 
 async def test_the_fleets_demo_does_what_the_readme_says() -> None:
     """Several processes, one login at the start and one after the revocation."""
-    _, fleet, _ = COMMANDS
+    _, fleet, *_ = COMMANDS
     code, out, error = await completed("sh", "-c", fleet, env={**os.environ, "PATH": search_path()})
     assert (code, error) == (0, "")
     assert "2: 1 at the start, 1 after the revocation" in out

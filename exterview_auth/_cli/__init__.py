@@ -3,14 +3,14 @@ The command ``exterview-auth``.
 
 `main` catches what may end any command: a missing extra, a wrong configuration, Ctrl-C. `app` declares the commands and
 their options, and turns wrong use into one sentence. Each command is in the module with its name (`check`, `token`,
-`emulator`, `demo`), which `app` imports when the command runs: ``--help`` loads none of them, and `check` and `token` do
-without the emulator.
+`emulator`, `demo`, `completion`), which `app` imports when the command runs: ``--version``, ``--help`` and a shell that completes
+a word load neither aiohttp nor any of them, and `check` and `token` do without the emulator.
 
 A command's function takes its options and returns an `ExitCode`. It prints its result on standard output. For an error
 it raises `ConfigurationError` if the user must change something (exit code 2), or prints one sentence on standard error
-with `complain`. Three modules are for all commands: `account` opens the account that the environment describes,
-`advice` turns an error into what is wrong and what to do, and `output` has the exit codes, the `Scrubber` that removes
-secrets from what a server wrote, and the terminal.
+with `complain`. These modules are for all commands: `configuration` is the environment with what the command line says beside it,
+`account` opens the account that it describes, `advice` turns an error into what is wrong and what to do, `scrubber` removes
+secrets from what a server wrote, and `output` has the exit codes and the terminal.
 
 To add a command: a function in `app` with its options and help text, and a module with its name. `check` is the
 example to follow.
@@ -21,9 +21,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from importlib.util import find_spec
-
-from exterview_auth._options import needs_extra
-from exterview_auth.errors import ConfigurationError
 
 from .output import ExitCode, complain
 
@@ -39,16 +36,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from .app import run  # noqa: PLC0415 - needs the extra
 
         return run(sys.argv[1:] if arguments is None else arguments)
-    except ConfigurationError as error:
-        complain(str(error))
-        return ExitCode.WRONG_USE
     except KeyboardInterrupt:
         complain("interrupted, so it stopped here; run it again when you like")
         return ExitCode.INTERRUPTED
+    except Exception as error:
+        from exterview_auth.errors import ConfigurationError  # noqa: PLC0415 - loads aiohttp
+
+        if not isinstance(error, ConfigurationError):
+            raise
+        complain(str(error))
+        return ExitCode.WRONG_USE
 
 
 def require_extra(name: str) -> None:
     """Raise `ConfigurationError` unless everything is installed that the extra *name* installs."""
     missing = [library for module, library in _LIBRARIES[name].items() if find_spec(module) is None]
     if missing:
+        from exterview_auth._options import needs_extra  # noqa: PLC0415 - loads aiohttp
+        from exterview_auth.errors import ConfigurationError  # noqa: PLC0415 - as above
+
         raise ConfigurationError(needs_extra("this command", " and ".join(missing), name))

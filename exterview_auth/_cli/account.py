@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -17,7 +16,8 @@ from exterview_auth._options import ABOVE_ZERO, LONGEST, number
 from exterview_auth._secret_file import unwrapped
 from exterview_auth._token import jwt_claims, numeric_date, without_bearer
 
-from .output import Scrubber
+from .configuration import Configuration
+from .scrubber import Scrubber
 
 FAILURES = (aiohttp.ClientError, OSError, ValueError)
 """What an account's requests raise; `TimeoutError` is an `OSError`."""
@@ -31,26 +31,53 @@ class EnvironmentAccount:
     api: AuthSession
 
 
+def own_expiry(token: str) -> datetime | None:
+    """Return when the JWT *token* expires or has expired by its own words, or ``None`` if it does not say so."""
+    # Not `Token.expires_at`: for a token that arrives expired, it assumes that this machine's clock is wrong.
+    expires = numeric_date(jwt_claims(token).get("exp"))
+    return None if expires is None else datetime.fromtimestamp(expires, UTC)
+
+
 def expiry_of(environ: Mapping[str, str]) -> datetime | None:
     """Return when the JWT in ``EXTERVIEW_BEARER_TOKEN`` expired, or ``None`` if it has not, or is not in use."""
     if source_of(environ) is not CredentialSource.FIXED_TOKEN:
         return None
-    token = without_bearer(unwrapped(environ["EXTERVIEW_BEARER_TOKEN"]).strip())
-    # Not `Token.expires_at`: for a token that arrives expired, it assumes that this machine's clock is wrong.
-    expires = numeric_date(jwt_claims(token).get("exp"))
-    return None if expires is None or expires > time.time() else datetime.fromtimestamp(expires, UTC)
+    expires = own_expiry(without_bearer(unwrapped(environ["EXTERVIEW_BEARER_TOKEN"]).strip()))
+    return None if expires is None or expires.timestamp() > time.time() else expires
+
+
+def checked_timeout(seconds: float) -> float:
+    """Return *seconds* if ``--timeout`` can be so long."""
+    return number(seconds, f"--timeout must be a positive number of seconds, at most {LONGEST:.0f}", ABOVE_ZERO)
 
 
 @asynccontextmanager
-async def opened_account(seconds: float, scrubber: Scrubber) -> AsyncIterator[EnvironmentAccount]:
-    """Open the environment's account; *scrubber* learns each token it gets, and each wait takes at most *seconds*."""
-    number(seconds, f"--timeout must be a positive number of seconds, at most {LONGEST:.0f}", ABOVE_ZERO)
+async def opened_account(
+    configuration: Configuration, seconds: float, scrubber: Scrubber, *, shares: bool = False
+) -> AsyncIterator[EnvironmentAccount]:
+    """
+    Open the environment's account; *scrubber* learns each token it gets, and each wait takes at most *seconds*.
+
+    With *shares*, it uses the store that the configuration names; otherwise each login is its own.
+    """
+    checked_timeout(seconds)
 
     # The scrubber knows the environment's secrets from the start; a token it can learn only when a login gives one.
     def learn(new: Token, _old: Token | None, _reason: str) -> None:
         scrubber.hide(new.value)
         scrubber.hide(new.refresh_token)
 
-    auth = ExterviewAuth.from_env(os.environ, login_timeout=seconds, on_token=learn)
-    async with auth, aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=seconds)) as http:
-        yield EnvironmentAccount(auth, AuthSession(http, auth))
+    # A bearer token is nothing to share: it does not say whose it is.
+    source = configuration.source
+    alone = {} if shares and source is not None and source.logs_in else {"store": None}
+    limit = aiohttp.ClientTimeout(total=seconds)
+    # `trust_env` for the proxy. Logins get a session with it too: the first token comes before any request.
+    async with (
+        aiohttp.ClientSession(timeout=limit, trust_env=True) as http,
+        aiohttp.ClientSession(timeout=limit, trust_env=True) as login_http,
+    ):
+        auth = ExterviewAuth.from_env(
+            configuration.environ, login_timeout=seconds, on_token=learn, login_session=login_http, **alone
+        )
+        async with auth:
+            yield EnvironmentAccount(auth, AuthSession(http, auth))

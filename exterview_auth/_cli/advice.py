@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import singledispatch
 
 import aiohttp
 
-from exterview_auth._environment import CredentialSource, in_quotes, source_of
+from exterview_auth._environment import CredentialSource, in_quotes
 from exterview_auth.errors import (
     ApiError,
     BadRequestError,
@@ -21,11 +20,14 @@ from exterview_auth.errors import (
     LoginBudgetExceededError,
     LoginError,
     LoginUnavailableError,
+    StoreError,
     UnauthorizedError,
 )
 
 from .account import expiry_of
-from .output import ExitCode, Scrubber
+from .configuration import Configuration
+from .output import ExitCode
+from .scrubber import Scrubber
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +60,7 @@ class Advice:
 
 _KEY = "put a valid key into EXTERVIEW_API_KEY (keys are rotated every 90 days)"
 _ENDPOINT = "check EXTERVIEW_ENDPOINT or EXTERVIEW_ENVIRONMENT, the network and any proxy"
+_CLIENTS_ENDPOINT = "check EXTERVIEW_TOKEN_URL, the network and any proxy"
 
 _IN_VARIABLES = {
     "its document or variables do not fit the API; set document= and variables=": (
@@ -70,6 +73,10 @@ _IN_VARIABLES = {
     "give its final URL": "set EXTERVIEW_ENDPOINT to its final URL",
 }
 """The logins' own advice for code, and what to do about the same by variables."""
+_IN_VARIABLES_OF_A_CLIENT = {
+    "check its URL": "check that EXTERVIEW_TOKEN_URL is the token endpoint's",
+    "give its final URL": "set EXTERVIEW_TOKEN_URL to its final URL",
+}
 
 _REFUSALS = (ConfigurationError, BadRequestError, UnauthorizedError, ForbiddenError, LoginError)
 """What a value that is wrong may end in."""
@@ -84,15 +91,17 @@ _SENT_WITH_A_LOGIN = {
 }
 
 
-def explained(error: Exception, environ: Mapping[str, str], scrubber: Scrubber) -> Advice:
-    """Return what to say about *error* under *environ*."""
-    advised = advice(error, ErrorContext(source_of(environ), scrubber, expiry_of(environ)))
+def explained(error: Exception, configuration: Configuration, scrubber: Scrubber) -> Advice:
+    """Return what to say about *error* under *configuration*."""
+    environ = configuration.environ
+    advised = advice(error, ErrorContext(configuration.source, scrubber, expiry_of(environ)))
     quoted = in_quotes(environ)
     # Not if a server cannot be reached: nothing was refused.
-    if not quoted or not isinstance(error, _REFUSALS) or isinstance(error, LoginUnavailableError):
-        return advised
-    names = f"{' and '.join(quoted)} {'stands' if len(quoted) == 1 else 'stand'}"
-    return replace(advised, hint=f"{names} in quotation marks, which docker's --env-file does not remove; remove them")
+    if quoted and isinstance(error, _REFUSALS) and not isinstance(error, LoginUnavailableError):
+        names = f"{' and '.join(quoted)} {'stands' if len(quoted) == 1 else 'stand'}"
+        hint = f"{names} in quotation marks, which docker's --env-file does not remove; remove them"
+        advised = replace(advised, hint=hint)
+    return replace(advised, message=configuration.said(advised.message), hint=configuration.said(advised.hint))
 
 
 # One function for each kind of error; for an error of several kinds, the most specific one answers.
@@ -164,20 +173,21 @@ def _(error: CredentialsRejectedError, context: ErrorContext) -> Advice:
             f"the login answered 400: the header {header} did not arrive",
             "it was sent, so look for a proxy that drops it, and check EXTERVIEW_ENDPOINT",
         )
+    if error.reason == "client" and _is_client(context):
+        return Advice("the login was refused: the client or its secret is wrong", f"correct {context.source}")
     if error.reason in {"api_key", "client"}:
         return Advice("the login was refused: the header x-api-key is not accepted", _KEY)
     if error.reason == "user":
         return Advice("the login was refused: the email or the password is wrong", f"correct {context.source}")
-    return Advice(
-        f"the login was refused ({_words(error, context)})",
-        f"check {context.source}, and EXTERVIEW_API_KEY (header x-api-key)",
-    )
+    also = "" if _is_client(context) else ", and EXTERVIEW_API_KEY (header x-api-key)"
+    return Advice(f"the login was refused ({_words(error, context)})", f"check {context.source}{also}")
 
 
 @advice.register
 def _(error: LoginUnavailableError, context: ErrorContext) -> Advice:
     when = "" if error.retry_after is None else f", and try again in {error.retry_after:.0f} s"
-    return Advice(f"no login was possible ({_words(error, context)})", f"{_ENDPOINT}{when}")
+    where = _CLIENTS_ENDPOINT if _is_client(context) else _ENDPOINT
+    return Advice(f"no login was possible ({_words(error, context)})", f"{where}{when}")
 
 
 @advice.register
@@ -191,10 +201,27 @@ def _(_error: LoginBudgetExceededError, context: ErrorContext) -> Advice:
 @advice.register
 def _(error: LoginError, context: ErrorContext) -> Advice:
     words = _words(error, context)
-    for in_code, in_variables in _IN_VARIABLES.items():
+    for in_code, in_variables in (_IN_VARIABLES_OF_A_CLIENT if _is_client(context) else _IN_VARIABLES).items():
         if words.endswith(in_code):  # the credentials are not to blame
             return Advice(f"the login failed ({words.removesuffix(in_code).rstrip('; :')})", in_variables)
-    return Advice(f"the login failed ({_words(error, context)})", f"check EXTERVIEW_ENDPOINT, then {context.source}")
+    first = "" if _is_client(context) else "EXTERVIEW_ENDPOINT, then "
+    return Advice(f"the login failed ({_words(error, context)})", f"check {first}{context.source}")
+
+
+@advice.register
+def _(error: StoreError, context: ErrorContext) -> Advice:
+    message, _, hint = _words(error, context).partition("; ")
+    return Advice(message, hint)
+
+
+@advice.register
+def _(error: aiohttp.ClientHttpProxyError, _context: ErrorContext) -> Advice:
+    return Advice(f"the proxy answered {error.status}", "check HTTPS_PROXY, and its user and password")
+
+
+@advice.register
+def _(error: aiohttp.ClientProxyConnectionError, _context: ErrorContext) -> Advice:
+    return Advice(f"there is no connection to the proxy {error.host}:{error.port}", "check HTTPS_PROXY and NO_PROXY")
 
 
 @advice.register
@@ -257,8 +284,12 @@ def _words(error: Exception, context: ErrorContext) -> str:
     return context.scrubber.clean(str(error)).rstrip(". ") or type(error).__name__
 
 
+def _is_client(context: ErrorContext) -> bool:
+    return context.source in {CredentialSource.CLIENT, CredentialSource.CLIENT_FILE}
+
+
 def _new_token(source: CredentialSource | None) -> str:
-    if source in {CredentialSource.PASSWORD, CredentialSource.PASSWORD_FILE}:
+    if source is not None and source.logs_in:
         return (
             "the token came from a fresh login, so check that EXTERVIEW_ENDPOINT, EXTERVIEW_API_KEY and "
             f"{source} belong to the same organization and environment"

@@ -4,27 +4,27 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.metadata import PackageNotFoundError, version
+from typing import Any, TypeVar
 
 import click
-
-from exterview_auth.errors import ConfigurationError
+from click.shell_completion import CompletionItem
 
 from . import require_extra
+from .completion import NAME, SHELLS, completions, run_completion
 from .output import ExitCode, complain
+from .token_formats import FORMATS as TOKEN_FORMATS
 
-# Options of several commands.
-_json = click.option("--json", "as_json", is_flag=True, help="Print the result as one line of JSON.")
-_timeout = click.option(
-    "--timeout", default=10.0, metavar="SECONDS", help="How long to wait for the login, and for the answer."
-)
+F = TypeVar("F", bound=Callable[..., Any])
 
 
 def run(arguments: Sequence[str]) -> int:
     """Run the command that *arguments* name, and return its exit code."""
     try:
-        code = _run(arguments)
+        code = completions(app)
+        if code is None:
+            code = _run(arguments)
         if sys.stdout is not None:  # as after `exterview-auth check >&-`
             sys.stdout.flush()
     except OSError as error:
@@ -41,7 +41,7 @@ def run(arguments: Sequence[str]) -> int:
 def _run(arguments: Sequence[str]) -> int:
     try:
         # Not `app.main`, which turns Ctrl-C and a closed pipe into other exceptions.
-        with app.make_context("exterview-auth", list(arguments)) as context:
+        with app.make_context(NAME, list(arguments)) as context:
             return int(app.invoke(context))
     except click.exceptions.Exit as done:  # --help and --version
         return done.exit_code
@@ -54,17 +54,28 @@ def _usage_sentence(error: click.UsageError, arguments: Sequence[str]) -> str:
     """Return what is wrong and where to read more, without the values that click repeats: they may be secrets."""
     if isinstance(error, click.NoSuchOption):
         words = f"no such option: {error.option_name}"
+    elif isinstance(error, click.MissingParameter) and error.param:
+        words = f"missing {_shown(error.param)}, {_rule(error.param.type).removeprefix('not ')}"
     elif isinstance(error, click.BadParameter) and error.param:
-        kind = "integer" if error.param.type is click.INT else "number"
-        words = f"invalid value for '{error.param.opts[0]}': not a valid {kind}"
+        words = f"invalid value for '{_shown(error.param)}': {_rule(error.param.type)}"
     elif error.message.startswith("No such command"):
         words = "no such command"  # which may be an ``EXTERVIEW_PASSWORD=...`` that stands in the wrong place
     else:
         words = error.message.partition(" (")[0].rstrip(". ")
     # click does not say whose option it is that has no value.
     named = [argument for argument in arguments if argument in app.commands][:1]
-    command = error.ctx.command_path if error.ctx else " ".join(["exterview-auth", *named])
+    command = error.ctx.command_path if error.ctx else " ".join([NAME, *named])
     return f"{words[:1].lower()}{words[1:]}; see '{command} --help'"
+
+
+def _shown(parameter: click.Parameter) -> str:
+    return parameter.opts[0] if isinstance(parameter, click.Option) else parameter.human_readable_name
+
+
+def _rule(kind: click.ParamType[Any]) -> str:
+    if isinstance(kind, click.Choice):
+        return f"not one of {', '.join(kind.choices)}"
+    return "not a valid integer" if kind is click.INT else "not a valid number"
 
 
 def _print_version(context: click.Context, _option: click.Parameter, wanted: bool) -> None:  # noqa: FBT001 - how click calls it
@@ -73,15 +84,37 @@ def _print_version(context: click.Context, _option: click.Parameter, wanted: boo
     try:
         print(f"exterview-auth {version('exterview-auth')}")
     except PackageNotFoundError:
+        from exterview_auth.errors import ConfigurationError  # noqa: PLC0415 - loads aiohttp
+
         raise ConfigurationError(
             "this copy is not installed and has no version; install exterview_auth from the place that this copy came from"
         ) from None
     context.exit()
 
 
+def _directories(_context: click.Context, _parameter: click.Parameter, begun: str) -> list[CompletionItem]:
+    return [CompletionItem(begun, type="dir")]
+
+
+def _seconds(option: str, default: float, text: str) -> Callable[[F], F]:
+    return click.option(option, default=default, metavar="SECONDS", help=text)
+
+
+# Options of several commands.
+_json = click.option("--json", "as_json", is_flag=True, help="Print the result as one line of JSON.")
+_timeout = _seconds("--timeout", 10.0, "How long to wait for the login, and for the answer.")
+_password_stdin = click.option(
+    "--password-stdin", is_flag=True, help="Read the password from standard input, not from EXTERVIEW_PASSWORD."
+)
+
+
 @click.group(
     no_args_is_help=False,  # no command is wrong use
     context_settings={"help_option_names": ["-h", "--help"], "show_default": True},
+    epilog="""\b
+Examples:
+  exterview-auth demo                                see what the library does
+  exterview-auth emulator                            have a server to try it with""",
 )
 @click.option(
     "--version",
@@ -92,14 +125,24 @@ def _print_version(context: click.Context, _option: click.Parameter, wanted: boo
     help="Print the version and exit.",
 )
 def app() -> None:
-    """Authenticate with the Exterview API: see how it works, prove credentials, get a token."""
+    """
+    Authenticate with the Exterview API: see how it works, prove credentials, get a token.
+
+    Credentials come from environment variables whose names begin with EXTERVIEW_, or from files that those with _FILE at their
+    end name; the README has the table. Exit codes: 0 fine, 1 failed, 2 wrong use or configuration, 4 no token is held,
+    130 after Ctrl-C.
+    """
 
 
 # Each command imports its module when it runs. `--help` and wrong use load nothing that they do not need, and `check` and
 # `token` work without graphql-core.
 
 
-@app.command()
+@app.command(
+    epilog="""\b
+Example, four processes that share one token through a directory:
+  exterview-auth demo --processes 4 --store file"""
+)
 @click.option("--requests", default=1000, metavar="N", help="How many requests to send, 1 to 100000.")
 @click.option("--processes", default=1, metavar="N", help="How many processes send them, 1 to 64.")
 @click.option("--store", metavar="redis|file", help="Where the processes share the token.")
@@ -118,41 +161,113 @@ def demo(*, requests: int, processes: int, store: str | None, as_json: bool) -> 
     return run_demo(requests, processes=processes, store=store, as_json=as_json)
 
 
-@app.command()
+@app.command(
+    epilog="""\b
+Examples:
+  exterview-auth check
+  pass exterview | exterview-auth check --password-stdin"""
+)
 @_json
 @_timeout
-def check(*, as_json: bool, timeout: float) -> int:
+@_password_stdin
+def check(*, as_json: bool, timeout: float, password_stdin: bool) -> int:
     """
     Prove the environment's credentials.
 
-    Sends `query { __typename }` with EXTERVIEW_API_KEY, and EXTERVIEW_EMAIL and EXTERVIEW_PASSWORD or
-    EXTERVIEW_BEARER_TOKEN, to EXTERVIEW_ENDPOINT or EXTERVIEW_ENVIRONMENT. Key, password and token may be in files that
-    the variables with _FILE at their end name. The exit code is 1 if the API refuses them.
+    Sends `query { __typename }` with EXTERVIEW_API_KEY, and EXTERVIEW_EMAIL and EXTERVIEW_PASSWORD, an OAuth 2.0 client, or
+    EXTERVIEW_BEARER_TOKEN, to EXTERVIEW_ENDPOINT or EXTERVIEW_ENVIRONMENT. It logs in for itself, also if EXTERVIEW_STORE is set,
+    because a token that others hold would not prove the password. The exit code is 1 if the API refuses them.
     """
     from .check import run_check  # noqa: PLC0415 - loaded when it runs
 
-    return run_check(as_json=as_json, timeout=timeout)
+    return run_check(as_json=as_json, timeout=timeout, password_stdin=password_stdin)
 
 
-@app.command()
-@click.option("--header", is_flag=True, help="Print the complete Authorization header.")
+@app.command(
+    epilog="""\b
+Examples:
+  exterview-auth token --format json --store /run/tokens --min-lifetime 60
+  curl -K <(exterview-auth token --format curl) --json '{"query": "{ __typename }"}' "$EXTERVIEW_ENDPOINT"
+
+With curl, both secrets come from a file that nobody else reads, and stand in no list of processes."""
+)
+@click.option("--format", "form", type=click.Choice(tuple(TOKEN_FORMATS)), default="text", help="What to print.")
+@click.option("--header", is_flag=True, help="The same as --format header: the complete Authorization header.")
+@click.option(
+    "--store",
+    metavar="PLACE",
+    shell_complete=_directories,
+    help="Share the token that is held there: a directory, redis:// or rediss://. Instead of EXTERVIEW_STORE.",
+)
+@_seconds("--min-lifetime", 0.0, "How long the token must live; a shorter one is replaced.")
+@click.option("--no-login", is_flag=True, help="Print a token that is held, or nothing; the exit code is then 4.")
 @_timeout
-def token(*, header: bool, timeout: float) -> int:
-    """Log in and print the bearer token."""
-    from .token import run_token  # noqa: PLC0415 - loaded when it runs
+@_password_stdin
+def token(
+    *,
+    form: str,
+    header: bool,
+    store: str | None,
+    min_lifetime: float,
+    no_login: bool,
+    timeout: float,
+    password_stdin: bool,
+) -> int:
+    """
+    Print a bearer token for other programs.
 
-    return run_token(as_header=header, timeout=timeout)
+    It is one that is held, or a login gives it. With a store, the token that the workers hold is printed, and one that a login gives is saved for them; without one, each
+    call is a login. A token in EXTERVIEW_BEARER_TOKEN counts as held. The formats: the token alone (text); the header; JSON with
+    its expiry; a configuration for curl -K with both headers; and an ExecCredential for kubectl.
+    """
+    if header and form not in {"text", "header"}:
+        raise click.UsageError("--header and --format exclude each other")
+    from .token import TokenOptions, run_token  # noqa: PLC0415 - loaded when it runs
+
+    options = TokenOptions("header" if header else form, min_lifetime, may_log_in=not no_login, timeout=timeout)
+    return run_token(options, store=store, password_stdin=password_stdin)
 
 
-@app.command()
+@app.command(
+    epilog="""\b
+Example, for programs that are started in the same shell:
+  exterview-auth emulator --token-lifetime 60 > emulator.env &
+  until [ -s emulator.env ]; do sleep 0.1; done; set -a; . ./emulator.env"""
+)
 @click.option("--port", default=0, metavar="N", help="Port to serve on; 0 takes any free one.")
-def emulator(*, port: int) -> int:
+@_seconds("--token-lifetime", 3600.0, "How long each token is valid.")
+@_seconds("--login-delay", 0.0, "How long each login takes.")
+@_seconds("--latency", 0.0, "How long each request waits before it is answered.")
+@click.option("--seed", default=2025, metavar="N", help="What the made-up data is drawn from.")
+@click.option("--api-key", metavar="KEY", help="A made-up key of your own, instead of a random one.")
+@click.option("--email", metavar="EMAIL", help="The user's e-mail address.")
+@click.option("--password-stdin", is_flag=True, help="Read the user's made-up password from standard input.")
+def emulator(**options: Any) -> int:
     """
     Serve the embedded emulator until Ctrl-C.
 
-    Prints the environment variables that the other commands need, one to a line and ready for `export`.
+    Prints the environment variables that the other commands need, one to a line and ready for `export`, and the address of its
+    page on standard error. It prints them when it listens: who has read the first line may connect.
     """
     require_extra("emulator")
-    from .emulator import run_emulator  # noqa: PLC0415 - loaded when it runs
+    from .emulator import EmulatorOptions, run_emulator  # noqa: PLC0415 - loaded when it runs
 
-    return run_emulator(port)
+    return run_emulator(EmulatorOptions(**options))
+
+
+@app.command(
+    epilog="""\b
+Examples, for one session and for all:
+  source <(exterview-auth completion bash)
+  exterview-auth completion bash > ~/.local/share/bash-completion/completions/exterview-auth
+  exterview-auth completion zsh > "${fpath[1]}/_exterview-auth"
+  exterview-auth completion fish > ~/.config/fish/completions/exterview-auth.fish"""
+)
+@click.argument("shell", type=click.Choice(SHELLS), metavar="SHELL")
+def completion(*, shell: str) -> int:
+    """
+    Let a shell complete this command.
+
+    Prints the script for SHELL: bash (4.4 or later), zsh or fish. It completes commands, options and the values of options.
+    """
+    return run_completion(shell, app)

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 from dataclasses import dataclass
 
 from exterview_auth import Token
 from exterview_auth._endpoint import shown_url
-from exterview_auth._environment import CredentialSource, source_of
+from exterview_auth._environment import CredentialSource
 
 from .account import FAILURES, opened_account
 from .advice import explained
-from .output import ExitCode, Scrubber, complain
+from .configuration import Configuration, configured
+from .output import ExitCode, complain
+from .scrubber import Scrubber
 
-_QUERY = "query { __typename }"
+QUERY = "query { __typename }"
 _TEN_MINUTES = 600
 
 
@@ -29,12 +30,13 @@ class CheckResult:
     error: Exception | None = None
 
 
-def run_check(*, as_json: bool, timeout: float) -> ExitCode:
+def run_check(*, as_json: bool, timeout: float, password_stdin: bool = False) -> ExitCode:
     """Check, print the result, and return the exit code."""
-    scrubber = Scrubber(os.environ)
-    result = CheckResult(source_of(os.environ))
+    configuration = configured(password_stdin=password_stdin)
+    scrubber = Scrubber(configuration.environ)
+    result = CheckResult(configuration.source)
     try:
-        asyncio.run(_check(result, timeout, scrubber))
+        asyncio.run(_check(result, configuration, timeout, scrubber))
     except FAILURES as error:
         # What was found before the error, the endpoint for one, is part of the answer in JSON.
         result.error = error
@@ -45,9 +47,10 @@ def run_check(*, as_json: bool, timeout: float) -> ExitCode:
     }
     if result.error is None:
         lifetime = result.token.expires_in if result.token else None
-        print(json.dumps({**answer, "token_lifetime": lifetime}) if as_json else _sentence(result, lifetime))
+        sentence = configuration.said(_sentence(result, lifetime))
+        print(json.dumps({**answer, "token_lifetime": lifetime}) if as_json else sentence)
         return ExitCode.FINE
-    advised = explained(result.error, os.environ, scrubber)
+    advised = explained(result.error, configuration, scrubber)
     if as_json:
         reason = {"error": type(result.error).__name__, "message": advised.message, "hint": advised.hint}
         print(json.dumps({**answer, **reason}))
@@ -55,10 +58,11 @@ def run_check(*, as_json: bool, timeout: float) -> ExitCode:
     return advised.exit_code
 
 
-async def _check(result: CheckResult, seconds: float, scrubber: Scrubber) -> None:
-    async with opened_account(seconds, scrubber) as account:
+async def _check(result: CheckResult, configuration: Configuration, seconds: float, scrubber: Scrubber) -> None:
+    # Not through the store: the token that others hold there would not prove the password.
+    async with opened_account(configuration, seconds, scrubber) as account:
         result.endpoint = shown_url(account.auth.endpoint)
-        data = await account.api.graphql(_QUERY)
+        data = await account.api.graphql(QUERY)
         if not isinstance(data.get("__typename"), str):
             raise ValueError("the answer has no __typename")  # noqa: TRY004 - a server's mistake, not a programmer's
         # Not another login: this is the token that the API has just accepted.
@@ -66,8 +70,11 @@ async def _check(result: CheckResult, seconds: float, scrubber: Scrubber) -> Non
 
 
 def _sentence(result: CheckResult, lifetime: float | None) -> str:
-    if lifetime is None:
-        life = "does not say how long it lives"
-    else:
-        life = f"lives {lifetime:.0f} s" if lifetime < _TEN_MINUTES else f"lives {lifetime / 60:.0f} min"
-    return f"{result.endpoint} accepts the API key and the token from {result.source}; the token {life}"
+    return f"{result.endpoint} accepts the API key and the token from {result.source}; the token {life(lifetime)}"
+
+
+def life(seconds: float | None) -> str:
+    """Return for how long a token lives, as the end of a sentence; a short life is in seconds, because minutes would say nothing."""
+    if seconds is None:
+        return "does not say how long it lives"
+    return f"lives {seconds:.0f} s" if seconds < _TEN_MINUTES else f"lives {seconds / 60:.0f} min"

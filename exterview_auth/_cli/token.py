@@ -3,28 +3,132 @@
 from __future__ import annotations
 
 import asyncio
-import os
+import math
+from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from exterview_auth import Token
+from exterview_auth._endpoint import shown_url
+from exterview_auth._environment import api_key_from, arguments_from, endpoint_from
+from exterview_auth._options import number
+from exterview_auth._token import is_foreign
+from exterview_auth.logins._identity import store_key
 
-from .account import FAILURES, opened_account
+from .account import FAILURES, checked_timeout, opened_account, own_expiry
 from .advice import explained
-from .output import ExitCode, Scrubber, complain
+from .configuration import Configuration, configured
+from .output import ExitCode, complain
+from .scrubber import Scrubber
+from .token_formats import FORMATS, Issued
 
 
-def run_token(*, as_header: bool, timeout: float) -> ExitCode:
-    """Log in and print the token, *as_header* or alone."""
-    scrubber = Scrubber(os.environ)
+@dataclass(frozen=True, slots=True)
+class TokenOptions:
+    """What the command line says: the format, how long the token must live, and whether a login is allowed."""
+
+    form: str
+    min_lifetime: float
+    may_log_in: bool
+    timeout: float
+
+
+class NoTokenError(Exception):
+    """There is no token such as was asked for; the text says why, and what to do."""
+
+
+def run_token(options: TokenOptions, *, store: str | None = None, password_stdin: bool = False) -> ExitCode:
+    """Print the token that is held, or that a login gives."""
+    number(options.min_lifetime, "--min-lifetime must be a number of seconds, zero or more")
+    configuration = configured(password_stdin=password_stdin, store=store)
+    scrubber = Scrubber(configuration.environ)
     try:
-        token = asyncio.run(_log_in(timeout, scrubber))
+        issued = asyncio.run(_issued(options, configuration, scrubber))
+    except NoTokenError as missing:
+        complain(configuration.said(str(missing)))
+        return ExitCode.FAILED if options.may_log_in else ExitCode.NOT_HELD
     except FAILURES as error:
-        advised = explained(error, os.environ, scrubber)
+        advised = explained(error, configuration, scrubber)
         complain(advised.sentence)
         return advised.exit_code
-    print(f"Authorization: Bearer {token.value}" if as_header else f"{token.value}")
+    print(FORMATS[options.form](issued))
     return ExitCode.FINE
 
 
-async def _log_in(seconds: float, scrubber: Scrubber) -> Token:
-    async with opened_account(seconds, scrubber) as account:
-        return await account.auth.token()
+async def _issued(options: TokenOptions, configuration: Configuration, scrubber: Scrubber) -> Issued:
+    source = configuration.source
+    if options.may_log_in or (source is not None and not source.logs_in):
+        token = await _obtained(options, configuration, scrubber)
+    else:
+        token = await _held(options, configuration)
+    expires = _expiry(token, configuration)
+    environ = configuration.environ
+    return Issued(str(token.value), expires, api_key_from(environ), shown_url(endpoint_from(environ)))
+
+
+async def _obtained(options: TokenOptions, configuration: Configuration, scrubber: Scrubber) -> Token:
+    """Return the token that the configuration leads to: from its variable or file, from the store, or by a login."""
+    async with opened_account(configuration, options.timeout, scrubber, shares=True) as account:
+        token = await account.auth.token()
+        if not _suffices(token, options, configuration) and account.auth.stats().adopted:
+            # Another process got it, and it may go on serving there; the one that follows is in the store for all.
+            account.auth.invalidate(token)
+            token = await account.auth.token()
+        if account.auth.stats().store_failures:
+            complain("the store does not work, so this token is not shared; see the README")
+    if _suffices(token, options, configuration):
+        return token
+    raise NoTokenError(_too_short(token, options, configuration))
+
+
+async def _held(options: TokenOptions, configuration: Configuration) -> Token:
+    """Return the token in the store, if it would do for an owner of this configuration. Nothing is sent but to the store."""
+    checked_timeout(options.timeout)
+    found = arguments_from(configuration.environ, {}, ())
+    login, store = found["login"], found.get("store")
+    if store is None:
+        raise NoTokenError(
+            "no token is held: there is no store; set EXTERVIEW_STORE, or give --store, or leave out --no-login"
+        )
+    name, issuer = store_key(endpoint_from(configuration.environ), login.identity, login)
+    try:
+        token: Token | None = await store.load(name)
+    finally:
+        await store.aclose()
+    if token is None or is_foreign(token, issuer) or _left(token, configuration) == 0:
+        raise NoTokenError("no token is held in the store; leave out --no-login to log in")
+    if not _suffices(token, options, configuration):
+        raise NoTokenError(_too_short(token, options, configuration))
+    return token
+
+
+def _expiry(token: Token, configuration: Configuration) -> datetime | None:
+    """Return when *token* expires. A bearer token's own word counts, also if it lies in the past."""
+    source = configuration.source
+    fixed = source is not None and not source.logs_in
+    return (own_expiry(token.value) if fixed else None) or token.expires_at
+
+
+def _left(token: Token, configuration: Configuration) -> float | None:
+    """Return the seconds that *token* lives, or ``None`` if nobody knows."""
+    expires = _expiry(token, configuration)
+    return None if expires is None else max(0.0, (expires - datetime.now(UTC)).total_seconds())
+
+
+def _suffices(token: Token, options: TokenOptions, configuration: Configuration) -> bool:
+    left = _left(token, configuration)
+    if left is None:
+        return True
+    # An expired one is held by nobody; where a login is allowed, only the API can say whether it works. In whole seconds: a login
+    # that took a moment has a token of so many seconds all the same.
+    return math.ceil(left) >= options.min_lifetime and (left > 0 or options.may_log_in)
+
+
+def _too_short(token: Token, options: TokenOptions, configuration: Configuration) -> str:
+    source, left = configuration.source, _left(token, configuration) or 0.0
+    wanted = f", and --min-lifetime asks for {options.min_lifetime:g} s" if options.min_lifetime else ""
+    if source is not None and not source.logs_in:
+        state = f"lives only {left:.0f} s" if left else "has expired"
+        return f"the token in {source} {state}{wanted}; put a new one there"
+    if options.may_log_in:
+        return f"a login gives tokens of only {left:.0f} s{wanted}; ask for less"
+    return f"the token that is held lives only {left:.0f} s{wanted}; leave out --no-login to log in"

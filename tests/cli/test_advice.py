@@ -9,17 +9,21 @@ from pathlib import Path
 import aiohttp
 import pytest
 from aiohttp.client_reqrep import ConnectionKey
+from multidict import CIMultiDict, CIMultiDictProxy
+from yarl import URL
 
 from exterview_auth import errors
 from exterview_auth._cli.account import expiry_of
 from exterview_auth._cli.advice import ErrorContext, advice
-from exterview_auth._cli.output import Scrubber
+from exterview_auth._cli.scrubber import Scrubber, passwords_in
 from exterview_auth._environment import CredentialSource
 from tests.kit.tokens import jwt_of
 
 PASSWORD = ErrorContext(CredentialSource.PASSWORD, Scrubber({}))
 
 USER = {"EXTERVIEW_EMAIL": "a@b.example", "EXTERVIEW_PASSWORD": "pass word"}
+
+REQUEST = aiohttp.RequestInfo(URL("https://api.exterview.ai/"), "GET", CIMultiDictProxy(CIMultiDict()))
 
 KEY = ConnectionKey("api.exterview.ai", 443, True, True, None, None, None, None)
 
@@ -38,9 +42,18 @@ KEY = ConnectionKey("api.exterview.ai", 443, True, True, None, None, None, None)
         (errors.LoginUnavailableError("busy", retry_after=7.4), "try again in 7 s"),
         (errors.LoginBudgetExceededError(), "each new token is refused"),
         (errors.LoginError("odd."), "the login failed (odd)"),
+        (errors.StoreError("Redis is away; check it."), "Redis is away; check it"),
         (errors.LoginError(""), "the login failed (LoginError)"),
         (aiohttp.ClientConnectorError(KEY, OSError(111, "refused")), "no connection to api.exterview.ai:443"),
         (aiohttp.ClientConnectorCertificateError(KEY, ValueError("self-signed")), "certificate of api.exterview.ai"),
+        (
+            aiohttp.ClientProxyConnectionError(KEY, OSError(111, "refused")),
+            "to the proxy api.exterview.ai:443; check HTTPS_PROXY",
+        ),
+        (
+            aiohttp.ClientHttpProxyError(REQUEST, (), status=407, message="who"),
+            "the proxy answered 407; check HTTPS_PROXY",
+        ),
         (aiohttp.ServerTimeoutError(), "in time"),
         (aiohttp.ServerDisconnectedError(), "ServerDisconnectedError"),
         (TimeoutError(), "--timeout"),
@@ -56,6 +69,30 @@ def test_each_error_has_its_sentence(error: Exception, says: str) -> None:
     assert "\n" not in advised.sentence
     assert advised.hint
     assert advised.exit_code == 1
+
+
+CLIENT = ErrorContext(CredentialSource.CLIENT, Scrubber({}))
+
+
+@pytest.mark.parametrize(
+    ("error", "says"),
+    [
+        (errors.CredentialsRejectedError("no", reason="client"), "the client or its secret is wrong; correct EXTERVIEW_TOKEN_URL"),
+        (errors.CredentialsRejectedError("no", reason=None), "refused (no); check EXTERVIEW_TOKEN_URL"),
+        (errors.LoginUnavailableError("busy"), "no login was possible (busy); check EXTERVIEW_TOKEN_URL, the network and any proxy"),
+        (errors.LoginError("it answered 404; check its URL"), "check that EXTERVIEW_TOKEN_URL is the token endpoint's"),
+        (errors.LoginError("it leads away: give its final URL"), "set EXTERVIEW_TOKEN_URL to its final URL"),
+        (errors.LoginError("odd"), "the login failed (odd); check EXTERVIEW_TOKEN_URL"),
+        (errors.UnauthorizedError("token expired", status=401), "fresh login"),
+    ],
+)  # fmt: skip
+def test_a_clients_login_is_not_the_apis(error: Exception, says: str) -> None:
+    """Its endpoint is another one, and takes no API key: neither variable of the API is blamed for a login."""
+    sentence = advice(error, CLIENT).sentence
+    assert says in sentence
+    if isinstance(error, errors.LoginError):
+        assert "EXTERVIEW_ENDPOINT" not in sentence
+        assert "EXTERVIEW_API_KEY" not in sentence
 
 
 @pytest.mark.parametrize(
@@ -151,6 +188,38 @@ def test_the_scrubber_knows_variables_files_and_what_it_is_told(tmp_path: Path) 
     assert scrubber.clean("client-secret, store-key") == "***, ***"
     assert scrubber.clean("ada@example.com in sandbox") == "ada@example.com in sandbox"
     assert "file-key" not in repr(vars(scrubber))
+
+
+def test_the_scrubber_knows_passwords_in_urls_and_each_of_several_keys() -> None:
+    """Those of a store and of a proxy, as they stand there and decoded; a short word of a password is no secret."""
+    first, second = "k" * 44, "m" * 44
+    scrubber = Scrubber(
+        {
+            "EXTERVIEW_STORE": "redis://user:store%40word@h.example/0",
+            "https_proxy": "http://clerk:proxy-word@proxy.example:3128",
+            "EXTERVIEW_STORE_KEY": f"{first}, {second}",
+            "EXTERVIEW_PASSWORD": "the pass word",
+        }
+    )
+    assert scrubber.clean("store%40word store@word proxy-word") == "*** *** ***"
+    assert scrubber.clean(f"{second} {first}") == "*** ***"
+    assert scrubber.clean("the word of clerk at proxy.example") == "the word of clerk at proxy.example"
+
+
+@pytest.mark.parametrize(
+    ("url", "found"),
+    [
+        ("redis://u:p%40q@h/0", ["p%40q", "p@q"]),
+        ("redis://h/0?password=abc", ["abc", "abc"]),
+        ("redis://user@h/0", []),
+        ("/run/tokens", []),
+        ("a:b@c", []),
+        ("http://[", []),
+    ],
+)
+def test_passwords_are_found_in_urls_alone(url: str, found: list[str]) -> None:
+    """A directory may have any name."""
+    assert passwords_in(url) == found
 
 
 def test_a_secret_file_without_end_does_not_stop_the_command() -> None:

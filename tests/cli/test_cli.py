@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import re
+import resource
+import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from unittest.mock import Mock
 
 import pytest
+from aiohttp import web
 
 from exterview_auth._cli import main
+from tests.kit.command import COMMAND, Answer, Elsewhere, ran, started
 
 SECRET = "hunter2-the-secret"
-COMMAND = [sys.executable, "-m", "exterview_auth"]
 DEAD_END = "http://localhost:1/graphql"
 
 
@@ -54,6 +60,28 @@ WRONG: dict[str, list[tuple[list[str], str]]] = {
         (["--json"], "no such option: --json; see 'exterview-auth token --help'"),
         (["extra"], "got unexpected extra argument; see 'exterview-auth token --help'"),
         ([], "the API key is missing; set EXTERVIEW_API_KEY or EXTERVIEW_API_KEY_FILE"),
+        (
+            ["--format", "yaml"],
+            "invalid value for '--format': not one of text, header, json, curl, exec-credential; see 'exterview-auth token --help'",
+        ),
+        (
+            ["--header", "--format", "json"],
+            "--header and --format exclude each other; see 'exterview-auth token --help'",
+        ),
+        (["--min-lifetime", "-1"], "--min-lifetime must be a number of seconds, zero or more, not -1.0"),
+        (["--min-lifetime", "nan"], "--min-lifetime must be a number of seconds, zero or more, not nan"),
+        (
+            ["--no-login", "--timeout", "0"],
+            "--timeout must be a positive number of seconds, at most 1000000000, not 0.0",
+        ),
+        (["--store"], "option '--store' requires an argument; see 'exterview-auth token --help'"),
+    ],
+    "completion": [
+        ([], "missing SHELL, one of bash, zsh, fish; see 'exterview-auth completion --help'"),
+        (["ksh"], "invalid value for 'SHELL': not one of bash, zsh, fish; see 'exterview-auth completion --help'"),
+        (["BASH"], "invalid value for 'SHELL': not one of bash, zsh, fish; see 'exterview-auth completion --help'"),
+        (["bash", "zsh"], "got unexpected extra argument; see 'exterview-auth completion --help'"),
+        (["--bash"], "no such option: --bash; see 'exterview-auth completion --help'"),
     ],
     "emulator": [
         (["--port", "70000"], "--port must be a number from 0 (any free port) to 65535, not 70000"),
@@ -61,6 +89,13 @@ WRONG: dict[str, list[tuple[list[str], str]]] = {
         (["--port", "http"], "invalid value for '--port': not a valid integer; see 'exterview-auth emulator --help'"),
         (["--port"], "option '--port' requires an argument; see 'exterview-auth emulator --help'"),
         (["8023"], "got unexpected extra argument; see 'exterview-auth emulator --help'"),
+        (["--token-lifetime", "-1"], "--token-lifetime must be a number of seconds, zero or more, not -1.0"),
+        (["--login-delay", "nan"], "--login-delay must be a number of seconds, zero or more, not nan"),
+        (["--latency", "inf"], "--latency must be a number of seconds, zero or more, not inf"),
+        (["--seed", "x"], "invalid value for '--seed': not a valid integer; see 'exterview-auth emulator --help'"),
+        (["--api-key", "a key"], "--api-key must be visible ASCII text without spaces, not empty; make one up"),
+        (["--email", " "], "--email is empty; give it a made-up address"),
+        (["--password", "x"], "no such option: --password; see 'exterview-auth emulator --help'"),
     ],
 }
 """At least five wrong uses of each command, and the one sentence about each."""
@@ -87,6 +122,12 @@ def test_a_wrong_command_line_exits_2_with_one_sentence(arguments: list[str], sa
         ["check", f"--api-key={SECRET}"],
         ["demo", "--store", SECRET],
         ["token", "--timeout", SECRET],
+        ["token", "--format", SECRET],
+        ["token", "--password-stdin", SECRET],
+        ["token", f"--password={SECRET}"],
+        ["completion", SECRET],
+        ["emulator", "--seed", SECRET],
+        ["emulator", "--api-key", f"{SECRET} {SECRET}"],
     ],
 )
 def test_a_secret_on_the_command_line_is_not_repeated(arguments: list[str], complaint: Complaint) -> None:
@@ -96,7 +137,17 @@ def test_a_secret_on_the_command_line_is_not_repeated(arguments: list[str], comp
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="the system has no device that is always full")
-@pytest.mark.parametrize("arguments", [["--version"], ["--help"], ["check", "--json"], ["token"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--version"],
+        ["--help"],
+        ["check", "--json"],
+        ["token"],
+        ["token", "--format", "json"],
+        ["completion", "zsh"],
+    ],
+)
 def test_an_output_that_cannot_be_written_is_one_sentence(arguments: list[str]) -> None:
     """A full disk is no fault of the program: no traceback, and an exit code that says so."""
     environ = {
@@ -155,13 +206,16 @@ def test_a_wrong_environment_exits_2_and_names_the_variable(
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--help"], ["demo", "-h"], ["check", "-h"], ["token", "-h"], ["emulator", "-h"]]
+    "arguments", [["--help"], *([command, "-h"] for command in WRONG if command)], ids=lambda value: value[0]
 )
-def test_help_is_plain_and_exits_0(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    """Every command has its help, without boxes and control codes."""
+def test_help_is_plain_and_teaches_by_an_example(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """Every command has its help and an example, without boxes and control codes."""
     assert main(arguments) == 0
     printed = capsys.readouterr()
     assert printed.out.startswith("Usage: exterview-auth")
+    [example] = re.findall(r"\n  Examples?\b.*:\n((?:    .*\n)+)", printed.out)
+    assert f"exterview-auth {arguments[0].removeprefix('--help')}".strip() in example
+    assert "..." not in printed.out.partition("Commands:")[2]
     assert printed.out.isascii()
     assert "\x1b" not in printed.out
     assert printed.err == ""
@@ -195,13 +249,65 @@ def test_without_the_extra_it_says_what_to_install(
     assert complaint().endswith(f"this command needs {library}: install exterview_auth with its extra `{extra}`")
 
 
-def test_a_reader_that_goes_away_is_not_a_traceback() -> None:
-    """Like `exterview-auth demo | head -0`: it ends, and says nothing."""
+@pytest.mark.parametrize(
+    "arguments", [["demo", "--requests", "1"], ["token"], ["token", "--format", "curl"], ["completion", "bash"], ["--help"], ["--version"]]
+)  # fmt: skip
+def test_a_reader_that_goes_away_is_not_a_traceback(arguments: list[str]) -> None:
+    """Like `exterview-auth token | head -c0`: it ends, and says nothing."""
     reader, writer = os.pipe()
     os.close(reader)
+    environ = {"EXTERVIEW_API_KEY": SECRET, "EXTERVIEW_BEARER_TOKEN": SECRET, "EXTERVIEW_ENDPOINT": DEAD_END}
     try:
-        command = [sys.executable, "-m", "exterview_auth", "demo", "--requests", "1"]
-        done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, timeout=120, check=False)
+        done = subprocess.run(
+            [*COMMAND, *arguments],
+            env={**os.environ, **environ},
+            stdout=writer,
+            stderr=subprocess.PIPE,
+            timeout=120,
+            check=False,
+        )
     finally:
         os.close(writer)
     assert (done.returncode, done.stderr) == (1, b"")
+
+
+@pytest.mark.parametrize("arguments", [["nonsense"], ["token"]])
+def test_a_sentence_without_a_standard_error_goes_nowhere(arguments: list[str]) -> None:
+    """Least of all to standard output, where somebody waits for a token."""
+    done = subprocess.run(
+        ["/bin/sh", "-c", 'exec "$@" 2>&-', "sh", *COMMAND, *arguments], stdout=subprocess.PIPE, timeout=60, check=False
+    )
+    assert done.returncode == 2
+    assert b"exterview-auth: " not in done.stdout
+
+
+def test_the_version_costs_no_import_of_http() -> None:
+    """Less than 0.25 s of CPU, the interpreter's own start included: shells' prompts and health checks ask for it."""
+    costs = []
+    for _ in range(3):
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        assert ran("--version").printed() == f"exterview-auth {version('exterview-auth')}\n"
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        costs.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+    assert min(costs) < 0.25
+
+
+@pytest.mark.usefixtures("interruptible")
+@pytest.mark.parametrize("command", ["check", "token"])
+def test_ctrl_c_ends_a_wait_with_130(command: str, serve: Callable[[Answer], None], elsewhere: Elsewhere) -> None:
+    """One sentence and no traceback, in the middle of a request that nobody answers."""
+    arrived = threading.Event()
+
+    async def answer(_request: web.BaseRequest) -> web.StreamResponse:
+        arrived.set()
+        await asyncio.sleep(600)
+        return web.Response()
+
+    serve(answer)
+    with started(command, "--timeout", "300") as process:
+        assert arrived.wait(60)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert err == "exterview-auth: interrupted, so it stopped here; run it again when you like\n"
+    assert all(line.startswith(("ok", "warn")) for line in out.splitlines())

@@ -2,92 +2,25 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import re
 import subprocess
 import sys
-import threading
-from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import graphql
 import pytest
 from aiohttp import web
-from aiohttp.test_utils import RawTestServer
 
 from exterview_auth._cli import main
 from exterview_auth.emulator import Emulator
+from tests.kit.command import Answer, Elsewhere
 from tests.kit.tokens import jwt_of
 
-T = TypeVar("T")
 Complaint = Callable[[], str]
-Answer = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
-
-
-class Elsewhere:
-    """An event loop in a thread: the servers' side, while the command runs in this one."""
-
-    def __init__(self) -> None:
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever)
-        self._thread.start()
-
-    def run(self, work: Coroutine[Any, Any, T]) -> T:
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result(timeout=120)
-
-    def close(self) -> None:
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        self._loop.close()
-
-
-@pytest.fixture(scope="module")
-def elsewhere() -> Iterator[Elsewhere]:
-    loop = Elsewhere()
-    yield loop
-    loop.close()
-
-
-@pytest.fixture
-def emulator(elsewhere: Elsewhere, monkeypatch: pytest.MonkeyPatch) -> Iterator[Emulator]:
-    """Run an emulator, and set the environment that leads to it."""
-    emulator = Emulator()
-    elsewhere.run(emulator.start())
-    monkeypatch.setenv("EXTERVIEW_ENDPOINT", emulator.endpoint)
-    monkeypatch.setenv("EXTERVIEW_API_KEY", emulator.api_key)
-    monkeypatch.setenv("EXTERVIEW_EMAIL", emulator.email)
-    monkeypatch.setenv("EXTERVIEW_PASSWORD", emulator.password)
-    yield emulator
-    elsewhere.run(emulator.stop())
-
-
-@pytest.fixture
-def fixed_token(emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Return a bearer token from the emulator, which is in the place of email and password."""
-    monkeypatch.delenv("EXTERVIEW_EMAIL")
-    monkeypatch.delenv("EXTERVIEW_PASSWORD")
-    monkeypatch.setenv("EXTERVIEW_BEARER_TOKEN", emulator.issue_token())
-    return os.environ["EXTERVIEW_BEARER_TOKEN"]
-
-
-@pytest.fixture
-def serve(
-    elsewhere: Elsewhere, emulator: Emulator, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Callable[[Answer], None]]:
-    """Return a function that puts another server in the API's place."""
-    servers: list[RawTestServer] = []
-
-    def start(answer: Answer) -> None:
-        servers.append(RawTestServer(answer))
-        elsewhere.run(servers[-1].start_server())
-        monkeypatch.setenv("EXTERVIEW_ENDPOINT", str(servers[-1].make_url("/graphql")))
-
-    yield start
-    for server in servers:
-        elsewhere.run(server.close())
 
 
 # -- what works -----------------------------------------------------------------------------------------------------

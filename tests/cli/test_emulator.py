@@ -4,43 +4,48 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import signal
 import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+import aiohttp
 import pytest
 
 from exterview_auth._cli import main
+from exterview_auth.emulator import Emulator
+from tests.kit.command import COMMAND, ran, started
 
-COMMAND = [sys.executable, "-m", "exterview_auth"]
 VARIABLES = ["EXTERVIEW_ENDPOINT", "EXTERVIEW_API_KEY", "EXTERVIEW_EMAIL", "EXTERVIEW_PASSWORD"]
 
 
 @contextmanager
-def running(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], dict[str, str]]]:
-    """Run the command, and read the environment that it prints."""
-    process = subprocess.Popen(
-        [*COMMAND, "emulator", *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-    with process:
-        try:
-            assert process.stdout is not None
-            lines = [process.stdout.readline().rstrip("\n") for _ in VARIABLES]
-            yield process, dict(line.split("=", 1) for line in lines)
-        finally:
-            process.kill()
+def running(*arguments: str, stdin: str = "") -> Iterator[tuple[subprocess.Popen[str], dict[str, str]]]:
+    """Run the command, and read the environment that it prints, and where its page is."""
+    with started("emulator", *arguments, stdin=subprocess.PIPE) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdin.write(stdin)
+        process.stdin.close()
+        lines = [process.stdout.readline().rstrip("\n") for _ in VARIABLES]
+        printed = {name: shlex.split(value)[0] for name, value in (line.split("=", 1) for line in lines)}
+        origin = printed["EXTERVIEW_ENDPOINT"].removesuffix("graphql")
+        assert process.stderr.readline() == f"The emulator's page is at {origin}\n"
+        yield process, printed
 
 
 @pytest.mark.usefixtures("interruptible")
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_check_passes_with_what_it_prints_and_a_signal_ends_it(
     number: signal.Signals, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Four lines for `export`, at once; then SIGINT or SIGTERM, exit code 0 and not a word."""
+    """Four lines for `export`, at once, and the page's address; then a signal, exit code 0 and not a word more."""
     with running() as (process, printed):
         assert list(printed) == VARIABLES
         assert all(re.fullmatch(r"[\w@%+=:,./-]+", value) for value in printed.values())
@@ -48,8 +53,8 @@ def test_check_passes_with_what_it_prints_and_a_signal_ends_it(
             monkeypatch.setenv(name, value)
         assert main(["check"]) == 0
         process.send_signal(number)
-        out, err = process.communicate(timeout=120)
-    assert (process.returncode, out, err) == (0, "", "")
+        process.wait(120)
+        assert (process.returncode, *rest_of(process)) == (0, "", "")
     assert printed["EXTERVIEW_ENDPOINT"] in capsys.readouterr().out
 
 
@@ -62,24 +67,24 @@ def test_it_serves_on_the_port_that_was_asked_for(
     before = signal.getsignal(signal.SIGTERM)
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    terminator = threading.Thread(target=_terminate_once_it_listens, args=(port,))
+    terminator = threading.Thread(target=_terminate_once_it_listens, args=(port, os.getpid()))
     terminator.start()
     assert main(["emulator", "--port", str(port)]) == 0
     terminator.join()
     printed = capsys.readouterr()
     assert printed.out.startswith(f"EXTERVIEW_ENDPOINT=http://127.0.0.1:{port}/graphql\n")
-    assert printed.err == "The emulator is running; Ctrl-C ends it.\n"
+    assert printed.err == f"The emulator's page is at http://127.0.0.1:{port}/; Ctrl-C ends it\n"
     assert signal.getsignal(signal.SIGTERM) == before
 
 
-def _terminate_once_it_listens(port: int) -> None:
+def _terminate_once_it_listens(port: int, process: int) -> None:
     while True:
         try:
             with socket.create_connection(("127.0.0.1", port), timeout=5):
                 break
         except ConnectionRefusedError:
             continue
-    os.kill(os.getpid(), signal.SIGTERM)
+    os.kill(process, signal.SIGTERM)
 
 
 def test_a_taken_port_is_wrong_use(complaint: Callable[[], str]) -> None:
@@ -88,3 +93,88 @@ def test_a_taken_port_is_wrong_use(complaint: Callable[[], str]) -> None:
         port = taken.getsockname()[1]
         assert main(["emulator", "--port", str(port)]) == 2
     assert complaint().startswith(f"exterview-auth: port {port} on 127.0.0.1 is taken; ")
+
+
+def rest_of(process: subprocess.Popen[str]) -> tuple[str, str]:
+    """Return what a process that has ended has printed since."""
+    assert process.stdout is not None
+    assert process.stderr is not None
+    return process.stdout.read(), process.stderr.read()
+
+
+async def test_each_option_is_the_emulators(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lifetime, delays, data and credentials are those of the command line and of standard input."""
+    options = "--token-lifetime 90 --login-delay 0.2 --latency 0.1 --seed 7 --api-key made-up-key --email ada@lovelace.example"
+    with running(*options.split(), "--password-stdin", stdin="it's a $word\n") as (_, printed):
+        assert printed["EXTERVIEW_API_KEY"] == "made-up-key"
+        assert printed["EXTERVIEW_EMAIL"] == "ada@lovelace.example"
+        assert printed["EXTERVIEW_PASSWORD"] == "it's a $word"
+        for name, value in printed.items():
+            monkeypatch.setenv(name, value)
+        began = time.monotonic()
+        assert ran("check").printed().endswith("; the token lives 90 s\n")
+        assert time.monotonic() - began >= 0.4
+        token = ran("token").printed().strip()
+        headers = {"x-api-key": "made-up-key", "Authorization": f"Bearer {token}"}
+        query = {"query": "{ interviews { id title } }"}
+        async with aiohttp.ClientSession(headers=headers) as http:
+            first = await (await http.post(printed["EXTERVIEW_ENDPOINT"], json=query)).json()
+            async with Emulator(seed=7) as same:
+                headers = {"x-api-key": same.api_key, "Authorization": f"Bearer {same.issue_token()}"}
+                again = await (await http.post(same.endpoint, json=query, headers=headers)).json()
+    assert first == again
+
+
+def test_its_lines_can_be_exported_by_a_shell() -> None:
+    """Whatever is in a password."""
+    with started("emulator", "--password-stdin", stdin=subprocess.PIPE) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write("a'b\"c $HOME `id` \\\n")
+        process.stdin.close()
+        lines = [process.stdout.readline() for _ in VARIABLES]
+    script = "set -a\n" + "".join(lines) + 'printf %s "$EXTERVIEW_PASSWORD"'
+    shell = subprocess.run(["/bin/sh", "-c", script], capture_output=True, text=True, timeout=60, check=True)
+    assert shell.stdout == "a'b\"c $HOME `id` \\"
+
+
+def test_it_serves_on_when_nobody_reads_on() -> None:
+    """`emulator | head -1` is enough to know that it listens: the rest goes nowhere, and it serves."""
+    with running() as (process, printed):
+        assert process.stdout is not None
+        process.stdout.close()
+        for _ in range(2):
+            assert ran("check", environ=printed).printed()
+        assert process.poll() is None
+
+
+def test_nohup_lets_it_outlive_its_terminal() -> None:
+    """Elsewhere a closed terminal ends it."""
+    with subprocess.Popen(
+        ["nohup", *COMMAND, "emulator"],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        lines = [process.stdout.readline().rstrip("\n") for _ in VARIABLES]
+        process.send_signal(signal.SIGHUP)
+        assert ran("check", environ=dict(line.split("=", 1) for line in lines)).printed()
+        process.terminate()
+        assert process.wait(60) == 0
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-"])
+def test_closed_outputs_are_no_crash(closed: str) -> None:
+    """It serves where it was told to, and a signal ends it."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    line = f'exec "$@" {closed}'
+    with subprocess.Popen(
+        ["/bin/sh", "-c", line, "sh", *COMMAND, "emulator", "--port", str(port)], stdout=subprocess.DEVNULL
+    ) as process:
+        terminator = threading.Thread(target=_terminate_once_it_listens, args=(port, process.pid))
+        terminator.start()
+        assert process.wait(60) == 0
+        terminator.join()

@@ -1,0 +1,109 @@
+"""The command goes to the network as the environment says: HTTPS_PROXY and its like, and the certificates that it names."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import RawTestServer
+
+from exterview_auth.emulator import Emulator
+from tests.kit import certificates
+from tests.kit.command import Elsewhere, ran
+from tests.kit.proxy import Proxy
+
+USER = "clerk:s3cr3t-word"
+
+
+@pytest.fixture
+def proxy(elsewhere: Elsewhere) -> Iterator[Callable[..., Proxy]]:
+    """Return a function that starts a proxy."""
+    running: list[Proxy] = []
+
+    def start(user: str | None = None) -> Proxy:
+        running.append(elsewhere.run(Proxy(user).start()))
+        return running[-1]
+
+    yield start
+    for each in running:
+        elsewhere.run(each.stop())
+
+
+@pytest.mark.parametrize("command", ["check", "token"])
+@pytest.mark.parametrize("name", ["HTTP_PROXY", "http_proxy"])
+def test_requests_and_logins_go_through_the_proxy(
+    command: str, name: str, emulator: Emulator, proxy: Callable[..., Proxy]
+) -> None:
+    """Both of them: the first token comes before any request."""
+    here = proxy(USER)
+    ran(command, environ={name: f"http://{USER}@127.0.0.1:{here.port}"}).printed()
+    assert {("POST", emulator.endpoint)} <= set(here.asked)
+    assert {target for _, target in here.asked} == {emulator.endpoint}
+    assert len(here.asked) == emulator.stats().requests
+
+
+@pytest.mark.parametrize("command", ["check", "token"])
+def test_what_is_left_out_of_the_proxy_goes_directly(
+    command: str, emulator: Emulator, proxy: Callable[..., Proxy]
+) -> None:
+    """NO_PROXY, as everywhere."""
+    here = proxy()
+    ran(command, environ={"HTTP_PROXY": f"http://127.0.0.1:{here.port}", "NO_PROXY": "127.0.0.1"}).printed()
+    assert here.asked == []
+    assert emulator.stats().requests >= 1
+
+
+@pytest.mark.usefixtures("emulator")
+@pytest.mark.parametrize("command", ["check", "token"])
+def test_a_proxy_elsewhere_does_not_see_plain_http(command: str) -> None:
+    """Rule 11, with what to do about it; the proxy's password is not repeated."""
+    done = ran(command, "--timeout", "2", environ={"HTTP_PROXY": f"http://{USER}@proxy.example:3128"})
+    assert "s3cr3t" not in done.failed(
+        2, "would pass the proxy proxy.example in clear; leave this machine out of the proxy"
+    )
+
+
+@pytest.fixture
+def behind_tls(
+    elsewhere: Elsewhere, emulator: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[str]:
+    """Serve an API over TLS, under a name that no resolver knows; return its origin."""
+    files = certificates.certificate(tmp_path)
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(*files)
+
+    async def answer(request: web.BaseRequest) -> web.StreamResponse:
+        document = (await request.json())["query"] if request.method == "POST" else ""
+        found = {"login": {"token": emulator.issue_token()}} if "login" in document else {"__typename": "Query"}
+        return web.json_response({"data": found})
+
+    server = RawTestServer(answer)
+    elsewhere.run(server.start_server(ssl=context))
+    origin = f"{certificates.HOST}:{server.port}"
+    monkeypatch.setenv("EXTERVIEW_ENDPOINT", f"https://{origin}/graphql")
+    monkeypatch.setenv("SSL_CERT_FILE", str(files[0]))
+    yield origin
+    elsewhere.run(server.close())
+
+
+@pytest.mark.parametrize("command", ["check", "token"])
+def test_tls_passes_a_proxy_in_a_tunnel(command: str, behind_tls: str, proxy: Callable[..., Proxy]) -> None:
+    """The proxy resolves the name, and sees nothing but that; a private CA is named by SSL_CERT_FILE."""
+    here = proxy(USER)
+    ran(command, environ={"HTTPS_PROXY": f"http://{USER}@127.0.0.1:{here.port}"}).printed()
+    assert set(here.asked) == {("CONNECT", behind_tls)}
+
+
+@pytest.mark.usefixtures("behind_tls")
+@pytest.mark.parametrize("command", ["check", "token"])
+def test_a_proxy_that_refuses_is_one_sentence_without_its_password(command: str, proxy: Callable[..., Proxy]) -> None:
+    """407, for a login and for a request."""
+    here = proxy("another:user")
+    done = ran(command, "--timeout", "1", environ={"HTTPS_PROXY": f"http://{USER}@127.0.0.1:{here.port}"})
+    assert done.code == 1
+    assert "s3cr3t" not in done.out + done.err
+    assert "proxy" in done.out + done.err
+    assert "Traceback" not in done.err
