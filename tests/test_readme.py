@@ -128,9 +128,10 @@ async def test_the_other_commands_do_what_the_readme_says(tmp_path: Path) -> Non
         assert "Authorization: Bearer " in out
         code, out, error = await completed("sh", "-ec", tokens, env=environ, cwd=tmp_path)
         assert (code, error) == (0, "")
-        for_curl, for_programs, for_kubectl = out.replace("}{", "}\n{").splitlines()
+        for_curl, for_programs, for_kubectl, *examined = out.replace("}{", "}\n{").splitlines()
         assert json.loads(for_curl) == {"data": {"__typename": "Query"}}
         assert json.loads(for_programs)["access_token"] == json.loads(for_kubectl)["status"]["token"]
+        assert all(line.startswith("ok ") for line in examined)
     for name in list(environ):
         if name.startswith("EXTERVIEW_"):
             del environ[name]

@@ -2,9 +2,9 @@
 The command ``exterview-auth``.
 
 `main` catches what may end any command: a missing extra, a wrong configuration, Ctrl-C. `app` declares the commands and
-their options, and turns wrong use into one sentence. Each command is in the module with its name (`check`, `token`,
+their options, and turns wrong use into one sentence. Each command is in the module with its name (`check`, `token`, `doctor`,
 `emulator`, `demo`, `completion`), which `app` imports when the command runs: ``--version``, ``--help`` and a shell that completes
-a word load neither aiohttp nor any of them, and `check` and `token` do without the emulator.
+a word load neither aiohttp nor any of them, and `check`, `token` and `doctor` do without the emulator.
 
 A command's function takes its options and returns an `ExitCode`. It prints its result on standard output. For an error
 it raises `ConfigurationError` if the user must change something (exit code 2), or prints one sentence on standard error

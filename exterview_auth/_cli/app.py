@@ -114,7 +114,8 @@ _password_stdin = click.option(
     epilog="""\b
 Examples:
   exterview-auth demo                                see what the library does
-  exterview-auth emulator                            have a server to try it with""",
+  exterview-auth emulator                            have a server to try it with
+  exterview-auth doctor                              find out what is wrong""",
 )
 @click.option(
     "--version",
@@ -134,8 +135,8 @@ def app() -> None:
     """
 
 
-# Each command imports its module when it runs. `--help` and wrong use load nothing that they do not need, and `check` and
-# `token` work without graphql-core.
+# Each command imports its module when it runs. `--help` and wrong use load nothing that they do not need, and `check`, `token`
+# and `doctor` work without graphql-core.
 
 
 @app.command(
@@ -226,6 +227,28 @@ def token(
 
     options = TokenOptions("header" if header else form, min_lifetime, may_log_in=not no_login, timeout=timeout)
     return run_token(options, store=store, password_stdin=password_stdin)
+
+
+@app.command(
+    epilog="""\b
+Examples:
+  exterview-auth doctor
+  exterview-auth doctor --json | jq '.checks[] | select(.status != "ok")'"""
+)
+@_json
+@_timeout
+@_password_stdin
+def doctor(*, as_json: bool, timeout: float, password_stdin: bool) -> int:
+    """
+    Find out what is wrong, and what to do.
+
+    Examines the installation, each variable, the proxy, DNS, TLS, the clock, the key, the login, the token and the store, one
+    line each: ok, warn or fail with the remedy. It logs in once, for itself, and shows no value of any variable. The exit code is
+    1 if anything fails, and 2 if nothing is configured.
+    """
+    from .doctor import run_doctor  # noqa: PLC0415 - loaded when it runs
+
+    return run_doctor(as_json=as_json, timeout=timeout, password_stdin=password_stdin)
 
 
 @app.command(

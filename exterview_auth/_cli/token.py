@@ -74,7 +74,7 @@ async def _obtained(options: TokenOptions, configuration: Configuration, scrubbe
             account.auth.invalidate(token)
             token = await account.auth.token()
         if account.auth.stats().store_failures:
-            complain("the store does not work, so this token is not shared; see the README")
+            complain("the store does not work, so this token is not shared; see 'exterview-auth doctor'")
     if _suffices(token, options, configuration):
         return token
     raise NoTokenError(_too_short(token, options, configuration))

@@ -76,6 +76,13 @@ WRONG: dict[str, list[tuple[list[str], str]]] = {
         ),
         (["--store"], "option '--store' requires an argument; see 'exterview-auth token --help'"),
     ],
+    "doctor": [
+        (["--timeout", "inf"], "--timeout must be a positive number of seconds, at most 1000000000, not inf"),
+        (["--timeout", "1 s"], "invalid value for '--timeout': not a valid number; see 'exterview-auth doctor --help'"),
+        (["--store", "x"], "no such option: --store; see 'exterview-auth doctor --help'"),
+        (["--json=1"], "option '--json' does not take a value; see 'exterview-auth doctor --help'"),
+        (["extra"], "got unexpected extra argument; see 'exterview-auth doctor --help'"),
+    ],
     "completion": [
         ([], "missing SHELL, one of bash, zsh, fish; see 'exterview-auth completion --help'"),
         (["ksh"], "invalid value for 'SHELL': not one of bash, zsh, fish; see 'exterview-auth completion --help'"),
@@ -126,6 +133,7 @@ def test_a_wrong_command_line_exits_2_with_one_sentence(arguments: list[str], sa
         ["token", "--password-stdin", SECRET],
         ["token", f"--password={SECRET}"],
         ["completion", SECRET],
+        ["doctor", SECRET],
         ["emulator", "--seed", SECRET],
         ["emulator", "--api-key", f"{SECRET} {SECRET}"],
     ],
@@ -145,6 +153,7 @@ def test_a_secret_on_the_command_line_is_not_repeated(arguments: list[str], comp
         ["check", "--json"],
         ["token"],
         ["token", "--format", "json"],
+        ["doctor"],
         ["completion", "zsh"],
     ],
 )
@@ -250,7 +259,7 @@ def test_without_the_extra_it_says_what_to_install(
 
 
 @pytest.mark.parametrize(
-    "arguments", [["demo", "--requests", "1"], ["token"], ["token", "--format", "curl"], ["completion", "bash"], ["--help"], ["--version"]]
+    "arguments", [["demo", "--requests", "1"], ["token"], ["token", "--format", "curl"], ["doctor"], ["completion", "bash"], ["--help"], ["--version"]]
 )  # fmt: skip
 def test_a_reader_that_goes_away_is_not_a_traceback(arguments: list[str]) -> None:
     """Like `exterview-auth token | head -c0`: it ends, and says nothing."""
@@ -271,7 +280,7 @@ def test_a_reader_that_goes_away_is_not_a_traceback(arguments: list[str]) -> Non
     assert (done.returncode, done.stderr) == (1, b"")
 
 
-@pytest.mark.parametrize("arguments", [["nonsense"], ["token"]])
+@pytest.mark.parametrize("arguments", [["nonsense"], ["token"], ["doctor"]])
 def test_a_sentence_without_a_standard_error_goes_nowhere(arguments: list[str]) -> None:
     """Least of all to standard output, where somebody waits for a token."""
     done = subprocess.run(
@@ -293,7 +302,7 @@ def test_the_version_costs_no_import_of_http() -> None:
 
 
 @pytest.mark.usefixtures("interruptible")
-@pytest.mark.parametrize("command", ["check", "token"])
+@pytest.mark.parametrize("command", ["check", "token", "doctor"])
 def test_ctrl_c_ends_a_wait_with_130(command: str, serve: Callable[[Answer], None], elsewhere: Elsewhere) -> None:
     """One sentence and no traceback, in the middle of a request that nobody answers."""
     arrived = threading.Event()

@@ -131,7 +131,7 @@ def test_the_script_is_all_that_is_printed(shell: str) -> None:
     [
         ("bash_complete", "exterview-auth token --format ", "text header json curl exec-credential"),
         ("bash_complete", "exterview-auth completion ", "bash zsh fish"),
-        ("bash_complete", "exterview-auth check --", "--json --timeout --password-stdin --help"),
+        ("bash_complete", "exterview-auth doctor --", "--json --timeout --password-stdin --help"),
         ("ksh_complete", "exterview-auth ", ""),
     ],
 )
@@ -160,4 +160,4 @@ def test_a_completion_loads_no_http() -> None:
         check=False,
     )
     assert (done.returncode, done.stderr) == (0, "")
-    assert "plain,check" in done.stdout.split()
+    assert "plain,doctor" in done.stdout.split()

@@ -12,7 +12,7 @@ import pytest
 from exterview_auth.emulator import Emulator
 from tests.kit.command import COMMAND, ran
 
-COMMANDS = ["check", "token"]
+COMMANDS = ["check", "token", "doctor"]
 
 
 @pytest.fixture

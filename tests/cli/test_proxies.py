@@ -32,7 +32,7 @@ def proxy(elsewhere: Elsewhere) -> Iterator[Callable[..., Proxy]]:
         elsewhere.run(each.stop())
 
 
-@pytest.mark.parametrize("command", ["check", "token"])
+@pytest.mark.parametrize("command", ["check", "token", "doctor"])
 @pytest.mark.parametrize("name", ["HTTP_PROXY", "http_proxy"])
 def test_requests_and_logins_go_through_the_proxy(
     command: str, name: str, emulator: Emulator, proxy: Callable[..., Proxy]
@@ -45,7 +45,7 @@ def test_requests_and_logins_go_through_the_proxy(
     assert len(here.asked) == emulator.stats().requests
 
 
-@pytest.mark.parametrize("command", ["check", "token"])
+@pytest.mark.parametrize("command", ["check", "token", "doctor"])
 def test_what_is_left_out_of_the_proxy_goes_directly(
     command: str, emulator: Emulator, proxy: Callable[..., Proxy]
 ) -> None:
@@ -89,7 +89,7 @@ def behind_tls(
     elsewhere.run(server.close())
 
 
-@pytest.mark.parametrize("command", ["check", "token"])
+@pytest.mark.parametrize("command", ["check", "token", "doctor"])
 def test_tls_passes_a_proxy_in_a_tunnel(command: str, behind_tls: str, proxy: Callable[..., Proxy]) -> None:
     """The proxy resolves the name, and sees nothing but that; a private CA is named by SSL_CERT_FILE."""
     here = proxy(USER)
@@ -98,7 +98,7 @@ def test_tls_passes_a_proxy_in_a_tunnel(command: str, behind_tls: str, proxy: Ca
 
 
 @pytest.mark.usefixtures("behind_tls")
-@pytest.mark.parametrize("command", ["check", "token"])
+@pytest.mark.parametrize("command", ["check", "token", "doctor"])
 def test_a_proxy_that_refuses_is_one_sentence_without_its_password(command: str, proxy: Callable[..., Proxy]) -> None:
     """407, for a login and for a request."""
     here = proxy("another:user")
@@ -107,3 +107,15 @@ def test_a_proxy_that_refuses_is_one_sentence_without_its_password(command: str,
     assert "s3cr3t" not in done.out + done.err
     assert "proxy" in done.out + done.err
     assert "Traceback" not in done.err
+
+
+@pytest.mark.usefixtures("behind_tls")
+def test_an_unknown_authority_is_named(proxy: Callable[..., Proxy], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The certificate is not trusted, also through a proxy; `doctor` says how to trust it."""
+    monkeypatch.delenv("SSL_CERT_FILE")
+    monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{proxy().port}")
+    done = ran("doctor", "--timeout", "2")
+    assert done.code == 1
+    [tls] = [line for line in done.out.splitlines() if line.startswith("fail  tls: ")]
+    assert f"the certificate of {certificates.HOST} is not trusted through the proxy" in tls
+    assert "SSL_CERT_FILE" in tls

@@ -1,0 +1,1 @@
+"""`exterview-auth doctor`."""
