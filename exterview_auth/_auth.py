@@ -106,9 +106,7 @@ class ExterviewAuth:
         login_session: ClientSession | None = None,
         clock: Clock | None = None,
     ) -> None:
-        check_callables(
-            login=login, is_unauthorized=is_unauthorized, on_token=on_token, on_login=on_login, clock=clock
-        )
+        check_callables(login=login, is_unauthorized=is_unauthorized, on_token=on_token, on_login=on_login, clock=clock)
         self._endpoint = endpoint_url(endpoint)
         if store is not None and (isinstance(store, type) or not isinstance(store, TokenStore)):
             raise ConfigurationError(f"store must have the methods load, save, delete and lock, not be {named(store)}")

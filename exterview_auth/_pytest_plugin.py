@@ -116,7 +116,7 @@ def exterview_owner(exterview: ThreadedEmulator) -> Iterator[ExterviewAuth]:
 @pytest.fixture
 def exterview_api(exterview_owner: ExterviewAuth) -> Iterator[AuthSession]:
     """An `AuthSession` with `exterview_owner`'s credentials, for the event loop that the test runs on."""
-    from ._late_session import LateSession  # noqa: PLC0415 - as above
+    from .testing._late_session import LateSession  # noqa: PLC0415 - as above
 
     api = LateSession(exterview_owner)
     yield api

@@ -20,7 +20,7 @@ import exterview_auth
 from tests.kit.telemetry import Seen
 from tests.test_telemetry import everything
 
-DASHBOARD = Path(exterview_auth.__file__).parent / "_telemetry_dashboard.json"
+DASHBOARD = Path(exterview_auth.__file__).parent / "telemetry" / "dashboard.json"
 OF_THE_TARGET = {"instance", "job"}
 """Labels that Prometheus itself sets."""
 VARIABLES = {"$account": ".*", "$__rate_interval": "1m", "${datasource}": "prometheus"}

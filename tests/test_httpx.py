@@ -31,9 +31,9 @@ from exterview_auth import (
     StaticLogin,
     Token,
 )
-from exterview_auth import _httpx_requests as requests
 from exterview_auth._clock import boot_time
 from exterview_auth.httpx import HttpxAuth
+from exterview_auth.httpx import _requests as requests
 from tests.kit.api import KEY, QUERY, SIGNED, UNSIGNED, Api, Scene, answering, endless, form_of, leads_to, post, scene
 
 REDIRECTS = [301, 302, 303, 307, 308]

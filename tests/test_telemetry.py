@@ -38,9 +38,9 @@ from exterview_auth import (
     StaticLogin,
     Token,
 )
-from exterview_auth._instruments import BUCKETS
 from exterview_auth._records import Listener
 from exterview_auth.telemetry import observe
+from exterview_auth.telemetry._instruments import BUCKETS
 from tests.kit.api import KEY, PLAIN, Scene, post, revoked, scene, signed_in, until
 from tests.kit.failing_store import FailingStore
 from tests.kit.telemetry import Seen, keys_of, traced
@@ -494,7 +494,7 @@ def test_a_wrong_argument_is_named(arguments: dict[str, Any], sentence: str) -> 
 
 def test_without_opentelemetry_one_sentence_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     """Bad input: `ConfigurationError`."""
-    monkeypatch.setitem(sys.modules, "exterview_auth._instruments", None)
+    monkeypatch.setitem(sys.modules, "exterview_auth.telemetry._instruments", None)
     with pytest.raises(
         ConfigurationError, match=r"^observe needs opentelemetry-api: install exterview_auth with its extra `otel`$"
     ):

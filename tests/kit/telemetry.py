@@ -16,8 +16,8 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from exterview_auth import AuthPool, ExterviewAuth
-from exterview_auth._instruments import Observer
 from exterview_auth.telemetry import observe
+from exterview_auth.telemetry._instruments import Observer
 
 Attributes = frozenset[tuple[str, Any]]
 

@@ -6,8 +6,8 @@ import asyncio
 import gc
 
 from exterview_auth import AuthSession, ExterviewAuth, PasswordLogin
-from exterview_auth._late_session import LateSession
 from exterview_auth.testing import ThreadedEmulator
+from exterview_auth.testing._late_session import LateSession
 
 
 def test_a_session_is_made_on_each_loop_that_uses_it() -> None:

@@ -15,10 +15,10 @@ import pytest
 
 from exterview_auth import AuthSession, ConfigurationError, ExterviewAuth, PasswordLogin
 from exterview_auth import testing as kit
-from exterview_auth._threaded_emulator import CONTROLS, TIMES
 from exterview_auth.emulator import Emulator
 from exterview_auth.emulator._emulator import _Seconds
 from exterview_auth.testing import Clock, ThreadedEmulator
+from exterview_auth.testing._threaded_emulator import CONTROLS, TIMES
 from tests.kit.emulator import SMOKE, credentials
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ._auth import ExterviewAuth
-from ._options import named, needs_extra
-from ._pool import AuthPool
-from ._refusals import discreet
-from ._secret import plain_kind
-from .errors import ConfigurationError
+from .._auth import ExterviewAuth
+from .._options import named, needs_extra
+from .._pool import AuthPool
+from .._refusals import discreet
+from .._secret import plain_kind
+from ..errors import ConfigurationError
 
 if TYPE_CHECKING:
     from opentelemetry.metrics import MeterProvider

@@ -20,9 +20,9 @@ from opentelemetry import context, metrics, trace
 from opentelemetry.metrics import CallbackOptions, Histogram, Meter, MeterProvider, Observation
 from opentelemetry.trace import SpanKind, StatusCode, Tracer, TracerProvider
 
-from ._auth import ExterviewAuth
-from ._pool import AuthPool
-from ._records import Listener, LoginRecord
+from .._auth import ExterviewAuth
+from .._pool import AuthPool
+from .._records import Listener, LoginRecord
 
 SCOPE = "exterview_auth"
 SCHEMA = "https://opentelemetry.io/schemas/1.44.0"

@@ -9,9 +9,9 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any, Self, TypeVar
 
+from ..emulator import Emulator, JournalRecord
+from ..errors import ConfigurationError
 from ._movable_clock import Clock
-from .emulator import Emulator, JournalRecord
-from .errors import ConfigurationError
 
 T = TypeVar("T")
 

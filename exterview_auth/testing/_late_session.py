@@ -6,9 +6,9 @@ import asyncio
 
 from aiohttp import ClientSession, TCPConnector, ThreadedResolver
 
-from ._aiohttp.internals import loop_of
-from ._auth import ExterviewAuth
-from ._session import AuthSession
+from .._aiohttp.internals import loop_of
+from .._auth import ExterviewAuth
+from .._session import AuthSession
 
 
 class LateSession(AuthSession):

@@ -6,8 +6,8 @@ from threading import Lock
 from typing import Protocol
 from weakref import WeakSet
 
-from ._clock import boot_time
-from ._options import number
+from .._clock import boot_time
+from .._options import number
 
 
 class _Timer(Protocol):

@@ -3,7 +3,7 @@
 
 A request asks the same keeper for its token as one of aiohttp, so that both share one login. After a refusal, the keeper decides
 by the same rules whether to log in, and the request is sent again. What httpx does between a request and its last answer, above
-all to follow redirects, stays its own: see `_httpx_requests`.
+all to follow redirects, stays its own: see `_requests`.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ import math
 from collections.abc import AsyncGenerator, Generator
 from typing import TYPE_CHECKING, NoReturn
 
-from . import _httpx_requests as requests
-from ._aiohttp.refusal import NOT_ACCEPTING, UNAUTHORIZED
-from ._auth import ExterviewAuth
-from ._core.state import IssuedToken
-from ._options import named
-from ._refusals import discreet, shown_when_made
-from ._secret import refuse_pickling
-from .errors import ConfigurationError
+from .._aiohttp.refusal import NOT_ACCEPTING, UNAUTHORIZED
+from .._auth import ExterviewAuth
+from .._core.state import IssuedToken
+from .._options import named
+from .._refusals import discreet, shown_when_made
+from .._secret import refuse_pickling
+from ..errors import ConfigurationError
+from . import _requests as requests
 
 if TYPE_CHECKING:
     from httpx import Auth as _Auth

@@ -13,13 +13,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from .._options import whole_number
+from ..errors import ConfigurationError
 from ._movable_clock import Clock
-from ._options import whole_number
-from .errors import ConfigurationError
 
 if TYPE_CHECKING:
+    from ..emulator import Emulator
     from ._threaded_emulator import ThreadedEmulator
-    from .emulator import Emulator
 
 __all__ = ["Clock", "ThreadedEmulator", "expect"]
 

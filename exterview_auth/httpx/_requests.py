@@ -20,13 +20,13 @@ from typing import TYPE_CHECKING, Any
 
 from yarl import URL
 
-from ._aiohttp.refusal import MAX_KEPT_BODY
-from ._aiohttp.signing import Key
-from ._core.state import IssuedToken
-from ._endpoint import API_KEY_HEADER
-from ._options import needs_extra
-from ._secret import SecretBytes
-from .errors import ConfigurationError
+from .._aiohttp.refusal import MAX_KEPT_BODY
+from .._aiohttp.signing import Key
+from .._core.state import IssuedToken
+from .._endpoint import API_KEY_HEADER
+from .._options import needs_extra
+from .._secret import SecretBytes
+from ..errors import ConfigurationError
 
 if TYPE_CHECKING:
     from httpx import Headers, Request, Response
