@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import re
 from collections.abc import Container, Iterator, Mapping
 from typing import Any, NoReturn, Protocol, Self
 
 _NOT_VISIBLE_ASCII = re.compile(r"[^\x21-\x7e]")
+_FINGERPRINT_DIGITS = 8
 
 
 class Stream(Protocol):
@@ -170,6 +172,11 @@ class OwnedHeader(Secret):
         header = super().__new__(cls, text)
         header.sending = ()
         return header
+
+
+def fingerprint(secret: str) -> str:
+    """Return the first 8 hex digits of *secret*'s SHA-256, which tell secrets apart where they must not be shown."""
+    return hashlib.sha256(secret.encode(errors="surrogateescape")).hexdigest()[:_FINGERPRINT_DIGITS]
 
 
 def refuse_pickling(secret: object) -> NoReturn:

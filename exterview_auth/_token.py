@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import hashlib
 import os
 import time
 from datetime import UTC, datetime
@@ -12,14 +11,13 @@ from typing import Any, NamedTuple, Self, final
 from ._json import json_object
 from ._refusals import discreet, shown_when_made
 from ._seconds import seconds_in
-from ._secret import Sealed, Secret, is_encodable, is_header_safe, plain_kind
+from ._secret import Sealed, Secret, fingerprint, is_encodable, is_header_safe, plain_kind
 from .errors import ConfigurationError
 
 MAX_TOKEN_LENGTH = 65_536
 """Characters; servers accept far less in a header."""
 
 _PREFIX = "bearer "
-_FINGERPRINT_DIGITS = 8
 
 
 @final
@@ -77,7 +75,7 @@ class Token(Sealed):
     @property
     def fingerprint(self) -> str:
         """The first 8 hex digits of the value's SHA-256, which tell tokens apart where their values must not be shown."""
-        return hashlib.sha256(self._value.encode()).hexdigest()[:_FINGERPRINT_DIGITS]
+        return fingerprint(self._value)
 
     @property
     def counts_from_receipt(self) -> bool:

@@ -217,9 +217,10 @@ def token(
     """
     Print a bearer token for other programs.
 
-    It is one that is held, or a login gives it. With a store, the token that the workers hold is printed, and one that a login gives is saved for them; without one, each
-    call is a login. A token in EXTERVIEW_BEARER_TOKEN counts as held. The formats: the token alone (text); the header; JSON with
-    its expiry; a configuration for curl -K with both headers; and an ExecCredential for kubectl.
+    It is one that is held, or a login gives it. With a store, the token that the workers hold is printed, and one that a login
+    gives is saved for them; without one, each call is a login. A token in EXTERVIEW_BEARER_TOKEN counts as held. The formats: the
+    token alone (text); the header; JSON with its expiry; a configuration for curl -K with both headers; and an ExecCredential for
+    kubectl.
     """
     if header and form not in {"text", "header"}:
         raise click.UsageError("--header and --format exclude each other")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import secrets
 from collections import OrderedDict
 from collections.abc import Callable
@@ -10,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from exterview_auth._clock import boot_time
+from exterview_auth._secret import fingerprint
 
 from ._responses import Refusal
 
@@ -184,11 +184,6 @@ class RefreshTokens:
         self._family_of[token] = family
         self._current_of[family] = token
         return token
-
-
-def fingerprint(secret: str) -> str:
-    """Return the first 8 hex digits of the secret's SHA-256, by which logs and pages tell secrets apart."""
-    return hashlib.sha256(secret.encode(errors="surrogateescape")).hexdigest()[:8]
 
 
 def same(given: str, expected: str) -> bool:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from ._accounts import fingerprint
+from exterview_auth._secret import fingerprint
+
 from ._arguments import seconds as checked_seconds
 from ._state import EmulatorState
 

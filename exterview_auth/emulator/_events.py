@@ -23,7 +23,8 @@ from typing import Any
 
 from aiohttp import hdrs, web
 
-from ._accounts import fingerprint
+from exterview_auth._secret import fingerprint
+
 from ._faults import Delays, StoppingError
 from ._journal import Journal, JournalRecord
 from ._local_only import OWN_HEADERS

@@ -6,7 +6,9 @@ from collections.abc import Collection
 
 from aiohttp import hdrs, web
 
-from ._accounts import Accounts, fingerprint
+from exterview_auth._secret import fingerprint
+
+from ._accounts import Accounts
 from ._journal import answering
 from ._responses import Refusal
 

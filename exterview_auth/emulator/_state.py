@@ -13,7 +13,9 @@ from typing import NamedTuple
 
 from aiohttp import web
 
-from ._accounts import Accounts, fingerprint
+from exterview_auth._secret import fingerprint
+
+from ._accounts import Accounts
 from ._answers import CannedAnswers
 from ._data import Dataset
 from ._faults import Faults
