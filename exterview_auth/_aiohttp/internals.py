@@ -266,7 +266,8 @@ def without_own_credentials(session: ClientSession) -> ClientSession:
     """Return *session*, which is nobody else's, without default headers and ``auth``, and without what a netrc file holds."""
     session._default_headers = CIMultiDict()  # noqa: SLF001 - aiohttp has no way to change them
     session._default_auth = None  # noqa: SLF001 - as above
-    session._get_netrc_auth = lambda _host: None  # type: ignore[method-assign,assignment]  # noqa: SLF001 - ``trust_env`` means proxies and this
+    # ``trust_env`` means proxies and this. Not assigned: in Python's development mode, aiohttp warns of foreign attributes.
+    vars(session)["_get_netrc_auth"] = lambda _host: None
     return session
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -127,3 +129,32 @@ async def test_a_login_without_a_request_goes_directly() -> None:
         async with ExterviewAuth(own_login(f"{api.base}/login"), api_key=KEY, endpoint=api.endpoint) as auth:
             assert (await auth.token()).value == "token-1"
         assert [URL(arrival.path).path for arrival in api.arrivals] == ["/login"]
+
+
+DEVELOPED = """
+import asyncio
+
+import aiohttp
+
+from exterview_auth import ExterviewAuth, PasswordLogin
+from exterview_auth.emulator import Emulator
+
+
+async def main():
+    async with Emulator() as emulator, aiohttp.ClientSession() as login_session:
+        for options in ({}, {"login_session": login_session}):
+            login = PasswordLogin(emulator.email, emulator.password)
+            options = {"api_key": emulator.api_key, "endpoint": emulator.endpoint, **options}
+            async with ExterviewAuth(login, **options) as auth:
+                await auth.token()
+
+
+asyncio.run(main())
+"""
+
+
+def test_a_login_warns_of_nothing_in_pythons_development_mode() -> None:
+    """There, aiohttp warns of each attribute of a session that is not its own."""
+    command = [sys.executable, "-X", "dev", "-W", "error", "-c", DEVELOPED]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
