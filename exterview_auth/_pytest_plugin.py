@@ -70,22 +70,22 @@ def exterview(request: pytest.FixtureRequest) -> Iterator[ThreadedEmulator]:
 
 
 @pytest.fixture
-def exterview_env(exterview: ThreadedEmulator) -> Iterator[Mapping[str, str]]:
+def exterview_env(exterview: ThreadedEmulator, monkeypatch: pytest.MonkeyPatch) -> Mapping[str, str]:
     """The variables of ``ExterviewAuth.from_env()`` for the emulator, set; all others that begin with ``EXTERVIEW_`` are unset."""
+    import os  # noqa: PLC0415 - as above
+
     variables = {
         "EXTERVIEW_ENDPOINT": exterview.endpoint,
         "EXTERVIEW_API_KEY": exterview.api_key,
         "EXTERVIEW_EMAIL": exterview.email,
         "EXTERVIEW_PASSWORD": exterview.password,
     }
-    with pytest.MonkeyPatch.context() as environment:
-        import os  # noqa: PLC0415 - as above
-
-        for name in [name for name in os.environ if name.startswith("EXTERVIEW_")]:
-            environment.delenv(name)
-        for name, value in variables.items():
-            environment.setenv(name, value)
-        yield variables
+    # The test's own `monkeypatch`: with another one, what the test changes would come back after the variables are unset.
+    for name in [name for name in os.environ if name.startswith("EXTERVIEW_")]:
+        monkeypatch.delenv(name)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    return variables
 
 
 @pytest.fixture

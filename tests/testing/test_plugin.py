@@ -154,6 +154,32 @@ def test_unittest_needs_no_fixtures(tmp_path: Path) -> None:
     assert done.passed, done.output
 
 
+def test_a_test_may_change_the_variables(tmp_path: Path) -> None:
+    """With `monkeypatch`, in either order of the fixtures; afterwards the environment is as it was."""
+    source = """
+        import os
+
+        BEFORE = dict(os.environ)
+
+
+        def test_monkeypatch_first(monkeypatch, exterview_env):
+            monkeypatch.setenv("EXTERVIEW_PASSWORD", "another")
+            monkeypatch.delenv("EXTERVIEW_API_KEY")
+
+
+        def test_monkeypatch_last(exterview_env, monkeypatch):
+            monkeypatch.setenv("EXTERVIEW_PASSWORD", "another")
+            monkeypatch.setenv("EXTERVIEW_SCOPE", "another")
+
+
+        def test_afterwards():
+            now = {name: value for name, value in os.environ.items() if name != "PYTEST_CURRENT_TEST"}
+            assert now == {name: value for name, value in BEFORE.items() if name != "PYTEST_CURRENT_TEST"}
+    """
+    done = run(project(tmp_path, test_variables=source))
+    assert done.passed, done.output
+
+
 def test_the_readmes_test_passes(tmp_path: Path) -> None:
     """As it is written there."""
     (snippet,) = (snippet for snippet in SNIPPETS if "exterview_clock" in snippet)
