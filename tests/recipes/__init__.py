@@ -1,0 +1,1 @@
+"""Programs to copy into an application, each with a test that runs it with the real package."""
