@@ -79,7 +79,10 @@ def answers_in(body: bytes | None) -> list[Answer]:
 def decoded_body(response: ClientResponse, body: bytes | None, limit: int = MAX_DECODED) -> bytes | None:
     """Return the *body* of *response* as with ``auto_decompress=True``; ``None`` if that is impossible or more than *limit* bytes."""
     encoding = encoding_left_on(response)
-    return decoded(body, encoding, limit) if body and encoding else body
+    # Caches and recorders keep the header of a body that they have decoded. What is JSON is not compressed.
+    if not body or not encoding or json_value(body) is not None:
+        return body
+    return decoded(body, encoding, limit)
 
 
 def is_success(status: int) -> bool:

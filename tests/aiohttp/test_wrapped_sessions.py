@@ -133,6 +133,34 @@ async def test_a_cassette_matches_with_and_without_a_token(tmp_path: Path) -> No
                     assert await played.json() == {"data": {"__typename": "Query"}}
 
 
+async def compressed(_request: web.Request, _body: bytes) -> web.Response:
+    """Answer as most APIs do."""
+    response = web.json_response({"data": {"a": 1}})
+    response.enable_compression(web.ContentCoding.gzip)
+    return response
+
+
+async def test_a_cached_answer_was_decoded_before() -> None:
+    """aiohttp-client-cache: what it keeps is no longer compressed, though its headers say so, at the first time too."""
+    async with scene() as at, CachedSession(cache=CacheBackend(allowed_methods=("POST",))) as http:
+        at.api.answers["/graphql"] = compressed
+        api = AuthSession(http, at.auth)
+        assert [await api.graphql("{ a }") for _ in range(2)] == [{"a": 1}, {"a": 1}]
+        assert len(at.api.arrivals) == 1
+
+
+async def test_a_recorded_answer_was_decoded_before(tmp_path: Path) -> None:
+    """vcrpy: the same, while it records and while it plays."""
+    async with scene() as at, aiohttp.ClientSession() as http:
+        at.api.answers["/graphql"] = compressed
+        api = AuthSession(http, at.auth)
+        await at.auth.token()
+        for mode in ("once", "none"):
+            with vcr.VCR().use_cassette(str(tmp_path / "tape.yaml"), record_mode=mode):
+                assert await api.graphql("{ a }") == {"a": 1}
+        assert len(at.api.arrivals) == 1
+
+
 async def test_a_retrying_client_sends_again_with_credentials() -> None:
     """aiohttp-retry, around ours: 503 is tried again, 401 is renewed, and closing it leaves the session open."""
     async with scene() as at, aiohttp.ClientSession() as http:
