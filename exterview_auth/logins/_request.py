@@ -20,6 +20,7 @@ from aiohttp import (
     ClientConnectorDNSError,
     ClientConnectorError,
     ClientError,
+    ClientHttpProxyError,
     ClientPayloadError,
     ClientResponseError,
     ClientSession,
@@ -257,14 +258,25 @@ async def _exchange(
     return response
 
 
-def unreachable(origin: URL, error: BaseException) -> LoginUnavailableError:
+def unreachable(origin: URL, error: BaseException) -> LoginError:
     """Return *error* as the library's own, with a cause that holds neither request headers nor the server's text."""
+    if isinstance(error, ClientHttpProxyError):
+        return _refused_by_proxy(origin, error)
     reason = next((reason for kinds, reason in _UNREACHABLE_BECAUSE if isinstance(error, kinds)), "the request failed")
     detail = getattr(getattr(error, "certificate_error", None), "verify_message", "")
     named = f"{type(error).__name__}: {detail}" if detail else type(error).__name__
     unavailable = LoginUnavailableError(f"the login endpoint {origin} cannot be reached: {reason} ({named})")
     unavailable.__cause__ = without_secrets(error)
     return unavailable
+
+
+def _refused_by_proxy(origin: URL, error: ClientHttpProxyError) -> LoginError:
+    says = f"the proxy on the way to the login endpoint {origin} answered {error.status}"
+    refused: LoginError = LoginError(f"{says}; check its URL, user and password")
+    if meaning_of(error.status) is LoginUnavailableError:
+        refused = LoginUnavailableError(says)
+    refused.__cause__ = without_secrets(error)
+    return refused
 
 
 def without_secrets(error: BaseException) -> BaseException:

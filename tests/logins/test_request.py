@@ -14,6 +14,7 @@ from aiohttp import (
     ClientConnectorCertificateError,
     ClientConnectorError,
     ClientError,
+    ClientHttpProxyError,
     ClientResponseError,
     ClientSession,
     ConnectionTimeoutError,
@@ -91,6 +92,16 @@ def test_only_the_systems_own_errors_are_chained(error: Exception, reason: str, 
     assert str(failure).startswith("the login endpoint https://api.example cannot be reached: ")
     assert reason in str(failure)
     assert isinstance(failure.__cause__, cause)
+    assert_no_secret(failure)
+
+
+@pytest.mark.parametrize(("status", "kind"), [(407, LoginError), (403, LoginError), (502, LoginUnavailableError)])
+def test_a_proxy_that_refuses_is_not_the_login_endpoint(status: int, kind: type[LoginError]) -> None:
+    """The sentence names the proxy, and what no retry helps is not tried again for as long as a login may take."""
+    request = RequestInfo(API, "CONNECT", CIMultiDictProxy(CIMultiDict({"Proxy-Authorization": SECRET})), API)
+    failure = unreachable(API, ClientHttpProxyError(request, (), status=status, message=SECRET))
+    assert type(failure) is kind
+    assert str(failure).startswith(f"the proxy on the way to the login endpoint {API} answered {status}")
     assert_no_secret(failure)
 
 
