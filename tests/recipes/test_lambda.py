@@ -10,6 +10,7 @@ import os
 import sys
 import warnings
 from collections.abc import AsyncIterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,7 +22,10 @@ from exterview_auth import ConfigurationError
 from exterview_auth.testing import ThreadedEmulator
 from tests.recipes.running import fresh, hides_secrets
 
-pytestmark = pytest.mark.usefixtures("exterview_env")
+pytestmark = [
+    pytest.mark.usefixtures("exterview_env"),
+    pytest.mark.skipif(find_spec("awslambdaric") is None, reason="Amazon's runtime client comes for Linux alone"),
+]
 
 RUNTIME = "/2018-06-01/runtime"
 
