@@ -9,15 +9,17 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import aiohttp
 import pytest
 from celery import signals
 from celery.contrib.testing.worker import start_worker
 
-from exterview_auth import ConfigurationError, ExterviewAuth
+from exterview_auth import AuthSession, ConfigurationError, ExterviewAuth, MemoryStore
 from exterview_auth.testing import ThreadedEmulator
 from tests.recipes.running import hides_secrets
 
@@ -102,6 +104,22 @@ async def test_tasks_in_two_threads_at_once_are_one_sentence(recipe: ModuleType)
     with pytest.raises(ConfigurationError, match="create one owner for each loop and let them share a store"):
         await asyncio.to_thread(recipe.count_interviews)
     await recipe.auth.aclose()
+
+
+def test_threads_share_a_token_through_a_store_in_memory(exterview: ThreadedEmulator) -> None:
+    """Each task opens an owner over it; all of them at once cost one login, and one more after a revocation."""
+    store = MemoryStore()
+
+    async def task() -> None:
+        async with aiohttp.ClientSession() as http, ExterviewAuth.from_env(store=store) as auth:
+            await AuthSession(http, auth).graphql("{ __typename }")
+
+    with ThreadPoolExecutor(4) as threads:
+        for logins in (1, 2):
+            for done in [threads.submit(lambda: asyncio.run(task())) for _ in range(8)]:
+                done.result(timeout=60)
+            assert exterview.logins == logins
+            exterview.revoke()
 
 
 def test_processes_share_a_token_through_a_store(

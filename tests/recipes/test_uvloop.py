@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import aiohttp
 import pytest
 import uvloop
+from aiohttp.test_utils import unused_port
 
 from exterview_auth import AuthSession, ExterviewAuth
 from exterview_auth.testing import ThreadedEmulator
 from tests.recipes import with_uvloop
-from tests.recipes.running import REQUESTS, hides_secrets
+from tests.recipes.running import REQUESTS, hides_secrets, statuses
 
 pytestmark = pytest.mark.usefixtures("exterview_env")
+
+ROOT = Path(__file__).parents[2]
 
 
 def test_the_program_prints_one_login(exterview: ThreadedEmulator) -> None:
@@ -39,6 +44,33 @@ def test_a_revocation_costs_one_login(exterview: ThreadedEmulator) -> None:
                 exterview.revoke()
 
     uvloop.run(storm())
+
+
+async def test_two_workers_of_gunicorn_cost_one_login(exterview: ThreadedEmulator, tmp_path: Path) -> None:
+    """With aiohttp's worker on uvloop, and a store of files that the processes share."""
+    port = unused_port()
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "gunicorn", "tests.recipes.with_aiohttp_web:make_app", "--bind", f"127.0.0.1:{port}",
+        "--workers", "2", "--worker-class", "aiohttp.GunicornUVLoopWebWorker",
+        env={**os.environ, "EXTERVIEW_STORE": str(tmp_path / "tokens"), "HOME": str(tmp_path)}, cwd=ROOT,
+        stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    try:
+        assert process.stderr is not None
+        while b"Booting worker" not in (line := await process.stderr.readline()):
+            assert line, "gunicorn has ended"
+        for logins in (1, 2):
+            assert await statuses(f"http://127.0.0.1:{port}/interviews") == {200}
+            assert exterview.logins == logins
+            exterview.revoke()
+        process.terminate()
+        _, errors = await asyncio.wait_for(process.communicate(), 60)
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.communicate()
+    assert process.returncode == 0
+    assert b"Traceback" not in errors
 
 
 def test_a_wrong_password_is_one_traceback_without_secrets(

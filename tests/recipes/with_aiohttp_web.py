@@ -1,8 +1,8 @@
 """
 aiohttp.web: one owner and one session for all requests of the application, opened and closed by ``cleanup_ctx``.
 
-Install: nothing else. Run: ``python with_aiohttp_web.py``. Each worker process has an owner; with several, set EXTERVIEW_STORE, so
-that they share one token. A login that is down becomes a 503 with ``Retry-After``. Wrong credentials stay a 500 in your log: no
+Install: nothing else. Run: ``python with_aiohttp_web.py``, or gunicorn with ``--worker-class aiohttp.GunicornWebWorker``. Each
+worker process has an owner; with several, set EXTERVIEW_STORE, so that they share one token. A login that is down becomes a 503 with ``Retry-After``. Wrong credentials stay a 500 in your log: no
 caller can do anything about them, and a 401 would ask them to.
 """
 

@@ -1,9 +1,10 @@
 """
 Celery: one owner for all tasks of a worker process, each of which has an event loop and a session of its own.
 
-Install: ``celery``. Run: ``celery -A with_celery worker``. The pools ``prefork`` and ``solo`` run one task at a time in a process.
-With ``--pool threads``, give each thread its own owner: one owner works on one event loop at a time, and says so. Set
-EXTERVIEW_STORE, so that the processes share one token: without it, each logs in for itself.
+Install: ``celery``. Run: ``celery -A with_celery worker``. Set EXTERVIEW_STORE, so that the worker's processes share one token:
+without it, each logs in for itself. The pools ``prefork`` and ``solo`` run one task at a time in a process. With ``--pool threads``,
+open an owner in each task, ``async with ExterviewAuth.from_env(store=store) as auth``, over one ``store = MemoryStore()`` of the
+module: an owner works on one event loop at a time, and says so.
 """
 
 import asyncio

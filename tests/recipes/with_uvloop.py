@@ -1,8 +1,8 @@
 """
 uvloop: the same program on a faster event loop; nothing in this library depends on which one it is.
 
-Install: ``uvloop`` (not on Windows). Run: ``python with_uvloop.py``. A server of aiohttp takes a loop instead:
-``web.run_app(make_app(), loop=uvloop.new_event_loop())``. It must be made before anything runs, as here.
+Install: ``uvloop`` (not on Windows). Run: ``python with_uvloop.py``. A server of aiohttp takes a loop instead,
+``web.run_app(make_app(), loop=uvloop.new_event_loop())``, or gunicorn with ``--worker-class aiohttp.GunicornUVLoopWebWorker``.
 """
 
 import asyncio
