@@ -17,6 +17,7 @@ from typing import Any
 import aiohttp
 import pytest
 from celery import signals
+from celery.app.log import Logging
 from celery.contrib.testing.worker import start_worker
 
 from exterview_auth import AuthSession, ConfigurationError, ExterviewAuth, MemoryStore
@@ -33,13 +34,16 @@ def recipe(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     """The module as a process has it: imported once, because Celery knows a task by its name, with an owner of this test."""
     module = importlib.import_module("tests.recipes.with_celery")
     monkeypatch.setattr(module, "auth", ExterviewAuth.from_env())
+    monkeypatch.setattr(
+        Logging, "setup", lambda *_, **__: None
+    )  # which would configure this process's logging for good
     return module
 
 
 @contextlib.contextmanager
 def worker(recipe: ModuleType) -> Iterator[None]:
     """A worker that has started."""
-    recipe.app.conf.update(result_backend="cache+memory://", worker_hijack_root_logger=False)
+    recipe.app.conf.update(result_backend="cache+memory://")
     with start_worker(recipe.app, perform_ping_check=False):
         yield
 
@@ -83,15 +87,19 @@ def test_a_login_that_is_down_puts_the_task_off(recipe: ModuleType, exterview: T
 
 
 def test_a_wrong_password_fails_the_task(
-    recipe: ModuleType, exterview: ThreadedEmulator, monkeypatch: pytest.MonkeyPatch
+    recipe: ModuleType,
+    exterview: ThreadedEmulator,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """It is not tried again, and neither the result nor its traceback shows a secret."""
+    """It is not tried again, and neither result, traceback nor log shows a secret."""
     monkeypatch.setenv("EXTERVIEW_PASSWORD", "not-the-password")
     monkeypatch.setattr(recipe, "auth", ExterviewAuth.from_env())
     with worker(recipe):
         result = recipe.count_interviews.delay()
         error = result.get(timeout=60, propagate=False)
-        shown = f"{error!r} {error} {result.traceback}"
+    shown = f"{error!r} {error} {result.traceback} {caplog.text}"
+    assert "raised unexpected: CredentialsRejectedError" in caplog.text
     assert type(error).__name__ == "CredentialsRejectedError"
     assert hides_secrets(shown, exterview)
     assert "not-the-password" not in shown
