@@ -6,6 +6,7 @@ import logging
 
 import pytest
 from litestar import Litestar
+from litestar.logging import LoggingConfig
 
 from exterview_auth import ConfigurationError
 from exterview_auth.testing import ThreadedEmulator
@@ -15,12 +16,10 @@ pytestmark = pytest.mark.usefixtures("exterview_env")
 
 
 @pytest.fixture
-def app() -> Litestar:
-    """The application; Litestar configures logging when it is made."""
-    root = logging.getLogger()
-    before = root.level, root.handlers[:]
+def app(monkeypatch: pytest.MonkeyPatch) -> Litestar:
+    """The application, which configures no logging here: it would replace the handlers of the whole test run."""
+    monkeypatch.setattr(LoggingConfig, "configure", lambda _: logging.getLogger)
     made: Litestar = fresh("with_litestar").app
-    root.level, root.handlers[:] = before
     return made
 
 
