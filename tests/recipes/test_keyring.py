@@ -80,6 +80,16 @@ async def test_a_process_that_starts_later_needs_no_login(exterview: ThreadedEmu
     assert exterview.logins == 1
 
 
+@pytest.mark.exterview(login_delay=0.2)
+async def test_processes_that_log_in_at_once_lose_nothing(exterview: ThreadedEmulator, backend: InMemory) -> None:
+    """Their locks are their own, so that each may log in; all requests succeed, and one entry stays."""
+    one, other = (ExterviewAuth.from_env(store=KeyringStore()) for _ in range(2))
+    async with one, other:
+        await asyncio.gather(storm(one), storm(other))
+    assert exterview.logins in {1, 2}
+    assert len(backend.entries) == 1
+
+
 async def test_a_logout_removes_the_entry(exterview: ThreadedEmulator, backend: InMemory) -> None:
     """Also twice, although a keyring complains when there is none."""
     async with ExterviewAuth.from_env(store=KeyringStore()) as auth:
