@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 from collections.abc import Callable
 from types import TracebackType
@@ -25,6 +26,8 @@ BACKLOG = 4096
 """Connections that may wait to be accepted, because thousands of requests may come at once."""
 
 _SHUTDOWN_SECONDS = 0.5
+
+_TURNS_TO_ACCEPT = 5
 
 
 class _Seconds:
@@ -133,8 +136,12 @@ class Emulator:
     async def stop(self) -> None:
         """Close every connection and end every task, even of requests without a response. Calling it again is fine."""
         runner, self._runner = self._runner, None
-        if runner is not None:
-            await runner.cleanup()
+        if runner is None:
+            return
+        # asyncio leaves a connection open that it is about to accept when its server is closed (python/cpython#109564).
+        for _ in range(_TURNS_TO_ACCEPT):
+            await asyncio.sleep(0)
+        await runner.cleanup()
 
     async def __aenter__(self) -> Self:
         return await self.start()

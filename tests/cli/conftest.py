@@ -89,4 +89,4 @@ def serve(
 
     yield start
     for server in servers:
-        elsewhere.run(server.close())
+        elsewhere.run(elsewhere.closed(server))

@@ -233,6 +233,23 @@ def has_ipv6() -> bool:
     return True
 
 
+@pytest.mark.parametrize("turns", range(7))
+async def test_a_connection_that_comes_at_the_last_moment_is_closed(turns: int) -> None:
+    """At whatever step of asyncio's accepting the stop begins: no error is reported, and no socket is left open."""
+    reported: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: reported.append(context))
+    emulator = await Emulator().start()
+    port = int(emulator.endpoint.rpartition(":")[2].partition("/")[0])
+    with socket.create_connection(("127.0.0.1", port)) as client:
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        await emulator.stop()
+        client.settimeout(10)
+        assert client.recv(1) == b""
+    gc.collect()
+    assert reported == []
+
+
 async def test_stopping_is_quick_and_leaves_no_task(http: ClientSession) -> None:
     """Silent logins, delayed requests, half an upload and open WebSockets end with the emulator; no task stays behind."""
     before = asyncio.all_tasks()

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple, TypeVar
 
 from aiohttp import web
+from aiohttp.test_utils import RawTestServer
 
 T = TypeVar("T")
 Answer = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
@@ -30,6 +31,12 @@ class Elsewhere:
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(timeout=120)
+
+    async def closed(self, server: RawTestServer) -> None:
+        """Close *server*, once the connections are open that it is about to accept (python/cpython#109564)."""
+        for _ in range(5):
+            await asyncio.sleep(0)
+        await server.close()
 
     def close(self) -> None:
         self._loop.call_soon_threadsafe(self._loop.stop)
