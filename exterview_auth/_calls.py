@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from concurrent.futures import Executor, Future
 from functools import partial
 from threading import Lock, Thread
+from types import TracebackType
 from typing import Any, Generic, ParamSpec, TypeVar
 
 from ._secret import concealed
@@ -152,6 +153,22 @@ def kind_of(failure: BaseException) -> str:
     if isinstance(failure, NotAnExceptionError) and failure.__cause__ is not None:
         failure = failure.__cause__
     return type(failure).__name__
+
+
+def place_of(failure: BaseException) -> str | None:
+    """Return the file and the line in which the called code failed, ``FILE:LINE``; ``None`` if that is unknown."""
+    if isinstance(failure, NotAnExceptionError) and failure.__cause__ is not None:
+        failure = failure.__cause__
+    place = innermost(failure)
+    return None if place is None else f"{place.tb_frame.f_code.co_filename}:{place.tb_lineno}"
+
+
+def innermost(failure: BaseException) -> TracebackType | None:
+    """Return the place that raised *failure*."""
+    place = failure.__traceback__
+    while place is not None and place.tb_next is not None:
+        place = place.tb_next
+    return place
 
 
 class DaemonThreads(Executor):

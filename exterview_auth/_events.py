@@ -12,6 +12,7 @@ The README lists all events with their levels and fields; a test holds that list
 
 from __future__ import annotations
 
+import inspect
 import logging
 import re
 import sys
@@ -83,9 +84,14 @@ def _configured_logger() -> Any:
     structlog = sys.modules.get("structlog")
     if structlog is None or not structlog.is_configured():
         return None
-    logger = structlog.get_logger(LOGGER_NAME).bind()
-    # The methods of its logger for asyncio are coroutines, and nobody would await them here.
-    return logger.sync_bl if isinstance(logger, structlog.stdlib.AsyncBoundLogger) else logger
+    try:
+        logger = structlog.get_logger(LOGGER_NAME).bind()
+    except TypeError:  # a factory of the application's that takes no name
+        logger = structlog.get_logger().bind()
+    if not inspect.iscoroutinefunction(logger.info):
+        return logger
+    # A logger for asyncio: nobody would await it here. structlog's own has a sync one inside.
+    return logger.sync_bl if isinstance(logger, structlog.stdlib.AsyncBoundLogger) else None
 
 
 def _is_listened_to(level: int) -> bool:
@@ -150,7 +156,8 @@ def to_standard_logger(
     name = str(event.pop("event"))
     details = "".join(f" {field}={value!r}" for field, value in event.items())
     # What the application's own factory of log records has set already stays: logging refuses to replace it.
-    taken = {"message", "asctime", *vars(logging.makeLogRecord({}))}
+    record = logging.getLogRecordFactory()(LOGGER_NAME, logging.INFO, "", 0, name, (), None)
+    taken = {"message", "asctime", *vars(record)}
     extra = {field: value for field, value in {"event": name, **event}.items() if field not in taken}
     # The event is the format, so that tools which group records by it tell events apart.
     return (f"{name.replace('%', '%%')}%s", details), {"extra": extra, "stacklevel": _FRAMES}

@@ -8,7 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 from unittest.mock import Mock
 
 import pytest
@@ -157,6 +157,69 @@ async def test_any_kind_of_structlogs_loggers_will_do(wrapper: Any, caplog: pyte
     (record,) = caplog.records
     assert (record.name, record.levelno, record.getMessage()) == ("exterview_auth", logging.WARNING, "login.failed")
     assert vars(record)["account"] == "acme"
+
+
+def test_a_factory_that_takes_no_name_will_do() -> None:
+    """Whoever configures structlog may leave out what its own loggers are called with."""
+
+    class Logger:
+        """Collects what it is called with."""
+
+        heard: ClassVar[list[Any]] = []
+
+        def warning(self, **event: Any) -> None:
+            self.heard.append(event)
+
+    def make() -> Logger:
+        return Logger()
+
+    structlog.configure(
+        processors=[structlog.stdlib.render_to_log_kwargs], wrapper_class=structlog.BoundLogger, logger_factory=make
+    )
+    try:
+        emit(logging.WARNING, "login.failed", account="acme")
+    finally:
+        structlog.reset_defaults()
+    assert [event["msg"] for event in Logger.heard] == ["login.failed"]
+
+
+async def test_a_logger_of_coroutines_is_not_left_unawaited(caplog: pytest.LogCaptureFixture) -> None:
+    """An application's own class, of which nothing else is known: the event goes to the standard logger."""
+
+    class Asynchronous(structlog.BoundLogger):
+        async def info(self, event: str, **fields: Any) -> None:
+            raise AssertionError("nobody awaits this")
+
+        warning = info
+
+    structlog.configure(wrapper_class=Asynchronous)
+    try:
+        with caplog.at_level(logging.INFO, logger="exterview_auth"):
+            emit(logging.WARNING, "login.failed", account="acme")
+    finally:
+        structlog.reset_defaults()
+    assert caplog.messages == ["login.failed account='acme'"]
+
+
+def test_a_factory_of_records_gets_a_whole_record(caplog: pytest.LogCaptureFixture) -> None:
+    """An application's factory may look at the name, as of any logger."""
+    before = logging.getLogRecordFactory()
+
+    def factory(*args: Any, **options: Any) -> logging.LogRecord:
+        record = before(*args, **options)
+        record.account, record.package = "the application's own", record.name.rpartition("_")[0]
+        return record
+
+    logging.setLogRecordFactory(factory)
+    try:
+        with caplog.at_level(logging.INFO, logger="exterview_auth"):
+            emit(logging.WARNING, "login.failed", account="acme", attempt=1)
+    finally:
+        logging.setLogRecordFactory(before)
+    (record,) = caplog.records
+    assert (vars(record)["account"], vars(record)["package"], vars(record)["attempt"]) == (
+        "the application's own", "exterview", 1
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize(

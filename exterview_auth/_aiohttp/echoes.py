@@ -18,6 +18,7 @@ from aiohttp import (
 from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
+from .._calls import innermost
 from .._endpoint import shown_url
 from .internals import HttpProcessingError
 
@@ -61,9 +62,7 @@ def _without_answer(error: ClientResponseError, endpoint: URL) -> ClientError:
 
 def _is_about_an_address(error: BaseException) -> bool:
     """Whether *error* is yarl's for a "//[]@", or Python's for a host name that cannot be encoded; not the application's."""
-    place = error.__traceback__
-    while place is not None and place.tb_next is not None:
-        place = place.tb_next
+    place = innermost(error)
     is_of_yarl = place is not None and str(place.tb_frame.f_globals.get("__name__")).startswith("yarl.")
     # Python 3.12 names the codec in a note alone.
     said = (str(error), *getattr(error, "__notes__", ()))

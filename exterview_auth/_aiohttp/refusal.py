@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 
 from aiohttp import ClientError, ClientRequest, ClientResponse
 
-from .._calls import awaited, must_pass
+from .._calls import awaited, must_pass, place_of
 from .._core.account import Account
 from .._events import emit
 from .bodies import read_ahead
@@ -55,7 +55,8 @@ async def is_refused(
             response.close()
             raise failure if passes else TimeoutError from None
         if response.content.exception() is None:
-            emit(logging.ERROR, "is_unauthorized.failed", account=account.label, error=type(failure).__name__)
+            error, where = type(failure).__name__, place_of(failure)
+            emit(logging.ERROR, "is_unauthorized.failed", account=account.label, error=error, where=where)
         return response.status == UNAUTHORIZED
 
 

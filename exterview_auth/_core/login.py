@@ -15,6 +15,7 @@ from .._events import Reason, emit
 from .._token import Token
 from ..errors import (
     ConfigurationError,
+    CredentialsRejectedError,
     InsecureTransportError,
     LoginError,
     LoginUnavailableError,
@@ -208,7 +209,15 @@ class LoginRunner:
             if isinstance(failure, LoginUnavailableError):
                 self._last_failure = failure
             error, retry_after = type(failure).__name__, retry_after_of(failure)
-            emit(logging.WARNING, "login.failed", **self.event_fields, error=error, retry_after=retry_after)
+            rejected = failure.reason if isinstance(failure, CredentialsRejectedError) else None
+            emit(
+                logging.WARNING,
+                "login.failed",
+                **self.event_fields,
+                error=error,
+                rejected=rejected,
+                retry_after=retry_after,
+            )
             self._limits.record_failure(failure)
             raise
 

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable
 from contextvars import Context, ContextVar
 
-from .._calls import CANCEL_GRACE, awaited, bounded, kind_of
+from .._calls import CANCEL_GRACE, awaited, bounded, kind_of, place_of
 from .._events import emit
 from .._records import Listener, LoginRecord
 from .account import Account
@@ -65,7 +65,7 @@ class OnLoginHook(Listener):
         except TimeoutError:
             emit(logging.WARNING, "on_login.timeout", account=account, seconds=TIMEOUT)
         except Exception as failure:  # noqa: BLE001 - the application's own mistakes do not break its requests
-            emit(logging.ERROR, "on_login.failed", account=account, error=kind_of(failure))
+            emit(logging.ERROR, "on_login.failed", account=account, error=kind_of(failure), where=place_of(failure))
 
     async def _called(self, record: LoginRecord) -> None:
         await awaited(self._on_login(record))

@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 
-from .._calls import CANCEL_GRACE, awaited, bounded, kind_of
+from .._calls import CANCEL_GRACE, awaited, bounded, kind_of, place_of
 from .._events import Reason, emit
 from .._token import Token
 from .account import Account
@@ -39,7 +39,8 @@ class OnTokenHook:
             emit(logging.WARNING, "on_token.timeout", account=self._account.label, seconds=self._timeout)
             self._timeout = TIMEOUT_ONCE_HUNG
         except Exception as failure:  # noqa: BLE001 - the application's own mistakes do not break its requests
-            emit(logging.ERROR, "on_token.failed", account=self._account.label, error=kind_of(failure))
+            error, where = kind_of(failure), place_of(failure)
+            emit(logging.ERROR, "on_token.failed", account=self._account.label, error=error, where=where)
         else:
             self._timeout = TIMEOUT
 

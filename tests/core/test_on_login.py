@@ -6,6 +6,7 @@ import asyncio
 import contextvars
 import gc
 import logging
+import re
 import warnings
 from typing import Any
 
@@ -49,11 +50,14 @@ async def _hangs(_: LoginRecord) -> None:
 async def test_a_failure_of_the_hook_is_logged_and_contained(
     caplog: pytest.LogCaptureFixture, hook: OnLogin, level: int, logged: str
 ) -> None:
-    """The requests get their token at once, and the log names the error's type alone."""
+    """The requests get their token at once, and the log names the error's type and its line alone."""
     kept = scripted(account="a", on_login=hook)
     assert (await kept.text(), now()) == ("T1", 0)
     await passing(TIMEOUT + CANCEL_GRACE)
-    assert [(record.levelno, record.getMessage()) for record in caplog.records] == [(level, logged)]
+    (record,) = caplog.records
+    message, _, where = record.getMessage().partition(" where=")
+    assert (record.levelno, message) == (level, logged)
+    assert hook is not _raises or re.fullmatch(rf"'{re.escape(__file__)}:\d+'", where)
 
 
 @virtual_time

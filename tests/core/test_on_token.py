@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import re
 
 import pytest
 
@@ -47,9 +48,12 @@ async def _hangs(*_: object) -> None:
 async def test_a_failure_of_the_hook_is_logged_and_contained(
     caplog: pytest.LogCaptureFixture, hook: OnToken, level: int, logged: str
 ) -> None:
-    """The waiters get their token, and the log names the error's type and no secret."""
+    """The waiters get their token, and the log names the error's type and its line, and no secret."""
     assert await scripted(NEW, on_token=hook).text() == NEW.value
-    assert [(record.levelno, record.getMessage()) for record in caplog.records] == [(level, logged)]
+    (record,) = caplog.records
+    message, _, where = record.getMessage().partition(" where=")
+    assert (record.levelno, message) == (level, logged)
+    assert hook is not _raises or re.fullmatch(rf"'{re.escape(__file__)}:\d+'", where)
 
 
 @virtual_time

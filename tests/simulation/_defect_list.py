@@ -75,7 +75,7 @@ DEFECTS = (
     # -- failing -----------------------------------------------------------------------------------------------------
     _one("rejected credentials are presented again", "_core/limits.py", "        self.close(self._account.clock() + pause, ", "        self.close(self._account.clock(), "),
     _one("a Retry-After is forgotten with its flight", "_core/login.py", "        if wait > 0:\n", "        if wait > 1e9:\n"),
-    _one("an error of a hook ends the flight", "_core/on_token.py", "        except Exception as failure:  # noqa: BLE001 - the application's own mistakes do not break its requests\n            emit", "        except KeyError as failure:\n            emit"),
+    _one("an error of a hook ends the flight", "_core/on_token.py", "        except Exception as failure:  # noqa: BLE001 - the application's own mistakes do not break its requests\n            error, where", "        except KeyError as failure:\n            error, where"),
     _one("what arrived while a process was not running is discarded", "_calls.py", "(PAUSE_GRACE if late else 0.0)", "0.0", "tests/test_calls.py"),
     _one("a call that never began leaves a warning", "_calls.py", "call if asyncio.iscoroutine(call) else awaited(call)", "awaited(call)", "tests/test_calls.py"),
     _one("a wrong login URL is asked at once again", "_core/limits.py", "            self._failure.record(error)\n", "            pass\n"),
