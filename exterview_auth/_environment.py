@@ -32,20 +32,20 @@ TOKEN_URL, CLIENT_ID, CLIENT_SECRET, SCOPE = (
     "EXTERVIEW_CLIENT_SECRET",
     "EXTERVIEW_SCOPE",
 )
-STORE, STORE_KEY = "EXTERVIEW_STORE", "EXTERVIEW_STORE_KEY"
+STORE, STORE_KEY, ACCOUNT = "EXTERVIEW_STORE", "EXTERVIEW_STORE_KEY", "EXTERVIEW_ACCOUNT"
 ENDPOINT, ENVIRONMENT = "EXTERVIEW_ENDPOINT", "EXTERVIEW_ENVIRONMENT"
 
 IN_FILES = (API_KEY, PASSWORD, BEARER, LOGIN_DOCUMENT, CLIENT_SECRET, STORE_KEY)
 """The variables whose value may be in a file, which a variable of the same name with ``_FILE`` at its end names."""
 VARIABLES = (
     API_KEY, EMAIL, PASSWORD, LOGIN_DOCUMENT, TOKEN_FIELD, TOKEN_URL, CLIENT_ID, CLIENT_SECRET, SCOPE, BEARER, ENVIRONMENT, ENDPOINT,
-    STORE, STORE_KEY, *(f"{name}_FILE" for name in IN_FILES),
+    STORE, STORE_KEY, ACCOUNT, *(f"{name}_FILE" for name in IN_FILES),
 )  # fmt: skip
 """All that `from_env` reads."""
 
 T = TypeVar("T")
 
-_LIKE_A_URL = re.compile(r"[a-z][a-z0-9+.-]+:/", re.IGNORECASE)
+_LIKE_A_URL = re.compile(r"[a-z][a-z0-9+.-]+:/|(rediss?|unix)(:|//)", re.IGNORECASE)
 _REDIS = ("redis://", "rediss://", "unix://")
 
 
@@ -104,12 +104,16 @@ def arguments_from(environ: object, given: Mapping[str, Any], known: Iterable[st
         found["api_key"] = _api_key(environ)
     if "login" not in given:
         found["login"] = _login(environ)
+    account = _variable(environ, ACCOUNT)
+    if "account" not in given and account is not None:
+        found["account"] = account
     # Last: a directory is created only for a configuration that is right in all else.
     if "store" not in given and _variable(environ, STORE) is not None:
-        source = None if given.keys() & {"login", "account"} else source_of(environ)
+        is_named = account is not None or given.keys() & {"login", "account"}
+        source = None if is_named else source_of(environ)
         if source is not None and not source.logs_in:
             raise ConfigurationError(
-                f"{STORE} does not know whose token it is that {source} holds; remove one of them, or pass account="
+                f"{STORE} does not know whose token it is that {source} holds; remove one of them, or set {ACCOUNT}"
             )
         found["store"] = store_from(environ)
     return {**given, **found}

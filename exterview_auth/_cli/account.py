@@ -35,7 +35,10 @@ def own_expiry(token: str) -> datetime | None:
     """Return when the JWT *token* expires or has expired by its own words, or ``None`` if it does not say so."""
     # Not `Token.expires_at`: for a token that arrives expired, it assumes that this machine's clock is wrong.
     expires = numeric_date(jwt_claims(token).get("exp"))
-    return None if expires is None else datetime.fromtimestamp(expires, UTC)
+    try:
+        return None if expires is None else datetime.fromtimestamp(expires, UTC)
+    except (OverflowError, ValueError, OSError):  # no date that there is, such as one in milliseconds
+        return None
 
 
 def expiry_of(environ: Mapping[str, str]) -> datetime | None:

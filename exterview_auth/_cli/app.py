@@ -35,6 +35,9 @@ def run(arguments: Sequence[str]) -> int:
         # The interpreter flushes standard output once more when it ends.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return ExitCode.FAILED
+    except UnicodeEncodeError as error:
+        complain(f"the output cannot show all characters in {error.encoding}; set PYTHONUTF8=1")
+        return ExitCode.FAILED
     return code
 
 
@@ -200,6 +203,12 @@ With curl, both secrets come from a file that nobody else reads, and stand in no
     shell_complete=_directories,
     help="Share the token that is held there: a directory, redis:// or rediss://. Instead of EXTERVIEW_STORE.",
 )
+@click.option(
+    "--account",
+    metavar="NAME",
+    help="The account's name in the store, the workers' account=. Instead of EXTERVIEW_ACCOUNT.",
+)
+@click.option("--verify", is_flag=True, help="Ask the API first, so that a token which was revoked is replaced.")
 @_seconds("--min-lifetime", 0.0, "How long the token must live; a shorter one is replaced.")
 @click.option("--no-login", is_flag=True, help="Print a token that is held, or nothing; the exit code is then 4.")
 @_timeout
@@ -209,6 +218,8 @@ def token(
     form: str,
     header: bool,
     store: str | None,
+    account: str | None,
+    verify: bool,
     min_lifetime: float,
     no_login: bool,
     timeout: float,
@@ -218,16 +229,20 @@ def token(
     Print a bearer token for other programs.
 
     It is one that is held, or a login gives it. With a store, the token that the workers hold is printed, and one that a login
-    gives is saved for them; without one, each call is a login. A token in EXTERVIEW_BEARER_TOKEN counts as held. The formats: the
-    token alone (text); the header; JSON with its expiry; a configuration for curl -K with both headers; and an ExecCredential for
-    kubectl.
+    gives is saved for them; without one, each call is a login. Nobody asks the API whether a held token still works, unless
+    --verify does. A token in EXTERVIEW_BEARER_TOKEN counts as held. The formats: the token alone (text); the header; JSON with its
+    expiry; a configuration for curl -K with both headers; and an ExecCredential for kubectl.
     """
     if header and form not in {"text", "header"}:
         raise click.UsageError("--header and --format exclude each other")
+    if verify and no_login:
+        raise click.UsageError("--verify may log in, so it and --no-login exclude each other")
     from .token import TokenOptions, run_token  # noqa: PLC0415 - loaded when it runs
 
-    options = TokenOptions("header" if header else form, min_lifetime, may_log_in=not no_login, timeout=timeout)
-    return run_token(options, store=store, password_stdin=password_stdin)
+    options = TokenOptions(
+        "header" if header else form, min_lifetime, verify=verify, may_log_in=not no_login, timeout=timeout
+    )
+    return run_token(options, store=store, account=account, password_stdin=password_stdin)
 
 
 @app.command(

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from getpass import getpass
 
-from exterview_auth._environment import PASSWORD, STORE, CredentialSource, source_of
+from exterview_auth._environment import ACCOUNT, PASSWORD, STORE, CredentialSource, source_of
 from exterview_auth._secret import Secret, SecretBytes
 from exterview_auth._secret_file import MAX_SECRET_FILE, decoded
 from exterview_auth.errors import ConfigurationError
@@ -45,9 +45,9 @@ class Configuration:
         return sentence
 
 
-def configured(*, password_stdin: bool = False, store: str | None = None) -> Configuration:
+def configured(*, password_stdin: bool = False, store: str | None = None, account: str | None = None) -> Configuration:
     """
-    Return the environment with the password from standard input, and with the option ``--store``.
+    Return the environment with the password from standard input, and with the options ``--store`` and ``--account``.
 
     Raises `ConfigurationError` for what an option cannot be.
     """
@@ -62,6 +62,10 @@ def configured(*, password_stdin: bool = False, store: str | None = None) -> Con
                 "--store is empty; give it a directory, or a URL that begins with redis:// or rediss://"
             )
         environ[STORE], renamed[STORE] = store, "--store"
+    if account is not None:
+        if not account.strip():
+            raise ConfigurationError("--account is empty; give it the name that the workers have as account=")
+        environ[ACCOUNT], renamed[ACCOUNT] = account, "--account"
     if password_stdin:
         environ[PASSWORD], renamed[PASSWORD] = password_from_stdin(), _WHAT
         source = source_of(environ)

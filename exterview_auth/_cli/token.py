@@ -4,18 +4,33 @@ from __future__ import annotations
 
 import asyncio
 import math
+import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
 
 from exterview_auth import Token
 from exterview_auth._endpoint import shown_url
-from exterview_auth._environment import api_key_from, arguments_from, endpoint_from
+from exterview_auth._environment import (
+    ACCOUNT,
+    STORE,
+    STORE_KEY,
+    api_key_from,
+    arguments_from,
+    endpoint_from,
+    store_from,
+)
 from exterview_auth._options import number
+from exterview_auth._secret_file import unwrapped
 from exterview_auth._token import is_foreign
+from exterview_auth.errors import ConfigurationError
 from exterview_auth.logins._identity import store_key
 
 from .account import FAILURES, checked_timeout, opened_account, own_expiry
 from .advice import explained
+from .check import QUERY
 from .configuration import Configuration, configured
 from .output import ExitCode, complain
 from .scrubber import Scrubber
@@ -24,10 +39,11 @@ from .token_formats import FORMATS, Issued
 
 @dataclass(frozen=True, slots=True)
 class TokenOptions:
-    """What the command line says: the format, how long the token must live, and whether a login is allowed."""
+    """What the command line says: the format, how long the token must live, and whether the API is asked and a login is allowed."""
 
     form: str
     min_lifetime: float
+    verify: bool
     may_log_in: bool
     timeout: float
 
@@ -36,10 +52,14 @@ class NoTokenError(Exception):
     """There is no token such as was asked for; the text says why, and what to do."""
 
 
-def run_token(options: TokenOptions, *, store: str | None = None, password_stdin: bool = False) -> ExitCode:
+def run_token(
+    options: TokenOptions, *, store: str | None = None, account: str | None = None, password_stdin: bool = False
+) -> ExitCode:
     """Print the token that is held, or that a login gives."""
+    if sys.stdout is None:
+        raise ConfigurationError("standard output is closed; leave it open, because the token is printed there")
     number(options.min_lifetime, "--min-lifetime must be a number of seconds, zero or more")
-    configuration = configured(password_stdin=password_stdin, store=store)
+    configuration = configured(password_stdin=password_stdin, store=store, account=account)
     scrubber = Scrubber(configuration.environ)
     try:
         issued = asyncio.run(_issued(options, configuration, scrubber))
@@ -68,6 +88,8 @@ async def _issued(options: TokenOptions, configuration: Configuration, scrubber:
 async def _obtained(options: TokenOptions, configuration: Configuration, scrubber: Scrubber) -> Token:
     """Return the token that the configuration leads to: from its variable or file, from the store, or by a login."""
     async with opened_account(configuration, options.timeout, scrubber, shares=True) as account:
+        if options.verify:
+            await account.api.graphql(QUERY)
         token = await account.auth.token()
         if not _suffices(token, options, configuration) and account.auth.stats().adopted:
             # Another process got it, and it may go on serving there; the one that follows is in the store for all.
@@ -83,22 +105,37 @@ async def _obtained(options: TokenOptions, configuration: Configuration, scrubbe
 async def _held(options: TokenOptions, configuration: Configuration) -> Token:
     """Return the token in the store, if it would do for an owner of this configuration. Nothing is sent but to the store."""
     checked_timeout(options.timeout)
-    found = arguments_from(configuration.environ, {}, ())
-    login, store = found["login"], found.get("store")
-    if store is None:
-        raise NoTokenError(
-            "no token is held: there is no store; set EXTERVIEW_STORE, or give --store, or leave out --no-login"
-        )
-    name, issuer = store_key(endpoint_from(configuration.environ), login.identity, login)
+    environ = configuration.environ
+    found = arguments_from(environ, {"store": None}, ("store",))
+    login = found["login"]
+    name, issuer = store_key(endpoint_from(environ), found.get("account") or login.identity, login)
+    store = _existing_store(environ)
     try:
         token: Token | None = await store.load(name)
     finally:
         await store.aclose()
     if token is None or is_foreign(token, issuer) or _left(token, configuration) == 0:
-        raise NoTokenError("no token is held in the store; leave out --no-login to log in")
+        raise NoTokenError(
+            "no token is held in the store for this account, or none that can be read; leave out --no-login to log in, or check"
+            f" {ACCOUNT} and {STORE_KEY}"
+        )
     if not _suffices(token, options, configuration):
         raise NoTokenError(_too_short(token, options, configuration))
     return token
+
+
+def _existing_store(environ: Mapping[str, str]) -> Any:
+    """Return the store, without creating a directory for it."""
+    place = unwrapped(environ.get(STORE, "")).strip()
+    if not place:
+        raise NoTokenError(
+            f"no token is held: there is no store; set {STORE}, or give --store, or leave out --no-login"
+        )
+    if "://" not in place and not Path(place).expanduser().exists():
+        raise NoTokenError(
+            f"no token is held: {STORE} names no directory that exists; correct it, or leave out --no-login"
+        )
+    return store_from(environ)
 
 
 def _expiry(token: Token, configuration: Configuration) -> datetime | None:

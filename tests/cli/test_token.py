@@ -271,7 +271,11 @@ def test_without_a_store_nothing_is_held(emulator: Emulator) -> None:
 
 def test_an_empty_store_holds_nothing(place: str, emulator: Emulator) -> None:
     """Exit code 4, and no request."""
-    ran("token", "--no-login", "--store", place).failed(4, "no token is held in the store; leave out --no-login")
+    if "://" not in place:
+        Path(place).mkdir(mode=0o700)
+    ran("token", "--no-login", "--store", place).failed(
+        4, "no token is held in the store for this account", "leave out --no-login"
+    )
     assert emulator.stats().requests == 0
 
 
@@ -293,6 +297,67 @@ def test_another_accounts_token_is_not_held(emulator: Emulator, tmp_path: Path) 
         {"EXTERVIEW_ENDPOINT": emulator.endpoint.replace("127.0.0.1", "localhost")},
     ):
         ran("token", "--no-login", *store, environ=other).failed(4, "no token is held")
+
+
+@pytest.mark.usefixtures("emulator")
+def test_without_a_login_no_directory_is_made(tmp_path: Path) -> None:
+    """A place that was mistyped stays as it is: nothing."""
+    place = tmp_path / "tokns"
+    ran("token", "--no-login", "--store", str(place)).failed(
+        4, "no token is held: --store names no directory that exists"
+    )
+    assert not place.exists()
+
+
+@pytest.mark.usefixtures("emulator")
+@pytest.mark.parametrize("place", ["redis:6379", "rediss:host", "redis//user:p4ssw0rd@host", "REDIS:/x"])
+def test_a_mistyped_url_is_no_directory(place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its password would become a name of a file."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("EXTERVIEW_STORE", place)
+    sentence = ran("token").failed(2, "must be a directory, or a URL that begins with redis:// or rediss://")
+    assert "p4ssw0rd" not in sentence
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_token_of_an_account_with_a_name(place: str, emulator: Emulator) -> None:
+    """Workers with ``account=``, as in a pool, share it by that name: an option, or a variable."""
+    token = ran("token", "--store", place, "--account", "acme").printed()
+    assert ran("token", "--store", place, "--no-login", environ={"EXTERVIEW_ACCOUNT": "acme"}).printed() == token
+    ran("token", "--store", place, "--no-login").failed(4, "for this account")
+    ran("token", "--store", place, "--account", " ").failed(2, "--account is empty")
+    assert emulator.stats().logins == 1
+
+
+def test_a_revoked_token_is_replaced_if_the_api_is_asked(place: str, emulator: Emulator) -> None:
+    """By itself, a held token is printed as it is."""
+    token = ran("token", "--store", place).printed()
+    emulator.revoke()
+    assert ran("token", "--store", place).printed() == token
+    renewed = ran("token", "--store", place, "--verify").printed()
+    assert ran("token", "--store", place, "--verify").printed() == renewed != token
+    assert emulator.stats().logins == 2
+    ran("token", "--store", place, "--verify", "--no-login").failed(2, "--verify may log in")
+
+
+@pytest.mark.usefixtures("emulator")
+def test_a_token_needs_an_output() -> None:
+    """Nobody would get it, and a script would go on with nothing."""
+    line = ["/bin/sh", "-c", 'exec "$@" >&-', "sh", *COMMAND, "token"]
+    done = subprocess.run(line, capture_output=True, text=True, timeout=120, check=False)
+    assert (done.returncode, done.stderr) == (
+        2, "exterview-auth: standard output is closed; leave it open, because the token is printed there\n"
+    )  # fmt: skip
+
+
+@pytest.mark.usefixtures("emulator")
+@pytest.mark.parametrize("expires", [1_796_000_000_000, 253_402_300_800, 10**15, 1e300])
+def test_a_date_that_does_not_exist_is_no_crash(expires: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A JWT with its expiry in milliseconds is printed as one that lives for years."""
+    monkeypatch.setenv("EXTERVIEW_BEARER_TOKEN", jwt_of(exp=expires))
+    monkeypatch.delenv("EXTERVIEW_EMAIL")
+    monkeypatch.delenv("EXTERVIEW_PASSWORD")
+    assert json.loads(ran("token", "--format", "json").printed())["expires_in"] > 365 * 86_400
 
 
 @pytest.mark.parametrize("kind", ["variable", "file"])

@@ -9,6 +9,7 @@ import socket
 import ssl
 import time
 from collections.abc import AsyncIterator
+from datetime import UTC
 from email.utils import parsedate_to_datetime
 from functools import partial
 from typing import NamedTuple
@@ -234,6 +235,8 @@ def _clock(answer: Answer | Exception | None) -> Check:
 def _server_time(date: str | None) -> float | None:
     """Return the header's time in seconds since the epoch."""
     try:
-        return None if date is None else parsedate_to_datetime(date).timestamp()
+        moment = None if date is None else parsedate_to_datetime(date)
+        # Without a zone, it is in UTC too (RFC 9110, section 5.6.7).
+        return None if moment is None else (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
     except (ValueError, OverflowError):
         return None

@@ -13,7 +13,7 @@ from yarl import URL
 from exterview_auth import Token
 from exterview_auth._calls import bounded
 from exterview_auth._endpoint import is_loopback
-from exterview_auth._environment import STORE, STORE_KEY, arguments_from, store_from
+from exterview_auth._environment import ACCOUNT, STORE, STORE_KEY, arguments_from, store_from
 from exterview_auth._secret_file import unwrapped
 from exterview_auth._token import is_foreign
 from exterview_auth.errors import ConfigurationError, StoreError
@@ -58,10 +58,12 @@ async def store_checks(configuration: Configuration, endpoint: URL, seconds: flo
 def _account(configuration: Configuration, endpoint: URL) -> tuple[str, str | None] | None:
     """Return the account's name in the store, and its issuer; ``None`` if the configuration names none."""
     try:
-        login = arguments_from(configuration.environ, {"store": None}, ("store",))["login"]
+        found = arguments_from(configuration.environ, {"store": None}, ("store",))
     except ConfigurationError:
         return None
-    return None if not login.identity else store_key(endpoint, login.identity, login)
+    login = found["login"]
+    account = found.get("account") or login.identity
+    return store_key(endpoint, account, login) if account else None
 
 
 def _file(place: str, account: str, kind: str) -> Path:
@@ -124,12 +126,12 @@ async def _held(store: Any, place: str, account: str, issuer: str | None) -> Che
             f"check {STORE_KEY}; the next login replaces the entry",
         )
     if token is None:
-        return ok("store-token", "none is held for this account")
+        return ok("store-token", f"none is held for this account; for another one, set {ACCOUNT}")
     if is_foreign(token, issuer):
         return warned(
             "store-token", "another issuer's token is held", "use one token endpoint and client for one store"
         )
-    return ok("store-token", f"one is held, and {life(token.expires_in)}")
+    return ok("store-token", f"one is held, and {life(token.expires_in)}; it was not tried")
 
 
 async def _is_present(place: str, account: str) -> bool:

@@ -142,6 +142,6 @@ def test_it_leaves_nothing_where_nothing_was(emulator: Emulator, tmp_path: Path)
     """A directory that is the store's is made by whoever needs it first, and holds nobody's token."""
     environ = {"EXTERVIEW_STORE": str(tmp_path / "tokens")}
     found = examined(environ=environ)
-    assert found["store-token"] == "ok none is held for this account"
+    assert found["store-token"] == "ok none is held for this account; for another one, set EXTERVIEW_ACCOUNT"
     assert list((tmp_path / "tokens").glob("*.token")) == []
     assert emulator.stats().logins == 1

@@ -52,7 +52,7 @@ def test_an_empty_store_works(place: str) -> None:
         assert found["store"] == "ok the directory can be read and written"
         assert found["store-permissions"] == "ok a new directory, for this user alone"
         assert examined()["store-permissions"] == "ok for this user alone (0700)"
-    assert found["store-token"] == "ok none is held for this account"
+    assert found["store-token"] == "ok none is held for this account; for another one, set EXTERVIEW_ACCOUNT"
     assert found["store-lock"].startswith("ok free")
 
 
@@ -61,7 +61,7 @@ def test_what_the_workers_hold_is_shown_and_left_alone(emulator: Emulator) -> No
     """The doctor's login is its own: it replaces no token of theirs."""
     held = ran("token").printed()
     assert emulator.stats().logins == 1
-    assert examined()["store-token"] == "ok one is held, and lives 60 min"
+    assert examined()["store-token"] == "ok one is held, and lives 60 min; it was not tried"
     assert emulator.stats().logins == 2
     assert ran("token", "--no-login").printed() == held
     assert examined()["store-lock"] == "ok free"
@@ -72,7 +72,7 @@ def test_an_entry_that_no_key_reads_is_named(monkeypatch: pytest.MonkeyPatch) ->
     """The next login would replace it, and log the others out of their cache."""
     monkeypatch.setenv("EXTERVIEW_STORE_KEY", Fernet.generate_key().decode())
     ran("token").printed()
-    assert examined()["store-token"] == "ok one is held, and lives 60 min"
+    assert examined()["store-token"] == "ok one is held, and lives 60 min; it was not tried"
     monkeypatch.setenv("EXTERVIEW_STORE_KEY", Fernet.generate_key().decode())
     assert examined()["store-token"].startswith(
         "warn there is an entry that cannot be read, or that is over; check EXTERVIEW_STORE_KEY"
