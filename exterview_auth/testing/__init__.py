@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from .._options import whole_number
+from .._options import named, whole_number
 from ..errors import ConfigurationError
 from ._movable_clock import Clock
 
@@ -47,6 +47,8 @@ def expect(
     }
     if not expected:
         raise ConfigurationError("expect needs a number to check: logins=, requests= or refused=")
+    if not hasattr(type(exterview), "journal"):
+        raise ConfigurationError(f"expect takes the emulator, such as the fixture exterview, not {named(exterview)}")
     before = _seen(exterview)
     yield
     after = _seen(exterview)

@@ -71,3 +71,17 @@ async def test_a_wrong_number_is_one_sentence(arguments: dict[str, Any], sentenc
         assert emulator.api_key != KEY
         with pytest.raises(ConfigurationError, match=sentence), expect(emulator, **arguments):
             raise AssertionError("the block ran")
+
+
+@pytest.mark.parametrize("other", [Emulator, "http://127.0.0.1/graphql", None])
+def test_what_is_no_emulator_counts_nothing(other: Any) -> None:
+    """The sentence says what to give in its place."""
+    with pytest.raises(ConfigurationError, match=r"^expect takes the emulator, such as the fixture exterview, not "):
+        expect(other, logins=1).__enter__()
+
+
+async def test_an_owner_is_no_emulator() -> None:
+    """It has counters of its own, and is easily taken for the other side."""
+    owner = ExterviewAuth(PasswordLogin("a@example.com", "password"), api_key=KEY)
+    with pytest.raises(ConfigurationError, match="not ExterviewAuth"):
+        expect(owner, logins=1).__enter__()  # type: ignore[arg-type]
