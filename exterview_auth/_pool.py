@@ -7,6 +7,7 @@ import inspect
 from collections import OrderedDict
 from collections.abc import Callable
 from functools import partial
+from threading import RLock
 from typing import Any, Self
 from weakref import WeakValueDictionary
 
@@ -67,7 +68,17 @@ class AuthPool:
     asks for the account that it creates, and `ClosedError` after `aclose`.
     """
 
-    __slots__ = ("__weakref__", "_alive", "_closed", "_closing", "_creating", "_factory", "_kept", "_listening")
+    __slots__ = (
+        "__weakref__",
+        "_alive",
+        "_closed",
+        "_closing",
+        "_creating",
+        "_factory",
+        "_guard",
+        "_kept",
+        "_listening",
+    )
 
     @discreet
     def __init__(self, factory: Callable[[str], ExterviewAuth], *, maxsize: int = 1024) -> None:
@@ -77,7 +88,9 @@ class AuthPool:
         self._kept = _Owners(whole_number(maxsize, "maxsize must be the number of accounts to keep, at least 1", 1))
         # Invariant: every owner that was created and still exists: kept, busy, or only in use.
         self._alive: WeakValueDictionary[str, ExterviewAuth] = WeakValueDictionary()
-        # Invariant: the accounts whose factory runs now.
+        # Held while owners are looked up and created: web frameworks call sync code, such as FastAPI's dependencies, in threads.
+        self._guard = RLock()
+        # Invariant: the accounts whose factory runs now, in the thread that holds the guard.
         self._creating: set[str] = set()
         # What makes a listener for each owner: for those that exist, and for those that are created later.
         self._listening: tuple[ListenerFactory, ...] = ()
@@ -87,12 +100,14 @@ class AuthPool:
     def __getitem__(self, account: str) -> ExterviewAuth:
         if self._closed:
             raise ClosedError("this AuthPool is closed; create a new one")
-        owner = self._kept.get(account_name(account))
-        if owner is None:
-            owner = self._kept[account] = self._reused(account) or self._created(account)
-        if self._kept.busy:
-            self._kept.release_finished()
-        return owner
+        name = account_name(account)
+        with self._guard:
+            owner = self._kept.get(name)
+            if owner is None:
+                owner = self._kept[name] = self._reused(name) or self._created(name)
+            if self._kept.busy:
+                self._kept.release_finished()
+            return owner
 
     def _reused(self, account: str) -> ExterviewAuth | None:
         owner = self._alive.get(account)

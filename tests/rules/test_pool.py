@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import threading
 import warnings
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from typing import Any
 
@@ -21,6 +23,7 @@ from exterview_auth import (
     ExterviewAuth,
     LoginContext,
     OAuth2Login,
+    StaticLogin,
     StoreError,
     Token,
 )
@@ -400,6 +403,26 @@ async def test_a_factory_that_asks_for_its_own_account_is_refused() -> None:
     asked[0] = "none"
     assert pool["a"] is pool["a"]
     await pool.aclose()
+
+
+def test_threads_that_ask_at_once_get_one_owner() -> None:
+    """Web frameworks run sync code in threads: each account is created once, however slow its factory is."""
+    created: list[str] = []
+    begun = threading.Event()
+
+    def factory(account: str) -> ExterviewAuth:
+        created.append(account)
+        begun.wait(0.2)  # for the others, which are on their way by then
+        return ExterviewAuth(StaticLogin("t"), api_key=KEY, account=account)
+
+    pool = AuthPool(factory)
+    names = [name for name in ("acme", "globex") for _ in range(4)]
+    with ThreadPoolExecutor(len(names)) as threads:
+        owners = dict(zip(names, threads.map(pool.__getitem__, names), strict=False))
+        assert all(
+            owner is owners[name] for name, owner in zip(names, threads.map(pool.__getitem__, names), strict=True)
+        )
+    assert sorted(created) == ["acme", "globex"]
 
 
 async def test_an_async_factory_is_refused_without_a_warning() -> None:
