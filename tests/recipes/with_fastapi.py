@@ -28,7 +28,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, Any]]:
 app = FastAPI(lifespan=lifespan)
 
 
-def exterview(request: Request) -> AuthSession:
+async def exterview(request: Request) -> AuthSession:
     api: AuthSession = request.state.api
     return api
 
