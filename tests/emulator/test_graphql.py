@@ -107,6 +107,14 @@ async def test_wrong_documents_are_graphql_errors(api: ClientSession, query: str
     assert expected in {None, content["errors"][0].get("extensions", {}).get("code")}
 
 
+async def test_a_fragment_is_read_once_however_often_it_is_spread(emulator: Emulator) -> None:
+    """Fragments that spread the next one twice, or a thousand in a row, cost no more than their length."""
+    for spread, levels in (("...f{0} ...f{0}", 60), ("...f{0}", 150)):
+        chain = " ".join(f"fragment f{at} on Query {{ {spread.format(at + 1)} }}" for at in range(levels))
+        query = f"{{ ...f0 }} {chain} fragment f{levels} on Query {{ __typename }}"
+        assert (await without_bearer(emulator, query=query))[0] == 400
+
+
 async def test_an_engine_that_runs_out_of_stack_is_contained(monkeypatch: pytest.MonkeyPatch) -> None:
     """graphql-core before 3.3 raises RecursionError where later ones give a GraphQLError."""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum, auto
 from functools import lru_cache
@@ -72,7 +71,7 @@ class Document:
         fragments = {
             node.name.value: node for node in self.tree.definitions if isinstance(node, FragmentDefinitionNode)
         }
-        fields = set(_field_names(operation.selection_set, fragments)) - {"__typename"}
+        fields = _field_names(operation.selection_set, fragments) - {"__typename"}
         if "login" not in fields:
             return OperationKind.OTHER
         return OperationKind.LOGIN if fields == {"login"} else OperationKind.LOGIN_AMONG_OTHERS
@@ -100,12 +99,17 @@ def _read(text: str) -> Document:
 _cached = lru_cache(maxsize=512)(_read)
 
 
-def _field_names(selections: SelectionSetNode, fragments: dict[str, FragmentDefinitionNode]) -> Iterator[str]:
-    # This ends because validation has refused fragments that contain themselves.
-    for node in selections.selections:
-        if isinstance(node, FieldNode):
-            yield node.name.value
-        elif isinstance(node, FragmentSpreadNode):
-            yield from _field_names(fragments[node.name.value].selection_set, fragments)
-        else:
-            yield from _field_names(node.selection_set, fragments)  # type: ignore[attr-defined]  # an inline fragment
+def _field_names(selections: SelectionSetNode, unread: dict[str, FragmentDefinitionNode]) -> set[str]:
+    """Return the fields of *selections* and of the fragments spread there; what is read is taken out of *unread*."""
+    found: set[str] = set()
+    left = [selections]
+    while left:
+        for node in left.pop().selections:
+            if isinstance(node, FieldNode):
+                found.add(node.name.value)
+            elif not isinstance(node, FragmentSpreadNode):
+                left.append(node.selection_set)  # type: ignore[attr-defined]  # an inline fragment
+            # Each fragment once: fragments that spread the next one twice double with every level.
+            elif fragment := unread.pop(node.name.value, None):
+                left.append(fragment.selection_set)
+    return found
