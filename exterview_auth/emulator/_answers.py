@@ -49,6 +49,8 @@ def _checked_errors(errors: object) -> list[Any]:
     if not all(isinstance(one, Mapping) and isinstance(one.get("message"), str) for one in found):
         raise ConfigurationError("each of the errors must be its message, or an object that has one under 'message'")
     content: list[Any] = _json([dict(one) for one in found], "errors")
+    if not all(isinstance(one.get("extensions"), dict | None) for one in content):
+        raise ConfigurationError("the extensions of an error must be an object, such as {'code': 'FORBIDDEN'}")
     return content
 
 

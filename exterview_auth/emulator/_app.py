@@ -26,6 +26,9 @@ from ._uploads import MAX_BODY, answer_bulk_upload
 OAUTH = "/oauth/token"
 BULK_UPLOADS = ("/ats/candidates/bulk-upload", "/ats/candidates/bulk-upload-resumes", "/bulk-upload-resumes")
 
+INTERNAL_ERROR = "The emulator failed; its log has the traceback"
+"""The reason of a status 500 that nobody asked for."""
+
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -77,6 +80,10 @@ class Api:
             except (asyncio.CancelledError, ConnectionError):
                 if not self._state.faults.are_stopped:
                     exchange.end(None)
+                raise
+            except Exception:
+                exchange.reason = INTERNAL_ERROR
+                exchange.end(500)  # what aiohttp answers
                 raise
             else:
                 exchange.end(response.status)  # a WebSocket ended when it was opened

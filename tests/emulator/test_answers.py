@@ -122,6 +122,8 @@ async def test_the_library_meets_the_canned_error(emulator: Emulator, http: Clie
         ({"errors": []}, "errors must be a list"),
         ({"errors": [1]}, "each of the errors must be its message, or an object that has one under 'message'"),
         ({"errors": [{"message": 1}]}, "each of the errors must be"),
+        ({"errors": [{"message": "m", "extensions": "text"}]}, "the extensions of an error must be an object, such as"),
+        ({"errors": ["m", {"message": "m", "extensions": []}]}, "the extensions of an error must be an object"),
         ({"errors": [{"message": "m", "extensions": {1, 2}}]}, "errors must be what JSON can hold, not list"),
     ],
 )

@@ -13,7 +13,7 @@ import aiohttp
 import pytest
 from aiohttp import ClientSession
 
-from exterview_auth.emulator import Emulator, JournalRecord
+from exterview_auth.emulator import Emulator, JournalRecord, _app
 from exterview_auth.emulator._graphql.websocket import PROTOCOL
 from tests.kit.api import until
 from tests.kit.emulator import SMOKE, answer, credentials, log_in, smoke
@@ -153,6 +153,22 @@ async def test_a_client_that_goes_away_leaves_a_record(emulator: Emulator, http:
     reason = "The client closed the connection before it was answered"
     assert fields(emulator.journal[0]) == ("POST", "/graphql", "Login", None, None, reason, True)
     assert (emulator.stats().requests_running, emulator.stats().statuses) == (0, {})
+
+
+async def test_a_failure_of_the_emulator_itself_is_written_down(
+    emulator: Emulator, api: ClientSession, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its status 500 is counted like any other, and the record says where the traceback is."""
+
+    async def fail(*_arguments: Any) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(_app, "answer_graphql", fail)
+    async with api.post("/graphql", json=SMOKE) as response:
+        assert response.status == 500
+    assert (emulator.stats().statuses, emulator.stats().requests_running) == ({500: 1}, 0)
+    assert (emulator.journal[-1].status, emulator.journal[-1].reason) == (500, _app.INTERNAL_ERROR)
+    assert "ZeroDivisionError" in caplog.text
 
 
 async def test_the_last_records_are_kept(
