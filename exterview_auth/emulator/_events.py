@@ -17,6 +17,7 @@ client that is slow, or was away for a while, continues after the last event tha
 from __future__ import annotations
 
 import json
+import re
 import time
 from dataclasses import asdict
 from typing import Any
@@ -41,6 +42,9 @@ HEARTBEAT = 1.0
 MOST_STREAMS = 32
 MOST_SHOWN = 20
 """Logins in flight, and tokens."""
+
+_NUMBER = re.compile(r"[0-9]{1,18}")
+"""The number of an entry. Python refuses to read one of thousands of digits."""
 
 _RETRY = "retry: 1000\n\n"
 
@@ -90,7 +94,7 @@ class _Reader:
         self._stats: EmulatorStats | None = None
         self._stats_sent_at = 0.0
         run, _, number = last_event_id.partition("-")
-        if run == state.journal.run and number.isdecimal() and int(number) <= state.journal.last_number:
+        if run == state.journal.run and _NUMBER.fullmatch(number) and int(number) <= state.journal.last_number:
             self._journal, self._number = state.journal, int(number)
 
     def news(self) -> str:

@@ -133,6 +133,13 @@ async def test_an_id_of_another_run_begins_anew(emulator: Emulator, http: Client
     assert first.number == f"{run}-1"
 
 
+async def test_an_id_of_thousands_of_digits_begins_anew(emulator: Emulator, http: ClientSession) -> None:
+    """No client makes the server fail with an id that no journal has given."""
+    await smoke(emulator, http)
+    async with stream(emulator, http, f"?after={emulator._state.journal.run}-{'9' * 5000}") as events:
+        assert [one.kind for one in await take(events, "journal", "request")] == ["journal", "request"]
+
+
 async def test_a_reset_begins_another_journal(emulator: Emulator, http: ClientSession) -> None:
     """The stream says so, and goes on with what comes after the reset."""
     await smoke(emulator, http)
