@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import ipaddress
 import math
+import re
 
 from exterview_auth import _options as options
 from exterview_auth.errors import ConfigurationError
 
+_CONTROL_CHARACTER = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _HIGHEST_PORT = 65_535
 _LONGEST_DATE = 100
 """Characters: three times as many as a date has."""
@@ -51,7 +53,15 @@ def checked_credentials(api_key: object, email: object, password: object) -> tup
     """Return the three as plain text if clients can send them; ``None`` asks for a random key or password, or the data's user."""
     key = None if api_key is None else str(options.checked_api_key(api_key))
     # No error shows a value: what is made up for a test today may be somebody's password tomorrow.
-    return key, options.optional_text(email, "email"), options.optional_text(password, "password")
+    return key, _one_line(email, "email"), _one_line(password, "password")
+
+
+def _one_line(value: object, name: str) -> str | None:
+    """Return *value* if it is ``None`` or text that stays on its line: the command prints it, one variable to a line."""
+    text = options.optional_text(value, name)
+    if text is not None and _CONTROL_CHARACTER.search(text):
+        raise ConfigurationError(f"{name} contains a control character or a line end; make up one without")
+    return text
 
 
 def loopback_address(host: object) -> str:

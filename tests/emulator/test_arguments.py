@@ -38,11 +38,15 @@ from tests.kit.emulator import log_in
         ),
         (lambda value: Emulator(seed=value), (None, "a", 1.5, [], True), "seed must be a whole number"),
         (lambda value: Emulator(api_key=value), ("", "a key", "k\u00e9y", b"key", 1), "api_key must be"),
-        (lambda value: Emulator(email=value), ("", " ", 1), "^email (is empty|must be text)"),
+        (
+            lambda value: Emulator(email=value),
+            ("", " ", 1, "a\nB=c", "a\x85", "a\u2028b"),
+            "^email (is empty|must be text|contains a control character)",
+        ),
         (
             lambda value: Emulator(password=value),
-            ("", "\ud800", b"p"),
-            "^password (is empty|must be text|contains half)",
+            ("", "\ud800", b"p", "p\0", "p\r"),
+            "^password (is empty|must be text|contains half|contains a control character)",
         ),
     ],
     ids=[
