@@ -19,11 +19,11 @@ MOST_TOKENS = 20_000
 MOST_REFRESH_TOKENS = 20_000
 """Refresh tokens, used ones too, that are remembered; the oldest are forgotten first."""
 
+MOST_ISSUED = 50_000
+"""Credentials that texts are searched for, dead ones too; the oldest are forgotten first."""
+
 _SHORTEST_SEARCHED = 4
 """Characters of a credential; a shorter one is part of many words by chance."""
-
-
-_TOKEN_LENGTH = len(secrets.token_urlsafe(32))
 
 
 @dataclass(slots=True)
@@ -53,6 +53,7 @@ class Accounts:
         self._clock = clock
         self.refresh_tokens = RefreshTokens()
         self._tokens: OrderedDict[str, _Issued] = OrderedDict()
+        self._seen = _SeenCredentials()
 
     def adopt(self, api_key: str | None, email: str | None, password: str | None) -> None:
         """Use these credentials in place of the random ones; ``None`` leaves one as it is."""
@@ -62,6 +63,7 @@ class Accounts:
 
     def rotate_api_key(self) -> str:
         """Return the organization's new key; the old one is unknown from now on."""
+        self._seen.add(self.api_key)
         self.api_key = _new_api_key()
         return self.api_key
 
@@ -83,12 +85,21 @@ class Accounts:
 
     def issue_token(self, lifetime: float) -> str:
         """Return a new bearer token that is valid for *lifetime* seconds."""
+        token = self._seen.add(secrets.token_urlsafe(32))
         # An emulator may run for days under a test that logs in again and again.
         while len(self._tokens) >= MOST_TOKENS:
             self._tokens.popitem(last=False)
-        token = secrets.token_urlsafe(32)
         self._tokens[token] = _Issued(fingerprint(token), lifetime, self._clock() + lifetime)
         return token
+
+    def issue_refresh_token(self) -> str:
+        """Return the first refresh token of a new family."""
+        return self._seen.add(self.refresh_tokens.issue())
+
+    def rotate_refresh_token(self, token: str) -> str | None:
+        """Return the successor of *token*, or ``None`` if *token* is not valid (any more)."""
+        successor = self.refresh_tokens.rotate(token)
+        return None if successor is None else self._seen.add(successor)
 
     def require_token(self, token: str) -> None:
         """Raise the 401 for a token that was never issued, was revoked, or has expired."""
@@ -136,13 +147,34 @@ class Accounts:
         """How many bearer tokens are remembered, valid or not."""
         return len(self._tokens)
 
-    def shown_in(self, text: str) -> bool:
-        """Return whether *text* contains a credential or a bearer token."""
+    def shown_in(self, text: str, most: int) -> bool:
+        """Return whether the first *most* characters of *text* show a credential, or its beginning; dead ones count too."""
         credentials = (self.api_key, self.restricted_api_key, self.password, self.client_secret)
-        # A token has 43 characters: nearly no text is long enough for the search through all of them.
-        return any(len(one) >= _SHORTEST_SEARCHED and one in text for one in credentials) or (
-            len(text) >= _TOKEN_LENGTH and any(token in text for token in self._tokens)
+        return any(len(one) >= _SHORTEST_SEARCHED and one in text for one in credentials) or self._seen.shown_in(
+            text, most
         )
+
+
+class _SeenCredentials:
+    """The tokens that were issued, and the API keys that were replaced, as far as memory is given to them."""
+
+    def __init__(self) -> None:
+        self._seen: OrderedDict[str, None] = OrderedDict()
+        self._lengths: set[int] = set()
+
+    def add(self, credential: str) -> str:
+        """Remember *credential*, and return it."""
+        while len(self._seen) >= MOST_ISSUED:
+            self._seen.popitem(last=False)
+        if len(credential) >= _SHORTEST_SEARCHED:
+            self._seen[credential] = None
+            self._lengths.add(len(credential))
+        return credential
+
+    def shown_in(self, text: str, most: int) -> bool:
+        """Return whether one of them begins in the first *most* characters of *text*."""
+        # Each place by their two or three lengths, because a search for each of them would grow with every login.
+        return any(text[at : at + length] in self._seen for length in self._lengths for at in range(most))
 
 
 class RefreshTokens:

@@ -52,11 +52,11 @@ def _token(state: EmulatorState, form: Form, **more: str) -> dict[str, Any]:
 def _password(state: EmulatorState, form: Form) -> dict[str, Any]:
     if not state.accounts.knows_user(form.get("username", ""), form.get("password", "")):
         raise _error("invalid_grant", "The user name or the password is wrong")
-    return _token(state, form, refresh_token=state.accounts.refresh_tokens.issue())
+    return _token(state, form, refresh_token=state.accounts.issue_refresh_token())
 
 
 def _refresh_token(state: EmulatorState, form: Form) -> dict[str, Any]:
-    renewed = state.accounts.refresh_tokens.rotate(form.get("refresh_token", ""))
+    renewed = state.accounts.rotate_refresh_token(form.get("refresh_token", ""))
     if renewed is None:
         raise _error("invalid_grant", "The refresh token is invalid, revoked or was used before")
     return _token(state, form, refresh_token=renewed)

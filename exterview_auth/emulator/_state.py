@@ -103,7 +103,7 @@ class EmulatorState:
 
     def shown_name(self, name: str) -> str:
         """Return an operation's name as journal and page show it. Clients choose it, so a credential may be in it."""
-        if self.accounts.shown_in(name):
+        if self.accounts.shown_in(name, LONGEST_NAME):
             return "***"
         return name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}…"
 

@@ -20,6 +20,14 @@ def test_the_oldest_tokens_are_forgotten_first(monkeypatch: pytest.MonkeyPatch) 
         accounts.require_token(token)
 
 
+def test_the_oldest_credentials_are_hidden_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The memory for what texts are searched for is bounded, too."""
+    monkeypatch.setattr(_accounts, "MOST_ISSUED", 2)
+    accounts = Accounts("a@b.example", clock=lambda: 0.0)
+    issued = [accounts.issue_token(1.0), accounts.issue_refresh_token(), accounts.issue_token(1.0)]
+    assert [accounts.shown_in(one, 80) for one in issued] == [False, True, True]
+
+
 def test_the_oldest_refresh_tokens_are_forgotten_first(monkeypatch: pytest.MonkeyPatch) -> None:
     """A used token goes quietly, and an unused one takes its family along."""
     monkeypatch.setattr(_accounts, "MOST_REFRESH_TOKENS", 2)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import time
 from dataclasses import FrozenInstanceError
 from datetime import UTC, datetime
 from typing import Any
@@ -250,12 +251,35 @@ async def test_a_long_name_is_cut(emulator: Emulator, http: ClientSession) -> No
     assert emulator.journal[0].operation == "N" * 79 + "…"
 
 
-async def test_a_token_in_a_name_is_hidden(emulator: Emulator, http: ClientSession) -> None:
-    """Tokens are searched in names that are long enough to hold one."""
-    token = "T" * 43
-    emulator._state.accounts._tokens[token] = emulator._state.accounts._tokens.pop(emulator.issue_token())
-    await query(emulator, http, f"query Get{token} {{ jobs {{ title }} }}", token)
-    assert emulator.journal[0].operation == "***"
+async def test_whatever_was_issued_is_hidden_in_a_name(
+    emulator: Emulator, http: ClientSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Bearer and refresh tokens, used, revoked or forgotten ones too, and a key that was rotated away."""
+    drawn = iter("TUVWXYZ")
+    monkeypatch.setattr("secrets.token_urlsafe", lambda _size: next(drawn) * 43)  # random ones are seldom GraphQL names
+    emulator._state.accounts.adopt("key_of_ones_own", None, None)
+    client = {"client_id": emulator.client_id, "client_secret": emulator.client_secret}
+    form = {"grant_type": "password", "username": emulator.email, "password": emulator.password, **client}
+    granted = (await answer(http.post(emulator.token_endpoint, data=form))).content
+    used = {"grant_type": "refresh_token", "refresh_token": granted["refresh_token"], **client}
+    renewed = (await answer(http.post(emulator.token_endpoint, data=used))).content
+    issued = [one[kind] for one in (granted, renewed) for kind in ("access_token", "refresh_token")]
+    issued += [emulator.issue_token(), emulator.api_key]
+    emulator.rotate_api_key()
+    emulator.reset()
+    for credential in issued:
+        for name in (f"Get{credential}", f"{'x' * 79}{credential}"):
+            await query(emulator, http, f"query {name} {{ jobs {{ title }} }}", "dead")
+    assert [one.operation for one in emulator.journal] == ["***"] * 12
+
+
+async def test_a_name_of_a_million_characters_is_looked_at_in_no_time(emulator: Emulator, http: ClientSession) -> None:
+    """Only what is shown of it is searched for tokens, however many were issued."""
+    for _ in range(20_000):
+        emulator.issue_token()
+    begun = time.perf_counter()
+    emulator.answer("x" * 1_000_000, data={})
+    assert time.perf_counter() - begun < 1.0
 
 
 async def test_counters_and_journal_tell_the_same_story(emulator: Emulator, http: ClientSession) -> None:
