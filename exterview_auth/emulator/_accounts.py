@@ -83,18 +83,20 @@ class Accounts:
         """Return whether these are the OAuth client's credentials."""
         return same(client_id, self.client_id) and same(client_secret, self.client_secret)
 
-    def issue_token(self, lifetime: float) -> str:
-        """Return a new bearer token that is valid for *lifetime* seconds."""
+    def issue_token(self, lifetime: float, *, valid: bool = True) -> str:
+        """Return a new bearer token, for *lifetime* seconds; unless it is *valid*, no request can use it."""
         token = self._seen.add(secrets.token_urlsafe(32))
+        if not valid:
+            return token
         # An emulator may run for days under a test that logs in again and again.
         while len(self._tokens) >= MOST_TOKENS:
             self._tokens.popitem(last=False)
         self._tokens[token] = _Issued(fingerprint(token), lifetime, self._clock() + lifetime)
         return token
 
-    def issue_refresh_token(self) -> str:
-        """Return the first refresh token of a new family."""
-        return self._seen.add(self.refresh_tokens.issue())
+    def issue_refresh_token(self, *, valid: bool = True) -> str:
+        """Return the first refresh token of a new family; unless it is *valid*, no request can use it."""
+        return self._seen.add((self.refresh_tokens if valid else RefreshTokens()).issue())
 
     def rotate_refresh_token(self, token: str) -> str | None:
         """Return the successor of *token*, or ``None`` if *token* is not valid (any more)."""

@@ -258,8 +258,8 @@ class Emulator:
         """
         Be as new: no token is valid, and times, data, faults, canned answers, counters and journal are those of the beginning.
 
-        The credentials stay, a rotated API key too. Delayed requests are answered at once, and what was in progress does not show in
-        the counters and the journal that begin now.
+        The credentials stay, a rotated API key too. Delayed requests are answered at once, and what was in progress shows in nothing
+        that begins now: it is not counted, uses up no fault, and a token that it is given is not valid.
         """
         self._controls.reset()
 

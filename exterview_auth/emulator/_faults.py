@@ -65,12 +65,15 @@ class Faults:
         """Whether the emulator stops, or has stopped."""
         return self.delays.are_stopped
 
-    def reset(self) -> None:
-        """Let nothing go wrong any more, and end every delay."""
-        self._logins, self._requests = _Series(), _Series()
+    def successor(self) -> Faults:
+        """Return what is to go wrong from now on, which is nothing, and let no request that is in progress wait any longer."""
         self._silent_until = 0.0
-        self._silence.wake()
-        self.delays.wake()
+        self._silence.end()
+        self.delays.end()
+        successor = Faults()
+        if self.are_stopped:
+            successor.stop()
+        return successor
 
     def pending(self) -> dict[str, float]:
         """Return how many logins and requests will be refused, and for how many seconds logins will be silent."""
@@ -116,6 +119,7 @@ class Delays:
     def __init__(self) -> None:
         self._waiters: set[asyncio.Future[None]] = set()
         self._stopping = False
+        self._ended = False
 
     @property
     def are_stopped(self) -> bool:
@@ -131,14 +135,19 @@ class Delays:
         self._stopping = True
         self.wake()
 
+    def end(self) -> None:
+        """End every delay, now and later."""
+        self._ended = True
+        self.wake()
+
     def wake(self) -> None:
         """End every delay that has begun."""
         for waiter in self._waiters:
             _finish(waiter)
 
     async def sleep(self, duration: float) -> None:
-        """Return after *duration* seconds or at `wake`; raise `StoppingError` once the emulator stops."""
-        if duration <= 0:
+        """Return after *duration* seconds, at `wake` or `end`; raise `StoppingError` once the emulator stops."""
+        if duration <= 0 or self._ended:
             return
         # `asyncio.sleep` would do for the time, but nothing else could end it: a login in an hour of silence has to end
         # with the silence, and with the emulator.

@@ -21,6 +21,7 @@ from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 from ._data import timestamp
+from ._faults import Faults
 from ._stats import EmulatorCounters
 
 MOST_RECORDS = 1000
@@ -112,20 +113,21 @@ class Exchange:
     """
     A request that is being answered.
 
-    Counters and journal are those of its beginning. A request that began before a reset does not show after it.
+    Counters, journal and faults are those of its beginning. A request that began before a reset does not show after it.
     """
 
-    __slots__ = ("_begun", "_counters", "_ended", "_journal", "_method", "_path", "fingerprint", "login", "operation", "reason")  # fmt: skip
+    __slots__ = ("_begun", "_ended", "_method", "_path", "counters", "faults", "fingerprint", "journal", "login", "operation", "reason")  # fmt: skip
 
-    def __init__(self, method: str, path: str, counters: EmulatorCounters, journal: Journal) -> None:
+    def __init__(self, method: str, path: str, counters: EmulatorCounters, journal: Journal, faults: Faults) -> None:
         self.operation: str | None = None
         self.fingerprint: str | None = None
         self.reason: str | None = None
         self.login = False
         self._method = method
         self._path = path
-        self._counters = counters
-        self._journal = journal
+        self.counters = counters
+        self.journal = journal
+        self.faults = faults
         self._begun = time.perf_counter()
         self._ended = False
         counters.requests += 1
@@ -137,8 +139,8 @@ class Exchange:
             return
         self._leave()
         if status is not None:
-            self._counters.statuses[status] += 1
-        self._journal.add_request(
+            self.counters.statuses[status] += 1
+        self.journal.add_request(
             method=self._method,
             path=self._path,
             operation=self.operation,
@@ -156,11 +158,11 @@ class Exchange:
 
     def refuse_login(self) -> None:
         """Count the login as refused."""
-        self._counters.logins_refused += 1
+        self.counters.logins_refused += 1
 
     def _leave(self) -> None:
         self._ended = True
-        self._counters.requests_running -= 1
+        self.counters.requests_running -= 1
 
 
 # A variable of the task that answers the request, because resolvers get nothing else of it than the emulator's state.

@@ -52,7 +52,7 @@ def _token(state: EmulatorState, form: Form, **more: str) -> dict[str, Any]:
 def _password(state: EmulatorState, form: Form) -> dict[str, Any]:
     if not state.accounts.knows_user(form.get("username", ""), form.get("password", "")):
         raise _error("invalid_grant", "The user name or the password is wrong")
-    return _token(state, form, refresh_token=state.accounts.issue_refresh_token())
+    return _token(state, form, refresh_token=state.issue_refresh_token())
 
 
 def _refresh_token(state: EmulatorState, form: Form) -> dict[str, Any]:

@@ -59,11 +59,11 @@ class EmulatorState:
         self.answers.clear()
         self.counters = EmulatorCounters(websockets_open=self.counters.websockets_open)
         self.journal = Journal()
-        self.faults.reset()
+        self.faults = self.faults.successor()
 
     def open_exchange(self, request: web.Request) -> Exchange:
         """Count a request on one of the API's paths; what becomes of it is noted in the exchange."""
-        exchange = Exchange(request.method, request.path, self.counters, self.journal)
+        exchange = Exchange(request.method, request.path, self.counters, self.journal, self.faults)
         enter(exchange)
         return exchange
 
@@ -75,19 +75,22 @@ class EmulatorState:
     def authorize(self, request: web.Request) -> None:
         """Pass a request, not a login, whose bearer token is valid and whose key has permissions; else raise its refusal."""
         require_bearer(request, self.accounts)
-        self.faults.check_request()
+        answering().faults.check_request()
 
     @asynccontextmanager
     async def login(self) -> AsyncIterator[None]:
         """Count a login while it runs and delay it, then let the body check its credentials; or raise its refusal."""
-        answering().login = True
+        exchange = answering()
+        exchange.login = True
+        # Those of its beginning: it must not use up a fault that was asked for after a reset.
+        faults = exchange.faults
         # Delayed before it is judged, as at the real API: a login is as slow when it is refused. A silent login counts as
         # running, so that tests can wait until it is.
-        with self.counters.login():
-            await self.faults.wait_out_silence()
-            await self.faults.delays.sleep(self.login_delay)
+        with exchange.counters.login():
+            await faults.wait_out_silence()
+            await faults.delays.sleep(self.login_delay)
             try:
-                self.faults.check_login()
+                faults.check_login()
                 yield
             except Refusal:
                 self.refuse_login()
@@ -109,10 +112,19 @@ class EmulatorState:
 
     def issue_token(self) -> str:
         """Return a new bearer token with the current lifetime."""
-        token = self.accounts.issue_token(self.token_lifetime)
+        token = self.accounts.issue_token(self.token_lifetime, valid=self._is_issuing())
         if exchange := answering_if_any():  # none for `Emulator.issue_token`
             exchange.fingerprint = fingerprint(token)
         return token
+
+    def issue_refresh_token(self) -> str:
+        """Return a new refresh token."""
+        return self.accounts.issue_refresh_token(valid=self._is_issuing())
+
+    def _is_issuing(self) -> bool:
+        """Whether a token that is issued now is valid. A login that began before a reset gets one that never was."""
+        exchange = answering_if_any()
+        return exchange is None or exchange.journal is self.journal
 
     def stats(self) -> EmulatorStats:
         """Return the totals so far."""

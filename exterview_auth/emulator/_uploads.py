@@ -58,7 +58,8 @@ class _BulkForm:
 
 async def answer_bulk_upload(state: EmulatorState, request: web.Request) -> web.Response:
     """Answer with what became of each file; nothing is created unless the whole form is in order."""
-    form = _BulkForm()
+    # Before the form is read: an upload that a reset overtakes adds no candidate to the data that begins with it.
+    form, data = _BulkForm(), state.data
     with readable_form():
         async for name, part in parts(request):
             if name == "files":
@@ -67,7 +68,7 @@ async def answer_bulk_upload(state: EmulatorState, request: web.Request) -> web.
                 form.fields[name] = await read_field(part)
     # Only now, when all of it has arrived: a client that repeats an upload after a 400 must not find half of it there.
     _check(form)
-    created, duplicates, skipped = _add_candidates(state.data, form)
+    created, duplicates, skipped = _add_candidates(data, form)
     counts = {"created": len(created), "duplicates": duplicates, "skipped": skipped}
     message = ", ".join(f"{number} {what}" for what, number in counts.items())
     return json_response({"status": 1, "message": f"Resumes processed: {message}", **counts, "candidates": created})

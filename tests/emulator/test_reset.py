@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 from typing import Any
 
+import aiohttp
 import pytest
 from aiohttp import ClientSession
 
 from exterview_auth.emulator import Emulator
+from exterview_auth.emulator._faults import StoppingError
 from exterview_auth.emulator._graphql.websocket import PROTOCOL
 from exterview_auth.errors import ConfigurationError
 from tests.kit.api import until
@@ -75,6 +78,71 @@ async def test_what_was_in_progress_shows_in_nothing_that_comes_after(emulator: 
         {},
     )
     assert (stats.logins_running, stats.logins_running_peak, emulator.journal) == (0, 0, ())
+
+
+async def test_a_login_from_before_a_reset_uses_up_no_fault_that_comes_after(
+    emulator: Emulator, http: ClientSession
+) -> None:
+    """Neither a delayed one nor one that had not begun to count; the next test's first login meets the next test's fault."""
+    emulator.login_delay = 3600
+    delayed = asyncio.create_task(log_in(emulator, http))
+    await until(lambda: emulator.stats().logins_running == 1)
+    emulator.latency = 3600
+    late = asyncio.create_task(log_in(emulator, http))
+    await until(lambda: emulator.stats().requests == 2)
+    emulator.reset()
+    emulator.fail_logins(1)
+    emulator.silence(3600)  # does not hold up what began before, either
+    assert [(await delayed).status, (await late).status] == [200, 200]
+    emulator.silence(0)
+    assert emulator.stats().logins == 0
+    assert [(await log_in(emulator, http)).status for _ in range(2)] == [503, 200]
+
+
+async def test_a_login_from_before_a_reset_leaves_no_valid_token(emulator: Emulator, http: ClientSession) -> None:
+    """By either way to log in: neither its token nor its refresh token is of use, and the page counts none."""
+    emulator.login_delay = 3600
+    client = {"client_id": emulator.client_id, "client_secret": emulator.client_secret}
+    form = {"grant_type": "password", "username": emulator.email, "password": emulator.password, **client}
+    login = asyncio.create_task(log_in(emulator, http))
+    granted = asyncio.create_task(answer(http.post(emulator.token_endpoint, data=form)))
+    await until(lambda: emulator.stats().logins_running == 2)
+    emulator.reset()
+    tokens = [(await login).content["data"]["login"]["token"], (await granted).content["access_token"]]
+    assert emulator._state.accounts.tokens_known == 0
+    assert [await smoke(emulator, http, one) for one in tokens] == [401, 401]
+    used = {"grant_type": "refresh_token", "refresh_token": (await granted).content["refresh_token"], **client}
+    assert (await answer(http.post(emulator.token_endpoint, data=used))).status == 400
+    assert emulator.stats().refresh_tokens_reused == 0
+
+
+async def test_an_upload_from_before_a_reset_adds_nothing(emulator: Emulator, api: ClientSession) -> None:
+    """Its candidate is none of the data that begins with the reset."""
+    candidates, arrived = set(emulator._state.data.candidates), asyncio.Event()
+
+    async def resume() -> AsyncIterator[bytes]:
+        yield b"a resume"
+        await arrived.wait()
+
+    form = aiohttp.FormData({"jobId": emulator.job_ids[0]})
+    form.add_field("files", resume(), filename="ada.pdf", content_type="application/pdf")
+    upload = asyncio.create_task(answer(api.post("/ats/candidates/bulk-upload", data=form)))
+    await until(lambda: emulator.stats().requests_running == 1)
+    await asyncio.sleep(0.05)  # its token is accepted
+    emulator.reset()
+    arrived.set()
+    assert (await upload).content["created"] == 1
+    assert set(emulator._state.data.candidates) == candidates
+
+
+async def test_a_reset_while_it_stops_lets_nothing_wait(emulator: Emulator) -> None:
+    """A delay that begins at the end of the emulator ends at once, after a reset too."""
+    await emulator.stop()
+    emulator.reset()
+    with pytest.raises(StoppingError):
+        await emulator._state.faults.delays.sleep(3600)
+    await emulator.start()
+    assert not emulator._state.faults.are_stopped
 
 
 async def test_open_sockets_are_still_counted_after_a_reset(emulator: Emulator, api: ClientSession) -> None:
