@@ -1,6 +1,7 @@
 "use strict";
 const $ = (id) => document.getElementById(id);
 const MOST = 500; // rows, and entries that wait for the next frame
+const GROUPS = 1000, MARKS = 25; // of a storm, the most groups of one kind, and of controls, whose marks hide what is behind them
 const shown = [], fresh = []; // entries in the journal, and those that came since the last frame
 let source = null, retry = 0, run = "", last = "", heard = 0, state = null, storm = null, control = null;
 let paused = false, missed = 0, painting = 0, stormChanged = false;
@@ -85,36 +86,49 @@ function drawState() {
   put("more", state.tokens_known > tokens.length ? `and ${number(state.tokens_known - tokens.length)} older ones` : "");
 }
 
+// A program that never gets well makes one storm of a day. When its groups are too many, each covers twice the time.
+const total = (groups) => groups.reduce((sum, one) => sum + one.count, 0);
+function keep(groups, from, to = from, count = 1) {
+  const near = groups.at(-1);
+  if (near && to - near.from < (groups.width ??= 0)) Object.assign(near, { from: Math.min(near.from, from), to: Math.max(near.to, to), count: near.count + count });
+  else groups.push({ from, to, count });
+  if (groups.length <= (groups.most ?? GROUPS)) return;
+  groups.width = groups.width * 2 || 0.001;
+  for (const one of groups.splice(0)) keep(groups, one.from, one.to, one.count);
+}
 // A storm begins with a refused token. It is over two seconds after its last refusal, once requests are answered again.
 function isOver(at) { return !storm || (storm.served && at - storm.refusedAt > 2) || at - storm.to > 30; }
 function watch(entry) {
   const to = Date.parse(entry.time) / 1000, from = to - (entry.seconds ?? 0), isRefused = entry.status === 401 && !entry.login;
-  if (entry.control) control = { to };
-  if (isRefused && isOver(to)) storm = { from, to, refused: [], answered: [], logins: [], marks: control && from - control.to < 5 ? [control.to] : [] };
+  if (entry.control) control = to;
+  if (isRefused && isOver(to)) {
+    storm = { from, to, longest: 0, refused: [], answered: [], logins: [], marks: Object.assign([], { most: MARKS }) };
+    if (control && from - control < 5) { keep(storm.marks, control); storm.from = Math.min(from, control); }
+  }
   if (isOver(to)) return;
-  storm.from = Math.min(storm.from, ...storm.marks);
   storm.to = to;
   stormChanged = true;
-  if (entry.control) storm.marks.push(to);
-  else if (entry.login) storm.logins.push({ from: Math.max(from, storm.from), to });
-  else if (isRefused) { storm.refused.push(to); storm.refusedAt = to; storm.served = false; }
-  else if (entry.status && entry.status < 400) { storm.answered.push(to); storm.served = true; }
+  const begun = Math.max(from, storm.from);
+  if (entry.control) keep(storm.marks, to);
+  else if (entry.login) { keep(storm.logins, begun, to); storm.longest = Math.max(storm.longest, to - begun); }
+  else if (isRefused) { keep(storm.refused, to); storm.refusedAt = to; storm.served = false; }
+  else if (entry.status && entry.status < 400) { keep(storm.answered, to); storm.served = true; }
 }
 function drawStorm() {
   const { from, to, refused, answered, logins, marks } = storm ?? { from: 0, to: 0, refused: [], answered: [], logins: [], marks: [] };
   const long = Math.max(to - from, 0.001), x = (at) => Math.round(((at - from) / long) * 1000);
-  const counted = (times) => times.reduce((bins, at) => { bins[Math.min(99, Math.floor(x(at) / 10))] += 1; return bins; }, new Array(100).fill(0));
+  const counted = (groups) => groups.reduce((bins, one) => { bins[Math.min(99, Math.floor(x(one.from) / 10))] += one.count; return bins; }, new Array(100).fill(0));
   const up = counted(answered), down = counted(refused), most = Math.max(1, ...up, ...down);
   const columns = (bins, way) => bins.map((one, at) => (one ? `M${at * 10} 70v${(way * Math.max(2, (one / most) * 60)).toFixed(1)}h9V70z` : "")).join("");
   $("up").setAttribute("d", columns(up, -1));
   $("down").setAttribute("d", columns(down, 1));
   $("bars").setAttribute("d", logins.map((one) => `M${x(one.from)} 136h${Math.max(4, x(one.to) - x(one.from))}v12H${x(one.from)}z`).join(""));
-  $("marks").setAttribute("d", marks.map((at) => `M${x(at)} 0h3v150h-3z`).join(""));
-  const many = (list, one, more) => `${number(list.length)} ${list.length === 1 ? one : more}`;
+  $("marks").setAttribute("d", marks.map((one) => `M${x(one.from)} 0h3v150h-3z`).join(""));
+  const many = (groups, one, more) => `${number(total(groups))} ${total(groups) === 1 ? one : more}`;
   put("end", storm ? span(long) : "");
   put("caption", storm ? `At ${clock(from * 1000)}: ${many(refused, "request", "requests")} refused, the last after ${span(storm.refusedAt - from)}; `
-    + `${many(logins, "login", "logins")}${logins.length ? ` of at most ${span(Math.max(...logins.map((one) => one.to - one.from)))}` : ""}; `
-    + `${number(answered.length)} answered${answered.length ? `, the last after ${span(answered.at(-1) - from)}` : ""}.`
+    + `${many(logins, "login", "logins")}${logins.length ? ` of at most ${span(storm.longest)}` : ""}; `
+    + `${number(total(answered))} answered${answered.length ? `, the last after ${span(answered.at(-1).to - from)}` : ""}.`
     : "No storm yet: it begins with a refused token. Revoke them while your program sends requests.");
   stormChanged = false;
 }

@@ -264,6 +264,39 @@ async def test_a_storm_is_drawn_and_told(emulator: Emulator, http: ClientSession
     await expect(caption).to_contain_text("3 requests refused")
 
 
+DAY = """
+() => {
+  const day = 86_400, begin = Date.parse("2026-01-01T00:00:00Z"), begun = performance.now();
+  const one = { seconds: 0.01, operation: "q", method: "POST", path: "/graphql", fingerprint: "x", reason: null, login: false };
+  for (let second = 0; second < day; second += 2) {
+    const at = (ms) => ({ time: new Date(begin + second * 1000 + ms).toISOString() });
+    take({ ...at(0), control: "revoke", arguments: {} });
+    take({ ...one, ...at(10), status: 401 });
+    take({ ...one, ...at(600), status: 200, login: true, seconds: second ? 0.5 : 0.55 });
+    for (let count = 0; count < 5; count += 1) take({ ...one, ...at(610 + count), status: 200 });
+  }
+  return [performance.now() - begun, ...["refused", "answered", "logins", "marks"].map((name) => storm[name].length)];
+}
+"""
+
+
+async def test_a_storm_of_a_day_takes_no_more_room_than_another(page: Page) -> None:
+    """A program that meets a refusal every two seconds: the sentence counts all, the picture shows the whole day."""
+    took, *groups = await page.evaluate(DAY)
+    assert took < 30_000
+    assert max(groups) <= 1000
+    caption = page.locator("#caption")
+    await expect(caption).to_contain_text(
+        "43,200 requests refused, the last after 86,398 s; 43,200 logins of at most 550 ms"
+    )
+    await expect(caption).to_contain_text("216,000 answered, the last after 86,399 s.")
+    for name in ("up", "down", "bars", "marks"):
+        drawn = [int(at) for at in re.findall(r"M(\d+)", await page.locator(f"#{name}").get_attribute("d") or "")]
+        assert [any(tenth * 100 <= at < tenth * 100 + 100 for at in drawn) for tenth in range(10)] == [True] * 10, name
+    if directory := os.environ.get(SCREENSHOTS):
+        await page.screenshot(path=Path(directory) / "page-day.png", full_page=True)
+
+
 async def test_each_control_has_a_button(emulator: Emulator, http: ClientSession, page: Page) -> None:
     """What a test does by code, a person does with a click, and the page says what is in force."""
     token, key = emulator.issue_token(), emulator.api_key
