@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
+    from asyncio import AbstractEventLoop
+
     from ._auth import ExterviewAuth
     from ._session import AuthSession
     from .emulator import JournalRecord
@@ -24,6 +26,8 @@ ASSIGNED = ("token_lifetime", "login_delay", "latency")
 CONSTRUCTED = ("seed", "host", "api_key", "email", "password")
 """What the marker gives to an emulator of the test's own."""
 MARKER = f"exterview({'=, '.join((*ASSIGNED, *CONSTRUCTED))}=): how the Exterview emulator begins this test."
+SECONDS_TO_CLOSE = 10.0
+"""How long the end of a test waits for an event loop of the application's own."""
 MOST_SHOWN = 50
 """Requests of the journal that a failed test shows; the last ones."""
 
@@ -137,11 +141,14 @@ def _marked(item: pytest.Item) -> dict[str, Any]:
 
 
 def _close(owner: ExterviewAuth) -> None:
-    """Close *owner* on its own event loop if that can still run, or else on a new one."""
+    """Close *owner* on its own event loop if that runs or can still run, or else on a new one."""
     import asyncio  # noqa: PLC0415 - as above
     from threading import Thread  # noqa: PLC0415 - as above
 
     loop = owner._lifecycle.loop  # noqa: SLF001 - only it knows where its tasks are
+    if loop is not None and loop.is_running():
+        _close_on_running(loop, owner)
+        return
     if loop is not None and not loop.is_closed():
         loop.run_until_complete(owner.aclose())
         return
@@ -149,6 +156,19 @@ def _close(owner: ExterviewAuth) -> None:
     closing = Thread(target=lambda: asyncio.run(owner.aclose()))
     closing.start()
     closing.join()
+
+
+def _close_on_running(loop: AbstractEventLoop, owner: ExterviewAuth) -> None:
+    """Close *owner* on *loop*, which a thread of the application runs."""
+    import asyncio  # noqa: PLC0415 - as above
+
+    closing = asyncio.run_coroutine_threadsafe(owner.aclose(), loop)
+    try:
+        closing.result(SECONDS_TO_CLOSE)
+    except TimeoutError:
+        closing.cancel()
+        what = f"exterview_owner could not be closed within {SECONDS_TO_CLOSE:g} s"
+        pytest.fail(f"{what}: the event loop that used it is blocked, or has stopped", pytrace=False)
 
 
 def _show_journal_of(item: pytest.Item, emulator: ThreadedEmulator) -> None:

@@ -406,15 +406,16 @@ def test_the_environment_is_the_emulators_alone(tmp_path: Path) -> None:
 
 
 def test_the_owner_takes_a_rotated_key_and_is_closed_at_the_end(tmp_path: Path) -> None:
-    """Also if the test leaves a login behind that has no answer."""
+    """Also if the test leaves a login behind that has no answer, or a thread whose event loop runs on."""
     source = """
         import asyncio
+        import threading
 
         import pytest
 
         from exterview_auth import ClosedError
 
-        owners = []
+        owners, running = [], []
 
 
         def test_rotation(exterview, exterview_api):
@@ -438,14 +439,58 @@ def test_the_owner_takes_a_rotated_key_and_is_closed_at_the_end(tmp_path: Path) 
             owners.append(exterview_owner)
 
 
-        def test_both_are_closed():
-            assert len(owners) == 2
+        def test_an_applications_thread_still_runs(exterview_owner):
+            loop = asyncio.new_event_loop()
+            thread = threading.Thread(target=loop.run_forever, daemon=True)
+            thread.start()
+            asyncio.run_coroutine_threadsafe(exterview_owner.token(), loop).result(20)
+            owners.append(exterview_owner)
+            running.append((loop, thread))
+
+
+        def test_all_are_closed():
+            for loop, thread in running:
+                loop.call_soon_threadsafe(loop.stop)
+                thread.join()
+                loop.close()
+            assert len(owners) == 3
             for owner in owners:
                 with pytest.raises(ClosedError):
                     asyncio.run(owner.token())
     """
     done = run(project(tmp_path, test_owner=source), "-p", "no:asyncio")
     assert done.passed, done.output
+
+
+def test_an_owner_whose_loop_is_blocked_is_one_sentence(tmp_path: Path) -> None:
+    """The end of the test does not wait for it for ever."""
+    source = """
+        import asyncio
+        import threading
+
+        from exterview_auth import _pytest_plugin
+
+        _pytest_plugin.SECONDS_TO_CLOSE = 0.1
+        over = threading.Event()
+
+
+        def test_blocked(exterview_owner):
+            async def block():
+                await exterview_owner.token()
+                started.set()
+                over.wait()
+
+            started = threading.Event()
+            threading.Thread(target=lambda: asyncio.run(block()), daemon=True).start()
+            assert started.wait(20)
+
+
+        def test_afterwards():
+            over.set()
+    """
+    done = run(project(tmp_path, test_blocked=source), "-p", "no:asyncio")
+    assert done.outcomes == {"passed": 2, "error": 1}, done.output
+    assert "exterview_owner could not be closed within 0.1 s: the event loop that used it is blocked" in done.output
 
 
 @pytest.mark.parametrize(
