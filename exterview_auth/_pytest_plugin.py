@@ -78,17 +78,20 @@ def exterview_env(exterview: ThreadedEmulator, monkeypatch: pytest.MonkeyPatch) 
     """The variables of ``ExterviewAuth.from_env()`` for the emulator, set; all others that begin with ``EXTERVIEW_`` are unset."""
     import os  # noqa: PLC0415 - as above
 
+    from ._secret import Secret  # noqa: PLC0415 - as above
+
+    # The report of a test that fails shows its arguments.
     variables = {
         "EXTERVIEW_ENDPOINT": exterview.endpoint,
-        "EXTERVIEW_API_KEY": exterview.api_key,
+        "EXTERVIEW_API_KEY": Secret(exterview.api_key),
         "EXTERVIEW_EMAIL": exterview.email,
-        "EXTERVIEW_PASSWORD": exterview.password,
+        "EXTERVIEW_PASSWORD": Secret(exterview.password),
     }
     # The test's own `monkeypatch`: with another one, what the test changes would come back after the variables are unset.
     for name in [name for name in os.environ if name.startswith("EXTERVIEW_")]:
         monkeypatch.delenv(name)
     for name, value in variables.items():
-        monkeypatch.setenv(name, value)
+        monkeypatch.setenv(name, str(value))
     return variables
 
 

@@ -251,22 +251,24 @@ def test_the_coverage_of_an_application_is_whole(tmp_path: Path) -> None:
 
 
 def test_a_failed_test_shows_the_journal(tmp_path: Path) -> None:
-    """Of that test alone, and only if it has an emulator; without any credential."""
+    """Of that test alone, and only if it has an emulator; without any credential, of the test's arguments either."""
     source = """
         import asyncio
+        import os
 
 
         def test_passes(exterview_owner):
             asyncio.run(exterview_owner.token())
 
 
-        def test_fails(exterview, exterview_api):
+        def test_fails(exterview, exterview_api, exterview_env):
             async def ask():
                 await exterview_api.graphql("query Mine { __typename }")
                 exterview.revoke()
                 await exterview_api.graphql("query Mine { __typename }")
 
             asyncio.run(ask())
+            assert set(exterview_env.values()) <= set(os.environ.values())
             with open("secrets", "w") as file:
                 file.write(" ".join([exterview.api_key, exterview.password, exterview_api.auth.current.value]))
             assert False
