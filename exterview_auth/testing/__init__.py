@@ -35,8 +35,8 @@ def expect(
     - *requests*: all requests, logins among them.
     - *refused*: requests that were answered 401.
 
-    What is not given is not checked, and nothing is if the block raises. Raises `ConfigurationError` for a wrong number, and
-    if none is given.
+    What is not given is not checked, and nothing is if the block raises. A ``reset`` in the block fails the test. Raises
+    `ConfigurationError` for a wrong number, if none is given, and for what is no emulator.
     """
     __tracebackhide__ = True
     given = {"login": logins, "request": requests, "refused request": refused}
@@ -49,8 +49,10 @@ def expect(
         raise ConfigurationError("expect needs a number to check: logins=, requests= or refused=")
     if not hasattr(type(exterview), "journal"):
         raise ConfigurationError(f"expect takes the emulator, such as the fixture exterview, not {named(exterview)}")
-    before = _seen(exterview)
+    before, run = _seen(exterview), exterview._state.journal.run  # noqa: SLF001 - only it tells one reset from the next
     yield
+    if exterview._state.journal.run != run:  # noqa: SLF001 - as above
+        raise AssertionError("the emulator was reset in the block of expect, which cannot count across a reset")
     after = _seen(exterview)
     wrong = [
         f"expected {_counted(count, what)}, the emulator saw {after[what] - before[what]}"

@@ -49,6 +49,16 @@ async def test_another_number_fails_the_test(expected: dict[str, int], sentence:
         assert str(caught.value) == sentence
 
 
+async def test_a_reset_in_the_block_is_named() -> None:
+    """Whatever was expected: what was seen before it is not known any more."""
+    async with Emulator() as emulator:
+        await ask(emulator)
+        sentence = "^the emulator was reset in the block of expect, which cannot count across a reset$"
+        for count in (0, 1):
+            with pytest.raises(AssertionError, match=sentence), expect(emulator, logins=count):
+                emulator.reset()
+
+
 async def test_an_error_of_the_block_is_the_tests() -> None:
     """It is not hidden by a wrong number."""
     async with Emulator() as emulator:
