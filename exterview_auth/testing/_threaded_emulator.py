@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import os
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -49,6 +50,7 @@ class ThreadedEmulator(Emulator):
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._over: asyncio.Event | None = None
+        self._process: int | None = None
         self.clock = Clock() if clock is None else clock
         """The clock of its tokens' lifetimes: ``clock=`` of the `ExterviewAuth` that is tested."""
         super().__init__(clock=self.clock, **options)
@@ -59,6 +61,7 @@ class ThreadedEmulator(Emulator):
                 "the emulator is running already; leave its with block first, or create another one"
             )
         started: Future[None] = Future()
+        self._process = os.getpid()
         # A daemon: a test run that is interrupted ends all the same.
         self._thread = threading.Thread(
             target=lambda: asyncio.run(self._serve(started)), name="exterview emulator", daemon=True
@@ -72,7 +75,8 @@ class ThreadedEmulator(Emulator):
         return self
 
     def __exit__(self, *exc_info: object) -> None:
-        if self._loop is not None and self._over is not None:
+        # In the child of a fork, the loop's wake-up pipe is still the parent's.
+        if self._loop is not None and self._over is not None and self._process == os.getpid():
             self._loop.call_soon_threadsafe(self._over.set)
         self._join()
 
@@ -125,6 +129,11 @@ class ThreadedEmulator(Emulator):
     def _on_its_thread(self, call: Callable[[], T]) -> T:
         """Return what *call* returns on the thread of the server, which no other thread may change under its requests."""
         loop = self._loop
+        if loop is not None and self._process != os.getpid():
+            # A fork takes no thread along: the call would wait for ever.
+            raise ConfigurationError(
+                "the emulator runs in the process that this one was forked from; start another ThreadedEmulator here"
+            )
         if loop is None or threading.current_thread() is self._thread:
             return call()
         outcome: Future[T] = Future()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import inspect
 import json
+import os
+import signal
 import subprocess
 import sys
 import threading
@@ -74,6 +76,30 @@ def test_controls_take_effect_before_they_return() -> None:
             exterview.refuse(-1)
         with pytest.raises(ConfigurationError, match="latency must be a number of seconds"):
             exterview.latency = -1
+        assert ask(exterview) == "Query"
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="a fork")
+@pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
+def test_a_control_in_the_child_of_a_fork_is_one_sentence() -> None:
+    """The server's thread is not there, so that nothing would answer; leaving the block there ends only the child's."""
+    with ThreadedEmulator() as exterview:
+        reader, writer = os.pipe()
+        child = os.fork()
+        if not child:
+            signal.alarm(20)  # where it hangs
+            try:
+                exterview.stats()
+            except ConfigurationError as error:
+                exterview.__exit__()
+                os.write(writer, str(error).encode())
+            finally:
+                os._exit(0)
+        os.close(writer)
+        said = os.read(reader, 1000).decode()
+        os.close(reader)
+        os.waitpid(child, 0)
+        assert said.endswith("was forked from; start another ThreadedEmulator here")
         assert ask(exterview) == "Query"
 
 
