@@ -28,6 +28,15 @@ def test_the_oldest_credentials_are_hidden_no_more(monkeypatch: pytest.MonkeyPat
     assert [accounts.shown_in(one, 80) for one in issued] == [False, True, True]
 
 
+def test_a_short_key_hides_no_word() -> None:
+    """A key of three letters is part of many names by chance; one that was replaced is no different."""
+    accounts = Accounts("a@b.example", clock=lambda: 0.0)
+    accounts.adopt("key", None, None)
+    assert not accounts.shown_in("GetKeyword_key", 80)
+    accounts.rotate_api_key()
+    assert not accounts.shown_in("GetKeyword_key", 80)
+
+
 def test_the_oldest_refresh_tokens_are_forgotten_first(monkeypatch: pytest.MonkeyPatch) -> None:
     """A used token goes quietly, and an unused one takes its family along."""
     monkeypatch.setattr(_accounts, "MOST_REFRESH_TOKENS", 2)
