@@ -173,6 +173,30 @@ class OwnedHeader(Secret):
         header.sending = ()
         return header
 
+    def encode(self, encoding: str = "utf-8", errors: str = "strict") -> OwnedBytes:
+        """Return the bytes, which are an owner's too: httpx keeps headers as bytes, and as text what is copied from them."""
+        made = OwnedBytes(str.encode(self, encoding, errors))
+        made.header = self
+        return made
+
+
+class OwnedBytes(SecretBytes):
+    """
+    The bytes of an `OwnedHeader`. They show as ``b'***'``, and ``str`` returns the text, as of a `Secret`.
+
+    The encoder of HTTP/2 takes ``str`` of whatever is not exactly bytes.
+    """
+
+    header: OwnedHeader
+    """What they were made from: by it, an owner knows its own header from another owner's with the same text."""
+
+    def __str__(self) -> str:
+        return bytes.decode(self)
+
+    def decode(self, encoding: str = "utf-8", errors: str = "strict") -> OwnedHeader:  # noqa: ARG002 - what any bytes take
+        """Return the header again."""
+        return self.header
+
 
 def fingerprint(secret: str) -> str:
     """Return the first 8 hex digits of *secret*'s SHA-256, which tell secrets apart where they must not be shown."""

@@ -27,7 +27,7 @@ from structlog.tracebacks import ExceptionDictTransformer
 from yarl import URL
 
 from exterview_auth import LoginContext, Token
-from exterview_auth._secret import OwnedHeader, Secret, SecretBytes, concealed, is_header_safe, plain_kind
+from exterview_auth._secret import OwnedBytes, OwnedHeader, Secret, SecretBytes, concealed, is_header_safe, plain_kind
 
 TEXT = "s3cr3t-value"
 LONG = ".".join(f"s3cr3t-part-{number}" for number in range(20))
@@ -320,6 +320,17 @@ def test_tools_that_shorten_what_they_print_show_no_part_of_a_secret(secret: obj
     ):
         assert "***" in shown
         assert "s3cr3t" not in shown
+
+
+def test_an_owners_header_is_one_as_bytes_too() -> None:
+    """And again as text: httpx keeps headers as bytes. Neither shows what it is."""
+    raw = OwnedHeader("Bearer abc").encode()
+    assert (type(raw), raw, str(raw), repr(raw)) == (OwnedBytes, b"Bearer abc", "Bearer abc", "b'***'")
+    assert (type(raw.decode()), raw.decode(), repr(raw.decode())) == (OwnedHeader, "Bearer abc", "'***'")
+    assert raw.strip() is raw
+    assert type(raw[:3]) is SecretBytes
+    with pytest.raises(TypeError, match="cannot be pickled"):
+        pickle.dumps(raw)
 
 
 @pytest.mark.parametrize("kind", [Secret, OwnedHeader])
