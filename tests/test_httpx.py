@@ -19,6 +19,7 @@ import pytest
 from h2.config import H2Configuration
 from h2.connection import H2Connection
 from h2.events import RequestReceived
+from hpack import NeverIndexedHeaderTuple
 
 from exterview_auth import (
     AuthSession,
@@ -446,6 +447,8 @@ async def test_http_2_sends_the_credentials_as_they_are(library: ModuleType) -> 
             events = server.receive_data(client.data_to_send())
             received: list[Any] = next(list(event.headers) for event in events if isinstance(event, RequestReceived))
             assert received[4:] == [("authorization", "Bearer token-1"), ("x-api-key", KEY)]
+            # Neither is compressed with what an attacker may have chosen (RFC 7541, 7.1.3).
+            assert {type(header) for header in received[4:]} == {NeverIndexedHeaderTuple}
 
 
 # -- bodies ---------------------------------------------------------------------------------------------------------------

@@ -36,8 +36,9 @@ if TYPE_CHECKING:
     from httpx import Headers, Request, Response
 
 AUTHORIZATION = "Authorization"
+_AUTHORIZATION_NAME = AUTHORIZATION.lower().encode()
 _KEY_NAME = API_KEY_HEADER.encode()
-_NAMES = frozenset({AUTHORIZATION.lower().encode(), _KEY_NAME})
+_NAMES = frozenset({_AUTHORIZATION_NAME, _KEY_NAME})
 _Item = tuple[bytes, bytes, bytes]
 """A header as httpx keeps it: its name as it is sent, the name in small letters, the value."""
 _SECONDS_FOR_A_REFUSAL = 1.0
@@ -85,12 +86,20 @@ class _TiedName(_Name):
 
 
 class _RemovedName(_Name):
-    """The name of a header that is being removed: it is equal to those of both credentials."""
+    """
+    The name of a header that is being removed: it is equal to those of both credentials.
+
+    h2 folds the name too, and takes white space off it. It then finds it among the names whose values are never compressed.
+    """
 
     def __eq__(self, other: object) -> bool:
         return other in _NAMES
 
-    __hash__ = bytes.__hash__
+    def __hash__(self) -> int:
+        return hash(_AUTHORIZATION_NAME)
+
+    def strip(self, _: Any = None, /) -> Self:
+        return self
 
 
 class _NameText(str):
