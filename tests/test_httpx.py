@@ -329,14 +329,16 @@ async def test_a_redirect_from_one_of_our_origins_to_the_next_is_signed_when_ask
         assert (await at.client.get(at.api.endpoint)).status_code == 200
 
 
-async def test_a_chain_that_leaves_us_and_comes_back_is_signed_when_asked_for(library: ModuleType) -> None:
-    """It began at ours, and what comes back goes to ours."""
+@pytest.mark.parametrize("status", REDIRECTS)
+async def test_a_chain_that_a_stranger_sends_back_to_us_is_not_signed(library: ModuleType, status: int) -> None:
+    """The stranger has chosen what is asked for; the API's 401 is the caller's."""
     async with Api() as stranger, client_of(library, client={"follow_redirects": True}) as at:
-        at.api.answers["/out"] = leads_to(f"{stranger.base}/back")
-        stranger.refusals["/back"] = leads_to(at.api.endpoint)
-        assert (await at.post("/out")).status_code == 200
-        assert at.api.signatures == [SIGNED, UNSIGNED, SIGNED]
+        at.api.answers["/out"] = leads_to(f"{stranger.base}/back", status)
+        stranger.refusals["/back"] = leads_to(f"{at.api.endpoint}?confirm=1", status)
+        assert (await at.post("/out")).status_code == 401
+        assert at.api.signatures == [SIGNED, UNSIGNED]
         assert stranger.signatures == [UNSIGNED]
+        assert at.scene.login.count == 1
 
 
 async def test_a_chain_that_began_at_a_stranger_is_not_signed(library: ModuleType) -> None:

@@ -80,7 +80,9 @@ class HttpxAuth(_Auth):
         following: Request | None = call.signed(request)
         while following is not None:
             response = yield following
-            following = await call.following(response, ours=self._covers(response.request))
+            # With a stranger anywhere in the chain, the stranger has chosen what is asked for now.
+            chain = (*response.history, response)
+            following = await call.following(response, ours=all(self._covers(answer.request) for answer in chain))
 
     def auth_flow(self, request: Request) -> NoReturn:  # noqa: ARG002 - httpx's own signature
         """Raise `ConfigurationError`: a login cannot be awaited here."""
@@ -124,7 +126,7 @@ class _Call:
         return request
 
     async def following(self, response: Response, *, ours: bool) -> Request | None:
-        """Return what to send after *response*, from one of *ours* or a stranger; ``None`` if that is the caller's."""
+        """Return what to send after *response*, from a chain of *ours* or a stranger's; ``None`` if that is the caller's."""
         request = response.request  # the last one, if httpx has followed redirects
         self._note_acceptance(response)
         if not ours:
