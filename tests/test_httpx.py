@@ -597,6 +597,44 @@ async def test_a_replay_has_the_cookies_that_its_refusal_has_set(library: Module
         assert at.api.arrivals[1].headers["Cookie"] == "theme=dark; sid=new"
 
 
+@pytest.mark.parametrize(
+    ("refusal", "cookies"),
+    [
+        ("sid=; Path=/; Max-Age=0", "theme=dark"),
+        ("sid=; Expires=Thu, 01 Jan 1970 00:00:00 GMT", "theme=dark"),
+        ("sid=; Path=/admin; Max-Age=0", "theme=dark; sid=old"),
+        ("sid=; Domain=other.example; Max-Age=0", "theme=dark; sid=old"),
+        ("sid=new; Path=/admin", "theme=dark; sid=old"),
+        ("sid=new; Secure", "theme=dark; sid=old"),
+        ("sid=new; Domain=other.example", "theme=dark; sid=old"),
+        ("sid=new; Path=/graphql; Max-Age=60", "theme=dark; sid=new"),
+        ("csrf=1", "theme=dark; sid=old; csrf=1"),
+    ],
+)
+async def test_a_replay_heeds_what_its_refusal_says_of_cookies(library: ModuleType, refusal: str, cookies: str) -> None:
+    """As a new request would: one that is removed, or not for this URL, is not sent."""
+    async with revoked_for(library, client={"cookies": {"theme": "dark", "sid": "old"}}) as at:
+        at.api.refusals["/graphql"] = answering(401, headers={"Set-Cookie": refusal})
+        assert (await at.post()).status_code == 200
+        assert at.api.arrivals[1].headers["Cookie"] == cookies
+
+
+async def test_a_replay_keeps_every_cookie_of_one_name(library: ModuleType) -> None:
+    """A jar has one for each path; the caller's own header may have them too."""
+    async with revoked_for(library) as at:
+        at.api.refusals["/graphql"] = answering(401, headers={"Set-Cookie": "csrf=1"})
+        assert (await at.post(headers={"Cookie": "a=1; a=2; flag"})).status_code == 200
+        assert at.api.arrivals[1].headers["Cookie"] == "a=1; a=2; flag; csrf=1"
+
+
+async def test_a_replay_whose_only_cookie_was_removed_sends_none(library: ModuleType) -> None:
+    """Not an empty header either."""
+    async with revoked_for(library, client={"cookies": {"sid": "old"}}) as at:
+        at.api.refusals["/graphql"] = answering(401, headers={"Set-Cookie": "sid=; Max-Age=0"})
+        assert (await at.post()).status_code == 200
+        assert "Cookie" not in at.api.arrivals[1].headers
+
+
 async def test_cancelling_the_first_caller_costs_the_others_nothing(library: ModuleType) -> None:
     """The login belongs to nobody."""
     async with client_of(library) as at:

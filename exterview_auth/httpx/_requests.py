@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable
+from http.cookiejar import Cookie, CookieJar
 from importlib import import_module
 from importlib.util import find_spec
 from types import ModuleType
@@ -320,9 +321,39 @@ def _put_body(response: Response, body: bytes) -> None:
 
 
 def take_cookies(request: Request, response: Response) -> None:
-    """Let *request* be sent again with the cookies that *response*, its refusal, has set."""
-    fresh = {name: value for name, value in response.cookies.items() if value}
-    if fresh:
-        pairs = (pair.strip().partition("=") for pair in request.headers.get("Cookie", "").split(";"))
-        cookies = {name: value for name, _, value in pairs if name} | fresh
-        request.headers["Cookie"] = "; ".join(f"{name}={value}" for name, value in cookies.items())
+    """
+    Let *request* be sent again with the cookies that *response*, its refusal, has set for it, and without those it has removed.
+
+    The client's own jar is out of an `httpx.Auth`'s reach.
+    """
+    library = next(each for each in LIBRARIES if isinstance(response, each.Response))
+    refusals = library.Cookies(_JarOfRefusal())
+    refusals.extract_cookies(response)
+    if not refusals:
+        return
+    fresh = _cookies_of(library.Request(request.method, request.url, cookies=refusals))
+    kept = [cookie for cookie in _cookies_of(request) if _name_of(cookie) not in set(map(_name_of, fresh))]
+    request.headers.pop("Cookie", None)
+    if cookies := [*kept, *(cookie for cookie in fresh if "=" in cookie)]:
+        request.headers["Cookie"] = "; ".join(cookies)
+
+
+def _cookies_of(request: Request) -> list[str]:
+    return [cookie for cookie in map(str.strip, request.headers.get("Cookie", "").split(";")) if cookie]
+
+
+def _name_of(cookie: str) -> str:
+    return cookie.partition("=")[0]
+
+
+class _JarOfRefusal(CookieJar):
+    """A jar that keeps a cookie without a value in the place of one that is removed: it is sent where that one was."""
+
+    def clear(self, *where: Any, **_: Any) -> None:
+        """Remove a cookie: a jar does this for one that is set as expired."""
+        domain, path, name = where
+        dotted = domain.startswith(".")
+        rest: dict[str, str] = {}
+        self.set_cookie(
+            Cookie(0, name, None, None, False, domain, dotted, dotted, path, True, False, None, True, None, None, rest)
+        )
