@@ -150,17 +150,19 @@ def must_pass(failure: BaseException) -> bool:
 
 def kind_of(failure: BaseException) -> str:
     """Return the name of the type that the called code raised."""
-    if isinstance(failure, NotAnExceptionError) and failure.__cause__ is not None:
-        failure = failure.__cause__
-    return type(failure).__name__
+    return type(_raised(failure)).__name__
 
 
 def place_of(failure: BaseException) -> str | None:
     """Return the file and the line in which the called code failed, ``FILE:LINE``; ``None`` if that is unknown."""
-    if isinstance(failure, NotAnExceptionError) and failure.__cause__ is not None:
-        failure = failure.__cause__
-    place = innermost(failure)
+    place = innermost(_raised(failure))
     return None if place is None else f"{place.tb_frame.f_code.co_filename}:{place.tb_lineno}"
+
+
+def _raised(failure: BaseException) -> BaseException:
+    """Return what the called code raised, which `NotAnExceptionError` may stand for."""
+    cause = failure.__cause__ if isinstance(failure, NotAnExceptionError) else None
+    return failure if cause is None else cause
 
 
 def innermost(failure: BaseException) -> TracebackType | None:
