@@ -11,10 +11,11 @@ from datetime import UTC, datetime
 import aiohttp
 
 from exterview_auth import AuthSession, ExterviewAuth, Token
-from exterview_auth._environment import CredentialSource, source_of
+from exterview_auth._environment import CredentialSource, arguments_from, endpoint_from, source_of
 from exterview_auth._options import ABOVE_ZERO, LONGEST, number
 from exterview_auth._secret_file import unwrapped
 from exterview_auth._token import jwt_claims, numeric_date, without_bearer
+from exterview_auth.logins._identity import store_key
 
 from .configuration import Configuration
 from .scrubber import Scrubber
@@ -47,6 +48,14 @@ def expiry_of(environ: Mapping[str, str]) -> datetime | None:
         return None
     expires = own_expiry(without_bearer(unwrapped(environ["EXTERVIEW_BEARER_TOKEN"]).strip()))
     return None if expires is None or expires.timestamp() > time.time() else expires
+
+
+def stored_as(environ: Mapping[str, str]) -> tuple[str, str | None] | None:
+    """Return the account's name in the store, and its issuer; ``None`` if the configuration names no account."""
+    found = arguments_from(environ, {"store": None}, ("store",))
+    login = found["login"]
+    account = found.get("account") or login.identity
+    return store_key(endpoint_from(environ), account, login) if account else None
 
 
 def checked_timeout(seconds: float) -> float:

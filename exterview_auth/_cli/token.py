@@ -18,7 +18,6 @@ from exterview_auth._environment import (
     STORE,
     STORE_KEY,
     api_key_from,
-    arguments_from,
     endpoint_from,
     store_from,
 )
@@ -26,9 +25,8 @@ from exterview_auth._options import number
 from exterview_auth._secret_file import unwrapped
 from exterview_auth._token import is_foreign
 from exterview_auth.errors import ConfigurationError
-from exterview_auth.logins._identity import store_key
 
-from .account import FAILURES, checked_timeout, opened_account, own_expiry
+from .account import FAILURES, checked_timeout, opened_account, own_expiry, stored_as
 from .advice import explained
 from .check import QUERY
 from .configuration import Configuration, configured
@@ -105,11 +103,10 @@ async def _obtained(options: TokenOptions, configuration: Configuration, scrubbe
 async def _held(options: TokenOptions, configuration: Configuration) -> Token:
     """Return the token in the store, if it would do for an owner of this configuration. Nothing is sent but to the store."""
     checked_timeout(options.timeout)
-    environ = configuration.environ
-    found = arguments_from(environ, {"store": None}, ("store",))
-    login = found["login"]
-    name, issuer = store_key(endpoint_from(environ), found.get("account") or login.identity, login)
-    store = _existing_store(environ)
+    named = stored_as(configuration.environ)
+    assert named is not None  # credentials that log in name somebody
+    name, issuer = named
+    store = _existing_store(configuration.environ)
     try:
         token: Token | None = await store.load(name)
     finally:

@@ -13,13 +13,13 @@ from yarl import URL
 from exterview_auth import Token
 from exterview_auth._calls import bounded
 from exterview_auth._endpoint import is_loopback
-from exterview_auth._environment import ACCOUNT, STORE, STORE_KEY, arguments_from, store_from
+from exterview_auth._environment import ACCOUNT, STORE, STORE_KEY, store_from
 from exterview_auth._secret_file import unwrapped
 from exterview_auth._token import is_foreign
 from exterview_auth.errors import ConfigurationError, StoreError
-from exterview_auth.logins._identity import store_key
 from exterview_auth.stores._entry import key_of
 
+from ..account import stored_as
 from ..check import life
 from ..configuration import Configuration
 from .file_lock import file_lock
@@ -30,7 +30,7 @@ _TRIAL = "exterview-auth doctor"
 _OTHERS = 0o077
 
 
-async def store_checks(configuration: Configuration, endpoint: URL, seconds: float) -> AsyncIterator[Check]:
+async def store_checks(configuration: Configuration, seconds: float) -> AsyncIterator[Check]:
     """Yield what is known of the configuration's store; each question takes at most *seconds*."""
     place = unwrapped(configuration.environ[STORE]).strip()
     is_redis = "://" in place
@@ -46,7 +46,7 @@ async def store_checks(configuration: Configuration, endpoint: URL, seconds: flo
         yield reached
         if permissions is not None:
             yield permissions
-        named = _account(configuration, endpoint)
+        named = _account(configuration)
         if reached.status != "fail" and named is not None:
             account, issuer = named
             yield await _held(store, place, account, issuer)
@@ -55,15 +55,12 @@ async def store_checks(configuration: Configuration, endpoint: URL, seconds: flo
         await store.aclose()
 
 
-def _account(configuration: Configuration, endpoint: URL) -> tuple[str, str | None] | None:
-    """Return the account's name in the store, and its issuer; ``None`` if the configuration names none."""
+def _account(configuration: Configuration) -> tuple[str, str | None] | None:
+    """Return the account's name in the store, and its issuer; ``None`` if the configuration names none, or is wrong."""
     try:
-        found = arguments_from(configuration.environ, {"store": None}, ("store",))
+        return stored_as(configuration.environ)
     except ConfigurationError:
         return None
-    login = found["login"]
-    account = found.get("account") or login.identity
-    return store_key(endpoint, account, login) if account else None
 
 
 def _file(place: str, account: str, kind: str) -> Path:
