@@ -24,6 +24,7 @@ from ._aiohttp.internals import (
     WSRequestContextManager,
     build_url,
     has_base_url,
+    inner_request_of,
     json_writer_of,
     loop_of,
     own_middlewares,
@@ -60,7 +61,17 @@ class AuthSession:
     Raises `ConfigurationError` for arguments of the wrong kind.
     """
 
-    __slots__ = ("_auth", "_default_chain", "_has_base_url", "_middleware", "_session", "_session_middlewares")
+    __slots__ = (
+        "_auth",
+        "_default_chain",
+        "_has_base_url",
+        "_middleware",
+        "_newest_target",
+        "_newest_url",
+        "_session",
+        "_session_middlewares",
+        "_state",
+    )
 
     @discreet
     def __init__(self, session: ClientSession, auth: ExterviewAuth) -> None:
@@ -73,6 +84,10 @@ class AuthSession:
         self._session_middlewares = own_middlewares(session)
         self._has_base_url = has_base_url(session)
         self._default_chain = self._chain(None, None)
+        self._state = auth._state  # noqa: SLF001 - as above
+        # Most requests go where the last one went.
+        self._newest_url: str | URL = auth.endpoint
+        self._newest_target = auth.endpoint
 
     @property
     def auth(self) -> ExterviewAuth:
@@ -225,31 +240,37 @@ class AuthSession:
     def _send(
         self, method: str, url: str | URL, arguments: Any, options: RequestOptions | None = None
     ) -> RequestContextManager:
-        target = self._resolved(url)
+        target = self._newest_target if url is self._newest_url else self._resolved(url)
         if target is None:
             return RequestContextManager(_refused(url))
-        if arguments.get("data") is not None:
-            if is_factory(arguments["data"]):
-                return RequestContextManager(self._send_made(method, target, arguments, options))
-            if self._owns(target):
-                name_json(self._session, arguments)
+        data = arguments.get("data")
+        if data is not None and is_factory(data):
+            return RequestContextManager(self._send_made(method, target, arguments, options))
         chain = self._default_chain
         if options is not None or "middlewares" in arguments:
             chain = self._chain(arguments.pop("middlewares", None), options)
-        middleware, session = self._middleware, self._session
-        if (
-            middleware.must_wait
-            and len(chain) == 1
-            and can_wait_early(session, target, arguments)
-            and self._owns(target)
-        ):
+        session = self._session
+        # What looks at the arguments sees the same ones with and without a token. Where nothing does, they go a shorter way.
+        inner_request = inner_request_of(session)
+        if self._state.fast_path is None and inner_request is not None and self._waits_early(chain, target, arguments):
+            options = options or self._middleware.options
             return RequestContextManager(
-                send_after_waiting(
-                    session, middleware, method, target, arguments, options=options or middleware.options
-                )
+                send_after_waiting(session, self._middleware, method, target, arguments, options=options)
             )
+        if data is not None and self._owns(target):
+            name_json(session, arguments, seen=inner_request is None)
         arguments["middlewares"] = chain
-        return session.request(method, target, **arguments)
+        if inner_request is None:
+            return session.request(method, target, **arguments)
+        return RequestContextManager(inner_request(method, target, **arguments))
+
+    def _waits_early(self, chain: Sequence[ClientMiddlewareType], target: URL, arguments: Any) -> bool:
+        return (
+            len(chain) == 1
+            and self._middleware.must_wait
+            and can_wait_early(self._session, target, arguments)
+            and self._owns(target)
+        )
 
     async def _send_made(self, method: str, url: URL, arguments: Any, options: RequestOptions | None) -> ClientResponse:
         maker = maker_of(self._session, arguments)
@@ -260,21 +281,23 @@ class AuthSession:
     def _resolved(self, url: str | URL) -> URL | None:
         """Return where a request to *url* goes, or ``None`` if that is no URL."""
         try:
-            parsed = URL(url)
-            return (
-                parsed if parsed.scheme or parsed.absolute or self._has_base_url else self._auth.endpoint.join(parsed)
-            )
+            target = URL(url)
+            if not (target.scheme or target.absolute or self._has_base_url):
+                target = self._auth.endpoint.join(target)
         except (ValueError, IndexError):  # the last is yarl's, for a "//[]@"
             return None
+        self._newest_url, self._newest_target = url, target
+        return target
 
     def _owns(self, url: URL) -> bool:
-        return self._middleware.owns(build_url(self._session, url))
+        middleware = self._middleware
+        return url is middleware.origins.last_url or middleware.owns(build_url(self._session, url))
 
     def _chain(
         self, given: Sequence[ClientMiddlewareType] | None, options: RequestOptions | None
     ) -> tuple[ClientMiddlewareType, ...]:
         """Return the request's own middlewares, or else the session's, and ours as the innermost; one around them notes redirects."""
-        innermost = self._auth if options is None else self._middleware.with_options(options)
+        innermost = self._auth.__call__ if options is None else self._middleware.with_options(options)
         given = self._session_middlewares if given is None else given
         own = [middleware for middleware in given if middleware is not self._auth]
         if not own:

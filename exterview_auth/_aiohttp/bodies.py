@@ -92,14 +92,19 @@ def as_json(body: object) -> object:
         return body
 
 
-def name_json(session: ClientSession, arguments: dict[str, Any]) -> None:
+def name_json(session: ClientSession, arguments: dict[str, Any], *, seen: bool) -> None:
     """
     Name JSON as the content type of a request to the API, if neither the caller nor *session* names one.
 
     aiohttp would say ``application/octet-stream`` or ``text/plain`` for bytes and text. A form names its own type, and
-    without ``data=`` the middleware and aiohttp do.
+    without ``data=`` the middleware and aiohttp do. Bytes and text that nobody has *seen* name it themselves, which takes no
+    copy of the headers.
     """
-    if _names_a_type(arguments.get("data")):
+    data = arguments.get("data")
+    if not seen and data and isinstance(data, bytes | str):
+        arguments["data"] = BytesPayload(data.encode() if isinstance(data, str) else data, content_type=JSON)
+        return
+    if _names_a_type(data):
         return
     headers = CIMultiDict(arguments.get("headers") or {})
     if hdrs.CONTENT_TYPE not in headers and hdrs.CONTENT_TYPE not in session.headers:
@@ -108,6 +113,7 @@ def name_json(session: ClientSession, arguments: dict[str, Any]) -> None:
 
 
 def _names_a_type(body: object) -> bool:
+    """Whether *body* is none, a form, or one that names its own content type."""
     if body is None or isinstance(body, _FORM_TYPES) or hasattr(body, "items"):
         return True
     return isinstance(body, Payload) and body.content_type != "application/octet-stream"

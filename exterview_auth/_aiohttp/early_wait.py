@@ -20,7 +20,7 @@ from yarl import URL
 
 from .._endpoint import is_encrypted
 from .bodies import BodyMaker, as_json, made_by, name_json
-from .internals import build_url, has_proxy, is_unwrapped, known_arguments, writes_json_as_bytes
+from .internals import build_url, has_proxy, inner_request_of, known_arguments, writes_json_as_bytes
 from .middleware import Middleware, RequestOptions, session_closed_error
 
 Timeout = ClientTimeout | float | None
@@ -33,12 +33,13 @@ def can_wait_early(session: ClientSession, url: URL, arguments: Mapping[str, Any
     """
     Whether a request of *session* to *url* may wait early: nothing but its JSON and headers could change meanwhile.
 
+    Nobody may stand before aiohttp's own request (`inner_request_of`): a cache may need no token.
     Traces see a request from its beginning, and wrong arguments are aiohttp's to refuse immediately. Plain HTTP through a
     proxy may have to be refused before the login, and which proxy it is shows when the request has been created.
     """
     if (arguments.get("proxy") is not None or has_proxy(session)) and not is_encrypted(build_url(session, url)):
         return False
-    if session.closed or session.trace_configs or writes_json_as_bytes(session) or not is_unwrapped(session):
+    if session.closed or session.trace_configs or writes_json_as_bytes(session):
         return False
     if arguments.get("json") is not None and arguments.get("data") is not None:
         return False
@@ -73,9 +74,10 @@ async def send_after_waiting(
             raise session_closed_error()
         if waiter.deadline is not None:
             arguments["timeout"] = with_deadline(waiter.deadline, arguments.get("timeout", session.timeout))
-        name_json(session, arguments)
+    inner_request = inner_request_of(session)
+    name_json(session, arguments, seen=inner_request is None)
     arguments["middlewares"] = (middleware.with_options(options, waiter),)
-    return await session.request(method, url, **arguments)
+    return await (inner_request or session.request)(method, url, **arguments)
 
 
 async def with_first_body(

@@ -14,9 +14,9 @@ import copy
 import importlib
 import inspect
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from functools import cache
-from types import MethodType
+from types import FunctionType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import aiohttp
@@ -77,6 +77,7 @@ __all__ = [
     "first_line_of",
     "has_base_url",
     "has_proxy",
+    "inner_request_of",
     "json_writer_of",
     "known_arguments",
     "own_middlewares",
@@ -151,7 +152,16 @@ NEEDED: dict[str, dict[str, str]] = {
 }
 """What must be there, by its owner, and what it is for."""
 
-_CLIENT_FILE = ClientSession.__init__.__code__.co_filename
+
+def _aiohttps_own(name: str) -> object:
+    """Return a method of `ClientSession`, or a new object if it was replaced before this module was imported."""
+    method = getattr(ClientSession, name, None)
+    # The exact type, and the file: a wrapper shows another function's attributes.
+    is_own = type(method) is FunctionType and method.__code__.co_filename == ClientSession.__init__.__code__.co_filename
+    return method if is_own else object()
+
+
+_REQUEST, _INNER_REQUEST = _aiohttps_own("request"), _aiohttps_own("_request")
 # Types of requests and sessions that were looked at. A session may have a type of request of its own.
 _complete: set[type] = set()
 
@@ -305,18 +315,22 @@ def has_proxy(session: ClientSession) -> bool:
     return session.trust_env or session._default_proxy is not None  # noqa: SLF001 - aiohttp has no public one
 
 
-def is_unwrapped(session: ClientSession) -> bool:
+def inner_request_of(session: ClientSession) -> Callable[..., Coroutine[Any, Any, ClientResponse]] | None:
     """
-    Whether nothing stands before aiohttp's own request: no cache, recorder, mock or tracing agent looks at the arguments.
+    Return what ``session.request`` calls if nothing stands before aiohttp's own request, or else ``None``.
 
-    They override ``_request`` in a subclass, or replace it in the class or in the session.
+    A cache, recorder, mock or tracing agent looks at the arguments: it overrides one of the two in a subclass, or replaces it in
+    the class or in the session. Without one, the outer method only copies the arguments, for half of what the middleware costs.
     """
-    return all(_is_aiohttps_own(getattr(session, name)) for name in ("request", "_request"))
-
-
-def _is_aiohttps_own(method: object) -> bool:
-    # The exact type, and the file: a wrapper shows another function's attributes, one that was there at import as well.
-    return type(method) is MethodType and method.__code__.co_filename == _CLIENT_FILE
+    kind, replaced = session.__class__, session.__dict__
+    if (
+        kind.request is _REQUEST
+        and kind._request is _INNER_REQUEST  # noqa: SLF001 - aiohttp has no public one
+        and "_request" not in replaced
+        and "request" not in replaced
+    ):
+        return session._request  # noqa: SLF001 - as above
+    return None
 
 
 def writes_json_as_bytes(session: ClientSession) -> bool:

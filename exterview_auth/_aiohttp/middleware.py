@@ -114,6 +114,8 @@ class Middleware:
         self._login.follow(request.session)
         issued = self._state.usable
         if issued is None or request.loop is not self._lifecycle.loop:
+            # `AuthSession` looks at no clock: if the token's life is over, its next requests wait before they are created.
+            self._state.close_fast_path()
             cookies, began = callers_cookies(request), request.loop.time()
             try:
                 if waiter is None and self._state.unexpired is None:
@@ -271,10 +273,7 @@ class Middleware:
     @property
     def must_wait(self) -> bool:
         """Whether a request would have to wait for a token now."""
-        state = self._state
-        if state.fast_path is None:
-            return state.unexpired is None
-        return state.fast_path_until is not None and self._keeper.account.clock() >= state.fast_path_until
+        return self._state.unexpired is None
 
     def note_wait(self, failure: TimeoutError, seconds: float) -> None:
         """Note on *failure*, which ends a wait of so many *seconds*, what the login has met meanwhile."""

@@ -15,6 +15,7 @@ from aiohttp import BytesPayload, ClientTimeout, FormData, JsonPayload, Multipar
 from multidict import MultiDict
 
 from exterview_auth._aiohttp.bodies import is_factory, made_by, name_json
+from exterview_auth._secret import Secret
 from tests.kit.api import scene
 
 
@@ -63,8 +64,27 @@ async def test_a_body_without_a_type_is_json_to_the_api(data: object, *, named: 
     """Rule 13: bytes and text become ``application/json``; forms, multipart bodies and payloads with a type do not."""
     async with aiohttp.ClientSession() as http:
         arguments = {"data": data() if data is MultipartWriter else data}
-        name_json(http, arguments)
+        name_json(http, arguments, seen=True)
     assert ("headers" in arguments) is named
+
+
+@pytest.mark.parametrize("data", ["ü", "ü".encode(), Secret("ü")], ids=["str", "bytes", "Secret"])
+async def test_a_text_that_nobody_has_seen_names_its_type_itself(data: str | bytes) -> None:
+    """Rule 13: without a copy of the headers, and the bytes are aiohttp's."""
+    async with aiohttp.ClientSession() as http:
+        arguments: dict[str, Any] = {"data": data, "headers": {"X-Mine": "1"}}
+        name_json(http, arguments, seen=False)
+    assert (await arguments["data"].as_bytes(), arguments["data"].content_type) == ("ü".encode(), "application/json")
+    assert arguments["headers"] == {"X-Mine": "1"}
+
+
+@pytest.mark.parametrize("data", ["", b"", bytearray(b"x"), io.BytesIO()], ids=lambda data: type(data).__name__)
+async def test_any_other_body_is_named_in_the_headers(data: Any) -> None:
+    """Rule 13: aiohttp asks whether a body is empty, and a stream is the caller's to close."""
+    async with aiohttp.ClientSession() as http:
+        arguments: dict[str, Any] = {"data": data}
+        name_json(http, arguments, seen=False)
+    assert arguments == {"data": data, "headers": {"Content-Type": "application/json"}}
 
 
 @pytest.mark.parametrize("body", [5, object(), {"a"}, iter(b"x")], ids=lambda body: type(body).__name__)

@@ -261,7 +261,7 @@ async def test_a_call_that_is_awaited_later_waits_for_nothing() -> None:
 
 @leaping
 async def test_an_expired_token_is_waited_for_early_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As with no token: requests for the next one are not created yet."""
+    """As with no token: only the request that finds its life over is created, and none of the next."""
     monkeypatch.setattr("exterview_auth._auth.boot_time", asyncio.get_running_loop().time)
     async with held_up(refresh_ahead=0) as at:
         at.login.expires_in = 100
@@ -271,8 +271,9 @@ async def test_an_expired_token_is_waited_for_early_too(monkeypatch: pytest.Monk
         assert at.auth._middleware.must_wait
         at.login.gate.clear()
         tasks = await begun(at, 5)
-        assert created(at) == 1
+        assert created(at) == 2
         assert await served(at, tasks) == [OK] * 5
+        assert at.api.since(1) == [(200, "token-2")] * 5
 
 
 # -- the request's time -------------------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import copy
 import functools
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -46,6 +47,31 @@ def recorded(calls: Calls) -> Callable[..., Any]:
     return record
 
 
+def noted(real: Callable[..., Any], calls: Calls) -> Callable[..., Any]:
+    """A replacement for a method of a session, or of an instance, that needs not be a coroutine."""
+
+    @functools.wraps(real)
+    def note(*arguments: Any, **options: Any) -> Any:
+        seen = arguments[1:] if isinstance(arguments[0], aiohttp.ClientSession) else arguments
+        calls.append((*seen, {name: value for name, value in options.items() if name != "middlewares"}))
+        return real(*arguments, **options)
+
+    return note
+
+
+class Proxied:
+    """What shows the attributes of the method that it stands for, as tracing agents' proxies do."""
+
+    def __init__(self, method: Callable[..., Any], calls: Calls) -> None:
+        self._method, self._calls = method, calls
+
+    def __get__(self, session: aiohttp.ClientSession | None, kind: type) -> Any:
+        return self if session is None else functools.partial(noted(self._method, self._calls), session)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._method, name)
+
+
 @contextlib.asynccontextmanager
 async def subclassed() -> AsyncIterator[tuple[aiohttp.ClientSession, Calls]]:
     Recording.calls.clear()
@@ -83,8 +109,52 @@ async def overridden_verb() -> AsyncIterator[tuple[aiohttp.ClientSession, Calls]
             yield http, calls
 
 
-@pytest.mark.parametrize("options", [{"json": QUERY}, {"data": b"{}"}, {"json": QUERY, "headers": {"X-Mine": "1"}}])
-@pytest.mark.parametrize("wrapped", [subclassed, patched_class, patched_instance, overridden_verb])
+@contextlib.asynccontextmanager
+async def subclassed_verb() -> AsyncIterator[tuple[aiohttp.ClientSession, Calls]]:
+    calls: Calls = []
+    kind = type("Verb", (aiohttp.ClientSession,), {"request": noted(aiohttp.ClientSession.request, calls)})
+    async with kind() as http:
+        yield http, calls
+
+
+@contextlib.asynccontextmanager
+async def patched_verb() -> AsyncIterator[tuple[aiohttp.ClientSession, Calls]]:
+    calls: Calls = []
+    async with aiohttp.ClientSession() as http:
+        with mock.patch.object(http, "request", noted(http.request, calls)):
+            yield http, calls
+
+
+@contextlib.asynccontextmanager
+async def proxied() -> AsyncIterator[tuple[aiohttp.ClientSession, Calls]]:
+    calls: Calls = []
+    with mock.patch.object(aiohttp.ClientSession, "_request", Proxied(aiohttp.ClientSession._request, calls)):
+        async with aiohttp.ClientSession() as http:
+            yield http, calls
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"json": QUERY},
+        {"data": b"{}"},
+        {"data": "text"},
+        {"data": {"a": "b"}},
+        {"json": QUERY, "headers": {"X-Mine": "1"}},
+    ],
+)
+@pytest.mark.parametrize(
+    "wrapped",
+    [
+        subclassed,
+        patched_class,
+        patched_instance,
+        overridden_verb,
+        subclassed_verb,
+        patched_verb,
+        proxied,
+    ],
+)
 async def test_the_call_is_the_same_with_and_without_a_token(wrapped: Any, options: dict[str, Any]) -> None:
     """The contract: a cache finds the same key, and a recorder the same request."""
     async with scene() as at, wrapped() as (http, calls):
@@ -94,7 +164,54 @@ async def test_the_call_is_the_same_with_and_without_a_token(wrapped: Any, optio
                 assert response.status == 200
         cold, warm = calls
         assert cold == warm
+        assert cold[-1].get("data") == options.get("data")
         assert at.login.count == 1
+
+
+BODIES: dict[str, dict[str, Any]] = {
+    "json": {"json": QUERY},
+    "bytes": {"data": b"{}"},
+    "no bytes": {"data": b"", "compress": True},
+    "text": {"data": "\u00fc"},
+    "form": {"data": {"a": "b"}},
+    "own type": {"data": b"{}", "headers": {"content-type": "text/x-own"}},
+    "no automatic type": {"data": b"{}", "skip_auto_headers": ["Content-Type"]},
+    "compressed": {"data": b"{}" * 100, "compress": "gzip"},
+    "nothing": {},
+}
+
+
+@pytest.mark.parametrize("options", BODIES.values(), ids=BODIES)
+@pytest.mark.parametrize("headers", [{}, {"Content-Type": "text/x-session"}], ids=["", "session's type"])
+async def test_what_arrives_is_the_same_from_a_wrapped_session(
+    headers: dict[str, str], options: dict[str, Any]
+) -> None:
+    """The contract: the shorter way of a plain session, cold and warm, shows nowhere, and the caller's options stay as they are."""
+    before = copy.deepcopy(options)
+    async with scene(session={"headers": headers}) as at:
+        for url in (at.api.endpoint, "/graphql"):
+            for _ in range(2):
+                async with at.client.post(url, **options) as response:
+                    assert response.status == 200
+        with mock.patch.object(at.http, "request", noted(at.http.request, [])):
+            async with at.client.post("/graphql", **options) as response:
+                assert response.status == 200
+        first, *others = [(arrival.body, sorted(arrival.headers.items())) for arrival in at.api.arrivals]
+        assert others == [first] * 4
+    assert options == before
+
+
+async def test_a_session_that_is_wrapped_for_a_while_goes_the_usual_way_for_that_while() -> None:
+    """The contract: a recorder that comes later sees each call, and only while it is there."""
+    calls: Calls = []
+    async with scene() as at, aiohttp.ClientSession() as http:
+        api = AuthSession(http, at.auth)
+        for _ in range(2):
+            await api.post("/graphql", json=QUERY)
+            with mock.patch.object(aiohttp.ClientSession, "_request", recorded(calls)):
+                await api.post("/graphql", json=QUERY)
+        assert len(calls) == 2
+        assert at.api.since(0) == [(200, "token-1")] * 4
 
 
 @contextlib.asynccontextmanager
