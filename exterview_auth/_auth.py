@@ -213,6 +213,7 @@ class ExterviewAuth:
                 late.restore()
                 issued = late.issued
         if response is None:
+            late = None  # thousands wait now, and none should hold what is done with
             return await self._middleware.send(request, handler, DEFAULT_OPTIONS)
         if response.status < ACCEPTED_BELOW and issued.accepted_since_refusal:
             return response

@@ -9,7 +9,7 @@ import itertools
 import os
 import platform
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from importlib.metadata import version
 
 
@@ -24,19 +24,25 @@ def machine() -> dict[str, str]:
     }
 
 
+_OLDEST = 2
+
+
 class CollectorTime:
-    """Adds up the seconds that the garbage collector takes; a callback for ``gc.callbacks``."""
+    """Adds up the seconds that the garbage collector takes, and its full collections; a callback for ``gc.callbacks``."""
 
     def __init__(self) -> None:
         self.seconds = 0.0
+        self.full = 0
+        """Collections of the oldest generation, which visit all that exists."""
         self._began = 0.0
 
-    def __call__(self, phase: str, _: object) -> None:
+    def __call__(self, phase: str, info: Mapping[str, int]) -> None:
         """Note the beginning or the end of a collection."""
         if phase == "start":
             self._began = time.perf_counter()
         else:
             self.seconds += time.perf_counter() - self._began
+            self.full += info["generation"] == _OLDEST
 
 
 @contextlib.contextmanager

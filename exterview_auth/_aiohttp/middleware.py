@@ -224,6 +224,7 @@ class Middleware:
                 raise failure
             if response is not None:
                 return _Attempt(response, issued)
+            held = late = None  # as in `ExterviewAuth.__call__`
             cookies = callers_cookies(request)
             issued = await self._obtain(request)
             _ensure_open(request)

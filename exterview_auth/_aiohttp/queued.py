@@ -10,6 +10,7 @@ Then aiohttp holds the head back until the body begins. A stream that has begun 
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Awaitable, Callable, Coroutine
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -61,7 +62,9 @@ class LateSignature:
 
     def restore(self) -> None:
         """Give the request its own ``send`` back: it has its answer, or will have none."""
-        self._request.__dict__.pop("send", None)
+        # Not by way of `__dict__`, which would create one: thousands may be sent back to wait, each with a dictionary.
+        with contextlib.suppress(AttributeError):  # another owner on its way has done it
+            del self._request.send
 
 
 class HeldHead(LateSignature):
@@ -121,7 +124,8 @@ class HeldHead(LateSignature):
 
     def restore(self) -> None:
         super().restore()
-        self._request.__dict__.pop("write_bytes", None)
+        with contextlib.suppress(AttributeError):  # as above
+            del self._request.write_bytes
 
 
 class SignedAgain:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -11,6 +12,7 @@ import aiohttp
 import pytest
 
 from exterview_auth import LoginError, LoginUnavailableError
+from exterview_auth._aiohttp.queued import LateSignature
 from tests.kit.api import Scene, answering, cut, held, revoked, signed_in, until
 
 PATHS = pytest.mark.parametrize("test", [None, lambda response: response.status == 401], ids=["fast path", "slow path"])
@@ -100,6 +102,18 @@ async def test_closing_the_session_ends_the_requests_that_left_the_queue_to_wait
         results = await asyncio.gather(*tasks, return_exceptions=True)
         assert [type(result) for result in results] == [aiohttp.ClientConnectionError] * 4
         assert all("closed while this request waited" in str(result) for result in results)
+
+
+@PATHS
+async def test_requests_that_left_the_queue_to_wait_keep_nothing_of_it(test: Any) -> None:
+    """Thousands wait then, and each object more of every one brings the next full garbage collection nearer."""
+    async with revoked(connections=1, is_unauthorized=test) as at, queue(3, at) as (over, tasks):
+        at.login.gate.clear()
+        over.set()
+        await until(lambda: at.auth.stats().waiting == 4)
+        assert not any(isinstance(one, LateSignature) for one in gc.get_objects())
+        at.login.gate.set()
+        assert await statuses(tasks) == {200}
 
 
 async def test_a_middleware_that_retries_sends_no_rejected_token() -> None:
