@@ -253,9 +253,8 @@ class AuthSession:
         # What looks at the arguments sees the same ones with and without a token. Where nothing does, they go a shorter way.
         inner_request = inner_request_of(session)
         if self._state.fast_path is None and inner_request is not None and self._waits_early(chain, target, arguments):
-            options = options or self._middleware.options
             return RequestContextManager(
-                send_after_waiting(session, self._middleware, method, target, arguments, options=options)
+                send_after_waiting(session, self._middleware, method, target, arguments, chain=chain, options=options)
             )
         if data is not None and self._owns(target):
             name_json(session, arguments, seen=inner_request is None)

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from types import NoneType
 from typing import Any, TypeGuard
 
-from aiohttp import ClientResponse, ClientSession, ClientTimeout
+from aiohttp import ClientMiddlewareType, ClientResponse, ClientSession, ClientTimeout
 from aiohttp.helpers import sentinel
 from multidict import CIMultiDict
 from yarl import URL
@@ -28,6 +29,10 @@ Timeout = ClientTimeout | float | None
 _UNCHANGING = (NoneType, bool, int, float, str, bytes, URL, ClientTimeout)
 """What no caller can change while its request waits, unlike a dictionary that is used again for the next one."""
 
+_COPIED = frozenset({"json", "headers"})
+"""What is copied before its request waits."""
+_DEFAULTS = ClientTimeout()
+
 
 def can_wait_early(session: ClientSession, url: URL, arguments: Mapping[str, Any]) -> bool:
     """
@@ -41,11 +46,13 @@ def can_wait_early(session: ClientSession, url: URL, arguments: Mapping[str, Any
         return False
     if session.closed or session.trace_configs or writes_json_as_bytes(session):
         return False
+    if arguments.keys() <= _COPIED:
+        return True  # as most requests do
     if arguments.get("json") is not None and arguments.get("data") is not None:
         return False
     if not _is_timeout(arguments.get("timeout")) or not arguments.keys() <= known_arguments():
         return False
-    return all(isinstance(value, _UNCHANGING) or name in {"json", "headers"} for name, value in arguments.items())
+    return all(isinstance(value, _UNCHANGING) or name in _COPIED for name, value in arguments.items())
 
 
 async def send_after_waiting(
@@ -55,9 +62,10 @@ async def send_after_waiting(
     url: URL,
     arguments: dict[str, Any],
     *,
-    options: RequestOptions,
+    chain: Sequence[ClientMiddlewareType],
+    options: RequestOptions | None,
 ) -> ClientResponse:
-    """Wait for a token if there is none, then have *session* create and send the request."""
+    """Wait for a token if there is none, then have *session* create and send the request, through *chain* or with *options*."""
     waiter = None
     # Asked again: this coroutine may be awaited long after it was created.
     if middleware.must_wait and not session.closed:
@@ -74,9 +82,11 @@ async def send_after_waiting(
             raise session_closed_error()
         if waiter.deadline is not None:
             arguments["timeout"] = with_deadline(waiter.deadline, arguments.get("timeout", session.timeout))
+        if options is not None or not middleware.is_fast:
+            chain = (middleware.with_options(options or middleware.options, waiter),)
     inner_request = inner_request_of(session)
     name_json(session, arguments, seen=inner_request is None)
-    arguments["middlewares"] = (middleware.with_options(options, waiter),)
+    arguments["middlewares"] = chain
     return await (inner_request or session.request)(method, url, **arguments)
 
 
@@ -110,7 +120,7 @@ def deadline_of(timeout: Timeout) -> float | None:
     if total is None:
         return None
     deadline = asyncio.get_running_loop().time() + total
-    rounded_from = timeout.ceil_threshold if isinstance(timeout, ClientTimeout) else ClientTimeout().ceil_threshold
+    rounded_from = timeout.ceil_threshold if isinstance(timeout, ClientTimeout) else _DEFAULTS.ceil_threshold
     return math.ceil(deadline) if total >= rounded_from else deadline
 
 
@@ -121,14 +131,22 @@ def total_of(timeout: Timeout) -> float | None:
 
 
 def with_deadline(deadline: float, timeout: Timeout) -> ClientTimeout:
-    """Return *timeout* ending at the loop's time *deadline*; one that has passed ends at once (zero would be never)."""
-    left = max(deadline - asyncio.get_running_loop().time(), 1e-9)
-    rest = timeout if isinstance(timeout, ClientTimeout) else ClientTimeout()
+    """Return *timeout* ending at the loop's time *deadline*, to the millisecond; one that has passed ends at once."""
+    left = math.ceil((deadline - asyncio.get_running_loop().time()) * 1000)
+    rest = timeout if isinstance(timeout, ClientTimeout) else _DEFAULTS
+    return _ending_after(left, rest.connect, rest.sock_read, rest.sock_connect)
+
+
+@lru_cache(maxsize=16)
+def _ending_after(
+    milliseconds: int, connect: float | None, sock_read: float | None, sock_connect: float | None
+) -> ClientTimeout:
+    # Those that wake in the same millisecond share one: aiohttp's class takes long to create.
     return ClientTimeout(
-        total=left,
-        connect=rest.connect,
-        sock_read=rest.sock_read,
-        sock_connect=rest.sock_connect,
+        total=max(milliseconds / 1000, 1e-9),  # zero would be never
+        connect=connect,
+        sock_read=sock_read,
+        sock_connect=sock_connect,
         ceil_threshold=math.inf,  # it was rounded once already
     )
 

@@ -276,6 +276,11 @@ class Middleware:
         """Whether a request would have to wait for a token now."""
         return self._state.unexpired is None
 
+    @property
+    def is_fast(self) -> bool:
+        """Whether the fast path is open."""
+        return self._state.fast_path is not None
+
     def note_wait(self, failure: TimeoutError, seconds: float) -> None:
         """Note on *failure*, which ends a wait of so many *seconds*, what the login has met meanwhile."""
         self._keeper.note_wait(failure, seconds)

@@ -28,6 +28,7 @@ from exterview_auth import (
     LoginBudgetExceededError,
     Token,
 )
+from exterview_auth._aiohttp.early_wait import with_deadline
 from tests.kit.api import PLAIN, QUERY, TEAPOT_TESTS, Api, Scene, held, post, scene, until
 
 # -- a loop whose time a test moves on ----------------------------------------------------------------------------------
@@ -399,6 +400,20 @@ async def test_making_the_first_body_counts_against_the_total() -> None:
         await until(lambda: len(at.api.arrivals) == 1)
         leap(0.5)
         assert await ends_of([task]) == [TimeoutError]
+
+
+@pytest.mark.parametrize("limit", [ClientTimeout(total=50, connect=1, sock_read=2, sock_connect=3), 50.0])
+@leaping
+async def test_what_is_left_of_the_time_is_rounded_up_to_a_millisecond(limit: Any) -> None:
+    """Rule 5: the other limits stay; a time that is over ends at once, and is not taken for no limit."""
+    now = asyncio.get_running_loop().time
+    left = with_deadline(now() + 5, limit)
+    assert left.total is not None
+    assert 4.9 < left.total <= 5.001
+    assert (left.connect, left.sock_read, left.sock_connect) == (
+        (1, 2, 3) if isinstance(limit, ClientTimeout) else (None,) * 3
+    )
+    assert 0 < (with_deadline(now() - 5, limit).total or 0) < 0.001
 
 
 # -- how the wait ends --------------------------------------------------------------------------------------------------

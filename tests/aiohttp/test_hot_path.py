@@ -20,6 +20,8 @@ from yarl import URL
 
 import exterview_auth
 from exterview_auth import AuthSession, ExterviewAuth, LoginContext, Token
+from exterview_auth._aiohttp.middleware import Middleware
+from tests.kit.api import scene
 from tests.kit.clock import settle
 from tests.kit.telemetry import Seen
 
@@ -208,6 +210,22 @@ async def test_a_verb_of_the_session_takes_few_calls_of_ours(url: URL | str, bod
     assert steps.own == expected | ({"_names_a_type": 1} if form else {})
     assert steps.in_c.total() <= (5 if "data" in body else 1)
     assert steps.instructions <= (190 if "data" in body else 110)
+
+
+async def test_requests_that_waited_early_go_the_fast_path(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first of them opens it; each of the others is one coroutine of ours."""
+    slow: list[aiohttp.ClientRequest] = []
+    send = Middleware.send
+
+    async def note(self: Middleware, request: aiohttp.ClientRequest, *arguments: Any, **options: Any) -> Any:
+        slow.append(request)
+        return await send(self, request, *arguments, **options)
+
+    monkeypatch.setattr(Middleware, "send", note)
+    async with scene() as at:
+        assert await at.statuses(20) == {200}
+        assert at.auth.stats().waiting_peak == 20
+    assert len(slow) == 1
 
 
 async def bytes_of_waiting(*, session: bool, count: int = 400) -> float:
