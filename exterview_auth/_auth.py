@@ -12,13 +12,13 @@ from typing import Any, NoReturn, Self
 from aiohttp import ClientHandlerType, ClientRequest, ClientResponse, ClientSession
 from yarl import URL
 
-from ._aiohttp.bodies import AT_HAND
+from ._aiohttp.bodies import AT_HAND, JSON
 from ._aiohttp.login_call import LoginCall
 from ._aiohttp.middleware import DEFAULT_OPTIONS, Middleware, RequestOptions
 from ._aiohttp.origins import Origins
 from ._aiohttp.queued import SIGNED_AGAIN, StaleTokenError
 from ._aiohttp.refusal import ACCEPTED_BELOW, IsUnauthorized
-from ._aiohttp.signing import as_headers, sign
+from ._aiohttp.signing import AUTHORIZATION, CONTENT_TYPE, X_API_KEY, as_headers
 from ._clock import Clock, boot_time
 from ._core.account import Account
 from ._core.api_key import ApiKey, ApiKeySource
@@ -199,7 +199,13 @@ class ExterviewAuth:
             or (until is not None and self._clock() >= until)
         ):
             return await self._middleware.send(request, handler)
-        sign(request, issued, self._api_key)
+        # The steps of `sign`, without its call.
+        headers = request.headers
+        headers[AUTHORIZATION] = issued.authorization
+        headers[X_API_KEY] = self._api_key.value
+        if CONTENT_TYPE not in headers:
+            headers[CONTENT_TYPE] = JSON
+        issued.used = True
         # As in `Middleware._attempt`. Known as unanswered before the await, so that a change of the token reaches a request that
         # still queues.
         unanswered[request] = response = None

@@ -1,4 +1,8 @@
-"""The one place that puts credentials on the application's requests, removes them, or hands them out as headers."""
+"""
+The one place that puts credentials on the application's requests, removes them, or hands them out as headers.
+
+Except for the fast path: `ExterviewAuth.__call__` has the lines of `sign` once more.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +18,7 @@ from .._secret import OwnedHeader, Secret
 # `istr`: multidict then does not fold the case of the name for each request.
 AUTHORIZATION = istr(hdrs.AUTHORIZATION)
 X_API_KEY = istr(API_KEY_HEADER)
-_CONTENT_TYPE = istr(hdrs.CONTENT_TYPE)
+CONTENT_TYPE = istr(hdrs.CONTENT_TYPE)
 
 
 class Key(Protocol):
@@ -27,11 +31,12 @@ class Key(Protocol):
 
 def sign(request: ClientRequest, issued: IssuedToken, key: Key) -> None:
     """Replace *request*'s credentials, and name a content type if it has none."""
+    # `ExterviewAuth.__call__` has the same steps: keep them equal.
     headers = request.headers
     headers[AUTHORIZATION] = issued.authorization
     headers[X_API_KEY] = key.value
-    if _CONTENT_TYPE not in headers:
-        headers[_CONTENT_TYPE] = "application/json"
+    if CONTENT_TYPE not in headers:
+        headers[CONTENT_TYPE] = "application/json"
     issued.used = True
 
 

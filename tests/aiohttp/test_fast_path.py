@@ -49,6 +49,24 @@ async def test_requests_that_fail_or_are_cancelled_leave_the_fast_path_open() ->
         assert (is_open(at.auth), at.login.count) == (True, 1)
 
 
+@pytest.mark.parametrize("headers", [{}, {"authorization": "mine", "X-API-KEY": "mine", "content-type": "text/x-own"}])
+async def test_it_signs_as_the_slow_path_does(headers: dict[str, str]) -> None:
+    """Rule 13: both have the steps of `sign`, replaced and never doubled; rule 8: a token that is sent is used."""
+    async with on_fast_path(plain=True) as at:
+        issued = at.auth._state.current
+        assert issued is not None
+        for fast in (True, False):
+            if not fast:
+                at.auth._state.close_fast_path()
+            issued.used = False
+            assert (await at.post(data=None, headers=headers))[0] == 200
+            assert issued.used
+        first, second = ([item for item in one.headers.items() if item[0] != "Host"] for one in at.api.arrivals)
+        assert sorted(first) == sorted(second)
+        assert at.api.signatures == [("Bearer token-1", KEY)] * 2
+        assert at.api.arrivals[0].headers["Content-Type"] == headers.get("content-type", "application/json")
+
+
 async def test_an_answer_on_it_accepts_a_token_that_was_refused_to_somebody() -> None:
     """Rule 3: where one caller's refusal was not enough to give the token up, it works for the others again."""
     async with on_fast_path(max_logins=(2, 60.0)) as at:

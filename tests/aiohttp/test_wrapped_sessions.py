@@ -178,6 +178,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "no automatic type": {"data": b"{}", "skip_auto_headers": ["Content-Type"]},
     "compressed": {"data": b"{}" * 100, "compress": "gzip"},
     "nothing": {},
+    "own credentials": {"json": QUERY, "headers": {"authorization": "Bearer mine", "X-Api-Key": "mine"}},
 }
 
 
