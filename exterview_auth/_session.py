@@ -279,6 +279,8 @@ class AuthSession:
 
     def _resolved(self, url: str | URL) -> URL | None:
         """Return where a request to *url* goes, or ``None`` if that is no URL."""
+        if url.__class__ is str and url == self._newest_url:
+            return self._newest_target  # put together again
         try:
             target = URL(url)
             if not (target.scheme or target.absolute or self._has_base_url):

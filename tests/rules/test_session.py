@@ -8,6 +8,7 @@ from typing import Any
 import aiohttp
 import pytest
 from aiohttp import web
+from yarl import URL
 
 from exterview_auth import AuthSession, ConfigurationError
 from tests.kit.api import KEY, QUERY, Scene, scene
@@ -56,6 +57,32 @@ async def test_relative_urls_are_resolved_against_the_endpoint() -> None:
             async with at.client.post(url, json=QUERY) as response:
                 assert response.status == 200
         assert [a.path for a in at.api.arrivals] == ["/graphql"] * 4 + ["/ats/candidates/bulk-upload"]
+
+
+async def test_urls_that_alternate_are_each_resolved() -> None:
+    """The contract: the newest URL is remembered, as the same object or an equal text, and no other is taken for it."""
+    async with scene() as at:
+        absolute = URL(at.api.base) / "d"
+        given = [
+            "/a",
+            "/a",
+            "/b",
+            "/a",
+            f"{at.api.base}/c",
+            f"{at.api.base}/c",
+            absolute,
+            absolute,
+            "",
+        ]
+        for url in given:
+            await at.client.post(url, json=QUERY)
+        for wrong in ("http://[::1", "http://[::1", None):
+            with pytest.raises((aiohttp.InvalidURL, TypeError)):
+                await at.client.post(wrong, json=QUERY)
+        await at.client.post("/a", json=QUERY)
+        assert [a.path for a in at.api.arrivals] == [
+            f"/{n}" for n in ("a", "a", "b", "a", "c", "c", "d", "d", "graphql", "a")
+        ]
 
 
 async def test_a_base_url_of_the_session_comes_first() -> None:
