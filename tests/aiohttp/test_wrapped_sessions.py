@@ -19,6 +19,7 @@ from aiohttp_client_cache import CacheBackend, CachedSession
 from aiohttp_retry import ExponentialRetry, RetryClient
 
 from exterview_auth import AuthSession, ConfigurationError, ExterviewAuth, StaticLogin
+from exterview_auth._aiohttp.internals import _aiohttps_own
 from tests.kit.api import Scene, scene
 
 Calls = list[tuple[Any, ...]]
@@ -200,6 +201,16 @@ async def test_what_arrives_is_the_same_from_a_wrapped_session(
         first, *others = [(arrival.body, sorted(arrival.headers.items())) for arrival in at.api.arrivals]
         assert others == [first] * 4
     assert options == before
+
+
+@pytest.mark.parametrize("wrap", [noted, Proxied], ids=["function", "proxy"])
+def test_what_was_replaced_before_our_import_is_not_taken_for_aiohttps_own(wrap: Any) -> None:
+    """The contract: an agent that comes first sees each call too, though its wrapper shows the attributes of what it wraps."""
+    for name in ("request", "_request"):
+        real = getattr(aiohttp.ClientSession, name)
+        assert _aiohttps_own(name) is real
+        with mock.patch.object(aiohttp.ClientSession, name, wrap(real, [])):
+            assert _aiohttps_own(name) not in {real, aiohttp.ClientSession.__dict__[name]}
 
 
 async def test_a_session_that_is_wrapped_for_a_while_goes_the_usual_way_for_that_while() -> None:
