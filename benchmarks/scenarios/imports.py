@@ -33,11 +33,13 @@ STATEMENTS = {
     "aiohttp, exterview_auth": "import aiohttp; from exterview_auth import AuthSession, ExterviewAuth",
 }
 _PROGRAM = """
-import json, sys, time
+import json, os, sys, time
 cpu, wall = time.process_time(), time.perf_counter()
 {statement}
 cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
-print(json.dumps({{"cpu": cpu, "wall": wall, "modules": sorted(sys.modules)}}))
+cached = {{name: getattr(getattr(module, "__spec__", None), "cached", None) for name, module in sys.modules.items()}}
+uncompiled = sorted(name for name, file in cached.items() if file and not os.path.exists(file))
+print(json.dumps({{"cpu": cpu, "wall": wall, "modules": sorted(cached), "uncompiled": uncompiled}}))
 """
 
 
@@ -56,12 +58,21 @@ def _measured(rounds: int) -> dict[str, list[dict[str, Any]]]:
     """Import with all modules compiled, as from an installation: the first imports, which compile them, are not counted."""
     with tempfile.TemporaryDirectory() as bytecode:
         for statement in STATEMENTS.values():
-            _fresh(statement, bytecode)
+            _refuse_uncompiled(_fresh(statement, bytecode)["uncompiled"])
 
         async def measure(name: str) -> dict[str, Any]:
             return _fresh(STATEMENTS[name], bytecode)  # nothing else is to run meanwhile
 
         return asyncio.run(in_random_order(STATEMENTS, rounds, measure, every=10))
+
+
+def _refuse_uncompiled(modules: list[str]) -> None:
+    # Each import would compile them again, which takes longer than to import them: the ratio would be that of compiling.
+    if modules:
+        raise SystemExit(
+            f"The scenario imports measures compiled modules, and Python has written no bytecode for {len(modules)} of them"
+            f" (the first is {modules[0]}): let it write to {tempfile.gettempdir()}, and do not set sys.dont_write_bytecode"
+        )
 
 
 COLUMNS: list[Column] = [

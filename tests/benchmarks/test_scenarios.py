@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from .running import always, figures
+from .running import always, benchmarks, figures
 
 OURS = ("ExterviewAuth", "AuthSession")
 NARROW, WIDE = "60 at once, 5 connections", "60 at once, any number of connections"
@@ -32,6 +34,24 @@ def test_what_is_not_written_at_the_first_refusal_never_carries_the_dead_token(s
 def test_the_import_loads_nothing_unwanted() -> None:
     """What belongs to single features is not loaded with the package."""
     assert figures("imports")["unwanted"] == []
+
+
+def test_the_import_is_never_measured_while_it_compiles(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Where Python writes no bytecode in spite of all, the scenario says so and ends."""
+    (tmp_path / "sitecustomize.py").write_text("import sys; sys.dont_write_bytecode = True")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    done = benchmarks("imports", "--quick")
+    assert done.returncode == 1
+    assert "has written no bytecode" in done.stderr.splitlines()[-1]
+    assert "imports: " not in done.stdout
+
+
+def test_an_environment_without_bytecode_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With ``PYTHONDONTWRITEBYTECODE`` set, the modules are compiled before they are measured, as without."""
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+    done = benchmarks("imports", "--quick")
+    assert done.returncode == 0, done.stderr
+    assert "\nimports: " in done.stdout
 
 
 @pytest.mark.parametrize("way", OURS)
