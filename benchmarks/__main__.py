@@ -1,8 +1,9 @@
 """
 ``python -m benchmarks [SCENARIO ...] [--quick] [--json] [--plot FILE]``: what the library costs, on this machine.
 
-Without names all of `SCENARIOS` run, in less than ten minutes. Two more run only by name: ``simulation`` (the same figures on
-every machine), and ``soak [--seconds N] [--seed N]``, which ends with exit code 1 if an answer was wrong or something grew.
+Without names all of `SCENARIOS` run, in less than ten minutes. Three more run only by name: ``instructions`` (what a request
+costs by instructions, which a busy machine does not change; needs valgrind), ``simulation`` (the same figures on every machine),
+and ``soak [--seconds N] [--seed N]``, which ends with exit code 1 if an answer was wrong or something grew.
 ``python -m benchmarks.storm_chart FILE`` draws the README's picture of a storm.
 """
 
@@ -15,7 +16,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from importlib import import_module
 
-from . import peers
+from . import instructions, peers
 from .harness.machine import machine
 from .harness.report import Report
 from .simulation import picture
@@ -28,7 +29,7 @@ SCENARIOS = {
     "peers": "peers",
 }
 """Names and modules of the scenarios that run by default."""
-BY_NAME = {"simulation": "simulation.scenario", "soak": "soak.scenario"}
+BY_NAME = {"instructions": "instructions", "simulation": "simulation.scenario", "soak": "soak.scenario"}
 """Names and modules of the others."""
 
 
@@ -73,9 +74,10 @@ def _arguments() -> argparse.Namespace:
 
 
 def _loaded(names: Sequence[str]) -> dict[str, Scenario]:
-    """Import the scenarios. A library that is not installed is an error before the first of them runs."""
-    if "peers" in names:
-        peers.require()
+    """Import the scenarios. What is not installed is an error before the first of them runs."""
+    for scenario in (instructions, peers):
+        if scenario.__name__.rpartition(".")[2] in names:
+            scenario.require()
     try:
         modules = {name: SCENARIOS.get(name) or BY_NAME[name] for name in names}
         return {name: import_module(f"{__package__}.{module}").report for name, module in modules.items()}

@@ -43,7 +43,7 @@ class Login:
 
 @dataclass(frozen=True)
 class Settings:
-    """How logins go: how long they take, and how many of the next ones fail with which status."""
+    """How logins go: how long they take, and how many of the next ones fail with which status; and how long requests take."""
 
     seconds: float = 0.0
     expires_in: int = 3600
@@ -51,6 +51,8 @@ class Settings:
     status: int = 200
     one_session: bool = False
     """Whether a login ends the tokens before it; it does until a scene begins."""
+    answer_after: float = 0.0
+    """Seconds after which a request to ``/graphql`` is answered."""
 
 
 class Api:
@@ -107,6 +109,8 @@ class Api:
             if self._arrivals_left == 0:
                 self._revoke()
             await self._all_arrived.wait()
+        if self._settings.answer_after:
+            await asyncio.sleep(self._settings.answer_after)
         return self._judged(request)
 
     async def _late(self, request: web.Request) -> web.Response:

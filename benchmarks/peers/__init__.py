@@ -7,6 +7,7 @@ A module named after a library opens its contestants (``on_httpx`` all those on 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from importlib.util import find_spec
 
 from ..harness.report import Report
@@ -14,11 +15,11 @@ from ..harness.report import Report
 _NEEDED = ("aiobotocore", "aiohttp_oauth2_client", "azure", "google", "gql", "httpx", "httpx_auth", "singleflight_auth")
 
 
-def require() -> None:
-    """Raise `SystemExit` if a peer is not installed, without importing any."""
-    for name in _NEEDED:
+def require(scenario: str = "peers", names: Sequence[str] = _NEEDED) -> None:
+    """Raise `SystemExit` if one of the peers *names* is not installed, without importing any."""
+    for name in names:
         if find_spec(name) is None:
-            raise _missing(name)
+            raise _missing(scenario, name)
 
 
 def report(*, quick: bool) -> Report:
@@ -26,9 +27,9 @@ def report(*, quick: bool) -> Report:
     try:
         from . import scenario  # noqa: PLC0415 - the extra may not be installed
     except ModuleNotFoundError as error:
-        raise _missing(error.name) from None
+        raise _missing("peers", error.name) from None
     return scenario.report(quick=quick)
 
 
-def _missing(name: str | None) -> SystemExit:
-    return SystemExit(f"The scenario peers needs {name}: install exterview_auth with its extra `peers`")
+def _missing(scenario: str, name: str | None) -> SystemExit:
+    return SystemExit(f"The scenario {scenario} needs {name}: install exterview_auth with its extra `peers`")
