@@ -79,12 +79,17 @@ class AuthSession:
         if not isinstance(auth, ExterviewAuth):
             raise ConfigurationError(f"auth must be an ExterviewAuth, not {type(auth).__name__}")
         self._session = session
+        self._attach(auth, own_middlewares(session), has_base_url=has_base_url(session))
+
+    def _attach(
+        self, auth: ExterviewAuth, session_middlewares: Sequence[ClientMiddlewareType], *, has_base_url: bool
+    ) -> None:
         self._auth = auth
         self._middleware = auth._middleware  # noqa: SLF001 - the other half of the same thing
-        self._session_middlewares = own_middlewares(session)
-        self._has_base_url = has_base_url(session)
-        self._default_chain = self._chain(None, None)
         self._state = auth._state  # noqa: SLF001 - as above
+        self._session_middlewares = session_middlewares
+        self._has_base_url = has_base_url
+        self._default_chain = self._chain(None, None)
         # Most requests go where the last one went.
         self._newest_url: str | URL = auth.endpoint
         self._newest_target = auth.endpoint

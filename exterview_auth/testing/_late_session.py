@@ -23,12 +23,8 @@ class LateSession(AuthSession):
 
     def __init__(self, auth: ExterviewAuth) -> None:
         # Without the constructor of `AuthSession`, which takes a session.
-        self._auth = auth
-        self._middleware = auth._middleware  # noqa: SLF001 - the other half of the same thing
-        self._session_middlewares = ()
-        self._has_base_url = False
+        self._attach(auth, (), has_base_url=False)
         self._late: ClientSession | None = None
-        self._default_chain = self._chain(None, None)
 
     @property
     def _session(self) -> ClientSession:  # type: ignore[override]  # which is assigned there
