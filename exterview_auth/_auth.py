@@ -157,7 +157,7 @@ class ExterviewAuth:
         a Redis URL, whose store is closed with the owner. The README's table has them all. A file is read again at each login.
         *overrides* are arguments of the constructor. Raises `ConfigurationError` that names what is missing.
         """
-        from ._environment import arguments_from  # noqa: PLC0415 - on first use
+        from ._environment import arguments_from, set_up  # noqa: PLC0415 - on first use
 
         environ = os.environ if environ is None else environ
         arguments = arguments_from(environ, overrides, inspect.signature(cls).parameters)
@@ -166,6 +166,8 @@ class ExterviewAuth:
         environ, overrides = None, {}
         owner = cls(**arguments)
         if opened is not None:
+            # Last: a directory is created only for a configuration that is right in all else.
+            set_up(opened)
             owner._lifecycle.close_last = opened.aclose
         return owner
 

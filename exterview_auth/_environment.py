@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping
 from enum import StrEnum
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from yarl import URL
 
@@ -18,6 +18,9 @@ from .logins import PasswordLogin, StaticLogin
 from .logins._context import Login
 from .logins._static import token_file
 from .stores import TokenStore
+
+if TYPE_CHECKING:
+    from .stores._shared import SharedStore
 
 API_KEY, EMAIL, PASSWORD, BEARER = (
     "EXTERVIEW_API_KEY",
@@ -92,7 +95,8 @@ def arguments_from(environ: object, given: Mapping[str, Any], known: Iterable[st
     """
     Return the constructor's arguments: those *given*, and what *environ* says of the others. All must be *known*.
 
-    Raises `ConfigurationError` that names what is missing or wrong.
+    A store that *environ* describes needs `set_up` before its first use. Raises `ConfigurationError` that names what is missing
+    or wrong.
     """
     unknown = sorted(set(given) - set(known))
     if unknown:
@@ -107,7 +111,6 @@ def arguments_from(environ: object, given: Mapping[str, Any], known: Iterable[st
     account = _variable(environ, ACCOUNT)
     if "account" not in given and account is not None:
         found["account"] = account
-    # Last: a directory is created only for a configuration that is right in all else.
     if "store" not in given and _variable(environ, STORE) is not None:
         is_named = account is not None or given.keys() & {"login", "account"}
         source = None if is_named else source_of(environ)
@@ -115,7 +118,7 @@ def arguments_from(environ: object, given: Mapping[str, Any], known: Iterable[st
             raise ConfigurationError(
                 f"{STORE} does not know whose token it is that {source} holds; remove one of them, or set {ACCOUNT}"
             )
-        found["store"] = store_from(environ)
+        found["store"] = _store(environ)
     return {**given, **found}
 
 
@@ -131,12 +134,23 @@ def api_key_from(environ: Mapping[str, Any]) -> str:
 
 
 def store_from(environ: Mapping[str, Any]) -> TokenStore:
-    """Return the store at ``EXTERVIEW_STORE``. Raises `ConfigurationError` that names the variable. Blocks."""
+    """Return the store at ``EXTERVIEW_STORE``, set up. Raises `ConfigurationError` that names the variable. Blocks."""
+    store = _store(environ)
+    set_up(store)
+    return store
+
+
+def set_up(store: SharedStore) -> None:
+    """Create what *store*, which `arguments_from` returned, needs. Raises `ConfigurationError` that names the variable. Blocks."""
+    _naming(STORE, store._set_up)  # noqa: SLF001 - not for applications, whose stores are set up when they are made
+
+
+def _store(environ: Mapping[str, Any]) -> SharedStore:
     place, keys = Secret(_variable(environ, STORE) or ""), _store_keys(environ)
     if not _LIKE_A_URL.match(place):
         from .stores import FileStore  # noqa: PLC0415 - most owners share with nobody
 
-        return _naming(STORE, lambda: FileStore(str(place), encryption_key=keys))
+        return _naming(STORE, lambda: FileStore._not_set_up(str(place), keys))  # noqa: SLF001 - as above
     if not place.startswith(_REDIS):
         raise ConfigurationError(f"{STORE} must be a directory, or a URL that begins with redis:// or rediss://")
     from .stores import RedisStore  # noqa: PLC0415 - as above

@@ -274,6 +274,9 @@ class SharedStore(ABC):
     async def _write(self, account: str, token: Token | None) -> None:
         """Replace the account's entry, whatever it is, or delete it without a *token*."""
 
+    def _set_up(self) -> None:  # noqa: B027 - most stores have nothing to create
+        """Create what must exist before the first call. Raises `ConfigurationError`. Blocks."""
+
     @abstractmethod
     async def aclose(self) -> None:
         """Close what was opened."""

@@ -20,9 +20,11 @@ from exterview_auth import (
     ExterviewAuth,
     FileStore,
     InsecureTransportError,
+    LoginContext,
     OAuth2Login,
     PasswordLogin,
     StaticLogin,
+    Token,
 )
 from exterview_auth._environment import VARIABLES, CredentialSource, arguments_from, source_of
 from tests.kit.login_endpoint import Reply, log_in, login_endpoint
@@ -338,6 +340,44 @@ def test_a_directory_is_not_made_for_a_configuration_that_is_wrong(tmp_path: Pat
     with pytest.raises(ConfigurationError, match="EXTERVIEW_PASSWORD is missing"):
         arguments("EXTERVIEW_PASSWORD", EXTERVIEW_STORE=str(tmp_path / "tokens"))
     assert list(tmp_path.iterdir()) == []
+
+
+async def _login_without_identity(_context: LoginContext) -> Token:
+    return Token("t")
+
+
+class _OwnerInARegion(ExterviewAuth):
+    """A subclass with an option of its own, which it checks last."""
+
+    def __init__(self, login: Any, api_key: Any, *, region: str = "eu", **options: Any) -> None:
+        super().__init__(login, api_key=api_key, **options)
+        if region != "eu":
+            raise ConfigurationError("region must be 'eu'")
+
+
+@pytest.mark.parametrize(
+    ("kind", "refused", "sentence"),
+    [
+        (ExterviewAuth, {"account": ""}, "an account is named by text that is not empty"),
+        (ExterviewAuth, {"login": _login_without_identity}, "a store needs to know whose token it holds"),
+        (ExterviewAuth, {"max_logins": 3}, "max_logins must be a count and seconds"),
+        (ExterviewAuth, {"origins": ["ftp://files.example"]}, "origins must be an absolute"),
+        (_OwnerInARegion, {"region": "us"}, "region must be 'eu'"),
+    ],
+)
+def test_a_directory_is_not_made_for_an_argument_that_is_refused(
+    kind: type[ExterviewAuth], refused: dict[str, Any], sentence: str, tmp_path: Path
+) -> None:
+    """Overrides, and what a subclass adds, are checked first."""
+    with pytest.raises(ConfigurationError, match=f"^{sentence}"):
+        kind.from_env({**FULL, "EXTERVIEW_STORE": str(tmp_path / "tokens")}, **refused)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_directory_is_made_with_its_owner(tmp_path: Path) -> None:
+    """One that cannot be used is an error at the start, and not with the first login."""
+    ExterviewAuth.from_env({**FULL, "EXTERVIEW_STORE": str(tmp_path / "tokens")})
+    assert (tmp_path / "tokens").is_dir()
 
 
 def test_a_token_needs_a_name_in_a_store(tmp_path: Path) -> None:

@@ -46,7 +46,8 @@ class PrivateDirectory:
     """
     The files of one directory. Their names are made by this package, never by strangers. Every method blocks.
 
-    Raises `ConfigurationError` if *directory* cannot be used, and says what to do. Its methods raise ``OSError``.
+    Nothing is looked at or created before `set_up`. Raises `ConfigurationError` if *directory* is no path; its other methods
+    raise ``OSError``.
     """
 
     def __init__(self, directory: str | os.PathLike[str]) -> None:
@@ -55,6 +56,9 @@ class PrivateDirectory:
                 "FileStore needs files with an owner and a mode, as on Linux and macOS; use MemoryStore or RedisStore here"
             )
         self.path = _absolute(directory)
+
+    def set_up(self) -> None:
+        """Create the directory and try it. Raises `ConfigurationError` if it cannot be used, and says what to do."""
         try:
             self.ensure()
             self._make_private()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from typing import Self
 
 from ..._refusals import discreet, shown_when_made
 from ..._token import Token
@@ -40,9 +41,25 @@ class FileStore(SharedStore):
         lease: float = LEASE,
         keep: float = KEEP,
     ) -> None:
+        self._configure(directory, encryption_key, lease, keep)
+        self._set_up()
+
+    @classmethod
+    def _not_set_up(cls, directory: str, encryption_key: EncryptionKeys | None) -> Self:
+        """Return a store whose directory is neither looked at nor created before `_set_up`."""
+        store = cls.__new__(cls)
+        store._configure(directory, encryption_key, LEASE, KEEP)  # noqa: SLF001 - the other half of the constructor
+        return store
+
+    def _configure(
+        self, directory: str | os.PathLike[str], encryption_key: EncryptionKeys | None, lease: float, keep: float
+    ) -> None:
         self._lease = checked_lease(lease)
         codec = Codec("FileStore", encryption_key, checked_keep(keep))
         self._entries = FileEntries(PrivateDirectory(directory), codec, self._lease)
+
+    def _set_up(self) -> None:
+        self._entries.directory.set_up()
 
     def _account_lock(self, account: str) -> AccountLock:
         """Return a new attempt to get the account's lock."""

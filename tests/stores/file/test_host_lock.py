@@ -56,6 +56,7 @@ def test_a_writer_that_was_overtaken_while_it_wrote_changes_nothing(
 ) -> None:
     """Lesson 29: one that was frozen while its content reached the disk leaves the newer file, and nothing unfinished."""
     private = PrivateDirectory(directory)
+    private.set_up()
     private.replace("a.token", b"newer", kept_until=1.0, only_if=lambda: True)
     synced: list[int] = []
     monkeypatch.setattr(os, "fsync", synced.append)
