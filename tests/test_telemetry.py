@@ -17,6 +17,8 @@ from typing import Any
 
 import aiohttp
 import pytest
+from opentelemetry import metrics
+from opentelemetry.metrics import NoOpMeterProvider
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import Gauge, Histogram, InMemoryMetricReader, Metric, Sum
 from opentelemetry.sdk.trace import TracerProvider
@@ -490,6 +492,35 @@ def test_a_wrong_argument_is_named(arguments: dict[str, Any], sentence: str) -> 
     with pytest.raises(ConfigurationError) as caught:
         observe(**{"auth": owner(), **arguments})
     assert str(caught.value) == sentence
+
+
+class _WithoutWeakReferences:
+    """A provider as an application may write it, to pass meters on."""
+
+    __slots__ = ("get_meter",)
+
+    def __init__(self) -> None:
+        self.get_meter = NoOpMeterProvider().get_meter
+
+
+class _WithoutHash(NoOpMeterProvider):
+    __hash__ = None  # type: ignore[assignment]
+
+
+@pytest.mark.parametrize("kind", [_WithoutWeakReferences, _WithoutHash])
+@pytest.mark.parametrize("argument", ["meter_provider", "the global meter provider"])
+def test_a_provider_that_cannot_be_a_weak_key_is_named(
+    kind: type[Any], argument: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Instruments are found by their provider and live as long: one sentence says what its class needs for that."""
+    provider = kind()
+    monkeypatch.setattr(metrics, "get_meter_provider", lambda: provider)
+    with pytest.raises(ConfigurationError) as caught:
+        observe(owner(), meter_provider=provider if argument == "meter_provider" else None)
+    assert str(caught.value) == (
+        f"{argument} must be hashable and allow weak references, not {kind.__name__};"
+        " wrap it in a class without __slots__ and __eq__"
+    )
 
 
 def test_without_opentelemetry_one_sentence_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

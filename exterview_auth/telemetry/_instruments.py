@@ -23,6 +23,7 @@ from opentelemetry.trace import SpanKind, StatusCode, Tracer, TracerProvider
 from .._auth import ExterviewAuth
 from .._pool import AuthPool
 from .._records import Listener, LoginRecord
+from ..errors import ConfigurationError
 
 SCOPE = "exterview_auth"
 SCHEMA = "https://opentelemetry.io/schemas/1.44.0"
@@ -312,6 +313,7 @@ def _instruments_of(given: MeterProvider | None) -> _Instruments:
     """Return the instruments of the provider, by default the global one: one set, because a second one would not be read."""
     current = metrics.get_meter_provider()
     provider = current if given is None else given
+    _require_weak_key(provider, "the global meter provider" if given is None else "meter_provider")
     if provider is current:
         _note_global(current)
     reference = _known.get(provider)
@@ -320,6 +322,20 @@ def _instruments_of(given: MeterProvider | None) -> _Instruments:
         instruments = _Instruments(provider.get_meter(SCOPE, version("exterview-auth"), schema_url=SCHEMA))
         _known[provider] = weakref.ref(instruments)
     return instruments
+
+
+def _require_weak_key(provider: MeterProvider, argument: str) -> None:
+    """Raise `ConfigurationError` if `_known` cannot hold *provider*."""
+    try:
+        hash(weakref.ref(provider))
+    except TypeError:
+        refused = type(provider).__name__
+    else:
+        return
+    raise ConfigurationError(
+        f"{argument} must be hashable and allow weak references, not {refused};"
+        " wrap it in a class without __slots__ and __eq__"
+    )
 
 
 def _note_global(provider: MeterProvider) -> None:
