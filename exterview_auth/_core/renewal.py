@@ -26,7 +26,7 @@ from .login import LoginCourse
 from .on_login import OnLoginHook
 from .on_token import OnTokenHook
 from .schedule import WeakTimer
-from .single_flight import Flight, SingleFlight
+from .single_flight import CANCELLED, Flight, SingleFlight
 from .state import IssuedToken, TokenState
 
 if TYPE_CHECKING:
@@ -236,7 +236,7 @@ class Renewal:
         issued, now, failure = self.state.unrejected, self._account.clock(), flight.error
         if issued is None:
             return
-        if failure is not None and reason is Reason.AHEAD:
+        if failure is not None and failure is not CANCELLED and reason is Reason.AHEAD:  # which is the end of its loop
             emit(logging.WARNING, "renewal.failed", account=self._account.label, error=type(failure).__name__)
         if not self.timer.armed and not self.limits.rejected_since(issued.installed_at):
             if issued.renew_at <= now and (failure is not None or flight.unchanged):

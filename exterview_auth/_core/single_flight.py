@@ -29,7 +29,8 @@ MAX_CANCELLING = 3 * CANCEL_GRACE
 WAKE_BATCH = 8
 """Waiters that resume in one turn of the loop. If all did, thousands would be sent before the first answer is read."""
 
-_CANCELLED = LoginError("the login was cancelled; the next request logs in again")
+CANCELLED = LoginError("the login was cancelled; the next request logs in again")
+"""The error of a flight whose task was cancelled, as its event loop does with every task that is left when it ends."""
 
 
 class _DeadlineGroup:
@@ -222,7 +223,7 @@ class SingleFlight:
         flight = self.current = Flight(self._feed)
         task = flight.start(self._run(flight, work, landed))
         # A task that is cancelled before its first step runs nothing of `_run`.
-        task.add_done_callback(lambda _: self._end(flight, _CANCELLED, landed))
+        task.add_done_callback(lambda _: self._end(flight, CANCELLED, landed))
         return flight
 
     def drop(self, error: ExterviewAuthError | None) -> Flight | None:
@@ -235,7 +236,7 @@ class SingleFlight:
     async def _run(
         self, flight: Flight, work: Callable[[Flight], Coroutine[Any, Any, None]], landed: Callable[[Flight], None]
     ) -> None:
-        error: ExterviewAuthError | None = _CANCELLED
+        error: ExterviewAuthError | None = CANCELLED
         try:
             await work(flight)
             error = None

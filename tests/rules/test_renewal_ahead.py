@@ -12,7 +12,7 @@ import pytest
 
 from exterview_auth import CredentialsRejectedError, LoginError, LoginUnavailableError, MemoryStore, Token
 from exterview_auth._core.keeper import Keeper
-from tests.kit.clock import now, passing, settle, virtual_time
+from tests.kit.clock import now, passing, run, settle, virtual_time
 from tests.kit.keepers import scripted
 from tests.kit.tokens import jwt_of
 
@@ -360,6 +360,19 @@ async def test_a_renewal_and_its_failure_are_logged(caplog: pytest.LogCaptureFix
         (logging.INFO, "logins.resumed account='a' reason='failed'"),
         (logging.INFO, "token.issued account='a' reason='ahead' attempt=1 seconds=0.0 expires_in=100.0"),
     ]
+
+
+def test_a_renewal_that_ends_with_its_loop_has_not_failed(caplog: pytest.LogCaptureFixture) -> None:
+    """Rule 8: a program, or a test, that ends while one is under way logs no warning."""
+
+    async def main() -> None:
+        kept = scripted(Token("T1", expires_in=100), lambda _: asyncio.sleep(1e6))
+        await ask(kept)
+        await passing(95)
+        assert kept.login.count == 2
+
+    run(main())
+    assert caplog.messages == []
 
 
 @virtual_time

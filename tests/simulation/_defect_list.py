@@ -27,8 +27,8 @@ DEFECTS = (
             ("_core/single_flight.py", "flight = self.current = Flight(self._feed)", "flight = Flight(self._feed)"),
             (
                 "_core/single_flight.py",
-                "        error: ExterviewAuthError | None = _CANCELLED\n        try:",
-                "        self.current = flight\n        error: ExterviewAuthError | None = _CANCELLED\n        try:",
+                "        error: ExterviewAuthError | None = CANCELLED\n        try:",
+                "        self.current = flight\n        error: ExterviewAuthError | None = CANCELLED\n        try:",
             ),
         ),
     ),
