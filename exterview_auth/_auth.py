@@ -65,8 +65,10 @@ class ExterviewAuth:
       the requests. It is never closed here, and what a login endpoint sets in cookies ends with the login. Without it, logins
       take over ``trust_env`` and the default proxy of the session that the first request came through. The default headers,
       ``auth`` and netrc entries of a session never go to a login endpoint.
-    - *clock*: for tests, a callable that returns seconds, in place of the clock on which lifetimes, renewals and pauses run. No
-      change of the wall clock may move it. `exterview_auth.testing.Clock` is one that a test can advance.
+    - *clock*: for tests, a callable that returns seconds, in place of the clock on which lifetimes, renewals ahead and pauses of
+      logins run. No change of the wall clock may move it. `exterview_auth.testing.Clock` is one that a test can advance: with it,
+      the pauses between the attempts of one login end as well; with any other, they take real time. An attempt itself, stores and
+      hooks always do.
 
     Raises `ConfigurationError` for every argument that cannot be right, before anything is sent.
     """

@@ -24,6 +24,7 @@ from ..errors import (
 from ..logins._context import PossibleRejectionError
 from .account import Account
 from .limits import LoginLimits, retry_after_of
+from .schedule import sleep
 
 if TYPE_CHECKING:
     import tenacity
@@ -113,7 +114,7 @@ class LoginRunner:
                     f"the login endpoint asked not to be called for another {wait:.1f} s; try again then",
                     retry_after=wait,
                 )
-            await asyncio.sleep(wait)
+            await sleep(wait, clock)
         self._doubted = False
         try:
             result: LoginResult = await retrying(deadline, clock)(self._attempt, previous)
@@ -238,6 +239,6 @@ def retrying(deadline: float, clock: Clock) -> tenacity.AsyncRetrying:
         retry=tenacity.retry_if_exception_type(LoginUnavailableError),
         wait=pause,
         stop=lambda state: clock() + state.upcoming_sleep >= deadline,
-        sleep=asyncio.sleep,
+        sleep=lambda seconds: sleep(seconds, clock),
         reraise=True,
     )

@@ -1,5 +1,5 @@
 """
-An owner's timers, for the renewal ahead of expiry and for latches that open; they keep no dropped owner alive.
+An owner's timers, for the renewal ahead of expiry and for latches that open; they keep no dropped owner alive. And pauses.
 
 The time of a renewal comes from `state`: `IssuedToken.timed` draws it once per token, `IssuedToken.renew_later` moves it after a
 renewal that brought nothing.
@@ -74,6 +74,38 @@ class WeakTimer:
         target = self._target()
         if target is not None:
             self._due(target)
+
+
+async def sleep(seconds: float, clock: Clock) -> None:
+    """Return after so many *seconds*, or as soon as *clock*, one that tests advance, has moved on by them."""
+    if hasattr(clock, "notify"):
+        await _Pause(clock() + seconds, clock).wait()
+    else:
+        await asyncio.sleep(seconds)
+
+
+class _Pause:
+    """The time until *over* on a clock that may be advanced."""
+
+    __slots__ = ("__weakref__", "_clock", "_ended", "_over", "_timer")
+
+    def __init__(self, over: float, clock: Clock) -> None:
+        self._over, self._clock = over, clock
+        self._ended = asyncio.Event()
+        self._timer = WeakTimer(self, _Pause._look, clock)
+
+    async def wait(self) -> None:
+        self._timer.arm(self._over)
+        try:
+            await self._ended.wait()
+        finally:
+            self._timer.cancel()
+
+    def _look(self) -> None:
+        if self._clock() < self._over:
+            self._timer.arm(self._over)
+        else:
+            self._ended.set()
 
 
 def _fire(timer: weakref.ref[WeakTimer], ticket: object) -> None:

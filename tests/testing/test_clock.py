@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from exterview_auth import ConfigurationError, ExterviewAuth, LoginError, Token
+from exterview_auth import ConfigurationError, ExterviewAuth, LoginError, LoginUnavailableError, Token
 from exterview_auth._clock import boot_time
-from exterview_auth._core.schedule import WeakTimer
+from exterview_auth._core.schedule import WeakTimer, sleep
 from exterview_auth.testing import Clock
 from tests.kit.api import QUERY, scene, until
 
@@ -90,6 +90,43 @@ async def test_a_pause_after_a_failure_passes() -> None:
         clock.advance(2)
         at.login.error = None
         assert isinstance(await at.auth.token(), Token)
+
+
+async def test_the_pauses_between_the_attempts_of_a_login_pass() -> None:
+    """An outage of longer than the login's time costs a test no second of its own, nor does a ``Retry-After``."""
+    clock, began = Clock(), boot_time()
+    async with scene(clock=clock) as at:
+        at.login.error = LoginUnavailableError("down", retry_after=20)
+        waiting = asyncio.ensure_future(at.auth.token())
+        while not waiting.done():
+            await asyncio.sleep(0.001)
+            clock.advance(1)
+        with pytest.raises(LoginUnavailableError, match="down"):
+            await waiting
+        at.login.error = None
+        clock.advance(20)
+        assert isinstance(await at.auth.token(), Token)
+    assert boot_time() - began < 10
+
+
+async def test_a_pause_ends_when_all_of_it_has_passed() -> None:
+    """An advance by a part of it shortens what is left; it keeps no timer, also if it is cancelled."""
+    clock = Clock()
+    pause = asyncio.ensure_future(sleep(60, clock))
+    await asyncio.sleep(0)
+    clock.advance(40)
+    await asyncio.sleep(0.01)
+    assert not pause.done()
+    clock.advance(20)
+    await pause
+    await sleep(0.001, clock)
+    cancelled = asyncio.ensure_future(sleep(60, clock))
+    await asyncio.sleep(0)
+    cancelled.cancel()
+    await asyncio.wait([cancelled])
+    del pause, cancelled
+    gc.collect()
+    assert not clock._timers
 
 
 class Due:
