@@ -100,6 +100,9 @@ def exterview_clock(exterview: ThreadedEmulator) -> Clock:
     """
     The clock of the emulator and of `exterview_owner`: ``exterview_clock.advance(3600)`` lets an hour pass for both.
 
+    A renewal ahead of expiry runs in the background: ``async with expect(exterview, logins=1)`` around the ``advance`` waits for it.
+    A login that pauses between its attempts, as after ``exterview.fail_logins(1000)``, goes on with an ``advance`` too.
+
     Give it to an owner of your own as ``clock=exterview_clock``. Libraries that patch Python's time, such as freezegun and
     time-machine, do not move it, so that no token expires by them.
     """

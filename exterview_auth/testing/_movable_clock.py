@@ -20,7 +20,8 @@ class Clock:
     Seconds that run by themselves, and that a test can advance: the ``clock=`` of an `ExterviewAuth` and of an `Emulator`.
 
     It runs on, so that a timeout which counts on it still ends. Give both sides the same one, so that a token expires for both.
-    Renewals ahead of expiry begin as soon as they are due.
+    What is due when it is advanced begins at once: a renewal ahead of expiry in the background, for which ``async with`` `expect`
+    waits, and the next attempt of a login that pauses, or its end if no time is left.
 
     Changes of the wall clock do not move it, and nor does a library that patches Python's time: after two hours of freezegun or
     time-machine, a token of one hour is still valid. `Token.expires_at` is the wall clock's.

@@ -10,7 +10,7 @@ import pytest
 
 from exterview_auth import AuthSession, ConfigurationError, ExterviewAuth, PasswordLogin
 from exterview_auth.emulator import Emulator
-from exterview_auth.testing import expect
+from exterview_auth.testing import Clock, expect
 from tests.kit.api import KEY
 
 
@@ -36,17 +36,55 @@ async def test_what_the_block_causes_is_counted() -> None:
 @pytest.mark.parametrize(
     ("expected", "sentence"),
     [
-        ({"logins": 2}, "expected 2 logins, the emulator saw 1"),
-        ({"logins": 1, "refused": 1}, "expected 1 refused request, the emulator saw 0"),
-        ({"logins": 0, "requests": 1}, "expected 0 logins, the emulator saw 1; expected 1 request, the emulator saw 2"),
+        ({"logins": 2}, "expected 2 logins with a valid API key, the emulator saw 1"),
+        ({"logins": 1, "refused": 1}, "expected 1 request answered 401, the emulator saw 0"),
+        (
+            {"logins": 0, "requests": 1},
+            "expected 0 logins with a valid API key, the emulator saw 1; expected 1 request, the emulator saw 2",
+        ),
     ],
 )
 async def test_another_number_fails_the_test(expected: dict[str, int], sentence: str) -> None:
-    """The sentence has what was expected and what was seen."""
+    """The sentence has what was expected and what was seen, and what counts as such."""
     async with Emulator() as emulator:
         with pytest.raises(AssertionError) as caught, expect(emulator, **expected):
             await ask(emulator)
         assert str(caught.value) == sentence
+
+
+async def test_what_a_block_causes_in_the_background_is_awaited() -> None:
+    """With ``async with``: a renewal ahead that is due is answered at the block's end."""
+    async with Emulator(clock=(clock := Clock()), login_delay=0.05) as emulator:
+        login = PasswordLogin(emulator.email, emulator.password)
+        owner = ExterviewAuth(login, api_key=emulator.api_key, endpoint=emulator.endpoint, clock=clock)
+        async with owner as auth, aiohttp.ClientSession() as http:
+            api = AuthSession(http, auth)
+            async with expect(emulator, logins=1, requests=2, refused=0):
+                await api.graphql("query { __typename }")
+            async with expect(emulator, logins=1, refused=0):
+                clock.advance(3500)
+            assert emulator.journal[-1].status == 200
+            assert emulator.stats().requests_running == 0
+
+
+@pytest.mark.parametrize("number", [0, 2])
+async def test_what_does_not_come_fails_after_the_timeout(number: int) -> None:
+    """And what has come too often fails at once."""
+    async with Emulator() as emulator:
+        with pytest.raises(
+            AssertionError, match=f"^expected {number} logins with a valid API key, the emulator saw 1$"
+        ):
+            async with expect(emulator, logins=number, timeout=0.05):
+                await ask(emulator)
+
+
+async def test_only_async_with_waits() -> None:
+    """A timeout for the other is one sentence, and so is what is no time."""
+    async with Emulator() as emulator:
+        with pytest.raises(ConfigurationError, match="use 'async with expect"), expect(emulator, logins=1, timeout=1):
+            raise AssertionError("the block ran")
+        with pytest.raises(ConfigurationError, match=r"^the timeout of expect must be a number of seconds"):
+            expect(emulator, logins=1, timeout=-1)
 
 
 async def test_a_reset_in_the_block_is_named() -> None:
@@ -57,6 +95,9 @@ async def test_a_reset_in_the_block_is_named() -> None:
         for count in (0, 1):
             with pytest.raises(AssertionError, match=sentence), expect(emulator, logins=count):
                 emulator.reset()
+        with pytest.raises(AssertionError, match=sentence):
+            async with expect(emulator, logins=7):
+                emulator.reset()
 
 
 async def test_an_error_of_the_block_is_the_tests() -> None:
@@ -64,6 +105,9 @@ async def test_an_error_of_the_block_is_the_tests() -> None:
     async with Emulator() as emulator:
         with pytest.raises(ZeroDivisionError), expect(emulator, logins=7):
             raise ZeroDivisionError
+        with pytest.raises(ZeroDivisionError):
+            async with expect(emulator, logins=7):
+                raise ZeroDivisionError
 
 
 @pytest.mark.parametrize(

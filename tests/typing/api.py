@@ -325,6 +325,8 @@ async def tests(exterview: ThreadedEmulator, emulator: Emulator, clock: Clock) -
     with expect(exterview, logins=1, requests=2, refused=0), expect(emulator, logins=0):
         exterview.refuse(1, status=401)
         exterview.token_lifetime = 60
+    async with expect(exterview, logins=1, timeout=2.5):
+        clock.advance(3500)
     seen: int = exterview.logins + exterview.requests + exterview.refused
     key: str = exterview.rotate_api_key()
     expect(exterview, login=1)  # type: ignore[call-arg]
