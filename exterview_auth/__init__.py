@@ -141,4 +141,5 @@ if not TYPE_CHECKING:  # so that a misspelt name is an error to the type checker
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    """Return the public names, loaded or not: ``help`` shows these."""
+    return [*__all__, *_MODULES]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from importlib.metadata import version
@@ -46,6 +47,26 @@ def test_the_exports_are_the_contracts() -> None:
     assert exterview_auth.__all__ == EXPORTS
     assert logins.__all__ == LOGINS
     assert stores.__all__ == STORES
+
+
+@pytest.mark.parametrize("package", ["", ".emulator", ".httpx", ".logins", ".stores", ".telemetry", ".testing"])
+def test_help_shows_each_name_of_a_package(package: str) -> None:
+    """Also what is loaded on first use, in an interpreter that has used nothing yet; and not how that is done."""
+    name = f"exterview_auth{package}"
+    program = f"import pydoc, {name} as it; print(pydoc.plain(pydoc.render_doc(it)), *it.__all__, sep='\\nALL ')"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=ROOT)
+    shown, *names = done.stdout.split("\nALL ")
+    assert names
+    assert [one for one in names if not re.search(rf"^    (class |async )?{one.strip()}\b", shown, re.MULTILINE)] == []
+    assert not re.search(r"^    __(getattr|dir)__", shown, re.MULTILINE)
+
+
+def test_help_needs_no_extra() -> None:
+    """It shows what can be used without graphql-core."""
+    program = "import sys; sys.modules['graphql'] = None; import exterview_auth.testing as it; help(it)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert "class Clock" in done.stdout
+    assert "class ThreadedEmulator" not in done.stdout
 
 
 def test_each_export_can_be_had() -> None:

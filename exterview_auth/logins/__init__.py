@@ -52,3 +52,8 @@ if not TYPE_CHECKING:  # so that a misspelt name is an error to the type checker
 
         value = globals()[name] = getattr(import_module(_ON_FIRST_USE[name], __name__), name)
         return value
+
+
+def __dir__() -> list[str]:
+    """Return the public names, loaded or not: ``help`` shows these."""
+    return list(__all__)

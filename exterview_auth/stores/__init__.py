@@ -43,3 +43,8 @@ if not TYPE_CHECKING:  # so that the type checker reports a misspelt name
 
         value = globals()[name] = getattr(import_module(_ON_FIRST_USE[name], __name__), name)
         return value
+
+
+def __dir__() -> list[str]:
+    """Return the public names, loaded or not: ``help`` shows these."""
+    return list(__all__)

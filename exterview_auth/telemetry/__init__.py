@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     from ._instruments import Observer
 
+__all__ = ["observe"]
+
 
 @discreet
 def observe(

@@ -28,3 +28,10 @@ if not TYPE_CHECKING:
         from ._threaded_emulator import ThreadedEmulator  # noqa: PLC0415 - an extra
 
         return ThreadedEmulator
+
+
+def __dir__() -> list[str]:
+    """Return the public names, loaded or not: ``help`` shows these, and without the extra those that need none."""
+    from importlib.util import find_spec  # noqa: PLC0415 - for ``dir`` and ``help`` alone
+
+    return [name for name in __all__ if name != "ThreadedEmulator" or find_spec("graphql")]
