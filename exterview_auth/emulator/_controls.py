@@ -39,16 +39,12 @@ class Controls:
     def fail_logins(self, times: int, status: int = 503, retry_after: float | str | None = None) -> None:
         """Answer the next *times* logins with *status*, and *retry_after* in a header."""
         self._state.faults.fail_logins(times, status, retry_after)
-        # A number is what it says. A date is any text.
-        shown = (
-            {} if retry_after is None else {"retry_after": "a date" if isinstance(retry_after, str) else retry_after}
-        )
-        self._record("fail-logins", times=times, status=status, **shown)
+        self._record("fail-logins", times=times, status=status, **_shown(retry_after))
 
-    def refuse(self, times: int, status: int = 401) -> None:
-        """Answer the next *times* requests that are not logins and have valid credentials with *status*."""
-        self._state.faults.refuse(times, status)
-        self._record("refuse", times=times, status=status)
+    def refuse(self, times: int, status: int = 401, retry_after: float | str | None = None) -> None:
+        """Answer the next *times* requests that are not logins and have valid credentials in the same way."""
+        self._state.faults.refuse(times, status, retry_after)
+        self._record("refuse", times=times, status=status, **_shown(retry_after))
 
     def silence(self, seconds: float) -> None:
         """Accept logins and send no response to them for *seconds* from now."""
@@ -84,3 +80,8 @@ class Controls:
 
     def _record(self, control: str, **arguments: Any) -> None:
         self._state.journal.add_control(control, arguments)
+
+
+def _shown(retry_after: float | str | None) -> dict[str, Any]:
+    # A number is what it says. A date is any text.
+    return {} if retry_after is None else {"retry_after": "a date" if isinstance(retry_after, str) else retry_after}

@@ -236,9 +236,13 @@ class Emulator:
         """
         self._controls.fail_logins(times, status, retry_after)
 
-    def refuse(self, times: int, status: int = 401) -> None:
-        """Answer the next *times* requests that are not logins and have valid credentials with *status*; zero ends it."""
-        self._controls.refuse(times, status)
+    def refuse(self, times: int, status: int = 401, retry_after: float | str | None = None) -> None:
+        """
+        Answer the next *times* requests that are not logins and have valid credentials with *status*; zero ends it.
+
+        *retry_after* is as for `fail_logins`.
+        """
+        self._controls.refuse(times, status, retry_after)
 
     def silence(self, seconds: float) -> None:
         """Accept logins and send no response to them for *seconds* from now; zero ends it."""

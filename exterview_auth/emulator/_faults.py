@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import time
 from dataclasses import dataclass, field
+from typing import Self
 
 from ._arguments import http_date, http_error_status, seconds, whole_number
 from ._responses import Refusal
@@ -32,6 +33,16 @@ class _Series:
     times: int = 0
     status: int = 503
     headers: dict[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, times: int, status: int, retry_after: float | str | None) -> Self:
+        """Return the series that a control asks for."""
+        headers = {}
+        if isinstance(retry_after, str):  # sent as it is (RFC 9110, section 10.2.3)
+            headers = {"Retry-After": http_date(retry_after)}
+        elif retry_after is not None:
+            headers = {"Retry-After": f"{seconds(retry_after, 'retry_after'):g}"}
+        return cls(whole_number(times, "times"), http_error_status(status), headers)
 
     def raise_next(self, message: str) -> None:
         if self.times:
@@ -82,16 +93,11 @@ class Faults:
 
     def fail_logins(self, times: int, status: int, retry_after: float | str | None) -> None:
         """Refuse the next *times* logins with *status* and a ``Retry-After`` header."""
-        headers = {}
-        if isinstance(retry_after, str):  # sent as it is (RFC 9110, section 10.2.3)
-            headers = {"Retry-After": http_date(retry_after)}
-        elif retry_after is not None:
-            headers = {"Retry-After": f"{seconds(retry_after, 'retry_after'):g}"}
-        self._logins = _Series(whole_number(times, "times"), http_error_status(status), headers)
+        self._logins = _Series.of(times, status, retry_after)
 
-    def refuse(self, times: int, status: int) -> None:
-        """Refuse the next *times* requests that are not logins and have valid credentials with *status*."""
-        self._requests = _Series(whole_number(times, "times"), http_error_status(status))
+    def refuse(self, times: int, status: int, retry_after: float | str | None) -> None:
+        """Refuse the next *times* requests that are not logins and have valid credentials, in the same way."""
+        self._requests = _Series.of(times, status, retry_after)
 
     def silence(self, duration: float) -> None:
         """Leave logins without a response for *duration* seconds from now; zero ends the silence."""

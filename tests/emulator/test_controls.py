@@ -13,7 +13,7 @@ from aiohttp import ClientSession
 
 from exterview_auth.emulator import Emulator
 from tests.kit.api import until
-from tests.kit.emulator import Answer, answer, credentials, log_in, smoke
+from tests.kit.emulator import SMOKE, Answer, answer, credentials, log_in, smoke
 
 
 async def use(emulator: Emulator, http: ClientSession, control: str, **arguments: Any) -> Answer:
@@ -43,6 +43,9 @@ async def test_faults_are_controlled_by_path(emulator: Emulator, http: ClientSes
     assert (refused.status, refused.headers["Retry-After"]) == (429, "1.5")
     await use(emulator, http, "fail-logins", times=1)
     assert (await log_in(emulator, http)).status == 503
+    await use(emulator, http, "refuse", times=1, status=429, retry_after=7)
+    limited = await answer(http.post(emulator.endpoint, json=SMOKE, headers=credentials(emulator)))
+    assert (limited.status, limited.headers["Retry-After"]) == (429, "7")
     await use(emulator, http, "refuse", times=1, status=500)
     await use(emulator, http, "refuse", times=1)
     assert [await smoke(emulator, http) for _ in range(2)] == [401, 200]
@@ -100,7 +103,7 @@ NUMBER = "must be a number of seconds, zero or more, not"
         ("revoke", [], 400, OBJECT),
         ("revoke", None, 400, OBJECT),
         ("revoke", {"times": 1}, 400, "revoke takes no arguments"),
-        ("refuse", {"time": 1}, 400, "refuse takes times, status, and nothing else"),
+        ("refuse", {"time": 1}, 400, "refuse takes times, status, retry_after, and nothing else"),
         ("fail-logins", {}, 400, "fail-logins needs times"),
         ("refuse", {"times": "3"}, 400, "times must be a whole number, zero or more, not '3'"),
         ("refuse", {"times": 1.5}, 400, "times must be a whole number, zero or more, not 1.5"),
@@ -109,6 +112,7 @@ NUMBER = "must be a number of seconds, zero or more, not"
         ("refuse", {"times": None}, 400, "times must be a whole number, zero or more, not None"),
         ("refuse", {"times": 1, "status": 200}, 400, "status must be an HTTP error status from 400 to 599, not 200"),
         ("fail-logins", {"times": 1, "retry_after": -1}, 400, f"retry_after {NUMBER} -1"),
+        ("refuse", {"times": 1, "retry_after": -1}, 400, f"retry_after {NUMBER} -1"),
         (
             "fail-logins",
             {"times": 1, "retry_after": "1\r\nSet-Cookie: a=b"},

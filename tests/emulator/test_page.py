@@ -20,7 +20,7 @@ from exterview_auth import AuthSession, ExterviewAuth, PasswordLogin
 from exterview_auth.emulator import Emulator
 from tests.kit.api import until
 from tests.kit.browser import chromium
-from tests.kit.emulator import answer, credentials, log_in, smoke
+from tests.kit.emulator import SMOKE, answer, credentials, log_in, smoke
 
 # One browser for all of them, and therefore one event loop.
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -317,6 +317,9 @@ async def test_each_control_has_a_button(emulator: Emulator, http: ClientSession
     assert emulator.api_key != key
     await press("Fail logins", How_many="2", Status="429", **{"Retry-After": "1.5"})
     assert (await log_in(emulator, http)).headers["Retry-After"] == "1.5"
+    await press("Refuse requests", How_many="1", Status="429", **{"Retry-After": "7"})
+    limited = await answer(http.post(emulator.endpoint, json=SMOKE, headers=credentials(emulator)))
+    assert limited.headers["Retry-After"] == "7"
     await press("Refuse requests", How_many="1", Status="500")
     await expect(page.locator("#now")).to_contain_text("the next 1 logins fail, the next 1 requests are refused")
     assert await smoke(emulator, http) == 500
