@@ -11,6 +11,9 @@ from exterview_auth._options import text_option
 from exterview_auth._secret import plain_kind
 from exterview_auth.errors import ConfigurationError
 
+BULK_UPLOAD = "bulk-upload"
+"""The REST operation's name, which no GraphQL operation can have."""
+
 
 class CannedAnswers:
     """Responses by operation, sent in place of what the engine would say; the schema need not know the operation."""
@@ -26,6 +29,10 @@ class CannedAnswers:
             response["errors"] = _checked_errors(errors)
         if not isinstance(data, EllipsisType):
             response["data"] = _json(data, "data")
+        if name == BULK_UPLOAD and "errors" in response:
+            raise ConfigurationError(
+                f"{name} is not a GraphQL operation: give its whole answer as data, or use refuse(1, status=...) for an error"
+            )
         if response:
             self._answers[name] = response
         else:

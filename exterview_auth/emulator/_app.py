@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 
 from aiohttp import hdrs, web
 
+from ._answers import BULK_UPLOAD
 from ._console import GRAPHQL, Console
 from ._control_paths import ControlPaths
 from ._controls import Controls
@@ -112,7 +113,7 @@ class Api:
         return await answer_graphql(self._state, request)
 
     async def _bulk_upload(self, request: web.Request) -> web.StreamResponse:
-        self._state.note_operation("bulk-upload")
+        self._state.note_operation(BULK_UPLOAD)
         posted = request.method == hdrs.METH_POST
         require_api_key(request, self._state.accounts, (MULTIPART,) if posted else (JSON, MULTIPART))
         self._state.authorize(request)

@@ -255,6 +255,9 @@ class Emulator:
         *operation_name* is the name that `journal` shows: that of the operation, or of its first field if it has no name. The schema
         need not know the operation. Its requests need valid credentials, as all do. *errors* is a list of objects, or of
         messages. Without *data* and *errors*, the operation is answered by the engine again.
+
+        For ``bulk-upload``, whose form must still be in order, *data* is the whole answer, and there are no *errors*. OAuth logins
+        are always the emulator's own.
         """
         self._controls.answer(operation_name, data, errors)
 

@@ -44,7 +44,7 @@ class JournalRecord:
     took. *operation* is the name of the GraphQL operation, or its first field if it has no name; the grant of an OAuth login; or
     ``bulk-upload``. *status* is ``None`` if the client closed the connection first. *fingerprint* is that of the bearer token
     which the request carried, or which the *login* issued. *reason* says why the request was refused; at status 200 it is the
-    code of the first GraphQL error.
+    code of the first GraphQL error, or says why files of a bulk upload were skipped.
     """
 
     number: int

@@ -20,7 +20,9 @@ from typing import Any
 from aiohttp import BodyPartReader, hdrs, web
 from aiohttp.http import HttpProcessingError
 
+from ._answers import BULK_UPLOAD
 from ._data import Dataset
+from ._journal import answering
 from ._responses import Refusal, json_response
 from ._state import EmulatorState
 
@@ -68,7 +70,13 @@ async def answer_bulk_upload(state: EmulatorState, request: web.Request) -> web.
                 form.fields[name] = await read_field(part)
     # Only now, when all of it has arrived: a client that repeats an upload after a 400 must not find half of it there.
     _check(form)
+    canned = state.answers.of(BULK_UPLOAD)
+    if canned is not None:
+        return json_response(canned["data"])
     created, duplicates, skipped = _add_candidates(data, form)
+    if skipped:
+        # The API's answer does not say why.
+        answering().reason = f"Skipped files: {skipped}; a resume is a .pdf, .doc or .docx that is not empty"
     counts = {"created": len(created), "duplicates": duplicates, "skipped": skipped}
     message = ", ".join(f"{number} {what}" for what, number in counts.items())
     return json_response({"status": 1, "message": f"Resumes processed: {message}", **counts, "candidates": created})

@@ -9,6 +9,7 @@ import aiohttp
 import pytest
 from aiohttp import ClientSession
 
+from exterview_auth import ConfigurationError
 from exterview_auth.emulator import Emulator, _uploads
 from tests.kit.emulator import answer
 
@@ -57,9 +58,26 @@ async def test_the_same_content_is_a_duplicate_within_its_job(api: ClientSession
     assert await counts(api, form(("c.doc", b"same"), jobId="job-2")) == (1, 0, 0)
 
 
-async def test_other_and_empty_files_are_skipped(api: ClientSession) -> None:
-    """Other types than PDF, DOC and DOCX, and empty files, are counted and left out."""
+async def test_other_and_empty_files_are_skipped(emulator: Emulator, api: ClientSession) -> None:
+    """Other types than PDF, DOC and DOCX, and empty files, are counted and left out; the journal says why."""
     assert await counts(api, form(("a.exe", b"x"), ("pdf", b"x"), ("a.pdf", b""))) == (0, 0, 3)
+    reason = "Skipped files: 3; a resume is a .pdf, .doc or .docx that is not empty"
+    assert (emulator.journal[-1].status, emulator.journal[-1].reason) == (200, reason)
+    await counts(api, form(("a.pdf", b"x")))
+    assert emulator.journal[-1].reason is None
+
+
+async def test_an_answer_of_ones_own(emulator: Emulator, api: ClientSession) -> None:
+    """`answer` takes the name that the journal shows; the form must be in order, and no candidate is created."""
+    emulator.answer("bulk-upload", data={"created": 17})
+    assert await upload(api, form(("a.pdf", b"x"))) == (200, {"created": 17})
+    assert (await upload(api, form()))[0] == 400
+    emulator.answer("bulk-upload")
+    assert await counts(api, form(("a.pdf", b"x"))) == (1, 0, 0)
+    with pytest.raises(
+        ConfigurationError, match="bulk-upload is not a GraphQL operation: give its whole answer as data"
+    ):
+        emulator.answer("bulk-upload", data={}, errors=["busy"])
 
 
 @pytest.mark.parametrize(
