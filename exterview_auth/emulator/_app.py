@@ -54,7 +54,7 @@ class Api:
         app.router.add_route("*", OAUTH, self._counted(self._oauth))
         for path in BULK_UPLOADS:
             app.router.add_route("*", path, self._counted(self._bulk_upload))
-        app.router.add_route("*", "/{path:.*}", _not_found)
+        app.router.add_route("*", r"/{unknown:[\s\S]*}", self._counted(_not_found))
 
         async def stop_waiting(_app: web.Application) -> None:
             # aiohttp closes the listening socket first, then calls this, then waits for handlers. Streams, delayed requests and
@@ -165,4 +165,4 @@ def _only_post(request: web.Request) -> Refusal:
 
 
 async def _not_found(request: web.Request) -> web.Response:
-    return Refusal(404, f"There is nothing at {request.path}").response()
+    raise Refusal(404, f"There is nothing at {request.path}", reason="The API has no such path")

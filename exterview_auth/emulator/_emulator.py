@@ -276,7 +276,7 @@ class Emulator:
 
     @property
     def journal(self) -> tuple[JournalRecord, ...]:
-        """The last 1000 requests on the API's paths, the oldest first: what was asked, how it was answered, and why so."""
+        """The last 1000 requests, the oldest first: what was asked, how it was answered, and why so; not those of the page."""
         return self._state.journal.records()
 
     @property

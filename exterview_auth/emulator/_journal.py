@@ -38,7 +38,7 @@ _Entry = TypeVar("_Entry", "JournalRecord", "ControlRecord")
 @dataclass(frozen=True, slots=True)
 class JournalRecord:
     """
-    A request on one of the API's paths.
+    A request, on one of the API's paths or on a path that there is not, but not of the page or to a control.
 
     *number* counts requests and controls from 1. *time* is when the request was answered (aware UTC), *seconds* how long that
     took. *operation* is the name of the GraphQL operation, or its first field if it has no name; the grant of an OAuth login; or

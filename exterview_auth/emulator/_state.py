@@ -25,7 +25,7 @@ from ._responses import Refusal
 from ._stats import EmulatorCounters, EmulatorStats
 
 LONGEST_NAME = 80
-"""Characters of an operation's name in the journal."""
+"""Characters of an operation's name, or of an unknown path, in the journal."""
 
 
 class Times(NamedTuple):
@@ -62,13 +62,14 @@ class EmulatorState:
         self.faults = self.faults.successor()
 
     def open_exchange(self, request: web.Request) -> Exchange:
-        """Count a request on one of the API's paths; what becomes of it is noted in the exchange."""
-        exchange = Exchange(request.method, request.path, self.counters, self.journal, self.faults)
+        """Count a request; what becomes of it is noted in the exchange."""
+        path = self._shown_path(request) if "unknown" in request.match_info else request.path
+        exchange = Exchange(request.method, path, self.counters, self.journal, self.faults)
         enter(exchange)
         return exchange
 
     async def wait_out_latency(self) -> None:
-        """Delay a request on one of the API's paths."""
+        """Delay a request."""
         # Before anything is looked at: a token that is revoked while its request is on the way is refused.
         await self.faults.delays.sleep(self.latency)
 
@@ -106,9 +107,13 @@ class EmulatorState:
 
     def shown_name(self, name: str) -> str:
         """Return an operation's name as journal and page show it. Clients choose it, so a credential may be in it."""
-        if self.accounts.shown_in(name, LONGEST_NAME):
+        return "***" if self.accounts.shown_in(name, LONGEST_NAME) else _shortened(name)
+
+    def _shown_path(self, request: web.Request) -> str:
+        """Return a path that is not the API's as the journal shows it: on one line, and without a credential."""
+        if self.accounts.shown_in(request.path, LONGEST_NAME):
             return "***"
-        return name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}…"
+        return _shortened(request.rel_url.raw_path)
 
     def issue_token(self) -> str:
         """Return a new bearer token with the current lifetime."""
@@ -129,3 +134,7 @@ class EmulatorState:
     def stats(self) -> EmulatorStats:
         """Return the totals so far."""
         return self.counters.snapshot(refresh_tokens_reused=self.accounts.refresh_tokens.reused)
+
+
+def _shortened(name: str) -> str:
+    return name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}…"

@@ -14,7 +14,7 @@ class EmulatorStats:
     """
     What the emulator has seen since it was created, or reset.
 
-    *requests* are all requests on the API's paths, logins among them; *requests_running* those that are not answered yet;
+    *requests* are all requests but those of the page and the controls, logins among them; *requests_running* those that are not answered yet;
     *statuses* is how many were answered with which status. *logins* are login requests with a valid API key, accepted or refused;
     *logins_refused* the refused ones; *logins_running_peak* the most that ran at once. *refresh_tokens_reused* counts refresh
     tokens that were used again.

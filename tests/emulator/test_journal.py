@@ -13,6 +13,7 @@ from typing import Any
 import aiohttp
 import pytest
 from aiohttp import ClientSession
+from yarl import URL
 
 from exterview_auth.emulator import Emulator, JournalRecord, _app
 from exterview_auth.emulator._graphql.websocket import PROTOCOL
@@ -192,10 +193,33 @@ async def test_the_last_records_are_kept(
 
 async def test_looking_is_not_counted(emulator: Emulator, http: ClientSession) -> None:
     """The page, the numbers, the journal and the events stand in neither counters nor journal."""
-    for path in ("", "stats", "journal", "events", "nothing"):
+    for path in ("", "stats", "journal", "events", "controls/nothing"):
         async with http.get(emulator.page + path):
             pass
     assert (emulator.stats().requests, emulator.stats().statuses, emulator.journal) == (0, {}, ())
+
+
+async def test_a_path_that_there_is_not_is_written_down(emulator: Emulator, http: ClientSession) -> None:
+    """Its 404 is counted, and the record has the path, on one line and without a credential."""
+    key = emulator.api_key
+    for path in (
+        "ats/jobs?a=b",
+        "a%0Ab",
+        f"keys/{key}",
+        f"keys/{key.replace('_', '%5F')}",
+        "x" * 500,
+        "controls",
+        "%C3%A4",
+    ):
+        refused = await answer(http.get(URL(emulator.page + path, encoded=True)))
+        assert refused.status == 404
+    assert [one.path for one in emulator.journal] == [
+        *("/ats/jobs", "/a%0Ab", "***", "***", f"/{'x' * 78}…", "/controls", "/%C3%A4"),
+    ]
+    assert {(one.status, one.operation, one.reason) for one in emulator.journal} == {
+        (404, None, "The API has no such path")
+    }
+    assert emulator.stats().statuses == {404: 7}
 
 
 async def test_the_journal_is_served_as_json(emulator: Emulator, http: ClientSession) -> None:
