@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 
 from aiohttp import hdrs, web
 
@@ -13,7 +14,7 @@ from ._control_paths import ControlPaths
 from ._controls import Controls
 from ._events import EventStreams
 from ._faults import StoppingError
-from ._graphql.endpoint import answer_graphql
+from ._graphql.endpoint import answer_graphql, note_operation
 from ._graphql.websocket import WebSockets
 from ._guard import JSON, MULTIPART, require_api_key
 from ._journal import Exchange
@@ -106,7 +107,12 @@ class Api:
     async def _graphql(self, request: web.Request) -> web.StreamResponse:
         if request.method == hdrs.METH_GET and request.headers.get(hdrs.UPGRADE, "").lower() == "websocket":
             return await self._websockets.serve(request)
-        require_api_key(request, self._state.accounts)
+        try:
+            require_api_key(request, self._state.accounts)
+        except Refusal:
+            with suppress(*_REFUSED):
+                await note_operation(self._state, request)
+            raise
         if request.method != hdrs.METH_POST:
             self._state.authorize(request)
             raise _only_post(request)

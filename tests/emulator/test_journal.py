@@ -18,7 +18,7 @@ from yarl import URL
 from exterview_auth.emulator import Emulator, JournalRecord, _app
 from exterview_auth.emulator._graphql.websocket import PROTOCOL
 from tests.kit.api import until
-from tests.kit.emulator import SMOKE, answer, credentials, log_in, smoke
+from tests.kit.emulator import LOGIN, SMOKE, answer, credentials, log_in, smoke
 
 
 def fingerprint(token: str) -> str:
@@ -93,6 +93,17 @@ async def test_a_login_that_is_refused_says_why(emulator: Emulator, http: Client
         ("Login", 200, None, "UNAUTHENTICATED", True),
         ("Login", 429, None, "Logins fail for the moment", True),
     ]
+
+
+async def test_a_login_with_a_wrong_key_is_named(emulator: Emulator, http: ClientSession) -> None:
+    """By its operation, like any request that is refused for its key; it does not count as a login. A body may say nothing."""
+    wrong = {"x-api-key": "wrong", "Content-Type": "application/json"}
+    for body in (json.dumps({"query": LOGIN}), "{", json.dumps({"query": SMOKE["query"]})):
+        assert (await answer(http.post(emulator.endpoint, data=body, headers=wrong))).status == 401
+    assert [fields(one)[2:] for one in emulator.journal] == [
+        (operation, 401, None, "Invalid API key", False) for operation in ("Login", None, "__typename")
+    ]
+    assert emulator.stats().logins == 0
 
 
 async def test_errors_of_graphql_give_their_code(emulator: Emulator, http: ClientSession) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 from aiohttp import web
 from graphql import ExecutionResult, GraphQLError, execute
 
-from .._guard import MULTIPART, media_type
+from .._guard import JSON, MULTIPART, media_type
 from .._journal import answering
 from .._responses import Refusal, json_response
 from .._state import EmulatorState
@@ -75,6 +75,12 @@ async def answer_graphql(state: EmulatorState, request: web.Request) -> web.Resp
     if kind is OperationKind.LOGIN_AMONG_OTHERS:
         return _answer(bad_request("login must be sent alone, without other fields beside it"))
     return _answer(await sent.execute(state))
+
+
+async def note_operation(state: EmulatorState, request: web.Request) -> None:
+    """Note what a request asks for that is refused for its headers: a login with a wrong key shows as one in the journal."""
+    if media_type(request) == JSON:
+        state.note_operation(graphql_request(_parsed(await request.read(), "body")).name)
 
 
 def graphql_request(content: Any) -> GraphQLRequest:
