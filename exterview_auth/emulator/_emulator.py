@@ -25,6 +25,9 @@ from ._stats import EmulatorStats
 BACKLOG = 4096
 """Connections that may wait to be accepted, because thousands of requests may come at once."""
 
+TIMES = Times._fields
+"""What of an emulator can be assigned."""
+
 _SHUTDOWN_SECONDS = 0.5
 
 _TURNS_TO_ACCEPT = 5
@@ -76,6 +79,9 @@ class Emulator:
     ``POST /controls/revoke``. Every control takes effect at once, also for requests that are in progress.
     """
 
+    # So that a misspelt attribute is an error. A subclass has `__dict__`, and may have attributes of its own.
+    __slots__ = ("__weakref__", "_api", "_controls", "_host", "_port", "_runner", "_state", "_was_started")
+
     token_lifetime = _Seconds("How long each token is valid that is issued from now on, in seconds.")
     login_delay = _Seconds("How long each login takes that begins from now on, in seconds.")
     latency = _Seconds("How long each request that arrives from now on waits before it is looked at, in seconds.")
@@ -107,6 +113,15 @@ class Emulator:
         self._api = Api(self._state, self._controls)
         self._runner: web.AppRunner | None = None
         self._was_started = False
+
+    def __setattr__(self, name: str, value: object) -> None:
+        try:
+            super().__setattr__(name, value)
+        except AttributeError:
+            unknown = f"{name!r} cannot be assigned; what can are {', '.join(TIMES)}"
+        else:
+            return
+        raise AttributeError(unknown, name=name, obj=self)
 
     async def start(self) -> Self:
         """Listen; raise `ConfigurationError` if the port is taken, or the emulator is running already."""

@@ -11,6 +11,7 @@ from concurrent.futures import Future
 from typing import Any, Self, TypeVar
 
 from ..emulator import Emulator, JournalRecord
+from ..emulator._emulator import TIMES
 from ..errors import ConfigurationError
 from ._movable_clock import Clock
 
@@ -30,9 +31,6 @@ CONTROLS = (
 )
 """The methods of an emulator, except for its start and stop."""
 
-TIMES = ("latency", "login_delay", "token_lifetime")
-"""What can be assigned."""
-
 
 class ThreadedEmulator(Emulator):
     """
@@ -46,14 +44,15 @@ class ThreadedEmulator(Emulator):
     It takes the arguments of `Emulator`, and has the same attributes and controls; each takes effect before it returns.
     """
 
+    __slots__ = ("_clock", "_loop", "_over", "_process", "_thread")
+
     def __init__(self, *, clock: Clock | None = None, **options: Any) -> None:
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._over: asyncio.Event | None = None
         self._process: int | None = None
-        self.clock = Clock() if clock is None else clock
-        """The clock of its tokens' lifetimes: ``clock=`` of the `ExterviewAuth` that is tested."""
-        super().__init__(clock=self.clock, **options)
+        self._clock = Clock() if clock is None else clock
+        super().__init__(clock=self._clock, **options)
 
     def __enter__(self) -> Self:
         if self._thread is not None:
@@ -79,6 +78,11 @@ class ThreadedEmulator(Emulator):
         if self._loop is not None and self._over is not None and self._process == os.getpid():
             self._loop.call_soon_threadsafe(self._over.set)
         self._join()
+
+    @property
+    def clock(self) -> Clock:
+        """The clock of its tokens' lifetimes: ``clock=`` of the `ExterviewAuth` that is tested."""
+        return self._clock
 
     @property
     def logins(self) -> int:

@@ -18,9 +18,9 @@ import pytest
 from exterview_auth import AuthSession, ConfigurationError, ExterviewAuth, PasswordLogin
 from exterview_auth import testing as kit
 from exterview_auth.emulator import Emulator
-from exterview_auth.emulator._emulator import _Seconds
+from exterview_auth.emulator._emulator import TIMES, _Seconds
 from exterview_auth.testing import Clock, ThreadedEmulator
-from exterview_auth.testing._threaded_emulator import CONTROLS, TIMES
+from exterview_auth.testing._threaded_emulator import CONTROLS
 from tests.kit.emulator import SMOKE, credentials
 
 
@@ -77,6 +77,22 @@ def test_controls_take_effect_before_they_return() -> None:
         with pytest.raises(ConfigurationError, match="latency must be a number of seconds"):
             exterview.latency = -1
         assert ask(exterview) == "Query"
+
+
+@pytest.mark.parametrize("kind", [Emulator, ThreadedEmulator])
+@pytest.mark.parametrize("name", ["token_lifetme", "journal", "clock", "refuse"])
+def test_what_cannot_be_assigned_is_one_sentence(kind: type[Emulator], name: str) -> None:
+    """It has what can be; a class of the test's own may have attributes."""
+    sentence = f"^'{name}' cannot be assigned; what can are token_lifetime, login_delay, latency$"
+    with pytest.raises(AttributeError, match=sentence):
+        setattr(kind(), name, 5)
+
+    class Mine(kind):  # type: ignore[misc, valid-type]  # either of the two
+        """Adds an attribute."""
+
+    mine = Mine()
+    mine.jobs = 5
+    assert mine.jobs == 5
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="a fork")
