@@ -3,7 +3,7 @@ The pytest plugin ``exterview_auth``: fixtures that give each test an emulator, 
 
 pytest imports this module in every run of every project that has this package installed. So it imports nothing of the package:
 each fixture does, when a test asks for it. All fixtures are sync, so that they need no plugin for async tests, and work with
-each.
+each that runs them on asyncio.
 """
 
 from __future__ import annotations
@@ -110,8 +110,9 @@ def exterview_clock(exterview: ThreadedEmulator) -> Clock:
 
 
 @pytest.fixture
-def exterview_owner(exterview: ThreadedEmulator) -> Iterator[ExterviewAuth]:
+def exterview_owner(request: pytest.FixtureRequest, exterview: ThreadedEmulator) -> Iterator[ExterviewAuth]:
     """An `ExterviewAuth` of the emulator's user, on `exterview_clock`. It reads a rotated API key, and is closed at the end."""
+    _require_asyncio(request)
     from . import ExterviewAuth, PasswordLogin  # noqa: PLC0415 - as above
 
     async def api_key() -> str:
@@ -131,6 +132,20 @@ def exterview_api(exterview_owner: ExterviewAuth) -> Iterator[AuthSession]:
     api = LateSession(exterview_owner)
     yield api
     api.detach()
+
+
+def _require_asyncio(request: pytest.FixtureRequest) -> None:
+    """Fail a test that anyio's plugin is about to run on another backend, before it can."""
+    if "anyio_backend" not in request.fixturenames:
+        return
+    backend = request.getfixturevalue("anyio_backend")
+    name = backend if isinstance(backend, str) else backend[0]  # with its options
+    if name != "asyncio":
+        pytest.fail(
+            f"exterview_auth needs asyncio, and anyio runs this test on {name}: add a fixture anyio_backend that returns"
+            " 'asyncio' to the module or conftest.py",
+            pytrace=False,
+        )
 
 
 def _marked(item: pytest.Item) -> dict[str, Any]:

@@ -69,7 +69,12 @@ class Lifecycle:
             )
 
     def _move_to_running_loop(self) -> None:
-        loop = asyncio.get_running_loop()
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            raise ConfigurationError(
+                "ExterviewAuth needs asyncio, and none of its event loops runs here; await it in asyncio, not in trio"
+            ) from None
         if loop is self.loop and self._pid == os.getpid():  # a forked child may go on with its parent's loop object
             return
         self._refuse_second_loop(loop)

@@ -9,6 +9,7 @@ from aiohttp import ClientSession, TCPConnector, ThreadedResolver
 from .._aiohttp.internals import loop_of
 from .._auth import ExterviewAuth
 from .._session import AuthSession
+from ..errors import ConfigurationError
 
 
 class LateSession(AuthSession):
@@ -28,7 +29,12 @@ class LateSession(AuthSession):
 
     @property
     def _session(self) -> ClientSession:  # type: ignore[override]  # which is assigned there
-        loop = asyncio.get_running_loop()
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            raise ConfigurationError(
+                "exterview_api needs asyncio, and none of its event loops runs here; run the test on asyncio, not on trio"
+            ) from None
         if self._late is None or self._late.closed or loop_of(self._late) is not loop:
             self.detach()
             self._late = ClientSession(connector=TCPConnector(force_close=True, resolver=ThreadedResolver()))

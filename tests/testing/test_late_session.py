@@ -5,9 +5,21 @@ from __future__ import annotations
 import asyncio
 import gc
 
-from exterview_auth import AuthSession, ExterviewAuth, PasswordLogin
+import pytest
+
+from exterview_auth import AuthSession, ConfigurationError, ExterviewAuth, PasswordLogin
 from exterview_auth.testing import ThreadedEmulator
 from exterview_auth.testing._late_session import LateSession
+
+
+def test_without_asyncio_it_is_one_sentence() -> None:
+    """As under trio; the owner says the same of itself."""
+    owner = ExterviewAuth(PasswordLogin("a@example.com", "password"), api_key="key")
+    for ask in (LateSession(owner).graphql("query { __typename }"), owner.token()):
+        with pytest.raises(
+            ConfigurationError, match=r"needs asyncio, and none of its event loops runs here; .*, not (on|in) trio$"
+        ):
+            ask.send(None)  # what runs it is not asyncio
 
 
 def test_a_session_is_made_on_each_loop_that_uses_it() -> None:

@@ -121,6 +121,34 @@ def test_the_fixtures_work_under_each_way_to_run_async_tests(
     assert done.outcomes == {"passed": 9}
 
 
+def test_another_backend_of_anyio_is_one_sentence(tmp_path: Path) -> None:
+    """Each test that it would run on trio fails before, with the fixture to add, and nothing else is said."""
+    source = """
+        import asyncio
+
+        import pytest
+
+        pytestmark = pytest.mark.anyio
+
+
+        @pytest.fixture(params=["asyncio", "trio", ("trio", {"restrict_keyboard_interrupt_to_checkpoints": True})])
+        def anyio_backend(request):
+            return request.param
+
+
+        async def test_fifty(exterview_api):
+            await asyncio.gather(*(exterview_api.graphql("query { __typename }") for _ in range(50)))
+    """
+    done = run(project(tmp_path, test_backends=source), "-p", "no:asyncio")
+    assert done.outcomes == {"passed": 1, "errors": 2}, done.output
+    sentence = (
+        "exterview_auth needs asyncio, and anyio runs this test on trio: add a fixture anyio_backend that returns"
+    )
+    assert done.output.count(f"\n{sentence} 'asyncio' to the module or conftest.py\n") == 2
+    assert "Traceback" not in done.output
+    assert "never awaited" not in done.output
+
+
 def test_sync_tests_need_no_plugin_for_async_ones(tmp_path: Path) -> None:
     """Nor an event loop that runs."""
     done = run(project(tmp_path, test_sync=SYNC), "-p", "no:asyncio", "-p", "no:anyio")
