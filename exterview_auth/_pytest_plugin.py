@@ -25,7 +25,10 @@ ASSIGNED = ("token_lifetime", "login_delay", "latency")
 """What the marker sets on the emulator that all tests share."""
 CONSTRUCTED = ("seed", "host", "api_key", "email", "password")
 """What the marker gives to an emulator of the test's own."""
-MARKER = f"exterview({'=, '.join((*ASSIGNED, *CONSTRUCTED))}=): how the Exterview emulator begins this test."
+OWNED = ("login_timeout",)
+"""What the marker gives to `exterview_owner`."""
+TAKES = (*ASSIGNED, *CONSTRUCTED, *OWNED)
+MARKER = f"exterview({'=, '.join(TAKES)}=): how the Exterview emulator and exterview_owner begin this test."
 SECONDS_TO_CLOSE = 10.0
 """How long the end of a test waits for an event loop of the application's own."""
 MOST_SHOWN = 50
@@ -55,9 +58,9 @@ def exterview(request: pytest.FixtureRequest) -> Iterator[ThreadedEmulator]:
 
     ``exterview.logins``, ``exterview.requests`` and ``exterview.refused`` are counts; ``exterview.journal`` is shown if the test
     fails. ``@pytest.mark.exterview(token_lifetime=60)`` says how it begins: *token_lifetime*, *login_delay* and *latency* in
-    seconds, or *seed*, *host*, *api_key*, *email* and *password* as `Emulator` takes them.
+    seconds, or *seed*, *host*, *api_key*, *email* and *password* as `Emulator` takes them. *login_timeout* is `exterview_owner`'s.
     """
-    options = _marked(request.node)
+    options = {name: value for name, value in _marked(request.node).items() if name not in OWNED}
     if any(name in options for name in CONSTRUCTED):
         from .testing import ThreadedEmulator  # noqa: PLC0415 - as above
 
@@ -111,7 +114,11 @@ def exterview_clock(exterview: ThreadedEmulator) -> Clock:
 
 @pytest.fixture
 def exterview_owner(request: pytest.FixtureRequest, exterview: ThreadedEmulator) -> Iterator[ExterviewAuth]:
-    """An `ExterviewAuth` of the emulator's user, on `exterview_clock`. It reads a rotated API key, and is closed at the end."""
+    """
+    An `ExterviewAuth` of the emulator's user, on `exterview_clock`. It reads a rotated API key, and is closed at the end.
+
+    With ``@pytest.mark.exterview(login_timeout=0.2)``, a login gives up after so many seconds, as for a test of an outage.
+    """
     _require_asyncio(request)
     from . import ExterviewAuth, PasswordLogin  # noqa: PLC0415 - as above
 
@@ -119,7 +126,8 @@ def exterview_owner(request: pytest.FixtureRequest, exterview: ThreadedEmulator)
         return exterview.api_key
 
     login = PasswordLogin(exterview.email, exterview.password)
-    owner = ExterviewAuth(login, api_key=api_key, endpoint=exterview.endpoint, clock=exterview.clock)
+    options = {name: value for name, value in _marked(request.node).items() if name in OWNED}
+    owner = ExterviewAuth(login, api_key=api_key, endpoint=exterview.endpoint, clock=exterview.clock, **options)
     yield owner
     _close(owner)
 
@@ -152,11 +160,12 @@ def _marked(item: pytest.Item) -> dict[str, Any]:
     """Return what the test's markers say; the closest one counts."""
     options: dict[str, Any] = {}
     for mark in item.iter_markers("exterview"):
-        unknown = [name for name in mark.kwargs if name not in (*ASSIGNED, *CONSTRUCTED)]
+        unknown = [name for name in mark.kwargs if name not in TAKES]
         if mark.args or unknown:
             wrong = ", ".join(unknown) or "positional arguments"
-            takes = ", ".join((*ASSIGNED, *CONSTRUCTED))
-            pytest.fail(f"the marker exterview does not take {wrong}; by name, it takes {takes}", pytrace=False)
+            pytest.fail(
+                f"the marker exterview does not take {wrong}; by name, it takes {', '.join(TAKES)}", pytrace=False
+            )
         options = {**mark.kwargs, **options}
     return options
 

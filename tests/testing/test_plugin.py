@@ -16,7 +16,7 @@ ASYNC = """
     import aiohttp
     import pytest
 
-    from exterview_auth import ExterviewAuth
+    from exterview_auth import ExterviewAuth, LoginUnavailableError
     from exterview_auth.testing import expect
 
     SMOKE = "query {{ __typename }}"
@@ -49,6 +49,24 @@ ASYNC = """
         await exterview_api.graphql(SMOKE)
         exterview_clock.advance(3601)
         with expect(exterview, logins=1, refused=0):
+            await exterview_api.graphql(SMOKE)
+
+
+    @pytest.mark.exterview(token_lifetime=60)
+    {mark}
+    async def test_a_renewal_ahead_is_awaited(exterview, exterview_api, exterview_clock):
+        await exterview_api.graphql(SMOKE)
+        async with expect(exterview, logins=1, refused=0):
+            exterview_clock.advance(58)
+        with expect(exterview, logins=0, requests=1, refused=0):
+            await exterview_api.graphql(SMOKE)
+
+
+    @pytest.mark.exterview(login_timeout=0.2, seed=7)
+    {mark}
+    async def test_an_outage_is_short(exterview, exterview_api):
+        exterview.fail_logins(1000)
+        with pytest.raises(LoginUnavailableError):
             await exterview_api.graphql(SMOKE)
 
 
@@ -118,7 +136,7 @@ def test_the_fixtures_work_under_each_way_to_run_async_tests(
     """They are sync, and need no mode; with warnings as errors, nothing is left behind."""
     done = run(project(tmp_path, test_async=ASYNC.format(mark=mark), test_sync=SYNC), *options)
     assert done.passed, done.output
-    assert done.outcomes == {"passed": 9}
+    assert done.outcomes == {"passed": 11}
 
 
 def test_another_backend_of_anyio_is_one_sentence(tmp_path: Path) -> None:
