@@ -33,8 +33,7 @@ from exterview_auth import (
     Token,
 )
 from exterview_auth._clock import boot_time
-from exterview_auth.httpx import HttpxAuth
-from exterview_auth.httpx import _requests as requests
+from exterview_auth.httpx import HttpxAuth, _libraries
 from tests.kit.api import KEY, QUERY, SIGNED, UNSIGNED, Api, Scene, answering, endless, form_of, leads_to, post, scene
 
 REDIRECTS = [301, 302, 303, 307, 308]
@@ -754,9 +753,9 @@ def test_an_unfinished_adapter_can_be_shown() -> None:
 
 def test_without_the_extra_the_import_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     """And names it."""
-    monkeypatch.setattr(requests, "find_spec", lambda _name: None)
+    monkeypatch.setattr(_libraries, "find_spec", lambda _name: None)
     with pytest.raises(ImportError, match=r"^HttpxAuth needs httpx: install exterview_auth with its extra `httpx`$"):
-        requests._installed()
+        _libraries._installed()
 
 
 def test_an_alias_of_one_library_for_the_other_is_one_library() -> None:

@@ -2,8 +2,8 @@
 `HttpxAuth`: an `ExterviewAuth` for the clients of httpx and httpx2 (extra ``httpx``).
 
 A request asks the same keeper for its token as one of aiohttp, so that both share one login. After a refusal, the keeper decides
-by the same rules whether to log in, and the request is sent again. What httpx does between a request and its last answer, above
-all to follow redirects, stays its own: see `_requests`.
+by the same rules whether to log in, and the request is sent again (`_replay`). What httpx does between a request and its last
+answer, above all to follow redirects, stays its own: `_credentials` says what that means for the API key.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ import math
 from collections.abc import AsyncGenerator, Generator
 from typing import TYPE_CHECKING, NoReturn
 
+from yarl import URL
+
 from .._aiohttp.refusal import NOT_ACCEPTING, UNAUTHORIZED
 from .._auth import ExterviewAuth
 from .._core.state import IssuedToken
@@ -20,14 +22,16 @@ from .._options import named
 from .._refusals import discreet, shown_when_made
 from .._secret import refuse_pickling
 from ..errors import ConfigurationError
-from . import _requests as requests
+from . import _credentials as credentials
+from . import _replay as replay
+from ._libraries import LIBRARIES
 
 if TYPE_CHECKING:
     from httpx import Auth as _Auth
     from httpx import Request, Response
 else:
     # A client takes only what is its own library's `Auth`; any other callable would be asked once, and sync.
-    _Auth = type("_Auth", tuple(library.Auth for library in requests.LIBRARIES), {})
+    _Auth = type("_Auth", tuple(library.Auth for library in LIBRARIES), {})
 
 __all__ = ["HttpxAuth"]
 
@@ -59,7 +63,7 @@ class HttpxAuth(_Auth):
     def __init__(self, auth: ExterviewAuth) -> None:
         if not isinstance(auth, ExterviewAuth):
             raise ConfigurationError(f"HttpxAuth takes an ExterviewAuth, not {named(auth)}")
-        requests.check_headers()
+        credentials.check_headers()
         origins = auth._origins  # noqa: SLF001 - the other half of the same thing
         if origins.kept_on_upgrade:
             raise ConfigurationError(
@@ -73,7 +77,7 @@ class HttpxAuth(_Auth):
         """Yield *request* signed, and again after a refusal, for as long as that can help. httpx calls this."""
         _require_asyncio()
         if not self._covers(request):
-            requests.strip_copied(request)
+            credentials.strip_copied(request)
             yield request
             return
         call = _Call(self._auth, await self._auth._keeper.obtain())  # noqa: SLF001 - as above
@@ -96,7 +100,7 @@ class HttpxAuth(_Auth):
         self.auth_flow(request)
 
     def _covers(self, request: Request) -> bool:
-        url = requests.url_of(request)
+        url = _url_of(request)
         return url is not None and self._origins.covers(url)
 
     @shown_when_made
@@ -122,7 +126,7 @@ class _Call:
 
     def signed(self, request: Request) -> Request:
         """Return *request* with the credentials."""
-        requests.sign(request, self._issued, self._api_key)
+        credentials.sign(request, self._issued, self._api_key)
         return request
 
     async def following(self, response: Response, *, ours: bool) -> Request | None:
@@ -131,9 +135,9 @@ class _Call:
         self._note_acceptance(response)
         if not ours:
             return None  # it says nothing of the token
-        if requests.is_unsigned(request):
+        if credentials.is_unsigned(request):
             return await self._signed_hop(request, response)
-        if response.status_code != UNAUTHORIZED or not requests.carries(request, self._issued):
+        if response.status_code != UNAUTHORIZED or not credentials.carries(request, self._issued):
             return None
         # As in `Middleware.replay_if_refused`: the same questions, in the same order.
         again = self._issued.number > self._newest_when_refused
@@ -143,16 +147,16 @@ class _Call:
         return await self._renewed(request, response)
 
     async def _renewed(self, request: Request, response: Response) -> Request | None:
-        if requests.is_lost(response) or not requests.can_be_sent_again(request):
+        if replay.is_lost(response) or not replay.can_be_sent_again(request):
             return None  # the login has begun, for the next request
-        kept = await requests.give_back(response)
+        kept = await replay.give_back(response)
         refused = self._issued
         self._issued = await self._keeper.obtain(refused)
         self._same_token = self._issued is refused
-        if self._same_token and kept and requests.carries_key(request, self._api_key):
+        if self._same_token and kept and credentials.carries_key(request, self._api_key):
             return None  # nothing newer, and the same key: the refusal is the caller's
-        requests.drop_body(response)
-        requests.take_cookies(request, response)
+        replay.drop_body(response)
+        replay.take_cookies(request, response)
         self._sent_again += 1
         self._keeper.account.feed.sent_again(self._sent_again)
         return self.signed(request)
@@ -160,17 +164,29 @@ class _Call:
     async def _signed_hop(self, request: Request, response: Response) -> Request | None:
         """Return a hop that lost its credentials on the way, if the API asks for them: from one of our origins to the next."""
         asks = response.status_code in _ASKS_FOR_CREDENTIALS
-        if not asks or requests.is_lost(response) or not requests.can_be_sent_again(request):
+        if not asks or replay.is_lost(response) or not replay.can_be_sent_again(request):
             return None
-        await requests.give_back(response)
-        requests.drop_body(response)
+        await replay.give_back(response)
+        replay.drop_body(response)
         self._issued = await self._keeper.obtain()
         return self.signed(request)
 
     def _note_acceptance(self, response: Response) -> None:
         for answer in (*response.history, response):
-            if answer.status_code not in NOT_ACCEPTING and requests.carries(answer.request, self._issued):
+            if answer.status_code not in NOT_ACCEPTING and credentials.carries(answer.request, self._issued):
                 self._issued.ever_accepted = self._issued.accepted_since_refusal = True
+
+
+def _url_of(request: Request) -> URL | None:
+    """Return where *request* is sent, as httpx connects to it; ``None`` if nothing can be sent there."""
+    url = request.url
+    try:
+        # From its parts and not from its text, which another parser may read as another host.
+        built = URL.build(scheme=url.scheme, host=url.raw_host.decode("ascii"), port=url.port)
+        sendable = bool(built.port)
+    except ValueError:
+        return None
+    return built if sendable else None
 
 
 def _require_asyncio() -> None:

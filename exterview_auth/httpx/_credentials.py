@@ -1,5 +1,5 @@
 """
-Requests and answers of httpx and of httpx2: signed, recognised, and sent again.
+The credentials on requests of httpx: set, recognised, and removed together.
 
 An `httpx.Auth` sees a call's first request and its last answer. The redirects between them are followed elsewhere, with the
 headers of the request before: httpx removes ``Authorization`` alone when a hop leads to another origin, and any other credential
@@ -7,34 +7,25 @@ stays. So the API key is tied to ``Authorization`` here: whoever removes that he
 httpx makes for each hop and instrumentation for each request, keep the tie, also those that are made through text.
 
 The names carry it, because nothing else survives every copy: what ``headers[name]`` returns, and so each value of
-``dict(headers)``, is plain text.
-
-Both libraries have the same classes, under two names. `check_headers` makes sure, before anything is sent, that the tie holds in
-the version that is installed.
+``dict(headers)``, is plain text. `check_headers` makes sure, before anything is sent, that the tie holds in the version that is
+installed.
 """
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Iterable
-from http.cookiejar import Cookie, CookieJar
-from importlib import import_module
-from importlib.util import find_spec
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Self
 
-from yarl import URL
-
-from .._aiohttp.refusal import MAX_KEPT_BODY
 from .._aiohttp.signing import Key
 from .._core.state import IssuedToken
 from .._endpoint import API_KEY_HEADER
-from .._options import needs_extra
-from .._secret import OwnedBytes, OwnedHeader, Sealed, SecretBytes
+from .._secret import OwnedBytes, OwnedHeader, Sealed
 from ..errors import ConfigurationError
+from ._libraries import LIBRARIES
 
 if TYPE_CHECKING:
-    from httpx import Headers, Request, Response
+    from httpx import Headers, Request
 
 AUTHORIZATION = "Authorization"
 _AUTHORIZATION_NAME = AUTHORIZATION.lower().encode()
@@ -42,19 +33,6 @@ _KEY_NAME = API_KEY_HEADER.encode()
 _NAMES = frozenset({_AUTHORIZATION_NAME, _KEY_NAME})
 _Item = tuple[bytes, bytes, bytes]
 """A header as httpx keeps it: its name as it is sent, the name in small letters, the value."""
-_SECONDS_FOR_A_REFUSAL = 1.0
-"""How long the rest of a refusal is waited for, to keep its connection."""
-
-
-def _installed() -> tuple[ModuleType, ...]:
-    found = [import_module(name) for name in ("httpx", "httpx2") if find_spec(name) is not None]
-    if not found:
-        raise ImportError(needs_extra("HttpxAuth", "httpx", "httpx"))
-    return tuple(dict.fromkeys(found))  # one of them may be an alias of the other
-
-
-LIBRARIES = _installed()
-"""httpx and httpx2, as far as they are installed."""
 
 
 class _Name(bytes, Sealed):
@@ -236,124 +214,3 @@ def _is_safe(library: ModuleType, change: Callable[[Any], Any]) -> bool:
     whole = (hop[AUTHORIZATION], hop[API_KEY_HEADER]) == ("a", "k") and all(map(_is_copied, hop._list))  # noqa: SLF001 - as above
     hop.pop(AUTHORIZATION)
     return whole and not hop.raw
-
-
-def url_of(request: Request) -> URL | None:
-    """Return where *request* is sent, as httpx connects to it; ``None`` if nothing can be sent there."""
-    url = request.url
-    try:
-        # From its parts and not from its text, which another parser may read as another host.
-        built = URL.build(scheme=url.scheme, host=url.raw_host.decode("ascii"), port=url.port)
-        sendable = bool(built.port)
-    except ValueError:
-        return None
-    return built if sendable else None
-
-
-def can_be_sent_again(request: Request) -> bool:
-    """Whether *request*'s body is at hand: bytes, JSON, a form, or a form with files that can be read from their beginning."""
-    stream: Any = request.stream
-    if isinstance(stream, tuple(library.ByteStream for library in LIBRARIES)):
-        return True
-    fields = getattr(stream, "fields", None)  # of a multipart form
-    return fields is not None and all(_can_be_read_again(getattr(field, "file", b"")) for field in fields)
-
-
-def _can_be_read_again(file: Any) -> bool:
-    seekable = getattr(file, "seekable", None)
-    return isinstance(file, str | bytes) or (callable(seekable) and bool(seekable()))
-
-
-async def give_back(response: Response) -> bool:
-    """
-    Give the connection of a refusal back; return whether its answer can still be handed to the caller.
-
-    A short body is read to its end, which keeps the connection usable. Any other closes it.
-    """
-    if is_read(response):
-        return True
-    stream: Any = response.stream
-    pieces: list[bytes] = []
-    ended = False
-    try:
-        async with asyncio.timeout(_SECONDS_FOR_A_REFUSAL):
-            ended = await _read(stream, pieces)
-    except Exception:  # noqa: BLE001, S110 - what the connection meets is none of the caller's business: the refusal is given up
-        pass
-    await stream.aclose()
-    _put_body(response, b"".join(pieces) if ended else b"")
-    return ended
-
-
-async def _read(stream: Any, pieces: list[bytes]) -> bool:
-    size = 0
-    async for piece in stream:
-        pieces.append(SecretBytes(piece))
-        size += len(piece)
-        if size > MAX_KEPT_BODY:
-            return False
-    return True
-
-
-def is_read(response: Response) -> bool:
-    """Whether somebody, such as a hook of the client, has read *response* to its end."""
-    try:
-        _ = response.content
-    except RuntimeError:  # httpx's ResponseNotRead
-        return False
-    return True
-
-
-def is_lost(response: Response) -> bool:
-    """Whether *response* was closed before anybody has read it: httpx then sends nothing after it."""
-    return response.is_closed and not is_read(response)
-
-
-def drop_body(response: Response) -> None:
-    """Let a refusal that was given back have no body: httpx reads it before it sends again, and it may be damaged."""
-    if not is_read(response):
-        _put_body(response, b"")
-
-
-def _put_body(response: Response, body: bytes) -> None:
-    library = next(each for each in LIBRARIES if isinstance(response, each.Response))
-    response.stream = library.ByteStream(body)
-
-
-def take_cookies(request: Request, response: Response) -> None:
-    """
-    Let *request* be sent again with the cookies that *response*, its refusal, has set for it, and without those it has removed.
-
-    The client's own jar is out of an `httpx.Auth`'s reach.
-    """
-    library = next(each for each in LIBRARIES if isinstance(response, each.Response))
-    refusals = library.Cookies(_JarOfRefusal())
-    refusals.extract_cookies(response)
-    if not refusals:
-        return
-    fresh = _cookies_of(library.Request(request.method, request.url, cookies=refusals))
-    kept = [cookie for cookie in _cookies_of(request) if _name_of(cookie) not in set(map(_name_of, fresh))]
-    request.headers.pop("Cookie", None)
-    if cookies := [*kept, *(cookie for cookie in fresh if "=" in cookie)]:
-        request.headers["Cookie"] = "; ".join(cookies)
-
-
-def _cookies_of(request: Request) -> list[str]:
-    return [cookie for cookie in map(str.strip, request.headers.get("Cookie", "").split(";")) if cookie]
-
-
-def _name_of(cookie: str) -> str:
-    return cookie.partition("=")[0]
-
-
-class _JarOfRefusal(CookieJar):
-    """A jar that keeps a cookie without a value in the place of one that is removed: it is sent where that one was."""
-
-    def clear(self, *where: Any, **_: Any) -> None:
-        """Remove a cookie: a jar does this for one that is set as expired."""
-        domain, path, name = where
-        dotted = domain.startswith(".")
-        rest: dict[str, str] = {}
-        self.set_cookie(
-            Cookie(0, name, None, None, False, domain, dotted, dotted, path, True, False, None, True, None, None, rest)
-        )
