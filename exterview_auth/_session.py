@@ -211,8 +211,9 @@ class AuthSession:
         *timeout* is aiohttp's (a number is seconds in total, ``None`` is no limit), by default the session's. An error with the
         code ``UNAUTHENTICATED`` counts as a 401, under any status and content type.
 
-        Raises `BadRequestError`, `UnauthorizedError`, `ForbiddenError` (400, 401, 403), `ApiError` (any other answer that
-        is not GraphQL), `GraphQLError` (``errors``, with partial ``data``), and what any request raises. Credentials that
+        Raises `BadRequestError`, `UnauthorizedError`, `ForbiddenError` (400, 401, 403), `ApiError` (any other status, as 429
+        and 503, with ``.status`` and ``.retry_after``, and any answer that is not GraphQL), `GraphQLError` (``errors``, with
+        partial ``data``), and what any request raises. Credentials that
         the answer repeats are masked in all that these errors hold; aiohttp's errors hold nothing of it.
         """
         from ._aiohttp.graphql_request import arguments_of, operation  # noqa: PLC0415 - on first use
@@ -233,7 +234,9 @@ class AuthSession:
             async with self._send(hdrs.METH_POST, self._auth.endpoint, arguments, options) as response:
                 secrets = self._middleware.secrets_of(response)
                 body = graphql.decoded_body(response, await response.read())
-                return graphql.outcome_of(response.status, response.content_type, body, secrets)
+                return graphql.outcome_of(
+                    response.status, response.content_type, body, secrets, headers=response.headers
+                )
         except (ClientError, IndexError, UnicodeError) as error:
             harmless = echoes.without_echo(error, self._auth.endpoint)
             if harmless is error:

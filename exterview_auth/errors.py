@@ -10,12 +10,12 @@ Every error of this library, by who can solve the problem: the programmer, the c
         │   └── ReentrantLoginError        a login would wait for itself
         ├── LoginError                     logging in failed
         │   ├── CredentialsRejectedError   the credentials must be changed (``.reason``)
-        │   ├── LoginUnavailableError      the login endpoint may answer later (``.retry_after``)
+        │   ├── LoginUnavailableError      the login endpoint may answer later (``.status``, ``.retry_after``)
         │   └── LoginBudgetExceededError   new tokens are refused too (``.retry_after``)
         ├── StoreError                     a shared store does not work now; requests never raise it
         ├── LoggedOutError                 ``logout()`` was called while a request waited
         ├── ClosedError                    the owner was closed before
-        └── ApiError                       the API returned an error (``.status``, ``.message``)
+        └── ApiError                       the API returned an error, as 429 or 5xx (``.status``, ``.message``, ``.retry_after``)
             ├── BadRequestError            400
             ├── UnauthorizedError          401
             ├── ForbiddenError             403
@@ -99,20 +99,35 @@ class CredentialsRejectedError(LoginError):
 
 class LoginUnavailableError(LoginError):
     """
-    The login endpoint cannot be reached, or asks for a retry after ``retry_after`` seconds.
+    The login endpoint may answer later: it cannot be reached, is in trouble, or has too many requests.
 
-    A number as text counts, as a header has it. ``None`` stands for anything that is not a positive number.
+    ``status`` is the HTTP status of its last answer (429, 503, ...), and tells an endpoint that limits its callers from one that
+    is down. It is ``None`` if no answer came: no connection, or silence. ``retry_after`` is the seconds after which the endpoint
+    asked to be called again, a number or a number as text. It is ``None`` if it asked for nothing, or not for a positive number.
     """
 
+    # Here for an application's subclass whose constructor is not this one.
+    retry_after: float | None = None
+    status: int | None = None
+
     def __init__(
-        self, message: str = "the login endpoint is not available", *, retry_after: float | None = None
+        self,
+        message: str = "the login endpoint is not available",
+        *,
+        retry_after: float | None = None,
+        status: int | None = None,
     ) -> None:
         super().__init__(message)
         self.retry_after = seconds_in(retry_after)
+        self.status = status
 
 
 class LoginBudgetExceededError(LoginError):
-    """Too many new tokens were refused in a row; the next login is allowed after ``retry_after`` seconds."""
+    """
+    Too many new tokens were refused in a row; the next login is allowed after ``retry_after`` seconds.
+
+    ``retry_after`` is ``None`` only in an error that the application made without it.
+    """
 
     def __init__(self, message: str = "logins do not help", *, retry_after: float | None = None) -> None:
         super().__init__(message)
@@ -137,15 +152,18 @@ class ClosedError(ExterviewAuthError):
 
 class ApiError(ExterviewAuthError):
     """
-    The API returned an error: ``status`` is HTTP's, ``message`` is the body's ``error`` in at most 200 printable characters.
+    The API returned an error. `AuthSession.graphql` raises it, itself for any status that has no subclass below, as 429 or 503.
 
-    Credentials that the API repeats are masked in it, and in the ``errors`` and ``data`` of a `GraphQLError`.
+    ``status`` is HTTP's, ``message`` is the body's ``error`` in at most 200 printable characters. ``retry_after`` is the seconds
+    that the answer's ``Retry-After`` asks for, in either form. It is ``None`` if the header is missing or says nothing positive.
+    Credentials that the API repeats are masked in the message, and in the ``errors`` and ``data`` of a `GraphQLError`.
     """
 
-    def __init__(self, message: str, *, status: int) -> None:
+    def __init__(self, message: str, *, status: int, retry_after: float | None = None) -> None:
         super().__init__(message)
         self.message = message
         self.status = status
+        self.retry_after = seconds_in(retry_after)
 
     def __reduce__(self) -> tuple[Any, ...]:
         # The default calls the class with `args` alone, but `status` is a required keyword.
@@ -172,8 +190,16 @@ class GraphQLError(ApiError):
     (GraphQL specification, section 7.1, "Response Format").
     """
 
-    def __init__(self, message: str, *, status: int, errors: list[dict[str, Any]], data: dict[str, Any] | None) -> None:
-        super().__init__(message, status=status)
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int,
+        errors: list[dict[str, Any]],
+        data: dict[str, Any] | None,
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(message, status=status, retry_after=retry_after)
         self.errors = errors
         self.data = data
 

@@ -50,9 +50,10 @@ GRAPHQL = GraphQLError("no", status=200, errors=[{"message": "no"}], data={"a": 
 CARRYING: list[ExterviewAuthError] = [
     ConfigurationError("set it"),
     CredentialsRejectedError("no", reason="user"),
-    LoginUnavailableError("later", retry_after=2.5),
+    LoginUnavailableError("later", retry_after=2.5, status=429),
     LoginBudgetExceededError("stop", retry_after=7.0),
     BadRequestError("bad", status=400),
+    ApiError("slow down", status=429, retry_after=30.0),
     GRAPHQL,
 ]
 
@@ -85,7 +86,7 @@ def test_login_errors_need_no_arguments() -> None:
     assert str(CredentialsRejectedError()) == "the credentials were rejected"
     assert str(LoginUnavailableError()) == "the login endpoint is not available"
     assert CredentialsRejectedError().reason is None
-    assert LoginUnavailableError().retry_after is None
+    assert (LoginUnavailableError().retry_after, LoginUnavailableError().status) == (None, None)
 
 
 @pytest.mark.parametrize(

@@ -94,39 +94,47 @@ def is_success(status: int) -> bool:
 
 
 def outcome_of(
-    status: int, content_type: str, body: bytes | None, secrets: Iterable[str] = ()
+    status: int,
+    content_type: str,
+    body: bytes | None,
+    secrets: Iterable[str] = (),
+    *,
+    headers: Mapping[str, str] | None = None,
 ) -> dict[str, Any] | ApiError:
     """
     Return the answer's ``data``, or its error: the documented `ApiError` by status, or `GraphQLError` for ``errors``.
 
-    The *body* is ``None`` if it cannot be decoded. An API may repeat what it was sent, so that *secrets* are masked in all that
-    an error holds. They are asked for only then. The error is not raised here, where the body is: error trackers show the local
-    variables of a traceback.
+    The *headers* may say when to ask again. The *body* is ``None`` if it cannot be decoded. An API may repeat what it was sent,
+    so that *secrets* are masked in all that an error holds. They are asked for only then. The error is not raised here, where
+    the body is: error trackers show the local variables of a traceback.
     """
     payload = json_value(body or b"")
     answer = Answer.of(payload)
     if is_success(status) and answer.data is not None and not answer.errors:
         return answer.data
+    from ..logins._http_dates import retry_after  # noqa: PLC0415 - few answers are errors
+
+    answered: dict[str, Any] = {"status": status, "retry_after": retry_after(headers)}
     secrets = list(secrets)
     message = redacted(answer.words, secrets)
     if not is_success(status) and not (answer.refuses and answer.has_effect):
         kind = _DOCUMENTED_ERRORS.get(status, ApiError)
-        return kind(message or f"the API answered {status}", status=status)
+        return kind(message or f"the API answered {status}", **answered)
     if body is None:
         sentence = "the API's answer cannot be decoded here; create the session without auto_decompress=False"
-        return ApiError(sentence, status=status)
+        return ApiError(sentence, **answered)
     if not isinstance(payload, dict):
         what = redacted(content_type, secrets) or "something"
-        return ApiError(f"the API answered with {what} that is not a JSON object; {_CHECK_URL}", status=status)
+        return ApiError(f"the API answered with {what} that is not a JSON object; {_CHECK_URL}", **answered)
     if not answer.errors:
-        return ApiError(f"the API answered without data and without errors; {_CHECK_URL}", status=status)
+        return ApiError(f"the API answered without data and without errors; {_CHECK_URL}", **answered)
     message = message or "the API answered with errors"
     shaped = [error if isinstance(error, dict) else {"message": str(error)} for error in answer.errors]
     return GraphQLError(
         message,
-        status=status,
         errors=mask_data(shaped, secrets) or [{"message": message}],
         data=mask_data(answer.data, secrets),
+        **answered,
     )
 
 

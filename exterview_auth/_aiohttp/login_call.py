@@ -167,5 +167,7 @@ def _typed(failure: Exception) -> LoginError | None:
 
     meaning = meaning_of(status)
     if meaning is LoginUnavailableError:
-        return LoginUnavailableError(f"the login answered {status}", retry_after=retry_after(headers_of(failure)))
+        return LoginUnavailableError(
+            f"the login answered {status}", retry_after=retry_after(headers_of(failure)), status=status
+        )
     return meaning(f"the login answered {status} ({kind})")

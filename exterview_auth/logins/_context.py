@@ -79,12 +79,19 @@ class PossibleRejectionError(LoginUnavailableError):
     again and again would lock the account.
     """
 
-    def __init__(self, message: str, rejection: CredentialsRejectedError, *, retry_after: float | None = None) -> None:
-        super().__init__(message, retry_after=retry_after)
+    def __init__(
+        self,
+        message: str,
+        rejection: CredentialsRejectedError,
+        *,
+        retry_after: float | None = None,
+        status: int | None = None,
+    ) -> None:
+        super().__init__(message, retry_after=retry_after, status=status)
         self.rejection = rejection
 
     def __reduce__(self) -> tuple[object, ...]:
-        return type(self), (str(self), self.rejection)
+        return type(self), (str(self), self.rejection), self.__dict__
 
 
 Login = Callable[[LoginContext], Awaitable[Token]]

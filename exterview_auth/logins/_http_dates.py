@@ -1,4 +1,4 @@
-"""Times in a login endpoint's response, on the clock of the server that wrote them."""
+"""Times in a response of the login endpoint or the API, on the clock of the server that wrote them."""
 
 from __future__ import annotations
 

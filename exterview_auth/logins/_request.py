@@ -136,6 +136,7 @@ class LoginResponse:
         return LoginUnavailableError(
             f"the login endpoint {self.origin} is not available: {self._quoted(text)}",
             retry_after=retry_after(self.headers),
+            status=self.status,
         )
 
     def rejected(self, text: object = None, *, reason: str | None) -> CredentialsRejectedError:
@@ -150,7 +151,10 @@ class LoginResponse:
             f"the login endpoint {self.origin} fails for these credentials, which counts as a rejection: {self._quoted(text)}",
             reason=reason,
         )
-        return PossibleRejectionError(str(self.unavailable(text)), rejected, retry_after=retry_after(self.headers))
+        unavailable = self.unavailable(text)
+        return PossibleRejectionError(
+            str(unavailable), rejected, retry_after=unavailable.retry_after, status=unavailable.status
+        )
 
     def misconfigured(self, text: object, advice: str) -> LoginError:
         """Return the error for a login that does not fit the endpoint; *advice* says what to change."""
@@ -274,7 +278,7 @@ def _refused_by_proxy(origin: URL, error: ClientHttpProxyError) -> LoginError:
     says = f"the proxy on the way to the login endpoint {origin} answered {error.status}"
     refused: LoginError = LoginError(f"{says}; check its URL, user and password")
     if meaning_of(error.status) is LoginUnavailableError:
-        refused = LoginUnavailableError(says)
+        refused = LoginUnavailableError(says, status=error.status)
     refused.__cause__ = without_secrets(error)
     return refused
 

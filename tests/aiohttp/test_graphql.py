@@ -57,6 +57,30 @@ def test_a_documented_status_is_a_typed_error(status: int, kind: type[ApiError])
 
 
 @pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({"Retry-After": "30"}, 30.0),
+        ({"Retry-After": "Tue, 01 Jan 2030 00:02:00 GMT", "Date": "Tue, 01 Jan 2030 00:00:00 GMT"}, 120.0),
+        ({"Retry-After": "soon"}, None),
+        ({}, None),
+    ],
+)
+@pytest.mark.parametrize(
+    ("status", "kind"), [(429, ApiError), (503, ApiError), (403, ForbiddenError), (200, GraphQLError)]
+)
+async def test_an_error_of_the_api_says_when_to_ask_again(
+    status: int, kind: type[ApiError], headers: dict[str, str], seconds: float | None
+) -> None:
+    """``retry_after`` is its ``Retry-After``, in both forms, whatever the error."""
+    async with scene() as at:
+        at.api.answers["/graphql"] = answering(status, {"errors": [{"message": "slow down"}]}, headers=headers)
+        with pytest.raises(ApiError, match=r"^slow down$") as caught:
+            await at.client.graphql("{ a }")
+    assert type(caught.value) is kind
+    assert (caught.value.status, caught.value.retry_after) == (status, seconds)
+
+
+@pytest.mark.parametrize(
     ("body", "message"),
     [
         (b'{"error": "one", "errors": [{"message": "two"}]}', "one"),

@@ -90,6 +90,7 @@ def test_only_the_systems_own_errors_are_chained(error: Exception, reason: str, 
     """The message names the origin and the class; aiohttp's errors, which quote requests and URLs, are not chained."""
     failure = unreachable(API, error)
     assert str(failure).startswith("the login endpoint https://api.example cannot be reached: ")
+    assert getattr(failure, "status", ...) is None
     assert reason in str(failure)
     assert isinstance(failure.__cause__, cause)
     assert_no_secret(failure)
@@ -102,6 +103,7 @@ def test_a_proxy_that_refuses_is_not_the_login_endpoint(status: int, kind: type[
     failure = unreachable(API, ClientHttpProxyError(request, (), status=status, message=SECRET))
     assert type(failure) is kind
     assert str(failure).startswith(f"the proxy on the way to the login endpoint {API} answered {status}")
+    assert getattr(failure, "status", status) == status
     assert_no_secret(failure)
 
 
@@ -164,6 +166,7 @@ def test_a_status_means_the_same_to_every_login() -> None:
         own = _typed(ClientResponseError(info, (), status=status))
         built_in = LoginResponse(API, status, {}, b"", ()).refused(reason=None)
         assert type(own) is type(built_in), status
+        assert getattr(own, "status", None) == getattr(built_in, "status", None)
 
 
 @pytest.mark.parametrize(
@@ -179,11 +182,12 @@ def test_a_status_means_the_same_to_every_login() -> None:
     ],
 )  # fmt: skip
 async def test_a_status_and_a_type_say_what_is_wrong(reply: Reply, kind: type, says: str) -> None:
-    """A server in trouble can be asked later, with its Retry-After; any other status, or a page, means a wrong URL."""
+    """A server in trouble can be asked later, with its status and Retry-After; any other status, or a page, is a wrong URL."""
     error = await refusal_of(reply._replace(headers={**reply.headers, "Retry-After": "7"}))
     assert type(error) is kind
     assert says in str(error)
-    assert getattr(error, "retry_after", 7.0) == 7.0
+    if isinstance(error, LoginUnavailableError):
+        assert (error.status, error.retry_after) == (reply.status, 7.0)
 
 
 @pytest.mark.parametrize(
