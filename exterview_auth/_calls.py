@@ -16,6 +16,7 @@ from types import TracebackType
 from typing import Any, Generic, ParamSpec, TypeVar
 
 from ._secret import concealed
+from .errors import ExterviewAuthError
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -151,6 +152,11 @@ def must_pass(failure: BaseException) -> bool:
 def kind_of(failure: BaseException) -> str:
     """Return the name of the type that the called code raised."""
     return type(_raised(failure)).__name__
+
+
+def problem_of(failure: BaseException) -> str:
+    """Return the sentence of this package's own errors, in which no secret is; of any other, only the name of its type."""
+    return str(failure) if isinstance(failure, ExterviewAuthError) else kind_of(failure)
 
 
 def place_of(failure: BaseException) -> str | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 
+from .._calls import kind_of, problem_of
 from .._events import emit
 from .._seconds import seconds_in
 from ..errors import CredentialsRejectedError, ExterviewAuthError, LoginBudgetExceededError, LoginUnavailableError
@@ -46,15 +47,22 @@ class Latch:
         self.open()
         return 0.0
 
-    def close(self, until: float, error: str | None = None) -> None:
-        """Close until then; if it is closed for longer already, it stays so. *error* names the type of the reason."""
+    def close(self, until: float, error: ExterviewAuthError) -> None:
+        """Close until then because of *error*; if it is closed for longer already, it stays so."""
         was_open = self.left() == 0
         self._until = max(self._until, until)
         left = self.left()
         if was_open and left > 0:
             self._emitted = True
-            account, seconds = self._account.label, round(left, 3)
-            emit(logging.WARNING, "logins.paused", account=account, reason=self._reason, seconds=seconds, error=error)
+            emit(
+                logging.WARNING,
+                "logins.paused",
+                account=self._account.label,
+                reason=self._reason,
+                seconds=round(left, 3),
+                error=kind_of(error),
+                problem=problem_of(error),
+            )
 
     def open(self) -> None:
         """Open at once."""
@@ -91,7 +99,7 @@ class FailureLatch(Latch):
         pause = min(MAX_PAUSE, self._first_pause * 2.0 ** min(self._failures, 10))
         self._failures += 1
         self._error = error.copy_for_waiter()  # without the traceback, whose frames would stay as long
-        self.close(self._account.clock() + pause, type(error).__name__)
+        self.close(self._account.clock() + pause, error)
 
     def forget(self) -> None:
         """Open, and begin with a short pause next time."""
@@ -113,7 +121,7 @@ class LoginLimits:
     """
 
     __slots__ = (
-        "__weakref__", "_account", "_failure", "_rejection", "_retry_after", "_timer", "_times", "_useless", "budget", "window",
+        "__weakref__", "_account", "_failure", "_rejection", "_retry_after", "_timer", "_times", "_useless", "budget", "retry_after_status", "window",
     )  # fmt: skip
 
     def __init__(self, account: Account) -> None:
@@ -123,6 +131,8 @@ class LoginLimits:
         self._failure = FailureLatch("failed", account, FIRST_FAILURE_PAUSE)
         self._retry_after = Latch("retry_after", account)
         self._useless = Latch("max_logins", account)
+        self.retry_after_status: int | None = None
+        """The status of the answer that named the last ``Retry-After``."""
         # Invariant: the times of the newest `budget` useless logins, oldest first.
         self._times: tuple[float, ...] = ()
         # Made when a latch closes for the first time: most owners never need it.
@@ -138,11 +148,14 @@ class LoginLimits:
         self._failure.check()
         left = self._useless.left()
         if left > 0 and not needed:
-            raise LoginBudgetExceededError(
-                f"{self.budget} logins within {self.window:g} s gave tokens that the API refused; the next login is"
-                f" possible in {left:.1f} s: check that the API key and the account belong to this endpoint",
-                retry_after=left,
-            )
+            raise self._budget_error(left)
+
+    def _budget_error(self, left: float) -> LoginBudgetExceededError:
+        return LoginBudgetExceededError(
+            f"{self.budget} logins within {self.window:g} s gave tokens that the API refused; the next login is"
+            f" possible in {left:.1f} s: check that the API key and the account belong to this endpoint",
+            retry_after=left,
+        )
 
     @property
     def exhausted(self) -> bool:
@@ -184,14 +197,16 @@ class LoginLimits:
             self._failure.record(error)
         elif (asked := retry_after_of(error)) is not None:
             seconds = min(asked, max(MAX_RETRY_AFTER, self._account.options.login_timeout))
-            self._retry_after.close(self._account.clock() + seconds, type(error).__name__)
+            self._retry_after.close(self._account.clock() + seconds, error)
+            self.retry_after_status = error.status
         self._notice_openings()
 
     def record_useless(self) -> None:
         """Use up one of the budget."""
         self._times = (*self._times, self._account.clock())[-self.budget :]
         if len(self._times) == self.budget:
-            self._useless.close(self._times[0] + self.window)
+            until = self._times[0] + self.window
+            self._useless.close(until, self._budget_error(until - self._account.clock()))
             self._notice_openings()
 
     def forget_failures(self) -> None:

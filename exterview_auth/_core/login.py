@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from .._calls import bounded, kind_of
+from .._calls import bounded, kind_of, problem_of
 from .._clock import Clock
 from .._events import Reason, emit
 from .._token import Token
@@ -113,6 +113,7 @@ class LoginRunner:
                 raise LoginUnavailableError(
                     f"the login endpoint asked not to be called for another {wait:.1f} s; try again then",
                     retry_after=wait,
+                    status=self._limits.retry_after_status,
                 )
             await sleep(wait, clock)
         self._doubted = False
@@ -129,14 +130,15 @@ class LoginRunner:
     def timed_out(self, seconds: float, *, waited_for_lock: bool) -> LoginUnavailableError:
         """Return the error of a login that was cut off after *seconds*, with the last attempt's failure as its cause."""
         self._account.counters.login_failures += 1
-        emit(logging.WARNING, "login.failed", **self.event_fields, error="TimeoutError")
         earlier = self._last_failure
         if waited_for_lock:
             advice = "another process's login holds the account's lock; check that its login endpoint responds"
         else:
             advice = "check that its endpoint responds" if earlier is None else f"before that: {earlier}"
-        error = LoginUnavailableError(f"the login did not finish within {seconds:g} s; {advice}")
+        status = None if earlier is None else earlier.status
+        error = LoginUnavailableError(f"the login did not finish within {seconds:g} s; {advice}", status=status)
         error.__cause__ = earlier
+        emit(logging.WARNING, "login.failed", **self.event_fields, error=kind_of(error), problem=problem_of(error))
         return error
 
     @property
@@ -209,15 +211,17 @@ class LoginRunner:
             self._account.counters.login_failures += 1
             if isinstance(failure, LoginUnavailableError):
                 self._last_failure = failure
-            error, retry_after = type(failure).__name__, retry_after_of(failure)
+            # The doubt is the core's own: its caller gets the one or the other.
+            doubted = isinstance(failure, PossibleRejectionError)
             rejected = failure.reason if isinstance(failure, CredentialsRejectedError) else None
             emit(
                 logging.WARNING,
                 "login.failed",
                 **self.event_fields,
-                error=error,
+                error=LoginUnavailableError.__name__ if doubted else kind_of(failure),
+                problem=problem_of(failure),
                 rejected=rejected,
-                retry_after=retry_after,
+                retry_after=retry_after_of(failure),
             )
             self._limits.record_failure(failure)
             raise

@@ -14,7 +14,7 @@ import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from .._calls import kind_of
+from .._calls import kind_of, problem_of
 from .._events import Reason, emit
 from .._records import LoginRecord, Outcome
 from .._token import is_same_login
@@ -237,7 +237,8 @@ class Renewal:
         if issued is None:
             return
         if failure is not None and failure is not CANCELLED and reason is Reason.AHEAD:  # which is the end of its loop
-            emit(logging.WARNING, "renewal.failed", account=self._account.label, error=type(failure).__name__)
+            label, error, problem = self._account.label, kind_of(failure), problem_of(failure)
+            emit(logging.WARNING, "renewal.failed", account=label, error=error, problem=problem)
         if not self.timer.armed and not self.limits.rejected_since(issued.installed_at):
             if issued.renew_at <= now and (failure is not None or flight.unchanged):
                 issued.renew_later(now, self.limits.left(needed=issued.was_useful))

@@ -345,7 +345,7 @@ async def test_an_endpoint_that_stays_down_ends_the_wait_at_the_timeout() -> Non
 @virtual_time
 async def test_a_retry_after_beyond_the_timeout_binds_the_next_flight(asked: float) -> None:
     """Rule 7: nobody waits in vain: the error comes at once and says how long, and the endpoint is left alone until then."""
-    kept = scripted(LoginUnavailableError("busy", retry_after=asked), login_timeout=10)
+    kept = scripted(LoginUnavailableError("busy", retry_after=asked, status=429), login_timeout=10)
     with pytest.raises(LoginUnavailableError, match=r"^busy$"):
         await kept.obtain()
     await passing(0.5)
@@ -354,7 +354,7 @@ async def test_a_retry_after_beyond_the_timeout_binds_the_next_flight(asked: flo
         LoginUnavailableError, match=rf"asked not to be called for another {left:.1f} s; try again then$"
     ) as caught:
         await kept.obtain()
-    assert (caught.value.retry_after, now()) == (left, 0.5)
+    assert (caught.value.retry_after, caught.value.status, now()) == (left, 429, 0.5)
     await passing(left - 9.5 if left > 10 else left)
     assert await kept.text() == "T2"
     assert kept.login.times == [0.0, asked]
@@ -817,8 +817,8 @@ async def test_the_life_of_a_token_is_logged(caplog: pytest.LogCaptureFixture) -
 
 @virtual_time
 async def test_a_failed_login_is_logged(caplog: pytest.LogCaptureFixture) -> None:
-    """Rule 18: each attempt by its error's type alone, with the endpoint's ``Retry-After``, and one that was cut off."""
-    script = LoginUnavailableError("s3cret", retry_after=2.0), OSError("s3cret"), KeyError("s3cret")
+    """Rule 18: each attempt as its caller's error says it, with the endpoint's ``Retry-After``, and one that was cut off."""
+    script = LoginUnavailableError("down", retry_after=2.0), OSError("s3cret"), KeyError("s3cret")
     kept = scripted(*script, login_timeout=30)
     with caplog.at_level(logging.INFO, "exterview_auth"):
         with pytest.raises(LoginError):
@@ -827,15 +827,18 @@ async def test_a_failed_login_is_logged(caplog: pytest.LogCaptureFixture) -> Non
         kept.login.seconds = 100
         with pytest.raises(LoginUnavailableError):
             await kept.obtain()
+    cut_off = "'the login did not finish within 30 s; check that its endpoint responds'"
+    network = "'the login could not be made (OSError); check its endpoint and the network'"
+    bug = "'the login ended in KeyError; see the error that is chained to it'"
     second, third = (round(at - kept.login.times[0], 3) for at in kept.login.times[1:3])
     assert logged(caplog) == [
-        "WARNING login.failed account='' reason='first' attempt=1 seconds=0.0 error='LoginUnavailableError' retry_after=2.0",
-        "WARNING logins.paused account='' reason='retry_after' seconds=2.0 error='LoginUnavailableError'",
+        "WARNING login.failed account='' reason='first' attempt=1 seconds=0.0 error='LoginUnavailableError' problem='down' retry_after=2.0",
+        "WARNING logins.paused account='' reason='retry_after' seconds=2.0 error='LoginUnavailableError' problem='down'",
         "INFO logins.resumed account='' reason='retry_after'",
-        f"WARNING login.failed account='' reason='first' attempt=2 seconds={second} error='LoginUnavailableError'",
-        f"WARNING login.failed account='' reason='first' attempt=3 seconds={third} error='LoginError'",
-        "WARNING logins.paused account='' reason='failed' seconds=1.0 error='LoginError'",
+        f"WARNING login.failed account='' reason='first' attempt=2 seconds={second} error='LoginUnavailableError' problem={network}",
+        f"WARNING login.failed account='' reason='first' attempt=3 seconds={third} error='LoginError' problem={bug}",
+        f"WARNING logins.paused account='' reason='failed' seconds=1.0 error='LoginError' problem={bug}",
         "INFO logins.resumed account='' reason='failed'",
-        "WARNING login.failed account='' reason='first' attempt=1 seconds=30.0 error='TimeoutError'",
+        f"WARNING login.failed account='' reason='first' attempt=1 seconds=30.0 error='LoginUnavailableError' problem={cut_off}",
     ]
     assert kept.stats().login_failures == 4

@@ -327,14 +327,21 @@ def used_up(limits: LoginLimits) -> None:
 
 CLOSINGS: dict[str, tuple[Callable[[LoginLimits], None], float, str]] = {
     "rejected": (
-        lambda limits: limits.record_failure(CredentialsRejectedError("s3cret")), 10.0, " error='CredentialsRejectedError'"
+        lambda limits: limits.record_failure(CredentialsRejectedError("wrong")), 10.0,
+        "error='CredentialsRejectedError' problem='wrong'",
     ),
-    "failed": (lambda limits: limits.record_failure(LoginError("s3cret")), 1.0, " error='LoginError'"),
+    "failed": (lambda limits: limits.record_failure(LoginError("a bug")), 1.0, "error='LoginError' problem='a bug'"),
     "retry_after": (
-        lambda limits: limits.record_failure(LoginUnavailableError("s3cret", retry_after=7)), 7.0,
-        " error='LoginUnavailableError'",
+        lambda limits: limits.record_failure(LoginUnavailableError("busy", retry_after=7)), 7.0,
+        "error='LoginUnavailableError' problem='busy'",
     ),
-    "max_logins": (used_up, 60.0, ""),
+    "max_logins": (
+        used_up, 60.0,
+        (
+            "error='LoginBudgetExceededError' problem='2 logins within 60 s gave tokens that the API refused;"
+            " the next login is possible in 60.0 s: check that the API key and the account belong to this endpoint'"
+        ),
+    ),
 }  # fmt: skip
 
 
@@ -343,15 +350,15 @@ CLOSINGS: dict[str, tuple[Callable[[LoginLimits], None], float, str]] = {
 def test_each_latch_emits_one_event_when_it_closes_and_one_when_it_opens(
     reason: str, caplog: pytest.LogCaptureFixture, *, succeeds: bool
 ) -> None:
-    """Rules 7 and 18: however often it is looked at or closed again meanwhile, and without a secret."""
+    """Rules 7 and 18: however often it is looked at or closed again meanwhile, with the sentence of the caller's error."""
     limits, now, logged = limits_and_log(caplog)
-    close, seconds, error = CLOSINGS[reason]
+    close, seconds, why = CLOSINGS[reason]
     for start in (0.0, 1000.0):
         now[0] = start
         for _ in range(3):
             close(limits)
             assert limits.left(needed=False) == seconds
-        assert logged() == [f"WARNING logins.paused account='ada' reason='{reason}' seconds={seconds}{error}"]
+        assert logged() == [f"WARNING logins.paused account='ada' reason='{reason}' seconds={seconds} {why}"]
         now[0] += seconds - 0.5
         assert limits.left(needed=False) == 0.5
         assert logged() == []

@@ -37,6 +37,19 @@ async def test_a_possible_rejection_is_asked_once_more_and_then_counts() -> None
 
 
 @virtual_time
+async def test_the_log_names_a_doubt_as_its_caller_sees_it(caplog: pytest.LogCaptureFixture) -> None:
+    """Rule 18: at first the endpoint is not available, and then the credentials are rejected; both with their sentence."""
+    keeper = scripted(DOUBT, DOUBT)
+    with caplog.at_level("WARNING", "exterview_auth"), pytest.raises(CredentialsRejectedError):
+        await keeper.obtain()
+    failed = [vars(record) for record in caplog.records if vars(record)["event"] == "login.failed"]
+    assert [(record["error"], record["problem"]) for record in failed] == [
+        ("LoginUnavailableError", "down, or wrong"),
+        ("CredentialsRejectedError", "counts as a rejection"),
+    ]
+
+
+@virtual_time
 async def test_a_server_that_heals_meanwhile_serves_everybody() -> None:
     """Nothing is remembered of the doubt, and the next login may meet one again."""
     keeper = scripted(DOUBT, Token("T1"), DOUBT, Token("T2"))

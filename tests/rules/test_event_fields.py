@@ -109,7 +109,7 @@ async def test_a_pools_log_tells_whose_login_failed_and_why(caplog: pytest.LogCa
     times = r"seconds=(\d+\.\d+)"
     failed = [re.sub(times, "", line) for line in told(caplog, "login.failed")]
     assert failed == [
-        f"login.failed account='acme' reason='first' attempt={attempt}  error='LoginUnavailableError'"
+        f"login.failed account='acme' reason='first' attempt={attempt}  error='LoginUnavailableError' problem='down'"
         for attempt in (1, 2)
     ]
     seconds = [float(found[1]) for line in told(caplog, "login.failed") if (found := re.search(times, line))]
@@ -152,7 +152,8 @@ async def test_the_budgets_latch_emits_both_events(caplog: pytest.LogCaptureFixt
             with contextlib.suppress(exterview_auth.LoginBudgetExceededError):
                 await at.post()
         (paused,) = told(caplog, "logins.paused")
-        assert re.fullmatch(r"logins\.paused account='acme' reason='max_logins' seconds=[0-3]\.\d+", paused)
+        said = r"error='LoginBudgetExceededError' problem='2 logins within 3 s gave tokens that the API refused; .*'"
+        assert re.fullmatch(rf"logins\.paused account='acme' reason='max_logins' seconds=[0-3]\.\d+ {said}", paused)
         at.api.keys.add(KEY)
         await until(lambda: told(caplog, "logins.resumed") != [])
         assert (await at.post())[0] == 200

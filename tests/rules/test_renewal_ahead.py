@@ -352,11 +352,12 @@ async def test_a_renewal_and_its_failure_are_logged(caplog: pytest.LogCaptureFix
         while now() < 95:
             await ask(kept)
             await passing(1)
+    why = "error='LoginError' problem='the login ended in RuntimeError; see the error that is chained to it'"
     assert [(record.levelno, record.getMessage()) for record in caplog.records] == [
         (logging.INFO, "token.issued account='a' reason='first' attempt=1 seconds=0.0 expires_in=100.0"),
-        (logging.WARNING, "login.failed account='a' reason='ahead' attempt=1 seconds=0.0 error='LoginError'"),
-        (logging.WARNING, "logins.paused account='a' reason='failed' seconds=1.0 error='LoginError'"),
-        (logging.WARNING, "renewal.failed account='a' error='LoginError'"),
+        (logging.WARNING, f"login.failed account='a' reason='ahead' attempt=1 seconds=0.0 {why}"),
+        (logging.WARNING, f"logins.paused account='a' reason='failed' seconds=1.0 {why}"),
+        (logging.WARNING, f"renewal.failed account='a' {why}"),
         (logging.INFO, "logins.resumed account='a' reason='failed'"),
         (logging.INFO, "token.issued account='a' reason='ahead' attempt=1 seconds=0.0 expires_in=100.0"),
     ]
