@@ -2,12 +2,21 @@
 FastAPI: one owner and one session for all requests of the application, as a dependency of its routes.
 
 Install: ``fastapi`` and a server, such as ``uvicorn``. Run: ``uvicorn with_fastapi:app``. Each worker process has an owner; with
-``--workers``, set EXTERVIEW_STORE, so that they share one token. A login that is down becomes a 503 with ``Retry-After``. Wrong
-credentials stay a 500, which your error tracker shows: no caller can do anything about them, and a 401 would ask them to.
+``--workers``, set EXTERVIEW_STORE, so that they share one token. What a caller gets, while your log has the sentence of the error:
+
+======================================================  ======  ==============================================
+`LoginUnavailableError`, `LoginBudgetExceededError`     503     with ``Retry-After``
+`ApiError` with the API's own 429 or 503                503     with ``Retry-After``
+`GraphQLError`, any other `ApiError`                    502     a route may catch what its caller can mend
+no connection to the API, or one that is lost           502     aiohttp's `ClientError`
+`TimeoutError`                                          504     the session's, or that of one request
+`CredentialsRejectedError`, `ConfigurationError`        500     a traceback for you: no caller can mend it
+======================================================  ======  ==============================================
 """
 
+import logging
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from math import ceil
 from typing import Annotated, Any
 
@@ -15,13 +24,28 @@ import aiohttp
 from fastapi import Depends, FastAPI, Request
 from fastapi.responses import JSONResponse
 
-from exterview_auth import AuthSession, ExterviewAuth, LoginBudgetExceededError, LoginUnavailableError
+from exterview_auth import (
+    ApiError,
+    AuthSession,
+    ConfigurationError,
+    ExterviewAuth,
+    LoginBudgetExceededError,
+    LoginError,
+    LoginUnavailableError,
+)
+
+logging.basicConfig(level=logging.INFO)  # uvicorn shows its own loggers alone, and not the warnings of `exterview_auth`
+log = logging.getLogger(__name__)
 
 
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, Any]]:
-    # 10 s, because callers give up sooner than the 30 s for which a login is tried otherwise.
-    async with aiohttp.ClientSession() as http, ExterviewAuth.from_env(login_timeout=10) as auth:
+    # Callers give up sooner than after the 5 minutes of aiohttp, and the 30 s for which a login is tried otherwise.
+    timeout = aiohttp.ClientTimeout(total=20)
+    async with aiohttp.ClientSession(timeout=timeout) as http, ExterviewAuth.from_env(login_timeout=10) as auth:
+        # So that a wrong password ends the start, as a missing variable does. A login that is down does not end it.
+        with suppress(LoginUnavailableError):
+            await auth.token()
         yield {"api": AuthSession(http, auth)}
 
 
@@ -33,10 +57,19 @@ async def exterview(request: Request) -> AuthSession:
     return api
 
 
-@app.exception_handler(LoginUnavailableError)
-@app.exception_handler(LoginBudgetExceededError)
-async def login_unavailable(request: Request, error: LoginUnavailableError | LoginBudgetExceededError) -> JSONResponse:
-    return JSONResponse({"detail": "try again later"}, 503, {"Retry-After": str(ceil(error.retry_after or 5))})
+@app.exception_handler(aiohttp.ClientError)  # all errors of the library are such errors, too
+@app.exception_handler(TimeoutError)
+async def failed(request: Request, error: aiohttp.ClientError | TimeoutError) -> JSONResponse:
+    log.warning("%s %s failed: %s: %s", request.method, request.url.path, type(error).__name__, error)
+    if isinstance(error, TimeoutError):
+        return JSONResponse({"detail": "no answer in time"}, 504)
+    if isinstance(error, LoginUnavailableError | LoginBudgetExceededError) or (
+        isinstance(error, ApiError) and error.status in {429, 503}
+    ):
+        return JSONResponse({"detail": "try again later"}, 503, {"Retry-After": str(ceil(error.retry_after or 5))})
+    if isinstance(error, LoginError | ConfigurationError):
+        raise error
+    return JSONResponse({"detail": "the API failed"}, 502)
 
 
 @app.get("/interviews")
