@@ -5,8 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from redis.asyncio import Redis
 
+from exterview_auth._cli.demo.redis_server import LocalRedis
 from exterview_auth.testing import ThreadedEmulator
+from tests.kit.redis_server import redis_binary
 from tests.recipes.running import hides_secrets, refusal, served, statuses
 from tests.recipes.with_accounts import app
 
@@ -41,6 +44,22 @@ async def test_worker_processes_share_each_accounts_token(
             for account in ("acme", "globex"):
                 assert await statuses(f"{base}/{account}/interviews") == {200}
     assert exterview.logins == 2
+
+
+async def test_all_accounts_share_one_store(exterview: ThreadedEmulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many accounts there are, the process has the connections of one store."""
+    async with LocalRedis(program=redis_binary()) as redis, Redis.from_url(redis.url) as admin:
+        monkeypatch.setenv("EXTERVIEW_STORE", redis.url)
+        accounts = [f"account{number}" for number in range(8)]
+        for account in accounts:
+            monkeypatch.setenv(f"{account.upper()}_EMAIL", exterview.email)
+            monkeypatch.setenv(f"{account.upper()}_PASSWORD", exterview.password)
+        async with served(app) as base:
+            for account in accounts:
+                assert await statuses(f"{base}/{account}/interviews", 1) == {200}
+            assert len(await admin.client_list()) <= 1 + 2
+        assert len(await admin.client_list()) == 1
+    assert exterview.logins == len(accounts)
 
 
 async def test_a_wrong_password_is_that_accounts_alone(

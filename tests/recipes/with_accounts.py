@@ -2,18 +2,24 @@
 Many accounts in a web application: a pool of owners, one session, and the account of each request in its path.
 
 Install: ``fastapi`` and a server, such as ``uvicorn``. Each account logs in with its own credentials, which `variables_of` finds;
-here they are in the environment, under the account's name. With EXTERVIEW_STORE set, worker processes share each account's token.
+here they are in the environment, under the account's name. With EXTERVIEW_STORE set, worker processes share each account's token,
+through one store for all accounts: with Redis, a process has two connections, however many accounts it serves.
+with_fastapi.py shows what errors become.
 """
 
+import logging
 import os
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from typing import Annotated, Any
 
 import aiohttp
 from fastapi import Depends, FastAPI, HTTPException, Request
 
-from exterview_auth import AuthPool, AuthSession, ExterviewAuth
+from exterview_auth import AuthPool, AuthSession, ExterviewAuth, FileStore, RedisStore
+
+logging.basicConfig(level=logging.INFO)  # uvicorn shows its own loggers alone, and not the warnings of `exterview_auth`
 
 
 def variables_of(account: str) -> dict[str, str]:
@@ -23,16 +29,28 @@ def variables_of(account: str) -> dict[str, str]:
     return {**common, **{f"EXTERVIEW_{name}": value for name, value in own.items()}}
 
 
-def owner_of(account: str) -> ExterviewAuth:
-    # The name tells the account in the store and in events. Each owner closes the store that its variables name.
-    return ExterviewAuth.from_env(variables_of(account), account=account)
+def common_store() -> FileStore | RedisStore | None:
+    place, key = os.environ.get("EXTERVIEW_STORE"), os.environ.get("EXTERVIEW_STORE_KEY")
+    if place is None:
+        return None
+    return RedisStore(place, encryption_key=key) if "://" in place else FileStore(place, encryption_key=key)
+
+
+def owner_of(account: str, store: FileStore | RedisStore | None) -> ExterviewAuth:
+    # The name tells the account in the store and in events. Without `store=`, each owner would open one of its own.
+    return ExterviewAuth.from_env(variables_of(account), account=account, store=store)
 
 
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, Any]]:
     # No cookies: a jar would send one account's session cookie with another's requests.
     jar = aiohttp.DummyCookieJar()
-    async with aiohttp.ClientSession(cookie_jar=jar) as http, AuthPool(owner_of, maxsize=1000) as pool:
+    async with AsyncExitStack() as opened:
+        store = common_store()
+        if store is not None:
+            await opened.enter_async_context(store)
+        http = await opened.enter_async_context(aiohttp.ClientSession(cookie_jar=jar))
+        pool = await opened.enter_async_context(AuthPool(partial(owner_of, store=store), maxsize=1000))
         yield {"http": http, "pool": pool}
 
 

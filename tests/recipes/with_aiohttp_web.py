@@ -2,10 +2,12 @@
 aiohttp.web: one owner and one session for all requests of the application, opened and closed by ``cleanup_ctx``.
 
 Install: nothing else. Run: ``python with_aiohttp_web.py``, or gunicorn with ``--worker-class aiohttp.GunicornWebWorker``. Each
-worker process has an owner; with several, set EXTERVIEW_STORE, so that they share one token. A login that is down becomes a 503 with ``Retry-After``. Wrong credentials stay a 500 in your log: no
-caller can do anything about them, and a 401 would ask them to.
+worker process has an owner; with several, set EXTERVIEW_STORE, so that they share one token. A login that is down becomes a 503
+with ``Retry-After``. Wrong credentials stay a 500 in your log: no caller can do anything about them, and a 401 would ask them to.
+with_fastapi.py shows what other errors may become.
 """
 
+import logging
 import os
 from collections.abc import AsyncIterator
 from math import ceil
@@ -16,6 +18,7 @@ from aiohttp.typedefs import Handler
 
 from exterview_auth import AuthSession, ExterviewAuth, LoginBudgetExceededError, LoginUnavailableError
 
+logging.basicConfig()  # nobody else shows the warnings of `exterview_auth`
 API = web.AppKey("API", AuthSession)
 
 
