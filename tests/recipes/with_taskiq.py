@@ -2,7 +2,8 @@
 taskiq: one owner and one session for all tasks of a worker, opened and closed by its events.
 
 Install: ``taskiq`` and a broker. Run: ``taskiq worker with_taskiq:broker``. Each worker process has an owner; set EXTERVIEW_STORE,
-so that they share one token. A login that is down fails the task with `LoginUnavailableError`, as taskiq's retry middlewares need it.
+so that they share one token. A login that is down fails the task with `LoginUnavailableError`, as taskiq's retry middlewares need
+it. with_fleet.py adds a queue in Redis, many accounts and metrics.
 """
 
 from typing import Annotated
@@ -12,7 +13,9 @@ from taskiq import Context, InMemoryBroker, TaskiqDepends, TaskiqEvents, TaskiqS
 
 from exterview_auth import AuthSession, ExterviewAuth
 
-broker = InMemoryBroker()  # your own, such as `ListQueueBroker(url)`: this one runs the tasks where they are sent
+# Your own, such as `ListQueueBroker(url, socket_timeout=None)`: this one runs the tasks where they are sent. With redis-py's socket
+# timeout of 5 s, a worker that waits for its next task would end in a `TimeoutError`.
+broker = InMemoryBroker()
 
 
 @broker.on_event(TaskiqEvents.WORKER_STARTUP)

@@ -1,0 +1,83 @@
+"""taskiq's workers as processes, with its broker on a real Redis."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import re
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+from types import ModuleType
+
+import aiohttp
+import pytest
+from aiohttp.test_utils import unused_port
+
+from exterview_auth._cli.demo.redis_server import LocalRedis
+from exterview_auth.testing import ThreadedEmulator
+from tests.kit.redis_server import redis_binary
+from tests.recipes.running import REQUESTS, fresh
+
+if "CI" not in os.environ:
+    pytest.importorskip("taskiq_redis")
+
+pytestmark = pytest.mark.usefixtures("exterview_env")
+
+ACCOUNTS = ("acme", "globex")
+
+
+@contextlib.asynccontextmanager
+async def fleet(exterview: ThreadedEmulator, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[ModuleType, str]]:
+    """Two workers, and the recipe as a client that sends them tasks; where the first worker's metrics are."""
+    port = unused_port()
+    async with LocalRedis(program=redis_binary()) as redis:
+        variables = {"EXTERVIEW_STORE": redis.url, "QUEUE_URL": redis.url, "METRICS_PORT": str(port)}
+        for account in ACCOUNTS:
+            variables |= {
+                f"{account.upper()}_EMAIL": exterview.email,
+                f"{account.upper()}_PASSWORD": exterview.password,
+            }
+        for name, value in variables.items():
+            monkeypatch.setenv(name, value)
+        recipe = fresh("with_fleet")
+        workers = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "taskiq", "worker", "tests.recipes.with_fleet:broker", "--workers", "2",
+            env=dict(os.environ), cwd=Path(__file__).parents[2], stderr=asyncio.subprocess.DEVNULL,
+        )  # fmt: skip
+        try:
+            await recipe.broker.startup()
+            yield recipe, f"http://127.0.0.1:{port}/metrics"
+        finally:
+            await recipe.broker.shutdown()
+            workers.terminate()
+            await workers.wait()
+
+
+async def counts(recipe: ModuleType, account: str) -> list[int]:
+    """Return the results of tasks at once for *account*."""
+    tasks = [await recipe.count_interviews.kiq(account) for _ in range(REQUESTS)]
+    results = await asyncio.gather(*(task.wait_result(check_interval=0.02, timeout=60) for task in tasks))
+    return [result.return_value for result in results if not result.is_err]
+
+
+async def test_a_fleet_logs_in_once_for_each_account(
+    exterview: ThreadedEmulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From the first task on, and again after a revocation; the metrics name the account."""
+    async with fleet(exterview, monkeypatch) as (recipe, metrics):
+        for logins in (2, 4):
+            for account in ACCOUNTS:
+                assert len(await counts(recipe, account)) == REQUESTS
+            assert exterview.logins == logins
+            exterview.revoke()
+        async with aiohttp.ClientSession() as http, http.get(metrics) as answer:
+            named = re.findall(r'exterview_auth_account_name="(\w+)"', await answer.text())
+    assert set(named) == set(ACCOUNTS)
+
+
+def test_a_worker_waits_for_its_next_task_as_long_as_it_takes() -> None:
+    """redis-py's own socket timeout of 5 s would end it; the broker passes ours on to its connections."""
+    pool = fresh("with_fleet").broker.connection_pool
+    assert pool.connection_kwargs["socket_timeout"] is None
