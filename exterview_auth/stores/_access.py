@@ -265,7 +265,7 @@ class StoreSession:
             self.budget -= spent if spent <= self.patience else 0.0
             # A lock that another owner holds (False) does not show that locks can be acquired again.
             if not self.failed and result is not False:
-                access.breaker.record_success(name)
+                access.breaker.record_success(name, access.clock())
             if result is False or not access.breaker.failures:
                 self._end_probe()
             return result
@@ -284,7 +284,7 @@ class StoreSession:
         self.failed = True
         now = self.access.clock()
         self.access.feed.store_was_called(call, now if began is None else began, kind_of(failure))
-        self.access.breaker.record_failure(call, failure, now)
+        self.access.breaker.record_failure(call, failure, now, began)
         self._end_probe()
 
 

@@ -4,6 +4,8 @@ Stop calling a store that fails, and log one warning and one recovery for each o
 Closed: calls go through. Open: after a failure, no call for a time that doubles with each further failure. Half-open: that time
 is over, and the next call decides. All owners of one store share its breaker, so that the first of them to meet an outage
 spares the others the wait. Saves that must not be lost probe also while it is open, one at a time.
+
+A call that began before an outage ended may fail after it, because it waited for its time limit. That opens nothing.
 """
 
 from __future__ import annotations
@@ -23,6 +25,8 @@ from ._shared import SharedStore
 FIRST_OPEN, LONGEST_OPEN = 1.0, 30.0
 """Seconds for which the breaker stays open after the first failure, and at most."""
 
+LATE = "it does not answer in time; check its load and the network"
+
 _OURS = __name__.partition(".")[0] + "."
 _REQUIREMENTS = {"load": 0, "lock": 1, "unlock": 1, "delete": 2, "save": 2}
 """How much a call requires of a store: one that can be read may not be writable."""
@@ -31,7 +35,17 @@ _REQUIREMENTS = {"load": 0, "lock": 1, "unlock": 1, "delete": 2, "save": 2}
 class CircuitBreaker:
     """The state of one store, as its owners have seen it. *now* is in seconds of the owner's clock."""
 
-    __slots__ = ("__weakref__", "_limit", "_open_until", "_probes", "_required", "_slots", "_store", "failures")
+    __slots__ = (
+        "__weakref__",
+        "_limit",
+        "_open_until",
+        "_probes",
+        "_recovered_at",
+        "_required",
+        "_slots",
+        "_store",
+        "failures",
+    )
 
     def __init__(self, store: TokenStore) -> None:
         # A store of an application, or its subclass of ours, may show secrets in its repr.
@@ -47,6 +61,7 @@ class CircuitBreaker:
         # Invariant: the highest requirement among the calls that failed in this outage; 0 while there is none.
         self._required = 0
         self._open_until = float("-inf")
+        self._recovered_at = float("-inf")
 
     def slot(self) -> AbstractAsyncContextManager[None]:
         """
@@ -66,23 +81,33 @@ class CircuitBreaker:
         """Return whether the store must not be called now."""
         return now < self._open_until
 
-    def record_failure(self, call: str, failure: BaseException, now: float) -> None:
-        """Open the breaker after a failed *call*; log the first failure of an outage."""
+    def record_failure(self, call: str, failure: BaseException, now: float, began: float | None = None) -> None:
+        """Open the breaker after a failed *call*, which *began* then or now; log the first failure of an outage."""
+        if began is not None and began < self._recovered_at:
+            return
         open_for = min(LONGEST_OPEN, FIRST_OPEN * 2.0 ** min(self.failures, 10))
         self.failures += 1
         self._required = max(self._required, _REQUIREMENTS[call])
         self._open_until = now + open_for
         if self.failures == 1:
-            # Only the sentences of this package's own errors certainly hold no secret.
-            problem = str(failure) if isinstance(failure, StoreError) else kind_of(failure)
-            emit(logging.WARNING, "store.unavailable", store=self._store, call=call, problem=problem)
+            emit(logging.WARNING, "store.unavailable", store=self._store, call=call, problem=_problem(failure))
 
-    def record_success(self, call: str) -> None:
+    def record_success(self, call: str, now: float) -> None:
         """Close the breaker, if no call that requires more than *call* has failed in this outage."""
         if self.failures and _REQUIREMENTS[call] >= self._required:
             emit(logging.INFO, "store.recovered", store=self._store)
             self.failures = self._required = 0
             self._open_until = float("-inf")
+            self._recovered_at = now
+
+
+def _problem(failure: BaseException) -> str:
+    """Return what is wrong and what to do. Only the sentences of this package's own errors certainly hold no secret."""
+    if isinstance(failure, StoreError):
+        return str(failure)
+    if isinstance(failure, TimeoutError):
+        return LATE
+    return f"it raised {kind_of(failure)}; let it raise a StoreError that says why"
 
 
 _breakers: WeakKeyDictionary[TokenStore, CircuitBreaker] = WeakKeyDictionary()

@@ -488,7 +488,8 @@ async def test_an_outage_names_the_call_of_a_store_that_has_a_lock_alone(
     store.faults.clear()
     await passing(5)
     await kept.lifecycle.aclose()
-    assert caplog.messages == [f"store.unavailable store='FailingStore' call={call!r} problem='OSError'"]
+    problem = "'it raised OSError; let it raise a StoreError that says why'"
+    assert caplog.messages == [f"store.unavailable store='FailingStore' call={call!r} problem={problem}"]
 
 
 @virtual_time

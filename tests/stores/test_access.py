@@ -226,8 +226,8 @@ async def test_a_slow_store_costs_its_budget_at_most(seconds: float) -> None:
     ("fault", "problem"),
     [
         (StoreError("Redis cannot be used: it is away"), "'Redis cannot be used: it is away'"),
-        (OSError("s3cret"), "'OSError'"),
-        ("hang", "'TimeoutError'"),
+        (OSError("s3cret"), "'it raised OSError; let it raise a StoreError that says why'"),
+        ("hang", "'it does not answer in time; check its load and the network'"),
     ],
 )
 @virtual_time

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -27,15 +28,29 @@ def test_an_outage_ends_with_a_call_that_requires_as_much() -> None:
     """A store that can be read and not written has not recovered because it was read; where only reading failed, it has."""
     breaker = CircuitBreaker(MemoryStore())
     breaker.record_failure("save", StoreError("full"), 0.0)
-    breaker.record_success("load")
-    breaker.record_success("lock")
+    breaker.record_success("load", 0.2)
+    breaker.record_success("lock", 0.2)
     assert breaker.is_open(0.5)
-    breaker.record_success("save")
+    breaker.record_success("save", 0.2)
     for call in ("load", "lock", "save"):
         breaker.record_failure(call, StoreError("down"), 0.0)
         assert breaker.is_open(0.5)
-        breaker.record_success(call)
+        breaker.record_success(call, 0.2)
         assert not breaker.is_open(0.5)
+
+
+def test_a_call_that_began_before_the_recovery_opens_no_second_outage(caplog: pytest.LogCaptureFixture) -> None:
+    """It ran into its time limit only after the store had answered another; one that began later counts."""
+    caplog.set_level(logging.INFO, "exterview_auth")
+    breaker = CircuitBreaker(MemoryStore())
+    breaker.record_failure("lock", TimeoutError(), 2.0, began=0.0)
+    breaker.record_success("lock", 5.0)
+    breaker.record_failure("unlock", TimeoutError(), 5.1, began=4.1)
+    assert not breaker.is_open(5.1)
+    assert [message.split()[0] for message in caplog.messages] == ["store.unavailable", "store.recovered"]
+    breaker.record_failure("unlock", TimeoutError(), 6.1, began=5.1)
+    assert breaker.is_open(6.1)
+    assert caplog.messages[-1].endswith("problem='it does not answer in time; check its load and the network'")
 
 
 def test_the_breaker_stays_open_longer_with_each_failure() -> None:

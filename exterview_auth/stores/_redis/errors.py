@@ -11,6 +11,7 @@ from redis import exceptions as redis_errors
 
 from ..._calls import NotAnExceptionError, awaited, bounded, cancel_and_wait, kind_of
 from ...errors import StoreError
+from .._breaker import LATE
 
 T = TypeVar("T")
 
@@ -39,7 +40,6 @@ _ANSWERS = {
 }
 _ELSEWHERE = ("READONLY", "MASTERDOWN", "LOADING")
 _NO_CONNECTION_LEFT = "the client has no connection left; raise its max_connections"
-_LATE = "it does not answer in time; check its load and the network"
 _UNREACHABLE = "it cannot be reached; check that it runs, and the URL's host and port"
 
 # Parts of answers and of the client's own texts that begin with no such word.
@@ -56,8 +56,8 @@ _SENTENCES: tuple[tuple[type[Exception], str], ...] = (
     (redis_errors.AuthenticationError, _ANSWERS["WRONGPASS"]),
     (redis_errors.InvalidResponse, NO_REDIS),
     (redis_errors.MaxConnectionsError, _NO_CONNECTION_LEFT),
-    (redis_errors.TimeoutError, _LATE),
-    (TimeoutError, _LATE),
+    (redis_errors.TimeoutError, LATE),
+    (TimeoutError, LATE),
     (redis_errors.ConnectionError, _UNREACHABLE),
     (OSError, _UNREACHABLE),
     (
