@@ -259,8 +259,8 @@ def doctor(*, as_json: bool, timeout: float, password_stdin: bool) -> int:
     Find out what is wrong, and what to do.
 
     Examines the installation, each variable, the proxy, DNS, TLS, the clock, the key, the login, the token and the store, one
-    line each: ok, warn or fail with the remedy. It logs in once, for itself, and shows no value of any variable. The exit code is
-    1 if anything fails, and 2 if nothing is configured.
+    line each: ok, warn or fail with the remedy. It makes a real login, for itself also if EXTERVIEW_STORE is set, and shows no
+    value of any variable. The exit code is 1 if anything fails, and 2 if nothing is configured.
     """
     from .doctor import run_doctor  # noqa: PLC0415 - loaded when it runs
 
@@ -270,8 +270,12 @@ def doctor(*, as_json: bool, timeout: float, password_stdin: bool) -> int:
 @app.command(
     epilog="""\b
 Example, for programs that are started in the same shell:
-  exterview-auth emulator --token-lifetime 60 > emulator.env &
-  until [ -s emulator.env ]; do sleep 0.1; done; set -a; . ./emulator.env"""
+  eval "$(exterview-auth emulator --token-lifetime 60 --background)"
+  exterview-auth check
+  kill $EMULATOR_PID
+
+For requests of your own: { organization { _id } jobs { _id title } interviewers { _id name }
+getCandidates(input: {}) { candidate { _id fullName } } } finds the ids that they need."""
 )
 @click.option("--port", default=0, metavar="N", help="Port to serve on; 0 takes any free one.")
 @_seconds("--token-lifetime", 3600.0, "How long each token is valid.")
@@ -281,17 +285,23 @@ Example, for programs that are started in the same shell:
 @click.option("--api-key", metavar="KEY", help="A made-up key of your own, instead of a random one.")
 @click.option("--email", metavar="EMAIL", help="The user's e-mail address.")
 @click.option("--password-stdin", is_flag=True, help="Read the user's made-up password from standard input.")
-def emulator(**options: Any) -> int:
+@click.option("--background", is_flag=True, help="Return once it listens; it goes on until `kill $EMULATOR_PID`.")
+@click.option("--schema", is_flag=True, help="Print the GraphQL schema that it serves, and exit.")
+def emulator(*, background: bool, schema: bool, **options: Any) -> int:
     """
     Serve the embedded emulator until Ctrl-C.
 
     Prints the environment variables that the other commands need, one to a line and ready for `export`, and the address of its
-    page on standard error. It prints them when it listens: who has read the first line may connect.
+    page on standard error. It prints them when it listens: who has read the first line may connect. With --background, it prints
+    them as a shell evaluates them, with EMULATOR_PID, which ends it. It has one user and one API key.
     """
     require_extra("emulator")
-    from .emulator import EmulatorOptions, run_emulator  # noqa: PLC0415 - loaded when it runs
+    from .emulator import EmulatorOptions, print_schema, run_emulator, start_emulator  # noqa: PLC0415 - loaded when it runs
 
-    return run_emulator(EmulatorOptions(**options))
+    if schema:
+        return print_schema()
+    run = start_emulator if background else run_emulator
+    return run(EmulatorOptions(**options))
 
 
 @app.command(

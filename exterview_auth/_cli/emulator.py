@@ -1,4 +1,4 @@
-"""``exterview-auth emulator``: serve the emulator, and print the environment that leads to it."""
+"""``exterview-auth emulator``: serve the emulator, here or in the background, and print the environment that leads to it."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ import asyncio
 import contextlib
 import shlex
 import signal
+import subprocess
 import sys
 from dataclasses import dataclass, field
+from importlib.resources import files
 from urllib.parse import urljoin
 
 from exterview_auth._options import checked_api_key, number, whole_number
@@ -19,6 +21,7 @@ from .configuration import password_from_stdin
 from .output import ExitCode
 
 _HIGHEST_PORT = 65_535
+_VARIABLES = ("EXTERVIEW_ENDPOINT", "EXTERVIEW_API_KEY", "EXTERVIEW_EMAIL", "EXTERVIEW_PASSWORD")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +43,46 @@ def run_emulator(options: EmulatorOptions) -> ExitCode:
     _check(options)
     password = password_from_stdin() if options.password_stdin else None
     asyncio.run(_serve(options, password))
+    return ExitCode.FINE
+
+
+def start_emulator(options: EmulatorOptions) -> int:
+    """Serve in a process of its own, and return once it listens, or with its exit code."""
+    given = {
+        "port": options.port,
+        "token-lifetime": options.token_lifetime,
+        "login-delay": options.login_delay,
+        "latency": options.latency,
+        "seed": options.seed,
+        "api-key": options.api_key,
+        "email": options.email,
+    }
+    arguments = [f"--{name}={value}" for name, value in given.items() if value is not None]
+    arguments += ["--password-stdin"] * options.password_stdin
+    process = subprocess.Popen(  # noqa: S603 - this program itself
+        [sys.executable, "-m", "exterview_auth", "emulator", *arguments],
+        stdin=None if options.password_stdin else subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        # Not ours: whoever reads all that this command says would wait until the emulator ends.
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    assert process.stderr is not None
+    lines = [process.stdout.readline() for _ in _VARIABLES]
+    # Where its page is, or why it has ended.
+    _say(process.stderr.readline().rstrip("\n"))
+    if not lines[-1]:
+        return process.wait()
+    print("".join(f"export {line}" for line in lines), end="")
+    print(f"export EMULATOR_PID={process.pid}", flush=True)
+    process.returncode = 0  # it goes on, and that is no leak to warn of
+    return ExitCode.FINE
+
+
+def print_schema() -> ExitCode:
+    """Print the schema in GraphQL's own language."""
+    print((files("exterview_auth.emulator") / "_graphql" / "schema.graphql").read_text(encoding="utf-8"), end="")
     return ExitCode.FINE
 
 
@@ -73,15 +116,11 @@ async def _serve(options: EmulatorOptions, password: Secret | None) -> None:
         password=password,
     )
     async with emulator:
-        variables = {
-            "EXTERVIEW_ENDPOINT": emulator.endpoint,
-            "EXTERVIEW_API_KEY": emulator.api_key,
-            "EXTERVIEW_EMAIL": emulator.email,
-            "EXTERVIEW_PASSWORD": emulator.password,
-        }
+        values = (emulator.endpoint, emulator.api_key, emulator.email, emulator.password)
         # Quoted where a shell needs it, so that each line can follow `export`. In one piece, so that who has read the first
         # line may read the others.
-        print("\n".join(f"{name}={shlex.quote(value)}" for name, value in variables.items()), flush=True)
+        lines = (f"{name}={shlex.quote(value)}" for name, value in zip(_VARIABLES, values, strict=True))
+        print("\n".join(lines), flush=True)
         _point_to(urljoin(emulator.endpoint, "/"))
         await stopped.wait()
 
@@ -99,8 +138,11 @@ def _stop_at_signals(stopped: asyncio.Event) -> None:
 
 
 def _point_to(page: str) -> None:
-    if sys.stderr is None:
-        return
-    how_to_end = "; Ctrl-C ends it" if sys.stderr.isatty() else ""
-    with contextlib.suppress(OSError):  # nobody reads it, and the emulator serves all the same
-        print(f"The emulator's page is at {page}{how_to_end}", file=sys.stderr, flush=True)
+    how_to_end = "; Ctrl-C ends it" if sys.stderr is not None and sys.stderr.isatty() else ""
+    _say(f"The emulator's page is at {page}{how_to_end}")
+
+
+def _say(line: str) -> None:
+    if sys.stderr is not None:
+        with contextlib.suppress(OSError):  # nobody reads it, and the emulator serves all the same
+            print(line, file=sys.stderr, flush=True)

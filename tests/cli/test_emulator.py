@@ -12,10 +12,11 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import aiohttp
 import pytest
+from graphql import build_schema
 
 from exterview_auth._cli import main
 from exterview_auth.emulator import Emulator
@@ -178,3 +179,48 @@ def test_closed_outputs_are_no_crash(closed: str) -> None:
         terminator.start()
         assert process.wait(60) == 0
         terminator.join()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a shell's eval")
+def test_in_the_background_one_line_has_it_all() -> None:
+    """A shell evaluates what it prints, once it listens, goes on, and ends it."""
+    options = "--background --email ada@lovelace.example --password-stdin"
+    line = f'eval "$(printf %s "a\'b \\$HOME" | "$@" emulator {options})" && "$@" check; kill $EMULATOR_PID; echo $EMULATOR_PID'
+    shell = subprocess.run(
+        ["/bin/sh", "-c", line, "sh", *COMMAND], capture_output=True, text=True, timeout=120, check=True
+    )
+    proved, pid = shell.stdout.splitlines()
+    assert "accepts the API key and the token from EXTERVIEW_EMAIL" in proved
+    assert shell.stderr.startswith("The emulator's page is at http://127.0.0.1:")
+    with suppress(ProcessLookupError):
+        for _ in range(1000):
+            os.kill(int(pid), 0)
+            time.sleep(0.01)
+        pytest.fail("it still runs")
+
+
+def test_in_the_background_a_taken_port_is_wrong_use_too() -> None:
+    """What it printed instead is nothing, so that a shell evaluates nothing."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        ran("emulator", "--background", "--port", str(port)).failed(2, f"port {port} on 127.0.0.1 is taken")
+
+
+def test_it_prints_its_schema(capsys: pytest.CaptureFixture[str]) -> None:
+    """In GraphQL's own language, complete and without a server."""
+    assert main(["emulator", "--schema"]) == 0
+    schema = build_schema(capsys.readouterr().out)
+    assert schema.mutation_type is not None
+    assert "assignInterviewer" in schema.mutation_type.fields
+
+
+async def test_the_help_names_a_query_that_finds_the_ids(capsys: pytest.CaptureFixture[str]) -> None:
+    """With them, `assignInterviewer` has what it needs."""
+    assert main(["emulator", "--help"]) == 0
+    (query,) = re.findall(r"{ organization .* } } }", " ".join(capsys.readouterr().out.split()))
+    async with Emulator() as emulator, aiohttp.ClientSession() as http:
+        headers = {"x-api-key": emulator.api_key, "Authorization": f"Bearer {emulator.issue_token()}"}
+        answer = await http.post(emulator.endpoint, json={"query": query}, headers=headers)
+        data = (await answer.json())["data"]
+    assert data["getCandidates"]["candidate"][0]["_id"]
+    assert data["interviewers"][0]["_id"]
