@@ -7,30 +7,44 @@ from dataclasses import dataclass, fields
 
 @dataclass(frozen=True, slots=True)
 class Stats:
-    """A snapshot of one owner's counters since its creation."""
+    """
+    A snapshot of one owner's counters since its creation, which ``stats()`` returns.
+
+    Logins:
+
+    - ``logins``: logins that returned a token.
+    - ``login_failures``: attempts that failed, as many as there are events ``login.failed``. A login that succeeds at its third
+      attempt counts two here and one in ``logins``; one that fails for good counts each of its attempts.
+    - ``useless_logins``: logins whose token was refused before it worked for any request, or again to a request that had waited
+      for it. ``max_logins`` limits them.
+    - ``refreshes_ahead``: those among ``logins`` that replaced a token before it expired.
+    - ``adopted``: tokens from the store that another owner had saved, instead of a login.
+
+    Requests:
+
+    - ``unauthorized``: responses that refused the token: 401, or whatever ``is_unauthorized`` recognizes.
+    - ``replays``: requests sent again after a refusal.
+    - ``waiting``: requests that are waiting for a token now; the only number that falls.
+    - ``waiting_peak``: the most requests that have waited at the same time.
+
+    The store:
+
+    - ``store_failures``: calls to the store that failed or took too long.
+    - ``save_failures``: saves that failed, or were skipped while the store's circuit breaker was open. Each is repeated until it,
+      or a newer one, succeeds.
+    """
 
     logins: int = 0
-    """Logins that returned a token."""
     login_failures: int = 0
-    """Login attempts that failed."""
     useless_logins: int = 0
-    """Logins whose token was refused before it worked for any request, or again to a request that had waited for it."""
     replays: int = 0
-    """Requests sent again after a refusal."""
     unauthorized: int = 0
-    """Responses that refused the token: 401, or whatever ``is_unauthorized`` recognizes."""
     waiting: int = 0
-    """Requests that are waiting for a token now."""
     waiting_peak: int = 0
-    """The most requests that have waited at the same time."""
     refreshes_ahead: int = 0
-    """Logins that replaced a token before it expired."""
     adopted: int = 0
-    """Tokens from the store that another owner had saved."""
     store_failures: int = 0
-    """Calls to the store that failed or took too long."""
     save_failures: int = 0
-    """Saves that failed, or were skipped while the store's circuit breaker was open. Each is repeated until it, or a newer one, succeeds."""
 
 
 class Counters:

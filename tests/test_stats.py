@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
+import re
 
 import pytest
 
@@ -20,6 +22,11 @@ def test_the_promised_counters_are_there() -> None:
     assert set(FIELDS) >= PROMISED
     assert dataclasses.asdict(Counters().snapshot()) == dict.fromkeys(FIELDS, 0)
     assert dataclasses.asdict(Stats()) == dict.fromkeys(FIELDS, 0)
+
+
+def test_its_help_explains_each_counter() -> None:
+    """``help(Stats)`` is a page: a dataclass shows its fields without a word."""
+    assert sorted(re.findall(r"^- ``(\w+)``: .", inspect.getdoc(Stats) or "", re.MULTILINE)) == sorted(FIELDS)
 
 
 @pytest.mark.parametrize("name", FIELDS)
