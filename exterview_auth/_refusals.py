@@ -42,6 +42,10 @@ def discreet(call: Callable[P, T]) -> Callable[P, T]:
             args, options = (), {}
         raise _alone(refusal)
 
+    if call.__name__ == "__init__" and call.__doc__ is None:
+        discreetly.__doc__ = (
+            "Take the arguments that the class's docstring explains."  # not ``object``'s "Initialize self"
+        )
     return cast("Callable[P, T]", discreetly_later if inspect.iscoroutinefunction(call) else discreetly)
 
 

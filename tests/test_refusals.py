@@ -39,6 +39,12 @@ def test_an_object_whose_constructor_refused_its_arguments_has_a_repr(kind: type
 
 
 @pytest.mark.parametrize("kind", PUBLIC)
+def test_a_constructors_help_leads_to_its_class(kind: type) -> None:
+    """Not ``object``'s "Initialize self"."""
+    assert inspect.getdoc(kind.__init__) == "Take the arguments that the class's docstring explains."  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("kind", PUBLIC)
 def test_a_constructor_says_what_it_takes(kind: type) -> None:
     """For editors, ``help()`` and `from_env`."""
     kinds = {parameter.kind for parameter in inspect.signature(kind).parameters.values()}
