@@ -107,6 +107,23 @@ class FailureLatch(Latch):
         self.open()
 
 
+class _Latches:
+    """The latches of `LoginLimits`."""
+
+    __slots__ = ("failure", "rejection", "retry_after", "retry_after_status", "useless")
+
+    def __init__(self, account: Account) -> None:
+        self.rejection = FailureLatch("rejected", account, FIRST_REJECTION_PAUSE)
+        self.failure = FailureLatch("failed", account, FIRST_FAILURE_PAUSE)
+        self.retry_after = Latch("retry_after", account)
+        self.retry_after_status: int | None = None
+        self.useless = Latch("max_logins", account)
+
+
+_ALL_OPEN = _Latches(Account())
+"""Stands for those of all owners whose latches have never closed. It is only looked at, and opened."""
+
+
 class LoginLimits:
     """
     The four latches before a login.
@@ -120,23 +137,26 @@ class LoginLimits:
     A login that cannot reach its endpoint closes none of them, and none affects another.
     """
 
-    __slots__ = (
-        "__weakref__", "_account", "_failure", "_rejection", "_retry_after", "_timer", "_times", "_useless", "budget", "retry_after_status", "window",
-    )  # fmt: skip
+    __slots__ = ("__weakref__", "_account", "_latches", "_timer", "_times")
 
     def __init__(self, account: Account) -> None:
         self._account = account
-        self.budget, self.window = account.options.max_logins
-        self._rejection = FailureLatch("rejected", account, FIRST_REJECTION_PAUSE)
-        self._failure = FailureLatch("failed", account, FIRST_FAILURE_PAUSE)
-        self._retry_after = Latch("retry_after", account)
-        self._useless = Latch("max_logins", account)
-        self.retry_after_status: int | None = None
-        """The status of the answer that named the last ``Retry-After``."""
+        # Invariant: `_ALL_OPEN`, or this owner's own from its first failure on: ten thousand healthy ones need not have four each.
+        self._latches = _ALL_OPEN
         # Invariant: the times of the newest `budget` useless logins, oldest first.
         self._times: tuple[float, ...] = ()
         # Made when a latch closes for the first time: most owners never need it.
         self._timer: WeakTimer | None = None
+
+    @property
+    def budget(self) -> int:
+        """How many useless logins are allowed within `window`."""
+        return self._account.options.max_logins[0]
+
+    @property
+    def window(self) -> float:
+        """The seconds within which useless logins are counted."""
+        return self._account.options.max_logins[1]
 
     def check(self, *, needed: bool = False) -> None:
         """
@@ -144,9 +164,9 @@ class LoginLimits:
 
         `LoginRunner.run` waits for latch 3 itself, by `retry_after_left`: it may end within the login's time.
         """
-        self._rejection.check()
-        self._failure.check()
-        left = self._useless.left()
+        self._latches.rejection.check()
+        self._latches.failure.check()
+        left = self._latches.useless.left()
         if left > 0 and not needed:
             raise self._budget_error(left)
 
@@ -160,7 +180,7 @@ class LoginLimits:
     @property
     def exhausted(self) -> bool:
         """Whether the budget of useless logins is used up."""
-        return self._useless.left() > 0
+        return self._latches.useless.left() > 0
 
     @property
     def nearly_exhausted(self) -> bool:
@@ -171,34 +191,39 @@ class LoginLimits:
 
     def rejected_since(self, moment: float) -> bool:
         """Whether a login was rejected at *moment* or later, and none has succeeded since, also after the pause."""
-        rejected_at = self._rejection.failed_at
+        rejected_at = self._latches.rejection.failed_at
         return rejected_at is not None and rejected_at >= moment
 
     @property
     def retry_after_left(self) -> float:
         """Seconds until the login endpoint may be asked again."""
-        return self._retry_after.left()
+        return self._latches.retry_after.left()
+
+    @property
+    def retry_after_status(self) -> int | None:
+        """The status of the answer that asked for it last."""
+        return self._latches.retry_after_status
 
     def left(self, *, needed: bool) -> float:
         """Return the seconds until a login in the background may begin; latch 4 does not block a *needed* one."""
-        left = max(self._rejection.left(), self._failure.left(), self._retry_after.left())
-        return left if needed else max(left, self._useless.left())
+        left = max(self._latches.rejection.left(), self._latches.failure.left(), self._latches.retry_after.left())
+        return left if needed else max(left, self._latches.useless.left())
 
     def succeeded(self) -> None:
         """Open the first three latches: a login returned a token."""
         self.forget_failures()
-        self._retry_after.open()
+        self._latches.retry_after.open()
 
     def record_failure(self, error: ExterviewAuthError) -> None:
         """Close the latch that this failure of a login closes, if it does."""
         if isinstance(error, CredentialsRejectedError):
-            self._rejection.record(error)
+            self._closable.rejection.record(error)
         elif not isinstance(error, LoginUnavailableError):
-            self._failure.record(error)
+            self._closable.failure.record(error)
         elif (asked := retry_after_of(error)) is not None:
             seconds = min(asked, max(MAX_RETRY_AFTER, self._account.options.login_timeout))
-            self._retry_after.close(self._account.clock() + seconds, error)
-            self.retry_after_status = error.status
+            self._closable.retry_after.close(self._account.clock() + seconds, error)
+            self._closable.retry_after_status = error.status
         self._notice_openings()
 
     def record_useless(self) -> None:
@@ -206,18 +231,26 @@ class LoginLimits:
         self._times = (*self._times, self._account.clock())[-self.budget :]
         if len(self._times) == self.budget:
             until = self._times[0] + self.window
-            self._useless.close(until, self._budget_error(until - self._account.clock()))
+            self._closable.useless.close(until, self._budget_error(until - self._account.clock()))
             self._notice_openings()
 
     def forget_failures(self) -> None:
         """Open the first two latches, also at a logout. ``Retry-After`` and the budget stay: they are not the account's fault."""
-        self._rejection.forget()
-        self._failure.forget()
+        self._latches.rejection.forget()
+        self._latches.failure.forget()
+
+    @property
+    def _closable(self) -> _Latches:
+        """The latches of this owner alone, which may be closed."""
+        if self._latches is _ALL_OPEN:
+            self._latches = _Latches(self._account)
+        return self._latches
 
     def _notice_openings(self) -> None:
         """Look at all latches now, and again when the next of them opens: the look emits its event."""
-        latches = (self._rejection, self._failure, self._retry_after, self._useless)
-        closed = [left for latch in latches if (left := latch.left()) > 0]
+        latches = self._latches
+        every = (latches.rejection, latches.failure, latches.retry_after, latches.useless)
+        closed = [left for latch in every if (left := latch.left()) > 0]
         if closed:
             self._timer = self._timer or WeakTimer(self, LoginLimits._notice_openings, self._account.clock)
             with contextlib.suppress(RuntimeError):  # no loop runs here: whoever looks next notices

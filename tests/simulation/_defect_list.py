@@ -78,7 +78,7 @@ DEFECTS = (
     _one("an error of a hook ends the flight", "_core/on_token.py", "        except Exception as failure:  # noqa: BLE001 - the application's own mistakes do not break its requests\n            error, where", "        except KeyError as failure:\n            error, where"),
     _one("what arrived while a process was not running is discarded", "_calls.py", "(PAUSE_GRACE if late else 0.0)", "0.0", "tests/test_calls.py"),
     _one("a call that never began leaves a warning", "_calls.py", "call if asyncio.iscoroutine(call) else awaited(call)", "awaited(call)", "tests/test_calls.py"),
-    _one("a wrong login URL is asked at once again", "_core/limits.py", "            self._failure.record(error)\n", "            pass\n"),
+    _one("a wrong login URL is asked at once again", "_core/limits.py", "            self._closable.failure.record(error)\n", "            pass\n"),
     # -- logout and close -------------------------------------------------------------------------------------------
     _one("a flight is dropped only after the logout that it waits for", "_core/lifecycle.py", "    if flight is not None:\n        await flight.cancel()\n    before = [task for task in tasks if task is not None]\n    if before:\n        await asyncio.wait(before)\n", "    before = [task for task in tasks if task is not None]\n    if before:\n        await asyncio.wait(before)\n    if flight is not None:\n        await flight.cancel()\n"),
     _one("a login in flight survives the logout", "_core/lifecycle.py", "        return renewal.single_flight.drop(error)\n", "        return None\n"),
