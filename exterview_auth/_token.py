@@ -11,13 +11,13 @@ from typing import Any, NamedTuple, Self, final
 from ._json import json_object
 from ._refusals import discreet, shown_when_made
 from ._seconds import seconds_in
-from ._secret import Sealed, Secret, fingerprint, is_encodable, is_header_safe, plain_kind
+from ._secret import OwnedHeader, Sealed, Secret, fingerprint, is_encodable, is_header_safe, plain_kind
 from .errors import ConfigurationError
 
 MAX_TOKEN_LENGTH = 65_536
 """Characters; servers accept far less in a header."""
 
-_PREFIX = "bearer "
+_SCHEME = "Bearer "
 
 
 @final
@@ -33,11 +33,12 @@ class Token(Sealed):
     Never prints, formats or pickles its value.
     """
 
-    __slots__ = ("_age", "_expires_at", "_expires_in", "_from_receipt", "_issuer", "_login", "_refresh_token", "_value")
+    __slots__ = ("_age", "_expires_at", "_expires_in", "_from_receipt", "_issuer", "_login", "_refresh_token", "_text")
 
     @discreet
     def __init__(self, value: str, *, expires_in: float | None = None, refresh_token: str | None = None) -> None:
-        self._value = _checked(value, "a bearer token")
+        # Invariant: the value, or the header that ends in it (`header_with`): a text of a kilobyte is not kept twice.
+        self._text = _checked(value, "a bearer token")
         self._refresh_token = None if not refresh_token else _checked_refresh(refresh_token)
         # The login's word comes first; a JWT's claims are read only without it.
         lifetime = seconds_in(expires_in)
@@ -55,7 +56,8 @@ class Token(Sealed):
     @property
     def value(self) -> str:
         """The token's text, without ``Bearer``."""
-        return self._value
+        text = self._text
+        return text[len(_SCHEME) :] if isinstance(text, OwnedHeader) else text
 
     @property
     def refresh_token(self) -> str | None:
@@ -75,7 +77,7 @@ class Token(Sealed):
     @property
     def fingerprint(self) -> str:
         """The first 8 hex digits of the value's SHA-256, which tell tokens apart where their values must not be shown."""
-        return fingerprint(self._value)
+        return fingerprint(self.value)
 
     @property
     def counts_from_receipt(self) -> bool:
@@ -104,6 +106,13 @@ class Token(Sealed):
         expiry = "" if self.expires_at is None else f", expires_at={self.expires_at.isoformat(timespec='seconds')}"
         refresh = "" if self._refresh_token is None else ", refresh_token='***'"
         return f"Token('***'{expiry}{refresh})"
+
+
+def header_with(token: Token) -> OwnedHeader:
+    """Return a new ``Authorization`` header with *token*, which keeps its text nowhere else from now on."""
+    header = OwnedHeader(_SCHEME + token.value)
+    token._text = header  # noqa: SLF001 - not for applications, for whom a token never changes
+    return header
 
 
 def issuer_of(token: Token) -> str | None:
@@ -179,7 +188,7 @@ def without_refresh_token(token: Token) -> Token:
 
 def without_bearer(text: str) -> str:
     """Return *text* without a leading ``Bearer`` (RFC 6750, section 2.1), which the header gets anyway."""
-    return text[len(_PREFIX) :].strip() if text[: len(_PREFIX)].lower() == _PREFIX else text
+    return text[len(_SCHEME) :].strip() if text[: len(_SCHEME)].lower() == _SCHEME.lower() else text
 
 
 def jwt_lifetime(value: str, now: float) -> float | None:
@@ -233,7 +242,7 @@ def _checked_refresh(value: object) -> Secret:
 
 def _checked(value: object, what: str) -> Secret:
     text = _text(value, what)
-    if text[:7].lower() == "bearer ":
+    if text[: len(_SCHEME)].lower() == _SCHEME.lower():
         raise ConfigurationError(f"{what} must not begin with the word Bearer; remove it")
     if not is_header_safe(text):
         raise ConfigurationError(f"{what} must be visible ASCII without spaces or control characters, not empty")

@@ -7,8 +7,7 @@ from collections.abc import Container
 from typing import Protocol, Self
 
 from .._clock import Clock
-from .._secret import OwnedHeader
-from .._token import LoginMark, Token, mark_of, without_refresh_token
+from .._token import LoginMark, Token, header_with, mark_of, without_refresh_token
 from .account import RandomSource
 
 RENEWAL_SHARE = 0.25
@@ -79,7 +78,7 @@ class IssuedToken:
 
     def __init__(self, token: Token, *, from_login: bool) -> None:
         self.token = token
-        self.authorization = OwnedHeader(f"Bearer {token.value}")
+        self.authorization = header_with(token)
         # Invariant: grows from one installed token to the next; zero before.
         self.number = 0
         self.from_login = from_login
