@@ -20,8 +20,9 @@ from ._aiohttp.queued import SIGNED_AGAIN, StaleTokenError
 from ._aiohttp.refusal import ACCEPTED_BELOW, IsUnauthorized
 from ._aiohttp.signing import AUTHORIZATION, CONTENT_TYPE, X_API_KEY, as_headers
 from ._clock import Clock, boot_time
-from ._core.account import Account
-from ._core.api_key import ApiKey, ApiKeySource
+from ._core.account import Account, nothing_to_prepare
+from ._core.api_key import ApiKeySource
+from ._core.api_key import api_key as key_of
 from ._core.keeper import Keeper
 from ._core.on_login import OnLogin
 from ._core.on_token import OnToken
@@ -35,7 +36,7 @@ from ._stats import Stats
 from ._token import Token
 from .errors import ConfigurationError
 from .logins._context import Login
-from .logins._identity import store_key
+from .logins._identity import store_realm
 from .stores import TokenStore
 
 
@@ -114,20 +115,21 @@ class ExterviewAuth:
             raise ConfigurationError(f"store must have the methods load, save, delete and lock, not be {named(store)}")
         self._clock = boot_time if clock is None else clock
         self._account = checked_account(account, login, shared=store is not None)
-        key = ApiKey(api_key)
+        key = key_of(api_key)
         options = owner_options(login_timeout, refresh_ahead, max_logins)
         call = LoginCall(
             login, api_key=key, endpoint=self._endpoint, session=login_session, timeout=options.login_timeout
         )
-        name, issuer = store_key(self._endpoint, self._account, login)
+        realm, issuer = store_realm(self._endpoint, login)
         keeper = Keeper(
             call,
             Account(
-                name,
+                self._account,
+                realm=realm,
                 label=account,
                 options=options,
                 clock=self._clock,
-                prepare=key.read,
+                prepare=key.read if callable(api_key) else nothing_to_prepare,
                 issuer=issuer,
                 presents_refresh_tokens=getattr(login, "presents_refresh_tokens", True) is not False,
             ),
@@ -289,10 +291,10 @@ class ExterviewAuth:
     # -- for telemetry ----------------------------------------------------------------------------------------------
 
     def _listen(self, listener: Listener) -> None:
-        self._keeper.account.feed.listen(listener)
+        self._keeper.account.listen(listener)
 
     def _leave(self, listener: Listener) -> None:
-        self._keeper.account.feed.leave(listener)
+        self._keeper.account.leave(listener)
 
     def _owners(self) -> list[ExterviewAuth]:
         return [self]

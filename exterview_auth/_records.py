@@ -76,14 +76,14 @@ class Listener:
         """Note that a call to the store took so many *seconds*, until an *error* if there is one."""
 
 
-class Feed:
-    """What happens to one owner: counted in `counters`, and passed on to its listeners."""
+class Feed(Counters):
+    """What happens to one owner: counted, and passed on to its listeners."""
 
-    __slots__ = ("clock", "counters", "listeners")
+    __slots__ = ("clock", "listeners")
 
     def __init__(self, clock: Clock = boot_time) -> None:
+        super().__init__()
         self.clock = clock
-        self.counters = Counters()
         # Invariant: empty unless somebody listens; replaced and never changed, because an export may look from another thread.
         self.listeners: tuple[Listener, ...] = ()
 
@@ -102,11 +102,10 @@ class Feed:
 
     def login_ended(self, flight: object, record: LoginRecord | None) -> None:
         """Count the login of *record*. Without one, there was no new login."""
-        counters = self.counters
         if record is not None:
-            counters.logins += record.outcome == "issued"
-            counters.adopted += record.outcome == "adopted"
-            counters.refreshes_ahead += record.outcome == "issued" and record.reason is Reason.AHEAD
+            self.logins += record.outcome == "issued"
+            self.adopted += record.outcome == "adopted"
+            self.refreshes_ahead += record.outcome == "issued" and record.reason is Reason.AHEAD
         self._notify(lambda listener: listener.login_ended(flight, record))
 
     def wait_begins(self, flight: object) -> float:
@@ -121,22 +120,22 @@ class Feed:
 
     def refused(self) -> None:
         """Count a refusal."""
-        self.counters.unauthorized += 1
+        self.unauthorized += 1
         self._notify(lambda listener: listener.refused())
 
     def sent_again(self, count: int) -> None:
         """Count a request that is sent again, for the *count*th time."""
-        self.counters.replays += 1
+        self.replays += 1
         self._notify(lambda listener: listener.sent_again(count))
 
     def login_was_useless(self) -> None:
         """Count a useless login."""
-        self.counters.useless_logins += 1
+        self.useless_logins += 1
         self._notify(lambda listener: listener.login_was_useless())
 
     def store_was_called(self, operation: str, began: float, error: str | None = None) -> None:
         """Note that a call to the store which began then has ended, and count a failure."""
-        self.counters.store_failures += error is not None
+        self.store_failures += error is not None
         if self.listeners:
             seconds = self.clock() - began
             self._notify(lambda listener: listener.store_was_called(operation, seconds, error))

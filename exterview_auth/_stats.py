@@ -47,13 +47,16 @@ class Stats:
     save_failures: int = 0
 
 
+_NAMES = tuple(field.name for field in fields(Stats))
+
+
 class Counters:
     """The same counters while they are counting."""
 
-    __slots__ = tuple(field.name for field in fields(Stats))
+    __slots__ = _NAMES
 
     def __init__(self) -> None:
-        for name in self.__slots__:
+        for name in _NAMES:
             setattr(self, name, 0)
 
     # Declared for the type checker; `__slots__` makes them.
@@ -71,4 +74,4 @@ class Counters:
 
     def snapshot(self) -> Stats:
         """Return the counters as they are now."""
-        return Stats(**{name: getattr(self, name) for name in self.__slots__})
+        return Stats(**{name: getattr(self, name) for name in _NAMES})

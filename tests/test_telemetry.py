@@ -657,7 +657,7 @@ async def test_an_adoption_right_after_a_login_makes_no_second_span(seen: Seen) 
             began.append(record)
             flights.append(flight)
 
-    feed = auth._keeper.account.feed
+    feed = auth._keeper.account
     feed.listen(Repeats())
     await auth.token()
     feed.login_ended(flights[0], dataclasses.replace(began[0], outcome="adopted"))

@@ -181,7 +181,7 @@ class Middleware:
             draw_cookies(request, cookies)
             request.update_expect_continue()
             sent_again += 1
-            keeper.account.feed.sent_again(sent_again)
+            keeper.account.sent_again(sent_again)
             attempt = await self._attempt(request, handler, newer)
 
     async def _is_our_refusal(
@@ -241,7 +241,7 @@ class Middleware:
 
     def _is_late(self, request: ClientRequest) -> Callable[[], bool] | None:
         """Return what tells a listener that a cancellation is *request*'s own timeout: aiohttp says so only later."""
-        return partial(is_out_of_time, request) if self._keeper.account.feed.listeners else None
+        return partial(is_out_of_time, request) if self._keeper.account.listeners else None
 
     def _raise_if_late(self, request: ClientRequest, cancelled: asyncio.CancelledError, began: float) -> None:
         """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from weakref import WeakValueDictionary
 
 from .._calls import CallableValue, bounded, kind_of
 from .._options import checked_api_key
@@ -12,10 +13,22 @@ from ..errors import ConfigurationError, LoginError, ReentrantLoginError
 ApiKeySource = str | Callable[[], "str | Awaitable[str]"]
 
 
+_FIXED: WeakValueDictionary[str, ApiKey] = WeakValueDictionary()
+"""Fixed keys that are in use: all owners that have the same key share it."""
+
+
+def api_key(source: ApiKeySource) -> ApiKey:
+    """Return the key of *source*: for a fixed one the same object again, for as long as an owner has it."""
+    if callable(source):
+        return ApiKey(source)
+    key = _FIXED.get(checked_api_key(source)) or ApiKey(source)
+    return _FIXED.setdefault(key.value, key)
+
+
 class ApiKey:
     """``value`` is the key as it was last read; a callable's key is empty until the first `read`."""
 
-    __slots__ = ("_source", "value")
+    __slots__ = ("__weakref__", "_source", "value")
 
     def __init__(self, key: ApiKeySource) -> None:
         self._source = CallableValue(key) if callable(key) else None

@@ -62,7 +62,7 @@ class Keeper:
             access = StoreAccess(
                 store,
                 account.name,
-                account.feed,
+                account,
                 account.options.login_timeout,
                 label=account.label,
             )
@@ -72,7 +72,7 @@ class Keeper:
         listening = None
         if on_login is not None:
             listening = OnLoginHook(on_login, account)
-            account.feed.listen(listening)
+            account.listen(listening)
         self._renewal = Renewal(
             account,
             self.state,
@@ -136,7 +136,7 @@ class Keeper:
         """
         self.lifecycle.enter()
         flight = self._renewal.join_or_begin(replace=refused is not None and self.state.unexpired is refused)
-        counters = self.account.counters
+        counters = self.account
         counters.waiting_peak = max(counters.waiting_peak, flight.waiting + 1)
         return Waiter(flight, deadline)
 
@@ -149,7 +149,7 @@ class Keeper:
         """
         if self.inside_login:
             return False  # the login's own request: it must not wait for itself
-        self.account.feed.refused()
+        self.account.refused()
         if issued is self.state.current:
             self._note_if_useless(issued, again=again)
             if (again and issued.from_login) or not self._give_up_unless_shared(issued):
@@ -193,8 +193,8 @@ class Keeper:
 
     def stats(self) -> Stats:
         """Return the counters as they are now."""
-        self.account.counters.waiting = self.waiters
-        return self.account.counters.snapshot()
+        self.account.waiting = self.waiters
+        return self.account.snapshot()
 
     @property
     def waiters(self) -> int:
@@ -224,5 +224,5 @@ class Keeper:
         soon = self.account.clock() < issued.installed_at + self._limits.window
         if issued.from_login and not issued.useless and (again or (soon and not issued.ever_accepted)):
             issued.useless = True
-            self.account.feed.login_was_useless()
+            self.account.login_was_useless()
             self._limits.record_useless()

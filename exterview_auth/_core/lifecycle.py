@@ -7,6 +7,7 @@ import contextlib
 import logging
 import os
 from collections.abc import Awaitable, Callable
+from functools import lru_cache
 from typing import Any
 
 from .._calls import bounded
@@ -33,7 +34,7 @@ class Lifecycle:
         self._account = account
         self._renewal = renewal
         self.loop: asyncio.AbstractEventLoop | None = None
-        self._pid = os.getpid()
+        self._pid = 0
         self._closed = False
         self._closing: asyncio.Task[None] | None = None
         self.on_busy: Callable[[Any], None] | None = None
@@ -78,7 +79,7 @@ class Lifecycle:
         if loop is self.loop and self._pid == os.getpid():  # a forked child may go on with its parent's loop object
             return
         self._refuse_second_loop(loop)
-        self.loop, self._pid = loop, os.getpid()
+        self.loop, self._pid = loop, _one_object(os.getpid())
         renewal = self._renewal
         renewal.single_flight.drop(None)
         renewal.state.close_fast_path()
@@ -201,6 +202,12 @@ class Lifecycle:
     @property
     def _alive(self) -> bool:
         return self.loop is not None and not self.loop.is_closed() and self._pid == os.getpid()
+
+
+@lru_cache(maxsize=1)
+def _one_object(pid: int) -> int:
+    """Return *pid* as the object that the owners of this process share."""
+    return pid
 
 
 async def _ended(flight: Flight | None, *tasks: asyncio.Task[None] | None) -> None:

@@ -129,7 +129,7 @@ class LoginRunner:
 
     def timed_out(self, seconds: float, *, waited_for_lock: bool) -> LoginUnavailableError:
         """Return the error of a login that was cut off after *seconds*, with the last attempt's failure as its cause."""
-        self._account.counters.login_failures += 1
+        self._account.login_failures += 1
         earlier = self._last_failure
         if waited_for_lock:
             advice = "another process's login holds the account's lock; check that its login endpoint responds"
@@ -208,7 +208,7 @@ class LoginRunner:
         try:
             yield
         except (LoginError, ReentrantLoginError, InsecureTransportError) as failure:
-            self._account.counters.login_failures += 1
+            self._account.login_failures += 1
             if isinstance(failure, LoginUnavailableError):
                 self._last_failure = failure
             # The doubt is the core's own: its caller gets the one or the other.

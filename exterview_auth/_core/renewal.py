@@ -76,7 +76,7 @@ class Renewal:
         self.acquisition = acquisition
         self.store = store
         self.saver = saver
-        self.single_flight = SingleFlight(account.feed)
+        self.single_flight = SingleFlight(account)
         self.timer = WeakTimer(self, Renewal._renew_ahead, account.clock)
         self.logout_task: asyncio.Task[None] | None = None
         """A logout that runs: the next login begins after it."""
@@ -120,7 +120,7 @@ class Renewal:
     async def _run(self, flight: Flight, _owner: object, *, reason: Reason, replace: bool) -> None:
         """Run the life of a login, and tell its end. Waiters wake when this ends."""
         course = LoginCourse(reason, self._account.clock())
-        self._account.feed.login_begins(flight)
+        self._account.login_begins(flight)
         try:
             await self._log_in(flight, course, replace=replace)
         except GeneratorExit:
@@ -188,14 +188,14 @@ class Renewal:
 
     def _failed(self, flight: Flight, course: LoginCourse, failure: BaseException) -> None:
         if course.blocked:
-            self._account.feed.login_ended(flight, None)
+            self._account.login_ended(flight, None)
         elif not course.ended:
             self._record(flight, course, "failed", kind_of(failure))
 
     def _nothing_newer(self, flight: Flight, course: LoginCourse) -> None:
         """Tell the end of a login that returned the token which it was to replace: no new login, for any counter."""
         course.ended = True
-        self._account.feed.login_ended(flight, None)
+        self._account.login_ended(flight, None)
         label, reason, attempt = self._account.label, str(course.reason), course.attempts
         seconds = round(self._account.clock() - course.began, 3)
         emit(logging.INFO, "token.unchanged", account=label, reason=reason, attempt=attempt, seconds=seconds)
@@ -213,7 +213,7 @@ class Renewal:
             waiting=flight.joined,
             started_at=course.started_at,
         )
-        self._account.feed.login_ended(flight, record)
+        self._account.login_ended(flight, record)
         return record
 
     def _renew_ahead(self) -> None:

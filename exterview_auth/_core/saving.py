@@ -221,7 +221,7 @@ class Saver:
 
     def _counted(self, saved: Saved) -> Saved:
         if not saved.settled:
-            self._account.counters.save_failures += 1
+            self._account.save_failures += 1
         return saved
 
     async def _settle(self, work: _Work, session: StoreSession) -> Saved:

@@ -158,7 +158,7 @@ class _Call:
         replay.drop_body(response)
         replay.take_cookies(request, response)
         self._sent_again += 1
-        self._keeper.account.feed.sent_again(self._sent_again)
+        self._keeper.account.sent_again(self._sent_again)
         return self.signed(request)
 
     async def _signed_hop(self, request: Request, response: Response) -> Request | None:

@@ -32,16 +32,26 @@ _OF_THE_PROGRAM = frozenset({"accept", "accept-encoding", "accept-language", "us
 
 
 def store_key(endpoint: URL, account: str, login: object) -> tuple[str, str | None]:
-    """
-    Return the name under which a store knows *account*, and the name of *login*'s issuer if it declares one.
+    """Return the name under which a store knows *account*, and the name of *login*'s issuer if it declares one."""
+    realm, issuer = store_realm(endpoint, login)
+    return realm + account, issuer
 
-    The endpoint's origin is part of the first: production and sandbox never share a token. So is an issuer other than the
+
+def store_realm(endpoint: URL, login: object) -> tuple[str, str | None]:
+    """
+    Return what precedes an account's name in a store, and the name of *login*'s issuer if it declares one.
+
+    The endpoint's origin is in the first: production and sandbox never share a token. So is an issuer other than the
     API itself: a store may forget who issued a token, but it cannot give it to another issuer's owner.
     """
     issuer = declared_issuer(login, endpoint)
-    if issuer is None or issuer == issuer_name(endpoint):
-        return f"{endpoint.origin()}|{account}", issuer
-    return f"{distinct_name(str(endpoint.origin()), issuer)}|{account}", issuer
+    return _realm(endpoint, issuer), issuer
+
+
+@lru_cache  # as `issuer_name`
+def _realm(endpoint: URL, issuer: str | None) -> str:
+    origin = str(endpoint.origin())
+    return f"{origin if issuer in (None, issuer_name(endpoint)) else distinct_name(origin, issuer)}|"
 
 
 def declared_issuer(login: object, endpoint: URL) -> str | None:

@@ -260,7 +260,7 @@ def test_a_flight_of_failures_ends_in_time(failures: list[tuple[float | None, fl
         runner.begin(LoginCourse(Reason.FIRST, 0.0))
         with pytest.raises(LoginUnavailableError):
             await runner.run(None, timeout)
-        assert account.counters.login_failures == len(begun)
+        assert account.login_failures == len(begun)
         assert limits.retry_after_left <= max(60.0, timeout) + 1e-6
 
     with asyncio.Runner(loop_factory=clock.VirtualLoop) as runner:

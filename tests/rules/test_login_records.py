@@ -71,7 +71,7 @@ class Heard(Listener):
 def listened(*script: Any, **options: Any) -> tuple[ScriptedKeeper, Heard]:
     """A keeper and what is heard of it."""
     kept, heard = scripted(*script, **{"account": "a", **options}), Heard()
-    kept.account.feed.listen(heard)
+    kept.account.listen(heard)
     return kept, heard
 
 
@@ -319,11 +319,11 @@ async def test_while_nobody_listens_no_wait_is_timed() -> None:
         asked.append(now())
         return now()
 
-    kept.account.feed.clock = clock
+    kept.account.clock = clock
     await kept.outcomes(10)
     assert asked == []
     heard = Heard()
-    kept.account.feed.listen(heard)
+    kept.account.listen(heard)
     issued = await kept.obtain()
     kept.refuse(issued)
     await kept.obtain(issued)
@@ -339,7 +339,7 @@ def test_a_listener_is_notified_once_and_no_more_after_it_left() -> None:
     feed.leave(heard)
     feed.leave(heard)
     feed.refused()
-    assert (heard.counted["refused"], other.counted["refused"], feed.counters.unauthorized) == (1, 2, 2)
+    assert (heard.counted["refused"], other.counted["refused"], feed.unauthorized) == (1, 2, 2)
 
 
 def test_a_listener_that_raises_breaks_nothing() -> None:
@@ -353,7 +353,7 @@ def test_a_listener_that_raises_breaks_nothing() -> None:
     feed.listen(Broken())
     feed.listen(heard)
     feed.refused()
-    assert heard.counted["refused"] == feed.counters.unauthorized == 1
+    assert heard.counted["refused"] == feed.unauthorized == 1
 
 
 def test_a_listener_need_not_care_for_everything() -> None:
@@ -367,4 +367,4 @@ def test_a_listener_need_not_care_for_everything() -> None:
     feed.login_was_useless()
     feed.store_was_called("load", 0.0)
     feed.login_ended(None, None)
-    assert dataclasses.asdict(feed.counters.snapshot())["replays"] == 1
+    assert dataclasses.asdict(feed.snapshot())["replays"] == 1

@@ -712,7 +712,7 @@ async def test_which_calls_close_the_breaker() -> None:
     access = StoreAccess(store, "a", feed)
     for _ in range(3):
         access.session().record_failure("lock", StoreError("down"))
-    assert feed.counters.store_failures == 3
+    assert feed.store_failures == 3
     store.acquires = [False, True]
     for well in (False, True):
         session = access.session(probe=True)
