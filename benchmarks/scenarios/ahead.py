@@ -94,7 +94,7 @@ def _make_due(auth: ExterviewAuth) -> None:
     issued = keeper.state.current
     assert issued is not None
     issued.renew_at = 0.0
-    keeper._renewal.timer.arm(issued.renew_at)  # noqa: SLF001 - the same
+    keeper._renewal.arm(issued.renew_at)  # noqa: SLF001 - the same
 
 
 async def _renewed(auth: ExterviewAuth) -> None:

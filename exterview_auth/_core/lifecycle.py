@@ -84,13 +84,13 @@ class Lifecycle:
         renewal.single_flight.drop(None)
         renewal.state.close_fast_path()
         renewal.logout_task = self._closing = None
-        renewal.timer.leave_loop()
+        renewal.leave_loop()
         renewal.limits.change_loop()
         if renewal.saver is not None and renewal.store is not None:
             renewal.store.leave_loop()
             renewal.saver.change_loop()
         if renewal.state.current is not None:
-            renewal.timer.arm(renewal.state.current.renew_at)
+            renewal.arm(renewal.state.current.renew_at)
 
     async def logout(self) -> None:
         """
@@ -138,7 +138,7 @@ class Lifecycle:
         if renewal.state.current is not None:
             renewal.acquisition.retired.add(renewal.state.current.token)
         renewal.state.clear()
-        renewal.timer.cancel()
+        renewal.disarm()
         return renewal.single_flight.drop(error)
 
     async def _delete_last(self, flight: Flight | None, *earlier: asyncio.Task[None] | None) -> None:
@@ -157,7 +157,7 @@ class Lifecycle:
             if flight.closing:
                 await renewal.acquisition.login_answered(CLOSE_GRACE)
             await flight.cancel()
-        renewal.limits.cancel_timer()
+        renewal.limits.disarm()
         if renewal.hook is not None:
             await renewal.hook.aclose()
         if renewal.on_login is not None:
@@ -174,8 +174,8 @@ class Lifecycle:
     def drop(self) -> None:
         """Leave no timer behind: nothing refers to the owner any more."""
         if self._alive:
-            self._renewal.timer.cancel()
-            self._renewal.limits.cancel_timer()
+            self._renewal.disarm()
+            self._renewal.limits.disarm()
 
     @property
     def busy(self) -> bool:
@@ -187,7 +187,7 @@ class Lifecycle:
     def holds_open(self) -> bool:
         """Whether background work is under way or due, on a loop that could still run it."""
         # A renewal that is due is no reason to warn once a pool has evicted the owner: no request will ask for it.
-        due = self._renewal.timer.armed and self.on_busy is None
+        due = self._renewal.armed and self.on_busy is None
         return (due or self.busy) and self._alive
 
     @property

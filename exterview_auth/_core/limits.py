@@ -10,7 +10,7 @@ from .._events import emit
 from .._seconds import seconds_in
 from ..errors import CredentialsRejectedError, ExterviewAuthError, LoginBudgetExceededError, LoginUnavailableError
 from .account import Account
-from .schedule import WeakTimer
+from .schedule import Scheduled
 
 FIRST_REJECTION_PAUSE, FIRST_FAILURE_PAUSE, MAX_PAUSE = 10.0, 1.0, 60.0
 """Seconds for which a failure is remembered at first and at most; the pause doubles with each further one."""
@@ -124,7 +124,7 @@ _ALL_OPEN = _Latches(Account())
 """Stands for those of all owners whose latches have never closed. It is only looked at, and opened."""
 
 
-class LoginLimits:
+class LoginLimits(Scheduled):
     """
     The four latches before a login.
 
@@ -137,16 +137,14 @@ class LoginLimits:
     A login that cannot reach its endpoint closes none of them, and none affects another.
     """
 
-    __slots__ = ("__weakref__", "_account", "_latches", "_timer", "_times")
+    __slots__ = ("_latches", "_times")
 
     def __init__(self, account: Account) -> None:
-        self._account = account
+        super().__init__(account)
         # Invariant: `_ALL_OPEN`, or this owner's own from its first failure on: ten thousand healthy ones need not have four each.
         self._latches = _ALL_OPEN
         # Invariant: the times of the newest `budget` useless logins, oldest first.
         self._times: tuple[float, ...] = ()
-        # Made when a latch closes for the first time: most owners never need it.
-        self._timer: WeakTimer | None = None
 
     @property
     def budget(self) -> int:
@@ -224,7 +222,7 @@ class LoginLimits:
             seconds = min(asked, max(MAX_RETRY_AFTER, self._account.options.login_timeout))
             self._closable.retry_after.close(self._account.clock() + seconds, error)
             self._closable.retry_after_status = error.status
-        self._notice_openings()
+        self.due()
 
     def record_useless(self) -> None:
         """Use up one of the budget."""
@@ -232,7 +230,7 @@ class LoginLimits:
         if len(self._times) == self.budget:
             until = self._times[0] + self.window
             self._closable.useless.close(until, self._budget_error(until - self._account.clock()))
-            self._notice_openings()
+            self.due()
 
     def forget_failures(self) -> None:
         """Open the first two latches, also at a logout. ``Retry-After`` and the budget stay: they are not the account's fault."""
@@ -246,23 +244,16 @@ class LoginLimits:
             self._latches = _Latches(self._account)
         return self._latches
 
-    def _notice_openings(self) -> None:
+    def due(self) -> None:
         """Look at all latches now, and again when the next of them opens: the look emits its event."""
         latches = self._latches
         every = (latches.rejection, latches.failure, latches.retry_after, latches.useless)
         closed = [left for latch in every if (left := latch.left()) > 0]
         if closed:
-            self._timer = self._timer or WeakTimer(self, LoginLimits._notice_openings, self._account.clock)
             with contextlib.suppress(RuntimeError):  # no loop runs here: whoever looks next notices
-                self._timer.arm(self._account.clock() + min(closed))
+                self.arm(self._account.clock() + min(closed))
 
     def change_loop(self) -> None:
-        """Let go of a timer that belongs to another loop."""
-        if self._timer is not None:
-            self._timer.leave_loop()
-            self._notice_openings()
-
-    def cancel_timer(self) -> None:
-        """Leave no timer behind: the owner is closed, or nothing refers to it any more."""
-        if self._timer is not None:
-            self._timer.cancel()
+        """Let go of an alarm that belongs to another loop, and set one on this."""
+        self.leave_loop()
+        self.due()

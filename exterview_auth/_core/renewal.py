@@ -25,7 +25,7 @@ from .limits import LoginLimits
 from .login import LoginCourse
 from .on_login import OnLoginHook
 from .on_token import OnTokenHook
-from .schedule import WeakTimer
+from .schedule import Scheduled
 from .single_flight import CANCELLED, Flight, SingleFlight
 from .state import IssuedToken, TokenState
 
@@ -35,12 +35,10 @@ if TYPE_CHECKING:
     from .saving import Saver
 
 
-class Renewal:
+class Renewal(Scheduled):
     """Gets one account's tokens in the background and puts them into `state`, where requests find them."""
 
     __slots__ = (
-        "__weakref__",
-        "_account",
         "acquisition",
         "hook",
         "keep_alive",
@@ -51,7 +49,6 @@ class Renewal:
         "single_flight",
         "state",
         "store",
-        "timer",
     )
 
     def __init__(
@@ -67,7 +64,7 @@ class Renewal:
         saver: Saver | None,
         keep_alive: Callable[[], object],
     ) -> None:
-        self._account = account
+        super().__init__(account)
         self.hook = hook
         self.on_login = on_login
         self.keep_alive = keep_alive
@@ -77,7 +74,6 @@ class Renewal:
         self.store = store
         self.saver = saver
         self.single_flight = SingleFlight(account)
-        self.timer = WeakTimer(self, Renewal._renew_ahead, account.clock)
         self.logout_task: asyncio.Task[None] | None = None
         """A logout that runs: the next login begins after it."""
 
@@ -107,7 +103,7 @@ class Renewal:
         if issued.renewal_deferred:
             self.state.resume_renewal(issued)
             issued.used = True
-            self._renew_ahead()
+            self.due()
 
     def _begin(self, reason: Reason, *, replace: bool = False) -> Flight:
         # The owner lives as long as its login: a pool finds it again, and does not create a second one.
@@ -169,7 +165,7 @@ class Renewal:
 
     def _install(self, issued: IssuedToken, flight: Flight, course: LoginCourse) -> None:
         self.state.install(issued)
-        self.timer.arm(issued.renew_at)
+        self.arm(issued.renew_at)
         record = self._record(flight, course, "issued" if issued.from_login else "adopted")
         account, reason, seconds = record.account, str(record.reason), round(record.seconds, 3)
         if record.outcome == "adopted":
@@ -216,18 +212,19 @@ class Renewal:
         self._account.login_ended(flight, record)
         return record
 
-    def _renew_ahead(self) -> None:
+    def due(self) -> None:
+        """Renew the token ahead of its expiry, if a request used it."""
         issued, now = self.state.unrejected, self._account.clock()
         if issued is None or self.single_flight.current is not None or self.limits.rejected_since(issued.installed_at):
             return  # a flight that is under way looks again when it ends, and after a rejection a request begins the next
         if now < issued.renew_at:
-            self.timer.arm(issued.renew_at)  # the timer ran ahead of the account's clock, or a newer token is here
+            self.arm(issued.renew_at)  # the timer ran ahead of the account's clock, or a newer token is here
         elif not issued.used:
             # An owner that no request uses stops here, and costs its login endpoint nothing.
             self.state.defer_renewal(issued)
         elif (pause := self.limits.left(needed=issued.was_useful)) > 0:
             issued.renew_later(now, pause)
-            self.timer.arm(issued.renew_at)
+            self.arm(issued.renew_at)
         else:
             self._begin(Reason.AHEAD)
 
@@ -239,7 +236,7 @@ class Renewal:
         if failure is not None and failure is not CANCELLED and reason is Reason.AHEAD:  # which is the end of its loop
             label, error, problem = self._account.label, kind_of(failure), problem_of(failure)
             emit(logging.WARNING, "renewal.failed", account=label, error=error, problem=problem)
-        if not self.timer.armed and not self.limits.rejected_since(issued.installed_at):
+        if not self.armed and not self.limits.rejected_since(issued.installed_at):
             if issued.renew_at <= now and (failure is not None or flight.unchanged):
                 issued.renew_later(now, self.limits.left(needed=issued.was_useful))
-            self.timer.arm(issued.renew_at)
+            self.arm(issued.renew_at)

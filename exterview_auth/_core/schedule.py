@@ -1,8 +1,9 @@
 """
-An owner's timers, for the renewal ahead of expiry and for latches that open; they keep no dropped owner alive. And pauses.
+When something of an owner is due: the renewal ahead of expiry, and latches that open. It keeps no dropped owner alive. And pauses.
 
-The time of a renewal comes from `state`: `IssuedToken.timed` draws it once per token, `IssuedToken.renew_later` moves it after a
-renewal that brought nothing.
+All owners on an event loop share one timer of it, for the earliest of their alarms: ten thousand accounts need not have a handle
+each. The time of a renewal comes from `state`: `IssuedToken.timed` draws it once per token, `IssuedToken.renew_later` moves it
+after a renewal that brought nothing.
 """
 
 from __future__ import annotations
@@ -11,104 +12,195 @@ import asyncio
 import contextlib
 import math
 import weakref
-from collections.abc import Callable
 from contextvars import Context
-from typing import Any
+from heapq import heapify, heappop, heappush
+from typing import Self
+from weakref import WeakValueDictionary
 
 from .._clock import Clock
+from .account import Account
+
+FEWEST_SORTED_OUT = 64
+"""Alarms on a loop, cancelled ones among them, before these are removed for the first time."""
 
 
-class WeakTimer:
-    """Calls *due* with the weakly held *target* at a time of *clock*."""
+class Scheduled:
+    """A part of an owner, whose `due` is called at a time of the account's clock."""
 
-    __slots__ = ("__weakref__", "_clock", "_due", "_handle", "_target", "_ticket")
+    __slots__ = ("__weakref__", "_account", "alarm", "schedule")
 
-    def __init__(self, target: object, due: Callable[[Any], None], clock: Clock) -> None:
-        self._target, self._due = weakref.ref(target), due
+    def __init__(self, account: Account) -> None:
+        self._account = account
+        # Invariant: the newest alarm, until it rings; any other one, perhaps of a loop that was left, means nothing.
+        self.alarm: Alarm | None = None
+        self.schedule: Schedule | None = None
+        """Where the alarm is counted, until its time has come."""
+
+    def due(self) -> None:
+        """Do what is due."""
+        raise NotImplementedError
+
+    @property
+    def armed(self) -> bool:
+        """Whether `due` will be called."""
+        return self.alarm is not None
+
+    def arm(self, at: float) -> None:
+        """Call `due` at that time and not before, at once if it has passed, and never at infinity."""
+        loop = asyncio.get_running_loop()
+        self.disarm()
+        if at != math.inf:
+            self.alarm = Alarm(at, self)
+            self.schedule = _schedule_of(loop, self._account.clock)
+            self.schedule.add(self.alarm)
+
+    def disarm(self) -> None:
+        """Do not call `due`; the next `arm` is on the loop that runs then."""
+        schedule = self.schedule
+        self.leave_loop()
+        if schedule is not None:
+            schedule.note_cancelled()
+
+    def leave_loop(self) -> None:
+        """Let go of an alarm that belongs to another loop, without touching that."""
+        self.alarm = self.schedule = None
+
+
+class Alarm(float):
+    """
+    A time of a clock, and weakly whom it is for.
+
+    A float, so that a heap of alarms compares them in C: there, neither another thread nor the garbage collector, which may drop
+    an owner, comes in between.
+    """
+
+    __slots__ = ("_target",)
+
+    _target: weakref.ref[Scheduled]
+
+    def __new__(cls, at: float, target: Scheduled) -> Self:
+        alarm = super().__new__(cls, at)
+        alarm._target = weakref.ref(target)
+        return alarm
+
+    @property
+    def target(self) -> Scheduled | None:
+        """Whom it is for, unless it was cancelled."""
+        target = self._target()
+        return target if target is not None and target.alarm is self else None
+
+    def ring(self) -> None:
+        """Have its target do what is due."""
+        target = self.target
+        if target is not None:
+            target.leave_loop()
+            target.due()
+
+
+class Schedule:
+    """The alarms on one event loop by one clock, and a timer of the loop for the earliest."""
+
+    __slots__ = ("__weakref__", "_alarms", "_clock", "_handle", "_loop", "_most", "_waiting")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, clock: Clock) -> None:
+        self._loop = loop
         self._clock = clock
+        # Invariant: a heap with each alarm whose time has not come, and cancelled ones, which are removed when there are `_most`.
+        self._alarms: list[Alarm] = []
+        self._most = FEWEST_SORTED_OUT
+        # How many have not been cancelled; no fewer than are needed.
+        self._waiting = 0
         self._handle: asyncio.TimerHandle | None = None
-        # Invariant: the identity of the newest timer, with its loop; one with another ticket belongs to a loop that was left.
-        self._ticket: tuple[asyncio.AbstractEventLoop] | None = None
         # Only a clock that tests advance has this: no other one gets ahead of the loop's timers.
         notify = getattr(clock, "notify", None)
         if notify is not None:
             notify(self)
 
-    @property
-    def armed(self) -> bool:
-        """Whether it will fire."""
-        return self._handle is not None and not self._handle.cancelled()
+    def add(self, alarm: Alarm) -> None:
+        """Have *alarm* ring in time."""
+        if len(self._alarms) >= self._most:
+            self._alarms = [other for other in self._alarms if other.target is not None]
+            heapify(self._alarms)
+            self._most = max(FEWEST_SORTED_OUT, 2 * len(self._alarms))
+        heappush(self._alarms, alarm)
+        self._waiting += 1
+        if self._handle is None or alarm is self._alarms[0]:
+            self._set_timer()
 
-    def arm(self, at: float) -> None:
-        """Fire at that time, or at once if it has passed, and never at infinity."""
-        loop = asyncio.get_running_loop()
-        self.cancel()
-        if at == math.inf:
-            return
-        ticket = self._ticket = (loop,)
-        seconds = max(0.0, at - self._clock())
-        # The loop holds a plain function and weak references: a timer an hour ahead must not keep its owner alive.
-        self._handle = loop.call_later(seconds, _fire, weakref.ref(self), ticket, context=Context())
+    def note_cancelled(self) -> None:
+        """Leave no timer behind if no alarm is left. An owner may be dropped in any thread, so nothing is removed here."""
+        self._waiting -= 1
+        if self._waiting <= 0 and not any(alarm.target for alarm in tuple(self._alarms)):
+            self._cancel_timer()
 
-    def cancel(self) -> None:
-        """Do not fire; the next `arm` is on the loop that runs then."""
+    def look_again(self) -> None:
+        """Ring what is due by now, soon and on the loop: the clock was advanced."""
+        if self._handle is not None:
+            with contextlib.suppress(RuntimeError):  # its loop is closed
+                self._loop.call_soon_threadsafe(self._ring, -math.inf, context=Context())
+
+    def _ring(self, at: float) -> None:
+        """Ring all alarms that are due by the clock, and those until *at*, for which the loop's own time has come."""
+        now = max(at, self._clock())
+        while self._alarms and self._alarms[0] <= now:
+            alarm = heappop(self._alarms)
+            target = alarm.target
+            if target is not None:
+                target.schedule = None
+                self._waiting -= 1
+                # One by one: an error of one is not the others', and what it arms for now comes after them.
+                self._loop.call_soon(alarm.ring)
+        self._set_timer()
+
+    def _set_timer(self) -> None:
+        self._cancel_timer()
+        if self._alarms:
+            first = self._alarms[0]
+            seconds = max(0.0, first - self._clock())
+            # An empty context: nothing of the request that armed it is kept, or visible to what it rings.
+            self._handle = self._loop.call_later(seconds, self._ring, first, context=Context())
+
+    def _cancel_timer(self) -> None:
         if self._handle is not None:
             self._handle.cancel()
         self._handle = None
 
-    def leave_loop(self) -> None:
-        """Let go of a handle that belongs to another loop, without touching it."""
-        self._handle = self._ticket = None
 
-    def look_again(self) -> None:
-        """Fire soon on the timer's loop, if it is armed: its clock was advanced. *due* looks at the time itself."""
-        ticket = self._ticket
-        if ticket is not None and self.armed:
-            with contextlib.suppress(RuntimeError):  # its loop is closed
-                ticket[0].call_soon_threadsafe(_fire, weakref.ref(self), ticket, context=Context())
+# Weakly: the loop's timer keeps a schedule, and a schedule its loop, so that an ended loop has neither.
+_schedules: WeakValueDictionary[tuple[int, int], Schedule] = WeakValueDictionary()
 
-    def _expire(self, ticket: object) -> None:
-        if ticket is not self._ticket or not self.armed:
-            return
-        self.cancel()
-        target = self._target()
-        if target is not None:
-            self._due(target)
+
+def _schedule_of(loop: asyncio.AbstractEventLoop, clock: Clock) -> Schedule:
+    key = id(loop), id(clock)  # of objects that exist as long as the schedule
+    schedule = _schedules.get(key)
+    if schedule is None:
+        schedule = _schedules[key] = Schedule(loop, clock)
+    return schedule
 
 
 async def sleep(seconds: float, clock: Clock) -> None:
     """Return after so many *seconds*, or as soon as *clock*, one that tests advance, has moved on by them."""
     if hasattr(clock, "notify"):
-        await _Pause(clock() + seconds, clock).wait()
+        await _Pause(clock).until(clock() + seconds)
     else:
         await asyncio.sleep(seconds)
 
 
-class _Pause:
-    """The time until *over* on a clock that may be advanced."""
+class _Pause(Scheduled):
+    """A pause on a clock that may be advanced."""
 
-    __slots__ = ("__weakref__", "_clock", "_ended", "_over", "_timer")
+    __slots__ = ("_over",)
 
-    def __init__(self, over: float, clock: Clock) -> None:
-        self._over, self._clock = over, clock
-        self._ended = asyncio.Event()
-        self._timer = WeakTimer(self, _Pause._look, clock)
+    def __init__(self, clock: Clock) -> None:
+        super().__init__(Account(clock=clock))
+        self._over = asyncio.Event()
 
-    async def wait(self) -> None:
-        self._timer.arm(self._over)
+    async def until(self, at: float) -> None:
+        self.arm(at)
         try:
-            await self._ended.wait()
+            await self._over.wait()
         finally:
-            self._timer.cancel()
+            self.disarm()
 
-    def _look(self) -> None:
-        if self._clock() < self._over:
-            self._timer.arm(self._over)
-        else:
-            self._ended.set()
-
-
-def _fire(timer: weakref.ref[WeakTimer], ticket: object) -> None:
-    target = timer()
-    if target is not None:
-        target._expire(ticket)  # noqa: SLF001 - the other half of `WeakTimer.arm`
+    def due(self) -> None:
+        self._over.set()

@@ -135,7 +135,7 @@ async def test_a_renewed_token_is_the_one_that_is_sent() -> None:
         issued = at.auth._state.current
         assert issued is not None
         issued.renew_at = 0.0
-        at.auth._keeper._renewal.timer.arm(issued.renew_at)
+        at.auth._keeper._renewal.arm(issued.renew_at)
         await until(lambda: at.auth.stats().refreshes_ahead == 1)
         assert await at.statuses(5) == {200}
         assert at.api.since(0) == [(200, "token-2")] * 5

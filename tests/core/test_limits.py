@@ -411,11 +411,10 @@ async def test_the_timer_of_a_latch_ends_with_its_owner(caplog: pytest.LogCaptur
     for kept in (closed, dropped):
         with pytest.raises(LoginError):
             await kept.obtain()
-        assert kept._limits._timer is not None
-        assert kept._limits._timer.armed
+        assert kept._limits.armed
     await closed.lifecycle.aclose()
     dropped.lifecycle.drop()
-    assert [kept._limits._timer.armed for kept in (closed, dropped) if kept._limits._timer] == [False, False]
+    assert [kept._limits.armed for kept in (closed, dropped)] == [False, False]
     caplog.clear()
     await passing(60)
     assert caplog.messages == []

@@ -177,7 +177,7 @@ class TokenMachine(RuleBasedStateMachine):
         self.time_passes(SILENCE)
         assert not world.keeper.lifecycle.busy
         issued = world.keeper.state.current
-        if world.keeper._renewal.timer.armed:
+        if world.keeper._renewal.armed:
             assert issued is not None
             seconds = world.known[issued][1].seconds if issued in world.known else math.inf
             assert seconds is not None

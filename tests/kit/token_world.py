@@ -219,7 +219,7 @@ class World:
         cancels it (`check_logged_out`, `close`). If it fires, it does nothing: `_begins` allows no login that no request wants.
         """
         issued = self.keeper.state.current
-        if self.keeper._renewal.timer.armed:
+        if self.keeper._renewal.armed:
             assert issued is not None
             assert self.known[issued][1].seconds is not None
 
@@ -238,7 +238,7 @@ class World:
         """After a logout no request waits, no login is in flight or due, also if a rejected token left its timer."""
         assert self.keeper.state.current is None
         assert not self.pending
-        assert not self.keeper._renewal.timer.armed
+        assert not self.keeper._renewal.armed
         assert not self.keeper.lifecycle.holds_open
 
     # -- the end ----------------------------------------------------------------------------------------------------
@@ -249,7 +249,7 @@ class World:
             self.loop.run_until_complete(self.keeper.lifecycle.aclose())
             self.run()
             assert not self.pending
-            assert not self.keeper._renewal.timer.armed
+            assert not self.keeper._renewal.armed
             assert not self.keeper.lifecycle.holds_open
             assert not asyncio.all_tasks(self.loop)
             assert all(handle.cancelled() for handle in _scheduled(self.loop))

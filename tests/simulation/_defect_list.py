@@ -71,7 +71,7 @@ DEFECTS = (
     _one("a token is good until the server says no", "_core/state.py", "        return issued if issued is not None and self._clock() < issued.expires else None", "        return issued"),
     _one("the window of renewal covers most of a short life", "_core/state.py", "RENEWAL_SHARE = 0.25", "RENEWAL_SHARE = 0.95"),
     _one("a token is used that expired while its waiters waited", "_core/keeper.py", "                if waited_again or not issued.unexpired_at_install or self.state.unexpired is issued:\n                    return issued\n", "                return issued\n"),
-    _one("the timer of a renewal is not armed when a flight ends", "_core/renewal.py", "        if not self.timer.armed and not self.limits.rejected_since(issued.installed_at):\n", "        if False:\n", "tests/rules/test_renewal_ahead.py"),
+    _one("the timer of a renewal is not armed when a flight ends", "_core/renewal.py", "        if not self.armed and not self.limits.rejected_since(issued.installed_at):\n", "        if False:\n", "tests/rules/test_renewal_ahead.py"),
     # -- failing -----------------------------------------------------------------------------------------------------
     _one("rejected credentials are presented again", "_core/limits.py", "        self.close(self._account.clock() + pause, ", "        self.close(self._account.clock(), "),
     _one("a Retry-After is forgotten with its flight", "_core/login.py", "        if wait > 0:\n", "        if wait > 1e9:\n"),
@@ -83,7 +83,7 @@ DEFECTS = (
     _one("a flight is dropped only after the logout that it waits for", "_core/lifecycle.py", "    if flight is not None:\n        await flight.cancel()\n    before = [task for task in tasks if task is not None]\n    if before:\n        await asyncio.wait(before)\n", "    before = [task for task in tasks if task is not None]\n    if before:\n        await asyncio.wait(before)\n    if flight is not None:\n        await flight.cancel()\n"),
     _one("a login in flight survives the logout", "_core/lifecycle.py", "        return renewal.single_flight.drop(error)\n", "        return None\n"),
     _one("a dropped flight installs its token", "_core/renewal.py", "            if flight is not self.single_flight.current:\n                if", "            if False:\n                if", "tests/rules/test_cancellation.py"),
-    _one("a closed owner leaves its timer", "_core/lifecycle.py", "        renewal.state.clear()\n        renewal.timer.cancel()\n", "        renewal.state.clear()\n"),
+    _one("a closed owner leaves its timer", "_core/lifecycle.py", "        renewal.state.clear()\n        renewal.disarm()\n", "        renewal.state.clear()\n"),
     _one("a closed owner leaves its login", "_core/lifecycle.py", "                await renewal.acquisition.login_answered(CLOSE_GRACE)\n            await flight.cancel()\n", "                pass\n"),
     _one("a login that was sent is lost at close", "_core/lifecycle.py", "            if flight.closing:\n", "            if False:\n", "tests/core/test_saving.py"),
     _one("the store keeps the token after a logout", "_core/saving.py", "else await session.delete()", "else Saved(settled=True)"),

@@ -10,7 +10,8 @@ import pytest
 
 from exterview_auth import ConfigurationError, ExterviewAuth, LoginError, LoginUnavailableError, Token
 from exterview_auth._clock import boot_time
-from exterview_auth._core.schedule import WeakTimer, sleep
+from exterview_auth._core.account import Account
+from exterview_auth._core.schedule import Scheduled, sleep
 from exterview_auth.testing import Clock
 from tests.kit.api import QUERY, scene, until
 
@@ -129,14 +130,14 @@ async def test_a_pause_ends_when_all_of_it_has_passed() -> None:
     assert not clock._timers
 
 
-class Due:
-    """Notes when its timer fires."""
+class Due(Scheduled):
+    """Counts how often it was due."""
 
     def __init__(self, clock: Clock) -> None:
+        super().__init__(Account(clock=clock))
         self.fired = 0
-        self.timer = WeakTimer(self, Due.note, clock)
 
-    def note(self) -> None:
+    def due(self) -> None:
         self.fired += 1
 
 
@@ -144,17 +145,18 @@ async def test_a_timer_that_is_not_armed_stays_so() -> None:
     """An advance fires what is armed, once, and keeps no timer alive."""
     clock = Clock()
     due, idle = Due(clock), Due(clock)
-    due.timer.arm(clock() + 60)
+    due.arm(clock() + 60)
     clock.advance(60)
     clock.advance(60)
     await asyncio.sleep(0.01)
     assert (due.fired, idle.fired) == (1, 0)
-    due.timer.arm(clock() + 60)
+    due.arm(clock() + 60)
     clock.advance(60)
-    due.timer.cancel()
-    due.timer.arm(clock() + 60)
+    due.disarm()
+    due.arm(clock() + 60)
     await asyncio.sleep(0.01)
     assert due.fired == 1, "the timer that was due was replaced"
+    due.disarm()
     del due, idle
     gc.collect()
     assert not clock._timers
@@ -166,10 +168,10 @@ def test_a_timer_of_a_loop_that_has_ended_is_left_alone() -> None:
     due = Due(clock)
 
     async def arm() -> None:
-        due.timer.arm(clock() + 60)
+        due.arm(clock() + 60)
 
     asyncio.run(arm())
     clock.advance(60)
-    due.timer.leave_loop()
+    due.leave_loop()
     clock.advance(60)
     assert due.fired == 0
