@@ -57,7 +57,7 @@ def test_a_wrong_argument_is_one_sentence_before_anything_is_sent(arguments: dic
 def test_the_defaults_are_the_contracts() -> None:
     """30 s for a login, renewal 300 s ahead, five useless logins a minute."""
     renewal = ExterviewAuth(StaticLogin("t"), api_key=KEY)._keeper._renewal
-    assert tuple(renewal.acquisition._account.options) == (30.0, 300.0, (5, 60.0)) == tuple(OwnerOptions())
+    assert tuple(renewal._account.options) == (30.0, 300.0, (5, 60.0)) == tuple(OwnerOptions())
 
 
 async def test_an_owner_shows_its_endpoint_account_and_state() -> None:

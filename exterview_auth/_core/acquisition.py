@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
 
@@ -11,8 +12,7 @@ from .._calls import within
 from .._token import Token, is_foreign, is_same_login, issuer_of, name_login
 from ..errors import LoginError
 from .account import Account
-from .limits import LoginLimits
-from .login import LoginCourse, LoginRunner
+from .login import LoginRunner
 from .state import IssuedToken, RetiredTokens
 
 if TYPE_CHECKING:
@@ -25,33 +25,25 @@ STORE_CHECK_INTERVAL = 1.0
 
 class Acquisition:
     """
-    One account's way to its next token.
+    One account's way to its next token: created for a login, and gone with it.
 
-    A token in the store that is *retired* is never used, nor one that is older than what *saver* has yet to put in its place.
+    A token in the store that is retired is never used, nor one that is older than what *saver* has yet to put in its place.
     """
 
-    __slots__ = ("_account", "_asked", "_check_store_at", "_limits", "_runner", "_saver", "_waits_for_lock", "retired")
+    __slots__ = ("_account", "_asked", "_retired", "_runner", "_saver", "_waits_for_lock")
 
     def __init__(
         self,
         runner: LoginRunner,
         account: Account,
-        limits: LoginLimits,
-        retired: RetiredTokens,
         saver: Saver | None = None,
     ) -> None:
         self._runner = runner
         self._account = account
-        self._limits = limits
-        self._check_store_at = self._asked = float("-inf")
+        self._asked = -math.inf
         self._saver = saver
-        self.retired = retired
+        self._retired = RetiredTokens() if saver is None else saver.retired
         self._waits_for_lock = False
-
-    @property
-    def store_check_due(self) -> bool:
-        """Whether to look into the store although no login is allowed: another owner may have logged in."""
-        return self._account.clock() >= self._check_store_at
 
     @property
     def progress(self) -> str:
@@ -63,7 +55,6 @@ class Acquisition:
         self,
         old: IssuedToken | None,
         session: StoreSession | None,
-        course: LoginCourse,
         *,
         logout: asyncio.Future[None] | None = None,
         replace: bool = False,
@@ -72,14 +63,12 @@ class Acquisition:
         Yield a token to follow *old*: any other with *replace*, *old* itself if the login has nothing newer.
 
         While the body runs, no other owner of the account logs in. One that holds the account's lock and shows no life does
-        not stop this owner. *course* notes how it goes. A *logout* that runs ends first. Raises `LoginError` within the login timeout, also when no login is
+        not stop this owner. A *logout* that runs ends first. Raises `LoginError` within the login timeout, also when no login is
         allowed and the store has nothing newer.
         """
         deadline = self._account.clock() + self._account.options.login_timeout
-        self._waits_for_lock = False
-        self._runner.begin(course)
         async with contextlib.AsyncExitStack() as stack:
-            stack.callback(self._runner.end, course)
+            stack.callback(self._runner.end)
             async with self._in_time(deadline):
                 if logout is not None:
                     await asyncio.wait([logout])
@@ -90,7 +79,7 @@ class Acquisition:
                         await self._runner.prepare()
                         issued, stored = await self._from_store(old, session, stack, replace=replace)
                     except LoginError:
-                        self._check_store_at = self._account.clock() + STORE_CHECK_INTERVAL
+                        session.access.look_again_at = self._account.clock() + STORE_CHECK_INTERVAL
                         raise
                 if issued is None:
                     issued = await self._log_in(old, stored, deadline)
@@ -144,7 +133,7 @@ class Acquisition:
         newer. When it was saved says nothing: clocks differ. The text that was refused here is of use again only if it is not
         what the store held *earlier*, when this owner began to look: a login has given it since.
         """
-        if stored is None or stored in self.retired or is_foreign(stored, self._account.issuer):
+        if stored is None or stored in self._retired or is_foreign(stored, self._account.issuer):
             return None
         if old is not None and is_same_login(stored, old.token):
             return None
@@ -168,7 +157,7 @@ class Acquisition:
 
     def _newest(self, own: Token | None, stored: Token | None) -> Token | None:
         """Return which of both the login replaces: the one whose refresh token it may present."""
-        if stored is None or stored.refresh_token is None or stored in self.retired:
+        if stored is None or stored.refresh_token is None or stored in self._retired:
             return own
         # Another issuer would get a secret that is not its own, and the owner would lose the one that it can use.
         if is_foreign(stored, self._account.issuer or (None if own is None else issuer_of(own))):

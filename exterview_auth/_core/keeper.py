@@ -19,15 +19,13 @@ from .._token import Token
 from ..errors import ExterviewAuthError
 from ..stores import TokenStore
 from .account import Account
-from .acquisition import Acquisition
 from .lifecycle import Lifecycle
 from .limits import LoginLimits
-from .login import LoginRunner
 from .on_login import OnLogin, OnLoginHook
 from .on_token import OnToken, OnTokenHook
 from .renewal import Renewal
 from .single_flight import Waiter
-from .state import IssuedToken, RetiredTokens, TokenState
+from .state import IssuedToken, TokenState
 
 
 class Keeper:
@@ -53,7 +51,6 @@ class Keeper:
         self.account = account
         self.state = TokenState(account.clock)
         self._limits = LoginLimits(account)
-        retired = RetiredTokens()
         access = saver = None
         if store is not None:
             from ..stores._access import StoreAccess  # noqa: PLC0415 - as below
@@ -66,9 +63,7 @@ class Keeper:
                 account.options.login_timeout,
                 label=account.label,
             )
-            saver = Saver(access, account, retired)
-        runner = LoginRunner(login, account, self._limits)
-        acquisition = Acquisition(runner, account, self._limits, retired, saver)
+            saver = Saver(access, account)
         listening = None
         if on_login is not None:
             listening = OnLoginHook(on_login, account)
@@ -77,7 +72,7 @@ class Keeper:
             account,
             self.state,
             self._limits,
-            acquisition,
+            login,
             hook=None if on_token is None else OnTokenHook(on_token, account),
             on_login=listening,
             store=access,
@@ -126,7 +121,7 @@ class Keeper:
 
     def note_wait(self, failure: BaseException, seconds: float) -> None:
         """Note on *failure*, which ends a caller's wait after so many *seconds*, what the login has met meanwhile."""
-        failure.add_note(f"the request waited {seconds:.1f} s for a login, {self._renewal.acquisition.progress}")
+        failure.add_note(f"the request waited {seconds:.1f} s for a login, {self._renewal.progress}")
 
     def join_login(self, refused: IssuedToken | None = None, *, deadline: float | None = None) -> Waiter:
         """
@@ -211,7 +206,7 @@ class Keeper:
     def _reject(self, issued: IssuedToken) -> None:
         if not issued.rejected:
             self.state.reject()
-            self._renewal.acquisition.retired.add(issued.token)
+            self._renewal.retire(issued.token)
             emit(logging.INFO, "token.refused", account=self.account.label)
 
     def _note_if_useless(self, issued: IssuedToken, *, again: bool = False) -> None:

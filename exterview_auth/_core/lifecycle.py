@@ -136,7 +136,7 @@ class Lifecycle:
         """Forget the token here and end all waiters with *error*, in one step; return the flight, which the caller must cancel."""
         renewal = self._renewal
         if renewal.state.current is not None:
-            renewal.acquisition.retired.add(renewal.state.current.token)
+            renewal.retire(renewal.state.current.token)
         renewal.state.clear()
         renewal.disarm()
         return renewal.single_flight.drop(error)
@@ -154,7 +154,7 @@ class Lifecycle:
         renewal = self._renewal
         if flight is not None:
             # The endpoint may have exchanged the refresh token already: without the answer nobody could log in again.
-            if flight.closing:
+            if flight.closing and renewal.acquisition is not None:
                 await renewal.acquisition.login_answered(CLOSE_GRACE)
             await flight.cancel()
         renewal.limits.disarm()

@@ -30,6 +30,10 @@ if TYPE_CHECKING:
     import tenacity
 
 
+NOT_ANSWERED = "which has not been answered yet"
+"""What a login has met that has met nothing."""
+
+
 class LoginResult(NamedTuple):
     """A login's token, and when it was asked for and received, in seconds of the account's clock."""
 
@@ -52,37 +56,31 @@ class LoginCourse:
         """Whether no login was allowed, so that this was only a look into the store; and whether it has ended."""
 
 
-_NO_LOGIN = LoginCourse(Reason.FIRST, 0.0)
-"""Stands for a login while none is under way, in all owners: ten thousand accounts need not each keep their last one."""
-
-
 class LoginRunner:
-    """Calls the application's login until it returns a token, fails for good, or has no time left."""
+    """Calls the application's login until it returns a token, fails for good, or has no time left; *course* notes how it goes."""
 
     __slots__ = ("_account", "_answered", "_course", "_doubted", "_last_failure", "_limits", "_login")
 
     def __init__(
-        self, login: Callable[[Token | None], Awaitable[Token]], account: Account, limits: LoginLimits
+        self,
+        login: Callable[[Token | None], Awaitable[Token]],
+        account: Account,
+        limits: LoginLimits,
+        course: LoginCourse,
     ) -> None:
         self._login = login
         self._account = account
         self._limits = limits
         self._last_failure: LoginUnavailableError | None = None
-        self._course = _NO_LOGIN
+        self._course = course
         # Invariant: whether this login has failed once in a way that wrong credentials may cause too.
         self._doubted = False
         # Invariant: set once the login that is under way has ended; None while none is.
         self._answered: asyncio.Event | None = None
 
-    def end(self, course: LoginCourse) -> None:
-        """Forget the failures of a login that has ended: they do not explain the next one's, and their frames would stay."""
+    def end(self) -> None:
+        """Forget the failures of a login that has ended: their frames would stay."""
         self._last_failure = None
-        if self._course is course:  # one that was discarded may end after the next has begun
-            self._course = _NO_LOGIN
-
-    def begin(self, course: LoginCourse) -> None:
-        """Note that a login begins, which may wait for a store before it is sent."""
-        self._course = course
 
     @property
     def event_fields(self) -> dict[str, Any]:
@@ -144,9 +142,7 @@ class LoginRunner:
     @property
     def progress(self) -> str:
         """What a login that is under way has met so far, as the end of a sentence."""
-        return (
-            "which has not been answered yet" if self._last_failure is None else f"which has met: {self._last_failure}"
-        )
+        return NOT_ANSWERED if self._last_failure is None else f"which has met: {self._last_failure}"
 
     async def _attempt(self, previous: Token | None) -> LoginResult:
         clock = self._account.clock

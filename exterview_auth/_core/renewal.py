@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
 from .._calls import kind_of, problem_of
@@ -22,7 +22,7 @@ from ..errors import ReentrantLoginError
 from .account import Account
 from .acquisition import Acquisition
 from .limits import LoginLimits
-from .login import LoginCourse
+from .login import NOT_ANSWERED, LoginCourse, LoginRunner
 from .on_login import OnLoginHook
 from .on_token import OnTokenHook
 from .schedule import Scheduled
@@ -43,6 +43,7 @@ class Renewal(Scheduled):
         "hook",
         "keep_alive",
         "limits",
+        "login",
         "logout_task",
         "on_login",
         "saver",
@@ -56,7 +57,7 @@ class Renewal(Scheduled):
         account: Account,
         state: TokenState,
         limits: LoginLimits,
-        acquisition: Acquisition,
+        login: Callable[[Token | None], Awaitable[Token]],
         *,
         hook: OnTokenHook | None,
         on_login: OnLoginHook | None,
@@ -70,7 +71,9 @@ class Renewal(Scheduled):
         self.keep_alive = keep_alive
         self.state = state
         self.limits = limits
-        self.acquisition = acquisition
+        self.login = login
+        self.acquisition: Acquisition | None = None
+        """The login that is under way."""
         self.store = store
         self.saver = saver
         self.single_flight = SingleFlight(account)
@@ -87,7 +90,7 @@ class Renewal(Scheduled):
         if flight is None:
             # With a store, a flight may begin although no login is allowed: it may find another owner's token.
             current = self.state.current
-            if self.store is None or not self.acquisition.store_check_due:
+            if self.store is None or self._account.clock() < self.store.look_again_at:
                 self.limits.check(needed=current is not None and current.was_useful)
             reason = Reason.FIRST if current is None else Reason.REFUSED if current.rejected else Reason.EXPIRED
             return self._begin(reason, replace=replace)
@@ -97,6 +100,16 @@ class Renewal(Scheduled):
                 " context.session, not this owner's"
             )
         return flight
+
+    @property
+    def progress(self) -> str:
+        """What a login that is under way has met so far, as the end of a sentence."""
+        return NOT_ANSWERED if self.acquisition is None else self.acquisition.progress
+
+    def retire(self, token: Token) -> None:
+        """Never adopt *token* from the store again."""
+        if self.saver is not None:
+            self.saver.retired.add(token)
 
     def note_use(self, issued: IssuedToken) -> None:
         """Note that a request uses *issued*: a renewal that waited for one begins now, and no request waits for it."""
@@ -116,24 +129,27 @@ class Renewal(Scheduled):
     async def _run(self, flight: Flight, _owner: object, *, reason: Reason, replace: bool) -> None:
         """Run the life of a login, and tell its end. Waiters wake when this ends."""
         course = LoginCourse(reason, self._account.clock())
+        runner = LoginRunner(self.login, self._account, self.limits, course)
+        self.acquisition = acquisition = Acquisition(runner, self._account, self.saver)
         self._account.login_begins(flight)
         try:
-            await self._log_in(flight, course, replace=replace)
+            await self._log_in(flight, acquisition, course, replace=replace)
         except GeneratorExit:
             raise  # its loop is gone, and with it everybody who could be notified
         except BaseException as failure:
             # A flight that was dropped has the error that its waiters got.
             self._failed(flight, course, flight.error or failure)
             raise
+        finally:
+            if self.acquisition is acquisition:  # one that was discarded may end after the next has begun
+                self.acquisition = None
 
-    async def _log_in(self, flight: Flight, course: LoginCourse, *, replace: bool) -> None:
+    async def _log_in(self, flight: Flight, acquisition: Acquisition, course: LoginCourse, *, replace: bool) -> None:
         """Find or get the token, install it, save it, call the hook."""
         old = self.state.current
         store_session = None if self.store is None else self.store.session()
         # No other owner logs in until the token is saved: the lock is released at the end of this block.
-        async with self.acquisition.next(
-            old, store_session, course, logout=self.logout_task, replace=replace
-        ) as issued:
+        async with acquisition.next(old, store_session, logout=self.logout_task, replace=replace) as issued:
             if flight is not self.single_flight.current:
                 if flight.closing and issued is not old:
                     await self._save(issued, store_session)
@@ -147,11 +163,11 @@ class Renewal(Scheduled):
             # Installed before it is saved: a slow store must not delay requests that arrive now.
             self._install(issued, flight, course)
             if old is not None and not is_same_login(old.token, issued.token):
-                self.acquisition.retired.add(old.token)
+                self.retire(old.token)
             asked = self._account.clock()
             newer = await self._save(issued, store_session)
             # This process was not running for a while, and another owner has logged in since.
-            theirs = None if newer is None else self.acquisition.adopt_newer(newer, asked=asked)
+            theirs = None if newer is None else acquisition.adopt_newer(newer, asked=asked)
             if theirs is not None and issued is self.state.current:
                 self._install(theirs, flight, LoginCourse(course.reason, asked))
         if self.hook is not None and issued is self.state.current and issued.from_login:

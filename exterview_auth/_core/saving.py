@@ -79,15 +79,15 @@ class Saver:
     """
     One owner's way into the store, for its newest token or its logout.
 
-    A *retired* token in the store overtakes nothing.
+    A `retired` token in the store overtakes nothing.
     """
 
-    __slots__ = ("_account", "_retired", "_store", "_task", "_work")
+    __slots__ = ("_account", "_store", "_task", "_work", "retired")
 
-    def __init__(self, store: StoreAccess, account: Account, retired: RetiredTokens) -> None:
+    def __init__(self, store: StoreAccess, account: Account) -> None:
         self._store = store
         self._account = account
-        self._retired = retired
+        self.retired = RetiredTokens()
         # Invariant: the newest work, from the moment at which it is due until it is settled; newer work takes its place.
         self._work: _Work | None = None
         self._task: asyncio.Task[None] | None = None
@@ -176,7 +176,7 @@ class Saver:
     def _set_work(self, work: _Work | None) -> None:
         self._work = work
         # However long an outage lasts, a token of this owner from before it overtakes nothing.
-        self._retired.keep_all = work is not None
+        self.retired.keep_all = work is not None
 
     def _conclude(self, work: _Work, saved: Saved) -> None:
         if work is not self._work:
@@ -250,7 +250,7 @@ class Saver:
         return False
 
     def _is_retired(self, stored: Token | None) -> bool:
-        return stored is not None and stored in self._retired
+        return stored is not None and stored in self.retired
 
     def _is_newer(self, stored: Token, age: float | None, work: _Work) -> bool:
         return not self._is_retired(stored) and work.is_overtaken_by(stored, age, self._account.clock())
@@ -259,7 +259,7 @@ class Saver:
         """Note that *stored* was in the store when *work* began, or is older: whatever else is there later is newer."""
         work.looked = True
         if stored is not None and not _is_own(stored, work):
-            self._retired.add(stored)
+            self.retired.add(stored)
 
 
 def _is_own(stored: Token, work: _Work) -> bool:

@@ -70,6 +70,8 @@ class StoreAccess:
         self.budget = min(STORE_BUDGET, login_timeout * BUDGET_SHARE)
         self.lock_patience = login_timeout * LOCK_SHARE
         self._lock_suspended_until = float("-inf")
+        self.look_again_at = float("-inf")
+        """When to look into the store although no login is allowed: another owner may have logged in."""
         self._detached: set[asyncio.Task[Any]] = set()
         # Invariant: tasks that hold the lock only because a write that was given up still runs.
         self._stuck: set[asyncio.Task[Any]] = set()

@@ -727,12 +727,13 @@ async def test_a_token_that_expires_while_its_hook_runs_is_waited_for_once_more(
 @virtual_time
 async def test_only_so_many_texts_are_remembered() -> None:
     """An owner that lives for years does not grow with each of its tokens."""
-    kept = scripted(max_logins=(100, 60.0))
+    kept = scripted(max_logins=(100, 60.0), store=MemoryStore(timer=now))
     issued = await kept.obtain()
     for _ in range(50):
         kept.refuse(issued)
         issued = await kept.obtain(issued)
-    retired = kept._renewal.acquisition.retired
+    assert kept._renewal.saver is not None
+    retired = kept._renewal.saver.retired
     assert Token("T50") in retired
     assert Token("T1") not in retired
     assert len(retired) == MAX_RETIRED

@@ -256,8 +256,7 @@ def test_a_flight_of_failures_ends_in_time(failures: list[tuple[float | None, fl
     async def main() -> None:
         account = Account(options=OwnerOptions(login_timeout=timeout), clock=clock.now)
         limits = LoginLimits(account)
-        runner = LoginRunner(login, account, limits)  # type: ignore[arg-type]  # never returns
-        runner.begin(LoginCourse(Reason.FIRST, 0.0))
+        runner = LoginRunner(login, account, limits, LoginCourse(Reason.FIRST, 0.0))  # type: ignore[arg-type]  # never returns
         with pytest.raises(LoginUnavailableError):
             await runner.run(None, timeout)
         assert account.login_failures == len(begun)

@@ -299,7 +299,8 @@ async def test_an_outage_of_many_lifetimes_makes_no_own_token_unknown(shared: Me
     place.faults.clear()
     await passing(5)
     assert await text_in(shared) == issued.token.value == "T31"
-    assert len(kept._renewal.acquisition.retired) <= 31
+    assert kept._renewal.saver is not None
+    assert len(kept._renewal.saver.retired) <= 31
 
 
 @virtual_time

@@ -310,16 +310,16 @@ async def test_a_cancellation_by_the_callers_timeout_is_heard_as_a_timeout() -> 
 
 
 @virtual_time
-async def test_while_nobody_listens_no_wait_is_timed() -> None:
-    """Nothing is computed then: the clock is not even asked."""
+async def test_while_nobody_listens_no_wait_is_timed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is computed then: the feed is not even asked when the wait begins."""
     kept = scripted(seconds=1)
     asked: list[float] = []
 
-    def clock() -> float:
+    def wait_begins(_: Feed, __: object) -> float:
         asked.append(now())
         return now()
 
-    kept.account.clock = clock
+    monkeypatch.setattr(Feed, "wait_begins", wait_begins)
     await kept.outcomes(10)
     assert asked == []
     heard = Heard()
@@ -327,7 +327,7 @@ async def test_while_nobody_listens_no_wait_is_timed() -> None:
     issued = await kept.obtain()
     kept.refuse(issued)
     await kept.obtain(issued)
-    assert len(asked) == 2
+    assert len(asked) == 1
 
 
 def test_a_listener_is_notified_once_and_no_more_after_it_left() -> None:
