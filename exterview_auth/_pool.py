@@ -11,8 +11,6 @@ from threading import RLock
 from typing import Any, Self
 from weakref import WeakValueDictionary
 
-from cachetools import LRUCache
-
 from ._auth import ExterviewAuth
 from ._options import account_name, whole_number
 from ._records import Listener
@@ -25,26 +23,48 @@ _CHECKED_PER_ACCESS = 2
 """Evicted owners checked on each access: more than an access can add, so that finished ones are released."""
 
 
-class _Owners(LRUCache[str, ExterviewAuth]):
-    """Strongly held owners: the ones used last, and of the evicted ones those that are busy."""
+class _Owners:
+    """A pool's owners: the ones used last, and of the evicted ones, strongly those that are busy and weakly the others."""
+
+    __slots__ = ("busy", "evicted", "kept", "maxsize")
 
     def __init__(self, maxsize: int) -> None:
-        super().__init__(maxsize)
+        self.maxsize = maxsize
+        # Invariant: at most `maxsize`, the one used last at the end.
+        self.kept: OrderedDict[str, ExterviewAuth] = OrderedDict()
+        # Invariant: every owner that was evicted and still exists, also if it was kept again: one that is never evicted needs
+        # no weak reference.
+        self.evicted: WeakValueDictionary[str, ExterviewAuth] = WeakValueDictionary()
         # Invariant: every evicted owner with a login or a save under way, each account once; others until their next check.
         self.busy: OrderedDict[str, ExterviewAuth] = OrderedDict()
 
-    def popitem(self) -> tuple[str, ExterviewAuth]:
-        account, owner = super().popitem()
-        lifecycle = owner._lifecycle  # noqa: SLF001 - a pool decides on the life of its owners
-        # An evicted owner goes on for those who hold it. It must not vanish while it logs in or saves a refresh token.
-        lifecycle.on_busy = keep = partial(self._keep_while_busy, account)
-        if lifecycle.busy:
-            keep(owner)
-        return account, owner
+    def used(self, account: str) -> ExterviewAuth | None:
+        """Return the owner of *account*, if it is kept, which is now the one used last."""
+        owner = self.kept.get(account)
+        if owner is not None:
+            self.kept.move_to_end(account)
+        return owner
 
-    def _keep_while_busy(self, account: str, owner: ExterviewAuth) -> None:
-        if account not in self:
-            self.busy[account] = owner
+    def kept_again(self, account: str) -> ExterviewAuth | None:
+        """Return the evicted owner of *account*, if it still exists, which is kept from now on."""
+        owner = self.evicted.get(account)
+        if owner is not None:
+            self.keep(account, owner)
+        return owner
+
+    def keep(self, account: str, owner: ExterviewAuth) -> None:
+        """Keep *owner*, and evict the one that was used least recently if there are too many."""
+        owner._lifecycle.on_busy = None  # noqa: SLF001 - a pool decides on the life of its owners
+        self.kept[account] = owner
+        while len(self.kept) > self.maxsize:
+            self._evict(next(iter(self.kept)))
+
+    def all(self) -> list[ExterviewAuth]:
+        """Return every owner that exists. May be called from another thread."""
+        # Each is copied in one step; in this order, because an owner is evicted before it is no longer kept.
+        owners = list(self.kept.values())
+        owners += [owner for reference in self.evicted.valuerefs() if (owner := reference()) is not None]
+        return list({id(owner): owner for owner in owners}.values())
 
     def release_finished(self) -> None:
         """Let go of evicted owners that are no longer busy; a few at a time, in turn."""
@@ -52,6 +72,25 @@ class _Owners(LRUCache[str, ExterviewAuth]):
             account, owner = self.busy.popitem(last=False)
             if owner._lifecycle.busy:  # noqa: SLF001 - as above
                 self.busy[account] = owner
+
+    def release(self) -> None:
+        """Keep none of them any more."""
+        self.evicted.update(self.kept)
+        self.kept.clear()
+        self.busy.clear()
+
+    def _evict(self, account: str) -> None:
+        self.evicted[account] = owner = self.kept[account]
+        del self.kept[account]
+        lifecycle = owner._lifecycle  # noqa: SLF001 - as above
+        # An evicted owner goes on for those who hold it. It must not vanish while it logs in or saves a refresh token.
+        lifecycle.on_busy = keep = partial(self._keep_while_busy, account)
+        if lifecycle.busy:
+            keep(owner)
+
+    def _keep_while_busy(self, account: str, owner: ExterviewAuth) -> None:
+        if account not in self.kept:
+            self.busy[account] = owner
 
 
 class AuthPool:
@@ -70,14 +109,13 @@ class AuthPool:
 
     __slots__ = (
         "__weakref__",
-        "_alive",
         "_closed",
         "_closing",
         "_creating",
         "_factory",
         "_guard",
-        "_kept",
         "_listening",
+        "_owned",
     )
 
     @discreet
@@ -85,9 +123,7 @@ class AuthPool:
         if not callable(factory) or isinstance(factory, ExterviewAuth):
             raise ConfigurationError("factory must be a callable that creates an ExterviewAuth from an account's name")
         self._factory = factory
-        self._kept = _Owners(whole_number(maxsize, "maxsize must be the number of accounts to keep, at least 1", 1))
-        # Invariant: every owner that was created and still exists: kept, busy, or only in use.
-        self._alive: WeakValueDictionary[str, ExterviewAuth] = WeakValueDictionary()
+        self._owned = _Owners(whole_number(maxsize, "maxsize must be the number of accounts to keep, at least 1", 1))
         # Held while owners are looked up and created: web frameworks call sync code, such as FastAPI's dependencies, in threads.
         self._guard = RLock()
         # Invariant: the accounts whose factory runs now, in the thread that holds the guard.
@@ -102,18 +138,10 @@ class AuthPool:
             raise ClosedError("this AuthPool is closed; create a new one")
         name = account_name(account)
         with self._guard:
-            owner = self._kept.get(name)
-            if owner is None:
-                owner = self._kept[name] = self._reused(name) or self._created(name)
-            if self._kept.busy:
-                self._kept.release_finished()
+            owner = self._owned.used(name) or self._owned.kept_again(name) or self._created(name)
+            if self._owned.busy:
+                self._owned.release_finished()
             return owner
-
-    def _reused(self, account: str) -> ExterviewAuth | None:
-        owner = self._alive.get(account)
-        if owner is not None:
-            owner._lifecycle.on_busy = None  # noqa: SLF001 - the pool keeps it again
-        return owner
 
     def _created(self, account: str) -> ExterviewAuth:
         if account in self._creating:
@@ -126,7 +154,8 @@ class AuthPool:
         finally:
             self._creating.discard(account)
         if isinstance(owner, ExterviewAuth):
-            self._alive[account] = owner
+            # Before its listeners are created: one that comes at this moment, in another thread, finds it.
+            self._owned.keep(account, owner)
             for make in self._listening:
                 owner._listen(make(owner))  # noqa: SLF001 - a pool decides on the life of its owners
             return owner
@@ -150,14 +179,13 @@ class AuthPool:
 
     def _owners(self) -> list[ExterviewAuth]:
         """Return every owner that exists, evicted ones too. May be called from another thread."""
-        # The references are copied in one step, while an iteration over the owners may meet a new one.
-        return [owner for reference in self._alive.valuerefs() if (owner := reference()) is not None]
+        return self._owned.all()
 
     def __len__(self) -> int:
-        return len(self._kept)
+        return len(self._owned.kept)
 
     def __contains__(self, account: object) -> bool:
-        return isinstance(account, str) and account in self._alive
+        return isinstance(account, str) and (account in self._owned.kept or account in self._owned.evicted)
 
     async def aclose(self) -> None:
         """Close every owner, also those in use. Closing twice is fine."""
@@ -168,13 +196,12 @@ class AuthPool:
         closing.result()
 
     async def _close(self) -> None:
-        owners = list(self._alive.values())
+        owners = self._owners()
         outcomes = await asyncio.gather(*(owner.aclose() for owner in owners), return_exceptions=True)
         for failure in filter(None, outcomes):
             raise failure
         # Kept until then: a closing that is cut off, or fails, leaves them to the next.
-        self._kept.clear()
-        self._kept.busy.clear()
+        self._owned.release()
 
     async def __aenter__(self) -> Self:
         return self
@@ -184,4 +211,4 @@ class AuthPool:
 
     @shown_when_made
     def __repr__(self) -> str:
-        return f"AuthPool({len(self)} of {self._kept.maxsize:g} accounts{', closed' if self._closed else ''})"
+        return f"AuthPool({len(self)} of {self._owned.maxsize} accounts{', closed' if self._closed else ''})"
