@@ -58,7 +58,7 @@ class CredentialSource(StrEnum):
     CLIENT = f"{TOKEN_URL}, {CLIENT_ID} and {CLIENT_SECRET}"
     CLIENT_FILE = f"{TOKEN_URL}, {CLIENT_ID} and {CLIENT_SECRET}_FILE"
     PASSWORD = f"{EMAIL} and {PASSWORD}"
-    PASSWORD_FILE = f"{EMAIL} and {PASSWORD}_FILE"
+    PASSWORD_FILE = f"{PASSWORD}_FILE"  # here, `PASSWORD` is the member above
     FIXED_TOKEN = BEARER
     TOKEN_FILE = f"{BEARER}_FILE"
 

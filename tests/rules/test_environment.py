@@ -186,6 +186,12 @@ def test_a_token_is_used_if_no_user_is_named(tmp_path: Path) -> None:
     assert repr(from_file) == f"StaticLogin(file={str(file)!r})"
 
 
+def test_a_source_names_each_of_its_variables_once() -> None:
+    """In sentences, which a reader searches for the variable to mend."""
+    assert str(CredentialSource.PASSWORD_FILE) == "EXTERVIEW_EMAIL and EXTERVIEW_PASSWORD_FILE"
+    assert all(len(source.variables) == len(set(source.variables)) for source in CredentialSource)
+
+
 @pytest.mark.parametrize(
     ("environ", "expected"),
     [

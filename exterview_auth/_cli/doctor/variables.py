@@ -72,9 +72,9 @@ def _examined(name: str, configuration: Configuration, quoted: list[str]) -> Che
 
 def _of_a_file(name: str, path: str) -> Check:
     try:
-        read_secret_file(unwrapped(path).strip(), f"{name}:")
+        read_secret_file(unwrapped(path).strip(), "the value")
     except ConfigurationError as error:
-        problem, _, remedy = str(error).removeprefix(f"{name}:'s ").partition("; ")
+        problem, _, remedy = str(error).removeprefix("the value's ").partition("; ")
         return failed(name, problem, remedy)
     return ok(name, "from its file")
 

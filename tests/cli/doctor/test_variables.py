@@ -76,6 +76,15 @@ def test_quotation_marks_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
 # -- files ----------------------------------------------------------------------------------------------------------------
 
 
+def test_an_empty_file_is_named_with_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A secret's file that its orchestrator has not filled."""
+    file = tmp_path / "password"
+    file.touch()
+    monkeypatch.delenv("EXTERVIEW_PASSWORD")
+    found = examined(environ={"EXTERVIEW_PASSWORD_FILE": str(file)})
+    assert found["EXTERVIEW_PASSWORD_FILE"] == f"fail file {file} is empty; put the value into it"
+
+
 @pytest.fixture
 def key_file(emulator: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The key in a file."""
