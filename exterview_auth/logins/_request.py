@@ -269,7 +269,11 @@ def unreachable(origin: URL, error: BaseException) -> LoginError:
     reason = next((reason for kinds, reason in _UNREACHABLE_BECAUSE if isinstance(error, kinds)), "the request failed")
     detail = getattr(getattr(error, "certificate_error", None), "verify_message", "")
     named = f"{type(error).__name__}: {detail}" if detail else type(error).__name__
-    unavailable = LoginUnavailableError(f"the login endpoint {origin} cannot be reached: {reason} ({named})")
+    what = f"the login endpoint {origin}"
+    # The name of a proxy that is not found has the error of any name, and its own host.
+    if isinstance(error, ClientConnectorError) and error.host != origin.raw_host:
+        what = f"the proxy on the way to {what}"
+    unavailable = LoginUnavailableError(f"{what} cannot be reached: {reason} ({named})")
     unavailable.__cause__ = without_secrets(error)
     return unavailable
 

@@ -12,9 +12,11 @@ import pytest
 from aiohttp import (
     ClientConnectionError,
     ClientConnectorCertificateError,
+    ClientConnectorDNSError,
     ClientConnectorError,
     ClientError,
     ClientHttpProxyError,
+    ClientProxyConnectionError,
     ClientResponseError,
     ClientSession,
     ConnectionTimeoutError,
@@ -94,6 +96,23 @@ def test_only_the_systems_own_errors_are_chained(error: Exception, reason: str, 
     assert reason in str(failure)
     assert isinstance(failure.__cause__, cause)
     assert_no_secret(failure)
+
+
+@pytest.mark.parametrize(
+    ("kind", "reason"),
+    [
+        (ClientProxyConnectionError, "the connection was refused"),
+        (ClientConnectorDNSError, "its host name was not found"),
+    ],
+)
+def test_a_proxy_that_cannot_be_reached_is_not_the_login_endpoint(
+    kind: type[ClientConnectorError], reason: str
+) -> None:
+    """The sentence names the proxy, whose error aiohttp may give the endpoint's type, without its address."""
+    to_proxy = ConnectionKey("proxy.example", 3128, False, True, None, None, None, None)
+    failure = unreachable(API, kind(to_proxy, OSError(111, "refused")))
+    assert str(failure).startswith(f"the proxy on the way to the login endpoint {API} cannot be reached: {reason}")
+    assert "proxy.example" not in str(failure)
 
 
 @pytest.mark.parametrize(("status", "kind"), [(407, LoginError), (403, LoginError), (502, LoginUnavailableError)])
