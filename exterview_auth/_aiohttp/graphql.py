@@ -42,7 +42,7 @@ class Answer(NamedTuple):
     data: dict[str, Any] | None
     errors: list[Any]
     words: str
-    """Its own words: those documented for the API, or the first error's message."""
+    """Its own words: those documented for the API, the first error's message, or a gateway's."""
 
     @classmethod
     def of(cls, payload: Any) -> Self:
@@ -52,6 +52,7 @@ class Answer(NamedTuple):
         errors = errors if isinstance(errors, list) else [errors] if errors else []
         first = errors[0] if errors else None
         words = members.get("error") or (first.get("message") if isinstance(first, dict) else first)
+        words = words or members.get("message")
         return cls(data if isinstance(data, dict) else None, errors, str(words or ""))
 
     @property

@@ -81,6 +81,7 @@ _IN_VARIABLES_OF_A_CLIENT = {
 _REFUSALS = (ConfigurationError, BadRequestError, UnauthorizedError, ForbiddenError, LoginError)
 """What a value that is wrong may end in."""
 
+_TOO_MANY = 429
 _OWN_WORDS = "the API answered"
 """The beginning of the library's own sentence, for an answer without a message."""
 # How servers say that a header did not arrive, and the headers that every login sends.
@@ -157,7 +158,8 @@ def _(error: GraphQLError, context: ErrorContext) -> Advice:
 
 @advice.register
 def _(error: ApiError, context: ErrorContext) -> Advice:
-    hint = "try again later" if error.status >= 500 else _ENDPOINT  # noqa: PLR2004 - the server's own failures
+    is_for_time = error.status == _TOO_MANY or error.status >= 500  # noqa: PLR2004 - the server's own failures
+    hint = _try_again(error.retry_after) if is_for_time else _ENDPOINT
     said = _said(error, context)
     words = _words(error, context).partition("; ")[0]  # what follows is advice for code
     is_own_sentence = not said and words.startswith(_OWN_WORDS)
@@ -185,7 +187,9 @@ def _(error: CredentialsRejectedError, context: ErrorContext) -> Advice:
 
 @advice.register
 def _(error: LoginUnavailableError, context: ErrorContext) -> Advice:
-    when = "" if error.retry_after is None else f", and try again in {error.retry_after:.0f} s"
+    if error.status == _TOO_MANY:  # it can be reached
+        return Advice(f"no login was possible ({_words(error, context)})", _try_again(error.retry_after))
+    when = "" if error.retry_after is None else f", and {_try_again(error.retry_after)}"
     where = _CLIENTS_ENDPOINT if _is_client(context) else _ENDPOINT
     return Advice(f"no login was possible ({_words(error, context)})", f"{where}{when}")
 
@@ -258,6 +262,10 @@ def _(error: aiohttp.ClientError, _context: ErrorContext) -> Advice:
 @advice.register
 def _(error: OSError, _context: ErrorContext) -> Advice:
     return Advice(f"the connection broke ({error.strerror or type(error).__name__})", _ENDPOINT)
+
+
+def _try_again(seconds: float | None) -> str:
+    return "try again later" if seconds is None else f"try again in {seconds:.0f} s"
 
 
 def _said(error: ApiError, context: ErrorContext) -> str:

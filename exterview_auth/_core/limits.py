@@ -110,13 +110,13 @@ class FailureLatch(Latch):
 class _Latches:
     """The latches of `LoginLimits`."""
 
-    __slots__ = ("failure", "rejection", "retry_after", "retry_after_status", "useless")
+    __slots__ = ("asked_by", "failure", "rejection", "retry_after", "useless")
 
     def __init__(self, account: Account) -> None:
         self.rejection = FailureLatch("rejected", account, FIRST_REJECTION_PAUSE)
         self.failure = FailureLatch("failed", account, FIRST_FAILURE_PAUSE)
         self.retry_after = Latch("retry_after", account)
-        self.retry_after_status: int | None = None
+        self.asked_by: LoginUnavailableError | None = None
         self.useless = Latch("max_logins", account)
 
 
@@ -198,9 +198,9 @@ class LoginLimits(Scheduled):
         return self._latches.retry_after.left()
 
     @property
-    def retry_after_status(self) -> int | None:
-        """The status of the answer that asked for it last."""
-        return self._latches.retry_after_status
+    def asked_by(self) -> LoginUnavailableError | None:
+        """The failure that named the last ``Retry-After``."""
+        return self._latches.asked_by
 
     def left(self, *, needed: bool) -> float:
         """Return the seconds until a login in the background may begin; latch 4 does not block a *needed* one."""
@@ -221,7 +221,7 @@ class LoginLimits(Scheduled):
         elif (asked := retry_after_of(error)) is not None:
             seconds = min(asked, max(MAX_RETRY_AFTER, self._account.options.login_timeout))
             self._closable.retry_after.close(self._account.clock() + seconds, error)
-            self._closable.retry_after_status = error.status
+            self._closable.asked_by = error.copy_for_waiter()  # without the traceback, as above
         self.due()
 
     def record_useless(self) -> None:

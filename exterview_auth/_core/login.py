@@ -108,10 +108,11 @@ class LoginRunner:
             # An earlier login was asked to stay away until then; that binds this one too.
             if clock() + wait >= deadline:
                 self._course.blocked = True
+                asked = self._limits.asked_by
                 raise LoginUnavailableError(
-                    f"the login endpoint asked not to be called for another {wait:.1f} s; try again then",
+                    f"the login endpoint asked not to be called for another {wait:.1f} s; try again then; before that: {asked}",
                     retry_after=wait,
-                    status=self._limits.retry_after_status,
+                    status=None if asked is None else asked.status,
                 )
             await sleep(wait, clock)
         self._doubted = False

@@ -56,6 +56,12 @@ def test_a_documented_status_is_a_typed_error(status: int, kind: type[ApiError])
     assert (caught.value.status, caught.value.message) == (status, "no way")
 
 
+def test_a_gateways_words_are_quoted() -> None:
+    """What stands before the API and limits its callers calls its words ``message``."""
+    with pytest.raises(ApiError, match=r"^Limit Exceeded$"):
+        data(429, b'{"message": "Limit Exceeded"}')
+
+
 @pytest.mark.parametrize(
     ("headers", "seconds"),
     [
