@@ -60,7 +60,9 @@ async def exterview(request: Request) -> AuthSession:
 @app.exception_handler(aiohttp.ClientError)  # all errors of the library are such errors, too
 @app.exception_handler(TimeoutError)
 async def failed(request: Request, error: aiohttp.ClientError | TimeoutError) -> JSONResponse:
-    log.warning("%s %s failed: %s: %s", request.method, request.url.path, type(error).__name__, error)
+    # The notes of a timeout say what the login has met.
+    why = "; ".join([f"{type(error).__name__}: {error}", *getattr(error, "__notes__", [])])
+    log.warning("%s %s failed: %s", request.method, request.url.path, why)
     if isinstance(error, TimeoutError):
         return JSONResponse({"detail": "no answer in time"}, 504)
     if isinstance(error, LoginUnavailableError | LoginBudgetExceededError) or (
