@@ -15,6 +15,7 @@ from .._events import emit
 from ..errors import ClosedError, ConfigurationError, ExterviewAuthError, LoggedOutError
 from .account import Account
 from .renewal import Renewal
+from .schedule import Scheduled
 from .single_flight import Flight
 
 CLOSE_GRACE = 3.0
@@ -157,7 +158,7 @@ class Lifecycle:
             if flight.closing and renewal.acquisition is not None:
                 await renewal.acquisition.login_answered(CLOSE_GRACE)
             await flight.cancel()
-        renewal.limits.disarm()
+        renewal.limits.latches.disarm()
         if renewal.hook is not None:
             await renewal.hook.aclose()
         if renewal.on_login is not None:
@@ -172,10 +173,10 @@ class Lifecycle:
                 await bounded(self.close_last(), CLOSE_GRACE)
 
     def drop(self) -> None:
-        """Leave no timer behind: nothing refers to the owner any more."""
-        if self._alive:
-            self._renewal.disarm()
-            self._renewal.limits.disarm()
+        """Leave no alarm behind, which would keep the owner's parts: nothing refers to the owner any more."""
+        release = Scheduled.disarm if self._alive else Scheduled.leave_loop
+        release(self._renewal)
+        release(self._renewal.limits.latches)
 
     @property
     def busy(self) -> bool:

@@ -107,24 +107,35 @@ class FailureLatch(Latch):
         self.open()
 
 
-class _Latches:
-    """The latches of `LoginLimits`."""
+class Latches(Scheduled):
+    """The four latches of `LoginLimits`. When one of them opens, it is looked at, and emits its event."""
 
-    __slots__ = ("asked_by", "failure", "rejection", "retry_after", "useless")
+    __slots__ = ("asked_by", "failure", "rejection", "retry_after", "times", "useless")
 
     def __init__(self, account: Account) -> None:
+        super().__init__(account)
         self.rejection = FailureLatch("rejected", account, FIRST_REJECTION_PAUSE)
         self.failure = FailureLatch("failed", account, FIRST_FAILURE_PAUSE)
         self.retry_after = Latch("retry_after", account)
         self.asked_by: LoginUnavailableError | None = None
         self.useless = Latch("max_logins", account)
+        # Invariant: the times of the newest `budget` useless logins, oldest first.
+        self.times: tuple[float, ...] = ()
+
+    def due(self) -> None:
+        """Look at all latches now, and again when the next of them opens."""
+        every = (self.rejection, self.failure, self.retry_after, self.useless)
+        closed = [left for latch in every if (left := latch.left()) > 0]
+        if closed:
+            with contextlib.suppress(RuntimeError):  # no loop runs here: whoever looks next notices
+                self.arm(self._account.clock() + min(closed))
 
 
-_ALL_OPEN = _Latches(Account())
+_ALL_OPEN = Latches(Account())
 """Stands for those of all owners whose latches have never closed. It is only looked at, and opened."""
 
 
-class LoginLimits(Scheduled):
+class LoginLimits:
     """
     The four latches before a login.
 
@@ -137,14 +148,12 @@ class LoginLimits(Scheduled):
     A login that cannot reach its endpoint closes none of them, and none affects another.
     """
 
-    __slots__ = ("_latches", "_times")
+    __slots__ = ("_account", "latches")
 
     def __init__(self, account: Account) -> None:
-        super().__init__(account)
+        self._account = account
         # Invariant: `_ALL_OPEN`, or this owner's own from its first failure on: ten thousand healthy ones need not have four each.
-        self._latches = _ALL_OPEN
-        # Invariant: the times of the newest `budget` useless logins, oldest first.
-        self._times: tuple[float, ...] = ()
+        self.latches = _ALL_OPEN
 
     @property
     def budget(self) -> int:
@@ -162,9 +171,9 @@ class LoginLimits(Scheduled):
 
         `LoginRunner.run` waits for latch 3 itself, by `retry_after_left`: it may end within the login's time.
         """
-        self._latches.rejection.check()
-        self._latches.failure.check()
-        left = self._latches.useless.left()
+        self.latches.rejection.check()
+        self.latches.failure.check()
+        left = self.latches.useless.left()
         if left > 0 and not needed:
             raise self._budget_error(left)
 
@@ -178,39 +187,39 @@ class LoginLimits(Scheduled):
     @property
     def exhausted(self) -> bool:
         """Whether the budget of useless logins is used up."""
-        return self._latches.useless.left() > 0
+        return self.latches.useless.left() > 0
 
     @property
     def nearly_exhausted(self) -> bool:
         """Whether at most one useless login is left, after others."""
         now = self._account.clock()
-        recent = sum(now < at + self.window for at in self._times)
+        recent = sum(now < at + self.window for at in self.latches.times)
         return recent >= max(1, self.budget - 1)
 
     def rejected_since(self, moment: float) -> bool:
         """Whether a login was rejected at *moment* or later, and none has succeeded since, also after the pause."""
-        rejected_at = self._latches.rejection.failed_at
+        rejected_at = self.latches.rejection.failed_at
         return rejected_at is not None and rejected_at >= moment
 
     @property
     def retry_after_left(self) -> float:
         """Seconds until the login endpoint may be asked again."""
-        return self._latches.retry_after.left()
+        return self.latches.retry_after.left()
 
     @property
     def asked_by(self) -> LoginUnavailableError | None:
         """The failure that named the last ``Retry-After``."""
-        return self._latches.asked_by
+        return self.latches.asked_by
 
     def left(self, *, needed: bool) -> float:
         """Return the seconds until a login in the background may begin; latch 4 does not block a *needed* one."""
-        left = max(self._latches.rejection.left(), self._latches.failure.left(), self._latches.retry_after.left())
-        return left if needed else max(left, self._latches.useless.left())
+        left = max(self.latches.rejection.left(), self.latches.failure.left(), self.latches.retry_after.left())
+        return left if needed else max(left, self.latches.useless.left())
 
     def succeeded(self) -> None:
         """Open the first three latches: a login returned a token."""
         self.forget_failures()
-        self._latches.retry_after.open()
+        self.latches.retry_after.open()
 
     def record_failure(self, error: ExterviewAuthError) -> None:
         """Close the latch that this failure of a login closes, if it does."""
@@ -220,40 +229,33 @@ class LoginLimits(Scheduled):
             self._closable.failure.record(error)
         elif (asked := retry_after_of(error)) is not None:
             seconds = min(asked, max(MAX_RETRY_AFTER, self._account.options.login_timeout))
-            self._closable.retry_after.close(self._account.clock() + seconds, error)
-            self._closable.asked_by = error.copy_for_waiter()  # without the traceback, as above
-        self.due()
+            latches = self._closable
+            latches.retry_after.close(self._account.clock() + seconds, error)
+            latches.asked_by = error.copy_for_waiter()  # without the traceback, as above
+        self.latches.due()
 
     def record_useless(self) -> None:
         """Use up one of the budget."""
-        self._times = (*self._times, self._account.clock())[-self.budget :]
-        if len(self._times) == self.budget:
-            until = self._times[0] + self.window
-            self._closable.useless.close(until, self._budget_error(until - self._account.clock()))
-            self.due()
+        latches, now = self._closable, self._account.clock()
+        latches.times = (*latches.times, now)[-self.budget :]
+        if len(latches.times) == self.budget:
+            until = latches.times[0] + self.window
+            latches.useless.close(until, self._budget_error(until - now))
+            latches.due()
 
     def forget_failures(self) -> None:
         """Open the first two latches, also at a logout. ``Retry-After`` and the budget stay: they are not the account's fault."""
-        self._latches.rejection.forget()
-        self._latches.failure.forget()
+        self.latches.rejection.forget()
+        self.latches.failure.forget()
 
     @property
-    def _closable(self) -> _Latches:
+    def _closable(self) -> Latches:
         """The latches of this owner alone, which may be closed."""
-        if self._latches is _ALL_OPEN:
-            self._latches = _Latches(self._account)
-        return self._latches
-
-    def due(self) -> None:
-        """Look at all latches now, and again when the next of them opens: the look emits its event."""
-        latches = self._latches
-        every = (latches.rejection, latches.failure, latches.retry_after, latches.useless)
-        closed = [left for latch in every if (left := latch.left()) > 0]
-        if closed:
-            with contextlib.suppress(RuntimeError):  # no loop runs here: whoever looks next notices
-                self.arm(self._account.clock() + min(closed))
+        if self.latches is _ALL_OPEN:
+            self.latches = Latches(self._account)
+        return self.latches
 
     def change_loop(self) -> None:
         """Let go of an alarm that belongs to another loop, and set one on this."""
-        self.leave_loop()
-        self.due()
+        self.latches.leave_loop()
+        self.latches.due()

@@ -1,5 +1,5 @@
 """
-When something of an owner is due: the renewal ahead of expiry, and latches that open. It keeps no dropped owner alive. And pauses.
+When something of an owner is due: the renewal ahead of expiry, and latches that open. It keeps no owner alive. And pauses.
 
 All owners on an event loop share one timer of it, for the earliest of their alarms: ten thousand accounts need not have a handle
 each. The time of a renewal comes from `state`: `IssuedToken.timed` draws it once per token, `IssuedToken.renew_later` moves it
@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import math
-import weakref
 from contextvars import Context
 from heapq import heapify, heappop, heappush
 from typing import Self
@@ -25,13 +24,17 @@ FEWEST_SORTED_OUT = 64
 
 
 class Scheduled:
-    """A part of an owner, whose `due` is called at a time of the account's clock."""
+    """
+    A part of an owner, whose `due` is called at a time of the account's clock.
 
-    __slots__ = ("__weakref__", "_account", "alarm", "schedule")
+    While it is armed, the event loop refers to it. It must not refer to its owner, which disarms it when it is dropped.
+    """
+
+    __slots__ = ("_account", "alarm", "schedule")
 
     def __init__(self, account: Account) -> None:
         self._account = account
-        # Invariant: the newest alarm, until it rings; any other one, perhaps of a loop that was left, means nothing.
+        # Invariant: the newest alarm, until it rings; any other one, perhaps of a loop that was left, has no target.
         self.alarm: Alarm | None = None
         self.schedule: Schedule | None = None
         """Where the alarm is counted, until its time has come."""
@@ -59,35 +62,34 @@ class Scheduled:
         schedule = self.schedule
         self.leave_loop()
         if schedule is not None:
-            schedule.note_cancelled()
+            schedule.end_if_idle()
 
     def leave_loop(self) -> None:
         """Let go of an alarm that belongs to another loop, without touching that."""
+        if self.schedule is not None:
+            self.schedule.waiting -= 1
+        if self.alarm is not None:
+            self.alarm.target = None
         self.alarm = self.schedule = None
 
 
 class Alarm(float):
     """
-    A time of a clock, and weakly whom it is for.
+    A time of a clock, and whom it is for.
 
     A float, so that a heap of alarms compares them in C: there, neither another thread nor the garbage collector, which may drop
     an owner, comes in between.
     """
 
-    __slots__ = ("_target",)
+    __slots__ = ("target",)
 
-    _target: weakref.ref[Scheduled]
+    target: Scheduled | None
+    """Whom it is for, unless it was cancelled or has rung."""
 
     def __new__(cls, at: float, target: Scheduled) -> Self:
         alarm = super().__new__(cls, at)
-        alarm._target = weakref.ref(target)
+        alarm.target = target
         return alarm
-
-    @property
-    def target(self) -> Scheduled | None:
-        """Whom it is for, unless it was cancelled."""
-        target = self._target()
-        return target if target is not None and target.alarm is self else None
 
     def ring(self) -> None:
         """Have its target do what is due."""
@@ -100,7 +102,7 @@ class Alarm(float):
 class Schedule:
     """The alarms on one event loop by one clock, and a timer of the loop for the earliest."""
 
-    __slots__ = ("__weakref__", "_alarms", "_clock", "_handle", "_loop", "_most", "_waiting")
+    __slots__ = ("__weakref__", "_alarms", "_clock", "_handle", "_loop", "_most", "waiting")
 
     def __init__(self, loop: asyncio.AbstractEventLoop, clock: Clock) -> None:
         self._loop = loop
@@ -108,8 +110,8 @@ class Schedule:
         # Invariant: a heap with each alarm whose time has not come, and cancelled ones, which are removed when there are `_most`.
         self._alarms: list[Alarm] = []
         self._most = FEWEST_SORTED_OUT
-        # How many have not been cancelled; no fewer than are needed.
-        self._waiting = 0
+        # Invariant: how many have a target.
+        self.waiting = 0
         self._handle: asyncio.TimerHandle | None = None
         # Only a clock that tests advance has this: no other one gets ahead of the loop's timers.
         notify = getattr(clock, "notify", None)
@@ -123,15 +125,21 @@ class Schedule:
             heapify(self._alarms)
             self._most = max(FEWEST_SORTED_OUT, 2 * len(self._alarms))
         heappush(self._alarms, alarm)
-        self._waiting += 1
+        self.waiting += 1
         if self._handle is None or alarm is self._alarms[0]:
             self._set_timer()
 
-    def note_cancelled(self) -> None:
+    def end_if_idle(self) -> None:
         """Leave no timer behind if no alarm is left. An owner may be dropped in any thread, so nothing is removed here."""
-        self._waiting -= 1
-        if self._waiting <= 0 and not any(alarm.target for alarm in tuple(self._alarms)):
+        if self._is_idle:
             self._cancel_timer()
+            if not self._is_idle:  # the loop's thread has added one in between
+                self._loop.call_soon_threadsafe(self._set_timer)
+
+    @property
+    def _is_idle(self) -> bool:
+        # The count alone would do, unless two threads change it at once.
+        return self.waiting <= 0 and not any(alarm.target for alarm in tuple(self._alarms))
 
     def look_again(self) -> None:
         """Ring what is due by now, soon and on the loop: the clock was advanced."""
@@ -147,14 +155,14 @@ class Schedule:
             target = alarm.target
             if target is not None:
                 target.schedule = None
-                self._waiting -= 1
+                self.waiting -= 1
                 # One by one: an error of one is not the others', and what it arms for now comes after them.
                 self._loop.call_soon(alarm.ring)
         self._set_timer()
 
     def _set_timer(self) -> None:
         self._cancel_timer()
-        if self._alarms:
+        if self._alarms and not self._is_idle:
             first = self._alarms[0]
             seconds = max(0.0, first - self._clock())
             # An empty context: nothing of the request that armed it is kept, or visible to what it rings.

@@ -410,10 +410,10 @@ async def test_the_timer_of_a_latch_ends_with_its_owner(caplog: pytest.LogCaptur
     for kept in (closed, dropped):
         with pytest.raises(LoginError):
             await kept.obtain()
-        assert kept._limits.armed
+        assert kept._limits.latches.armed
     await closed.lifecycle.aclose()
     dropped.lifecycle.drop()
-    assert [kept._limits.armed for kept in (closed, dropped)] == [False, False]
+    assert [kept._limits.latches.armed for kept in (closed, dropped)] == [False, False]
     caplog.clear()
     await passing(60)
     assert caplog.messages == []

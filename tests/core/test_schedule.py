@@ -6,6 +6,7 @@ import asyncio
 import gc
 import math
 import weakref
+from collections.abc import Callable
 
 import pytest
 
@@ -100,19 +101,21 @@ def test_the_next_renewal_comes_after_the_pause_and_before_the_end(left: float, 
     assert late.renew_at == 100 + after
 
 
+@pytest.mark.parametrize("release", [Scheduled.disarm, Scheduled.leave_loop])
 @virtual_time
-async def test_a_dropped_owner_is_not_kept_alive() -> None:
-    """The loop does not refer to the owner, which dies without the garbage collector; its alarm does nothing."""
+async def test_what_is_not_armed_any_more_is_not_kept_alive(release: Callable[[Scheduled], None]) -> None:
+    """The loop does not refer to it, and it dies without the garbage collector."""
     gc.disable()
-    owner = Owner()
-    times = owner.times
+    owner, other = Owner(), Owner()
     owner.arm(100)
+    other.arm(100)
     gone = weakref.ref(owner)
+    release(owner)
     del owner
     gc.enable()
     assert gone() is None
     await passing(200)
-    assert times == []
+    assert other.times == [100]
 
 
 def test_a_handle_of_another_loop_is_released_untouched() -> None:
@@ -179,13 +182,27 @@ async def test_the_last_alarm_that_is_cancelled_takes_the_timer_along() -> None:
 
 
 @virtual_time
+async def test_a_cancelled_alarm_gets_no_timer_after_the_last_that_rang() -> None:
+    """Nor may the close of a schedule's last owner leave one for it."""
+    soon, cancelled = Owner(), Owner()
+    soon.arm(10)
+    cancelled.arm(100)
+    cancelled.disarm()
+    await passing(20)
+    assert soon.times == [10]
+    assert timers() == []
+
+
+@virtual_time
 async def test_cancelled_alarms_do_not_pile_up() -> None:
-    """Owners that are armed again and again, or dropped, leave no more of them than there are owners, and a few."""
+    """Owners that are armed again and again, or closed, leave no more of them than there are owners, and a few."""
     kept = [Owner() for _ in range(100)]
     for turn in range(50):
         for owner in kept:
             owner.arm(1000 + turn)
-        Owner().arm(1000)
+        gone = Owner()
+        gone.arm(1000)
+        gone.disarm()
     assert kept[0].schedule is not None
     assert len(kept[0].schedule._alarms) <= 2 * (len(kept) + FEWEST_SORTED_OUT)
     await passing(1100)

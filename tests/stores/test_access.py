@@ -167,7 +167,7 @@ async def test_a_save_that_was_overtaken_gives_the_newer_token_to_all() -> None:
     assert first is second
     assert (first.token.value, first.from_login) == ("newer", False)
     assert (kept.stats().logins, kept.stats().adopted, hooked) == (1, 1, [])
-    assert not kept.lifecycle.holds_open or kept._renewal.timer.armed
+    assert not kept.lifecycle.holds_open or kept._renewal.armed
 
 
 @virtual_time
