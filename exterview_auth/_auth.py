@@ -15,7 +15,7 @@ from yarl import URL
 from ._aiohttp.bodies import AT_HAND, JSON
 from ._aiohttp.login_call import LoginCall
 from ._aiohttp.middleware import DEFAULT_OPTIONS, Middleware, RequestOptions
-from ._aiohttp.origins import Origins
+from ._aiohttp.origins import origins_of
 from ._aiohttp.queued import SIGNED_AGAIN, StaleTokenError
 from ._aiohttp.refusal import ACCEPTED_BELOW, IsUnauthorized
 from ._aiohttp.signing import AUTHORIZATION, CONTENT_TYPE, X_API_KEY, as_headers
@@ -141,7 +141,7 @@ class ExterviewAuth:
         request_options = DEFAULT_OPTIONS if is_unauthorized is None else RequestOptions(is_unauthorized)
         self._keeper = keeper
         self._lifecycle = keeper.lifecycle
-        self._middleware = Middleware(keeper, Origins(self._endpoint, origins), key, request_options, call)
+        self._middleware = Middleware(keeper, origins_of(self._endpoint, origins), key, request_options, call)
         # What the fast path reads, without the steps through `_middleware` and `_keeper`.
         self._state = keeper.state
         self._api_key = key

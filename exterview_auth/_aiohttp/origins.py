@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterable
 from typing import NamedTuple
-from weakref import WeakSet
+from weakref import WeakSet, WeakValueDictionary
 
 from aiohttp import ClientHandlerType, ClientMiddlewareType, ClientRequest, ClientResponse, hdrs
 from yarl import URL
@@ -39,8 +39,8 @@ class Origins:
 
     __slots__ = ("__weakref__", "_last", "_ours", "last_url")
 
-    def __init__(self, endpoint: URL, more: Iterable[str | URL]) -> None:
-        self._ours = checked_origins(endpoint, more)
+    def __init__(self, ours: frozenset[Origin]) -> None:
+        self._ours = ours
         # Invariant: credentials may go to `last_url`, which is None while any chain stands: of the same URL there is one object,
         # as yarl remembers them. `_last` is scheme, host and port of the last URL of ours, as they are written.
         self.last_url: URL | None = None
@@ -87,6 +87,16 @@ class Origins:
         """Remember where the chain began, if *response* is its first redirect. *signed*: at an owner's origin."""
         if leads_on(response):
             _note(request, is_an_owners=signed)
+
+
+# By what they cover: most of an application's owners send to the same API, and their next request goes to the same URL.
+_shared: WeakValueDictionary[frozenset[Origin], Origins] = WeakValueDictionary()
+
+
+def origins_of(endpoint: URL, more: Iterable[str | URL]) -> Origins:
+    """Return the origins of *endpoint* and *more*: the same object again, for as long as an owner has it."""
+    ours = checked_origins(endpoint, more)
+    return _shared.get(ours) or _shared.setdefault(ours, Origins(ours))
 
 
 def noting(owners: Iterable[Origins]) -> ClientMiddlewareType:

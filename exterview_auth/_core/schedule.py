@@ -131,12 +131,11 @@ class Schedule:
 
     def end_if_idle(self) -> None:
         """Leave no timer behind if no alarm is left. An owner may be dropped in any thread, so nothing is removed here."""
-        if self._is_idle:
+        if self._is_idle():
             self._cancel_timer()
-            if not self._is_idle:  # the loop's thread has added one in between
+            if not self._is_idle():  # the loop's thread has added one in between
                 self._loop.call_soon_threadsafe(self._set_timer)
 
-    @property
     def _is_idle(self) -> bool:
         # The count alone would do, unless two threads change it at once.
         return self.waiting <= 0 and not any(alarm.target for alarm in tuple(self._alarms))
@@ -162,7 +161,7 @@ class Schedule:
 
     def _set_timer(self) -> None:
         self._cancel_timer()
-        if self._alarms and not self._is_idle:
+        if self._alarms and not self._is_idle():
             first = self._alarms[0]
             seconds = max(0.0, first - self._clock())
             # An empty context: nothing of the request that armed it is kept, or visible to what it rings.
