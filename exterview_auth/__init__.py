@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from ._credentials import Credentials
     from ._endpoint import PRODUCTION, SANDBOX
     from ._events import Reason
+    from ._login_record import LoginRecord
     from ._pool import AuthPool
-    from ._records import LoginRecord
     from ._session import AuthSession
     from ._stats import Stats
     from ._token import Token
@@ -97,7 +97,7 @@ _ON_FIRST_USE = {
     "LoginBudgetExceededError": ".errors",
     "LoginContext": ".logins._context",
     "LoginError": ".errors",
-    "LoginRecord": "._records",
+    "LoginRecord": "._login_record",
     "LoginUnavailableError": ".errors",
     "MemoryStore": ".stores",
     "OAuth2Login": ".logins",

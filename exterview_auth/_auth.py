@@ -7,7 +7,7 @@ import os
 import warnings
 import weakref
 from collections.abc import Iterable, Mapping
-from typing import Any, NoReturn, Self
+from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 from aiohttp import ClientHandlerType, ClientRequest, ClientResponse, ClientSession
 from yarl import URL
@@ -26,18 +26,20 @@ from ._core.api_key import api_key as key_of
 from ._core.keeper import Keeper
 from ._core.on_login import OnLogin
 from ._core.on_token import OnToken
-from ._credentials import Credentials
 from ._endpoint import PRODUCTION, endpoint_url, shown_url
 from ._options import check_callables, checked_account, checked_token, named, owner_options
 from ._records import Listener
 from ._refusals import discreet, shown_when_made
 from ._secret import refuse_pickling
-from ._stats import Stats
 from ._token import Token
 from .errors import ConfigurationError
 from .logins._context import Login
 from .logins._identity import store_realm
 from .stores import TokenStore
+
+if TYPE_CHECKING:
+    from ._credentials import Credentials
+    from ._stats import Stats
 
 
 class ExterviewAuth:
@@ -245,6 +247,8 @@ class ExterviewAuth:
 
     async def credentials(self) -> Credentials:
         """Return the token and the headers of a request with it, in one step; after a refusal, give that token to `invalidate`."""
+        from ._credentials import Credentials  # noqa: PLC0415 - on first use
+
         issued = await self._keeper.obtain()
         return Credentials(issued.token, as_headers(issued, self._api_key))
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import contextlib
 import ipaddress
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 
@@ -44,7 +43,8 @@ _PUBLIC_HEADERS = frozenset({
 _NAMED = {"production": PRODUCTION, "sandbox": SANDBOX}
 
 # What a resolver can be asked for, and no wildcard: an address is read by `ipaddress` instead.
-_HOST_NAME = re.compile(r"([a-z0-9_-]{1,63}\.)*[a-z0-9_-]{1,63}\.?", re.IGNORECASE)
+_IN_A_LABEL = frozenset("abcdefghijklmnopqrstuvwxyz0123456789_-")
+_LONGEST_LABEL = 63
 _LONGEST_NAME = 254
 
 _WITH_TLS = {"https": "https", "wss": "https", "http": "http", "ws": "http"}
@@ -160,7 +160,10 @@ def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
 def _can_be_a_host(host: str) -> bool:
     if ":" in host:
         return _address(host) is not None
-    return len(host) <= _LONGEST_NAME and _HOST_NAME.fullmatch(host) is not None
+    labels = host.lower().removesuffix(".").split(".")
+    return len(host) <= _LONGEST_NAME and all(
+        0 < len(label) <= _LONGEST_LABEL and _IN_A_LABEL.issuperset(label) for label in labels
+    )
 
 
 def checked_origins(endpoint: URL, origins: Iterable[str | URL]) -> frozenset[Origin]:

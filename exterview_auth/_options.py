@@ -17,8 +17,9 @@ LONGEST = 10.0**9
 ABOVE_ZERO = math.ulp(0.0)
 """The smallest positive float: the lower bound of a number that must not be zero."""
 
-_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-_NOT_IN_A_HEADER = re.compile(r"[^\t\x20-\x7e\x80-\xff]")
+# Patterns as text: `re` compiles them for the first header, and not at import.
+_HEADER_NAME = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
+_NOT_IN_A_HEADER = r"[^\t\x20-\x7e\x80-\xff]"
 
 
 class OwnerOptions(NamedTuple):
@@ -182,8 +183,8 @@ def header_options(headers: Mapping[str, str] | None) -> dict[str, Secret]:
         raise ConfigurationError(f"headers must be a mapping of names to values, not {type(headers).__name__}")
     headers = concealed(headers)
     for name, value in headers.items():
-        if not isinstance(name, str) or not _HEADER_NAME.fullmatch(name):
+        if not isinstance(name, str) or not re.fullmatch(_HEADER_NAME, name):
             raise ConfigurationError("headers has a key that is not an HTTP field name (RFC 9110, section 5.1)")
-        if not isinstance(value, str) or _NOT_IN_A_HEADER.search(value):
+        if not isinstance(value, str) or re.search(_NOT_IN_A_HEADER, value):
             raise ConfigurationError(f"headers: the value of {name} must be text that can be sent in a header")
     return {str(name): Secret(value) for name, value in headers.items()}

@@ -9,37 +9,14 @@ of a method of `Feed`. While nobody listens, that only counts.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import datetime
-from typing import Literal
+from typing import TYPE_CHECKING
 
 from ._clock import Clock, boot_time
 from ._events import Reason
-from ._stats import Counters
 
-Outcome = Literal["issued", "adopted", "failed"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LoginRecord:
-    """One login that has ended, as ``on_login`` gets it. It holds no token, key or password."""
-
-    account: str
-    """The account as events name it: what was given as ``account=``, or else a digest."""
-    reason: Reason
-    """Why the login began: ``"first"``, ``"expired"``, ``"refused"`` or ``"ahead"``."""
-    outcome: Outcome
-    """``"issued"``: the login returned a token. ``"adopted"``: the store had one of another owner. ``"failed"``: neither."""
-    error: str | None
-    """The name of the error's type if it failed; ``LoggedOutError`` or ``ClosedError`` if it was discarded."""
-    attempts: int
-    """How often the login was called; 0 if the token came from the store, or if the login ended before it was called."""
-    seconds: float
-    """Seconds from the login's beginning to its token or error, with the waits for the store and between attempts."""
-    waiting: int
-    """Requests that waited for it."""
-    started_at: datetime
-    """When it began, aware and in UTC."""
+if TYPE_CHECKING:
+    from ._login_record import LoginRecord
+    from ._stats import Stats
 
 
 class Listener:
@@ -74,6 +51,34 @@ class Listener:
 
     def store_was_called(self, operation: str, seconds: float, error: str | None) -> None:
         """Note that a call to the store took so many *seconds*, until an *error* if there is one."""
+
+
+class Counters:
+    """The counters of `Stats` while they are counting."""
+
+    logins: int
+    login_failures: int
+    useless_logins: int
+    replays: int
+    unauthorized: int
+    waiting: int
+    waiting_peak: int
+    refreshes_ahead: int
+    adopted: int
+    store_failures: int
+    save_failures: int
+
+    __slots__ = tuple(__annotations__)
+
+    def __init__(self) -> None:
+        for name in Counters.__slots__:
+            setattr(self, name, 0)
+
+    def snapshot(self) -> Stats:
+        """Return the counters as they are now."""
+        from ._stats import Stats  # noqa: PLC0415 - on first use
+
+        return Stats(**{name: getattr(self, name) for name in Counters.__slots__})
 
 
 class Feed(Counters):

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import re
 from collections.abc import Container, Iterator, Mapping
 from typing import Any, NoReturn, Protocol, Self
 
-_NOT_VISIBLE_ASCII = re.compile(r"[^\x21-\x7e]")
 _FINGERPRINT_DIGITS = 8
 
 
@@ -210,7 +208,7 @@ def refuse_pickling(secret: object) -> NoReturn:
 
 def is_header_safe(text: str) -> bool:
     """Whether *text* can be one word of a header value: visible ASCII, no space, no control character."""
-    return bool(text) and _NOT_VISIBLE_ASCII.search(text) is None
+    return bool(text) and text.isascii() and text.isprintable() and " " not in text
 
 
 def is_encodable(text: str) -> bool:

@@ -1,8 +1,8 @@
-"""What an owner counts."""
+"""A snapshot of what an owner counts. It is imported on first use: to create a dataclass takes as long as to import ten modules."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,33 +45,3 @@ class Stats:
     adopted: int = 0
     store_failures: int = 0
     save_failures: int = 0
-
-
-_NAMES = tuple(field.name for field in fields(Stats))
-
-
-class Counters:
-    """The same counters while they are counting."""
-
-    __slots__ = _NAMES
-
-    def __init__(self) -> None:
-        for name in _NAMES:
-            setattr(self, name, 0)
-
-    # Declared for the type checker; `__slots__` makes them.
-    logins: int
-    login_failures: int
-    useless_logins: int
-    replays: int
-    unauthorized: int
-    waiting: int
-    waiting_peak: int
-    refreshes_ahead: int
-    adopted: int
-    store_failures: int
-    save_failures: int
-
-    def snapshot(self) -> Stats:
-        """Return the counters as they are now."""
-        return Stats(**{name: getattr(self, name) for name in _NAMES})

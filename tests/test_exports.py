@@ -142,6 +142,18 @@ ExterviewAuth(StaticLogin("token"), api_key="key").stats()
     assert fresh(program) == []
 
 
+def test_a_session_loads_no_record_that_it_only_returns() -> None:
+    """To create the dataclasses of `Stats`, `LoginRecord` and `Credentials` would take a quarter of the import."""
+    records = ["exterview_auth._stats", "exterview_auth._login_record", "exterview_auth._credentials"]
+    program = f"""
+import sys
+from exterview_auth import AuthSession, ExterviewAuth, StaticLogin
+ExterviewAuth(StaticLogin("token"), api_key="key")
+assert not sys.modules.keys() & {records}, sys.modules.keys() & {records}
+"""
+    assert fresh(program) == []
+
+
 @pytest.mark.parametrize("name", ["MemoryStore", "AuthPool"])
 def test_a_cache_loads_its_library_alone(name: str) -> None:
     """What stands on cachetools loads cachetools and nothing else."""

@@ -9,7 +9,7 @@ import re
 import pytest
 
 from exterview_auth import Stats
-from exterview_auth._stats import Counters
+from exterview_auth._records import Counters
 
 PROMISED = {
     "logins", "login_failures", "replays", "unauthorized", "waiting", "waiting_peak", "refreshes_ahead", "adopted",

@@ -57,11 +57,8 @@ DEFAULT_OPTIONS = RequestOptions()
 """Status 401 is a refusal, and the body can be sent again or not."""
 
 
-class _Attempt(NamedTuple):
-    """An answer, and the token that its request carried when it was written."""
-
-    response: ClientResponse
-    issued: IssuedToken
+_Attempt = tuple[ClientResponse, IssuedToken]
+"""An answer, and the token that its request carried when it was written."""
 
 
 class Middleware:
@@ -141,7 +138,7 @@ class Middleware:
         request: ClientRequest,
         handler: ClientHandlerType,
         options: RequestOptions,
-        attempt: tuple[ClientResponse, IssuedToken],
+        attempt: _Attempt,
     ) -> ClientResponse:
         """Return the answer to *request*, which is sent again for as long as that can help."""
         keeper, state = self._keeper, self._state
@@ -223,7 +220,7 @@ class Middleware:
             if failure is not None:
                 raise failure
             if response is not None:
-                return _Attempt(response, issued)
+                return response, issued
             held = late = None  # as in `ExterviewAuth.__call__`
             cookies = callers_cookies(request)
             issued = await self._obtain(request)

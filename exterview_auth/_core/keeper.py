@@ -12,9 +12,9 @@ import contextlib
 import logging
 import math
 from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
 
 from .._events import emit
-from .._stats import Stats
 from .._token import Token
 from ..errors import ExterviewAuthError
 from ..stores import TokenStore
@@ -26,6 +26,9 @@ from .on_token import OnToken, OnTokenHook
 from .renewal import Renewal
 from .single_flight import Waiter
 from .state import IssuedToken, TokenState
+
+if TYPE_CHECKING:
+    from .._stats import Stats
 
 
 class Keeper:

@@ -6,18 +6,22 @@ import asyncio
 import logging
 from collections.abc import Callable
 from contextvars import Context, ContextVar
+from typing import TYPE_CHECKING
 
 from .._calls import CANCEL_GRACE, awaited, bounded, kind_of, place_of
 from .._events import emit
-from .._records import Listener, LoginRecord
+from .._records import Listener
 from .account import Account
+
+if TYPE_CHECKING:
+    from .._login_record import LoginRecord
 
 TIMEOUT = 30.0
 """Seconds after which a call is cancelled: one that never returns must not cost memory with every login."""
 ENDED_WITH_THE_LOOP = "CancelledError"
 """The error of a login that ended because everything on its loop did."""
 
-OnLogin = Callable[[LoginRecord], object]
+OnLogin = Callable[["LoginRecord"], object]
 
 # The task of the call that the running code is part of: an ``on_login`` may close its owner, which must not wait for it.
 _inside: ContextVar[asyncio.Task[None]] = ContextVar("exterview_auth_inside_on_login")

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING
 
 from .._calls import kind_of, problem_of
 from .._events import Reason, emit
-from .._records import LoginRecord, Outcome
 from .._token import is_same_login
 from ..errors import ReentrantLoginError
 from .account import Account
@@ -30,6 +29,7 @@ from .single_flight import CANCELLED, Flight, SingleFlight
 from .state import IssuedToken, TokenState
 
 if TYPE_CHECKING:
+    from .._login_record import LoginRecord, Outcome
     from .._token import Token
     from ..stores._access import StoreAccess, StoreSession
     from .saving import Saver
@@ -214,6 +214,8 @@ class Renewal(Scheduled):
 
     def _record(self, flight: Flight, course: LoginCourse, outcome: Outcome, error: str | None = None) -> LoginRecord:
         """Make the one record of a login that has ended. The feed counts it, and passes it on."""
+        from .._login_record import LoginRecord  # noqa: PLC0415 - on first use
+
         course.ended = True
         record = LoginRecord(
             account=self._account.label,

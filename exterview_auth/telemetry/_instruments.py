@@ -21,8 +21,9 @@ from opentelemetry.metrics import CallbackOptions, Histogram, Meter, MeterProvid
 from opentelemetry.trace import SpanKind, StatusCode, Tracer, TracerProvider
 
 from .._auth import ExterviewAuth
+from .._login_record import LoginRecord
 from .._pool import AuthPool
-from .._records import Listener, LoginRecord
+from .._records import Listener
 from ..errors import ConfigurationError
 
 SCOPE = "exterview_auth"
