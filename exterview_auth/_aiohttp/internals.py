@@ -385,8 +385,10 @@ def takes_timeout(request: ClientRequest) -> bool:
     Then the cancellation is taken back as aiohttp's own timer does, which needs two private names of it. Without them, it is
     left to the timer.
     """
+    if not is_out_of_time(request):
+        return False  # as nearly always, also when thousands that wait are cancelled at once
     call, task = call_of(request), asyncio.current_task()
-    if task is None or task not in getattr(call, "_tasks", ()) or not is_out_of_time(request):
+    if task is None or task not in getattr(call, "_tasks", ()):
         return False
     if task.cancelling() - 1 > getattr(call, "_cancelling", -1):
         return False
