@@ -29,11 +29,12 @@ AT_ONCE = 64
 
 
 class Size(NamedTuple):
-    """How many accounts (fewer under tracing), requests in a block, and the rounds of each."""
+    """How many accounts (fewer under tracing), requests in a block, calls around no request, and the rounds of each."""
 
     accounts: int
     traced: int
     requests: int
+    alone: int
     rounds: int
     memory_rounds: int
 
@@ -52,8 +53,13 @@ async def _logged_in(count: int, endpoint: URL) -> AsyncIterator[tuple[AuthPool,
         yield pool, names
 
 
-async def _measured(size: Size) -> tuple[dict[str, list[float]], int]:
-    """Return the seconds of CPU of one request in each block, all through one session, and how many were refused."""
+async def _measured(size: Size) -> tuple[dict[str, list[float]], dict[str, list[float]], int]:
+    """
+    Return the seconds of CPU of one request in each block, and how many were refused.
+
+    First all requests go through one session; then each is around a handler that does nothing, where the memory that many
+    owners take shows as what the processor waits for it.
+    """
     async with AsyncExitStack() as stack:
         api = await stack.enter_async_context(opened_api())
         # The accounts share the session, and no cookies.
@@ -74,11 +80,23 @@ async def _measured(size: Size) -> tuple[dict[str, list[float]], int]:
             await asyncio.gather(*(work() for _ in range(AT_ONCE)))
             return (time.process_time() - began) / size.requests
 
+        (request,) = await requests_to(api.url)
+
+        async def seconds_alone(name: str) -> float:
+            pool, names = pools[name]
+            owners = [pool[account] for account in random.choices(names, k=size.alone)]
+            began = time.process_time()
+            for owner in owners:
+                await owner(request, answer_at_once)
+            return (time.process_time() - began) / size.alone
+
         with collector_off():
             for name in pools:
                 await seconds(name)
             found = await in_random_order(pools, size.rounds, seconds, every=10)
-        return found, (await api.log()).refused
+            gc.collect()
+            alone = await in_random_order(pools, size.rounds, seconds_alone, every=10)
+        return found, alone, (await api.log()).refused
 
 
 def _times_of(size: Size, found: dict[str, list[float]]) -> Report:
@@ -94,6 +112,18 @@ def _times_of(size: Size, found: dict[str, list[float]]) -> Report:
     )
 
 
+def _times_alone_of(size: Size, found: dict[str, list[float]]) -> Report:
+    return Report.of(
+        f"accounts: CPU time of one call of a random owner around a handler that does nothing; {size.rounds} rounds of"
+        f" {size.alone} calls, in random order.",
+        [("ns/call", "time", within(".0f")), (f"to {ONE}", "ratio", ratio(".2f")), ("95 %", "ratio", sure(".2f"))],
+        {
+            name: {"time": Spread.of(one * 1e9 for one in times), "ratio": Spread.of_ratios(times, found[ONE])}
+            for name, times in found.items()
+        },
+    )
+
+
 def _bytes_of(size: Size) -> Report:
     async def measure(name: str, kind: str) -> dict[str, float]:
         count = size.accounts if kind == RESIDENT else size.traced
@@ -103,7 +133,7 @@ def _bytes_of(size: Size) -> Report:
     logins = {name: Spread.of(one["logins"] for one in found[name, RESIDENT]) for name in SUBJECTS}
     return Report.of(
         f"accounts: bytes per account, {size.accounts} of them; fresh processes, {size.memory_rounds} rounds in random order.\n"
-        "  Counted are the account's name, its token with its own text, its owner with the renewal timer of a token that"
+        "  Counted are the account's name, its token with its own text of 40 characters or 1000, its owner with the renewal timer of a token that"
         " lives an hour, and the pool's entry;\n  login, API key and endpoint are the same objects for all."
         f" resident: the memory of the process, traced: what Python allocates (with {size.traced}, because tracing is slow).",
         [*COLUMNS, ("logins", "logins", Spread.count)],
@@ -113,7 +143,13 @@ def _bytes_of(size: Size) -> Report:
 
 def report(*, quick: bool) -> Report:
     """Measure CPU time of a request through a pool of one and of many, and bytes per account."""
-    size = Size(200, 100, 128, 2, 1) if quick else Size(10_000, 2000, 192, 60, 2)
-    found, refused = asyncio.run(_measured(size))
-    both = Report.joined({"requests": _times_of(size, found), "memory": _bytes_of(size)})
-    return Report(both.tables, {**both.data, "refused": refused})
+    size = Size(200, 100, 128, 1000, 2, 1) if quick else Size(10_000, 2000, 192, 10_000, 60, 2)
+    found, alone, refused = asyncio.run(_measured(size))
+    together = Report.joined(
+        {
+            "requests": _times_of(size, found),
+            "alone": _times_alone_of(size, alone),
+            "memory": _bytes_of(size),
+        }
+    )
+    return Report(together.tables, {**together.data, "refused": refused})

@@ -21,6 +21,8 @@ from ..harness.server import API_KEY
 
 ENDPOINT = "http://127.0.0.1:9/graphql"
 LIFETIME = 3600.0
+SHORT, LONG = 40, 1000
+"""Characters of a token: an opaque one, and a JWT."""
 WARM_UP = 50
 """Accounts that exist before the others are counted."""
 
@@ -33,27 +35,26 @@ def _names(count: int) -> list[str]:
     return [f"account-{next(_NUMBERS):08d}" for _ in range(count)]
 
 
-def _token() -> Token:
-    return Token(f"token-{next(_NUMBERS):08d}", expires_in=LIFETIME)
-
-
-async def _login(_: LoginContext) -> Token:
-    return _token()
+def _token(length: int) -> Token:
+    return Token(f"{next(_NUMBERS):0{length}d}", expires_in=LIFETIME)
 
 
 @asynccontextmanager
-async def _in_a_dict(_: int) -> AsyncIterator[Growth]:
+async def _in_a_dict(_: int, *, length: int = SHORT) -> AsyncIterator[Growth]:
     tokens: dict[str, Token] = {}
 
     async def grow(more: int) -> None:
-        tokens.update((name, _token()) for name in _names(more))
+        tokens.update((name, _token(length)) for name in _names(more))
 
     yield grow, lambda: 0
 
 
 @asynccontextmanager
-async def _in_a_pool(count: int, *, logs_in: bool) -> AsyncIterator[Growth]:
+async def _in_a_pool(count: int, *, logs_in: bool, length: int = SHORT) -> AsyncIterator[Growth]:
     names: list[str] = []
+
+    async def login(_: LoginContext) -> Token:
+        return _token(length)
 
     async def grow(more: int) -> None:
         added = _names(more)
@@ -64,7 +65,7 @@ async def _in_a_pool(count: int, *, logs_in: bool) -> AsyncIterator[Growth]:
                 await owner.token()
 
     def owner(_: str) -> ExterviewAuth:
-        return ExterviewAuth(_login, api_key=API_KEY, endpoint=ENDPOINT)
+        return ExterviewAuth(login, api_key=API_KEY, endpoint=ENDPOINT)
 
     async with AuthPool(owner, maxsize=count + WARM_UP) as pool:
         yield grow, lambda: sum(pool[name].stats().logins for name in names)
@@ -76,6 +77,8 @@ SUBJECTS: dict[str, Callable[[int], AbstractAsyncContextManager[Growth]]] = {
     f"{BASE} again": _in_a_dict,
     "in the pool, not logged in": lambda count: _in_a_pool(count, logs_in=False),
     "in the pool, logged in": lambda count: _in_a_pool(count, logs_in=True),
+    f"{BASE}, of {LONG} characters": lambda count: _in_a_dict(count, length=LONG),
+    f"in the pool, logged in, token of {LONG} characters": lambda count: _in_a_pool(count, logs_in=True, length=LONG),
 }
 
 

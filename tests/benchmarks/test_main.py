@@ -13,7 +13,7 @@ from benchmarks.soak import scenario as soak
 
 from .running import benchmarks, python, quick
 
-TABLES = {"overhead": 2, "storm": 2, "ahead": 1, "accounts": 2, "memory": 1, "cancel": 1, "imports": 2, "simulation": 1}
+TABLES = {"overhead": 2, "storm": 2, "ahead": 1, "accounts": 3, "memory": 1, "cancel": 1, "imports": 2, "simulation": 1}
 
 
 @pytest.mark.parametrize("scenario", TABLES)
