@@ -141,6 +141,7 @@ from exterview_auth.emulator import Emulator
 
 
 async def main():
+    asyncio.get_running_loop().slow_callback_duration = 60  # a busy machine is no warning of ours
     async with Emulator() as emulator, aiohttp.ClientSession() as login_session:
         for options in ({}, {"login_session": login_session}):
             login = PasswordLogin(emulator.email, emulator.password)
