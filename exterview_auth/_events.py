@@ -7,7 +7,7 @@ Events, as structlog makes them: through the application's configuration of stru
    structlog, or the standard logger is enabled for the event's level and has somewhere to send it.
 3. Nothing that a processor or a handler raises reaches a request.
 
-The README lists all events with their levels and fields; a test holds that list against the calls of `emit`.
+The page of events (`.github/EVENTS.md`) lists all of them with their levels and fields; a test holds that list against the calls of `emit`.
 """
 
 from __future__ import annotations

@@ -99,7 +99,7 @@ async def everything(seen: Seen, name: str | None = None) -> dict[str, Metric]:
 
 
 def kind_of(metric: Metric) -> str:
-    """What the README calls an instrument."""
+    """What the page calls an instrument."""
     data = metric.data
     if isinstance(data, Sum):
         return "counter" if data.is_monotonic else "up-down counter"
@@ -107,8 +107,8 @@ def kind_of(metric: Metric) -> str:
 
 
 def listed() -> dict[str, tuple[str, str, set[str]]]:
-    """Instrument, unit and attributes of each metric in the README's table."""
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    """Instrument, unit and attributes of each metric in the page of events and metrics."""
+    text = (ROOT / ".github" / "EVENTS.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\| `exterview_auth\.([a-z.]+)` \| ([a-z -]+) \| `([^`]+)` \|([^|]*)\|", text, re.MULTILINE)
     return {name: (kind, unit, set(re.findall(r"`([\w.]+)`", keys))) for name, kind, unit, keys in rows}
 

@@ -1,4 +1,4 @@
-"""Metrics and traces for OpenTelemetry (extra ``otel``): `observe` an owner or a pool. The README lists all of them."""
+"""Metrics and traces for OpenTelemetry (extra ``otel``): `observe` an owner or a pool."""
 
 from __future__ import annotations
 

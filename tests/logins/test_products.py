@@ -1,4 +1,4 @@
-"""The README's logins for other products, each at a server with the product's own types, answers and refusals."""
+"""The recipes' logins for other products, each at a server with the product's own types, answers and refusals."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ from exterview_auth import (
 from tests.kit.login_endpoint import EMAIL, KEY, PASSWORD, SECRET, refusal
 from tests.kit.tokens import raw_jwt
 
-README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
-ROWS: dict[str, str] = dict(re.findall(r"^\| ([^|]+) \| `((?:mutation|OAuth2Login)[^|]*)` \|$", README, re.MULTILINE))
+PAGE = (Path(__file__).parents[1] / "recipes" / "README.md").read_text(encoding="utf-8")
+ROWS: dict[str, str] = dict(re.findall(r"^\| ([^|]+) \| `((?:mutation|OAuth2Login)[^|]*)` \|$", PAGE, re.MULTILINE))
 
 EXPIRES_AT = "2126-01-01T00:00:00Z"
 
@@ -235,7 +235,7 @@ def owner(login: Any, url: URL) -> ExterviewAuth:
 
 @pytest.mark.parametrize("name", PRODUCTS)
 async def test_a_products_token_is_found_and_its_refusal_remembered(name: str) -> None:
-    """The README: a right password is a token, a wrong one is sent once, quoted, and not again for any request."""
+    """The page: a right password is a token, a wrong one is sent once, quoted, and not again for any request."""
     shop = Shop(PRODUCTS[name])
     app = web.Application()
     app.router.add_post("/graphql", shop.answer)
@@ -257,7 +257,7 @@ async def test_a_products_token_is_found_and_its_refusal_remembered(name: str) -
 
 
 def test_every_row_is_tested() -> None:
-    """And nothing but the README's rows counts as one."""
+    """And nothing but the page's rows counts as one."""
     assert set(ROWS) == set(PRODUCTS) | set(ISSUERS)
 
 
@@ -297,7 +297,7 @@ PEM = rsa.generate_private_key(65537, 2048).private_bytes(
 
 
 def login_of(row: str, at: URL) -> OAuth2Login:
-    """The login of a line of the README, at another address."""
+    """The login of a line of the page, at another address."""
     made: list[OAuth2Login] = []
 
     def construct(url: str, *arguments: Any, **options: Any) -> OAuth2Login:
@@ -320,7 +320,7 @@ def login_of(row: str, at: URL) -> OAuth2Login:
 
 @pytest.mark.parametrize("name", ISSUERS)
 async def test_an_issuers_token_is_taken_and_its_refusal_remembered(name: str) -> None:
-    """The README: the line works as it is, and what the issuer refuses or cannot do now is understood."""
+    """The line works as it is, and what the issuer refuses or cannot do now is understood."""
     issuer = ISSUERS[name]
     answers: list[tuple[int, dict[str, Any]]] = [(200, issuer.grants), issuer.refuses]
     arrived: list[dict[str, Any]] = []
@@ -355,8 +355,8 @@ async def test_an_issuers_token_is_taken_and_its_refusal_remembered(name: str) -
 
 
 async def test_a_rest_login_is_one_of_your_own() -> None:
-    """The README's function for hasura-auth, with its answers."""
-    [source] = re.findall(r"^async def hasura_auth.*?(?=^```)", README, re.MULTILINE | re.DOTALL)
+    """The page's function for hasura-auth, with its answers."""
+    [source] = re.findall(r"^async def hasura_auth.*?(?=^```)", PAGE, re.MULTILINE | re.DOTALL)
     session = {"accessToken": jwt(900), "accessTokenExpiresIn": 900, "refreshToken": "r", "user": {"id": "1"}}
     answers: list[tuple[int, dict[str, Any]]] = [
         (200, {"session": session, "mfa": None}),

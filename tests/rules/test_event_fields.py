@@ -29,7 +29,7 @@ from tests.kit.login_endpoint import Reply, login_endpoint
 from tests.kit.stores import told
 
 PACKAGE = Path(exterview_auth.__file__).parent
-README = PACKAGE.parent / "README.md"
+PAGE = PACKAGE.parent / ".github" / "EVENTS.md"
 
 
 @pytest.fixture(autouse=True)
@@ -63,8 +63,10 @@ def fields_of_a_mapping(tree: ast.AST) -> set[str]:
 
 
 def listed() -> dict[str, tuple[str, set[str]]]:
-    """The level and the fields of each event in the README's table."""
-    rows = re.findall(r"^\| `([a-z_.]+)` \| (info|warning|error) \| ([^|]*) \|", README.read_text(), re.MULTILINE)
+    """The level and the fields of each event in the page's table."""
+    rows = re.findall(
+        r"^\| `([a-z_.]+)` \| (info|warning|error) \| ([^|]*) \|", PAGE.read_text(encoding="utf-8"), re.MULTILINE
+    )
     return {event: (level, set(re.findall(r"`(\w+)`", fields))) for event, level, fields in rows}
 
 

@@ -229,7 +229,7 @@ def test_a_test_may_change_the_variables(tmp_path: Path) -> None:
 def test_the_readmes_test_passes(tmp_path: Path) -> None:
     """As it is written there."""
     (snippet,) = (snippet for snippet in SNIPPETS if "exterview_clock" in snippet)
-    done = run(project(tmp_path, test_readme=snippet), "-o", "asyncio_mode=auto")
+    done = run(project(tmp_path, test_readme=snippet), "-o", "asyncio_mode=strict")
     assert done.passed, done.output
 
 

@@ -27,7 +27,7 @@ _ANSWERS = {
     "LOADING": "it is still loading its data (LOADING); wait until it has finished",
     "NOAUTH": "it needs a password (NOAUTH); put it into the URL",
     "WRONGPASS": "it refuses the user or password (WRONGPASS); correct them in the URL",
-    "NOPERM": "the user's ACL lacks a command, key or channel (NOPERM); grant what the README lists",
+    "NOPERM": "the user's ACL lacks a command, key or channel (NOPERM); grant what help(RedisStore) lists",
     "OOM": "it is out of memory (OOM); raise maxmemory, or check maxmemory-policy",
     "MISCONF": "it refuses writes because it cannot save its data to disk (MISCONF); check its log and its disk",
     "NOREPLICAS": "it refuses writes because too few replicas follow it (NOREPLICAS); check them, and min-replicas-to-write",

@@ -192,7 +192,9 @@ KEYS, CHANNELS = "~exterview_auth:*", "&exterview_auth:*"
 
 RULES = (KEYS, CHANNELS, *COMMANDS)
 
-TOLD = "Redis cannot be used: the user's ACL lacks a command, key or channel (NOPERM); grant what the README lists"
+TOLD = (
+    "Redis cannot be used: the user's ACL lacks a command, key or channel (NOPERM); grant what help(RedisStore) lists"
+)
 
 
 async def allow(client: Any, user: str, rules: Iterable[str]) -> None:
