@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import inspect
 import os
 import warnings
 import weakref
-from collections.abc import Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 from aiohttp import ClientHandlerType, ClientRequest, ClientResponse, ClientSession
@@ -17,15 +16,12 @@ from ._aiohttp.login_call import LoginCall
 from ._aiohttp.middleware import DEFAULT_OPTIONS, Middleware, RequestOptions
 from ._aiohttp.origins import origins_of
 from ._aiohttp.queued import SIGNED_AGAIN, StaleTokenError
-from ._aiohttp.refusal import ACCEPTED_BELOW, IsUnauthorized
+from ._aiohttp.refusal import ACCEPTED_BELOW
 from ._aiohttp.signing import AUTHORIZATION, CONTENT_TYPE, X_API_KEY, as_headers
-from ._clock import Clock, boot_time
+from ._clock import boot_time
 from ._core.account import Account, nothing_to_prepare
-from ._core.api_key import ApiKeySource
 from ._core.api_key import api_key as key_of
 from ._core.keeper import Keeper
-from ._core.on_login import OnLogin
-from ._core.on_token import OnToken
 from ._endpoint import PRODUCTION, endpoint_url, shown_url
 from ._options import check_callables, checked_account, checked_token, named, owner_options
 from ._records import Listener
@@ -33,12 +29,17 @@ from ._refusals import discreet, shown_when_made
 from ._secret import refuse_pickling
 from ._token import Token
 from .errors import ConfigurationError
-from .logins._context import Login
+from .logins._context import LoginContext
 from .logins._identity import store_realm
 from .stores import TokenStore
 
 if TYPE_CHECKING:
+    from typing import Unpack
+
     from ._credentials import Credentials
+    from ._environment import Overrides
+    from ._events import Reason
+    from ._login_record import LoginRecord
     from ._stats import Stats
 
 
@@ -95,9 +96,9 @@ class ExterviewAuth:
     @discreet
     def __init__(
         self,
-        login: Login,
+        login: Callable[[LoginContext], Awaitable[Token]],
         *,
-        api_key: ApiKeySource,
+        api_key: str | Callable[[], str | Awaitable[str]],
         endpoint: str | URL = PRODUCTION,
         store: TokenStore | None = None,
         account: str | None = None,
@@ -105,11 +106,11 @@ class ExterviewAuth:
         login_timeout: float = 30.0,
         refresh_ahead: float = 300.0,
         max_logins: tuple[int, float] = (5, 60.0),
-        is_unauthorized: IsUnauthorized | None = None,
-        on_token: OnToken | None = None,
-        on_login: OnLogin | None = None,
+        is_unauthorized: Callable[[ClientResponse], bool | Awaitable[bool]] | None = None,
+        on_token: Callable[[Token, Token | None, Reason], object] | None = None,
+        on_login: Callable[[LoginRecord], object] | None = None,
         login_session: ClientSession | None = None,
-        clock: Clock | None = None,
+        clock: Callable[[], float] | None = None,
     ) -> None:
         check_callables(login=login, is_unauthorized=is_unauthorized, on_token=on_token, on_login=on_login, clock=clock)
         self._endpoint = endpoint_url(endpoint)
@@ -152,7 +153,7 @@ class ExterviewAuth:
 
     @classmethod
     @discreet
-    def from_env(cls, environ: Mapping[str, str] | None = None, **overrides: Any) -> Self:
+    def from_env(cls, environ: Mapping[str, str] | None = None, **overrides: Unpack[Overrides]) -> Self:
         """
         Return an owner as *environ* describes it, by default the process's environment.
 
@@ -163,10 +164,11 @@ class ExterviewAuth:
         a Redis URL, whose store is closed with the owner. The README's table has them all. A file is read again at each login.
         *overrides* are arguments of the constructor. Raises `ConfigurationError` that names what is missing.
         """
-        from ._environment import arguments_from, set_up  # noqa: PLC0415 - on first use
+        from ._environment import arguments_from, check_names, set_up  # noqa: PLC0415 - on first use
 
         environ = os.environ if environ is None else environ
-        arguments = arguments_from(environ, overrides, inspect.signature(cls).parameters)
+        check_names(overrides, cls)
+        arguments = arguments_from(environ, overrides)
         opened = None if "store" in overrides else arguments.get("store")
         # If a subclass's constructor fails, error trackers find no environment as a whole among the local variables.
         environ, overrides = None, {}

@@ -19,7 +19,7 @@ class LoginRecord:
     """The account as events name it: what was given as ``account=``, or else a digest."""
     reason: Reason
     """Why the login began: ``"first"``, ``"expired"``, ``"refused"`` or ``"ahead"``."""
-    outcome: Outcome
+    outcome: Literal["issued", "adopted", "failed"]
     """``"issued"``: the login returned a token. ``"adopted"``: the store had one of another owner. ``"failed"``: neither."""
     error: str | None
     """The name of the error's type if it failed; ``LoggedOutError`` or ``ClosedError`` if it was discarded."""

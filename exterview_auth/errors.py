@@ -131,7 +131,7 @@ class LoginBudgetExceededError(LoginError):
 
     def __init__(self, message: str = "logins do not help", *, retry_after: float | None = None) -> None:
         super().__init__(message)
-        self.retry_after = seconds_in(retry_after)
+        self.retry_after: float | None = seconds_in(retry_after)
 
 
 class StoreError(ExterviewAuthError):

@@ -103,7 +103,7 @@ def test_any_environment_is_taken_or_refused(variables: dict[str, str]) -> None:
     """Any mapping of strings; a path that leads nowhere too."""
     for right in ({}, {environment.API_KEY: "key"}, {environment.BEARER: "token"}):
         with contextlib.suppress(ConfigurationError):
-            environment.arguments_from({**right, **variables}, {}, ())
+            environment.arguments_from({**right, **variables}, {})
 
 
 @hypothesis_profiles.examples(25)
@@ -192,7 +192,7 @@ def test_no_error_shows_a_variable_that_holds_a_secret(variables: dict[str, str]
     """Rule 22: nor the part of an endpoint's URL that may be one."""
     for url in ("https://api.example", f"http://{user}@api.example", f"ftp://ada:{user}@[::1"):
         named = {**variables, environment.ENDPOINT: url}
-        refused = Parser(lambda _, named=named: environment.arguments_from(named, {}, ()), (ConfigurationError,))  # type: ignore[misc]  # bound at once
+        refused = Parser(lambda _, named=named: environment.arguments_from(named, {}), (ConfigurationError,))  # type: ignore[misc]  # bound at once
         result = read(refused, b"")
         assert isinstance(result, dict) or MARK not in shown(result)
 

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 import aiohttp
 
 from exterview_auth import AuthSession, ExterviewAuth, Token
-from exterview_auth._environment import CredentialSource, arguments_from, endpoint_from, source_of
+from exterview_auth._environment import CredentialSource, Overrides, arguments_from, endpoint_from, source_of
 from exterview_auth._options import ABOVE_ZERO, LONGEST, number
 from exterview_auth._secret_file import unwrapped
 from exterview_auth._token import jwt_claims, numeric_date, without_bearer
@@ -52,7 +52,7 @@ def expiry_of(environ: Mapping[str, str]) -> datetime | None:
 
 def stored_as(environ: Mapping[str, str]) -> tuple[str, str | None] | None:
     """Return the account's name in the store, and its issuer; ``None`` if the configuration names no account."""
-    found = arguments_from(environ, {"store": None}, ("store",))
+    found = arguments_from(environ, {"store": None})
     login = found["login"]
     account = found.get("account") or login.identity
     return store_key(endpoint_from(environ), account, login) if account else None
@@ -81,15 +81,14 @@ async def opened_account(
 
     # A bearer token is nothing to share: it does not say whose it is.
     source = configuration.source
-    alone = {} if shares and source is not None and source.logs_in else {"store": None}
+    overrides: Overrides = {} if shares and source is not None and source.logs_in else {"store": None}
     limit = aiohttp.ClientTimeout(total=seconds)
     # `trust_env` for the proxy. Logins get a session with it too: the first token comes before any request.
     async with (
         aiohttp.ClientSession(timeout=limit, trust_env=True) as http,
         aiohttp.ClientSession(timeout=limit, trust_env=True) as login_http,
     ):
-        auth = ExterviewAuth.from_env(
-            configuration.environ, login_timeout=seconds, on_token=learn, login_session=login_http, **alone
-        )
+        overrides |= {"login_timeout": seconds, "on_token": learn, "login_session": login_http}
+        auth = ExterviewAuth.from_env(configuration.environ, **overrides)
         async with auth:
             yield EnvironmentAccount(auth, AuthSession(http, auth))

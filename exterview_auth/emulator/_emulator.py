@@ -82,9 +82,11 @@ class Emulator:
     # So that a misspelt attribute is an error. A subclass has `__dict__`, and may have attributes of its own.
     __slots__ = ("__weakref__", "_api", "_controls", "_host", "_port", "_runner", "_state", "_was_started")
 
-    token_lifetime = _Seconds("How long each token is valid that is issued from now on, in seconds.")
-    login_delay = _Seconds("How long each login takes that begins from now on, in seconds.")
-    latency = _Seconds("How long each request that arrives from now on waits before it is looked at, in seconds.")
+    token_lifetime: _Seconds = _Seconds("How long each token is valid that is issued from now on, in seconds.")
+    login_delay: _Seconds = _Seconds("How long each login takes that begins from now on, in seconds.")
+    latency: _Seconds = _Seconds(
+        "How long each request that arrives from now on waits before it is looked at, in seconds."
+    )
 
     def __init__(
         self,
@@ -95,7 +97,7 @@ class Emulator:
         login_delay: float = 0.0,
         latency: float = 0.0,
         seed: int = 2025,
-        clock: Callable[[], float] = boot_time,
+        clock: Callable[[], float] | None = None,
         api_key: str | None = None,
         email: str | None = None,
         password: str | None = None,
@@ -104,6 +106,7 @@ class Emulator:
         self._port = port_number(port)
         given = checked_credentials(api_key, email, password)
         times = {"token_lifetime": token_lifetime, "login_delay": login_delay, "latency": latency}
+        clock = boot_time if clock is None else clock
         check_callable(clock, "clock")
         self._state = EmulatorState(
             checked_seed(seed), Times(**{name: seconds(value, name) for name, value in times.items()}), clock

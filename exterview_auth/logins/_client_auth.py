@@ -15,7 +15,7 @@ from .._secret import Secret, plain_kind, refuse_pickling
 from ..errors import ConfigurationError
 from ._secret_source import SecretOption, optional_source
 
-KeyOption = str | bytes | Callable[[], str | bytes] | Callable[[], Awaitable[str | bytes]]
+KeyOption = str | bytes | Callable[[], "str | bytes | Awaitable[str | bytes]"]
 """A private key as an argument: PEM text, or a sync or async callable without arguments that returns it."""
 
 METHODS = ("client_secret_basic", "client_secret_post", "private_key_jwt", "none")

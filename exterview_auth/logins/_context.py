@@ -47,9 +47,9 @@ class LoginContext:
             raise ConfigurationError(f"previous must be a Token, not {plain_kind(previous)}")
         self._make_session = session
         self._session: ClientSession | None = None
-        self.endpoint = endpoint
-        self.api_key = Secret(api_key)
-        self.previous = previous
+        self.endpoint: URL = endpoint
+        self.api_key: str = Secret(api_key)
+        self.previous: Token | None = previous
 
     @property
     def session(self) -> ClientSession:

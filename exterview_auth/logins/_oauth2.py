@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple, NoReturn, final
 from urllib.parse import urlencode
 
@@ -14,13 +14,13 @@ from .._refusals import discreet, shown_when_made
 from .._secret import Secret, refuse_pickling
 from .._token import Token, is_foreign, issued_by
 from ..errors import ConfigurationError, LoginError, LoginUnavailableError
-from ._client_auth import ClientAuthentication, KeyOption, TokenRequest
+from ._client_auth import ClientAuthentication, TokenRequest
 from ._context import LoginContext
-from ._form_fields import FieldValue, FormFields
+from ._form_fields import FormFields
 from ._identity import address, distinct_name, issuer_name, naming_headers
 from ._oauth2_response import read_token
 from ._request import headers_of, post
-from ._secret_source import SecretOption, SecretSource, optional_source
+from ._secret_source import SecretSource, optional_source
 
 _WITH_BOTH = ("client_credentials", "refresh_token")
 """Grants that can do without a user; with one, the full grant for a refused refresh token is that of the password."""
@@ -69,21 +69,21 @@ class OAuth2Login:
         self,
         token_endpoint: str | URL,
         client_id: str,
-        client_secret: SecretOption | None = None,
+        client_secret: str | Callable[[], str | Awaitable[str]] | None = None,
         *,
         grant_type: str = "client_credentials",
         scope: str | Iterable[str] | None = None,
         username: str | None = None,
-        password: SecretOption | None = None,
+        password: str | Callable[[], str | Awaitable[str]] | None = None,
         refresh_token: str | None = None,
         token_endpoint_auth_method: str | None = None,
-        private_key: KeyOption | None = None,
+        private_key: str | bytes | Callable[[], str | bytes | Awaitable[str | bytes]] | None = None,
         key_id: str | None = None,
         algorithm: str | None = None,
         audience: str | Sequence[str] | None = None,
         headers: Mapping[str, str] | None = None,
-        form: Mapping[str, FieldValue] | None = None,
-        **form_fields: FieldValue,
+        form: Mapping[str, str | Sequence[str] | Callable[[], str | Awaitable[str]]] | None = None,
+        **form_fields: str | Sequence[str] | Callable[[], str | Awaitable[str]],
     ) -> None:
         self._endpoint = checked_url(token_endpoint, "token_endpoint", example="https://login.example.com/oauth/token")
         signed = private_key is not None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from typing import Any, ClassVar, NoReturn, final
 
 from yarl import URL
@@ -20,7 +20,7 @@ from ._document import own_fields
 from ._graphql_answer import answered_by_login, graphql_refusal, said_by_login, status_refusal
 from ._identity import distinct_name, issuer_name, naming_headers
 from ._request import LoginResponse, headers_of, post
-from ._secret_source import SecretOption, SecretSource
+from ._secret_source import SecretSource
 from ._token_search import Match, find_path, find_token, lifetime_near, refresh_token_near, seconds_left
 
 DOCUMENT = "mutation Login($email: String!, $password: String!) { login(email: $email, password: $password) { token expiresIn } }"
@@ -61,10 +61,10 @@ class PasswordLogin:
     def __init__(
         self,
         email: str,
-        password: SecretOption,
+        password: str | Callable[[], str | Awaitable[str]],
         *,
         document: str = DOCUMENT,
-        variables: Variables | None = None,
+        variables: Mapping[str, Any] | Callable[[str, str], Mapping[str, Any]] | None = None,
         token_field: str | None = None,
         token_header: str | None = None,
         expires_field: str | None = None,

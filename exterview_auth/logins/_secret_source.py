@@ -8,7 +8,7 @@ from .._calls import CallableValue
 from .._options import text_option
 from .._secret import Secret, concealed
 
-SecretOption = str | Callable[[], str] | Callable[[], Awaitable[str]]
+SecretOption = str | Callable[[], "str | Awaitable[str]"]
 """A secret as an argument: text, or a sync or async callable without arguments that returns it."""
 
 

@@ -15,8 +15,6 @@ from .._token import Token, without_bearer
 from ..errors import ConfigurationError
 from ._context import LoginContext
 
-TokenSource = Callable[[], str | Token] | Callable[[], Awaitable[str | Token]]
-
 _RULE = "StaticLogin needs a token, a path, or a callable without arguments that returns a token"
 
 
@@ -40,7 +38,7 @@ class StaticLogin:
     @discreet
     def __init__(
         self,
-        source: str | Token | os.PathLike[str] | TokenSource | None = None,
+        source: str | Token | os.PathLike[str] | Callable[[], str | Token | Awaitable[str | Token]] | None = None,
         *,
         file: str | os.PathLike[str] | None = None,
     ) -> None:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 import os
 import threading
+from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from typing import NamedTuple, NoReturn
 from weakref import WeakValueDictionary
 
 from cachetools import TLRUCache
 
-from .._clock import Clock, boot_time
+from .._clock import boot_time
 from .._options import account_key, check_callable, checked_token, whole_number
 from .._refusals import discreet, shown_when_made
 from .._secret import refuse_pickling
@@ -38,8 +39,9 @@ class MemoryStore:
     """
 
     @discreet
-    def __init__(self, maxsize: int = 1024, *, keep: float = KEEP, timer: Clock = boot_time) -> None:
+    def __init__(self, maxsize: int = 1024, *, keep: float = KEEP, timer: Callable[[], float] | None = None) -> None:
         maxsize = whole_number(maxsize, "maxsize must be the number of accounts to hold, at least 1", 1)
+        timer = boot_time if timer is None else timer
         check_callable(timer, "timer")
         self._keep = checked_keep(keep)
         self._timer = timer

@@ -125,8 +125,8 @@ PARSERS = {
     "a GraphQL request": Parser(lambda raw: may_be_mutations(text_of(raw)), (), (b"@", b'{"query":@,"operationName":@}')),
     "a GraphQL document": Parser(lambda raw: may_be_mutations(json.dumps({"query": text_of(raw)})), ()),
     "GraphQL answers": Parser(answers, (), ANSWERED),
-    "the environment": Parser(lambda raw: environment.arguments_from(environ(raw), {}, ()), (ConfigurationError,)),
-    "the endpoint": Parser(lambda raw: environment.arguments_from(endpoint(raw), {}, ()), (ConfigurationError,), (b"@", b"https://@")),
+    "the environment": Parser(lambda raw: environment.arguments_from(environ(raw), {}), (ConfigurationError,)),
+    "the endpoint": Parser(lambda raw: environment.arguments_from(endpoint(raw), {}), (ConfigurationError,), (b"@", b"https://@")),
 }  # fmt: skip
 
 

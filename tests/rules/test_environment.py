@@ -26,7 +26,7 @@ from exterview_auth import (
     StaticLogin,
     Token,
 )
-from exterview_auth._environment import VARIABLES, CredentialSource, arguments_from, source_of
+from exterview_auth._environment import VARIABLES, CredentialSource, Overrides, arguments_from, source_of
 from tests.kit.login_endpoint import Reply, log_in, login_endpoint
 from tests.kit.showing import assert_shows_none
 from tests.kit.stores import eventually
@@ -43,7 +43,7 @@ CLIENT = {
 def arguments(*removed: str, **changed: str) -> dict[str, Any]:
     """Arguments from a full environment with some variables *removed* or *changed*."""
     environ = {name: value for name, value in FULL.items() if name not in removed}
-    return arguments_from({**environ, **changed}, {}, ())
+    return arguments_from({**environ, **changed}, {})
 
 
 def test_key_and_user_are_enough() -> None:
@@ -110,13 +110,13 @@ def test_overrides_win() -> None:
     """Overrides win over the environment, whose variables may then be missing or wrong."""
     login = StaticLogin("abc")
     given = {"login": login, "api_key": "own", "endpoint": "sandbox", "account": "team"}
-    assert arguments_from({"EXTERVIEW_ENDPOINT": "nonsense"}, given, given) == given
+    assert arguments_from({"EXTERVIEW_ENDPOINT": "nonsense"}, given) == given
 
 
 @pytest.mark.parametrize("variable", ["EXTERVIEW_BEARER_TOKEN", "EXTERVIEW_ENDPOINT", "EXTERVIEW_ENVIRONMENT"])
 def test_a_variable_that_is_none_is_not_set(variable: str) -> None:
     """As in what ``dotenv_values()`` returns for a line without ``=``."""
-    assert set(arguments_from({**FULL, variable: None}, {}, ())) == {"api_key", "login"}
+    assert set(arguments_from({**FULL, variable: None}, {})) == {"api_key", "login"}
 
 
 @pytest.mark.parametrize("variable", ["EXTERVIEW_API_KEY", "EXTERVIEW_PASSWORD", "EXTERVIEW_ENDPOINT"])
@@ -259,7 +259,7 @@ def test_half_a_client_is_an_error_that_names_the_rest(given: str, sentence: str
     """Also beside a user or a token that would do: whoever began it wants it."""
     begun = {name: value for name, value in CLIENT.items() if name.rpartition("_")[2] in given.split()}
     with pytest.raises(ConfigurationError) as caught:
-        arguments_from({"EXTERVIEW_API_KEY": "key", **beside, **begun}, {}, ())
+        arguments_from({"EXTERVIEW_API_KEY": "key", **beside, **begun}, {})
     assert str(caught.value) == sentence
 
 
@@ -320,7 +320,7 @@ async def test_a_store_that_is_given_stays_open(tmp_path: Path) -> None:
         pass
     assert closed == []
     assert not (tmp_path / "absent").exists()
-    assert arguments_from({**FULL, "EXTERVIEW_STORE": "x:/"}, {"store": None}, {"store"})["store"] is None
+    assert arguments_from({**FULL, "EXTERVIEW_STORE": "x:/"}, {"store": None})["store"] is None
 
 
 @pytest.mark.parametrize(
@@ -412,8 +412,7 @@ def test_a_value_loses_its_byte_order_mark_and_line_end() -> None:
     """As in a file for ``docker run --env-file`` with CRLF: whatever the variable is, both are nowhere a part of it."""
     plain = {**FULL, "EXTERVIEW_ENDPOINT": "https://h.example/"}
     made, wrapped = (
-        arguments_from({name: frame.format(value) for name, value in plain.items()}, {}, ())
-        for frame in ("{}", WRAPPED)
+        arguments_from({name: frame.format(value) for name, value in plain.items()}, {}) for frame in ("{}", WRAPPED)
     )
     assert (
         (wrapped["api_key"], wrapped["endpoint"])
@@ -589,9 +588,46 @@ def test_a_keys_file_that_holds_no_key_is_named_at_once(tmp_path: Path) -> None:
 def test_a_misspelt_override_and_a_missing_environment_are_named() -> None:
     """Wrong arguments are reported before missing variables."""
     with pytest.raises(ConfigurationError, match="no argument 'endpont'"):
-        ExterviewAuth.from_env({}, endpont="production")
+        ExterviewAuth.from_env({}, endpont="production")  # type: ignore[call-arg]  # a wrong use
     with pytest.raises(ConfigurationError, match=r"os\.environ, not str"):
         ExterviewAuth.from_env("production")  # type: ignore[arg-type]  # a wrong use
+
+
+class _PassesOn(ExterviewAuth):
+    """A subclass that passes arguments on, as applications write it."""
+
+    def __init__(self, *args: Any, region: str = "eu", **options: Any) -> None:
+        self.region = region
+        super().__init__(*args, **options)
+
+
+class _TakesOne(ExterviewAuth):
+    """A subclass with an argument of its own, and few others."""
+
+    def __init__(self, login: Any, *, api_key: str, region: str = "eu") -> None:
+        self.region = region
+        super().__init__(login, api_key=api_key)
+
+
+def test_a_subclass_may_pass_arguments_on() -> None:
+    """Where a subclass's constructor takes any name, overrides have its own names and the owner's."""
+    overrides: Any = {"account": "acme", "region": "us"}
+    owner = _PassesOn.from_env(FULL, **overrides)
+    assert (owner.account, owner.region) == ("acme", "us")
+
+
+def test_a_misspelt_override_names_the_subclass() -> None:
+    """The sentence is about the class whose constructor was called."""
+    overrides: Any = {"region": "us"}
+    assert _TakesOne.from_env(FULL, **overrides).region == "us"
+    with pytest.raises(ConfigurationError, match=r"^_TakesOne has no argument 'account'; see help\(_TakesOne\)$"):
+        _TakesOne.from_env(FULL, account="acme")
+
+
+def test_overrides_are_typed_as_the_constructors_arguments() -> None:
+    """A type checker knows each override, by the name and the type that the constructor has."""
+    options = {name: parameter.annotation for name, parameter in inspect.signature(ExterviewAuth).parameters.items()}
+    assert {name: kind.__forward_arg__ for name, kind in Overrides.__annotations__.items()} == options
 
 
 def test_help_does_not_show_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -92,8 +92,8 @@ CONSTRUCTORS: dict[str, Attempt] = {
     "key, wrong number": lambda: ExterviewAuth(LOGIN, api_key=KEY, login_timeout=-1),
     "key, wrong store": lambda: ExterviewAuth(LOGIN, api_key=KEY, store=object()),  # type: ignore[arg-type]
     "key, wrong account": lambda: ExterviewAuth(LOGIN, api_key=KEY, account=""),
-    "from_env, wrong override": lambda: ExterviewAuth.from_env(ENVIRON, api_key=KEY, endpoint=5),
-    "from_env, unknown override": lambda: ExterviewAuth.from_env(ENVIRON, api_key=KEY, colour=S),
+    "from_env, wrong override": lambda: ExterviewAuth.from_env(ENVIRON, api_key=KEY, endpoint=5),  # type: ignore[arg-type]
+    "from_env, unknown override": lambda: ExterviewAuth.from_env(ENVIRON, api_key=KEY, colour=S),  # type: ignore[call-arg]
     "from_env, wrong number": lambda: ExterviewAuth.from_env(ENVIRON, login_timeout=0),
     "from_env, no mapping": lambda: ExterviewAuth.from_env([S]),  # type: ignore[arg-type]
     "no e-mail": lambda: PasswordLogin("", S),
@@ -486,8 +486,8 @@ MADE_WRONG: dict[str, Callable[[], Awaitable[Any]]] = {
     "variables with a set": variables_of({"password": {S}}),
     "variables with bytes": variables_of({"password": S.encode()}),
     "variables with a number": variables_of({"password": Typed(S)}),
-    "token in a set": lambda: ExterviewAuth(StaticLogin(lambda: {S}), api_key=KEY).token(),  # type: ignore[arg-type]
-    "token of another type": lambda: ExterviewAuth(StaticLogin(lambda: Typed(S)), api_key=KEY).token(),  # type: ignore[arg-type]
+    "token in a set": lambda: ExterviewAuth(StaticLogin(lambda: {S}), api_key=KEY).token(),  # type: ignore[arg-type,return-value]
+    "token of another type": lambda: ExterviewAuth(StaticLogin(lambda: Typed(S)), api_key=KEY).token(),  # type: ignore[arg-type,return-value]
     "key in a set": lambda: ExterviewAuth(LOGIN, api_key=lambda: {S}).token(),  # type: ignore[arg-type,return-value]
     "a login that returns text": lambda: ExterviewAuth(asynchronous_login, api_key=KEY).token(),
     "a login that returns text at once": lambda: ExterviewAuth(lambda _: f"token-{S}", api_key=KEY).token(),  # type: ignore[arg-type,return-value]

@@ -1,13 +1,13 @@
 """
-The public API as an editor's user writes it. Only mypy reads this file (``--strict``, with ``warn_unused_ignores``).
+The public API as an editor's user writes it. Only mypy and pyright read this file, both as strictly as they can.
 
-Each ``# type: ignore[code]`` marks a call that must not type-check: where it does, mypy reports the comment as unused.
+Each ``# type: ignore[code]`` marks a call that must not type-check: where it does, both report the comment as unused.
 """
 
 from __future__ import annotations
 
 import io
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncGenerator, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import datetime
 from pathlib import Path
@@ -125,7 +125,7 @@ async def _read() -> str:
 
 PasswordLogin("user@example.com", lambda: "password", token_header="x-token")
 PasswordLogin("user@example.com", _read)
-PasswordLogin("user@example.com", lambda: 7)  # type: ignore[arg-type]
+PasswordLogin("user@example.com", lambda: 7)  # type: ignore[arg-type,return-value]
 OAuth2Login(
     "https://h.example/token", "client", _read, resource=["https://a.example"], otp=lambda: "1", form={"audience": "a"}
 )
@@ -186,7 +186,7 @@ class DictStore:
         self.tokens.pop(account, None)
 
     @asynccontextmanager
-    async def lock(self, account: str) -> AsyncIterator[None]:
+    async def lock(self, account: str) -> AsyncGenerator[None]:
         yield
 
 
@@ -232,6 +232,17 @@ ExterviewAuth(log_in, api_key="key", clock=Clock())
 ExterviewAuth(log_in, api_key="key", clock=5.0)  # type: ignore[arg-type]
 ExterviewAuth(log_in, api_key="key", timeout=5)  # type: ignore[call-arg]
 ExterviewAuth.from_env({"EXTERVIEW_API_KEY": "key"}, login=log_in)
+assert_type(ExterviewAuth.from_env(login_timeout=10, on_login=on_login_later, account="acme"), ExterviewAuth)
+ExterviewAuth.from_env(acount="acme")  # type: ignore[call-arg]
+ExterviewAuth.from_env(login_timeout="10")  # type: ignore[arg-type]
+ExterviewAuth.from_env(on_token=on_token_badly)  # type: ignore[arg-type]
+
+
+class RegionalAuth(ExterviewAuth):
+    """A subclass, which ``from_env`` returns."""
+
+
+assert_type(RegionalAuth.from_env(), RegionalAuth)
 
 # -- requests ------------------------------------------------------------------------------------------------------------
 

@@ -89,7 +89,7 @@ def _is_begun(configuration: Configuration) -> bool:
 def _configuration(configuration: Configuration) -> Check:
     """Return whether an owner could be made; the store has checks of its own."""
     try:
-        arguments_from(configuration.environ, {"store": None}, ("store",))
+        arguments_from(configuration.environ, {"store": None})
     except ConfigurationError as error:
         return failed_with("configuration", error)
     return ok("configuration", f"complete: the token comes from {configuration.source}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from typing import Self
 
 from ..._refusals import discreet, shown_when_made
@@ -37,7 +38,7 @@ class FileStore(SharedStore):
         self,
         directory: str | os.PathLike[str],
         *,
-        encryption_key: EncryptionKeys | None = None,
+        encryption_key: str | bytes | Iterable[str | bytes] | None = None,
         lease: float = LEASE,
         keep: float = KEEP,
     ) -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from ..._options import needs_extra
 from ..._refusals import discreet, shown_when_made
 from ..._token import Token
 from ...errors import ConfigurationError
-from .._encryption import EncryptionKeys
 from .._entry import Codec, StoredToken
 from .._keeping import KEEP, checked_keep
 from .._shared import LEASE, AccountLock, SharedStore, checked_lease
@@ -36,7 +36,7 @@ class RedisStore(SharedStore):
         self,
         url_or_client: Any,
         *,
-        encryption_key: EncryptionKeys | None = None,
+        encryption_key: str | bytes | Iterable[str | bytes] | None = None,
         namespace: str = "exterview_auth",
         lease: float = LEASE,
         keep: float = KEEP,
