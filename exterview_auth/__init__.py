@@ -1,4 +1,21 @@
-"""Authentication for the Exterview API on aiohttp: one login for any number of requests, replayed invisibly."""
+"""
+Authentication for the Exterview API on aiohttp: one login for any number of requests, replayed invisibly.
+
+::
+
+    async with aiohttp.ClientSession() as http, ExterviewAuth.from_env() as auth:
+        api = AuthSession(http, auth)
+        data = await api.graphql("query { interviews { id title } }")
+
+- `ExterviewAuth` owns one account's token, and is an aiohttp middleware. `AuthPool` has one owner per account.
+- `AuthSession` sends requests: aiohttp's own verbs, and ``graphql``.
+- A login gets the token: `PasswordLogin`, `OAuth2Login`, `StaticLogin`, or any async callable from `LoginContext` to `Token`.
+- A store shares the token between owners: `MemoryStore`, `FileStore`, `RedisStore`, or any `TokenStore`.
+- Every error is an `ExterviewAuthError`, which is an ``aiohttp.ClientError``. ``help("exterview_auth.errors")`` has the tree.
+
+Extras add `exterview_auth.emulator` (an embedded server), `exterview_auth.httpx` and `exterview_auth.telemetry`.
+`exterview_auth.testing` is for the tests of applications. The file ``llms.txt`` in the package has this and the README as one text.
+"""
 
 from __future__ import annotations
 

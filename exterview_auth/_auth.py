@@ -77,6 +77,8 @@ class ExterviewAuth:
     Raises `ConfigurationError` for every argument that cannot be right, before anything is sent.
     """
 
+    __module__ = "exterview_auth"
+
     # Ten thousand accounts have one each. `__dict__` stays, empty: applications may patch a method of an owner in their tests.
     __slots__ = (
         "__dict__",

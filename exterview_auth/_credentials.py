@@ -1,7 +1,6 @@
 """What a request to the API carries, for other HTTP clients."""
 
-from __future__ import annotations
-
+# Annotations are not texts here: `typing.get_type_hints` would look texts up in the module that ``__module__`` names.
 from dataclasses import dataclass
 
 from ._token import Token
@@ -13,9 +12,12 @@ class Credentials:
     A token and the headers of a request that is sent with it.
 
     Both come from one step, so that a refusal can name the token that was sent: ``auth.invalidate(credentials.token)``.
+
+    - *token*: the token that *headers* has.
+    - *headers*: ``Authorization`` and ``x-api-key``; their values print as ``'***'``.
     """
 
+    __module__ = "exterview_auth"
+
     token: Token
-    """The token that `headers` has."""
     headers: dict[str, str]
-    """``Authorization`` and ``x-api-key``; their values print as ``'***'``."""

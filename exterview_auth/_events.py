@@ -49,6 +49,8 @@ _own_pipeline: Any = None
 class Reason(StrEnum):
     """Why a login was started; passed to ``on_token`` and named in events."""
 
+    __module__ = "exterview_auth"
+
     FIRST = "first"
     """There was no token."""
     EXPIRED = "expired"

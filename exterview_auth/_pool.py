@@ -107,6 +107,8 @@ class AuthPool:
     asks for the account that it creates, and `ClosedError` after `aclose`.
     """
 
+    __module__ = "exterview_auth"
+
     __slots__ = (
         "__weakref__",
         "_closed",

@@ -61,6 +61,8 @@ class AuthSession:
     Raises `ConfigurationError` for arguments of the wrong kind.
     """
 
+    __module__ = "exterview_auth"
+
     __slots__ = (
         "_auth",
         "_default_chain",

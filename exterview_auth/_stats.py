@@ -34,6 +34,8 @@ class Stats:
       or a newer one, succeeds.
     """
 
+    __module__ = "exterview_auth"
+
     logins: int = 0
     login_failures: int = 0
     useless_logins: int = 0

@@ -33,6 +33,8 @@ class Token(Sealed):
     Never prints, formats or pickles its value.
     """
 
+    __module__ = "exterview_auth"
+
     __slots__ = ("_age", "_expires_at", "_expires_in", "_from_receipt", "_issuer", "_login", "_refresh_token", "_text")
 
     @discreet

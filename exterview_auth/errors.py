@@ -93,6 +93,7 @@ class CredentialsRejectedError(LoginError):
     """
 
     def __init__(self, message: str = "the credentials were rejected", *, reason: str | None = None) -> None:
+        """Create the error, as an application's own login raises it."""
         super().__init__(message)
         self.reason = reason
 
@@ -117,6 +118,7 @@ class LoginUnavailableError(LoginError):
         retry_after: float | None = None,
         status: int | None = None,
     ) -> None:
+        """Create the error, as an application's own login raises it."""
         super().__init__(message)
         self.retry_after = seconds_in(retry_after)
         self.status = status
@@ -130,6 +132,7 @@ class LoginBudgetExceededError(LoginError):
     """
 
     def __init__(self, message: str = "logins do not help", *, retry_after: float | None = None) -> None:
+        """Create the error."""
         super().__init__(message)
         self.retry_after: float | None = seconds_in(retry_after)
 
@@ -160,6 +163,7 @@ class ApiError(ExterviewAuthError):
     """
 
     def __init__(self, message: str, *, status: int, retry_after: float | None = None) -> None:
+        """Create the error of an answer with *status*."""
         super().__init__(message)
         self.message = message
         self.status = status
@@ -199,6 +203,7 @@ class GraphQLError(ApiError):
         data: dict[str, Any] | None,
         retry_after: float | None = None,
     ) -> None:
+        """Create the error of an answer that carries *errors*."""
         super().__init__(message, status=status, retry_after=retry_after)
         self.errors = errors
         self.data = data

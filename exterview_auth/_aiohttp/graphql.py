@@ -154,6 +154,9 @@ async def graphql_unauthenticated(response: ClientResponse) -> bool:
     return _refuses(response, await read_ahead(response, MAX_JUDGED_BODY), MAX_JUDGED_BODY)
 
 
+graphql_unauthenticated.__module__ = "exterview_auth"
+
+
 def or_refused_in_graphql(test: IsUnauthorized | None) -> IsUnauthorized:
     """Return a test for any refusal in the answer to `AuthSession.graphql`, and for what *test* says in addition."""
 

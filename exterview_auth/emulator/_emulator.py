@@ -79,6 +79,8 @@ class Emulator:
     ``POST /controls/revoke``. Every control takes effect at once, also for requests that are in progress.
     """
 
+    __module__ = "exterview_auth.emulator"
+
     # So that a misspelt attribute is an error. A subclass has `__dict__`, and may have attributes of its own.
     __slots__ = ("__weakref__", "_api", "_controls", "_host", "_port", "_runner", "_state", "_was_started")
 
@@ -102,6 +104,7 @@ class Emulator:
         email: str | None = None,
         password: str | None = None,
     ) -> None:
+        """Check the arguments, which the class describes. `start` listens."""
         self._host = loopback_address(host)
         self._port = port_number(port)
         given = checked_credentials(api_key, email, password)

@@ -9,8 +9,7 @@ A record holds no credential. Tokens are shown by their fingerprint, and a reaso
 anything that the request has said.
 """
 
-from __future__ import annotations
-
+# Annotations are not texts here: `typing.get_type_hints` would look texts up in the module that ``__module__`` names.
 import secrets
 import time
 from collections import deque
@@ -41,11 +40,13 @@ class JournalRecord:
     A request, on one of the API's paths or on a path that there is not, but not of the page or to a control.
 
     *number* counts requests and controls from 1. *time* is when the request was answered (aware UTC), *seconds* how long that
-    took. *operation* is the name of the GraphQL operation, or its first field if it has no name; the grant of an OAuth login; or
+    took. *method* and *path* are those of the request. *operation* is the name of the GraphQL operation, or its first field if it has no name; the grant of an OAuth login; or
     ``bulk-upload``. *status* is ``None`` if the client closed the connection first. *fingerprint* is that of the bearer token
     which the request carried, or which the *login* issued. *reason* says why the request was refused; at status 200 it is the
     code of the first GraphQL error, or says why files of a bulk upload were skipped.
     """
+
+    __module__ = "exterview_auth.emulator"
 
     number: int
     time: datetime

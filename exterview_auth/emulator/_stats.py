@@ -1,7 +1,6 @@
 """Counts what the emulator was asked and how it answered."""
 
-from __future__ import annotations
-
+# Annotations are not texts here: `typing.get_type_hints` would look texts up in the module that ``__module__`` names.
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -16,9 +15,11 @@ class EmulatorStats:
 
     *requests* are all requests but those of the page and the controls, logins among them; *requests_running* those that are not answered yet;
     *statuses* is how many were answered with which status. *logins* are login requests with a valid API key, accepted or refused;
-    *logins_refused* the refused ones; *logins_running_peak* the most that ran at once. *refresh_tokens_reused* counts refresh
-    tokens that were used again.
+    *logins_refused* the refused ones; *logins_running* those in progress, and *logins_running_peak* the most that ran at once.
+    *refresh_tokens_reused* counts refresh tokens that were used again. *websockets_open* are the open WebSockets.
     """
+
+    __module__ = "exterview_auth.emulator"
 
     requests: int
     requests_running: int

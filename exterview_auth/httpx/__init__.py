@@ -1,10 +1,8 @@
-"""
-`HttpxAuth`: an `ExterviewAuth` for the clients of httpx and httpx2 (extra ``httpx``).
+"""`HttpxAuth`: an `ExterviewAuth` for the clients of httpx and httpx2 (extra ``httpx``)."""
 
-A request asks the same keeper for its token as one of aiohttp, so that both share one login. After a refusal, the keeper decides
-by the same rules whether to log in, and the request is sent again (`_replay`). What httpx does between a request and its last
-answer, above all to follow redirects, stays its own: `_credentials` says what that means for the API key.
-"""
+# A request asks the same keeper for its token as one of aiohttp, so that both share one login. After a refusal, the keeper decides
+# by the same rules whether to log in, and the request is sent again (`_replay`). What httpx does between a request and its last
+# answer, above all to follow redirects, stays its own: `_credentials` says what that means for the API key.
 
 from __future__ import annotations
 

@@ -32,6 +32,8 @@ class LoginContext:
     and has the owner's ``login_timeout`` for all its attempts.
     """
 
+    __module__ = "exterview_auth"
+
     __slots__ = ("_make_session", "_session", "api_key", "endpoint", "previous")
 
     @discreet

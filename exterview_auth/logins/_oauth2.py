@@ -60,6 +60,8 @@ class OAuth2Login:
     `LoginUnavailableError`, or `LoginError`. The OAuth ``error`` field outranks the status (section 5.2).
     """
 
+    __module__ = "exterview_auth"
+
     __slots__ = (
         "_client", "_endpoint", "_form", "_grant_type", "_headers", "_password", "_refresh_token", "_scope", "_username",
     )  # fmt: skip

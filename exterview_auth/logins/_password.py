@@ -52,6 +52,8 @@ class PasswordLogin:
     fit the API or the response has no token.
     """
 
+    __module__ = "exterview_auth"
+
     __slots__ = (
         "_document", "_email", "_expires_field", "_headers", "_own_fields", "_password", "_refresh_field", "_token_field",
         "_token_header", "_variables",

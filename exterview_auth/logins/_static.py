@@ -33,6 +33,8 @@ class StaticLogin:
     Errors of a callable pass through.
     """
 
+    __module__ = "exterview_auth"
+
     __slots__ = ("_created_at", "_file", "_fixed", "_source")
 
     @discreet

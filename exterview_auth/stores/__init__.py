@@ -1,22 +1,30 @@
 """
-Where a token is shared between owners, and how to live with a store that fails.
+Where owners of one account share its token.
 
-An owner that needs a token opens a session (``_access``) and loads the entry: if another owner has saved a newer token, that
-is all. Otherwise it waits for the account's lock (``_waiting``), so that one owner logs in for all; the others are notified
-of the new token and adopt it. The holder loads once more, because the last login may have ended just before it got the
-lock, then logs in, saves under the lock and releases it.
+- `MemoryStore` is for one process.
+- `FileStore` is for the processes of one host.
+- `RedisStore` is for a fleet.
 
-No store can make a request fail. Every call is bounded, and after a failure the store's circuit breaker (``_breaker``) opens:
-until it closes, owners log in for themselves, and repeat in the background what they could not save or delete: under the
-lock, after a look at what is there now.
-
-A lock may be lost: processes are paused, hosts freeze. So a lock has a lease, which its holder renews (``_shared``), and saves
-and deletions are fenced (``_fence``): after another owner took the lock and saved, a late one changes nothing.
-
-``_protocol`` is what an application's own store implements: four methods. ``MemoryStore`` is for one process, ``FileStore``
-for the processes of one host, ``RedisStore`` for a fleet. The last two write entries (``_entry``) that may be encrypted
-(``_encryption``). A new store for several processes begins in ``_shared``.
+One owner logs in, and the others take over its token. No store can make a request fail: an owner whose store does not work logs in
+for itself, and saves its token later. Tokens in files and in Redis can be encrypted. A store of your own has the four methods of
+`TokenStore`.
 """
+
+# An owner that needs a token opens a session (``_access``) and loads the entry: if another owner has saved a newer token, that
+# is all. Otherwise it waits for the account's lock (``_waiting``), so that one owner logs in for all; the others are notified
+# of the new token and adopt it. The holder loads once more, because the last login may have ended just before it got the
+# lock, then logs in, saves under the lock and releases it.
+#
+# No store can make a request fail. Every call is bounded, and after a failure the store's circuit breaker (``_breaker``) opens:
+# until it closes, owners log in for themselves, and repeat in the background what they could not save or delete: under the
+# lock, after a look at what is there now.
+#
+# A lock may be lost: processes are paused, hosts freeze. So a lock has a lease, which its holder renews (``_shared``), and saves
+# and deletions are fenced (``_fence``): after another owner took the lock and saved, a late one changes nothing.
+#
+# ``_protocol`` is what an application's own store implements: four methods. ``MemoryStore`` is for one process, ``FileStore``
+# for the processes of one host, ``RedisStore`` for a fleet. The last two write entries (``_entry``) that may be encrypted
+# (``_encryption``). A new store for several processes begins in ``_shared``.
 
 from __future__ import annotations
 

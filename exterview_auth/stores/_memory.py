@@ -38,6 +38,8 @@ class MemoryStore:
     returns seconds.
     """
 
+    __module__ = "exterview_auth"
+
     @discreet
     def __init__(self, maxsize: int = 1024, *, keep: float = KEEP, timer: Callable[[], float] | None = None) -> None:
         maxsize = whole_number(maxsize, "maxsize must be the number of accounts to hold, at least 1", 1)

@@ -41,3 +41,6 @@ class TokenStore(Protocol):
         Nothing is saved without it, so one that processes share must expire when its holder dies. Calls under the lock run in
         the context in which it was entered.
         """
+
+
+TokenStore.__module__ = "exterview_auth"  # in the class, it would be a member that stores must have

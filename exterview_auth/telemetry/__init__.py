@@ -1,4 +1,8 @@
-"""Metrics and traces for OpenTelemetry (extra ``otel``): `observe` an owner or a pool."""
+"""
+Metrics and traces for OpenTelemetry (extra ``otel``): `observe` an owner or a pool.
+
+The page of events (`.github/EVENTS.md` of the repository) lists all metrics, spans and attributes.
+"""
 
 from __future__ import annotations
 

@@ -57,11 +57,14 @@ def observer_of(
 class Observer:
     """What `telemetry.observe` returns: the observation of one owner or pool."""
 
+    __module__ = "exterview_auth.telemetry"
+
     __slots__ = ("__weakref__", "_instruments", "_listeners", "_target", "_tracer", "_tracers", "name")
 
     def __init__(
         self, auth: ExterviewAuth | AuthPool, name: str | None, instruments: _Instruments, tracers: TracerProvider
     ) -> None:
+        """Begin an observation, as `observe` does."""
         self.name = name
         """The attribute ``exterview_auth.account.name``."""
         self._instruments = instruments

@@ -58,6 +58,9 @@ def expect(
     return Expectation(exterview, expected, timeout)
 
 
+expect.__module__ = "exterview_auth.testing"
+
+
 class _Seen(NamedTuple):
     counts: dict[str, int]
     running: int

@@ -10,7 +10,9 @@ from .._clock import boot_time
 from .._options import number
 
 
-class _Timer(Protocol):
+class Timer(Protocol):
+    """What waits for a time on a clock."""
+
     def look_again(self) -> None:
         """Do what is due by now, on the timer's own event loop."""
 
@@ -27,9 +29,12 @@ class Clock:
     time-machine, a token of one hour is still valid. `Token.expires_at` is the wall clock's.
     """
 
+    __module__ = "exterview_auth.testing"
+
     def __init__(self) -> None:
+        """Create a clock that runs as real time does, until it is advanced."""
         self._ahead = 0.0
-        self._timers: WeakSet[_Timer] = WeakSet()
+        self._timers: WeakSet[Timer] = WeakSet()
         # Owners may use one clock from several threads.
         self._lock = Lock()
 
@@ -45,7 +50,7 @@ class Clock:
         for timer in timers:
             timer.look_again()
 
-    def notify(self, timer: _Timer) -> None:
+    def notify(self, timer: Timer) -> None:
         """Let *timer*, which is not kept alive, look again whenever this clock is advanced."""
         with self._lock:
             self._timers.add(timer)

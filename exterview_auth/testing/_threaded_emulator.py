@@ -44,9 +44,12 @@ class ThreadedEmulator(Emulator):
     It takes the arguments of `Emulator`, and has the same attributes and controls; each takes effect before it returns.
     """
 
+    __module__ = "exterview_auth.testing"
+
     __slots__ = ("_clock", "_loop", "_over", "_process", "_thread")
 
     def __init__(self, *, clock: Clock | None = None, **options: Any) -> None:
+        """Check the arguments, which are those of `Emulator`. The ``with`` statement starts the server."""
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._over: asyncio.Event | None = None

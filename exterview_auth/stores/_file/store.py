@@ -31,6 +31,8 @@ class FileStore(SharedStore):
     Raises `ConfigurationError` for arguments that cannot work; its methods raise `StoreError`.
     """
 
+    __module__ = "exterview_auth"
+
     _calls_at_once = THREADS
 
     @discreet

@@ -29,6 +29,8 @@ class RedisStore(SharedStore):
     Raises `ConfigurationError` for arguments that cannot work; its methods raise `StoreError`.
     """
 
+    __module__ = "exterview_auth"
+
     _calls_at_once = 32
 
     @discreet
