@@ -75,8 +75,10 @@ class Emulator:
     *clock* is a callable that returns seconds and counts the lifetimes of tokens: give the same one to `ExterviewAuth` to move
     both. Delays and silence take real time.
 
-    The page at `page` shows what happens, and has every control, which are also paths of this server, such as
-    ``POST /controls/revoke``. Every control takes effect at once, also for requests that are in progress.
+    Every control takes effect at once, also for requests that are in progress: `revoke`, `expire`, `rotate_api_key`, `fail_logins`,
+    `refuse`, `silence`, `answer`, `reset`, and the three attributes of seconds. The page at `page` has a button for each. Other
+    processes send ``POST /controls/fail-logins`` with ``{"times": 3, "status": 429}`` as JSON, and so on (``/controls/latency`` takes
+    ``seconds``), and read ``GET /stats``, ``/journal`` and ``/events`` (server-sent events).
     """
 
     __module__ = "exterview_auth.emulator"

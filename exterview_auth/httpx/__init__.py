@@ -50,8 +50,14 @@ class HttpxAuth(_Auth):
     again, unless its body cannot be sent twice: a generator, or a file without ``seek``. Requests to other origins pass as they
     are, and a redirect to one carries no credential. They raise what `ExterviewAuth.token` raises, and the client's own errors.
 
-    A request waits for a login for as long as *auth*'s ``login_timeout``; httpx's own timeouts do not run meanwhile. Logins use
-    connections of their own, so the client's proxy and certificates are not theirs: see ``login_session`` of `ExterviewAuth`.
+    Some things are httpx's own:
+
+    - A request waits for a login for as long as *auth*'s ``login_timeout``; httpx's own timeouts do not run meanwhile.
+    - One that queues for a connection keeps the token that it was signed with.
+    - One that is sent again takes over the cookies of its 401, and not what other requests have put into the client's jar meanwhile.
+    - The client's proxy is not known here. If the endpoint is plain HTTP on this machine, leave it out of the proxy (``NO_PROXY``).
+      Logins use connections of their own: see ``login_session`` of `ExterviewAuth` for certificates.
+    - A hook that writes the API key anew into headers that lead to another origin also has to remove it.
 
     Raises `ConfigurationError` for anything but an `ExterviewAuth`, for one with an origin of plain HTTP on port 80 (httpx would
     carry credentials from there to HTTPS), and for a version of httpx of which it cannot tell what it does with headers.

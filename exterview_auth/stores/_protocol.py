@@ -15,6 +15,11 @@ class TokenStore(Protocol):
 
     *account* is one key for one account at one origin. A method may raise anything: then the owner logs in for itself. A
     store that opens something (connections, files) also has ``async aclose()``, for whoever made the store to call.
+
+    A store of your own has these methods, or is a subclass of one of the three here, whose ``super().save()`` and
+    ``super().delete()`` are still fenced against owners that were paused and overtaken. The lock is held until the save has ended. If
+    its holder shows no life, it is waited for during half of ``login_timeout``; the login is then made without it, and what it gave is
+    saved when the lock can be had.
     """
 
     async def load(self, account: str) -> Token | None:

@@ -26,7 +26,11 @@ class FileStore(SharedStore):
     account's lock no longer blocks the others; the lock of a process that died is free at once. An entry is removed when its token
     is over; one with a refresh token, or of a token without expiry, *keep* seconds after it was saved.
 
-    Nothing is used that another user owns or could have written. A directory that is created gets a ``.gitignore``.
+    Owner and mode of the directory, of entries and of locks are looked at before each use. What another user owns or could have
+    written, and a link in the place of a file, is neither used nor changed: requests go on without the store, and one warning says
+    what to remove. A volume that root made for all users is another user's: use a directory inside it. Files that the store did not
+    make stay as they are. A directory that is created gets a ``.gitignore``. Entries of accounts that never come back are removed by
+    a later save; those that this key cannot read are left for at least 90 days.
 
     Raises `ConfigurationError` for arguments that cannot work; its methods raise `StoreError`.
     """

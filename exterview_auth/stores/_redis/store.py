@@ -24,7 +24,21 @@ class RedisStore(SharedStore):
     process that logs in holds the account's lock without a sign of life.
 
     Lifetimes are counted by Redis' clock, so that the clocks of the hosts may differ. An entry expires with its token; one with a
-    refresh token, or of a token without expiry, *keep* seconds after it was saved.
+    refresh token, or of a token without expiry, *keep* seconds after it was saved. While a token works, requests cost no commands; a
+    revocation costs each process at most six, and one for each further second of the login.
+
+    What an operator configures in Redis (5 or later):
+
+    - ``maxmemory-policy noeviction`` where refresh tokens are stored, which cannot be replaced; any other evicted token costs one
+      login. Every key has an expiry.
+    - TLS beyond this machine: ``redis://`` to another host works, and causes one warning.
+    - ``maxclients``: a connection per process and store, and a second one while the process waits for another's login. A client of
+      your own needs a pool of two connections, and must be created after a fork.
+    - One address for a master and its replicas is fine. A cluster needs a `RedisCluster` client of yours. Persistence is optional: an
+      empty Redis costs one login per account.
+    - A user with these rights is enough::
+
+        ACL SETUSER app on >PASSWORD ~exterview_auth:* &exterview_auth:* +eval +get +set +del +pexpire +time +publish +subscribe +unsubscribe
 
     Raises `ConfigurationError` for arguments that cannot work; its methods raise `StoreError`.
     """
