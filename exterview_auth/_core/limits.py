@@ -27,7 +27,7 @@ class Latch:
     """
     Forbids logins until some time, for one *reason*. Emits an event when it closes, and one when it opens.
 
-    It opens by itself. Whoever looks at it next notices that: a request, or the timer of `LoginLimits`.
+    It opens by itself. Whoever looks at it next notices that: a request, or the alarm of `Latches`.
     """
 
     __slots__ = ("_account", "_emitted", "_reason", "_until")

@@ -236,7 +236,7 @@ class Renewal(Scheduled):
         if issued is None or self.single_flight.current is not None or self.limits.rejected_since(issued.installed_at):
             return  # a flight that is under way looks again when it ends, and after a rejection a request begins the next
         if now < issued.renew_at:
-            self.arm(issued.renew_at)  # the timer ran ahead of the account's clock, or a newer token is here
+            self.arm(issued.renew_at)  # the loop ran ahead of the account's clock, or a newer token is here
         elif not issued.used:
             # An owner that no request uses stops here, and costs its login endpoint nothing.
             self.state.defer_renewal(issued)
@@ -247,7 +247,7 @@ class Renewal(Scheduled):
             self._begin(Reason.AHEAD)
 
     def _landed(self, flight: Flight, reason: Reason) -> None:
-        """Arm the timer, if it is not: it fired while *flight* was under way, or began it, and there may be nothing newer."""
+        """Set the alarm, if it is not: it rang while *flight* was under way, or began it, and there may be nothing newer."""
         issued, now, failure = self.state.unrejected, self._account.clock(), flight.error
         if issued is None:
             return
