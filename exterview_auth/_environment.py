@@ -43,8 +43,18 @@ TOKEN_URL, CLIENT_ID, CLIENT_SECRET, SCOPE = (
 STORE, STORE_KEY, ACCOUNT = "EXTERVIEW_STORE", "EXTERVIEW_STORE_KEY", "EXTERVIEW_ACCOUNT"
 ENDPOINT, ENVIRONMENT = "EXTERVIEW_ENDPOINT", "EXTERVIEW_ENVIRONMENT"
 
-IN_FILES = (API_KEY, PASSWORD, BEARER, LOGIN_DOCUMENT, CLIENT_SECRET, STORE_KEY)
-"""The variables whose value may be in a file, which a variable of the same name with ``_FILE`` at its end names."""
+IN_FILES = {
+    API_KEY: "the API key",
+    PASSWORD: "the password",
+    BEARER: "the bearer token",
+    LOGIN_DOCUMENT: "the login document",
+    CLIENT_SECRET: "the client's secret",
+    STORE_KEY: "the encryption key",
+}
+"""
+What a file may hold, by the variable that the value may stand in instead. A variable of the same name with ``_FILE`` at its end
+names the file.
+"""
 VARIABLES = (
     API_KEY, EMAIL, PASSWORD, LOGIN_DOCUMENT, TOKEN_FIELD, TOKEN_URL, CLIENT_ID, CLIENT_SECRET, SCOPE, BEARER, ENVIRONMENT, ENDPOINT,
     STORE, STORE_KEY, ACCOUNT, *(f"{name}_FILE" for name in IN_FILES),
@@ -77,13 +87,17 @@ _LIKE_A_URL = re.compile(r"[a-z][a-z0-9+.-]+:/|(rediss?|unix)(:|//)", re.IGNOREC
 _REDIS = ("redis://", "rediss://", "unix://")
 
 
+_USER, _USERS_FILE = f"{EMAIL} and {PASSWORD}", f"{EMAIL} and {PASSWORD}_FILE"
+
+
 class CredentialSource(StrEnum):
     """The variables that the bearer token comes from. The first that is complete counts: credentials can get the next token."""
 
     CLIENT = f"{TOKEN_URL}, {CLIENT_ID} and {CLIENT_SECRET}"
     CLIENT_FILE = f"{TOKEN_URL}, {CLIENT_ID} and {CLIENT_SECRET}_FILE"
-    PASSWORD = f"{EMAIL} and {PASSWORD}"
-    PASSWORD_FILE = f"{PASSWORD}_FILE"  # here, `PASSWORD` is the member above
+    # Not put together here, where the name of a member stands for the member, and not for the variable's name.
+    PASSWORD = _USER
+    PASSWORD_FILE = _USERS_FILE
     FIXED_TOKEN = BEARER
     TOKEN_FILE = f"{BEARER}_FILE"
 
@@ -112,8 +126,13 @@ def source_of(environ: Mapping[str, Any]) -> CredentialSource | None:
 
 def in_quotes(environ: Mapping[str, str]) -> list[str]:
     """Return the variables of ours whose value stands in quotation marks, which ``docker run --env-file`` does not remove."""
-    values = {name: unwrapped(value).strip() for name, value in environ.items() if name.startswith("EXTERVIEW_")}
-    return [name for name, value in values.items() if len(value) > 1 and value[0] == value[-1] and value[0] in "\"'"]
+    return [name for name, value in environ.items() if name.startswith("EXTERVIEW_") and is_quoted(unwrapped(value))]
+
+
+def is_quoted(text: str) -> bool:
+    """Whether *text* stands in quotation marks."""
+    text = Secret(text.strip())
+    return len(text) > 1 and text[0] == text[-1] and text[0] in "\"'"
 
 
 def check_names(overrides: Iterable[str], owner: type) -> None:
@@ -195,7 +214,7 @@ def _store_keys(environ: Mapping[str, Any]) -> list[str] | None:
     name, text, path = STORE_KEY, _secret(environ, STORE_KEY), _variable(environ, f"{STORE_KEY}_FILE")
     if text is None and path is not None:
         name = f"{STORE_KEY}_FILE"
-        text = _naming(name, lambda: read_secret_file(path, "the encryption key"))
+        text = _naming(name, lambda: read_secret_file(path, IN_FILES[STORE_KEY]))
     if text is None:
         return None
     from .stores._encryption import cipher_for  # noqa: PLC0415 - most stores have no key
@@ -222,7 +241,7 @@ def _api_key(environ: Mapping[str, Any]) -> str | Callable[[], str]:
         return _naming(API_KEY, lambda: checked_api_key(key))
     if path is None:
         raise ConfigurationError(f"the API key is missing; set {API_KEY} or {API_KEY}_FILE")
-    file = SecretFile(path, "the API key", lambda text: checked_api_key(text.strip()))
+    file = SecretFile(path, IN_FILES[API_KEY], lambda text: checked_api_key(text.strip()))
     return _naming_each(f"{API_KEY}_FILE", file.read)
 
 
@@ -238,7 +257,7 @@ def _login(environ: Mapping[str, Any]) -> Login:
         case CredentialSource.PASSWORD:
             return PasswordLogin(email, password, **_login_options(environ))
         case CredentialSource.PASSWORD_FILE:
-            file = SecretFile(path, "the password", lambda text: text)
+            file = SecretFile(path, IN_FILES[PASSWORD], lambda text: text)
             read = _naming_each(f"{PASSWORD}_FILE", file.read)
             return PasswordLogin(email, read, **_login_options(environ))
         case CredentialSource.FIXED_TOKEN:
@@ -270,7 +289,7 @@ def _client(environ: Mapping[str, Any]) -> Login:
     text, path = unwrapped(_text(environ, CLIENT_SECRET)), _variable(environ, f"{CLIENT_SECRET}_FILE")
     secret: Secret | Callable[[], Secret] = text
     if not text.strip() and path is not None:
-        file = SecretFile(path, "the client's secret", lambda text: text)
+        file = SecretFile(path, IN_FILES[CLIENT_SECRET], lambda text: text)
         secret = _naming_each(f"{CLIENT_SECRET}_FILE", file.read)
     return OAuth2Login(endpoint, _variable(environ, CLIENT_ID) or "", secret, scope=_variable(environ, SCOPE))
 
@@ -292,7 +311,7 @@ def _login_options(environ: Mapping[str, Any]) -> dict[str, Any]:
     options: dict[str, Any] = {}
     document, path = _variable(environ, LOGIN_DOCUMENT), _variable(environ, f"{LOGIN_DOCUMENT}_FILE")
     if document is None and path is not None:
-        document = str(_naming(f"{LOGIN_DOCUMENT}_FILE", lambda: read_secret_file(path, "the login document")))
+        document = str(_naming(f"{LOGIN_DOCUMENT}_FILE", lambda: read_secret_file(path, IN_FILES[LOGIN_DOCUMENT])))
     if document is not None:
         options["document"] = document
     token_field = _variable(environ, TOKEN_FIELD)

@@ -2,8 +2,8 @@
 ``exterview-auth doctor``: what is wrong with an installation and its configuration, and what to do.
 
 Each module has one subject and yields `Check`s, which ``report.py`` prints as they come: ``installation.py`` (versions, extras),
-``variables.py`` (what is set, and where its value comes from), ``network.py`` (proxy, DNS, TLS, connection, clock),
-``credentials.py`` (the key and the age of its file, the login, the token) and ``store.py`` (reachable, permissions, whose lock).
+``variables.py`` (what is set, where its value comes from, and how old its file is), ``network.py`` (proxy, DNS, TLS, connection, clock),
+``credentials.py`` (the login, the key, the token) and ``store.py`` (reachable, permissions, whose lock).
 
 A check changes nothing that others share: the login is the doctor's own, and the lock of the account is only looked at. What cannot
 be examined, because something before it has failed, is a warning that says so. No check shows the value of a variable.
@@ -23,14 +23,14 @@ from ..account import checked_timeout
 from ..configuration import Configuration, configured
 from ..output import ExitCode, complain
 from ..scrubber import Scrubber
-from .credentials import credential_checks, key_file_checks
+from .credentials import credential_checks
 from .installation import installation_checks
 from .network import network_checks
-from .report import Check, Report, Status, failed, failed_with, ok
+from .report import Check, Report, Status, failed, failed_with, ok, skipped
 from .store import store_checks
-from .variables import variable_checks
+from .variables import file_age_checks, variable_checks
 
-_NEEDED_FOR_A_LOGIN = ("configuration", "proxy", "dns", "connection")
+_NEEDED_FOR_A_LOGIN = ("proxy", "dns", "connection")
 _NOTHING = "nothing is configured"
 _WHAT_TO_SET = "set EXTERVIEW_API_KEY, and EXTERVIEW_EMAIL and EXTERVIEW_PASSWORD; or run 'exterview-auth emulator', and export what it prints"
 
@@ -55,7 +55,7 @@ async def _examine(report: Report, configuration: Configuration, seconds: float,
     if not _is_begun(configuration):
         report.add(failed("configuration", _NOTHING, _WHAT_TO_SET))
         return
-    report.add(_configuration(configuration))
+    report.add(_configuration(report, configuration))
     try:
         endpoint = endpoint_from(configuration.environ)
     except ConfigurationError:
@@ -70,9 +70,10 @@ async def _live_checks(
     """Yield the checks that talk to somebody, each after what it depends on."""
     async for check in network_checks(endpoint, seconds):
         yield check
-    for check in key_file_checks(configuration):
+    for check in file_age_checks(configuration):
         yield check
     usable = not any(report.status_of(name) is Status.FAIL for name in _NEEDED_FOR_A_LOGIN)
+    usable = usable and report.status_of("configuration") is Status.OK
     async for check in credential_checks(configuration, seconds, scrubber, usable=usable):
         yield check
     if configuration.environ.get(STORE, "").strip():
@@ -86,10 +87,14 @@ def _is_begun(configuration: Configuration) -> bool:
     return any(configuration.environ.get(name, "").strip() for name in names)
 
 
-def _configuration(configuration: Configuration) -> Check:
+def _configuration(report: Report, configuration: Configuration) -> Check:
     """Return whether an owner could be made; the store has checks of its own."""
     try:
         arguments_from(configuration.environ, {"store": None})
     except ConfigurationError as error:
+        variable = str(error).partition(": ")[0]
+        # What is wrong with a variable or its file is said once.
+        if report.status_of(variable) is Status.FAIL:
+            return skipped("configuration", variable)
         return failed_with("configuration", error)
     return ok("configuration", f"complete: the token comes from {configuration.source}")

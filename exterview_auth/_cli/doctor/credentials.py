@@ -1,15 +1,12 @@
-"""The API key and the age of its file, a login, and what the API says to both."""
+"""A login, and what the API says to the API key and the token."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime
-from pathlib import Path
 
 from exterview_auth import Token
-from exterview_auth._environment import API_KEY
-from exterview_auth._secret_file import unwrapped
 from exterview_auth.errors import ApiError, CredentialsRejectedError, ForbiddenError
 
 from ..account import FAILURES, EnvironmentAccount, opened_account, own_expiry
@@ -19,34 +16,10 @@ from ..configuration import Configuration
 from ..scrubber import Scrubber
 from .report import Check, Status, failed, ok, warned
 
-KEY_DAYS = 90
-"""Days after which Exterview's documentation asks for a new key."""
 LITTLE_LEFT = 60.0
 """Seconds that a token of the environment has left, at most, for a warning: nothing renews it."""
 
-_DAY = 86_400
 _NO_ANSWER = "not examined", "mend what stands above first"
-
-
-def key_file_checks(configuration: Configuration) -> Iterator[Check]:
-    """Yield how old the key's file is, if the key comes from one."""
-    environ = configuration.environ
-    path = unwrapped(environ.get(f"{API_KEY}_FILE", "")).strip()
-    if not path or environ.get(API_KEY, "").strip():
-        return
-    try:
-        # Of the file that a link leads to: orchestrators rotate by another link.
-        days = int((time.time() - Path(path).stat().st_mtime) // _DAY)
-    except (OSError, ValueError):
-        return  # said of the variable
-    if days < 0:
-        yield warned("key-file", "its time lies in the future", "set this machine's clock, or touch the file")
-    elif days > KEY_DAYS:
-        yield warned(
-            "key-file", f"the key is {days} days old", f"rotate it: Exterview asks for that every {KEY_DAYS} days"
-        )
-    else:
-        yield ok("key-file", f"the key is {days} days old, and is to be rotated every {KEY_DAYS}")
 
 
 async def credential_checks(

@@ -25,7 +25,7 @@ from exterview_auth._endpoint import is_encrypted, is_loopback
 from ..account import FAILURES
 from ..advice import ErrorContext, advice
 from ..scrubber import Scrubber
-from .report import Check, Status, failed, ok, warned
+from .report import Check, Status, failed, ok, skipped, warned
 
 CLOCK_WARNS, CLOCK_FAILS = 60, 300
 """Seconds between this clock and the server's, from which on that is a warning and a failure."""
@@ -55,20 +55,16 @@ async def network_checks(endpoint: URL, seconds: float) -> AsyncIterator[Check]:
     # A name that nobody knows is said once.
     reachable = resolved.status is Status.OK and proxy.check.status is not Status.FAIL
     if proxy.url is None and is_encrypted(endpoint):
-        yield await _tls(endpoint, seconds) if reachable else _skipped("tls", "dns")
+        yield await _tls(endpoint, seconds) if reachable else skipped("tls", "dns")
     answer = await _answer(endpoint, seconds) if reachable else None
     if proxy.url is not None or not is_encrypted(endpoint):
         yield _tls_without_a_look(endpoint, answer)
     yield (
         _connection(answer)
         if answer is not None
-        else _skipped("connection", "proxy" if resolved.status is Status.OK else "dns")
+        else skipped("connection", "proxy" if resolved.status is Status.OK else "dns")
     )
     yield _clock(answer)
-
-
-def _skipped(name: str, cause: str) -> Check:
-    return warned(name, "not examined", f"mend {cause} first")
 
 
 # -- the proxy -------------------------------------------------------------------------------------------------------
@@ -178,7 +174,7 @@ def _tls_without_a_look(endpoint: URL, answer: Answer | Exception | None) -> Che
         return failed("tls", f"the certificate of {endpoint.host} is not trusted through the proxy", remedy)
     if isinstance(answer, Answer):
         return ok("tls", f"the certificate of {endpoint.host} is trusted, through the proxy")
-    return _skipped("tls", "connection")
+    return skipped("tls", "connection")
 
 
 # -- an answer -------------------------------------------------------------------------------------------------------
@@ -216,7 +212,7 @@ def _connection(answer: Answer | Exception) -> Check:
 def _clock(answer: Answer | Exception | None) -> Check:
     """Return how far this machine's clock is from the server's."""
     if not isinstance(answer, Answer):
-        return _skipped("clock", "connection")
+        return skipped("clock", "connection")
     date = _server_time(answer.date)
     if date is None:
         return warned("clock", "not compared, because the answer has no Date", "compare it with another clock")

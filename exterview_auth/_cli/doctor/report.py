@@ -47,6 +47,11 @@ def warned(name: str, detail: str, remedy: str) -> Check:
     return Check(name, Status.WARN, detail, remedy)
 
 
+def skipped(name: str, cause: str) -> Check:
+    """Return a check that was not made, because *cause* has failed."""
+    return warned(name, "not examined", f"mend {cause} first")
+
+
 def failed(name: str, detail: str, remedy: str) -> Check:
     """Return a check that found what does not work."""
     return Check(name, Status.FAIL, detail, remedy or _CORRECT_IT)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
+from pathlib import Path
 
 from exterview_auth._environment import (
+    API_KEY,
     BEARER,
     CLIENT_ID,
     EMAIL,
@@ -22,6 +25,7 @@ from exterview_auth._environment import (
     VARIABLES,
     CredentialSource,
     in_quotes,
+    is_quoted,
 )
 from exterview_auth._secret_file import read_secret_file, unwrapped
 from exterview_auth.errors import ConfigurationError
@@ -29,6 +33,10 @@ from exterview_auth.errors import ConfigurationError
 from ..configuration import Configuration
 from .report import Check, failed, ok, warned
 
+KEY_DAYS = 90
+"""Days after which Exterview's documentation asks for a new key."""
+
+_DAY = 86_400
 _ALIKE = 0.85
 """How alike two names are, from 0 to 1, if one is probably a misspelling of the other."""
 _FILES = {f"{name}_FILE": name for name in IN_FILES}
@@ -71,12 +79,45 @@ def _examined(name: str, configuration: Configuration, quoted: list[str]) -> Che
 
 
 def _of_a_file(name: str, path: str) -> Check:
+    what = IN_FILES[_FILES[name]]
     try:
-        read_secret_file(unwrapped(path).strip(), "the value")
+        quoted = is_quoted(read_secret_file(unwrapped(path).strip(), what))
     except ConfigurationError as error:
-        problem, _, remedy = str(error).removeprefix("the value's ").partition("; ")
+        problem, _, remedy = str(error).removeprefix(f"{what}'s ").partition("; ")
         return failed(name, problem, remedy)
+    if quoted:
+        return warned(name, f"{what} in its file stands in quotation marks", "remove them if they are no part of it")
     return ok(name, "from its file")
+
+
+# -- the age of files ------------------------------------------------------------------------------------------------
+
+
+def file_age_checks(configuration: Configuration) -> Iterator[Check]:
+    """Yield how old each credential's file is that is in use."""
+    environ = configuration.environ
+    for name, what in IN_FILES.items():
+        path = unwrapped(environ.get(f"{name}_FILE", "")).strip()
+        if path and name != LOGIN_DOCUMENT and not _instead_of(f"{name}_FILE", environ, configuration.source):
+            yield from _age(name, what, path)
+
+
+def _age(name: str, what: str, path: str) -> Iterator[Check]:
+    check = f"{name.removeprefix('EXTERVIEW_API_').removeprefix('EXTERVIEW_').replace('_', '-').lower()}-file"
+    try:
+        # Of the file that a link leads to: orchestrators rotate by another link.
+        days = int((time.time() - Path(path).stat().st_mtime) // _DAY)
+    except (OSError, ValueError):
+        return  # said of the variable
+    old = f"{'the key' if name == API_KEY else what} is {days} days old"
+    if days < 0:
+        yield warned(check, "its time lies in the future", "set this machine's clock, or touch the file")
+    elif name != API_KEY:
+        yield ok(check, old)
+    elif days > KEY_DAYS:
+        yield warned(check, old, f"rotate it: Exterview asks for that every {KEY_DAYS} days")
+    else:
+        yield ok(check, f"{old}, and is to be rotated every {KEY_DAYS}")
 
 
 def _instead_of(name: str, environ: Mapping[str, str], source: CredentialSource | None) -> str | None:

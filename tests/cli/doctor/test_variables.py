@@ -124,6 +124,42 @@ def test_a_file_that_cannot_be_read_fails(key_file: Path) -> None:
     assert found.code == 1
 
 
+@pytest.fixture
+def password_file(emulator: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The password in a file."""
+    (tmp_path / "password").write_text(f"{emulator.password}\n")
+    monkeypatch.delenv("EXTERVIEW_PASSWORD")
+    monkeypatch.setenv("EXTERVIEW_PASSWORD_FILE", str(tmp_path / "password"))
+    return tmp_path / "password"
+
+
+def test_a_files_variables_are_named_as_they_are(password_file: Path) -> None:
+    """Each once: the user's e-mail address, and the password's file, whose age is told."""
+    found = examined()
+    source = "EXTERVIEW_EMAIL and EXTERVIEW_PASSWORD_FILE"
+    assert found["configuration"].startswith(f"ok complete: the token comes from {source}")
+    assert found["login"].startswith(f"ok a login with {source} took")
+    assert found["password-file"] == "ok the password is 0 days old"
+    assert password_file.exists()
+
+
+def test_an_empty_file_is_said_once(password_file: Path) -> None:
+    """What is to be put into it is named, and nothing else fails for the same cause."""
+    password_file.write_text("")
+    found = examined()
+    assert found["EXTERVIEW_PASSWORD_FILE"] == f"fail file {password_file} is empty; put the password into it"
+    assert found["configuration"] == "warn not examined; mend EXTERVIEW_PASSWORD_FILE first"
+    assert found["login"] == "warn not examined; mend what stands above first"
+    assert found.code == 1
+
+
+def test_quotation_marks_in_a_file_are_named(password_file: Path) -> None:
+    """They are as wrong there as in a variable."""
+    password_file.write_text(f'"{password_file.read_text().strip()}"\n')
+    found = examined()
+    assert found["EXTERVIEW_PASSWORD_FILE"].startswith("warn the password in its file stands in quotation marks")
+
+
 # -- the installation -----------------------------------------------------------------------------------------------------
 
 
