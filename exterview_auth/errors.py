@@ -167,7 +167,7 @@ class ApiError(ExterviewAuthError):
         super().__init__(message)
         self.message = message
         self.status = status
-        self.retry_after = seconds_in(retry_after)
+        self.retry_after: float | None = seconds_in(retry_after)
 
     def __reduce__(self) -> tuple[Any, ...]:
         # The default calls the class with `args` alone, but `status` is a required keyword.
