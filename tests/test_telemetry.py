@@ -113,7 +113,7 @@ def listed() -> dict[str, tuple[str, str, set[str]]]:
     return {name: (kind, unit, set(re.findall(r"`([\w.]+)`", keys))) for name, kind, unit, keys in rows}
 
 
-async def test_the_readme_lists_all_metrics(seen: Seen) -> None:
+async def test_the_page_lists_all_metrics(seen: Seen) -> None:
     """The contract: names, instruments, units and attributes, exactly those of the table; each with a description."""
     metrics = await everything(seen)
     found = {name: (kind_of(each), each.unit, set(keys_of(each))) for name, each in metrics.items()}

@@ -42,7 +42,7 @@ class JournalRecord:
     *number* counts requests and controls from 1. *time* is when the request was answered (aware UTC), *seconds* how long that
     took. *method* and *path* are those of the request. *operation* is the name of the GraphQL operation, or its first field if it has no name; the grant of an OAuth login; or
     ``bulk-upload``. *status* is ``None`` if the client closed the connection first. *fingerprint* is that of the bearer token
-    which the request carried, or which the *login* issued. *reason* says why the request was refused; at status 200 it is the
+    which the request carried, or which the *login* issued; ``None`` if it was refused before its token was read. *reason* says why the request was refused; at status 200 it is the
     code of the first GraphQL error, or says why files of a bulk upload were skipped.
     """
 

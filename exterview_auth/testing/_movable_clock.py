@@ -23,7 +23,8 @@ class Clock:
 
     It runs on, so that a timeout which counts on it still ends. Give both sides the same one, so that a token expires for both.
     What is due when it is advanced begins at once: a renewal ahead of expiry in the background, for which ``async with`` `expect`
-    waits, and the next attempt of a login that pauses, or its end if no time is left.
+    waits, and the next attempt of a login that pauses, or its end if no time is left. An attempt that is under way takes real time,
+    and its time counts: advance when ``auth.stats().login_failures`` says that it has failed, and one second more than the pause.
 
     Changes of the wall clock do not move it, and nor does a library that patches Python's time: after two hours of freezegun or
     time-machine, a token of one hour is still valid. `Token.expires_at` is the wall clock's.

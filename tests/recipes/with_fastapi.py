@@ -10,7 +10,7 @@ Install: ``fastapi`` and a server, such as ``uvicorn``. Run: ``uvicorn with_fast
 `GraphQLError`, any other `ApiError`                    502     a route may catch what its caller can mend
 no connection to the API, or one that is lost           502     aiohttp's `ClientError`
 `TimeoutError`                                          504     the session's, or that of one request
-`CredentialsRejectedError`, `ConfigurationError`        500     a traceback for you: no caller can mend it
+`CredentialsRejectedError`, `ConfigurationError`        500     logged as an error: no caller can mend it
 ======================================================  ======  ==============================================
 """
 
@@ -62,15 +62,17 @@ async def exterview(request: Request) -> AuthSession:
 async def failed(request: Request, error: aiohttp.ClientError | TimeoutError) -> JSONResponse:
     # The notes of a timeout say what the login has met.
     why = "; ".join([f"{type(error).__name__}: {error}", *getattr(error, "__notes__", [])])
-    log.warning("%s %s failed: %s", request.method, request.url.path, why)
+    limited = isinstance(error, ApiError) and error.status in {429, 503}
+    later = limited or isinstance(error, LoginUnavailableError | LoginBudgetExceededError)
+    ours = not later and isinstance(error, LoginError | ConfigurationError)
+    log.log(logging.ERROR if ours else logging.WARNING, "%s %s failed: %s", request.method, request.url.path, why)
     if isinstance(error, TimeoutError):
         return JSONResponse({"detail": "no answer in time"}, 504)
-    if isinstance(error, LoginUnavailableError | LoginBudgetExceededError) or (
-        isinstance(error, ApiError) and error.status in {429, 503}
-    ):
-        return JSONResponse({"detail": "try again later"}, 503, {"Retry-After": str(ceil(error.retry_after or 5))})
-    if isinstance(error, LoginError | ConfigurationError):
-        raise error
+    if later:
+        wait = getattr(error, "retry_after", None) or 5
+        return JSONResponse({"detail": "try again later"}, 503, {"Retry-After": str(ceil(wait))})
+    if ours:
+        return JSONResponse({"detail": "this service is not set up"}, 500)
     return JSONResponse({"detail": "the API failed"}, 502)
 
 

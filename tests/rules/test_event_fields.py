@@ -70,7 +70,7 @@ def listed() -> dict[str, tuple[str, set[str]]]:
     return {event: (level, set(re.findall(r"`(\w+)`", fields))) for event, level, fields in rows}
 
 
-def test_the_readme_lists_all_events() -> None:
+def test_the_page_lists_all_events() -> None:
     """Rule 18: each event of the code is in the table, with its level and its fields, and nothing else is."""
     found: dict[str, tuple[str, set[str]]] = {}
     for _, event, level, fields in emitted():
