@@ -485,6 +485,14 @@ async def test_a_provider_that_fails_breaks_no_request(seen: Seen) -> None:
         ({"name": " "}, "name must be a text that names the account in metrics, not an empty text"),
         ({"meter_provider": "otel"}, "meter_provider must be one of OpenTelemetry, not str"),
         ({"tracer_provider": MeterProvider()}, "tracer_provider must be one of OpenTelemetry, not MeterProvider"),
+        (
+            {"meter_provider": NoOpMeterProvider},
+            "meter_provider must be one of OpenTelemetry, not the class NoOpMeterProvider; create an instance",
+        ),
+        (
+            {"tracer_provider": TracerProvider},
+            "tracer_provider must be one of OpenTelemetry, not the class TracerProvider; create an instance",
+        ),
     ],
 )
 def test_a_wrong_argument_is_named(arguments: dict[str, Any], sentence: str) -> None:

@@ -58,5 +58,6 @@ def observe(
 
 
 def _check_provider(provider: object, argument: str, method: str) -> None:
-    if provider is not None and not hasattr(provider, method):
+    # A class has the method too, and would take its arguments for another's.
+    if provider is not None and (isinstance(provider, type) or not hasattr(provider, method)):
         raise ConfigurationError(f"{argument} must be one of OpenTelemetry, not {named(provider)}")
