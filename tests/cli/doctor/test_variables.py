@@ -82,7 +82,7 @@ def test_an_empty_file_is_named_with_what_to_do(tmp_path: Path, monkeypatch: pyt
     file.touch()
     monkeypatch.delenv("EXTERVIEW_PASSWORD")
     found = examined(environ={"EXTERVIEW_PASSWORD_FILE": str(file)})
-    assert found["EXTERVIEW_PASSWORD_FILE"] == f"fail file {file} is empty; put the value into it"
+    assert found["EXTERVIEW_PASSWORD_FILE"] == f"fail file {file} is empty; put the password into it"
 
 
 @pytest.fixture
