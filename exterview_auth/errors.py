@@ -9,7 +9,7 @@ Every error of this library, by who can solve the problem: the programmer, the c
         │   ├── InsecureTransportError     credentials would leave without TLS
         │   └── ReentrantLoginError        a login would wait for itself
         ├── LoginError                     logging in failed
-        │   ├── CredentialsRejectedError   the credentials must be changed (``.reason``)
+        │   ├── CredentialsRejectedError   the credentials must be changed (``.reason``, ``.retry_after``)
         │   ├── LoginUnavailableError      the login endpoint may answer later (``.status``, ``.retry_after``)
         │   └── LoginBudgetExceededError   new tokens are refused too (``.retry_after``)
         ├── StoreError                     a shared store does not work now; requests never raise it
@@ -89,13 +89,25 @@ class CredentialsRejectedError(LoginError):
     """
     The login endpoint rejected the credentials.
 
-    ``reason`` says which: ``"user"``, ``"client"``, ``"api_key"``, ``"refresh_token"``, or ``None`` if it is unknown.
+    ``reason`` says which: ``"user"``, ``"client"``, ``"api_key"``, ``"refresh_token"``, or ``None`` if it is unknown. They
+    are not sent again for a while: then the error comes from memory, as its message says, and ``retry_after`` is the number of
+    seconds until the next login. Otherwise, it is what the endpoint asked for, or ``None``.
     """
 
-    def __init__(self, message: str = "the credentials were rejected", *, reason: str | None = None) -> None:
+    # Here for an application's subclass whose constructor is not this one.
+    retry_after: float | None = None
+
+    def __init__(
+        self,
+        message: str = "the credentials were rejected",
+        *,
+        reason: str | None = None,
+        retry_after: float | None = None,
+    ) -> None:
         """Create the error, as an application's own login raises it."""
         super().__init__(message)
         self.reason = reason
+        self.retry_after = seconds_in(retry_after)
 
 
 class LoginUnavailableError(LoginError):

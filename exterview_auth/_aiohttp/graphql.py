@@ -21,6 +21,7 @@ from aiohttp import ClientRequest, ClientResponse, hdrs
 from .._json import json_value
 from .._redaction import mask_data, redacted
 from ..errors import ApiError, BadRequestError, ForbiddenError, GraphQLError, UnauthorizedError
+from ..logins._words import DESCRIPTIONS, words_in, words_of
 from .bodies import read_ahead
 from .graphql_request import may_be_mutations, text_of
 from .internals import decoded, encoding_left_on
@@ -42,7 +43,7 @@ class Answer(NamedTuple):
     data: dict[str, Any] | None
     errors: list[Any]
     words: str
-    """Its own words: those documented for the API, the first error's message, or a gateway's."""
+    """Its own words: those documented for the API, or the first error's message, or what else servers write for people."""
 
     @classmethod
     def of(cls, payload: Any) -> Self:
@@ -50,10 +51,8 @@ class Answer(NamedTuple):
         members = payload if isinstance(payload, dict) else {}
         data, errors = members.get("data"), members.get("errors")
         errors = errors if isinstance(errors, list) else [errors] if errors else []
-        first = errors[0] if errors else None
-        words = members.get("error") or (first.get("message") if isinstance(first, dict) else first)
-        words = words or members.get("message")
-        return cls(data if isinstance(data, dict) else None, errors, str(words or ""))
+        words = words_in(members, ("error", "errors", *DESCRIPTIONS)) or str(members.get("error") or "")
+        return cls(data if isinstance(data, dict) else None, errors, words)
 
     @property
     def refuses(self) -> bool:
@@ -117,7 +116,12 @@ def outcome_of(
 
     answered: dict[str, Any] = {"status": status, "retry_after": retry_after(headers)}
     secrets = list(secrets)
-    message = redacted(answer.words, secrets)
+    words = (
+        answer.words
+        if payload is not None
+        else words_of(None, content_type.lower(), (body or b"").decode(errors="replace"))
+    )
+    message = redacted(words, secrets)
     if not is_success(status) and not (answer.refuses and answer.has_effect):
         kind = _DOCUMENTED_ERRORS.get(status, ApiError)
         return kind(message or f"the API answered {status}", **answered)

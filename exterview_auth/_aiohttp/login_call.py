@@ -10,6 +10,7 @@ alone proves who asks.
 from __future__ import annotations
 
 import inspect
+from collections.abc import Callable
 from http.cookies import BaseCookie
 from typing import Any
 
@@ -27,6 +28,7 @@ from aiohttp.abc import AbstractCookieJar
 from yarl import URL
 
 from .._core.api_key import ApiKey
+from .._proxies import on_the_way
 from .._token import Token
 from ..errors import ExterviewAuthError, LoginError, LoginUnavailableError
 from ..logins._context import Login, LoginContext
@@ -70,6 +72,17 @@ class LoginCall:
         """Let logins go to the network as *session* does, the first that a request came through. With ``login_session=`` they do not."""
         if self._network is None:
             self._network = network_of(session)
+
+    @property
+    def destination(self) -> str:
+        """Where logins go, as a part of sentences; empty for a login that may go anywhere, or nowhere."""
+        goes_to: Callable[[URL], URL] | None = getattr(self.login, "_goes_to", None)
+        if goes_to is None:
+            return ""
+        url = goes_to(self._endpoint)
+        network = network_of(self._session) if self._session is not None else self._network
+        way = "" if network is None else on_the_way(network.proxy, url, trust_env=network.trust_env)
+        return f" at {url.origin()}{way}"
 
     async def __call__(self, previous: Token | None) -> Token:
         """Log in once. What the login opened is closed when it ends."""
@@ -147,8 +160,8 @@ def _typed(failure: Exception) -> LoginError | None:
     An error that holds the request's headers is not chained.
     """
     from ..logins._http_dates import retry_after  # noqa: PLC0415 - few logins fail
-    from ..logins._request import without_secrets  # noqa: PLC0415 - as above
     from ..logins._statuses import headers_of, is_of_httpx_transport, meaning_of, status_of  # noqa: PLC0415 - as above
+    from ..logins._unreachable import without_secrets  # noqa: PLC0415 - as above
 
     if isinstance(failure, ExterviewAuthError):
         return LoginError(str(failure)) if isinstance(failure, TooLongError) else None

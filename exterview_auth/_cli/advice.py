@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import singledispatch
 
 import aiohttp
+from yarl import URL
 
-from exterview_auth._environment import CredentialSource, in_quotes
+from exterview_auth._environment import CredentialSource, endpoint_from, in_quotes
+from exterview_auth._proxies import failure_of
 from exterview_auth.errors import (
     ApiError,
     BadRequestError,
@@ -23,6 +26,8 @@ from exterview_auth.errors import (
     StoreError,
     UnauthorizedError,
 )
+from exterview_auth.logins._statuses import TOO_MANY
+from exterview_auth.logins._unreachable import PRIVATE_CA, PRIVATE_CA_IN_CODE
 
 from .account import expiry_of
 from .configuration import Configuration
@@ -42,6 +47,8 @@ class ErrorContext:
     source: CredentialSource | None
     scrubber: Scrubber
     expired: datetime | None = None
+    endpoint: URL | None = None
+    """The API's URL, if it is known: what a proxy says is told from what stands behind it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,10 +70,10 @@ _ENDPOINT = "check EXTERVIEW_ENDPOINT or EXTERVIEW_ENVIRONMENT, the network and 
 _CLIENTS_ENDPOINT = "check EXTERVIEW_TOKEN_URL, the network and any proxy"
 
 _IN_VARIABLES = {
-    "its document or variables do not fit the API; set document= and variables=": (
+    "its document or variables do not fit the API; set document= and variables= (with from_env EXTERVIEW_LOGIN_DOCUMENT)": (
         "the default login mutation is a guess that does not fit this API: set EXTERVIEW_LOGIN_DOCUMENT to the API's own"
     ),
-    "set token_field= to the name or dotted path of the token": (
+    "set token_field= (with from_env EXTERVIEW_TOKEN_FIELD) to the name or dotted path of the token": (
         "set EXTERVIEW_TOKEN_FIELD to the name or dotted path of the token"
     ),
     "check its URL": "check that EXTERVIEW_ENDPOINT is the /graphql URL of the API",
@@ -78,10 +85,21 @@ _IN_VARIABLES_OF_A_CLIENT = {
     "give its final URL": "set EXTERVIEW_TOKEN_URL to its final URL",
 }
 
+_OWN_ADVICE = (
+    "correct ",
+    "too many logins: ",
+    "look for ",
+    "does the account ",
+    "for a private CA ",
+    "check its URL, user",
+    "check HTTPS_PROXY, ",
+    "check https_proxy, ",
+)
+"""How the advice in a login's sentence begins that is for whoever calls a command, too."""
+
 _REFUSALS = (ConfigurationError, BadRequestError, UnauthorizedError, ForbiddenError, LoginError)
 """What a value that is wrong may end in."""
 
-_TOO_MANY = 429
 _OWN_WORDS = "the API answered"
 """The beginning of the library's own sentence, for an answer without a message."""
 # How servers say that a header did not arrive, and the headers that every login sends.
@@ -95,7 +113,7 @@ _SENT_WITH_A_LOGIN = {
 def explained(error: Exception, configuration: Configuration, scrubber: Scrubber) -> Advice:
     """Return what to say about *error* under *configuration*."""
     environ = configuration.environ
-    advised = advice(error, ErrorContext(configuration.source, scrubber, expiry_of(environ)))
+    advised = advice(error, ErrorContext(configuration.source, scrubber, expiry_of(environ), endpoint_in(environ)))
     quoted = in_quotes(environ)
     # Not if a server cannot be reached: nothing was refused.
     if quoted and isinstance(error, _REFUSALS) and not isinstance(error, LoginUnavailableError):
@@ -103,6 +121,14 @@ def explained(error: Exception, configuration: Configuration, scrubber: Scrubber
         hint = f"{names} in quotation marks, which docker's --env-file does not remove; remove them"
         advised = replace(advised, hint=hint)
     return replace(advised, message=configuration.said(advised.message), hint=configuration.said(advised.hint))
+
+
+def endpoint_in(environ: Mapping[str, str]) -> URL | None:
+    """Return the API's URL, or ``None`` if it is not one."""
+    try:
+        return endpoint_from(environ)
+    except ConfigurationError:
+        return None
 
 
 # One function for each kind of error; for an error of several kinds, the most specific one answers.
@@ -158,7 +184,7 @@ def _(error: GraphQLError, context: ErrorContext) -> Advice:
 
 @advice.register
 def _(error: ApiError, context: ErrorContext) -> Advice:
-    is_for_time = error.status == _TOO_MANY or error.status >= 500  # noqa: PLR2004 - the server's own failures
+    is_for_time = error.status == TOO_MANY or error.status >= 500  # noqa: PLR2004 - the server's own failures
     hint = _try_again(error.retry_after) if is_for_time else _ENDPOINT
     said = _said(error, context)
     words = _words(error, context).partition("; ")[0]  # what follows is advice for code
@@ -175,23 +201,24 @@ def _(error: CredentialsRejectedError, context: ErrorContext) -> Advice:
             f"the login answered 400: the header {header} did not arrive",
             "it was sent, so look for a proxy that drops it, and check EXTERVIEW_ENDPOINT",
         )
+    words, own = _parted(error, context)
+    answer = f" ({''.join(words.partition('it answered ')[1:]) or words})"
     if error.reason == "client" and _is_client(context):
-        return Advice("the login was refused: the client or its secret is wrong", f"correct {context.source}")
+        return Advice(f"the login was refused: the client or its secret is wrong{answer}", f"correct {context.source}")
     if error.reason in {"api_key", "client"}:
-        return Advice("the login was refused: the header x-api-key is not accepted", _KEY)
+        return Advice(f"the login was refused: the header x-api-key is not accepted{answer}", _KEY)
     if error.reason == "user":
-        return Advice("the login was refused: the email or the password is wrong", f"correct {context.source}")
+        return Advice(f"the login was refused: the email or the password is wrong{answer}", f"correct {context.source}")
     also = "" if _is_client(context) else ", and EXTERVIEW_API_KEY (header x-api-key)"
-    return Advice(f"the login was refused ({_words(error, context)})", f"check {context.source}{also}")
+    return Advice(f"the login was refused ({words})", own or f"check {context.source}{also}")
 
 
 @advice.register
 def _(error: LoginUnavailableError, context: ErrorContext) -> Advice:
-    if error.status == _TOO_MANY:  # it can be reached
-        return Advice(f"no login was possible ({_words(error, context)})", _try_again(error.retry_after))
+    words, own = _parted(error, context)
     when = "" if error.retry_after is None else f", and {_try_again(error.retry_after)}"
     where = _CLIENTS_ENDPOINT if _is_client(context) else _ENDPOINT
-    return Advice(f"no login was possible ({_words(error, context)})", f"{where}{when}")
+    return Advice(f"no login was possible ({words})", own or f"{where}{when}")
 
 
 @advice.register
@@ -208,8 +235,9 @@ def _(error: LoginError, context: ErrorContext) -> Advice:
     for in_code, in_variables in (_IN_VARIABLES_OF_A_CLIENT if _is_client(context) else _IN_VARIABLES).items():
         if words.endswith(in_code):  # the credentials are not to blame
             return Advice(f"the login failed ({words.removesuffix(in_code).rstrip('; :')})", in_variables)
+    words, own = _parted(error, context)
     first = "" if _is_client(context) else "EXTERVIEW_ENDPOINT, then "
-    return Advice(f"the login failed ({_words(error, context)})", f"check {first}{context.source}")
+    return Advice(f"the login failed ({words})", own or f"check {first}{context.source}")
 
 
 @advice.register
@@ -219,25 +247,21 @@ def _(error: StoreError, context: ErrorContext) -> Advice:
 
 
 @advice.register
-def _(error: aiohttp.ClientHttpProxyError, _context: ErrorContext) -> Advice:
-    return Advice(f"the proxy answered {error.status}", "check HTTPS_PROXY, and its user and password")
-
-
-@advice.register
-def _(error: aiohttp.ClientProxyConnectionError, _context: ErrorContext) -> Advice:
-    return Advice(f"there is no connection to the proxy {error.host}:{error.port}", "check HTTPS_PROXY and NO_PROXY")
+def _(error: aiohttp.ClientHttpProxyError, context: ErrorContext) -> Advice:
+    found = failure_of(error, context.endpoint)
+    assert found is not None  # the error is a proxy's by its kind
+    return Advice(*found)
 
 
 @advice.register
 def _(error: aiohttp.ClientConnectorCertificateError, _context: ErrorContext) -> Advice:
-    return Advice(
-        f"the certificate of {error.host} is not trusted", "check EXTERVIEW_ENDPOINT and the system's certificates"
-    )
+    return Advice(f"the certificate of {error.host} is not trusted", f"check EXTERVIEW_ENDPOINT; {PRIVATE_CA}")
 
 
 @advice.register
-def _(error: aiohttp.ClientConnectorError, _context: ErrorContext) -> Advice:
-    return Advice(f"there is no connection to {error.host}:{error.port}", _ENDPOINT)
+def _(error: aiohttp.ClientConnectorError, context: ErrorContext) -> Advice:
+    found = failure_of(error, context.endpoint)
+    return Advice(*found) if found else Advice(f"there is no connection to {error.host}:{error.port}", _ENDPOINT)
 
 
 @advice.register(aiohttp.ServerTimeoutError)
@@ -290,6 +314,15 @@ def _expired(context: ErrorContext) -> str:
 
 def _words(error: Exception, context: ErrorContext) -> str:
     return context.scrubber.clean(str(error)).rstrip(". ") or type(error).__name__
+
+
+def _parted(error: Exception, context: ErrorContext) -> tuple[str, str]:
+    """Return the sentence of a login's *error*, and its advice where that is also for whoever calls a command."""
+    words = _words(error, context)
+    head, _, tail = words.rpartition("; ")
+    if not head or not tail.startswith(_OWN_ADVICE):
+        return words, ""
+    return head, tail.replace(PRIVATE_CA_IN_CODE, PRIVATE_CA)
 
 
 def _is_client(context: ErrorContext) -> bool:

@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 from .._redaction import MAX_SENTENCE
 from ..errors import LoginError
 from ._request import LoginResponse
-from ._statuses import RETRYABLE, failing_status
+from ._statuses import RETRYABLE, TOO_MANY, failing_status
 from ._words import ABOUT_THE_API_KEY, PERSON, by_plain_name, reason_in, words_in
 
 _DOCUMENT = frozenset({
@@ -35,16 +35,19 @@ _USER = frozenset({
     "BAD_CREDENTIALS", "WRONG_CREDENTIALS", "AUTHENTICATION_FAILED", "INVALID_PASSWORD", "WRONG_PASSWORD", "INVALID_EMAIL",
     "USER_NOT_FOUND", "ACCOUNT_LOCKED", "ACCOUNT_DISABLED",
 })  # fmt: skip
+_LIMITED = frozenset({
+    "RATE_LIMITED", "RATE_LIMIT_EXCEEDED", "REQUESTS_EXCEEDED", "TOO_MANY_REQUESTS", "TOO_MANY_LOGINS", "THROTTLED",
+})  # fmt: skip
+"""Asked too often. `TOO_MANY_ATTEMPTS` is not one: it says that the account is blocked."""
 _LATER = frozenset({
-    "RATE_LIMITED", "RATE_LIMIT_EXCEEDED", "REQUESTS_EXCEEDED", "TOO_MANY_REQUESTS", "THROTTLED", "SERVICE_UNAVAILABLE",
-    "UNAVAILABLE", "BAD_GATEWAY", "GATEWAY_TIMEOUT", "TIMEOUT", "REQUEST_TIMEOUT", "DOWNSTREAM_SERVICE_ERROR",
+    *_LIMITED, "SERVICE_UNAVAILABLE", "UNAVAILABLE", "BAD_GATEWAY", "GATEWAY_TIMEOUT", "TIMEOUT", "REQUEST_TIMEOUT", "DOWNSTREAM_SERVICE_ERROR",
     "SUBREQUEST_HTTP_ERROR", "BUSY", "POSTGRES_MAX_CONNECTIONS_ERROR",
 })  # fmt: skip
 _INTERNAL = frozenset(
     {"INTERNAL_SERVER_ERROR", "INTERNAL_ERROR", "INTERNAL", "UNEXPECTED", "POSTGRES_ERROR", "DATAFETCHINGEXCEPTION"}
 )
 _INTERNAL_STATUS = 500
-_ADVICE = "its document or variables do not fit the API; set document= and variables="
+_ADVICE = "its document or variables do not fit the API; set document= and variables= (with from_env EXTERVIEW_LOGIN_DOCUMENT)"
 
 _WRONG = r"(?:invalid|incorrect|wrong|bad|unknown|mismatch|not found|do(?:es)? ?n[o']t (?:exist|match)|locked|disabled)"
 _WRONG_USER = re.compile(rf"\b{_WRONG}\b.{{0,40}}\b{PERSON}\b|\b{PERSON}\b.{{0,40}}\b{_WRONG}\b", re.IGNORECASE)
@@ -137,7 +140,7 @@ def _judged(response: LoginResponse, found: _Evidence) -> LoginError:
     later = {status for status in found.statuses if status in RETRYABLE and status != _INTERNAL_STATUS}
     about = reason_in(found.text)
     if found.codes & _LATER or later:
-        return response.unavailable(found.text)
+        return response.unavailable(found.text, limited=bool(found.codes & _LIMITED) or TOO_MANY in later)
     if found.codes & _USER or found.statuses - {_INTERNAL_STATUS}:
         return response.rejected(found.text, reason=_by_status(response, about) or "user")
     if (found.codes & _INTERNAL or found.statuses) and not _names_a_wrong_credential(found):

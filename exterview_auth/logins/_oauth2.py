@@ -208,6 +208,10 @@ class OAuth2Login:
             fields.append(("password", await step.password.read()))
         return await self._client.prepare(str(self._endpoint), Secret(urlencode([*fields, *await self._form.read()])))
 
+    def _goes_to(self, _endpoint: URL) -> URL:
+        """Return where the request goes, for sentences."""
+        return self._endpoint
+
     def _known_secrets(self) -> Iterator[str]:
         """Yield what no message of the API may show either; see `known_secrets`."""
         read = (source.last for source in (self._client.secret, self._password) if source is not None)

@@ -14,10 +14,11 @@ from ._token_search import lifetime_near
 from ._words import DESCRIPTIONS, by_plain_name, reason_in, words_in
 
 _CLIENT = frozenset({"invalid_client", "unauthorized_client"})
+_LIMITED = frozenset({"too_many_requests", "rate_limit_exceeded", "rate_limited", "throttled"})
 _LATER = frozenset({
     "temporarily_unavailable", "server_error", "slow_down",
     # Of vendors, which send them with status 400 too: Google, Salesforce, Auth0, and what gateways are made with.
-    "internal_failure", "unknown_error", "too_many_requests", "rate_limit_exceeded", "rate_limited", "throttled",
+    "internal_failure", "unknown_error", *_LIMITED,
     "internal_error", "internal_server_error", "service_unavailable", "backend_error", "request_timeout",
 })  # fmt: skip
 _BLOCKED = frozenset({"too_many_attempts"})
@@ -77,7 +78,7 @@ def _by_error(response: LoginResponse, members: Mapping[str, Any], grant_type: s
     if codes & _CLIENT:
         return response.rejected(text, reason="client")
     if codes & _LATER:
-        return response.unavailable(text)
+        return response.unavailable(text, limited=bool(codes & _LIMITED))
     if codes & _CONFIGURATION:
         return response.misconfigured(text, "check its scope, grant_type and form fields")
     return None
@@ -108,7 +109,7 @@ def _by_status(response: LoginResponse, grant_type: str) -> str | None:
 def _without_token(response: LoginResponse, members: dict[str, Any], grant_type: str) -> LoginError:
     if members.get("error") or members.get("errorcode"):
         return response.rejected(_sentence(members), reason=_reason(grant_type))
-    return response.without_token("access_token", response.words(members), "check that it is a token endpoint")
+    return response.without_token(members, "access_token", response.words(members), "check that it is a token endpoint")
 
 
 def _wrong_type(response: LoginResponse, token_type: Any) -> LoginError | None:

@@ -128,6 +128,10 @@ class PasswordLogin:
     def __reduce_ex__(self, protocol: object) -> NoReturn:
         refuse_pickling(self)
 
+    def _goes_to(self, endpoint: URL) -> URL:
+        """Return where the request goes, for sentences."""
+        return endpoint
+
     def _known_secrets(self) -> Iterator[str]:
         """Yield what no message of the API may show either; see `known_secrets`."""
         if self._password.last is not None:
@@ -179,7 +183,10 @@ class PasswordLogin:
             return refusal
         if not response.ok:
             return status_refusal(response, payload)
-        return response.without_token(self._where, said_by_login(members) or response.words(members), self._advice)
+        looked_at = None if self._token_header is not None else members
+        return response.without_token(
+            looked_at, self._where, said_by_login(members) or response.words(members), self._advice
+        )
 
     @property
     def _where(self) -> str:
@@ -191,7 +198,7 @@ class PasswordLogin:
     def _advice(self) -> str:
         if self._token_header is not None:
             return "check the name in token_header="
-        return "set token_field= to the name or dotted path of the token"
+        return "set token_field= (with from_env EXTERVIEW_TOKEN_FIELD) to the name or dotted path of the token"
 
     def _find(self, response: LoginResponse, payload: dict[str, Any]) -> Match | None:
         if self._token_header is not None:

@@ -10,51 +10,35 @@ from __future__ import annotations
 
 import codecs
 import re
-import ssl
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl
 
-from aiohttp import (
-    ClientConnectorDNSError,
-    ClientConnectorError,
-    ClientError,
-    ClientHttpProxyError,
-    ClientPayloadError,
-    ClientResponseError,
-    ClientSession,
-    ConnectionTimeoutError,
-    ServerDisconnectedError,
-    ServerFingerprintMismatch,
-)
+from aiohttp import ClientError, ClientSession
 from multidict import CIMultiDict
 from yarl import URL
 
 from .._endpoint import require_safe_transport, secrets_in, secrets_in_headers
 from .._json import json_object
-from .._redaction import MAX_SENTENCE, redacted
+from .._redaction import redacted
 from .._secret import SecretBytes, concealed, is_encodable, read_pieces
 from .._token import Token, without_bearer
 from ..errors import ConfigurationError, CredentialsRejectedError, ExterviewAuthError, LoginError, LoginUnavailableError
 from ._context import MAX_RESPONSE, PossibleRejectionError
 from ._http_dates import retry_after, server_time
-from ._statuses import meaning_of
-from ._words import words_in
+from ._statuses import TOO_MANY, meaning_of
+from ._token_search import names_in
+from ._unreachable import unreachable
+from ._words import reason_in, words_of
 
-_UNREACHABLE_BECAUSE: tuple[tuple[tuple[type[BaseException], ...], str], ...] = (
-    ((ssl.SSLError, ssl.CertificateError, ServerFingerprintMismatch), "the TLS handshake failed"),
-    ((ClientConnectorDNSError, UnicodeError), "its host name was not found"),
-    ((ConnectionTimeoutError,), "it did not accept the connection in time"),
-    ((TimeoutError,), "it did not answer in time"),
-    ((ClientConnectorError,), "the connection was refused, or there is no route to it"),
-    ((ClientPayloadError,), "the response ended too early"),
-    ((ClientResponseError,), "it does not speak HTTP"),
-    ((ServerDisconnectedError, OSError), "the connection was lost"),
-)
-"""The first match counts: aiohttp's classes derive from each other."""
-
-
+_REJECTED = {
+    "api_key": " (the API key)",
+    "user": " (the email or the password)",
+    "client": " (the client or its secret)",
+    "refresh_token": " (the refresh token)",
+}
+"""What was refused, by `CredentialsRejectedError.reason`."""
 _FORM_TYPES = ("application/x-www-form-urlencoded", "text/plain", "")
 _MAX_FIELDS = 100
 """Fields of a form that is read as an answer."""
@@ -123,26 +107,28 @@ class LoginResponse:
         return self.headers.get("Content-Type", "").partition(";")[0].strip().lower()
 
     def words(self, payload: Mapping[str, Any] | None) -> str:
-        """Return what the response says for people: an error's text in its JSON *payload*, or a body of plain text."""
-        is_sentence = payload is None and self.kind == "text/plain" and len(self.body or b"") <= MAX_SENTENCE
-        return self.text() if is_sentence else words_in(payload)
+        """Return what the response says for people: an error's text in its JSON *payload*, plain text, or a page's title."""
+        return words_of(payload, self.kind, self.text())
 
     def redact(self, text: object) -> str:
         """Return *text* from this response, fit for a message."""
         return redacted(text, self.secrets)
 
-    def unavailable(self, text: object = None) -> LoginUnavailableError:
-        """Return the error for an endpoint that may answer later."""
-        return LoginUnavailableError(
-            f"the login endpoint {self.origin} is not available: {self._quoted(text)}",
-            retry_after=retry_after(self.headers),
-            status=self.status,
-        )
+    def unavailable(self, text: object = None, *, limited: bool = False) -> LoginUnavailableError:
+        """Return the error for an endpoint that may answer later; *limited*: because it was asked too often."""
+        asked = retry_after(self.headers)
+        said = f"the login endpoint {self.origin} is not available: {self._quoted(text)}"
+        if limited or self.status == TOO_MANY:
+            wait = "wait a minute" if asked is None else f"wait {asked:.0f} s"
+            said = f"{said}; too many logins: {wait}, and share the token through a store"
+        return LoginUnavailableError(said, retry_after=asked, status=self.status)
 
     def rejected(self, text: object = None, *, reason: str | None) -> CredentialsRejectedError:
         """Return the error for credentials that must change."""
         return CredentialsRejectedError(
-            f"the login endpoint {self.origin} rejected the credentials: {self._quoted(text)}", reason=reason
+            f"the login endpoint {self.origin} rejected the credentials{_REJECTED.get(reason or '', '')}: {self._quoted(text)}",
+            reason=reason,
+            retry_after=retry_after(self.headers),
         )
 
     def perhaps_rejected(self, text: object = None, *, reason: str | None) -> PossibleRejectionError:
@@ -150,6 +136,7 @@ class LoginResponse:
         rejected = CredentialsRejectedError(
             f"the login endpoint {self.origin} fails for these credentials, which counts as a rejection: {self._quoted(text)}",
             reason=reason,
+            retry_after=retry_after(self.headers),
         )
         unavailable = self.unavailable(text)
         return PossibleRejectionError(
@@ -168,7 +155,7 @@ class LoginResponse:
         if meaning is LoginUnavailableError:
             return self.unavailable(text)
         if meaning is CredentialsRejectedError:
-            return self.rejected(text, reason=reason)
+            return self._refused_by_a_stranger(text) if self._is_foreign else self.rejected(text, reason=reason)
         return self.misconfigured(text, "check its URL")
 
     def unreadable(self) -> LoginError:
@@ -177,9 +164,9 @@ class LoginResponse:
             return LoginError(
                 f"the login endpoint {self.origin} answered with more than {MAX_RESPONSE} bytes; check its URL"
             )
-        kind = self.redact(self.kind) or "no content type"
-        what = f"{kind} instead of JSON" if "json" not in kind else "JSON that is not an object"
-        return LoginError(f"the login endpoint {self.origin} answered with {what}; check its URL")
+        title = self.redact(self.words(None)) if self.kind != "text/plain" else ""
+        titled = f", titled {title!r}" if title else ""
+        return LoginError(f"the login endpoint {self.origin} answered with {self._kind_of_body}{titled}; check its URL")
 
     def token(self, value: str, *, expires_in: float | None, refresh_token: str | None) -> Token | LoginError:
         """Return the token found in this response, without a refresh token that could never be sent; or why it is not one."""
@@ -190,11 +177,40 @@ class LoginResponse:
             why = str(error)
         return LoginError(f"the login endpoint {self.origin} answered with a token that cannot be sent: {why}")
 
-    def without_token(self, where: str, text: str, advice: str) -> LoginError:
-        """Return the error for a success without a token; *where* it was looked for, and *advice* says what to do."""
+    def without_token(self, payload: Mapping[str, Any] | None, where: str, text: str, advice: str) -> LoginError:
+        """
+        Return the error for a success without a token; *where* it was looked for, and *advice* says what to do.
+
+        It names the members of *payload*, if it was looked for there, and never their values.
+        """
         quote = self.redact(text)
         said = f", {quote!r}" if quote else ""
+        there, missing = names_in(payload or {})
+        if missing:
+            said += f": {self.redact(missing)} is null"
+            advice = "does the account need a second factor, or is it locked?"
+        elif payload is not None:
+            said += f": it has {self.redact(', '.join(there)) or 'nothing in it'}"
         return LoginError(f"the login endpoint {self.origin} answered without {where}{said}; {advice}")
+
+    @property
+    def _is_foreign(self) -> bool:
+        """Whether something else than a login may have answered: with a page, or with nothing that says what it refuses."""
+        if self.payload() is not None or (self.kind == "text/plain" and reason_in(self.text())):
+            return False
+        return bool(self.body) or self.status == 403  # noqa: PLR2004 - what firewalls answer, also without a body
+
+    def _refused_by_a_stranger(self, text: object) -> CredentialsRejectedError:
+        return CredentialsRejectedError(
+            f"the login endpoint {self.origin} refused the login: {self._quoted(text)}, with {self._kind_of_body};"
+            " look for a firewall or proxy on the way that answers in its place",
+            retry_after=retry_after(self.headers),
+        )
+
+    @property
+    def _kind_of_body(self) -> str:
+        kind = self.redact(self.kind) or "no content type"
+        return f"{kind} instead of JSON" if "json" not in kind else "JSON that is not an object"
 
     @property
     def _charset(self) -> str:
@@ -260,48 +276,6 @@ async def _exchange(
     if 300 <= response.status < 400:  # noqa: PLR2004 - RFC 9110, section 15.4
         return _redirected(response, url)
     return response
-
-
-def unreachable(origin: URL, error: BaseException) -> LoginError:
-    """Return *error* as the library's own, with a cause that holds neither request headers nor the server's text."""
-    if isinstance(error, ClientHttpProxyError):
-        return _refused_by_proxy(origin, error)
-    reason = next((reason for kinds, reason in _UNREACHABLE_BECAUSE if isinstance(error, kinds)), "the request failed")
-    detail = getattr(getattr(error, "certificate_error", None), "verify_message", "")
-    named = f"{type(error).__name__}: {detail}" if detail else type(error).__name__
-    what = f"the login endpoint {origin}"
-    # The name of a proxy that is not found has the error of any name, and its own host.
-    if isinstance(error, ClientConnectorError) and error.host != origin.raw_host:
-        what = f"the proxy on the way to {what}"
-    unavailable = LoginUnavailableError(f"{what} cannot be reached: {reason} ({named})")
-    unavailable.__cause__ = without_secrets(error)
-    return unavailable
-
-
-def _refused_by_proxy(origin: URL, error: ClientHttpProxyError) -> LoginError:
-    says = f"the proxy on the way to the login endpoint {origin} answered {error.status}"
-    refused: LoginError = LoginError(f"{says}; check its URL, user and password")
-    if meaning_of(error.status) is LoginUnavailableError:
-        refused = LoginUnavailableError(says, status=error.status)
-    refused.__cause__ = without_secrets(error)
-    return refused
-
-
-def without_secrets(error: BaseException) -> BaseException:
-    """
-    Return what can be chained of a network *error*: the system's own error, or else the class alone.
-
-    aiohttp's connector errors name proxies and their passwords, its timeouts name whole URLs, and its protocol errors quote
-    requests and responses. Its frames hold all of that too.
-    """
-    if isinstance(error, ClientConnectorError):
-        error = error.os_error
-    if isinstance(error, TimeoutError):
-        return TimeoutError(type(error).__name__)
-    if isinstance(error, OSError) and not isinstance(error, ClientError):
-        error.__context__ = None
-        return error.with_traceback(None)
-    return ClientError(type(error).__name__)
 
 
 def _redirected(response: LoginResponse, url: URL) -> LoginError:

@@ -7,7 +7,9 @@ from typing import Any
 
 from ..errors import CredentialsRejectedError, LoginError, LoginUnavailableError
 
-RETRYABLE = frozenset({408, 425, 429, *range(500, 1000)})
+TOO_MANY = 429
+"""The status of a rate limit (RFC 6585)."""
+RETRYABLE = frozenset({408, 425, TOO_MANY, *range(500, 1000)})
 """Statuses after which the same login may succeed later (RFC 9110, sections 15.5.9 and 15.6; RFC 8470; RFC 6585)."""
 REJECTED = frozenset({400, 401, 403})
 """Statuses that refuse the credentials: the API answers 400 to a missing key, 401 to a wrong one, 403 to one without permission."""

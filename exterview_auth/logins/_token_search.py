@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from itertools import islice
 from typing import Any, NamedTuple
@@ -13,6 +13,8 @@ from .._secret import Secret
 from ._words import by_plain_name, plain_name
 
 MAX_DEPTH = 10
+MAX_NAMES = 12
+"""Names that a message shows."""
 MAX_NODES = 10_000
 """Objects and lists that a search visits at most: a response has up to 1 MiB, and the event loop waits meanwhile."""
 
@@ -65,6 +67,23 @@ def find_path(payload: dict[str, Any], path: tuple[str, ...]) -> Match | None:
         if found is not None:
             return found
     return None
+
+
+def names_in(payload: Mapping[str, Any]) -> tuple[list[str], str]:
+    """Return the dotted names of values in *payload*'s data, at most `MAX_NAMES`, and that of a token which is null, or ``""``."""
+    data = payload.get("data")
+    there: list[str] = []
+    missing = ""
+    left = [(f"{name}", value) for name, value in (data if isinstance(data, dict) else payload).items()]
+    for name, value in left:  # grows while it is read, breadth first
+        if isinstance(value, dict) and value and len(left) < MAX_NODES:
+            left.extend((f"{name}.{inner}", below) for inner, below in value.items())
+            continue
+        is_answer = "." not in name and isinstance(data, dict)
+        if value is None and not missing and (is_answer or plain_name(name.rpartition(".")[2]) in TOKEN_NAMES):
+            missing = name
+        there.append(name)
+    return there[:MAX_NAMES], missing
 
 
 def refresh_token_near(chain: Chain) -> str | None:

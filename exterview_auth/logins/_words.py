@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 from collections.abc import Iterable
 from typing import Any
@@ -14,6 +15,8 @@ DESCRIPTIONS = (
 )  # fmt: skip
 """Members with a sentence. Servers write them in any case, with and without underscores."""
 _ERRORS = ("error", "errors")
+_PAGES = ("text/html", "application/xhtml+xml")
+_TITLE = re.compile(r"<title[^<>]*>([^<]+)</title", re.IGNORECASE)
 PERSON = r"(?:user(?:name)?|e-?mail|passwords?|credentials?|log-?in|account)"
 ABOUT_THE_API_KEY = re.compile(r"api[\s_-]?key", re.IGNORECASE)
 _ABOUT_THE_USER = re.compile(rf"\b{PERSON}\b", re.IGNORECASE)
@@ -23,6 +26,21 @@ _MAX_DEPTH = 4
 def words_in(node: Any, names: Iterable[str] = (_ERRORS[0], *DESCRIPTIONS, _ERRORS[1])) -> str:
     """Return the first text under one of *names* in *node*, also inside an object or list that stands there, or ``""``."""
     return _words(node, tuple(names), _MAX_DEPTH)
+
+
+def words_of(payload: Any, kind: str, text: str) -> str:
+    """
+    Return what an answer says for people, whoever gave it.
+
+    An error's text in its JSON *payload*; and where there is no JSON, the *text* of a body whose media type is *kind*, if it is
+    plain, or the title of a page.
+    """
+    if payload is not None:
+        return words_in(payload)
+    if kind == "text/plain":
+        return text if len(text) <= MAX_SENTENCE else ""
+    title = _TITLE.search(text[:MAX_SENTENCE]) if kind in _PAGES else None
+    return html.unescape(title[1]).strip() if title else ""
 
 
 def reason_in(message: str) -> str | None:

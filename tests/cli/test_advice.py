@@ -41,7 +41,10 @@ KEY = ConnectionKey("api.exterview.ai", 443, True, True, None, None, None, None)
         (errors.CredentialsRejectedError("no", reason="client"), "x-api-key"),
         (errors.CredentialsRejectedError("no", reason="refresh_token"), "EXTERVIEW_PASSWORD"),
         (errors.LoginUnavailableError("busy", retry_after=7.4), "any proxy, and try again in 7 s"),
-        (errors.LoginUnavailableError("busy", status=429), "no login was possible (busy); try again later"),
+        (
+            errors.LoginUnavailableError("busy; too many logins: wait 7 s", status=429),
+            "no login was possible (busy); too many logins: wait 7 s",
+        ),
         (errors.LoginBudgetExceededError(), "each new token is refused"),
         (errors.LoginError("odd."), "the login failed (odd)"),
         (errors.StoreError("Redis is away; check it."), "Redis is away; check it"),
@@ -50,11 +53,11 @@ KEY = ConnectionKey("api.exterview.ai", 443, True, True, None, None, None, None)
         (aiohttp.ClientConnectorCertificateError(KEY, ValueError("self-signed")), "certificate of api.exterview.ai"),
         (
             aiohttp.ClientProxyConnectionError(KEY, OSError(111, "refused")),
-            "to the proxy api.exterview.ai:443; check HTTPS_PROXY",
+            "the proxy http://api.exterview.ai:443 cannot be reached: the connection was refused, or there is no route to it; correct the",
         ),
         (
             aiohttp.ClientHttpProxyError(REQUEST, (), status=407, message="who"),
-            "the proxy answered 407; check HTTPS_PROXY",
+            "answered 407; check its URL, user and password",
         ),
         (aiohttp.ServerTimeoutError(), "in time"),
         (aiohttp.ServerDisconnectedError(), "ServerDisconnectedError"),
@@ -79,7 +82,7 @@ CLIENT = ErrorContext(CredentialSource.CLIENT, Scrubber({}))
 @pytest.mark.parametrize(
     ("error", "says"),
     [
-        (errors.CredentialsRejectedError("no", reason="client"), "the client or its secret is wrong; correct EXTERVIEW_TOKEN_URL"),
+        (errors.CredentialsRejectedError("no", reason="client"), "the client or its secret is wrong (no); correct EXTERVIEW_TOKEN_URL"),
         (errors.CredentialsRejectedError("no", reason=None), "refused (no); check EXTERVIEW_TOKEN_URL"),
         (errors.LoginUnavailableError("busy"), "no login was possible (busy); check EXTERVIEW_TOKEN_URL, the network and any proxy"),
         (errors.LoginError("it answered 404; check its URL"), "check that EXTERVIEW_TOKEN_URL is the token endpoint's"),

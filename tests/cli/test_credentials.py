@@ -17,6 +17,7 @@ from aiohttp import web
 
 from exterview_auth._cli import main
 from exterview_auth.emulator import Emulator
+from exterview_auth.logins._password import DOCUMENT
 from tests.kit.command import Answer, Elsewhere
 from tests.kit.tokens import jwt_of
 
@@ -95,8 +96,8 @@ def test_the_extra_cli_alone_is_enough(command: str) -> None:
 @pytest.mark.parametrize(
     ("variable", "sentence"),
     [
-        ("EXTERVIEW_PASSWORD", "the email or the password is wrong; correct EXTERVIEW_EMAIL and EXTERVIEW_PASSWORD"),
-        ("EXTERVIEW_API_KEY", "the header x-api-key is not accepted; put a valid key into EXTERVIEW_API_KEY"),
+        ("EXTERVIEW_PASSWORD", "the email or the password is wrong (it answered"),
+        ("EXTERVIEW_API_KEY", "the header x-api-key is not accepted (it answered"),
     ],
 )
 def test_a_wrong_password_is_not_a_wrong_key(
@@ -255,13 +256,26 @@ def test_a_server_with_another_login_mutation_names_the_variable_for_it(
 
 @pytest.mark.usefixtures("emulator")
 def test_a_server_with_another_place_for_its_token_names_the_variable_for_it(
-    serve: Callable[[Answer], None], complaint: Complaint
+    serve: Callable[[Answer], None], complaint: Complaint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The mutation is right, and what it gives is called by a name that no other API uses."""
     schema = "type Query { ok: Int } type Mutation { login(email: String!, password: String!): Login }"
+    document = DOCUMENT.replace("token expiresIn", "passport")
+    monkeypatch.setenv("EXTERVIEW_LOGIN_DOCUMENT", document)
+    serve(apollo(f"{schema} type Login {{ passport: String }}", login=lambda *_, **__: {"passport": "hidden"}))
+    assert main(["check"]) == 1
+    said = complaint()
+    assert said.endswith(": it has login.passport); set EXTERVIEW_TOKEN_FIELD to the name or dotted path of the token")
+    assert "hidden" not in said
+
+
+@pytest.mark.usefixtures("emulator")
+def test_an_account_that_gets_no_token_is_asked_about(serve: Callable[[Answer], None], complaint: Complaint) -> None:
+    """No variable helps where the token is null."""
+    schema = "type Query { ok: Int } type Mutation { login(email: String!, password: String!): Login }"
     serve(apollo(f"{schema} type Login {{ token: String expiresIn: Int }}", login=lambda *_, **__: {"token": None}))
     assert main(["check"]) == 1
-    assert complaint().endswith("; set EXTERVIEW_TOKEN_FIELD to the name or dotted path of the token")
+    assert "login.token is null); does the account need a second factor, or is it locked?" in complaint()
 
 
 # -- servers that are not the API -----------------------------------------------------------------------------------

@@ -49,7 +49,7 @@ def test_it_outranks_both_variables(password: str, monkeypatch: pytest.MonkeyPat
 def test_a_wrong_one_is_called_as_it_was_given(command: str) -> None:
     """Not by a variable that the user has not set."""
     sentence = ran(command, "--password-stdin", stdin="wrong-4711\n").failed(
-        1, "the email or the password is wrong; correct EXTERVIEW_EMAIL and the password from standard input"
+        1, "the email or the password is wrong (", "; correct EXTERVIEW_EMAIL and the password from standard input"
     )
     assert "4711" not in sentence
 

@@ -105,8 +105,23 @@ def test_a_proxy_that_refuses_is_one_sentence_without_its_password(command: str,
     done = ran(command, "--timeout", "1", environ={"HTTPS_PROXY": f"http://{USER}@127.0.0.1:{here.port}"})
     assert done.code == 1
     assert "s3cr3t" not in done.out + done.err
-    assert "proxy" in done.out + done.err
+    assert f"the proxy http://127.0.0.1:{here.port} from HTTPS_PROXY answered 407" in done.out + done.err
     assert "Traceback" not in done.err
+
+
+@pytest.mark.usefixtures("behind_tls")
+@pytest.mark.parametrize("command", ["check", "token", "doctor"])
+@pytest.mark.parametrize(
+    ("host", "why"), [("127.0.0.1:1", "the connection was refused"), ("nowhere.invalid:3128", "its host name was not")]
+)
+def test_a_proxy_that_cannot_be_reached_is_named(command: str, host: str, why: str) -> None:
+    """With its variable, by each command alike; the API's own name and network are not blamed."""
+    done = ran(command, "--timeout", "1", environ={"https_proxy": f"http://{USER}@{host}"})
+    assert done.code == 1
+    printed = done.out + done.err
+    assert f"the proxy http://{host} from https_proxy cannot be reached: {why}" in printed
+    assert "; correct https_proxy, or leave " in printed
+    assert "s3cr3t" not in printed
 
 
 @pytest.mark.usefixtures("behind_tls")

@@ -412,8 +412,9 @@ def test_a_wrong_secret_is_not_a_wrong_key(command: str, monkeypatch: pytest.Mon
     """The sentence names the client's variables, and not the organization's key."""
     monkeypatch.setenv("EXTERVIEW_CLIENT_SECRET", "wrong-4711")
     sentence = ran(command).failed(
-        1, "the login was refused: the client or its secret is wrong; correct EXTERVIEW_TOKEN_URL"
+        1, "the login was refused: the client or its secret is wrong (it answered 401, 'invalid_client: "
     )
+    assert "; correct EXTERVIEW_TOKEN_URL" in sentence
     assert "EXTERVIEW_API_KEY" not in sentence
     assert "4711" not in sentence
 

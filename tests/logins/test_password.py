@@ -389,7 +389,7 @@ def test_a_token_beside_errors_is_a_token() -> None:
 
 @pytest.mark.parametrize(
     "payload",
-    [{}, {"data": None}, {"data": {"login": None}}, {"data": {"login": {"refreshToken": "r"}}}, {"data": "t"}],
+    [{}, {"data": None}, {"data": {"login": {"refreshToken": "r"}}}, {"data": "t"}],
 )
 def test_an_answer_without_a_token_says_where_it_looked(payload: object) -> None:
     """And which option names the place."""
@@ -403,7 +403,30 @@ def test_an_answer_without_a_token_says_where_it_looked(payload: object) -> None
 def test_a_token_field_that_leads_nowhere_is_named(path: str) -> None:
     """Also if it leads to something that is not text."""
     error = refusal({"data": {"login": {"token": "t"}, "list": [1]}}, token_field=path)
-    assert f"without a token at {path};" in str(error)
+    assert f"without a token at {path}: it has list, login.token; set token_field=" in str(error)
+
+
+def test_an_answer_without_a_token_is_described_by_its_names() -> None:
+    """The name to give to token_field= is among them; values may be secrets, and are not shown."""
+    data = {"login": {"sessionKey2": "hidden-1", "user": {"id": 4711, PASSWORD: 1}, "roles": ["hidden-2"]}}
+    error = str(refusal({"data": data}))
+    assert "it has login.sessionKey2, login.roles, login.user.id, login.user.***; set token_field=" in error
+    assert not any(value in error for value in ("hidden", "4711", PASSWORD))
+    wide = str(refusal({"data": {"login": {f"name{number}": "x" for number in range(1000)}}}))
+    assert "name11;" in wide
+    assert "name12" not in wide
+
+
+@pytest.mark.parametrize(
+    ("data", "name"),
+    [({"login": None}, "login"), ({"login": {"token": None, "mfaRequired": True}}, "login.token")],
+    ids=str,
+)
+def test_a_token_that_is_null_is_not_under_another_name(data: object, name: str) -> None:
+    """The login worked, and gave nothing: no option of this library helps."""
+    error = str(refusal({"data": data}))
+    assert f": {name} is null; does the account need a second factor, or is it locked?" in error
+    assert "token_field" not in error
 
 
 def test_an_answer_that_is_very_wide_or_deep_is_searched_in_part() -> None:

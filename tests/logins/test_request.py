@@ -6,7 +6,7 @@ import json
 import re
 import ssl
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from aiohttp import (
@@ -41,7 +41,9 @@ from exterview_auth.logins import OAuth2Login, PasswordLogin
 from exterview_auth.logins._context import MAX_RESPONSE, LoginContext
 from exterview_auth.logins._graphql_answer import graphql_refusal
 from exterview_auth.logins._http_dates import retry_after, server_time
-from exterview_auth.logins._request import LoginResponse, post, unreachable, without_secrets
+from exterview_auth.logins._oauth2_response import read_token
+from exterview_auth.logins._request import LoginResponse, post
+from exterview_auth.logins._unreachable import unreachable, without_secrets
 from tests.faults._raw_server import Call, RawServer
 from tests.kit.login_endpoint import (
     EMAIL,
@@ -83,7 +85,7 @@ UNTRUSTED.verify_message = "self-signed certificate"
         (ServerTimeoutError(KEY), "it did not answer in time", TimeoutError),
         (ConnectionTimeoutError(f"https://a.example/?token={KEY}"), "it did not accept the connection in time", TimeoutError),
         (ClientConnectorError(TO_API, OSError(111, "refused")), "the connection was refused, or", ConnectionRefusedError),
-        (ClientConnectorCertificateError(TO_API, UNTRUSTED), "failed (ClientConnectorCertificateError: self-signed", ssl.SSLError),
+        (ClientConnectorCertificateError(TO_API, UNTRUSTED), "self-signed certificate); for a private CA set SSL_CERT_FILE to its certificates, or pass login_session=", ssl.SSLError),
         (ClientConnectionError(KEY), "the request failed (ClientConnectionError)", ClientError),
         (UnicodeError(KEY), "its host name was not found (UnicodeError)", ClientError),
     ],
@@ -108,11 +110,11 @@ def test_only_the_systems_own_errors_are_chained(error: Exception, reason: str, 
 def test_a_proxy_that_cannot_be_reached_is_not_the_login_endpoint(
     kind: type[ClientConnectorError], reason: str
 ) -> None:
-    """The sentence names the proxy, whose error aiohttp may give the endpoint's type, without its address."""
+    """The sentence names the proxy, whose error aiohttp may give the endpoint's type."""
     to_proxy = ConnectionKey("proxy.example", 3128, False, True, None, None, None, None)
     failure = unreachable(API, kind(to_proxy, OSError(111, "refused")))
-    assert str(failure).startswith(f"the proxy on the way to the login endpoint {API} cannot be reached: {reason}")
-    assert "proxy.example" not in str(failure)
+    proxy = f"the proxy http://proxy.example:3128 cannot be reached: {reason}"
+    assert str(failure).startswith(f"the login endpoint {API} cannot be reached: {proxy}")
 
 
 @pytest.mark.parametrize(("status", "kind"), [(407, LoginError), (403, LoginError), (502, LoginUnavailableError)])
@@ -121,7 +123,7 @@ def test_a_proxy_that_refuses_is_not_the_login_endpoint(status: int, kind: type[
     request = RequestInfo(API, "CONNECT", CIMultiDictProxy(CIMultiDict({"Proxy-Authorization": SECRET})), API)
     failure = unreachable(API, ClientHttpProxyError(request, (), status=status, message=SECRET))
     assert type(failure) is kind
-    assert str(failure).startswith(f"the proxy on the way to the login endpoint {API} answered {status}")
+    assert str(failure).startswith(f"the login endpoint {API} cannot be reached: the proxy answered {status}")
     assert getattr(failure, "status", status) == status
     assert_no_secret(failure)
 
@@ -207,6 +209,72 @@ async def test_a_status_and_a_type_say_what_is_wrong(reply: Reply, kind: type, s
     assert says in str(error)
     if isinstance(error, LoginUnavailableError):
         assert (error.status, error.retry_after) == (reply.status, 7.0)
+
+
+BLOCKED = b"<html><head><TITLE>Blocked by &quot;Wall&quot; for p4ss</TITLE></head>"
+PAGE = {"Content-Type": "text/html; charset=utf-8"}
+
+
+@pytest.mark.parametrize(
+    "login", [LOGIN, OAuth2Login("https://api.example/t", "svc", SECRET)], ids=["password", "OAuth2"]
+)
+@pytest.mark.parametrize(
+    ("reply", "says"),
+    [
+        (Reply(403, BLOCKED, PAGE), "it answered 403, 'Blocked by \"Wall\" for p4ss', with text/html instead of JSON"),
+        (Reply(401, BLOCKED, PAGE), "it answered 401, 'Blocked by \"Wall\" for p4ss', with text/html instead of JSON"),
+        (Reply(403, b"Forbidden", {"Content-Type": "text/plain"}), "it answered 403, 'Forbidden', with text/plain instead of JSON"),
+        (Reply(403, b"", PAGE), "it answered 403, with text/html instead of JSON"),
+    ],
+)  # fmt: skip
+def test_a_refusal_without_json_blames_no_credential(login: Any, reply: Reply, says: str) -> None:
+    """A firewall's page is no word of the API on its key: it is quoted, and who may have answered is named."""
+    response = LoginResponse(API, reply.status, reply.headers, cast("bytes", reply.payload), SECRETS)
+    error = login._read(response) if login is LOGIN else read_token(response, "client_credentials", None)
+    assert type(error) is CredentialsRejectedError
+    assert error.reason is None
+    assert f"refused the login: {says}; look for a firewall or proxy on the way" in str(error)
+
+
+@pytest.mark.parametrize(
+    ("reason", "what"),
+    [
+        ("api_key", "the credentials (the API key): it"),
+        ("user", "the credentials (the email or the password): it"),
+        ("client", "the credentials (the client or its secret): it"),
+        ("refresh_token", "the credentials (the refresh token): it"),
+        (None, "the credentials: it"),
+    ],
+)
+def test_a_rejection_says_what_was_rejected(reason: str | None, what: str) -> None:
+    """In its text, because few handlers print the attribute."""
+    assert f"rejected {what} answered 401" in str(LoginResponse(API, 401, {}, b"{}", ()).refused(reason=reason))
+
+
+def test_a_page_in_place_of_a_token_is_quoted_by_its_title() -> None:
+    """Rule 22: masked, as whatever else comes from there."""
+    secrets = (*SECRETS, "p4ss")
+    with pytest.raises(
+        LoginError, match=r"""text/html instead of JSON, titled 'Blocked by "Wall" for \*\*\*'; check"""
+    ):
+        raised(LOGIN._read(LoginResponse(API, 200, PAGE, BLOCKED, secrets)))
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "headers", "wait"),
+    [
+        (429, {"message": "Too many requests"}, {"Retry-After": "600"}, "wait 600 s"),
+        (429, {}, {}, "wait a minute"),
+        (200, {"errors": [{"message": "no", "extensions": {"code": "RATE_LIMITED"}}]}, {}, "wait a minute"),
+        (400, {"error": "too_many_requests"}, {}, "wait a minute"),
+    ],
+)
+def test_too_many_logins_are_no_network_failure(status: int, body: Any, headers: dict[str, str], wait: str) -> None:
+    """The sentence says how to log in less often, whether a status or a code told of the limit."""
+    response = LoginResponse(API, status, headers, json.dumps(body).encode(), ())
+    error = read_token(response, "client_credentials", None) if "error" in body else LOGIN._read(response)
+    assert type(error) is LoginUnavailableError
+    assert str(error).endswith(f"; too many logins: {wait}, and share the token through a store")
 
 
 @pytest.mark.parametrize(

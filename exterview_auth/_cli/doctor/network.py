@@ -21,6 +21,8 @@ from yarl import URL
 from exterview_auth._aiohttp.internals import without_own_credentials
 from exterview_auth._calls import DaemonThreads, bounded
 from exterview_auth._endpoint import is_encrypted, is_loopback
+from exterview_auth._proxies import from_environment
+from exterview_auth.logins._unreachable import PRIVATE_CA
 
 from ..account import FAILURES
 from ..advice import ErrorContext, advice
@@ -60,7 +62,7 @@ async def network_checks(endpoint: URL, seconds: float) -> AsyncIterator[Check]:
     if proxy.url is not None or not is_encrypted(endpoint):
         yield _tls_without_a_look(endpoint, answer)
     yield (
-        _connection(answer)
+        _connection(answer, endpoint)
         if answer is not None
         else skipped("connection", "proxy" if resolved.status is Status.OK else "dns")
     )
@@ -79,15 +81,14 @@ class Proxy(NamedTuple):
 
 def _proxy(endpoint: URL) -> Proxy:
     """Return the proxy that aiohttp would take from the environment."""
-    host, configured = endpoint.host or "", getproxies()
-    text = None if proxy_bypass(host) else configured.get(endpoint.scheme)
-    if not text:
+    host, configured, found = endpoint.host or "", getproxies(), from_environment(endpoint)
+    if found is None:
         if configured.get("all") and not proxy_bypass(host):
             remedy = f"set {endpoint.scheme.upper()}_PROXY, if the API is to be reached through it"
             return Proxy(warned("proxy", "ALL_PROXY is set, and not read", remedy))
         why = f", because NO_PROXY names {host}" if configured.get(endpoint.scheme) else ""
         return Proxy(ok("proxy", f"none{why}"))
-    variable = f"{endpoint.scheme.upper()}_PROXY"
+    variable, text = found
     try:
         url = URL(text)
         shown = f"{url.scheme}://{url.host}:{url.port}"
@@ -139,7 +140,7 @@ async def _tls(endpoint: URL, seconds: float) -> Check:
                 host, port, ssl=ssl.create_default_context(), server_hostname=host
             )
     except ssl.SSLCertVerificationError as error:
-        remedy = "check EXTERVIEW_ENDPOINT; for a private CA set SSL_CERT_FILE to its certificates"
+        remedy = f"check EXTERVIEW_ENDPOINT; {PRIVATE_CA}"
         return failed("tls", f"the certificate of {host} is not trusted ({error.verify_message.rstrip('. ')})", remedy)
     except ssl.SSLError as error:
         return failed(
@@ -192,9 +193,9 @@ async def _answer(endpoint: URL, seconds: float) -> Answer | Exception:
         return error
 
 
-def _connection(answer: Answer | Exception) -> Check:
+def _connection(answer: Answer | Exception, endpoint: URL) -> Check:
     if isinstance(answer, Exception):
-        advised = advice(answer, ErrorContext(None, Scrubber(os.environ)))
+        advised = advice(answer, ErrorContext(None, Scrubber(os.environ), endpoint=endpoint))
         return failed("connection", advised.message, advised.hint)
     took = f"answers {answer.status} to a request without credentials, after {(answer.received - answer.sent) * 1000:.0f} ms"
     if answer.status >= _SERVER_ERROR:

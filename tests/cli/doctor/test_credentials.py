@@ -22,7 +22,7 @@ def test_a_wrong_password_fails_the_login(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setenv("EXTERVIEW_PASSWORD", "wrong-4711")
     found = examined()
     assert found["login"].startswith(
-        "fail the login was refused: the email or the password is wrong; correct EXTERVIEW_EMAIL"
+        "fail the login was refused: the email or the password is wrong (it answered 200, 'Invalid email or password'); correct"
     )
     assert found["key"] == found["token"] == NOT_EXAMINED
     assert found.code == 1
@@ -36,7 +36,7 @@ def test_a_wrong_key_fails_the_key(monkeypatch: pytest.MonkeyPatch) -> None:
     found = examined()
     assert found["login"] == "warn refused because of the key; mend key first"
     assert found["key"].startswith(
-        "fail the login was refused: the header x-api-key is not accepted; put a valid key into"
+        "fail the login was refused: the header x-api-key is not accepted (it answered 401, 'Invalid API key'); put a valid key into"
     )
     assert found["token"] == NOT_EXAMINED
 
