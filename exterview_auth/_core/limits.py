@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
+from typing import TypeVar
 
 from .._calls import kind_of, problem_of
 from .._events import emit
 from .._seconds import seconds_in
 from ..errors import CredentialsRejectedError, ExterviewAuthError, LoginBudgetExceededError, LoginUnavailableError
+from ..logins._context import PossibleRejectionError
 from .account import Account
 from .schedule import Scheduled
+
+E = TypeVar("E", bound=ExterviewAuthError)
 
 FIRST_REJECTION_PAUSE, FIRST_FAILURE_PAUSE, MAX_PAUSE = 10.0, 1.0, 60.0
 """Seconds for which a failure is remembered at first and at most; the pause doubles with each further one."""
@@ -21,6 +26,18 @@ MAX_RETRY_AFTER = 60.0
 def retry_after_of(error: object) -> float | None:
     """Return the seconds after which *error* says to ask again; an application's own class may hold anything, or nothing."""
     return seconds_in(getattr(error, "retry_after", None))
+
+
+def remembered(error: E, left: float) -> E:
+    """Return a copy of *error*, which says that an earlier login met it, and that the next one is possible in *left* seconds."""
+    twin = error.copy_for_waiter()
+    if twin.args and isinstance(twin.args[0], str):
+        text = f"{twin.args[0]} (remembered; the next login is possible in {math.ceil(left)} s)"
+        twin.args = (text, *twin.args[1:])
+    if hasattr(twin, "retry_after"):
+        with contextlib.suppress(AttributeError):  # of an application's own class, which may compute it
+            twin.retry_after = left
+    return twin
 
 
 class Latch:
@@ -86,9 +103,10 @@ class FailureLatch(Latch):
         """When a login failed last, if none has succeeded since; also after the pause."""
 
     def check(self) -> None:
-        """Raise a copy of the error while it is closed."""
-        if self.left() > 0 and self._error is not None:
-            raise self._error.copy_for_waiter()
+        """Raise a copy of the error while it is closed; it says so."""
+        left = self.left()
+        if left > 0 and self._error is not None:
+            raise remembered(self._error, left)
 
     def record(self, error: ExterviewAuthError) -> None:
         """Close, unless it is closed already: a failure in the pause does not prolong it."""
@@ -206,10 +224,12 @@ class LoginLimits:
         """Seconds until the login endpoint may be asked again."""
         return self.latches.retry_after.left()
 
-    @property
-    def asked_by(self) -> LoginUnavailableError | None:
-        """The failure that named the last ``Retry-After``."""
-        return self.latches.asked_by
+    def asked_to_wait(self, left: float) -> LoginUnavailableError:
+        """Return the failure that named the ``Retry-After`` which ends in *left* seconds; it says that it is remembered."""
+        error = self.latches.asked_by
+        if isinstance(error, PossibleRejectionError):  # the core's own, for one login
+            error = LoginUnavailableError(str(error), status=error.status)
+        return remembered(error or LoginUnavailableError(), left)
 
     def left(self, *, needed: bool) -> float:
         """Return the seconds until a login in the background may begin; latch 4 does not block a *needed* one."""

@@ -108,12 +108,7 @@ class LoginRunner:
             # An earlier login was asked to stay away until then; that binds this one too.
             if clock() + wait >= deadline:
                 self._course.blocked = True
-                asked = self._limits.asked_by
-                raise LoginUnavailableError(
-                    f"the login endpoint asked not to be called for another {wait:.1f} s; try again then; before that: {asked}",
-                    retry_after=wait,
-                    status=None if asked is None else asked.status,
-                )
+                raise self._limits.asked_to_wait(wait)
             await sleep(wait, clock)
         self._doubted = False
         try:
@@ -130,12 +125,13 @@ class LoginRunner:
         """Return the error of a login that was cut off after *seconds*, with the last attempt's failure as its cause."""
         self._account.login_failures += 1
         earlier = self._last_failure
+        where = "" if waited_for_lock else getattr(self._login, "destination", "")
         if waited_for_lock:
             advice = "another process's login holds the account's lock; check that its login endpoint responds"
         else:
             advice = "check that its endpoint responds" if earlier is None else f"before that: {earlier}"
         status = None if earlier is None else earlier.status
-        error = LoginUnavailableError(f"the login did not finish within {seconds:g} s; {advice}", status=status)
+        error = LoginUnavailableError(f"the login{where} did not finish within {seconds:g} s; {advice}", status=status)
         error.__cause__ = earlier
         emit(logging.WARNING, "login.failed", **self.event_fields, error=kind_of(error), problem=problem_of(error))
         return error

@@ -13,6 +13,12 @@ from aiohttp import web
 from yarl import URL
 
 from exterview_auth import AuthSession, ExterviewAuth, LoginContext, OAuth2Login, PasswordLogin, Token
+from exterview_auth._aiohttp.login_call import LoginCall
+from exterview_auth._core.account import Account
+from exterview_auth._core.api_key import ApiKey
+from exterview_auth._core.limits import LoginLimits
+from exterview_auth._core.login import LoginCourse, LoginRunner
+from exterview_auth._events import Reason
 from tests.kit.api import KEY, PLAIN, Api, post
 
 ISSUED = {"access_token": "token-1", "token_type": "bearer", "data": {"login": {"token": "token-1"}}}
@@ -120,6 +126,37 @@ async def test_a_login_goes_through_the_proxy_of_the_first_requests_session(
         async with auth, aiohttp.ClientSession(middlewares=(auth,) if plain else (), **session) as http:
             assert (await post(http if plain else AuthSession(http, auth), "http://127.0.0.1:9/graphql"))[0] == 200
         assert proxy.seen == ["http://127.0.0.1:9/graphql"] * 2
+
+
+@pytest.mark.parametrize(
+    ("session", "through"),
+    [
+        ({"proxy": "http://ada:s3cr3t@proxy.example:3128"}, " through the proxy http://proxy.example:3128"),
+        ({"trust_env": True}, " through the proxy http://proxy.example:8080 from HTTPS_PROXY"),
+        ({}, ""),
+    ],
+    ids=["session", "environment", "directly"],
+)
+async def test_a_login_that_takes_too_long_says_where_it_went(
+    session: dict[str, Any], through: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The host, and the proxy without its password, which may be what is silent."""
+    for name in ("no_proxy", "NO_PROXY", "https_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HTTPS_PROXY", "http://ada:s3cr3t@proxy.example:8080")
+    account = Account()
+    for login, host in (
+        (PasswordLogin("a@b.example", "pass-word"), "https://api.example"),
+        (OAuth2Login("https://sso.example/token", "id", "s3cr3t"), "https://sso.example"),
+    ):
+        call = LoginCall(
+            login, api_key=ApiKey(KEY), endpoint=URL("https://api.example/graphql"), session=None, timeout=1.0
+        )
+        async with aiohttp.ClientSession(**session) as http:
+            call.follow(http)
+        runner = LoginRunner(call, account, LoginLimits(account), LoginCourse(Reason.FIRST, 0.0))
+        said = str(runner.timed_out(7.0, waited_for_lock=False))
+        assert said == f"the login at {host}{through} did not finish within 7 s; check that its endpoint responds"
 
 
 async def test_a_login_without_a_request_goes_directly() -> None:

@@ -271,7 +271,7 @@ def test_a_login_that_ends_the_program_is_a_failed_login_to_whoever_goes_on(ends
 
     async def ask(kept: Keeper) -> None:
         with pytest.raises(
-            LoginError, match=f"^the login ended in {ends.__name__}; see the error that is chained to it$"
+            LoginError, match=f"^the login ended in {ends.__name__}; see the error that is chained to it"
         ):
             await kept.obtain()
 
@@ -350,15 +350,29 @@ async def test_a_retry_after_beyond_the_timeout_binds_the_next_flight(asked: flo
         await kept.obtain()
     await passing(0.5)
     left = asked - 0.5
-    with pytest.raises(
-        LoginUnavailableError,
-        match=rf"asked not to be called for another {left:.1f} s; try again then; before that: busy$",
-    ) as caught:
+    says = rf"^busy \(remembered; the next login is possible in {math.ceil(left)} s\)$"
+    with pytest.raises(LoginUnavailableError, match=says) as caught:
         await kept.obtain()
     assert (caught.value.retry_after, caught.value.status, now()) == (left, 429, 0.5)
     await passing(left - 9.5 if left > 10 else left)
     assert await kept.text() == "T2"
     assert kept.login.times == [0.0, asked]
+
+
+@virtual_time
+async def test_a_refusal_from_memory_says_so() -> None:
+    """Nothing was sent for it: the sentence and ``retry_after`` say when the next login is possible."""
+    kept = scripted(CredentialsRejectedError("no", reason="user"))
+    with pytest.raises(CredentialsRejectedError, match=r"^no$") as first:
+        await kept.obtain()
+    await passing(3.2)
+    with pytest.raises(CredentialsRejectedError) as second:
+        await kept.obtain()
+    assert str(second.value) == "no (remembered; the next login is possible in 7 s)"
+    assert second.value.reason == "user"
+    assert second.value.retry_after == pytest.approx(6.8)
+    assert first.value.retry_after is None
+    assert kept.login.count == 1
 
 
 @pytest.mark.parametrize("asked", [10**5000, math.inf], ids=["long", "endless"])
@@ -368,7 +382,7 @@ async def test_an_absurd_retry_after_is_capped(asked: float) -> None:
     kept = scripted(LoginUnavailableError("later", retry_after=asked))
     with pytest.raises(LoginUnavailableError, match=r"^later$"):
         await kept.obtain()
-    with pytest.raises(LoginUnavailableError, match=r"for another 60\.0 s; try again then; before that: later$"):
+    with pytest.raises(LoginUnavailableError, match=r"^later \(remembered; the next login is possible in 60 s\)$"):
         await kept.obtain()
     assert kept.login.times == [now()] == [0.0]
     await passing(60)

@@ -37,6 +37,21 @@ async def test_a_possible_rejection_is_asked_once_more_and_then_counts() -> None
 
 
 @virtual_time
+async def test_a_doubt_is_not_remembered_as_one() -> None:
+    """While its ``Retry-After`` binds the next login, that gets a public type, with the status that came."""
+    doubt = PossibleRejectionError(str(DOUBT), DOUBT.rejection, retry_after=50, status=500)
+    keeper = scripted(doubt, login_timeout=5)
+    with pytest.raises(CredentialsRejectedError):
+        await keeper.obtain()
+    await asyncio.sleep(20)
+    with pytest.raises(LoginUnavailableError) as caught:
+        await keeper.obtain()
+    assert type(caught.value) is LoginUnavailableError
+    assert str(caught.value) == "down, or wrong (remembered; the next login is possible in 30 s)"
+    assert (caught.value.status, caught.value.retry_after) == (500, 30)
+
+
+@virtual_time
 async def test_the_log_names_a_doubt_as_its_caller_sees_it(caplog: pytest.LogCaptureFixture) -> None:
     """Rule 18: at first the endpoint is not available, and then the credentials are rejected; both with their sentence."""
     keeper = scripted(DOUBT, DOUBT)
