@@ -266,6 +266,12 @@ class CallableValue:
         self._call = call
         self._thread = DaemonThreads(1, "exterview_auth value")
 
+    @property
+    def problem(self) -> str | None:
+        """Why the callable, which reads a file, returned its last value again, if it did."""
+        problem = getattr(self._call, "_problem", None)
+        return problem if isinstance(problem, str) else None
+
     async def read(self) -> Any:
         """Return the callable's value; its errors pass through."""
         call = self._call

@@ -6,7 +6,7 @@ import inspect
 import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, TypedDict, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypedDict, TypeVar
 
 from aiohttp import ClientResponse, ClientSession
 from yarl import URL
@@ -242,7 +242,7 @@ def _api_key(environ: Mapping[str, Any]) -> str | Callable[[], str]:
     if path is None:
         raise ConfigurationError(f"the API key is missing; set {API_KEY} or {API_KEY}_FILE")
     file = SecretFile(path, IN_FILES[API_KEY], lambda text: checked_api_key(text.strip()))
-    return _naming_each(f"{API_KEY}_FILE", file.read)
+    return _NamedFile(f"{API_KEY}_FILE", file)
 
 
 def _login(environ: Mapping[str, Any]) -> Login:
@@ -258,7 +258,7 @@ def _login(environ: Mapping[str, Any]) -> Login:
             return PasswordLogin(email, password, **_login_options(environ))
         case CredentialSource.PASSWORD_FILE:
             file = SecretFile(path, IN_FILES[PASSWORD], lambda text: text)
-            read = _naming_each(f"{PASSWORD}_FILE", file.read)
+            read = _NamedFile(f"{PASSWORD}_FILE", file)
             return PasswordLogin(email, read, **_login_options(environ))
         case CredentialSource.FIXED_TOKEN:
             return _naming(BEARER, lambda: StaticLogin(_secret(environ, BEARER)))
@@ -290,7 +290,7 @@ def _client(environ: Mapping[str, Any]) -> Login:
     secret: Secret | Callable[[], Secret] = text
     if not text.strip() and path is not None:
         file = SecretFile(path, IN_FILES[CLIENT_SECRET], lambda text: text)
-        secret = _naming_each(f"{CLIENT_SECRET}_FILE", file.read)
+        secret = _NamedFile(f"{CLIENT_SECRET}_FILE", file)
     return OAuth2Login(endpoint, _variable(environ, CLIENT_ID) or "", secret, scope=_variable(environ, SCOPE))
 
 
@@ -337,14 +337,28 @@ def _text(environ: Mapping[str, Any], name: str) -> str:
     return value or ""
 
 
-def _naming_each(variable: str, read: Callable[[], T]) -> Callable[[], T]:
+class _NamedFile(Generic[T]):
     """
-    Return *read*, whose errors name the *variable*. It is called now, so that a wrong path fails at the start.
+    A callable that reads a credential's file; its errors name the variable.
 
-    Later it is called at each login, because rotation replaces the file.
+    It reads when it is made, so that a wrong path fails at the start, and later at each login, because rotation replaces the file.
     """
-    _naming(variable, read)
-    return lambda: _naming(variable, read)
+
+    __slots__ = ("_file", "_variable")
+
+    def __init__(self, variable: str, file: SecretFile[T]) -> None:
+        self._variable = variable
+        self._file = file
+        self()
+
+    def __call__(self) -> T:
+        return _naming(self._variable, self._file.read)
+
+    @property
+    def _problem(self) -> str | None:
+        """For `CallableValue`."""
+        problem = self._file.problem
+        return None if problem is None else f"{self._variable}: {problem}"
 
 
 def _naming(variable: str, make: Callable[[], T]) -> T:

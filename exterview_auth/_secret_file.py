@@ -56,16 +56,19 @@ class SecretFile(Generic[T]):
     """
     A credential's file that is read again whenever it may have changed; *check* makes of its text what is returned.
 
-    While it is missing or empty, or *check* refuses what is in it, as in the middle of a rotation, its last value stays.
+    While it is missing or empty, or *check* refuses what is in it, as in the middle of a rotation, its last value stays, and
+    ``problem`` says why.
     """
 
-    __slots__ = ("_check", "_last", "_path", "_what")
+    __slots__ = ("_check", "_last", "_path", "_what", "problem")
 
     def __init__(self, path: str, what: str, check: Callable[[Secret], T]) -> None:
         self._path = path
         self._what = what
         self._check = check
         self._last: Secret | None = None
+        self.problem: str | None = None
+        """Why the last value stays, if it does."""
 
     def __fspath__(self) -> str:
         return self._path
@@ -78,8 +81,9 @@ class SecretFile(Generic[T]):
         except ConfigurationError as error:
             failure = error
         else:
-            self._last = text
+            self._last, self.problem = text, None
             return value
         if self._last is None:
             raise failure
+        self.problem = str(failure)
         return self._check(self._last)

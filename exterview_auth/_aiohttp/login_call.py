@@ -30,8 +30,8 @@ from yarl import URL
 from .._core.api_key import ApiKey
 from .._proxies import on_the_way
 from .._token import Token
-from ..errors import ExterviewAuthError, LoginError, LoginUnavailableError
-from ..logins._context import Login, LoginContext
+from ..errors import CredentialsRejectedError, ExterviewAuthError, LoginError, LoginUnavailableError
+from ..logins._context import Login, LoginContext, PossibleRejectionError
 from .internals import (
     HttpProcessingError,
     Network,
@@ -51,7 +51,7 @@ from .login_request import TooLongError, held
 class LoginCall:
     """The login as the core calls it: from the token that is being replaced to the next one."""
 
-    __slots__ = ("_api_key", "_endpoint", "_network", "_session", "_timeout", "login")
+    __slots__ = ("_api_key", "_endpoint", "_known_problems", "_network", "_session", "_timeout", "login")
 
     def __init__(
         self, login: Login, *, api_key: ApiKey, endpoint: URL, session: ClientSession | None, timeout: float
@@ -67,11 +67,25 @@ class LoginCall:
         self._session = session
         self._timeout = timeout
         self._network: Network | None = None
+        # Invariant: those of the files that were unreadable after the last login; here, because a `LoginRunner` serves one login.
+        self._known_problems: tuple[str, ...] = ()
 
     def follow(self, session: ClientSession) -> None:
         """Let logins go to the network as *session* does, the first that a request came through. With ``login_session=`` they do not."""
         if self._network is None:
             self._network = network_of(session)
+
+    @property
+    def file_problems(self) -> list[str]:
+        """Why credentials are old ones: their files cannot be read any more."""
+        of_login: Callable[[], str | None] = getattr(self.login, "_problem", lambda: None)
+        return [problem for problem in (self._api_key.problem, of_login()) if problem is not None]
+
+    def new_file_problems(self) -> list[str]:
+        """Return those of the problems that there were not when this was called last."""
+        problems, known = self.file_problems, self._known_problems
+        self._known_problems = tuple(problems)
+        return [problem for problem in problems if problem not in known]
 
     @property
     def destination(self) -> str:
@@ -94,12 +108,20 @@ class LoginCall:
         except Exception as failure:
             known = _typed(failure)
             if known is None:
+                self._add_notes(failure)
                 raise
             error = known  # raised below: as its context, a library's error would show the request's headers
         finally:
             if context.opened_session is not None:
                 await self._end(context.opened_session)
         raise error
+
+    def _add_notes(self, failure: Exception) -> None:
+        """Say beside a rejection which credential is an old one, because its file cannot be read."""
+        rejected = failure.rejection if isinstance(failure, PossibleRejectionError) else failure
+        if isinstance(rejected, CredentialsRejectedError):
+            for problem in self.file_problems:
+                rejected.add_note(f"{problem}; the last value that was there is still in use")
 
     async def _answer(self, context: LoginContext) -> Token:
         answer: Any = self.login(context)

@@ -34,6 +34,11 @@ class ApiKey:
         self._source = CallableValue(key) if callable(key) else None
         self.value = OwnedHeader("" if callable(key) else checked_api_key(key))
 
+    @property
+    def problem(self) -> str | None:
+        """Why the key is an old one, if its file cannot be read."""
+        return None if self._source is None else self._source.problem
+
     async def read(self) -> None:
         """Read the key, at a login and after a 401. Raises `LoginError` if the callable fails or returns no key."""
         if self._source is None:

@@ -153,7 +153,14 @@ class LoginRunner:
         finally:
             self._answered = None
             answered.set()
+            self._tell_file_problems()
         return LoginResult(token, sent, clock())
+
+    def _tell_file_problems(self) -> None:
+        """Emit an event for each file that has become unreadable: its last value is still in use."""
+        new_problems: Callable[[], list[str]] = getattr(self._login, "new_file_problems", list)
+        for problem in new_problems():
+            emit(logging.WARNING, "credential_file.unreadable", account=self._account.label, problem=problem)
 
     async def answered(self, seconds: float) -> None:
         """Wait at most so many *seconds* for the answer to a login that has been sent; return at once if none has."""

@@ -208,6 +208,10 @@ class OAuth2Login:
             fields.append(("password", await step.password.read()))
         return await self._client.prepare(str(self._endpoint), Secret(urlencode([*fields, *await self._form.read()])))
 
+    def _problem(self) -> str | None:
+        """Return why the client's secret is an old one, if its file cannot be read."""
+        return None if self._client.secret is None else self._client.secret.problem
+
     def _goes_to(self, _endpoint: URL) -> URL:
         """Return where the request goes, for sentences."""
         return self._endpoint

@@ -128,6 +128,10 @@ class PasswordLogin:
     def __reduce_ex__(self, protocol: object) -> NoReturn:
         refuse_pickling(self)
 
+    def _problem(self) -> str | None:
+        """Return why the password is an old one, if its file cannot be read."""
+        return self._password.problem
+
     def _goes_to(self, endpoint: URL) -> URL:
         """Return where the request goes, for sentences."""
         return endpoint

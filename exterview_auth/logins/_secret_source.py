@@ -32,6 +32,11 @@ class SecretSource:
         """Whether the secret is text, and no callable."""
         return self._call is None
 
+    @property
+    def problem(self) -> str | None:
+        """Why the secret is an old one, if its file cannot be read."""
+        return None if self._call is None else self._call.problem
+
     async def read(self) -> Secret:
         """Return the secret for one login."""
         if self._call is not None:

@@ -90,6 +90,10 @@ class StaticLogin:
     def __reduce_ex__(self, protocol: object) -> NoReturn:
         refuse_pickling(self)
 
+    def _problem(self) -> str | None:
+        """Return why the token is an old one, if its file cannot be read."""
+        return None if self._file is None else self._file.problem
+
     def _known_secrets(self) -> Iterator[str]:
         """Yield what no message of the API may show either; see `known_secrets`."""
         if self._fixed is not None:

@@ -11,12 +11,15 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import aiohttp
 import pytest
 from cryptography.fernet import Fernet
 from redis.asyncio import Redis
 
 from exterview_auth import (
+    AuthSession,
     ConfigurationError,
+    CredentialsRejectedError,
     ExterviewAuth,
     FileStore,
     InsecureTransportError,
@@ -27,9 +30,10 @@ from exterview_auth import (
     Token,
 )
 from exterview_auth._environment import VARIABLES, CredentialSource, Overrides, arguments_from, source_of
+from exterview_auth.emulator import Emulator
 from tests.kit.login_endpoint import Reply, log_in, login_endpoint
 from tests.kit.showing import assert_shows_none
-from tests.kit.stores import eventually
+from tests.kit.stores import eventually, told
 
 USER = {"EXTERVIEW_EMAIL": "user@example.com", "EXTERVIEW_PASSWORD": "pass word"}
 FULL = {"EXTERVIEW_API_KEY": "key", **USER}
@@ -635,3 +639,38 @@ def test_help_does_not_show_the_environment(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setenv("EXTERVIEW_PASSWORD", "s3cret")
     assert "s3cret" not in str(inspect.signature(ExterviewAuth.from_env))
     assert "s3cret" not in pydoc.render_doc(ExterviewAuth)
+
+
+async def test_a_file_that_vanishes_while_it_is_in_use_is_told_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its last value goes on: one event for each such time, and a note beside the rejection that it leads to."""
+    async with Emulator() as server, aiohttp.ClientSession() as http:
+        key = tmp_path / "key"
+        key.write_text(server.api_key)
+        environ = {
+            "EXTERVIEW_ENDPOINT": server.endpoint,
+            "EXTERVIEW_API_KEY_FILE": str(key),
+            "EXTERVIEW_EMAIL": server.email,
+            "EXTERVIEW_PASSWORD": server.password,
+        }
+        async with ExterviewAuth.from_env(environ) as auth:
+            api = AuthSession(http, auth)
+            await api.graphql("{ __typename }")
+            old = key.read_text()
+            key.unlink()
+            server.revoke()
+            await api.graphql("{ __typename }")
+            server.revoke()
+            server.rotate_api_key()
+            await auth.logout()
+            with pytest.raises(CredentialsRejectedError) as caught:
+                await auth.token()
+    problem = f"EXTERVIEW_API_KEY_FILE: the API key's file {key} cannot be read (No such file or directory)"
+    [event] = told(caplog, "credential_file.unreadable")
+    assert event.startswith("credential_file.unreadable account=")
+    assert problem in event
+    [note] = caught.value.__notes__
+    assert note.startswith(problem)
+    assert note.endswith("; the last value that was there is still in use")
+    assert old not in caplog.text + str(caught.value) + note
