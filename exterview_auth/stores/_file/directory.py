@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import logging
 import os
 import re
 import secrets
@@ -18,6 +19,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from ..._events import emit
 from ..._options import shown
 from ..._secret import SecretBytes
 from ...errors import ConfigurationError
@@ -165,7 +167,9 @@ class PrivateDirectory:
             found = os.fstat(handle)
             self._check_owner(found)
             if found.st_mode & _WRITABLE_FOR_OTHERS:
-                raise PermissionError("the directory is writable for other users; run chmod go-w on it")
+                raise PermissionError(
+                    f"the directory is writable for other users ({_mode(found)}); run chmod go-w on it"
+                )
             yield handle
 
     @contextlib.contextmanager
@@ -174,6 +178,8 @@ class PrivateDirectory:
         found = self.path.lstat()
         if stat.S_ISLNK(found.st_mode) and found.st_uid not in (os.geteuid(), 0):
             raise PermissionError("the directory is a symbolic link of another user; remove it")
+        if stat.S_ISDIR(found.st_mode):
+            self._check_owner(found)  # here too: it may be closed to this user
         handle = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             yield handle
@@ -190,17 +196,27 @@ class PrivateDirectory:
             if found.st_mode & stat.S_ISVTX:
                 raise PermissionError(f"the directory is shared by all users; {self._another}")
             if not all(map(is_ours, os.listdir(handle))):  # noqa: PTH208 - of what was opened
-                raise PermissionError(f"the directory is open to other users and holds other files; {self._another}")
+                raise PermissionError(
+                    f"the directory ({_mode(found)}) is open to other users and holds other files; {self._another}"
+                )
             with contextlib.suppress(PermissionError):
                 os.fchmod(handle, DIRECTORY_MODE)
             if os.fstat(handle).st_mode & _OPEN_TO_OTHERS:
                 raise PermissionError(
                     "the directory is open to other users, and its file system keeps no modes; give FileStore one on a local disk"
                 )
+            path, mode = str(self.path), f"{stat.S_IMODE(found.st_mode):04o}"
+            emit(logging.WARNING, "store.made_private", store="FileStore", path=path, mode=mode)
 
     def _check_owner(self, found: os.stat_result) -> None:
         if found.st_uid != os.geteuid():
-            raise PermissionError(f"the directory belongs to another user; {self._another}")
+            raise PermissionError(f"the directory belongs to another user ({_owner(found)}); {self._instead_of(found)}")
+
+    def _instead_of(self, found: os.stat_result) -> str:
+        """Say what to do about a directory of another user: one that is closed is a store's, in which he shares his tokens."""
+        if found.st_mode & _OPEN_TO_OTHERS:
+            return self._another
+        return "run all processes that share it as that user, or share the token through RedisStore"
 
     @property
     def _another(self) -> str:
@@ -209,6 +225,14 @@ class PrivateDirectory:
         if os.access(self.path, os.W_OK | os.X_OK, effective_ids=effective):
             return f"give FileStore one inside it, such as {self.path / 'tokens'}"
         return "give FileStore a separate one that this user can write to"
+
+
+def _mode(found: os.stat_result) -> str:
+    return f"mode {stat.S_IMODE(found.st_mode):04o}"
+
+
+def _owner(found: os.stat_result) -> str:
+    return f"uid {found.st_uid}, {_mode(found)}, and this process has uid {os.geteuid()}"
 
 
 def is_ours(name: str) -> bool:

@@ -67,6 +67,20 @@ def test_what_the_workers_hold_is_shown_and_left_alone(emulator: Emulator) -> No
     assert examined()["store-lock"] == "ok free"
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can look at another user's directory")
+@pytest.mark.usefixtures("emulator")
+def test_root_does_not_judge_another_users_store(tmp_path: Path) -> None:
+    """It works for that user; advice about another directory would be wrong."""
+    store = tmp_path / "tokens"
+    store.mkdir(0o700)
+    os.chown(store, 65534, 65534)
+    found = examined(environ={"EXTERVIEW_STORE": str(store)})
+    says = "warn not examined: this command runs as root, and the store belongs to uid 65534; run it as that user"
+    assert found["store"] == says
+    assert found.code == 0
+    assert list(store.iterdir()) == []
+
+
 @pytest.mark.usefixtures("place")
 def test_an_entry_that_no_key_reads_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     """The next login would replace it, and log the others out of their cache."""

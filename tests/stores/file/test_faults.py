@@ -183,13 +183,16 @@ def test_the_directories_above_it_are_private_too(umask: int, place: Path) -> No
 
 
 @pytest.mark.parametrize("wide", [0o755, 0o777, 0o750, 0o701], ids=oct)
-def test_a_directory_of_its_own_is_made_private(wide: int, directory: Path) -> None:
-    """An existing directory with nothing but a store's files in it is tightened."""
+def test_a_directory_of_its_own_is_made_private(wide: int, directory: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """An existing directory with nothing but a store's files in it is tightened, and an event says what it was."""
     directory.mkdir()
     for _ in ("empty", "ours"):
         directory.chmod(wide)
+        caplog.clear()
         asyncio.run(log_in(FileStore(directory)))
         assert_private(directory)
+        [said] = [record for record in caplog.records if record.message.startswith("store.made_private")]
+        assert f"path={str(directory)!r} mode='{wide:04o}'" in said.message
 
 
 def snapshot(place: Path) -> dict[str, tuple[str, int]]:
@@ -277,7 +280,8 @@ def test_a_directory_of_another_user_is_refused(tmp_path: Path, monkeypatch: pyt
     else:
         monkeypatch.setattr(os, "geteuid", lambda: NOBODY)
     with pytest.raises(
-        ConfigurationError, match=r"belongs to another user; give FileStore (one inside it|a separate one)"
+        ConfigurationError,
+        match=rf"belongs to another user \(uid \d+, mode 0700, and this process has uid {os.geteuid()}\); run all processes that",
     ) as caught:
         FileStore(tmp_path)
     assert_one_sentence(caught.value)

@@ -46,8 +46,8 @@ def test_a_volume_for_all_users_is_refused_for_a_directory_inside_it(mode: int, 
     with pytest.raises(ConfigurationError) as caught:
         FileStore(shared)
     assert str(caught.value) == (
-        f"FileStore cannot use {shared}: the directory belongs to another user; give FileStore one inside it, such as"
-        f" {shared}/tokens"
+        f"FileStore cannot use {shared}: the directory belongs to another user (uid 0, mode {mode:04o}, and this process has"
+        f" uid {os.geteuid()}); give FileStore one inside it, such as {shared}/tokens"
     )
     assert_one_sentence(caught.value)
     inside = FileStore(shared / "tokens")
@@ -60,7 +60,8 @@ def test_a_volume_for_all_users_is_refused_for_a_directory_inside_it(mode: int, 
 def test_a_volume_that_this_user_cannot_write_to_names_none_inside_it(mode: int, place: Path) -> None:
     """What the error names would not work either, so it asks for another one."""
     with pytest.raises(
-        ConfigurationError, match=r"; give (FileStore|it) a separate (one|directory) that this user can"
+        ConfigurationError,
+        match=r"; (give FileStore a separate one that this user can|run all processes that share it as that user)",
     ):
         FileStore(volume(place, mode))
 
@@ -76,7 +77,8 @@ async def test_a_volume_that_takes_the_place_of_the_directory_is_told_likewise(
         scene.api.revoke()
         await scene.storm()
         (warning,) = told(caplog, "store.unavailable")
-        assert f"belongs to another user; give FileStore one inside it, such as {directory}/tokens" in warning
+        assert "belongs to another user (uid 0, mode 0777, and this process has uid" in warning
+        assert f"; give FileStore one inside it, such as {directory}/tokens" in warning
 
 
 # -- a file system that cannot do all -------------------------------------------------------------------------------------
