@@ -318,6 +318,9 @@ class ExterviewAuth:
     @shown_when_made
     def __repr__(self) -> str:
         account = f", account={self._account!r}" if self._account else ""
+        label = self._keeper.account.label
+        if self._account and label != self._account:
+            account += f", events={label!r}"
         return f"<ExterviewAuth {shown_url(self._endpoint)!r}{account}, {self._lifecycle.status}>"
 
     def __reduce_ex__(self, protocol: object) -> NoReturn:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from typing import Any
 
 import aiohttp
@@ -15,6 +16,7 @@ from exterview_auth import (
     ExterviewAuth,
     LoginError,
     MemoryStore,
+    PasswordLogin,
     StaticLogin,
     Token,
 )
@@ -64,6 +66,8 @@ async def test_an_owner_shows_its_endpoint_account_and_state() -> None:
     """The contract: one word for the state, and no secret."""
     async with scene(account="me") as named, scene() as at:
         assert repr(named.auth) == f"<ExterviewAuth {named.api.endpoint!r}, account='me', logged out>"
+        known = repr(ExterviewAuth(PasswordLogin("a@b.example", "x"), api_key="k"))
+        assert re.search(r", account='a@b.example', events='[0-9a-f]{12}', ", known)
         assert repr(at.auth) == f"<ExterviewAuth {at.api.endpoint!r}, logged out>"
         at.login.gate.clear()
         token = asyncio.create_task(at.auth.token())

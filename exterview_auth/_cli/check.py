@@ -13,7 +13,7 @@ from exterview_auth._environment import CredentialSource
 from .account import FAILURES, opened_account
 from .advice import explained
 from .configuration import Configuration, configured
-from .output import ExitCode, complain
+from .output import ExitCode, complain, sign_of_life
 from .scrubber import Scrubber
 
 QUERY = "query { __typename }"
@@ -62,7 +62,8 @@ async def _check(result: CheckResult, configuration: Configuration, seconds: flo
     # Not through the store: the token that others hold there would not prove the password.
     async with opened_account(configuration, seconds, scrubber) as account:
         result.endpoint = shown_url(account.auth.endpoint)
-        data = await account.api.graphql(QUERY)
+        with sign_of_life(f"waiting for the login, then for the API's answer: each takes at most {seconds:g} s"):
+            data = await account.api.graphql(QUERY)
         if not isinstance(data.get("__typename"), str):
             raise ValueError("the answer has no __typename")  # noqa: TRY004 - a server's mistake, not a programmer's
         # Not another login: this is the token that the API has just accepted.

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import os
 import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from enum import IntEnum
 from typing import TYPE_CHECKING, TextIO
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+
+PATIENCE = 1.0
+"""Seconds after which a command says that it is still at work."""
 
 
 class ExitCode(IntEnum):
@@ -34,6 +39,21 @@ def complain(sentence: str) -> None:
     if sys.stderr is not None:
         with suppress(OSError):  # nobody hears it, and the exit code says the same
             print(f"exterview-auth: {printable_line(sentence)}", file=sys.stderr, flush=True)
+
+
+@contextmanager
+def sign_of_life(what: str) -> Iterator[None]:
+    """Say on standard error, if it is a terminal, *what* a running loop waits for, unless that is over within a second."""
+    if sys.stderr is None or not sys.stderr.isatty():
+        yield
+        return
+    import asyncio  # noqa: PLC0415 - loaded where a loop runs
+
+    timer = asyncio.get_running_loop().call_later(PATIENCE, complain, f"still {what}")
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 def has_colours(stream: TextIO) -> bool:

@@ -26,11 +26,11 @@ from exterview_auth._secret_file import unwrapped
 from exterview_auth._token import is_foreign
 from exterview_auth.errors import ConfigurationError
 
-from .account import FAILURES, checked_timeout, opened_account, own_expiry, stored_as
+from .account import FAILURES, EnvironmentAccount, checked_timeout, opened_account, own_expiry, stored_as
 from .advice import explained
 from .check import QUERY
 from .configuration import Configuration, configured
-from .output import ExitCode, complain
+from .output import ExitCode, complain, sign_of_life
 from .scrubber import Scrubber
 from .token_formats import FORMATS, Issued
 
@@ -85,16 +85,23 @@ async def _issued(options: TokenOptions, configuration: Configuration, scrubber:
 
 async def _obtained(options: TokenOptions, configuration: Configuration, scrubber: Scrubber) -> Token:
     """Return the token that the configuration leads to: from its variable or file, from the store, or by a login."""
+    waits = f"waiting for a token: a login takes at most {options.timeout:g} s"
     async with opened_account(configuration, options.timeout, scrubber, shares=True) as account:
-        if options.verify:
-            await account.api.graphql(QUERY)
+        with sign_of_life(waits):
+            token = await _obtained_by(account, options, configuration)
+    return token
+
+
+async def _obtained_by(account: EnvironmentAccount, options: TokenOptions, configuration: Configuration) -> Token:
+    if options.verify:
+        await account.api.graphql(QUERY)
+    token = await account.auth.token()
+    if not _suffices(token, options, configuration) and account.auth.stats().adopted:
+        # Another process got it, and it may go on serving there; the one that follows is in the store for all.
+        account.auth.invalidate(token)
         token = await account.auth.token()
-        if not _suffices(token, options, configuration) and account.auth.stats().adopted:
-            # Another process got it, and it may go on serving there; the one that follows is in the store for all.
-            account.auth.invalidate(token)
-            token = await account.auth.token()
-        if account.auth.stats().store_failures:
-            complain("the store does not work, so this token is not shared; see 'exterview-auth doctor'")
+    if account.auth.stats().store_failures:
+        complain("the store does not work, so this token is not shared; see 'exterview-auth doctor'")
     if _suffices(token, options, configuration):
         return token
     raise NoTokenError(_too_short(token, options, configuration))

@@ -13,15 +13,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import suppress
 
 from yarl import URL
 
-from exterview_auth._environment import API_KEY, STORE, CredentialSource, arguments_from, endpoint_from
+from exterview_auth._core.account import Account
+from exterview_auth._environment import ACCOUNT, API_KEY, STORE, CredentialSource, arguments_from, endpoint_from
+from exterview_auth._secret_file import unwrapped
 from exterview_auth.errors import ConfigurationError
+from exterview_auth.logins._identity import store_key
 
 from ..account import checked_timeout
 from ..configuration import Configuration, configured
-from ..output import ExitCode, complain
+from ..output import ExitCode, complain, sign_of_life
 from ..scrubber import Scrubber
 from .credentials import credential_checks
 from .installation import installation_checks
@@ -60,8 +64,12 @@ async def _examine(report: Report, configuration: Configuration, seconds: float,
         endpoint = endpoint_from(configuration.environ)
     except ConfigurationError:
         return  # `configuration` has said so
-    async for check in _live_checks(report, configuration, endpoint, seconds, scrubber):
-        report.add(check)
+    checks = _live_checks(report, configuration, endpoint, seconds, scrubber)
+    with suppress(StopAsyncIteration):
+        while True:
+            with sign_of_life(f"examining: each step takes at most {seconds:g} s"):
+                check = await anext(checks)
+            report.add(check)
 
 
 async def _live_checks(
@@ -97,4 +105,14 @@ def _configuration(report: Report, configuration: Configuration) -> Check:
         if report.status_of(variable) is Status.FAIL:
             return skipped("configuration", variable)
         return failed_with("configuration", error)
-    return ok("configuration", f"complete: the token comes from {configuration.source}")
+    source = f"complete: the token comes from {configuration.source}"
+    return ok("configuration", f"{source}, and events call the account {_in_events(configuration)}")
+
+
+def _in_events(configuration: Configuration) -> str:
+    """Return what events call the account: its name, if it has been given one, or else a digest."""
+    environ = configuration.environ
+    login = arguments_from(environ, {"store": None})["login"]
+    given = unwrapped(environ.get(ACCOUNT, "")).strip() or None
+    name, _ = store_key(endpoint_from(environ), given or login.identity or "", login)
+    return Account(name, label=given).label

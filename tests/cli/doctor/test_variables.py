@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import time
@@ -138,6 +139,7 @@ def test_a_files_variables_are_named_as_they_are(password_file: Path) -> None:
     found = examined()
     source = "EXTERVIEW_EMAIL and EXTERVIEW_PASSWORD_FILE"
     assert found["configuration"].startswith(f"ok complete: the token comes from {source}")
+    assert re.search(r", and events call the account [0-9a-f]{12}$", found["configuration"])
     assert found["login"].startswith(f"ok a login with {source} took")
     assert found["password-file"] == "ok the password is 0 days old"
     assert password_file.exists()
