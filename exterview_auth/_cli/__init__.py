@@ -18,8 +18,10 @@ example to follow.
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, requires
 from importlib.util import find_spec
 
 from .output import ExitCode, complain
@@ -55,4 +57,17 @@ def require_extra(name: str) -> None:
         from exterview_auth._options import needs_extra  # noqa: PLC0415 - loads aiohttp
         from exterview_auth.errors import ConfigurationError  # noqa: PLC0415 - as above
 
-        raise ConfigurationError(needs_extra("this command", " and ".join(missing), name))
+        how = needs_extra("this command", " and ".join(missing), name)
+        if find_spec("pip") is not None:
+            how += f", or run: {sys.executable} -m pip install {_requirements(name, missing)}"
+        raise ConfigurationError(how)
+
+
+def _requirements(extra: str, libraries: list[str]) -> str:
+    """Return what to give pip, as the package's metadata have it: the package itself may come from anywhere."""
+    try:
+        lines = requires("exterview-auth") or []
+    except PackageNotFoundError:  # a copy that was not installed
+        lines = []
+    found = [line.partition(";")[0].strip() for line in lines if f'extra == "{extra}"' in line.replace("'", '"')]
+    return " ".join(shlex.quote(line) for line in found or libraries)

@@ -248,14 +248,21 @@ def test_the_version(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixt
         ("graphql", "emulator", "emulator"),
     ],
 )
+@pytest.mark.parametrize("has_pip", [True, False])
 def test_without_the_extra_it_says_what_to_install(
-    module: str, command: str, extra: str, monkeypatch: pytest.MonkeyPatch, complaint: Complaint
+    module: str, command: str, extra: str, *, has_pip: bool, monkeypatch: pytest.MonkeyPatch, complaint: Complaint
 ) -> None:
-    """One sentence instead of an import error, whichever part is missing."""
+    """One sentence instead of an import error, whichever part is missing, and the line for pip, if there is one."""
     monkeypatch.setitem(sys.modules, module, None)
+    monkeypatch.setitem(sys.modules, "pip", Mock(__spec__=Mock() if has_pip else None))  # a spec of None is no module
+    monkeypatch.setattr(
+        "exterview_auth._cli.find_spec", lambda name: getattr(sys.modules.get(name, re), "__spec__", None)
+    )
     assert main([command]) == 2
     library = "graphql-core" if module == "graphql" else module
-    assert complaint().endswith(f"this command needs {library}: install exterview_auth with its extra `{extra}`")
+    needs, _, line = complaint().partition(", or run: ")
+    assert needs.endswith(f"this command needs {library}: install exterview_auth with its extra `{extra}`")
+    assert bool(re.search(rf" -m pip install .*{library}[<>=.\d]", line)) == has_pip
 
 
 @pytest.mark.parametrize(
