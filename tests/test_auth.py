@@ -63,7 +63,7 @@ def test_the_defaults_are_the_contracts() -> None:
 
 
 async def test_an_owner_shows_its_endpoint_account_and_state() -> None:
-    """The contract: one word for the state, and no secret."""
+    """One word for the state, and no secret."""
     async with scene(account="me") as named, scene() as at:
         assert repr(named.auth) == f"<ExterviewAuth {named.api.endpoint!r}, account='me', logged out>"
         known = repr(ExterviewAuth(PasswordLogin("a@b.example", "x"), api_key="k"))
@@ -81,7 +81,7 @@ async def test_an_owner_shows_its_endpoint_account_and_state() -> None:
 
 
 async def test_headers_and_token_serve_other_transports() -> None:
-    """The contract: the two headers of a request; their values print as stars."""
+    """The two headers of a request; their values print as stars."""
     async with scene() as at:
         headers = await at.auth.headers()
         assert headers == {"Authorization": "Bearer token-1", "x-api-key": KEY}
@@ -90,7 +90,7 @@ async def test_headers_and_token_serve_other_transports() -> None:
 
 
 async def test_credentials_are_a_token_and_the_headers_with_it() -> None:
-    """The contract: both from one step, frozen, so that a refusal names the token that was sent; none of it is shown."""
+    """Both from one step, frozen, so that a refusal names the token that was sent; none of it is shown."""
     async with scene() as at:
         first = await at.auth.credentials()
         assert isinstance(first, Credentials)
@@ -112,7 +112,7 @@ def held_by(auth: ExterviewAuth) -> Token | None:
 
 
 async def test_the_current_token_is_known_without_a_login() -> None:
-    """The contract: ``None`` before the first, once it was refused, invalidated or is over, and after a logout or the end."""
+    """``None`` before the first, once it was refused, invalidated or is over, and after a logout or the end."""
     async with scene() as at:
         assert held_by(at.auth) is None
         token = await at.auth.token()
@@ -143,7 +143,7 @@ async def test_the_current_token_is_known_without_a_login() -> None:
 
 
 async def test_every_way_to_take_a_token_uses_it() -> None:
-    """Rule 8: an owner whose token is used by other transports continues to renew it ahead of expiry."""
+    """An owner whose token is used by other transports continues to renew it ahead of expiry."""
     async with scene() as at:
         for use in (at.auth.token, at.auth.headers, at.auth.credentials, at.post):
             issued = await at.auth._keeper.obtain()
@@ -161,7 +161,7 @@ async def test_invalidate_takes_a_token() -> None:
 
 
 async def test_after_aclose_every_use_raises() -> None:
-    """Rule 21: nothing is sent either, by no client."""
+    """Nothing is sent either, by no client."""
     async with signed_in() as at, aiohttp.ClientSession(middlewares=(at.auth,)) as http:
         assert (await post(http, at.api.endpoint))[0] == 200
         await at.auth.aclose()

@@ -129,7 +129,7 @@ async def test_cancelling_the_caller_cancels_the_call() -> None:
 
 @virtual_time
 async def test_the_time_to_clean_up_is_as_long_as_the_caller_says() -> None:
-    """Rule 17: a short login timeout leaves a store that does not let itself be cancelled little time, both ways."""
+    """A short login timeout leaves a store that does not let itself be cancelled little time, both ways."""
     timed_out, cancelled = Stubborn(100), Stubborn(100)
     with pytest.raises(TimeoutError):
         await bounded(timed_out(), 5, grace=0.25)
@@ -233,7 +233,7 @@ def test_a_call_that_never_began_leaves_no_warning() -> None:
 @pytest.mark.parametrize("turns", range(1, 6))
 @virtual_time
 async def test_a_caller_cancelled_twice_leaves_nothing_running(turns: int) -> None:
-    """Lesson 30: the second cancellation cuts the grace short, and the call is cancelled all the same."""
+    """The second cancellation cuts the grace short, and the call is cancelled all the same."""
     call = asyncio.Event()
     waiter = asyncio.ensure_future(bounded(call.wait(), 100.0, finish=True))
     await settle()
@@ -261,7 +261,7 @@ async def test_a_limit_cuts_off_what_takes_longer() -> None:
 
 @virtual_time
 async def test_a_limit_lets_a_process_that_was_not_running_read_what_arrived() -> None:
-    """Rule 5: a token that arrived while the process was stopped is not thrown away."""
+    """A token that arrived while the process was stopped is not thrown away."""
     near, far = socket.socketpair()
     reader, writer = await asyncio.open_connection(sock=near)
 
@@ -313,7 +313,7 @@ async def test_only_a_sync_callable_runs_in_a_thread() -> None:
 
 
 async def test_a_slow_sync_callable_uses_one_thread() -> None:
-    """Lesson 40: any number of readers cost one thread at a time, and a cancelled reader ends the call for nobody."""
+    """Any number of readers cost one thread at a time, and a cancelled reader ends the call for nobody."""
     gate, running, peaks, numbers = threading.Event(), threading.Semaphore(1), [], itertools.count()
 
     def slow() -> int:
@@ -354,7 +354,7 @@ async def test_a_callable_that_raises_is_called_again(failure: Exception) -> Non
 
 
 def test_a_value_can_be_read_under_a_new_loop() -> None:
-    """Rule 20: a call that a closed loop waited for is not waited for in the next."""
+    """A call that a closed loop waited for is not waited for in the next."""
     gate = threading.Event()
     value = CallableValue(lambda: gate.wait(30))
 

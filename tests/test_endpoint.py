@@ -86,7 +86,7 @@ def test_what_is_secret_in_a_url(query: str, secrets: set[str]) -> None:
     ],
 )
 def test_plain_http_is_refused_but_for_loopback(url: str) -> None:
-    """Rule 11: a host that only looks like loopback is not, and the error says which URL it is about."""
+    """A host that only looks like loopback is not, and the error says which URL it is about."""
     with pytest.raises(InsecureTransportError, match=r"^endpoint (http|ws)://.* is not HTTPS"):
         endpoint_url(url)
 
@@ -150,7 +150,7 @@ def test_one_origin_has_several_spellings(one: str, other: str) -> None:
     ],
 )
 def test_scheme_host_and_port_make_the_origin(other: str) -> None:
-    """Rule 10: another scheme, host or port is another origin."""
+    """Another scheme, host or port is another origin."""
     assert origin_of(URL(other)) != origin_of(URL("https://h.example/"))
 
 
@@ -175,7 +175,7 @@ def test_an_address_has_one_origin_however_it_is_written() -> None:
 
 
 def test_an_address_with_a_final_dot_is_a_name() -> None:
-    """Rule 10: a resolver asks DNS for it, so it is another host than the address, and not this machine."""
+    """A resolver asks DNS for it, so it is another host than the address, and not this machine."""
     assert origin_of(URL("http://127.0.0.1.:8/")) != origin_of(URL("http://127.0.0.1:8/"))
     assert not is_loopback("127.0.0.1.")
 
@@ -198,7 +198,7 @@ def test_an_address_with_a_final_dot_is_a_name() -> None:
     ],
 )
 def test_this_machine_is_the_same_on_every_python(host: str, *, expected: bool) -> None:
-    """Rule 11: an IPv4 address that is mapped to IPv6 is what it is as IPv4 (Python's answer changed with 3.13)."""
+    """An IPv4 address that is mapped to IPv6 is what it is as IPv4 (Python's answer changed with 3.13)."""
     assert is_loopback(host) is expected
 
 

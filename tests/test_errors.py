@@ -122,7 +122,7 @@ def test_an_error_survives_pickling_and_copying(error: ExterviewAuthError) -> No
 
 @pytest.mark.parametrize("error", [*CARRYING, AccountLockedError(until="noon")], ids=named)
 def test_each_waiter_gets_an_equal_copy(error: ExterviewAuthError) -> None:
-    """Rule 6: every waiter gets the same typed error and cause, also of an application's subclass."""
+    """Every waiter gets the same typed error and cause, also of an application's subclass."""
     cause = OSError("down")
     error.__cause__ = cause
     twin = error.copy_for_waiter()

@@ -36,7 +36,7 @@ def entries() -> Iterator[list[Any]]:
 
 
 def test_without_structlogs_configuration_the_standard_logger_is_used(caplog: pytest.LogCaptureFixture) -> None:
-    """Rule 18: an installed but unconfigured structlog is not asked, and fields without a value are left out."""
+    """An installed but unconfigured structlog is not asked, and fields without a value are left out."""
     with caplog.at_level(logging.INFO, logger="exterview_auth"):
         emit(logging.WARNING, "login.failed", attempt=2, error="OSError", retry_after=None, account="acme")
     text = "login.failed account='acme' attempt=2 error='OSError'"
@@ -44,7 +44,7 @@ def test_without_structlogs_configuration_the_standard_logger_is_used(caplog: py
 
 
 def test_fields_are_attributes_of_the_log_record(caplog: pytest.LogCaptureFixture) -> None:
-    """Rule 18: a filter, or a formatter for JSON, finds them there, the event's name too."""
+    """A filter, or a formatter for JSON, finds them there, the event's name too."""
     with caplog.at_level(logging.INFO, logger="exterview_auth"):
         emit(logging.INFO, "token.issued", account="acme", seconds=0.25)
     (record,) = caplog.records
@@ -90,7 +90,7 @@ MASKED = {
 def test_what_looks_like_a_secret_is_masked(
     fields: dict[str, Any], shown: str, caplog: pytest.LogCaptureFixture, entries: list[Any]
 ) -> None:
-    """Rule 23: the seat belt, in the message, in the record's attributes, and for the application's own processors."""
+    """The seat belt, in the message, in the record's attributes, and for the application's own processors."""
     emit(logging.INFO, "login.failed", **fields)
     structlog.reset_defaults()
     with caplog.at_level(logging.INFO, logger="exterview_auth"):
@@ -126,7 +126,7 @@ def test_a_percent_sign_in_an_event_is_text(caplog: pytest.LogCaptureFixture) ->
 
 
 def test_a_configured_structlog_gets_the_event_alone(entries: list[Any], caplog: pytest.LogCaptureFixture) -> None:
-    """Rule 18: where the application configured structlog, it gets level, event and fields, and the logger nothing."""
+    """Where the application configured structlog, it gets level, event and fields, and the logger nothing."""
     with caplog.at_level(logging.DEBUG, logger="exterview_auth"):
         emit(logging.WARNING, "store.failed", call="load", account="acme", error=None)
     assert entries == [("warning", {"event": "store.failed", "call": "load", "account": "acme"})]
@@ -297,7 +297,7 @@ ALONE = "import logging\nlogging.basicConfig()\nlogging.getLogger('exterview_aut
     ids=["bare", "structlog unconfigured", "level off", "no handler", "handler", "error tracker", "filter"],
 )
 def test_structlog_is_loaded_when_somebody_listens(before: str, printed: str) -> None:
-    """Rule 18: where nobody configured logging, not even an error reaches standard output or error, or loads anything."""
+    """Where nobody configured logging, not even an error reaches standard output or error, or loads anything."""
     assert output_of(before) == printed
 
 

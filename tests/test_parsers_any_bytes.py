@@ -144,7 +144,7 @@ def test_any_entry_of_a_decoding_client_is_a_token_or_none(raw: bytes) -> None:
 @example("\ud800")
 @example("\0\r\n")
 def test_any_refresh_token_can_be_presented(text: str) -> None:
-    """Rule 7: an answer that gave a token does not end the logins after it."""
+    """An answer that gave a token does not end the logins after it."""
     token = read_oauth(json.dumps({"access_token": "abc", "refresh_token": text}).encode())
     for step in OAUTH._steps(token):
         assert asyncio.run(OAUTH._prepared(step)).body.encode()
@@ -165,7 +165,7 @@ TOKENS = st.sampled_from([*TOKEN_NAMES, *REFRESH_NAMES, "access_token", "refresh
 @example(MARK + "x" * 70_000, "access_token", 200)
 @example("\ud800" + MARK, "token", 200)
 def test_no_error_shows_a_token_that_it_is_about(secret: str, name: str, status: int) -> None:
-    """Rule 22: wherever an answer, an entry or a program has it."""
+    """Wherever an answer, an entry or a program has it."""
     members = json.dumps({name: secret, "expires_in": secret[:3]}).encode()
     nested = json.dumps({"data": {"login": {name: secret}}, "token_type": "Bearer"}).encode()
     for raw in (members, nested):
@@ -189,7 +189,7 @@ def test_no_error_shows_a_token_that_it_is_about(secret: str, name: str, status:
 @example({}, f"user:{MARK}")
 @example({}, f"{MARK}:")
 def test_no_error_shows_a_variable_that_holds_a_secret(variables: dict[str, str], user: str) -> None:
-    """Rule 22: nor the part of an endpoint's URL that may be one."""
+    """Nor the part of an endpoint's URL that may be one."""
     for url in ("https://api.example", f"http://{user}@api.example", f"ftp://ada:{user}@[::1"):
         named = {**variables, environment.ENDPOINT: url}
         refused = Parser(lambda _, named=named: environment.arguments_from(named, {}), (ConfigurationError,))  # type: ignore[misc]  # bound at once

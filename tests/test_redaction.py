@@ -53,7 +53,7 @@ def test_a_quoted_sentence_masks_every_form_of_a_secret(text: str) -> None:
     ],
 )
 def test_a_secret_is_masked_as_other_languages_encode_it(secret: str, form: str) -> None:
-    """Rule 22: PHP's JSON, Python's and JavaScript's URLs, Go's JSON, Jinja's HTML."""
+    """PHP's JSON, Python's and JavaScript's URLs, Go's JSON, Jinja's HTML."""
     assert redacted(f"rejected: {form}.", [secret]) == "rejected: ***."
 
 
@@ -70,7 +70,7 @@ def test_a_secret_is_masked_as_other_languages_encode_it(secret: str, form: str)
     ],
 )
 def test_what_is_a_secret_once_it_is_decoded_is_not_quoted(secret: str, form: str) -> None:
-    """Rule 22: escaped twice, in capitals, in pieces: then nothing is quoted at all, which a harmless sentence is."""
+    """Escaped twice, in capitals, in pieces: then nothing is quoted at all, which a harmless sentence is."""
     assert redacted(f"rejected: {form}", [secret]) == ""
     assert redacted(f"rejected: {form}", ["something else"]) != ""
 
@@ -136,7 +136,7 @@ DISGUISES: dict[str, Callable[[str], str]] = {
 @pytest.mark.parametrize("secret", ["hunter2-secret?PW>>", "867530912", "a!b?c>d~", "k3y."])
 @pytest.mark.parametrize("disguise", DISGUISES)
 def test_what_shows_in_a_sentence_shows_in_data(disguise: str, secret: str) -> None:
-    """Rule 23: one judgement for the message, and for texts and keys of ``errors`` and ``data``."""
+    """One judgement for the message, and for texts and keys of ``errors`` and ``data``."""
     shown = DISGUISES[disguise](secret)
     assert redacted(f"got {shown}", [secret]) == ""
     masked = mask_data({"a": f"got {shown}", shown: [shown], "b": "as it is"}, [secret])
@@ -160,7 +160,7 @@ def test_what_shows_in_a_sentence_shows_in_data(disguise: str, secret: str) -> N
     ids=["JSON", "UTF-16", "HTML", "percent", "bytes", "UTF-8 as Latin-1", "UTF-8 as Windows", "base64"],
 )
 def test_letters_beyond_ascii_show_however_they_are_written(disguise: Callable[[str], str], secret: str) -> None:
-    """Rule 23: halves of a letter are put together, and bytes are read as UTF-8."""
+    """Halves of a letter are put together, and bytes are read as UTF-8."""
     shown = disguise(secret)
     if "\ufffd" in shown:
         return  # Windows has no letter for one of these bytes
@@ -170,20 +170,20 @@ def test_letters_beyond_ascii_show_however_they_are_written(disguise: Callable[[
 
 
 def test_letters_in_latin_1_show() -> None:
-    """Rule 23: as older servers escape them in a URL."""
+    """As older servers escape them in a URL."""
     assert redacted("got p%E4ssw%F6rd", ["pässwörd"]) == ""
     assert redacted("got p\\xe4ssw\\xf6rd", ["pässwörd"]) == ""
 
 
 def test_a_number_may_be_a_password() -> None:
-    """Rule 23: a server reads JSON, and repeats digits as a number; a number that is no password stays one."""
+    """A server reads JSON, and repeats digits as a number; a number that is no password stays one."""
     data = {"a": 8675309124, "b": 8675309124.5, "c": 12, "d": True, "e": None}
     assert mask_data(data, ["8675309124"]) == {"a": "***", "b": "***", "c": 12, "d": True, "e": None}
     assert mask_data([1234567], ["12"]) == [1234567]
 
 
 def test_a_short_secret_and_the_end_of_a_long_one_are_masked_in_data() -> None:
-    """Rule 23: as in a message."""
+    """As in a message."""
     token = "".join(chr(ord("a") + number * 7 % 26) + str(number) for number in range(30))
     assert mask_data(["token abc!", "b"], ["abc", token]) == ["token ***!", "b"]
     assert mask_data([f"token {token[:20]}..."], ["abc", token]) == ["token ***..."]
@@ -206,7 +206,7 @@ def test_a_short_secret_and_the_end_of_a_long_one_are_masked_in_data() -> None:
     ids=["echoes", "backslashes", "percents", "HTML", "accents", "prose", "base64", "list", "lists"],
 )
 def test_the_work_on_a_long_answer_is_bounded(text: Any) -> None:
-    """Rule 23: what would take long to judge is not shown, and the event loop does not stand still."""
+    """What would take long to judge is not shown, and the event loop does not stand still."""
     began = time.process_time()
     masked = mask_data({"a": text}, ["s3cr3t-TOKEN", "x" * 2000])
     assert time.process_time() - began < 3
@@ -214,7 +214,7 @@ def test_the_work_on_a_long_answer_is_bounded(text: Any) -> None:
 
 
 def test_a_sentence_takes_little_time() -> None:
-    """Rule 23: the longest one that is quoted, full of what must be undone."""
+    """The longest one that is quoted, full of what must be undone."""
     for part in ("%25", "s3cr3t-TOKEN ", "é\u200b", "&amp;", "s"):
         began = time.process_time()
         redacted((part * MAX_SENTENCE)[:MAX_SENTENCE], ["s3cr3t-TOKEN", "s" * 5000])

@@ -114,7 +114,7 @@ def listed() -> dict[str, tuple[str, str, set[str]]]:
 
 
 async def test_the_page_lists_all_metrics(seen: Seen) -> None:
-    """The contract: names, instruments, units and attributes, exactly those of the table; each with a description."""
+    """Names, instruments, units and attributes, exactly those of the table; each with a description."""
     metrics = await everything(seen)
     found = {name: (kind_of(each), each.unit, set(keys_of(each))) for name, each in metrics.items()}
     assert found == listed()
@@ -122,7 +122,7 @@ async def test_the_page_lists_all_metrics(seen: Seen) -> None:
 
 
 async def test_the_account_is_named_where_it_is_asked_for_and_nowhere_else(seen: Seen) -> None:
-    """The contract: never the account's own name, which may be an e-mail address; no token and no key."""
+    """Never the account's own name, which may be an e-mail address; no token and no key."""
     named = Seen()
     metrics, metrics_of_acme = await everything(seen), await everything(named, "acme")
     for name, metric in metrics_of_acme.items():
@@ -180,7 +180,7 @@ async def test_a_storm_is_counted_as_stats_counts_it(seen: Seen, *, plain: bool)
 
 
 async def test_adoptions_are_no_logins(seen: Seen) -> None:
-    """The contract: they count in ``tokens.adopted``."""
+    """They count in ``tokens.adopted``."""
     store = MemoryStore()
     first, second = owner(logging_in(60), store=store), owner(logging_in(60), store=store)
     for each in (first, second):
@@ -216,7 +216,7 @@ async def test_a_wait_that_ends_with_the_requests_time_is_a_timeout(seen: Seen, 
 
 
 async def test_owners_of_the_same_name_add_up_and_the_token_that_ends_first_shows(seen: Seen) -> None:
-    """The contract; an opaque token has no end, and does not count."""
+    """An opaque token has no end, and does not count."""
     owners = [owner(logging_in(life)) for life in (100, 1000, None)]
     for each in owners:
         seen.observe(each, "acme")
@@ -247,7 +247,7 @@ async def test_a_refused_or_expired_token_has_nothing_left(seen: Seen) -> None:
 
 
 async def test_an_observed_owner_is_not_kept_alive_and_its_counters_stay(seen: Seen) -> None:
-    """The contract: no counter falls when an owner is dropped; what tells of now is gone with it."""
+    """No counter falls when an owner is dropped; what tells of now is gone with it."""
     auth = owner(logging_in(100))
     seen.observe(auth)
     await auth.token()
@@ -550,7 +550,7 @@ async def post_in_span(at: Scene, seen: Seen, name: str, times: int = 1) -> set[
 
 
 async def test_a_login_is_a_root_span_linked_to_the_spans_that_wait(seen: Seen) -> None:
-    """The contract: no request is its parent; each waiting span is linked once; its own requests are its children."""
+    """No request is its parent; each waiting span is linked once; its own requests are its children."""
     async with scene(seconds=0.05) as at:
         seen.observe(at.auth, "acme")
         current: list[Any] = []
@@ -675,7 +675,7 @@ async def test_an_adoption_right_after_a_login_makes_no_second_span(seen: Seen) 
 
 
 async def test_a_replay_is_an_event_of_the_requests_span(seen: Seen) -> None:
-    """The contract: ``exterview_auth.replay``, and ``http.request.resend_count`` also on the span of the HTTP request itself."""
+    """``exterview_auth.replay``, and ``http.request.resend_count`` also on the span of the HTTP request itself."""
     async with revoked(session={"trace_configs": [traced(seen)]}) as at:
         seen.exporter.clear()
         seen.observe(at.auth)

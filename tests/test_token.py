@@ -31,7 +31,7 @@ JSON = st.recursive(
 
 @pytest.mark.parametrize(("value", "seconds"), LIFETIMES, ids=lambda value: str(value)[:9])
 def test_odd_lifetimes_are_read_clamped_or_ignored(value: object, seconds: float | None) -> None:
-    """Lesson 27: numbers and numbers as text count, up to ten years; anything else is unknown, never fatal."""
+    """Numbers and numbers as text count, up to ten years; anything else is unknown, never fatal."""
     assert seconds_in(value) == seconds
 
 

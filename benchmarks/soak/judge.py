@@ -3,7 +3,7 @@ Which outcomes of a request are right, given what happened at that time.
 
 Besides its own answer, a caller may get: aiohttp's connection error while the API is down; a typed error of the login while
 its endpoint is down; an error of the owner if that was closed or logged out meanwhile; and a 401 if the body cannot be sent
-twice (rule 12), or if the token had just come from a login and was revoked again (rule 3).
+twice, or if the token had just come from a login and was revoked again.
 """
 
 from __future__ import annotations
@@ -67,12 +67,12 @@ class Judge:
     def _why_refused(self, event: Event) -> str:
         seen = json.loads(event["text"])
         if event["kind"] == "once":
-            return "401, a body that cannot be sent twice (rule 12)"
+            return "401, a body that cannot be sent twice"
         if not seen or seen[-1][2] not in ("revoked", "key"):
             return ""
         if len(seen) > 1 and seen[-1][0] > seen[0][0]:
-            return "401, the token fresh from a login was revoked again (rule 3)"
-        return "401, refused before the API's restart too (rule 3)" if self._during(API, event) else ""
+            return "401, the token fresh from a login was revoked again"
+        return "401, refused before the API's restart too" if self._during(API, event) else ""
 
     def _why_no_login(self, event: Event) -> str:
         # A login repeats its attempts for so long, so it may fail after its endpoint has recovered.

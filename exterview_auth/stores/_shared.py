@@ -103,10 +103,10 @@ class LockBackend(Protocol):
 
 class AccountLock(Fence):
     """
-    One owner's attempt to get an account's lock, and the lock while it is held.
+     One owner's attempt to get an account's lock, and the lock while it is held.
 
-    `try_acquire` tries once. `wait_for_change` waits until it is worth reading or trying again. `read` and `write` are fenced
-    (rule 4). Whether it was acquired or not, the lock ends with ``async with`` or `release`.
+     `try_acquire` tries once. `wait_for_change` waits until it is worth reading or trying again. `read` and `write` are fenced.
+    Whether it was acquired or not, the lock ends with ``async with`` or `release`.
     """
 
     __slots__ = ("_backend", "_may_be_held", "_polls", "_renewing", "_subscribed", "_worth_trying")

@@ -61,7 +61,7 @@ async def test_a_factory_may_be_async() -> None:
     ids=lambda data: type(data).__name__,
 )
 async def test_a_body_without_a_type_is_json_to_the_api(data: object, *, named: bool) -> None:
-    """Rule 13: bytes and text become ``application/json``; forms, multipart bodies and payloads with a type do not."""
+    """Bytes and text become ``application/json``; forms, multipart bodies and payloads with a type do not."""
     async with aiohttp.ClientSession() as http:
         arguments = {"data": data() if data is MultipartWriter else data}
         name_json(http, arguments, seen=True)
@@ -70,7 +70,7 @@ async def test_a_body_without_a_type_is_json_to_the_api(data: object, *, named: 
 
 @pytest.mark.parametrize("data", ["ü", "ü".encode(), Secret("ü")], ids=["str", "bytes", "Secret"])
 async def test_a_text_that_nobody_has_seen_names_its_type_itself(data: str | bytes) -> None:
-    """Rule 13: without a copy of the headers, and the bytes are aiohttp's."""
+    """Without a copy of the headers, and the bytes are aiohttp's."""
     async with aiohttp.ClientSession() as http:
         arguments: dict[str, Any] = {"data": data, "headers": {"X-Mine": "1"}}
         name_json(http, arguments, seen=False)
@@ -80,7 +80,7 @@ async def test_a_text_that_nobody_has_seen_names_its_type_itself(data: str | byt
 
 @pytest.mark.parametrize("data", ["", b"", bytearray(b"x"), io.BytesIO()], ids=lambda data: type(data).__name__)
 async def test_any_other_body_is_named_in_the_headers(data: Any) -> None:
-    """Rule 13: aiohttp asks whether a body is empty, and a stream is the caller's to close."""
+    """Aiohttp asks whether a body is empty, and a stream is the caller's to close."""
     async with aiohttp.ClientSession() as http:
         arguments: dict[str, Any] = {"data": data}
         name_json(http, arguments, seen=False)
@@ -89,7 +89,7 @@ async def test_any_other_body_is_named_in_the_headers(data: Any) -> None:
 
 @pytest.mark.parametrize("body", [5, object(), {"a"}, iter(b"x")], ids=lambda body: type(body).__name__)
 async def test_what_is_no_body_gets_aiohttps_own_error(body: Any) -> None:
-    """Rule 6: the caller learns from a factory what it learns without one."""
+    """The caller learns from a factory what it learns without one."""
     async with scene() as at:
         for data in (body, lambda: body):
             with pytest.raises(TypeError, match="Only io"):
@@ -118,7 +118,7 @@ async def in_a_moment() -> bytes:
     ],
 )
 async def test_the_first_body_is_made_within_the_requests_time(session: Any, options: Any) -> None:
-    """Rule 6: every request ends within its own timeout, however that was given."""
+    """Every request ends within its own timeout, however that was given."""
     async with scene(session=session) as at:
         with pytest.raises(TimeoutError):
             await at.post(data=never, **options)

@@ -52,7 +52,7 @@ async def stranger() -> AsyncIterator[Api]:
 async def test_uri_leads_away_as_location_does(
     stranger: Api, status: int, location: str | None, *, plain: bool
 ) -> None:
-    """Rule 10: aiohttp follows either of them."""
+    """Aiohttp follows either of them."""
     async with signed_in(plain=plain, session=DEFAULTS) as at:
         headers = {"URI": f"{stranger.base}/steal"} | ({} if location is None else {"Location": location})
         at.api.answers["/away"] = answering(status, headers=headers)
@@ -63,7 +63,7 @@ async def test_uri_leads_away_as_location_does(
 @pytest.mark.parametrize("status", [302, 307, 308])
 @pytest.mark.parametrize("good", [True, False], ids=["good token", "no good token"])
 async def test_an_answer_that_counts_as_a_refusal_leads_away_too(stranger: Api, status: int, *, good: bool) -> None:
-    """Rule 10: an API that redirects to its identity provider instead of answering 401."""
+    """An API that redirects to its identity provider instead of answering 401."""
 
     def refuses(response: aiohttp.ClientResponse) -> bool:
         return response.status in {status, 401}
@@ -79,7 +79,7 @@ async def test_an_answer_that_counts_as_a_refusal_leads_away_too(stranger: Api, 
 
 @PLAIN
 async def test_headers_of_an_earlier_request_are_credentials_too(stranger: Api, *, plain: bool) -> None:
-    """Rule 10: whoever copies them from an answer has copied secrets; no hop and no direct request takes them to a stranger."""
+    """Whoever copies them from an answer has copied secrets; no hop and no direct request takes them to a stranger."""
     async with signed_in(plain=plain) as at:
         at.api.answers["/away"] = leads_to(f"{stranger.base}/steal")
         async with at.client.post(at.api.endpoint, json=QUERY) as response:
@@ -110,7 +110,7 @@ async def test_headers_of_an_earlier_request_are_credentials_too(stranger: Api, 
 async def test_a_method_that_changes_nothing_leaves_credentials_what_they_are(
     stranger: Api, passed_on: Callable[[str], str], *, plain: bool
 ) -> None:
-    """Rule 10: headers of an earlier request whose values were cleaned are copies too."""
+    """Headers of an earlier request whose values were cleaned are copies too."""
     async with signed_in(plain=plain) as at:
         async with at.client.post(at.api.endpoint, json=QUERY) as response:
             names = ("Authorization", "x-api-key")
@@ -120,7 +120,7 @@ async def test_a_method_that_changes_nothing_leaves_credentials_what_they_are(
 
 
 async def test_another_owners_key_does_not_protect_a_copied_one(stranger: Api) -> None:
-    """Rule 10: with two owners on the session, headers of the one that were copied stay off the hop of the other."""
+    """With two owners on the session, headers of the one that were copied stay off the hop of the other."""
     async with scene() as at, Api() as other:
         other.keys = {"other-key"}
         async with (
@@ -138,7 +138,7 @@ async def test_another_owners_key_does_not_protect_a_copied_one(stranger: Api) -
 
 
 async def test_a_host_that_is_followed_as_it_is_written_is_a_stranger(stranger: Api) -> None:
-    """Rule 10: without requoting, an ideographic full stop stays in the name, and the resolver reads it as a dot."""
+    """Without requoting, an ideographic full stop stays in the name, and the resolver reads it as a dot."""
     host = "127\u30020\u30020\u30021"
     port = URL(stranger.base).port
     session = {**DEFAULTS, "requote_redirect_url": False}
@@ -153,7 +153,7 @@ async def test_a_host_that_is_followed_as_it_is_written_is_a_stranger(stranger: 
 
 @pytest.mark.parametrize("host", ["xn--a.test", "xn--.test", "xn--0.xn--1"])
 async def test_a_host_without_a_readable_form_is_a_stranger_like_any(host: str) -> None:
-    """Rule 10: directly and by redirect, the caller gets what plain aiohttp gives."""
+    """Directly and by redirect, the caller gets what plain aiohttp gives."""
     url = f"http://{host}/"
     async with signed_in() as at:
         at.api.answers["/away"] = leads_to(url)
@@ -165,7 +165,7 @@ async def test_a_host_without_a_readable_form_is_a_stranger_like_any(host: str) 
 
 @pytest.mark.parametrize("attempts", [2, 4])
 async def test_every_attempt_of_a_hop_is_stripped(stranger: Api, attempts: int) -> None:
-    """Rule 10: a middleware that restores the headers and tries again, in another task, gains nothing."""
+    """A middleware that restores the headers and tries again, in another task, gains nothing."""
     hops = []
 
     async def retry(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
@@ -204,7 +204,7 @@ class Replaced:
 
 
 async def test_an_answer_that_a_middleware_replaces_leads_away_too(stranger: Api) -> None:
-    """Rule 10: the chain stands for as long as its call, whatever becomes of its answers."""
+    """The chain stands for as long as its call, whatever becomes of its answers."""
     async with signed_in(session={**DEFAULTS, "middlewares": (Replaced(),)}) as at:
         at.api.answers["/away"] = leads_to(f"{stranger.base}/on")
         stranger.refusals["/on"] = leads_to(f"{stranger.base}/steal")
@@ -213,7 +213,7 @@ async def test_an_answer_that_a_middleware_replaces_leads_away_too(stranger: Api
 
 
 async def test_an_answer_that_is_not_judged_leads_away_too(stranger: Api) -> None:
-    """Rule 10: where a middleware further in sends other credentials, the answer says nothing of ours, and redirects as any."""
+    """Where a middleware further in sends other credentials, the answer says nothing of ours, and redirects as any."""
 
     async def signs_otherwise(
         request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
@@ -264,7 +264,7 @@ UNSEEN = pytest.mark.parametrize(
 async def test_a_redirect_that_a_middleware_makes_leads_away_as_a_servers_does(
     stranger: Api, status: int, middleware: Any, *, plain: bool
 ) -> None:
-    """Rule 10: of the session or of one request; the plain middleware sees it where it stands first."""
+    """Of the session or of one request; the plain middleware sees it where it stands first."""
     own = middleware()
     async with signed_in(session=DEFAULTS) as at, aiohttp.ClientSession(middlewares=(at.auth, own), **DEFAULTS) as http:
         moved = {"Location": f"{stranger.base}/steal", "X-Moved": "1"}
@@ -279,7 +279,7 @@ async def test_a_redirect_that_a_middleware_makes_leads_away_as_a_servers_does(
 async def test_a_redirect_that_a_middleware_makes_of_a_strangers_answer_is_not_signed(
     stranger: Api, status: int, middleware: Any
 ) -> None:
-    """Rule 10: nor is what the caller sends there itself removed."""
+    """Nor is what the caller sends there itself removed."""
     async with signed_in(session={"middlewares": (middleware(),)}) as at:
         stranger.refusals["/on"] = answering(status, headers={"Location": at.api.endpoint, "X-Moved": "1"})
         for _ in range(3):
@@ -289,7 +289,7 @@ async def test_a_redirect_that_a_middleware_makes_of_a_strangers_answer_is_not_s
 
 
 async def test_what_a_middleware_remembers_of_another_owners_api_leads_away_too(stranger: Api) -> None:
-    """Rule 10: the session's key was meant for an owner's API."""
+    """The session's key was meant for an owner's API."""
     async with scene(session=DEFAULTS) as at, Api() as other:
         other.keys = {"other-key"}
         other.answers["/away"] = leads_to(f"{stranger.base}/steal", 301)
@@ -308,7 +308,7 @@ async def test_what_a_middleware_remembers_of_another_owners_api_leads_away_too(
 @PLAIN
 @FOLLOWED
 async def test_a_stranger_cannot_have_requests_signed(stranger: Api, status: int, *, plain: bool) -> None:
-    """Rule 10: its redirect to us is followed as plain aiohttp does, among signed requests; no login is made for it."""
+    """Its redirect to us is followed as plain aiohttp does, among signed requests; no login is made for it."""
     async with scene(plain=plain) as at:
         stranger.refusals["/resume.pdf"] = leads_to(f"{at.api.endpoint}?query=all", status)
         for number in range(4):
@@ -320,7 +320,7 @@ async def test_a_stranger_cannot_have_requests_signed(stranger: Api, status: int
 
 
 async def test_a_url_that_has_just_been_signed_is_not_signed_for_a_strangers_chain(stranger: Api) -> None:
-    """Rule 10: whichever owner saw where the chain began: a middleware may choose the owner by the host."""
+    """Whichever owner saw where the chain began: a middleware may choose the owner by the host."""
     async with scene() as at, scene() as other:
 
         async def route(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
@@ -337,7 +337,7 @@ async def test_a_url_that_has_just_been_signed_is_not_signed_for_a_strangers_cha
 
 
 async def test_what_aiohttp_follows_is_what_is_noted(stranger: Api) -> None:
-    """Rule 10: an aiohttp that follows more needs a look at `leads_on`; a mirror's other answers mean nothing."""
+    """An aiohttp that follows more needs a look at `leads_on`; a mirror's other answers mean nothing."""
     async with scene() as at:
 
         async def mirror(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
@@ -358,7 +358,7 @@ async def test_what_aiohttp_follows_is_what_is_noted(stranger: Api) -> None:
 
 @pytest.mark.parametrize("headers", [{}, {"URI": ""}])
 async def test_a_redirect_without_a_target_is_not_noted(stranger: Api, headers: dict[str, str]) -> None:
-    """Rule 10: aiohttp follows an empty target, but no answer without one."""
+    """Aiohttp follows an empty target, but no answer without one."""
     stranger.refusals["/on"] = answering(302, headers=headers)
     async with aiohttp.ClientSession() as http:
         response = await http.get(f"{stranger.base}/on", allow_redirects=False)
@@ -371,7 +371,7 @@ async def test_a_redirect_without_a_target_is_not_noted(stranger: Api, headers: 
 
 
 async def test_what_the_caller_itself_sends_along_such_a_chain_is_the_callers(stranger: Api) -> None:
-    """Rule 10: aiohttp strips one credential on the way and not the other; nothing is added or removed here."""
+    """Aiohttp strips one credential on the way and not the other; nothing is added or removed here."""
     async with signed_in() as at:
         stranger.refusals["/on"] = leads_to(at.api.endpoint)
         assert (await post(at.client, f"{stranger.base}/on", headers=THEIRS))[0] == 401
@@ -379,7 +379,7 @@ async def test_what_the_caller_itself_sends_along_such_a_chain_is_the_callers(st
 
 
 async def test_a_stranger_gains_nothing_by_a_longer_way(stranger: Api) -> None:
-    """Rule 10: over other strangers, and over our own origin, whose redirects are part of the same chain."""
+    """Over other strangers, and over our own origin, whose redirects are part of the same chain."""
     async with signed_in() as at, Api() as second:
         stranger.refusals["/on"] = leads_to(f"{second.base}/on")
         second.refusals["/on"] = leads_to(f"{at.api.base}/here")
@@ -392,7 +392,7 @@ async def test_a_stranger_gains_nothing_by_a_longer_way(stranger: Api) -> None:
 async def test_the_same_url_is_signed_for_others_while_such_a_chain_stands(
     stranger: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Rule 10: the call counts, not the URL; when it is over, the newest URL is remembered again."""
+    """The call counts, not the URL; when it is over, the newest URL is remembered again."""
     monkeypatch.setattr(origins, "_chains", Chains())
     reached, over = asyncio.Event(), asyncio.Event()
 
@@ -421,7 +421,7 @@ async def test_the_same_url_is_signed_for_others_while_such_a_chain_stands(
 
 
 async def test_a_chain_that_began_with_us_comes_back_signed(stranger: Api) -> None:
-    """Rule 10: also where the stranger on the way redirects more than once."""
+    """Also where the stranger on the way redirects more than once."""
     async with signed_in(session=DEFAULTS) as at:
         at.api.answers["/away"] = leads_to(f"{stranger.base}/one")
         stranger.refusals["/one"] = leads_to(f"{stranger.base}/two")
@@ -432,7 +432,7 @@ async def test_a_chain_that_began_with_us_comes_back_signed(stranger: Api) -> No
 
 @PLAIN
 async def test_a_handshake_is_a_request_like_any(stranger: Api, *, plain: bool) -> None:
-    """Rules 10 and 16: led to us by a stranger it is not signed, and led away from us it takes nothing along."""
+    """Led to us by a stranger it is not signed, and led away from us it takes nothing along."""
     async with signed_in(plain=plain, session=DEFAULTS) as at:
         stranger.refusals["/on"] = leads_to(at.api.endpoint)
         at.api.answers["/away"] = leads_to(f"{stranger.base}/steal")
@@ -444,7 +444,7 @@ async def test_a_handshake_is_a_request_like_any(stranger: Api, *, plain: bool) 
 
 
 async def test_two_redirects_of_a_body_that_is_made_anew_are_one_chain(stranger: Api) -> None:
-    """Rule 10: with a body factory, after a wait for the first token, and through `graphql`."""
+    """With a body factory, after a wait for the first token, and through `graphql`."""
     async with scene(session=DEFAULTS) as at:
         away: Handler = leads_to(f"{stranger.base}/steal")
         at.api.answers |= {"/away": away, "/graphql": away}

@@ -72,7 +72,7 @@ def setting(*cookies: str) -> Any:
 
 @PLAIN
 async def test_a_replay_has_the_cookies_that_its_login_renewed(*, plain: bool) -> None:
-    """Rule 12: and those that the login added."""
+    """And those that the login added."""
     async with scene(plain=plain) as at:
         await at.auth.token()
         at.has(session="old", theme="dark")
@@ -85,7 +85,7 @@ async def test_a_replay_has_the_cookies_that_its_login_renewed(*, plain: bool) -
 
 @PLAIN
 async def test_what_a_refusal_sets_goes_into_the_jar_and_along(*, plain: bool) -> None:
-    """Rule 12: a cookie that it deletes is not sent again; later requests have them too."""
+    """A cookie that it deletes is not sent again; later requests have them too."""
     async with scene(plain=plain) as at:
         await at.auth.token()
         at.has(session="old", stale="x")
@@ -98,7 +98,7 @@ async def test_what_a_refusal_sets_goes_into_the_jar_and_along(*, plain: bool) -
 
 @PLAIN
 async def test_the_callers_own_cookies_stay(*, plain: bool) -> None:
-    """Rule 12: those of the request alone, given either way, are sent with each attempt."""
+    """Those of the request alone, given either way, are sent with each attempt."""
     async with scene(plain=plain) as at:
         await at.auth.token()
         for options in ({"cookies": {"mine": "1"}}, {"headers": {"Cookie": "mine=1"}}):
@@ -131,7 +131,7 @@ async def test_a_session_without_cookies_keeps_none(*, plain: bool) -> None:
 
 @PLAIN
 async def test_a_request_that_is_sent_back_from_its_queue_has_the_newest_cookies(*, plain: bool) -> None:
-    """Rule 4: it waits for a token, and goes with what the session has by then."""
+    """It waits for a token, and goes with what the session has by then."""
     async with scene(plain=plain, connections=1) as at:
         await at.auth.token()
         at.has(session="old")

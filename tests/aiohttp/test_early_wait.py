@@ -171,7 +171,7 @@ async def test_no_request_is_created_before_there_is_a_token(verb: str) -> None:
 
 @leaping
 async def test_graphql_waits_early_too() -> None:
-    """The contract: it returns the data after the wait, and the session's timeout ends the wait."""
+    """It returns the data after the wait, and the session's timeout ends the wait."""
     async with held_up(session={"timeout": ClientTimeout(total=50)}) as at:
         call = functools.partial(at.client.graphql, "{ __typename }")
         tasks = await waiting(at, 1, call)
@@ -198,7 +198,7 @@ async def test_the_owner_among_the_middlewares_does_not_count_as_an_own_one(opti
 @pytest.mark.parametrize("where", ["session", "request", "tracing"])
 @leaping
 async def test_middlewares_and_traces_see_the_wait_inside_the_request(where: str) -> None:
-    """The contract: they see each request when it begins and when it is answered, as without us."""
+    """They see each request when it begins and when it is answered, as without us."""
     seen: list[str] = []
 
     async def record(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
@@ -226,7 +226,7 @@ async def test_middlewares_and_traces_see_the_wait_inside_the_request(where: str
 
 @leaping
 async def test_the_sessions_base_url_comes_first() -> None:
-    """The contract: it decides whether the request is ours or a stranger's."""
+    """It decides whether the request is ours or a stranger's."""
     async with held_up() as at, Api() as foreign:
         async with aiohttp.ClientSession(base_url=f"{at.api.base}/v2/") as http:
             tasks = await waiting(at, 1, functools.partial(post, AuthSession(http, at.auth), "graphql"))
@@ -240,7 +240,7 @@ async def test_the_sessions_base_url_comes_first() -> None:
 
 @leaping
 async def test_a_closed_session_is_closed_immediately() -> None:
-    """The contract: aiohttp's own error, and no login."""
+    """Aiohttp's own error, and no login."""
     async with held_up() as at:
         await at.http.close()
         with pytest.raises(RuntimeError, match="closed"):
@@ -250,7 +250,7 @@ async def test_a_closed_session_is_closed_immediately() -> None:
 
 @leaping
 async def test_a_call_that_is_awaited_later_waits_for_nothing() -> None:
-    """Rule 1: it began before there was a token and is awaited afterwards; one login serves all."""
+    """It began before there was a token and is awaited afterwards; one login serves all."""
     async with scene() as at:
         calls = [at.client.post("", json=QUERY) for _ in range(5)]
         for call in calls:
@@ -294,7 +294,7 @@ TOTALS = [
 async def test_the_wait_counts_against_the_total(
     session: dict[str, Any], options: dict[str, Any], total: float
 ) -> None:
-    """Rule 5: it ends in TimeoutError, the answer has what is left of it, and the login serves the next request."""
+    """It ends in TimeoutError, the answer has what is left of it, and the login serves the next request."""
     async with held_up(session=session) as at:
         for answered in (False, True):
             tasks = await begun(at, 3, "/held", **options)
@@ -323,7 +323,7 @@ ENDLESS = [
 @pytest.mark.parametrize(("session", "options"), ENDLESS)
 @leaping
 async def test_without_a_total_there_is_no_limit(session: dict[str, Any], options: dict[str, Any]) -> None:
-    """The contract: as for aiohttp."""
+    """As for aiohttp."""
     async with held_up(session=session) as at:
         tasks = await begun(at, **options)
         assert deadlines() == 0
@@ -388,7 +388,7 @@ async def test_the_limit_for_connecting_begins_after_the_wait() -> None:
 
 @leaping
 async def test_making_the_first_body_counts_against_the_total() -> None:
-    """Rule 5: with half of the time gone for the body, the answer has the other half."""
+    """With half of the time gone for the body, the answer has the other half."""
 
     async def make() -> bytes:
         leap(0.6)
@@ -405,7 +405,7 @@ async def test_making_the_first_body_counts_against_the_total() -> None:
 @pytest.mark.parametrize("limit", [ClientTimeout(total=50, connect=1, sock_read=2, sock_connect=3), 50.0])
 @leaping
 async def test_what_is_left_of_the_time_is_rounded_up_to_a_millisecond(limit: Any) -> None:
-    """Rule 5: the other limits stay; a time that is over ends at once, and is not taken for no limit."""
+    """The other limits stay; a time that is over ends at once, and is not taken for no limit."""
     now = asyncio.get_running_loop().time
     left = with_deadline(now() + 5, limit)
     assert left.total is not None
@@ -422,7 +422,7 @@ async def test_what_is_left_of_the_time_is_rounded_up_to_a_millisecond(limit: An
 @pytest.mark.parametrize("gone", [slice(0, 1), slice(9, 10), slice(10)], ids=["first", "last", "all"])
 @leaping
 async def test_cancelled_requests_leave_the_login_and_the_others_alone(gone: slice) -> None:
-    """Rule 5: whichever they are; the login also serves the next request."""
+    """Whichever they are; the login also serves the next request."""
     async with held_up() as at:
         tasks = await begun(at, 10)
         cancelled = tasks[gone]
@@ -439,7 +439,7 @@ async def test_cancelled_requests_leave_the_login_and_the_others_alone(gone: sli
 @pytest.mark.parametrize(("leave", "error"), [("aclose", ClosedError), ("logout", LoggedOutError)])
 @leaping
 async def test_leaving_ends_the_wait(leave: str, error: type[Exception]) -> None:
-    """Rule 21: requests that wait when the owner is closed or logged out end immediately, and are not sent."""
+    """Requests that wait when the owner is closed or logged out end immediately, and are not sent."""
     async with held_up() as at:
         tasks = await begun(at, 30)
         await getattr(at.auth, leave)()
@@ -449,7 +449,7 @@ async def test_leaving_ends_the_wait(leave: str, error: type[Exception]) -> None
 
 @leaping
 async def test_a_failed_login_ends_all_requests_with_the_same_typed_error() -> None:
-    """Rules 6 and 7: each has its own copy, with the cause chained; there is no second login during the pause."""
+    """Each has its own copy, with the cause chained; there is no second login during the pause."""
     async with held_up() as at:
         at.login.error = CredentialsRejectedError("no such user", reason="user")
         at.login.error.__cause__ = OSError("the cause")
@@ -482,7 +482,7 @@ BODIES: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("options", BODIES.values(), ids=BODIES)
 @leaping
 async def test_bodies_and_headers_arrive_as_without_a_wait(options: dict[str, Any]) -> None:
-    """Rules 12 and 13: the same bytes, the same headers, and the caller's options left as they were."""
+    """The same bytes, the same headers, and the caller's options left as they were."""
     async with held_up(session={"json_serialize": lambda value: f"{json.dumps(value)} "}) as at:
         before = copy.copy(options)
         tasks = await begun(at, **options)
@@ -500,7 +500,7 @@ async def test_bodies_and_headers_arrive_as_without_a_wait(options: dict[str, An
 
 @leaping
 async def test_a_request_is_sent_as_it_was_when_it_began() -> None:
-    """Rule 12: changing the list and the headers afterwards does not change what is sent."""
+    """Changing the list and the headers afterwards does not change what is sent."""
     async with held_up() as at:
         names, headers = ["first"], {"X-Mine": "first"}
         tasks = await begun(at, json=names, headers=headers)
@@ -520,7 +520,7 @@ WRONG: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("options", WRONG.values(), ids=WRONG)
 @leaping
 async def test_a_wrong_argument_is_refused_with_and_without_a_token(options: dict[str, Any]) -> None:
-    """The contract: by aiohttp's own errors, and nothing is sent."""
+    """By aiohttp's own errors, and nothing is sent."""
     async with scene() as at:
         errors = []
         for _ in range(2):
@@ -535,7 +535,7 @@ async def test_a_wrong_argument_is_refused_with_and_without_a_token(options: dic
 
 @leaping
 async def test_aiohttps_placeholder_for_a_timeout_is_none() -> None:
-    """The contract: aiohttp's own signatures, for a body factory too; whoever passes arguments on passes its default."""
+    """Aiohttp's own signatures, for a body factory too; whoever passes arguments on passes its default."""
     async with scene() as at:
         assert (await at.post(data=lambda: b"{}", timeout=sentinel))[0] == 200
 
@@ -553,7 +553,7 @@ async def test_a_text_that_is_not_a_url_is_aiohttps_to_refuse() -> None:
 @pytest.mark.parametrize("end", ["served", "timed out", "logged out"])
 @leaping
 async def test_an_upload_tracker_completes(end: str) -> None:
-    """Rule 6, nothing hangs: aiohttp's own record of the upload ends, however the request does."""
+    """Nothing hangs: aiohttp's own record of the upload ends, however the request does."""
     async with held_up() as at:
         tracker = aiohttp.UploadTracker()
         tasks = await begun(at, timeout=50, upload_tracker=tracker)
@@ -582,7 +582,7 @@ def refusing_once(api: Api, status: int) -> Any:
 
 @leaping
 async def test_a_body_factory_makes_a_body_for_each_attempt() -> None:
-    """Rule 12: one before the wait, another for the replay, each whole."""
+    """One before the wait, another for the replay, each whole."""
     bodies = iter([b"body-1", b"body-2"])
     async with held_up() as at:
         tasks = await begun(at, data=bodies.__next__)
@@ -596,7 +596,7 @@ async def test_a_body_factory_makes_a_body_for_each_attempt() -> None:
 @pytest.mark.parametrize("test", TEAPOT_TESTS)
 @leaping
 async def test_the_applications_own_test_counts_after_the_wait(test: Any) -> None:
-    """The contract: `is_unauthorized` replaces the status also for a request that waited early."""
+    """`is_unauthorized` replaces the status also for a request that waited early."""
     async with held_up(is_unauthorized=test) as at:
         tasks = await begun(at)
         at.api.keys.clear()
@@ -608,7 +608,7 @@ async def test_the_applications_own_test_counts_after_the_wait(test: Any) -> Non
 @pytest.mark.parametrize("good", ["token-2", "none"])
 @leaping
 async def test_graphqls_own_refusal_counts_after_the_wait(good: str) -> None:
-    """Rule 15: renewed and sent again once, as without a wait; then it is the caller's."""
+    """Renewed and sent again once, as without a wait; then it is the caller's."""
 
     async def refuse(request: web.Request, _body: bytes) -> web.Response | None:
         if request.headers["Authorization"] == f"Bearer {good}":
@@ -643,7 +643,7 @@ async def useless(number: int, *, plain: bool) -> tuple[int, int, list[object]]:
 @pytest.mark.parametrize("number", [1, 20])
 @leaping
 async def test_a_token_refused_to_a_request_that_waited_early_is_useless(number: int) -> None:
-    """Rule 7, `max_logins`: counted as through the plain middleware, and no login exceeds the budget."""
+    """`max_logins`: counted as through the plain middleware, and no login exceeds the budget."""
     early, plain = await useless(number, plain=False), await useless(number, plain=True)
     assert early == plain
     assert early[:2] == (4, 4)
@@ -653,7 +653,7 @@ async def test_a_token_refused_to_a_request_that_waited_early_is_useless(number:
 @PLAIN
 @leaping
 async def test_a_token_that_is_refused_before_any_request_resumes_is_useless(*, plain: bool) -> None:
-    """Rule 7, `max_logins`: a hook that invalidates every token ends within the budget."""
+    """`max_logins`: a hook that invalidates every token ends within the budget."""
 
     async def invalidate(new: Token, *_: object) -> None:
         at.auth.invalidate(new)
@@ -700,5 +700,5 @@ def calls_for(number: int) -> int:
 
 
 def test_ten_times_as_many_requests_take_ten_times_the_steps() -> None:
-    """Lesson 39: 10 000 requests that wait with separate deadlines and give up cost no quadratic time."""
+    """10 000 requests that wait with separate deadlines and give up cost no quadratic time."""
     assert calls_for(10_000) < 2 * 10 * calls_for(1_000)

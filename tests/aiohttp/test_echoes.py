@@ -54,7 +54,7 @@ ECHO = TOKEN.encode()
     ids=["status line", "header", "chunk", "cut", "bad host", "no host", "dots", "ftp", "loop", "closed", "cut header"],
 )
 async def test_an_error_of_aiohttp_holds_nothing_of_the_answer(answer: bytes, kind: type[Exception]) -> None:
-    """Rule 23: the class stays what callers catch, without the lines, addresses and queries that it would quote."""
+    """The class stays what callers catch, without the lines, addresses and queries that it would quote."""
     error = await failure(answer)
     assert type(error) is kind
     assert error.__context__ is error.__cause__ is None

@@ -32,7 +32,7 @@ async def on_fast_path(**options: Any) -> AsyncIterator[Scene]:
 
 
 async def test_requests_that_fail_or_are_cancelled_leave_the_fast_path_open() -> None:
-    """Rule 5: there are more of them than connections, and the next ones are still answered."""
+    """There are more of them than connections, and the next ones are still answered."""
     async with on_fast_path(connections=4) as at:
         reached, over = asyncio.Event(), asyncio.Event()
         at.api.answers |= {"/held": held(over, reached), "/cut": cut}
@@ -51,7 +51,7 @@ async def test_requests_that_fail_or_are_cancelled_leave_the_fast_path_open() ->
 
 @pytest.mark.parametrize("headers", [{}, {"authorization": "mine", "X-API-KEY": "mine", "content-type": "text/x-own"}])
 async def test_it_signs_as_the_slow_path_does(headers: dict[str, str]) -> None:
-    """Rule 13: both have the steps of `sign`, replaced and never doubled; rule 8: a token that is sent is used."""
+    """Both have the steps of `sign`, replaced and never doubled; a token that is sent is used."""
     async with on_fast_path(plain=True) as at:
         issued = at.auth._state.current
         assert issued is not None
@@ -68,7 +68,7 @@ async def test_it_signs_as_the_slow_path_does(headers: dict[str, str]) -> None:
 
 
 async def test_an_answer_on_it_accepts_a_token_that_was_refused_to_somebody() -> None:
-    """Rule 3: where one caller's refusal was not enough to give the token up, it works for the others again."""
+    """Where one caller's refusal was not enough to give the token up, it works for the others again."""
     async with on_fast_path(max_logins=(2, 60.0)) as at:
         at.api.answers["/mine"] = answering(401)
         for _ in range(4):  # only the first has the token replaced, to no avail
@@ -78,7 +78,7 @@ async def test_an_answer_on_it_accepts_a_token_that_was_refused_to_somebody() ->
 
 
 async def test_sessions_may_come_and_go_in_any_order() -> None:
-    """Rule 1: another session, a narrow one, one that is closed; requests of each are signed and renewed like the first's."""
+    """Another session, a narrow one, one that is closed; requests of each are signed and renewed like the first's."""
     async with on_fast_path() as at:
         narrow = aiohttp.TCPConnector(limit=1)
         async with aiohttp.ClientSession(connector=narrow) as second, aiohttp.ClientSession() as third:
@@ -97,13 +97,13 @@ async def test_sessions_may_come_and_go_in_any_order() -> None:
 
 @pytest.mark.parametrize("test", TEAPOT_TESTS)
 async def test_it_is_not_open_for_an_owner_with_its_own_test(test: Any) -> None:
-    """The contract: `is_unauthorized` is called for each answer."""
+    """`is_unauthorized` is called for each answer."""
     async with signed_in(is_unauthorized=test) as at:
         assert not is_open(at.auth)
 
 
 async def test_an_expired_token_is_not_sent(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Rule 1: the fast path ends with the token's life, without a timer."""
+    """The fast path ends with the token's life, without a timer."""
     now = 1000.0
     monkeypatch.setattr("exterview_auth._auth.boot_time", lambda: now)
     async with scene(refresh_ahead=0) as at:
@@ -116,7 +116,7 @@ async def test_an_expired_token_is_not_sent(monkeypatch: pytest.MonkeyPatch) -> 
 
 @pytest.mark.parametrize("how", ["invalidate", "logout"])
 async def test_a_token_that_was_dropped_is_not_sent(how: str) -> None:
-    """Rule 4, the contract: from the very next request on, also while the logout still runs."""
+    """From the very next request on, also while the logout still runs."""
     async with on_fast_path() as at:
         logout = asyncio.create_task(at.auth.logout()) if how == "logout" else None
         if logout is None:
@@ -130,7 +130,7 @@ async def test_a_token_that_was_dropped_is_not_sent(how: str) -> None:
 
 
 async def test_a_renewed_token_is_the_one_that_is_sent() -> None:
-    """Rule 8: renewed ahead of expiry, the old token is still good, and is not sent any more."""
+    """Renewed ahead of expiry, the old token is still good, and is not sent any more."""
     async with on_fast_path() as at:
         issued = at.auth._state.current
         assert issued is not None
@@ -143,7 +143,7 @@ async def test_a_renewed_token_is_the_one_that_is_sent() -> None:
 
 @pytest.mark.parametrize("fails", [False, True])
 async def test_the_first_request_after_the_renewal_was_due_begins_it(*, fails: bool) -> None:
-    """Rule 8: the request itself is sent with the token that is still valid, as are the next ones if the renewal fails."""
+    """The request itself is sent with the token that is still valid, as are the next ones if the renewal fails."""
     async with on_fast_path() as at:
         issued = at.auth._state.current
         assert issued is not None
@@ -186,7 +186,7 @@ def served() -> Iterator[Api]:
 
 
 def test_the_next_loop_continues_with_the_token() -> None:
-    """Rule 20: under another `asyncio.run`, through another session, without another login, and renewed as before."""
+    """Under another `asyncio.run`, through another session, without another login, and renewed as before."""
     with served() as api:
         login = Login(api)
         auth = ExterviewAuth(login, api_key=KEY, endpoint=api.endpoint)
@@ -208,7 +208,7 @@ def test_the_next_loop_continues_with_the_token() -> None:
 
 
 def test_a_second_loop_does_not_use_the_fast_path_of_the_first() -> None:
-    """Rule 20: both clients are refused in one sentence, nothing is sent, and the first loop continues."""
+    """Both clients are refused in one sentence, nothing is sent, and the first loop continues."""
 
     async def refused(at: Scene) -> None:
         async with aiohttp.ClientSession(middlewares=(at.auth,)) as http:
@@ -226,7 +226,7 @@ def test_a_second_loop_does_not_use_the_fast_path_of_the_first() -> None:
 
 
 def test_a_loop_that_lost_its_owner_does_not_use_its_fast_path() -> None:
-    """Rule 20: another loop, which still runs, has taken the owner over meanwhile; nothing is sent."""
+    """Another loop, which still runs, has taken the owner over meanwhile; nothing is sent."""
     with served() as api, running_loop() as second, contextlib.closing(asyncio.new_event_loop()) as first:
         auth = ExterviewAuth(Login(api), api_key=KEY, endpoint=api.endpoint)
 

@@ -184,7 +184,7 @@ def test_any_answer_is_data_or_an_api_error(status: int, body: bytes) -> None:
     ],
 )
 async def test_only_the_code_of_a_graphql_error_is_a_refusal(body: Any, caplog: pytest.LogCaptureFixture) -> None:
-    """Rule 15: the word elsewhere is not, and an answer of another shape is not an error of ours."""
+    """The word elsewhere is not, and an answer of another shape is not an error of ours."""
     async with scene(is_unauthorized=graphql_unauthenticated) as at:
         at.api.answers["/graphql"] = answering(200, body)
         async with at.client.post(at.api.endpoint, json={}) as response:

@@ -62,7 +62,7 @@ def test_it_agrees_with_a_real_parser(text: str, name: str | None) -> None:
 
 @given(documents([*HARMLESS, *KEYWORDS]), st.none() | st.sampled_from([*HARMLESS, *KEYWORDS]))
 def test_no_name_hides_a_mutation(text: str, name: str | None) -> None:
-    """Rule 15: keywords are legal names in GraphQL; whatever a definition is called, a mutation is seen."""
+    """Keywords are legal names in GraphQL; whatever a definition is called, a mutation is seen."""
     assert may_mutate(text, name) or not mutates(text, name)
 
 
@@ -84,7 +84,7 @@ def test_a_query_is_not_taken_for_a_mutation(text: str) -> None:
      "mutation query { a }", "mutation fragment { a }", "mutation subscription($a: Int) { a }"],
 )  # fmt: skip
 def test_a_mutation_is_seen_wherever_it_stands(text: str) -> None:
-    """Rule 15: the first word of a definition is its kind, whatever its name is; one mutation is enough."""
+    """The first word of a definition is its kind, whatever its name is; one mutation is enough."""
     assert may_mutate(text)
 
 

@@ -45,7 +45,7 @@ def posting(url: str, **options: Any) -> Callable[[LoginContext], Awaitable[str]
 
 
 async def test_the_login_has_separate_connections() -> None:
-    """Lesson 10: a login over HTTP completes although an unread answer holds the caller's only connection."""
+    """A login over HTTP completes although an unread answer holds the caller's only connection."""
     async with signed_in(connections=1) as at:
         at.api.answers["/large"] = answering(200, b"x" * 2_000_000)
         at.login.first = posting(f"{at.api.base}/login")
@@ -56,7 +56,7 @@ async def test_the_login_has_separate_connections() -> None:
 
 
 async def test_a_given_login_session_is_used_and_not_closed() -> None:
-    """The contract: ``login_session`` is the application's own. Rule 22 holds for it too."""
+    """``login_session`` is the application's own, and held to the same origin."""
 
     async def mark(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
         request.headers["X-Own"] = "1"
@@ -91,7 +91,7 @@ async def test_a_closed_login_session_is_named() -> None:
 @pytest.mark.parametrize("plain", [False, True], ids=["session", "middleware"])
 @pytest.mark.parametrize("way", ["token", "headers", "post", "graphql"])
 async def test_a_login_through_the_guarded_session_fails_immediately(way: str, *, plain: bool) -> None:
-    """Rule 14: so does one that asks the owner for its token or headers."""
+    """So does one that asks the owner for its token or headers."""
     async with scene(plain=plain) as at:
         ways: dict[str, Callable[[], Awaitable[object]]] = {
             "token": at.auth.token,
@@ -107,7 +107,7 @@ async def test_a_login_through_the_guarded_session_fails_immediately(way: str, *
 
 @pytest.mark.parametrize("plain", [False, True], ids=["session", "middleware"])
 async def test_two_logins_through_each_others_sessions_fail_immediately(*, plain: bool) -> None:
-    """Rule 14: also where each login was begun by a request of its own, so that neither is inside the other."""
+    """Also where each login was begun by a request of its own, so that neither is inside the other."""
     async with scene(plain=plain) as one, scene(plain=plain) as other:
         begun = asyncio.Barrier(2)
 
@@ -125,7 +125,7 @@ async def test_two_logins_through_each_others_sessions_fail_immediately(*, plain
         assert [*one.api.arrivals, *other.api.arrivals] == []
 
 
-# -- rule 22 ------------------------------------------------------------------------------------------------------------
+# -- one origin ------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
@@ -135,7 +135,7 @@ async def test_two_logins_through_each_others_sessions_fail_immediately(*, plain
     ids=["Location", "URI", "empty Location"],
 )
 async def test_a_login_is_not_redirected_off_its_origin(status: int, headers: dict[str, str]) -> None:
-    """Rule 22: wherever aiohttp would follow; neither password nor headers arrive there."""
+    """Wherever aiohttp would follow; neither password nor headers arrive there."""
     async with scene() as at, Api() as other:
         to = {name: value.replace("TO", f"{other.base}/steal") for name, value in headers.items()}
         at.api.refusals["/login"] = answering(status, headers=to)
@@ -146,7 +146,7 @@ async def test_a_login_is_not_redirected_off_its_origin(status: int, headers: di
 
 
 async def test_a_login_is_refused_at_each_attempt_of_a_hop_off_its_origin() -> None:
-    """Rule 22: whatever a middleware of ``login_session`` tries again, and also after hops on the origin."""
+    """Whatever a middleware of ``login_session`` tries again, and also after hops on the origin."""
 
     async def again(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
         try:
@@ -168,7 +168,7 @@ async def _pass_on(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandle
 
 @pytest.mark.parametrize("own", [(), (_pass_on,)], ids=["none", "one"])
 async def test_middlewares_of_a_call_do_not_replace_what_holds_a_login(own: tuple[Any, ...]) -> None:
-    """Rule 22: its origin, the safety of its URL, and the end of its answers."""
+    """Its origin, the safety of its URL, and the end of its answers."""
     async with scene() as at, Api() as other:
         at.api.refusals["/login"] = leads_to(f"{other.base}/steal")
         at.api.refusals["/endless"] = endless(200, b"x" * 2**16, 0)
@@ -219,7 +219,7 @@ async def _follows(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandle
     ids=["remembers", "relabels", "follows itself"],
 )
 async def test_middlewares_of_a_login_session_lead_no_login_off_its_origin(status: int, middleware: Any) -> None:
-    """Rule 22: whoever made the redirect, and whether or not the library has seen it."""
+    """Whoever made the redirect, and whether or not the library has seen it."""
     async with Api() as other, aiohttp.ClientSession(middlewares=(middleware,)) as own, scene(login_session=own) as at:
         at.api.refusals["/login"] = answering(status, headers={"Location": f"{other.base}/steal"})
         at.login.first = posting(f"{at.api.base}/login")
@@ -231,7 +231,7 @@ async def test_middlewares_of_a_login_session_lead_no_login_off_its_origin(statu
 
 
 async def test_a_middleware_of_a_login_session_may_choose_where_a_login_goes() -> None:
-    """Rule 22: its origin is then the chosen one, for the redirects of its answers too."""
+    """Its origin is then the chosen one, for the redirects of its answers too."""
 
     async def choose(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
         request.url = URL(at.api.base).with_path(request.url.path)
@@ -245,7 +245,7 @@ async def test_a_middleware_of_a_login_session_may_choose_where_a_login_goes() -
 
 
 async def test_an_answer_that_is_too_long_shows_nothing_of_itself() -> None:
-    """Rule 23: no frame of the error holds the answer, whose repr shows its headers."""
+    """No frame of the error holds the answer, whose repr shows its headers."""
     async with scene() as at:
         at.api.refusals["/login"] = answering(200, b"x" * 2**21, headers={"X-Session": "hidden-value"})
         at.login.first = posting(f"{at.api.base}/login")
@@ -257,7 +257,7 @@ async def test_an_answer_that_is_too_long_shows_nothing_of_itself() -> None:
 
 @pytest.mark.parametrize("target", ["http://[bad", "ftp://127.0.0.1/", "http://h:99999/"])
 async def test_a_redirect_that_cannot_be_followed_is_definite(target: str) -> None:
-    """Rule 22: the login is not repeated, and the error names no part of the target."""
+    """The login is not repeated, and the error names no part of the target."""
     async with scene() as at:
         at.api.refusals["/login"] = leads_to(target)
         at.login.first = posting(f"{at.api.base}/login")
@@ -267,7 +267,7 @@ async def test_a_redirect_that_cannot_be_followed_is_definite(target: str) -> No
 
 
 async def test_a_login_goes_to_safe_urls_alone() -> None:
-    """Rule 22: HTTPS or loopback, also where the host's name has no readable form."""
+    """HTTPS or loopback, also where the host's name has no readable form."""
     for url in ("http://example.invalid/login", "http://xn--a.test/login"):
         async with scene() as at:
             at.login.first = posting(url)
@@ -276,7 +276,7 @@ async def test_a_login_goes_to_safe_urls_alone() -> None:
 
 
 async def test_an_answer_without_an_end_is_not_an_answer_to_a_login() -> None:
-    """Rule 22: at most 1 MiB of it is read."""
+    """At most 1 MiB of it is read."""
     async with scene() as at:
         at.api.refusals["/login"] = endless(200, b"x" * 2**16, 0)
         at.login.first = posting(f"{at.api.base}/login")
@@ -298,7 +298,7 @@ async def test_an_answer_without_an_end_is_not_an_answer_to_a_login() -> None:
     ],
 )
 async def test_whatever_a_login_raises_is_a_typed_error(failure: Exception, expected: type) -> None:
-    """Rule 6: immediately, for every request that waits, and nothing is sent."""
+    """Immediately, for every request that waits, and nothing is sent."""
     # Only an endpoint that may come back is asked again for as long as that.
     async with scene(login_timeout=0.3 if expected is LoginUnavailableError else 30) as at:
         at.login.error = failure
@@ -313,7 +313,7 @@ async def test_whatever_a_login_raises_is_a_typed_error(failure: Exception, expe
     [(401, CredentialsRejectedError), (403, CredentialsRejectedError), (404, LoginError), (429, LoginUnavailableError)],
 )
 async def test_a_login_that_raises_for_status_is_understood(status: int, expected: type) -> None:
-    """Rule 7: the status of the application's own login call says what failed, and no header shows in the error."""
+    """The status of the application's own login call says what failed, and no header shows in the error."""
     async with scene() as at:
         at.api.refusals["/login"] = answering(status, headers={"Retry-After": "100"})
         headers = {"Authorization": "Basic c2VjcmV0"}
@@ -367,7 +367,7 @@ OTHER_LIBRARIES = pytest.mark.parametrize("send", [by_urllib, by_requests, by_ht
 async def test_a_status_means_the_same_from_every_http_library(
     send: Callable[[str], Awaitable[object]], status: int, expected: type
 ) -> None:
-    """Rule 7: a wrong password that counted as a network failure would be sent again and again, and lock the account."""
+    """A wrong password that counted as a network failure would be sent again and again, and lock the account."""
     async with scene() as at:
         at.api.refusals["/login"] = answering(status, headers={"Retry-After": "100"})
         at.login.first = lambda _: send(f"{at.api.base}/login")
@@ -384,7 +384,7 @@ async def test_a_status_means_the_same_from_every_http_library(
 async def test_an_endpoint_that_is_down_is_asked_again_by_every_http_library(
     send: Callable[[str], Awaitable[object]], unused_tcp_port: int
 ) -> None:
-    """Rule 7: also where the library wraps the system's error into one of its own."""
+    """Also where the library wraps the system's error into one of its own."""
     async with scene() as at:
         at.login.first = lambda _: send(f"http://127.0.0.1:{unused_tcp_port}/login")
         asking = asyncio.ensure_future(at.auth.token())

@@ -77,7 +77,7 @@ def netrc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("given", [True, False], ids=["login_session", "taken over"])
 @PLAIN
 async def test_a_login_brings_its_own_proof_alone(kind: str, *, given: bool, plain: bool) -> None:
-    """Rule 22: neither a netrc file, nor a session's default headers, whichever session it is."""
+    """Neither a netrc file, nor a session's default headers, whichever session it is."""
     headers = {"X-Own": "1"}
     async with (
         Api() as api,
@@ -97,7 +97,7 @@ async def test_a_login_brings_its_own_proof_alone(kind: str, *, given: bool, pla
 
 @pytest.mark.filterwarnings("ignore:.*is deprecated:DeprecationWarning")
 async def test_a_sessions_auth_does_not_go_to_the_login_endpoint() -> None:
-    """Rule 22: aiohttp would refuse it beside the client's own, or send it in its place."""
+    """Aiohttp would refuse it beside the client's own, or send it in its place."""
     async with Api() as api, aiohttp.ClientSession(auth=aiohttp.BasicAuth("somebody", "else")) as own:
         api.answers["/login"] = api.refusals["/login"] = issue
         for kind, login in LOGINS.items():
@@ -113,7 +113,7 @@ async def test_a_sessions_auth_does_not_go_to_the_login_endpoint() -> None:
 async def test_a_login_goes_through_the_proxy_of_the_first_requests_session(
     way: str, monkeypatch: pytest.MonkeyPatch, *, plain: bool
 ) -> None:
-    """The contract: ``trust_env`` and the default proxy are taken over; a proxy on this machine may see plain HTTP."""
+    """``trust_env`` and the default proxy are taken over; a proxy on this machine may see plain HTTP."""
     async with Proxy() as proxy:
         session: dict[str, Any] = {"proxy": proxy.base} if way == "session" else {"trust_env": True}
         if way == "environment":

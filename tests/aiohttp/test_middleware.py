@@ -22,7 +22,7 @@ FORBIDDEN = {"error": "not for you"}
 
 @PLAIN
 async def test_a_cold_start_is_one_login_and_no_refusal(*, plain: bool) -> None:
-    """Rules 1 and 13: 300 requests that find no token; each is signed once, and the caller's own credentials are replaced."""
+    """300 requests that find no token; each is signed once, and the caller's own credentials are replaced."""
     own = {"Authorization": "Bearer stale", "X-API-KEY": "stale"}
     async with scene(plain=plain, seconds=0.05, session={"headers": own}) as at:
         mine = {"authorization": "Bearer mine", "x-api-key": "mine", "Content-Type": "text/x"}
@@ -35,7 +35,7 @@ async def test_a_cold_start_is_one_login_and_no_refusal(*, plain: bool) -> None:
 
 @PLAIN
 async def test_a_revoked_token_is_one_login_and_every_request_is_replayed(*, plain: bool) -> None:
-    """Rules 1 and 7: 300 requests in flight with a dead token, whose login was not useless."""
+    """300 requests in flight with a dead token, whose login was not useless."""
     async with revoked(plain=plain, seconds=0.05) as at:
         results = await asyncio.gather(*(at.post(json={"n": n}) for n in range(300)))
         assert {status for status, _ in results} == {200}
@@ -46,7 +46,7 @@ async def test_a_revoked_token_is_one_login_and_every_request_is_replayed(*, pla
 
 
 async def test_a_late_refusal_of_an_older_token_is_replayed_without_a_login() -> None:
-    """Rule 2: the refusal comes after the login."""
+    """The refusal comes after the login."""
     reached, over = asyncio.Event(), asyncio.Event()
     async with revoked() as at:
         at.api.refusals["/late"] = held(over, reached)
@@ -59,7 +59,7 @@ async def test_a_late_refusal_of_an_older_token_is_replayed_without_a_login() ->
 
 
 async def test_nothing_is_sent_with_a_token_known_to_be_rejected() -> None:
-    """Rule 4: while the login for a refused token runs, 20 new requests wait; all are sent with the next token."""
+    """While the login for a refused token runs, 20 new requests wait; all are sent with the next token."""
     async with revoked() as at:
         at.login.gate.clear()
         first = asyncio.create_task(at.post())
@@ -73,7 +73,7 @@ async def test_nothing_is_sent_with_a_token_known_to_be_rejected() -> None:
 
 
 async def test_a_session_that_raises_for_status_sees_the_last_answer_alone() -> None:
-    """The contract: ``raise_for_status=True`` keeps working."""
+    """``raise_for_status=True`` keeps working."""
     async with revoked(session={"raise_for_status": True}) as at:
         assert (await at.post())[0] == 200
         at.api.keys.clear()
@@ -83,7 +83,7 @@ async def test_a_session_that_raises_for_status_sees_the_last_answer_alone() -> 
 
 
 async def test_headers_are_secret_in_aiohttps_own_errors() -> None:
-    """Lesson 41: neither token nor key in repr, str, args and request_info."""
+    """Neither token nor key in repr, str, args and request_info."""
     async with signed_in(session={"raise_for_status": True}) as at:
         at.api.answers["/graphql"] = answering(500)
         with pytest.raises(aiohttp.ClientResponseError) as caught:
@@ -98,7 +98,7 @@ async def test_headers_are_secret_in_aiohttps_own_errors() -> None:
 
 
 async def test_a_fresh_token_that_is_refused_too_is_the_callers_401(caplog: pytest.LogCaptureFixture) -> None:
-    """Rule 3: with the server's own body, as from plain aiohttp, after one login and one replay; no test has failed."""
+    """With the server's own body, as from plain aiohttp, after one login and one replay; no test has failed."""
     async with signed_in() as at:
         at.api.keys.clear()
         assert await at.post() == (401, {"error": "Missing or invalid token"})
@@ -107,7 +107,7 @@ async def test_a_fresh_token_that_is_refused_too_is_the_callers_401(caplog: pyte
 
 
 async def test_an_api_that_refuses_for_ever_meets_the_budget() -> None:
-    """Rule 7: no more useless logins than allowed, then `LoginBudgetExceededError`."""
+    """No more useless logins than allowed, then `LoginBudgetExceededError`."""
     async with scene(max_logins=(3, 60.0)) as at:
         at.api.keys.clear()
         outcomes: list[Any] = []
@@ -121,7 +121,7 @@ async def test_an_api_that_refuses_for_ever_meets_the_budget() -> None:
 
 
 async def test_one_operation_that_is_always_refused_costs_the_others_nothing() -> None:
-    """Rules 1 and 19: its caller gets its 401 within the budget, and a real revocation is still renewed after one 401."""
+    """Its caller gets its 401 within the budget, and a real revocation is still renewed after one 401."""
     async with scene(max_logins=(3, 60.0)) as at:
         at.api.answers["/forbidden"] = answering(401, FORBIDDEN)
         for _ in range(12):
@@ -134,7 +134,7 @@ async def test_one_operation_that_is_always_refused_costs_the_others_nothing() -
 
 
 async def test_a_token_that_is_revoked_before_its_first_use_is_a_useless_login() -> None:
-    """Rule 7: whoever is refused with it, also a request that found it there; the login after it serves."""
+    """Whoever is refused with it, also a request that found it there; the login after it serves."""
     async with scene() as at:
         await at.auth.token()
         at.api.revoke()
@@ -160,7 +160,7 @@ def stream() -> Any:
 async def test_tokens_that_are_never_accepted_are_useless_logins(
     replayed: Handler, options: Callable[[], dict[str, Any]], test: Any
 ) -> None:
-    """Rule 7: an API that refuses each new token once, and then answers without looking at it, costs ``max_logins`` logins."""
+    """An API that refuses each new token once, and then answers without looking at it, costs ``max_logins`` logins."""
     async with scene(max_logins=(3, 60.0), is_unauthorized=test) as at:
         at.api.keys.clear()
         arrivals = itertools.count()
@@ -180,7 +180,7 @@ async def test_tokens_that_are_never_accepted_are_useless_logins(
 
 
 async def test_a_token_that_is_new_when_a_slow_request_is_refused_is_not_its_own_login() -> None:
-    """Rules 1 and 3: the request is sent again with it, and if it was revoked too, with that of the next login."""
+    """The request is sent again with it, and if it was revoked too, with that of the next login."""
     over, reached = asyncio.Event(), asyncio.Event()
     async with signed_in() as at:
         at.api.refusals["/slow"] = at.api.answers["/slow"] = held(over, reached)
@@ -202,7 +202,7 @@ async def test_a_token_that_is_new_when_a_slow_request_is_refused_is_not_its_own
 async def test_any_other_status_is_the_callers_and_says_whether_the_token_was_accepted(
     status: int, *, accepted: bool
 ) -> None:
-    """Rules 3 and 19: only a refusal is renewed; a server that has looked at the token has accepted it."""
+    """Only a refusal is renewed; a server that has looked at the token has accepted it."""
     async with scene() as at:
         at.api.answers["/graphql"] = answering(status)
         for _ in range(2):
@@ -216,7 +216,7 @@ async def test_any_other_status_is_the_callers_and_says_whether_the_token_was_ac
 
 
 async def test_a_callers_timeout_is_its_own() -> None:
-    """Rule 5: the login continues for the others."""
+    """The login continues for the others."""
     async with scene(plain=True) as at:
         at.login.gate.clear()
         patient = asyncio.create_task(at.post())
@@ -245,7 +245,7 @@ async def test_closing_the_session_ends_the_requests_that_wait(open_scene: Any, 
 
 
 async def test_on_token_may_send_requests_through_the_same_session() -> None:
-    """The contract: they go out with the new token."""
+    """They go out with the new token."""
     answers: list[int] = []
 
     async def send(_new: Token, _old: Token | None, _reason: object) -> None:
@@ -263,7 +263,7 @@ async def test_on_token_may_send_requests_through_the_same_session() -> None:
 
 @pytest.mark.parametrize("kind", ["sync", "async"])
 async def test_a_rotated_api_key_is_picked_up(kind: str) -> None:
-    """The contract: a callable is read at every login and after a 401, and not for each request."""
+    """A callable is read at every login and after a 401, and not for each request."""
     current, reads = [KEY], []
 
     def read() -> str:
@@ -284,7 +284,7 @@ async def test_a_rotated_api_key_is_picked_up(kind: str) -> None:
 
 
 async def test_a_rotated_key_is_a_reason_to_send_the_same_token_again() -> None:
-    """The contract: with a fixed token too, a key read again after a 401 helps."""
+    """With a fixed token too, a key read again after a 401 helps."""
     current = [KEY]
     async with scene(login=StaticLogin("token-1"), api_key=lambda: current[0]) as at:
         at.api.issue()

@@ -67,7 +67,7 @@ class Lacking:
     ("owner", "name"), [(owner, name) for owner, name in NAMES if owner not in {"CookieJar", "StreamWriter"}]
 )
 async def test_each_name_that_is_missing_is_named(owner: str, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Rule 24: with aiohttp's version, what it was for, and what to install; again each time, and no more once it is there."""
+    """With aiohttp's version, what it was for, and what to install; again each time, and no more once it is there."""
     [whole] = await created_by_aiohttp(URL("http://127.0.0.1:1/"))
     async with aiohttp.ClientSession() as http:
         request: Any = whole
@@ -96,7 +96,7 @@ async def test_each_name_that_is_missing_is_named(owner: str, name: str, monkeyp
 @pytest.mark.usefixtures("first_use")
 @pytest.mark.parametrize("name", ["_timer", "send", "update_body", "loop"])
 async def test_nothing_is_sent_if_a_request_lacks_something(name: str) -> None:
-    """Rule 24: neither signed nor unsigned, for us or for strangers, and no login is made."""
+    """Neither signed nor unsigned, for us or for strangers, and no login is made."""
 
     class Request(aiohttp.ClientRequest):
         def __getattribute__(self, attribute: str) -> Any:
@@ -112,7 +112,7 @@ async def test_nothing_is_sent_if_a_request_lacks_something(name: str) -> None:
 
 
 async def test_calls_that_cannot_be_told_apart_are_not_mixed_up() -> None:
-    """Rule 24: a timeout that all calls share would lead the redirects of one to another."""
+    """A timeout that all calls share would lead the redirects of one to another."""
     [request] = await created_by_aiohttp(URL("http://127.0.0.1:1/"))
     request._timer = None  # type: ignore[assignment]
     with pytest.raises(ConfigurationError, match=sentence("ClientRequest", "_timer")):
@@ -121,7 +121,7 @@ async def test_calls_that_cannot_be_told_apart_are_not_mixed_up() -> None:
 
 @pytest.mark.usefixtures("first_use")
 async def test_an_owner_says_it_when_it_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Rule 24: its logins build on aiohttp too, and so does a ``login_session``."""
+    """Its logins build on aiohttp too, and so does a ``login_session``."""
 
     async def login(_: LoginContext) -> Token:
         return Token("token")
@@ -140,7 +140,7 @@ async def test_an_owner_says_it_when_it_is_made(monkeypatch: pytest.MonkeyPatch)
 
 
 async def test_a_jar_whose_secure_origins_cannot_be_read_is_named() -> None:
-    """Rule 24: a login must not lose its cookies silently. A jar of another kind has none, or says which."""
+    """A login must not lose its cookies silently. A jar of another kind has none, or says which."""
 
     async def login(_: LoginContext) -> Token:
         return Token("token")
@@ -165,7 +165,7 @@ async def test_a_jar_whose_secure_origins_cannot_be_read_is_named() -> None:
     ],
 )
 def test_importing_the_library_does_not_fail(remove: str, missing: str) -> None:
-    """Rule 24: names that it imports are looked for on first use too."""
+    """Names that it imports are looked for on first use too."""
     program = f"""
 import asyncio, sys
 import aiohttp, aiohttp.client, aiohttp.base_protocol

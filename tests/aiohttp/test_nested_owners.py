@@ -61,7 +61,7 @@ def learned(owner: ExterviewAuth) -> tuple[int, int, int, bool]:
 @TESTS
 @WAYS
 async def test_an_answer_is_judged_by_the_owner_whose_credentials_it_is_about(way: str, test: Any) -> None:
-    """Rule 10: the inner one signs last; refusals, replays and acceptance are its alone."""
+    """The inner one signs last; refusals, replays and acceptance are its alone."""
     async with nested(way, test) as at:
         at.outer._state.current.accepted_since_refusal = False  # type: ignore[union-attr]
         for status in (200, 418, 200):
@@ -77,7 +77,7 @@ async def test_an_answer_is_judged_by_the_owner_whose_credentials_it_is_about(wa
 @TESTS
 @WAYS
 async def test_a_refusal_that_stays_is_the_inner_owners_alone(way: str, test: Any) -> None:
-    """Rules 3 and 10: for its key, and for a body that cannot be sent twice; the outer owner's token serves on."""
+    """For its key, and for a body that cannot be sent twice; the outer owner's token serves on."""
 
     async def once() -> AsyncIterator[bytes]:
         yield b"x"
@@ -92,7 +92,7 @@ async def test_a_refusal_that_stays_is_the_inner_owners_alone(way: str, test: An
 
 @TESTS
 async def test_a_refusal_of_the_same_text_is_the_inner_owners_too(test: Any) -> None:
-    """Rule 10: owners that share a token, by a store or by its source, still judge what each has signed itself."""
+    """Owners that share a token, by a store or by its source, still judge what each has signed itself."""
     async with Api() as api, aiohttp.ClientSession() as plain:
         login, api.keys = StaticLogin(api.issue()), {"outer-key"}
         outer, inner = (
@@ -109,7 +109,7 @@ async def test_a_refusal_of_the_same_text_is_the_inner_owners_too(test: Any) -> 
 
 @pytest.mark.parametrize("first", ["outer", "inner"])
 async def test_a_queueing_request_is_signed_again_by_its_last_signer_alone(first: str) -> None:
-    """Rule 4: whichever owner's token changes, and in whichever order."""
+    """Whichever owner's token changes, and in whichever order."""
     async with nested(connector=aiohttp.TCPConnector(limit=1)) as at:
         reached, over = asyncio.Event(), asyncio.Event()
         at.api.answers["/held"] = held(over, reached)
@@ -128,7 +128,7 @@ async def test_a_queueing_request_is_signed_again_by_its_last_signer_alone(first
 
 
 async def test_an_outer_owner_without_a_token_does_not_hold_up_what_the_inner_one_signed() -> None:
-    """Rule 4: only a request with the dead token is sent back."""
+    """Only a request with the dead token is sent back."""
     async with nested(connector=aiohttp.TCPConnector(limit=1)) as at:
         reached, over = asyncio.Event(), asyncio.Event()
         at.api.answers["/held"] = held(over, reached)
@@ -143,7 +143,7 @@ async def test_an_outer_owner_without_a_token_does_not_hold_up_what_the_inner_on
 
 
 async def test_an_outer_owner_that_changes_while_the_inner_one_waits_leaves_the_request_to_it() -> None:
-    """Rules 4 and 10: the request carries the outer one's token for a while, and is written with the inner one's."""
+    """The request carries the outer one's token for a while, and is written with the inner one's."""
     async with nested() as at:
         login = Login(at.api)
         login.gate.clear()
@@ -168,7 +168,7 @@ async def pass_on(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandler
 @TESTS
 @pytest.mark.parametrize("between", [0, 1])
 async def test_one_owner_twice_counts_each_refusal_once(test: Any, between: int) -> None:
-    """Rule 19: it signs twice, and the inner one judges: everything happens as if it were there once."""
+    """It signs twice, and the inner one judges: everything happens as if it were there once."""
 
     async def story(*more: aiohttp.ClientMiddlewareType, times: int = 1) -> list[Any]:
         async with (
@@ -188,7 +188,7 @@ async def test_one_owner_twice_counts_each_refusal_once(test: Any, between: int)
 
 
 async def test_a_middleware_that_writes_the_header_anew_takes_no_renewal_away() -> None:
-    """Rule 1: the same text is still the owner's signature."""
+    """The same text is still the owner's signature."""
 
     async def rewrite(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
         request.headers["Authorization"] = request.headers["Authorization"].encode().decode()

@@ -21,7 +21,7 @@ THEIRS = {"Authorization": "Bearer theirs", "x-api-key": "theirs"}
 
 
 async def test_the_origin_is_scheme_host_and_port() -> None:
-    """Rule 10: as they are written; path, query and object do not matter, and a WebSocket has the origin of its handshake."""
+    """As they are written; path, query and object do not matter, and a WebSocket has the origin of its handshake."""
     async with signed_in() as at:
         owns, url = at.auth._middleware.owns, at.auth.endpoint
         for ours in (url, URL(str(url)), url.with_path("/ats"), url % {"a": "b"}, url.with_scheme("ws")):
@@ -33,7 +33,7 @@ async def test_the_origin_is_scheme_host_and_port() -> None:
 
 @PLAIN
 async def test_direct_requests_elsewhere_pass_untouched(*, plain: bool) -> None:
-    """Rule 10, lesson 24: nothing is added or removed, and their 401 causes no login, before and between our requests."""
+    """Nothing is added or removed, and their 401 causes no login, before and between our requests."""
     async with scene(plain=plain) as at, Api() as foreign:
         for number in range(3):
             assert (await post(at.client, foreign.endpoint))[0] == 401
@@ -45,14 +45,14 @@ async def test_direct_requests_elsewhere_pass_untouched(*, plain: bool) -> None:
 
 
 async def test_what_other_origins_get_is_left_alone() -> None:
-    """Rule 10: the content type too."""
+    """The content type too."""
     async with scene() as at, Api() as foreign:
         await post(at.client, foreign.endpoint, data=b"x")
         assert foreign.arrivals[-1].headers["Content-Type"] == "application/octet-stream"
 
 
 async def test_further_origins_are_ours_too() -> None:
-    """Rule 10: each origin that was named gets the credentials, directly and by redirect, and no third one does."""
+    """Each origin that was named gets the credentials, directly and by redirect, and no third one does."""
     async with Api() as second, Api() as third, scene(origins=(second.base,)) as at:
         second.tokens = at.api.tokens
         at.api.answers["/there"] = leads_to(second.endpoint)
@@ -65,7 +65,7 @@ async def test_further_origins_are_ours_too() -> None:
 
 @pytest.mark.parametrize("order", [1, -1])
 async def test_two_owners_sign_their_own_requests(order: int) -> None:
-    """Rule 10: on one session in any order. Where one's server redirects to the other's API, it chooses what is asked there."""
+    """On one session in any order. Where one's server redirects to the other's API, it chooses what is asked there."""
     async with scene() as at, Api() as other:
         other.keys = {"other-key"}
         at.api.answers["/away"] = leads_to(other.endpoint)
@@ -81,7 +81,7 @@ async def test_two_owners_sign_their_own_requests(order: int) -> None:
 
 
 async def test_an_outer_middleware_that_leads_a_request_away_takes_no_credentials_along() -> None:
-    """Rule 10: only where the request goes when it is signed counts."""
+    """Only where the request goes when it is signed counts."""
     targets: list[URL] = []
 
     async def elsewhere(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
@@ -104,7 +104,7 @@ async def test_an_outer_middleware_that_leads_a_request_away_takes_no_credential
 @PLAIN
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 async def test_a_redirect_off_the_origin_takes_no_credentials_along(status: int, *, plain: bool) -> None:
-    """Rule 10, lesson 23: neither ours nor the session's or caller's own, among other requests; the foreign 401 means nothing."""
+    """Neither ours nor the session's or caller's own, among other requests; the foreign 401 means nothing."""
     async with Api() as foreign, signed_in(plain=plain, session=DEFAULTS) as at:
         at.api.answers["/away"] = leads_to(f"{foreign.base}/é steal", status)
         paths = ["/away", "/graphql", "/graphql"] * 10
@@ -117,7 +117,7 @@ async def test_a_redirect_off_the_origin_takes_no_credentials_along(status: int,
 
 
 async def test_a_hop_that_aiohttp_sends_once_more_takes_none_along_either() -> None:
-    """Rule 10: if the stranger drops the connection, aiohttp repeats the hop."""
+    """If the stranger drops the connection, aiohttp repeats the hop."""
 
     async def drop_the_first(request: web.Request, body: bytes) -> None:
         if len(foreign.arrivals) == 1:
@@ -132,7 +132,7 @@ async def test_a_hop_that_aiohttp_sends_once_more_takes_none_along_either() -> N
 
 
 async def test_a_chain_of_strangers_gets_nothing_and_our_hop_at_its_end_is_signed() -> None:
-    """Rule 10: every hop counts by itself."""
+    """Every hop counts by itself."""
     async with scene(session=DEFAULTS) as at, Api() as first, Api() as second:
         at.api.answers["/away"] = leads_to(f"{first.base}/on")
         first.refusals["/on"] = leads_to(f"{second.base}/back")
@@ -144,7 +144,7 @@ async def test_a_chain_of_strangers_gets_nothing_and_our_hop_at_its_end_is_signe
 
 
 async def test_a_redirect_on_our_origin_is_signed_and_replayed() -> None:
-    """Rule 10: it is a request like any other."""
+    """It is a request like any other."""
     async with signed_in() as at:
         at.api.answers["/here"] = leads_to("/graphql")
         assert (await at.post("/here"))[0] == 200
@@ -153,7 +153,7 @@ async def test_a_redirect_on_our_origin_is_signed_and_replayed() -> None:
 
 
 async def test_a_middleware_with_a_task_for_each_hop_changes_nothing() -> None:
-    """Rule 10: a hop is known by its call, also if other requests are sent before it."""
+    """A hop is known by its call, also if other requests are sent before it."""
     reached, over = asyncio.Event(), asyncio.Event()
 
     async def late(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
@@ -177,7 +177,7 @@ async def test_a_middleware_with_a_task_for_each_hop_changes_nothing() -> None:
 
 @PLAIN
 async def test_a_redirect_that_is_not_followed_leaves_the_next_request_alone(*, plain: bool) -> None:
-    """Rule 10: with ``allow_redirects=False``, following by hand is a direct request."""
+    """With ``allow_redirects=False``, following by hand is a direct request."""
     async with scene(plain=plain) as at, Api() as foreign:
         at.api.answers["/away"] = leads_to(f"{foreign.base}/there")
         async with at.client.post(f"{at.api.base}/away", json=QUERY, allow_redirects=False) as response:
@@ -188,7 +188,7 @@ async def test_a_redirect_that_is_not_followed_leaves_the_next_request_alone(*, 
 
 @pytest.mark.parametrize("location", ["http://[broken", "ftp://127.0.0.1/", "//[]@", "https://example.com:port/"])
 async def test_a_location_that_cannot_be_followed_leads_nowhere(location: str) -> None:
-    """Rule 10: aiohttp complains about a server's nonsense, and the next request to a stranger is a direct one."""
+    """Aiohttp complains about a server's nonsense, and the next request to a stranger is a direct one."""
     async with scene() as at, Api() as foreign:
         at.api.answers["/away"] = leads_to(location)
         with pytest.raises((aiohttp.ClientError, ValueError, IndexError)):
@@ -199,7 +199,7 @@ async def test_a_location_that_cannot_be_followed_leads_nowhere(location: str) -
 
 
 async def test_an_answer_that_does_not_redirect_leads_nowhere() -> None:
-    """Rule 10: a 3xx without ``Location`` comes back as it is, and so does a 304 with one."""
+    """A 3xx without ``Location`` comes back as it is, and so does a 304 with one."""
     async with scene() as at, Api() as foreign:
         for answer in (answering(302), answering(304, headers={"Location": foreign.base})):
             at.api.answers["/graphql"] = answer

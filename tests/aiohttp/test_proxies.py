@@ -50,7 +50,7 @@ def through(proxy: URL, way: str, monkeypatch: pytest.MonkeyPatch) -> tuple[dict
 
 @WAYS
 async def test_a_request_does_not_pass_a_proxy_in_clear(way: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Rule 11: it is refused before anything is sent, the login included, in whichever way the proxy was named."""
+    """It is refused before anything is sent, the login included, in whichever way the proxy was named."""
     async with Api() as proxy:
         name = URL(proxy.base).with_host("proxy.example").with_user("user").with_password("s3cret")
         session, request = through(name, way, monkeypatch)
@@ -68,7 +68,7 @@ async def test_a_request_does_not_pass_a_proxy_in_clear(way: str, monkeypatch: p
 
 
 async def test_a_proxy_that_comes_up_later_is_seen() -> None:
-    """Rule 11: on the fast path, at a hop, and when a middleware tries again."""
+    """On the fast path, at a hop, and when a middleware tries again."""
     proxies: list[URL | None] = []
 
     async def divert(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
@@ -96,7 +96,7 @@ async def test_a_proxy_that_comes_up_later_is_seen() -> None:
 
 @WAYS
 async def test_a_proxy_on_this_machine_is_this_machine(way: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Rule 11: what it does with a request is between the two."""
+    """What it does with a request is between the two."""
     async with Api() as proxy:
         session, request = through(URL(proxy.base).with_host("localhost"), way, monkeypatch)
         async with scene(session=session) as at:
@@ -111,7 +111,7 @@ async def test_a_proxy_on_this_machine_is_this_machine(way: str, monkeypatch: py
 
 @WAYS
 async def test_strangers_are_reached_through_any_proxy(way: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Rule 10: a request to another origin passes untouched."""
+    """A request to another origin passes untouched."""
     async with Api() as proxy:
         session, request = through(URL(proxy.base).with_host("proxy.example"), way, monkeypatch)
         async with scene(session=session) as at:
@@ -120,7 +120,7 @@ async def test_strangers_are_reached_through_any_proxy(way: str, monkeypatch: py
 
 
 async def test_a_login_does_not_pass_a_proxy_in_clear() -> None:
-    """Rules 11 and 22: with a ``login_session`` of the application that has one."""
+    """With a ``login_session`` of the application that has one."""
     async with Api() as proxy:
         name = URL(proxy.base).with_host("proxy.example")
         connector = aiohttp.TCPConnector(resolver=ProxyHere())
@@ -137,12 +137,12 @@ async def test_a_login_does_not_pass_a_proxy_in_clear() -> None:
 
 @pytest.mark.parametrize("scheme", ["https", "wss"])
 def test_https_passes_any_proxy(scheme: str) -> None:
-    """Rule 11: the proxy sees a tunnel."""
+    """The proxy sees a tunnel."""
     require_safe_transport(URL(f"{scheme}://api.example/"), "it", proxy=URL("http://proxy.example:3128"))
 
 
 async def test_requests_through_a_proxy_on_this_machine_wait_inside(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Rule 11: only there is the proxy of the environment known, and a login would be too early."""
+    """Only there is the proxy of the environment known, and a login would be too early."""
     async with Api() as proxy:
         session, _ = through(URL(proxy.base), "environment", monkeypatch)
         async with scene(session=session) as at:

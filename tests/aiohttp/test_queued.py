@@ -38,7 +38,7 @@ async def statuses(tasks: list[asyncio.Task[Any]]) -> set[int]:
 
 @PATHS
 async def test_requests_that_queue_when_the_token_is_refused_are_not_sent_with_it(test: Any) -> None:
-    """Rule 4: one refusal, one login, and every request behind it is sent once, with the new token."""
+    """One refusal, one login, and every request behind it is sent once, with the new token."""
     async with (
         revoked(connections=1, seconds=0.02, is_unauthorized=test) as at,
         queue(30, at) as (over, tasks),
@@ -51,7 +51,7 @@ async def test_requests_that_queue_when_the_token_is_refused_are_not_sent_with_i
 
 
 async def test_requests_that_queue_while_the_token_is_replaced_are_signed_again() -> None:
-    """Rule 4: in their place in the queue."""
+    """In their place in the queue."""
     async with revoked(connections=1) as at, queue(3, at) as (over, tasks):
         at.auth.invalidate(await at.auth.token())
         assert (await at.auth.token()).value == "token-2"
@@ -62,7 +62,7 @@ async def test_requests_that_queue_while_the_token_is_replaced_are_signed_again(
 
 @PATHS
 async def test_a_request_that_was_signed_again_in_its_queue_blames_the_token_that_it_carried(test: Any) -> None:
-    """Rules 2 and 4: if that is refused too, it is replaced at once, and is not sent a second time."""
+    """If that is refused too, it is replaced at once, and is not sent a second time."""
     async with signed_in(connections=1, is_unauthorized=test) as at:
         over, reached = asyncio.Event(), asyncio.Event()
         at.api.answers["/held"] = held(over, reached)
@@ -81,7 +81,7 @@ async def test_a_request_that_was_signed_again_in_its_queue_blames_the_token_tha
 
 
 async def test_requests_that_queue_when_the_login_fails_end_with_its_error() -> None:
-    """Rule 6: nothing hangs in the queue, and nothing is sent."""
+    """Nothing hangs in the queue, and nothing is sent."""
     async with revoked(connections=1) as at, queue(5, at) as (over, tasks):
         at.login.error = LoginUnavailableError("down", retry_after=100)
         over.set()
@@ -117,7 +117,7 @@ async def test_requests_that_left_the_queue_to_wait_keep_nothing_of_it(test: Any
 
 
 async def test_a_middleware_that_retries_sends_no_rejected_token() -> None:
-    """Rule 4: each attempt of a middleware between us and the wire is checked."""
+    """Each attempt of a middleware between us and the wire is checked."""
 
     async def retry(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
         try:
@@ -137,7 +137,7 @@ async def test_a_middleware_that_retries_sends_no_rejected_token() -> None:
 
 
 async def test_a_queueing_request_that_is_cancelled_leaves_the_queue_to_the_others() -> None:
-    """Rule 5: it gives its place up, and the others are answered."""
+    """It gives its place up, and the others are answered."""
     async with revoked(connections=1, seconds=0.02) as at, queue(10, at) as (over, tasks):
         for task in tasks[1:6]:
             task.cancel()
@@ -152,7 +152,7 @@ async def test_a_queueing_request_that_is_cancelled_leaves_the_queue_to_the_othe
     "connector", [{"limit": 0}, {"limit": 4}, {"limit": 0, "limit_per_host": 4}], ids=["none", "limit", "per host"]
 )
 async def test_any_limit_serves_every_request(connector: dict[str, Any]) -> None:
-    """Rule 1: with any number of connections."""
+    """With any number of connections."""
     async with revoked(session={"connector": aiohttp.TCPConnector(**connector)}, seconds=0.01) as at:
         assert (await at.statuses(60), at.login.count) == ({200}, 2)
         refused = [status for status, _ in at.api.since(0)].count(401)
@@ -178,7 +178,7 @@ async def test_a_request_is_pending_exactly_while_its_handler_runs() -> None:
 
 
 async def test_a_request_that_queues_behind_unread_answers_is_not_sent_with_a_rejected_token() -> None:
-    """Rules 4 and 21: whatever takes the connections, the token is checked when the request is written."""
+    """Whatever takes the connections, the token is checked when the request is written."""
     async with signed_in(connections=2) as at, contextlib.AsyncExitStack() as unread:
         at.api.answers["/long"] = answering(200, bytes(4_000_000))
         for _ in range(2):

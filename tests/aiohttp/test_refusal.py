@@ -20,7 +20,7 @@ from tests.kit.api import TEAPOT_TESTS, Api, answering, endless, is_teapot, post
 
 @pytest.mark.parametrize("size", [10, 2_000_000])
 async def test_one_connection_is_enough(size: int) -> None:
-    """Rule 9: the connection of a refusal is given back before anything waits, however large its body."""
+    """The connection of a refusal is given back before anything waits, however large its body."""
     async with revoked(connections=1, seconds=0.02) as at:
         at.api.refusals["/graphql"] = answering(401, b"x" * size)
         assert await asyncio.wait_for(at.statuses(5), 20) == {200}
@@ -30,7 +30,7 @@ async def test_one_connection_is_enough(size: int) -> None:
 
 
 async def test_a_request_elsewhere_has_the_connection_while_the_login_runs() -> None:
-    """Rule 9: the connection is free before the refused request waits, and not only before it is sent again."""
+    """The connection is free before the refused request waits, and not only before it is sent again."""
     async with revoked(connections=1) as at, Api() as foreign:
         at.api.refusals["/graphql"] = answering(401, b"x" * 2_000_000)
         at.login.gate.clear()
@@ -77,7 +77,7 @@ async def reading(response: aiohttp.ClientResponse) -> bool:
 async def test_a_callers_timeout_is_its_own_while_the_body_is_read(
     status: int, test: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Rule 5: aiohttp's TimeoutError at once, however long the login would take; no test of the application has failed."""
+    """Aiohttp's TimeoutError at once, however long the login would take; no test of the application has failed."""
     async with revoked(is_unauthorized=test) as at:
         at.login.gate.clear()
         at.api.answers["/graphql"] = at.api.refusals["/graphql"] = stalling(status)
@@ -91,7 +91,7 @@ async def test_a_callers_timeout_is_its_own_while_the_body_is_read(
 
 @pytest.mark.parametrize("test", [reading, graphql_unauthenticated])
 async def test_an_answer_that_breaks_off_is_no_failure_of_the_test(test: Any, caplog: pytest.LogCaptureFixture) -> None:
-    """Rule 15: whoever reads it meets aiohttp's own error."""
+    """Whoever reads it meets aiohttp's own error."""
     async with scene(is_unauthorized=test) as at:
         at.api.answers["/graphql"] = functools.partial(breaks_off, status=200)
         with pytest.raises(aiohttp.ClientPayloadError):
@@ -111,7 +111,7 @@ async def breaks_off(request: web.Request, _body: bytes, *, status: int = 401) -
 
 @pytest.mark.parametrize("refusal", [breaks_off, answering(401, close=True)], ids=["breaks off", "closes"])
 async def test_a_refusal_that_takes_its_connection_along_is_replayed(refusal: Any) -> None:
-    """Rule 9, lesson 22: its body does not matter."""
+    """Its body does not matter."""
     async with revoked() as at:
         at.api.refusals["/graphql"] = refusal
         assert (await at.post())[0] == 200
@@ -128,7 +128,7 @@ async def chunked(request: web.Request, _body: bytes) -> web.StreamResponse:
 
 
 async def test_a_refusal_comes_back_whole_if_there_is_nothing_newer() -> None:
-    """Rule 3: a fixed token that is refused is sent once, and is the caller's 401, whatever the framing of its body."""
+    """A fixed token that is refused is sent once, and is the caller's 401, whatever the framing of its body."""
     async with scene(login=StaticLogin("fixed"), connections=1) as at:
         for number, refusal in enumerate((chunked, chunked, answering(401, {"error": "no"})), 1):
             at.api.refusals["/graphql"] = refusal
@@ -140,7 +140,7 @@ async def test_a_refusal_comes_back_whole_if_there_is_nothing_newer() -> None:
 
 @pytest.mark.parametrize("where", ["refusal", "graphql", "test"])
 async def test_a_request_that_is_cancelled_while_its_answer_is_read_leaves_no_connection(where: str) -> None:
-    """Rules 5 and 9: with one connection, the next request has it."""
+    """With one connection, the next request has it."""
     over = asyncio.Event()
 
     async def stalled(request: web.Request, _body: bytes) -> web.StreamResponse:
@@ -176,7 +176,7 @@ async def test_a_request_that_is_cancelled_while_its_answer_is_read_leaves_no_co
 
 @pytest.mark.parametrize("test", TEAPOT_TESTS)
 async def test_is_unauthorized_replaces_the_status(test: Any) -> None:
-    """The contract: sync or async, for each request and again for each token."""
+    """Sync or async, for each request and again for each token."""
     async with scene(is_unauthorized=test) as at:
         at.api.refusals["/graphql"] = teapot
         for number in range(1, 4):
@@ -186,7 +186,7 @@ async def test_is_unauthorized_replaces_the_status(test: Any) -> None:
 
 
 async def test_a_refusal_by_the_applications_own_test_does_not_accept_the_token() -> None:
-    """Rule 19: whatever its status is."""
+    """Whatever its status is."""
     async with scene(is_unauthorized=is_teapot) as at:
         at.api.answers["/graphql"] = teapot
         issued = await at.auth._keeper.obtain()

@@ -91,7 +91,7 @@ async def sent_twice(at: Scene, **options: Any) -> list[Arrival]:
 
 @pytest.mark.parametrize("kind", BODIES)
 async def test_a_body_arrives_byte_identical(kind: str) -> None:
-    """Rule 12, lesson 20: whatever its kind, whole and from where it began, with its content type."""
+    """Whatever its kind, whole and from where it began, with its content type."""
     async with signed_in() as at:
         first, second = await sent_twice(at, **BODIES[kind]())
         assert first.body == second.body
@@ -102,7 +102,7 @@ async def test_a_body_arrives_byte_identical(kind: str) -> None:
 
 
 async def test_a_file_on_disk_is_sent_again_from_where_it_stood(tmp_path: Path) -> None:
-    """Lesson 49: from its offset, in a form and by itself."""
+    """From its offset, in a form and by itself."""
     path = tmp_path / "resume.pdf"
     path.write_bytes(b"resume " * 50_000)
     async with signed_in() as at:
@@ -119,7 +119,7 @@ async def test_a_file_on_disk_is_sent_again_from_where_it_stood(tmp_path: Path) 
 
 
 async def test_a_factory_of_forms_makes_a_new_boundary_for_each_attempt() -> None:
-    """Rule 12: a new form has a new boundary, and brings its content type along."""
+    """A new form has a new boundary, and brings its content type along."""
     async with signed_in() as at:
         first, second = await sent_twice(at, data=form)
         kinds = [arrival.headers["Content-Type"] for arrival in (first, second)]
@@ -135,7 +135,7 @@ async def test_a_factory_of_forms_makes_a_new_boundary_for_each_attempt() -> Non
     ("status", "bodies"), [(302, [b"resume", b"", b""]), (303, [b"resume", b"", b""]), (307, [b"resume"] * 3)]
 )
 async def test_a_redirect_that_drops_the_body_is_replayed_without_one(status: int, bodies: list[bytes]) -> None:
-    """Rule 12: a factory makes a body only for a hop that has one."""
+    """A factory makes a body only for a hop that has one."""
     async with signed_in() as at:
 
         async def lead(_request: web.Request, _body: bytes) -> web.Response:
@@ -169,7 +169,7 @@ def in_turn(*makes: Callable[[], Any]) -> Callable[[], Any]:
 
 @pytest.mark.parametrize("first", MADE)
 async def test_what_describes_a_body_comes_and_goes_with_it(first: str) -> None:
-    """Rules 12 and 13: nothing of the old body stays in the head, whatever the factory makes next."""
+    """Nothing of the old body stays in the head, whatever the factory makes next."""
     async with signed_in() as at:
         for second, (make, kind, length) in MADE.items():
             _, again = await sent_twice(at, data=in_turn(MADE[first][0], make))
@@ -181,7 +181,7 @@ async def test_what_describes_a_body_comes_and_goes_with_it(first: str) -> None:
 
 @pytest.mark.parametrize("compressed", [(b"", b"{}"), (b"{}", None), (b"{}", b"{}")], ids=["empty", "nothing", "bytes"])
 async def test_a_compressed_body_is_named_as_such_alone(compressed: tuple[Any, Any]) -> None:
-    """Rule 12: compression, chunks and lengths are those of the body that is sent."""
+    """Compression, chunks and lengths are those of the body that is sent."""
     first, second = compressed
     async with signed_in() as at:
         _, again = await sent_twice(at, data=in_turn(lambda: first, lambda: second), compress=True)
@@ -195,7 +195,7 @@ async def test_a_compressed_body_is_named_as_such_alone(compressed: tuple[Any, A
 
 @pytest.mark.parametrize("kind", ["application/json", "application/octet-stream", "text/x-own"])
 async def test_a_content_type_that_the_caller_set_is_every_bodys(kind: str) -> None:
-    """Rule 13: also where a body would have said the same, or another one would say more."""
+    """Also where a body would have said the same, or another one would say more."""
     async with signed_in() as at:
         for first, second in itertools.product(MADE, repeat=2):
             factory = in_turn(MADE[first][0], MADE[second][0])
@@ -204,7 +204,7 @@ async def test_a_content_type_that_the_caller_set_is_every_bodys(kind: str) -> N
 
 
 async def test_a_payloads_own_headers_go_with_it() -> None:
-    """Rule 12: the checksum of one body says nothing of the next."""
+    """The checksum of one body says nothing of the next."""
 
     def summed(sum_: str) -> aiohttp.BytesPayload:
         return aiohttp.BytesPayload(sum_.encode(), headers={"X-Sum": sum_})
@@ -217,7 +217,7 @@ async def test_a_payloads_own_headers_go_with_it() -> None:
 
 
 async def test_a_content_type_that_a_middleware_set_stays() -> None:
-    """Rule 13: the application decides, wherever it does."""
+    """The application decides, wherever it does."""
 
     async def name(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
         request.headers["Content-Type"] = "text/x-own"
@@ -229,7 +229,7 @@ async def test_a_content_type_that_a_middleware_set_stays() -> None:
 
 
 async def test_a_redirect_after_a_replay_describes_the_body_that_it_carries() -> None:
-    """Rule 12: the hop carries the body that the factory made last."""
+    """The hop carries the body that the factory made last."""
     async with signed_in() as at:
         at.api.answers["/submit"] = leads_to("/result")
         at.api.revoke()
@@ -258,7 +258,7 @@ class SlowBody:
 
 @pytest.mark.parametrize("meanwhile", ["invalidated", "refused to another", "logged out", "expired"])
 async def test_a_replay_whose_token_dies_while_its_body_is_made_is_signed_with_the_next(meanwhile: str) -> None:
-    """Rule 4: it waits for the login that runs, or starts it, and its token is not sent again."""
+    """It waits for the login that runs, or starts it, and its token is not sent again."""
     body = SlowBody()
     async with revoked() as at:
         slow = asyncio.create_task(at.post(data=body))
@@ -292,7 +292,7 @@ async def test_a_replay_whose_token_dies_while_its_body_is_made_is_signed_with_t
 async def test_a_replay_whose_owner_or_session_is_closed_while_its_body_is_made_is_not_sent(
     closed: str, error: type[Exception]
 ) -> None:
-    """Rule 21: it ends as a request that waits for its token does."""
+    """It ends as a request that waits for its token does."""
     body = SlowBody()
     async with revoked() as at:
         slow = asyncio.create_task(at.post(data=body))
@@ -324,7 +324,7 @@ async def test_a_factorys_error_ends_its_own_request_alone(make: Any, error: typ
 
 
 async def test_a_refusal_instead_of_100_continue_is_replayed() -> None:
-    """Rule 12: the body that was held back is sent with the new token."""
+    """The body that was held back is sent with the new token."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while head := await reader.readuntil(b"\r\n\r\n"):
@@ -350,7 +350,7 @@ async def test_a_refusal_instead_of_100_continue_is_replayed() -> None:
 
 @pytest.mark.parametrize("kind", ["generator", "pipe"])
 async def test_a_body_that_can_be_sent_once_is_sent_once(kind: str) -> None:
-    """Rule 12: its 401 comes back untouched and immediately; the login has begun, and the next request waits for it."""
+    """Its 401 comes back untouched and immediately; the login has begun, and the next request waits for it."""
     async with revoked() as at:
         at.login.gate.clear()
         body: Any = chunks()
@@ -371,7 +371,7 @@ async def test_a_body_that_can_be_sent_once_is_sent_once(kind: str) -> None:
 
 
 async def test_an_early_refusal_of_a_stream_is_not_replayed() -> None:
-    """Lesson 49: a stream is never sent again once a chunk of it was taken."""
+    """A stream is never sent again once a chunk of it was taken."""
     taken = asyncio.Event()
 
     async def slow() -> AsyncIterator[bytes]:
@@ -394,7 +394,7 @@ async def test_an_early_refusal_of_a_stream_is_not_replayed() -> None:
 
 
 async def test_content_types_are_what_the_api_takes() -> None:
-    """Rule 13: JSON if nobody names one, also for bytes, text and no body; forms and named types stay."""
+    """JSON if nobody names one, also for bytes, text and no body; forms and named types stay."""
     async with scene() as at, aiohttp.ClientSession(middlewares=(at.auth,)) as plain:
 
         async def kind_of(client: Any, **options: Any) -> str:
@@ -414,7 +414,7 @@ async def test_content_types_are_what_the_api_takes() -> None:
 
 
 async def test_a_session_that_names_a_content_type_keeps_it() -> None:
-    """Rule 13: the caller also decides by a default header of the session."""
+    """The caller also decides by a default header of the session."""
     async with scene(session={"headers": {"Content-Type": "application/graphql"}}) as at:
         await at.post(data=b"{}")
         assert at.api.arrivals[-1].headers["Content-Type"] == "application/graphql"

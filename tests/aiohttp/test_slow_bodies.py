@@ -76,7 +76,7 @@ async def making(
 async def test_a_token_that_dies_while_a_body_is_made_is_not_sent(
     meanwhile: str, monkeypatch: pytest.MonkeyPatch, *, plain: bool
 ) -> None:
-    """Rule 4: the request waits for the login that runs, or starts it, and its only body arrives with the next token."""
+    """The request waits for the login that runs, or starts it, and its only body arrives with the next token."""
     now = 1000.0
     monkeypatch.setattr("exterview_auth._auth.boot_time", lambda: now)
     async with signed_in(plain=plain, refresh_ahead=0) as at, making(at) as (stream, slow):
@@ -140,7 +140,7 @@ async def test_the_head_goes_with_the_first_bytes(monkeypatch: pytest.MonkeyPatc
 @pytest.mark.parametrize("kind", ["stream", "named length", "payload", "compressed", "factory"])
 @PLAIN
 async def test_a_token_that_is_replaced_while_a_body_is_made_is_not_sent(kind: str, test: Any, *, plain: bool) -> None:
-    """Rule 4: whatever makes the body, and whether its length is known."""
+    """Whatever makes the body, and whether its length is known."""
     async with signed_in(plain=plain, is_unauthorized=test) as at:
         stream = Stream()
         options: dict[str, Any] = {"data": stream}
@@ -163,7 +163,7 @@ async def test_a_token_that_is_replaced_while_a_body_is_made_is_not_sent(kind: s
 
 
 async def test_a_file_that_cannot_be_read_yet_is_signed_when_it_can() -> None:
-    """Rule 4: a pipe without a writer, as ``gzip resumes | upload`` begins."""
+    """A pipe without a writer, as ``gzip resumes | upload`` begins."""
     reader, out = os.pipe()
     async with signed_in() as at:
         with os.fdopen(reader, "rb") as body:
@@ -180,7 +180,7 @@ async def test_a_file_that_cannot_be_read_yet_is_signed_when_it_can() -> None:
 
 
 async def test_a_body_still_arrives_in_the_pieces_in_which_it_is_made() -> None:
-    """The contract: a stream is a stream; nothing is collected for the signature's sake."""
+    """A stream is a stream; nothing is collected for the signature's sake."""
     arrived: asyncio.Queue[bytes] = asyncio.Queue()
 
     async def early(request: web.Request, _body: bytes) -> web.Response:
@@ -201,7 +201,7 @@ async def test_a_body_still_arrives_in_the_pieces_in_which_it_is_made() -> None:
 
 @pytest.mark.parametrize("error", [CredentialsRejectedError("no"), ClosedError])
 async def test_a_login_that_fails_ends_a_request_whose_body_has_begun(error: Any) -> None:
-    """Rules 6 and 21: with the same error as any other request that waits, and nothing is sent."""
+    """With the same error as any other request that waits, and nothing is sent."""
     async with signed_in() as at, making(at) as (stream, slow):
         at.login.gate.clear()
         at.auth.invalidate(await at.auth.token())
@@ -233,7 +233,7 @@ async def test_a_body_that_fails_is_aiohttps_own_error() -> None:
 
 
 async def test_a_request_that_is_cancelled_while_its_body_waits_leaves_nothing() -> None:
-    """Rule 5: neither a waiter nor a task; the login goes on."""
+    """Neither a waiter nor a task; the login goes on."""
     async with signed_in() as at, making(at) as (stream, slow):
         at.login.gate.clear()
         at.auth.invalidate(await at.auth.token())
@@ -248,7 +248,7 @@ async def test_a_request_that_is_cancelled_while_its_body_waits_leaves_nothing()
 
 
 async def test_traces_see_the_head_that_is_sent() -> None:
-    """The contract: tracing works as before, and learns of the last signature."""
+    """Tracing works as before, and learns of the last signature."""
     heads: list[str] = []
 
     async def on_head(_session: Any, _context: Any, parameters: aiohttp.TraceRequestHeadersSentParams) -> None:
@@ -305,7 +305,7 @@ async def test_the_applications_own_signature_is_left_alone() -> None:
 
 @pytest.mark.parametrize("dies", [False, True])
 async def test_a_body_begins_only_when_the_server_lets_it(*, dies: bool) -> None:
-    """Rule 12: ``Expect: 100-continue`` sends the head first, with a token that is alive then, and a refusal is replayed."""
+    """``Expect: 100-continue`` sends the head first, with a token that is alive then, and a refusal is replayed."""
     heads: list[bytes] = []
     bodies: list[bytes] = []
     stream = Stream()
@@ -342,6 +342,6 @@ async def test_a_body_begins_only_when_the_server_lets_it(*, dies: bool) -> None
 
 
 def test_an_aiohttp_that_holds_no_head_back_is_named() -> None:
-    """Rule 24: a head that cannot be signed again says so, and is not sent."""
+    """A head that cannot be signed again says so, and is not sent."""
     with pytest.raises(ConfigurationError, match=r"has no StreamWriter\._headers_buf"):
         first_line_of(cast("AbstractStreamWriter", SimpleNamespace()))

@@ -32,7 +32,7 @@ async def late(request: Any) -> TimeoutError:
 @pytest.mark.parametrize("when", ["first", "refused", "its body made"])
 @PLAIN
 async def test_a_timeout_says_how_long_the_request_waited_and_for_what(when: str, *, plain: bool) -> None:
-    """Rule 5: aiohttp's own error, with a note, also on its cause; the login goes on for others."""
+    """Aiohttp's own error, with a note, also on its cause; the login goes on for others."""
     async with signed_in(plain=plain) as at:
         at.login.gate.clear()
         if when == "first":
@@ -53,7 +53,7 @@ async def test_a_timeout_says_how_long_the_request_waited_and_for_what(when: str
 
 @PLAIN
 async def test_a_timeout_quotes_what_the_login_has_failed_with(*, plain: bool) -> None:
-    """Rule 5: the attempts before, in the words of their error."""
+    """The attempts before, in the words of their error."""
 
     async def unavailable(_context: LoginContext) -> Token:
         raise LoginUnavailableError("the login endpoint is on holiday")
@@ -65,7 +65,7 @@ async def test_a_timeout_quotes_what_the_login_has_failed_with(*, plain: bool) -
 
 @PLAIN
 async def test_a_timeout_names_the_login_of_another_owner(*, plain: bool) -> None:
-    """Rule 5: where one store serves several, the wait may be for the account's lock."""
+    """Where one store serves several, the wait may be for the account's lock."""
     store = MemoryStore()
     async with scene(plain=plain, store=store, account="a") as at, store.lock(at.auth._keeper.account.name):
         error = await late(at.post(timeout=SHORT))

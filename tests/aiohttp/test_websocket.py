@@ -29,7 +29,7 @@ async def hello(client: Any, url: str) -> bool:
 
 
 async def test_a_handshake_is_signed_and_a_refused_one_is_repeated() -> None:
-    """Rule 16, lesson 48: on a session without our middleware, and on one that has it."""
+    """On a session without our middleware, and on one that has it."""
     async with scene() as at, aiohttp.ClientSession(middlewares=(at.auth,)) as plain:
         at.api.answers["/ws"] = greet
         for client in (at.client, plain, AuthSession(plain, at.auth)):
@@ -43,7 +43,7 @@ async def test_a_handshake_is_signed_and_a_refused_one_is_repeated() -> None:
 
 @pytest.mark.parametrize("test", [None, lambda response: response.status == 401], ids=["fast path", "slow path"])
 async def test_an_answered_handshake_accepts_the_token(test: Any) -> None:
-    """The contract, ``max_logins``: any answer but 400, 401 and 5xx, so 101 too."""
+    """Any answer but 400, 401 and 5xx, so 101 too."""
     async with scene(is_unauthorized=test) as at:
         at.api.answers["/ws"] = greet
         assert await hello(at.client, "/ws")
@@ -59,7 +59,7 @@ async def test_a_ws_url_belongs_to_the_origin_and_a_relative_one_to_the_endpoint
 
 
 async def test_a_handshake_that_stays_refused_is_aiohttps_own_error() -> None:
-    """Rule 16: as from plain aiohttp, and without a secret."""
+    """As from plain aiohttp, and without a secret."""
     async with scene() as at:
         at.api.keys.clear()
         with pytest.raises(aiohttp.WSServerHandshakeError) as caught:
@@ -70,7 +70,7 @@ async def test_a_handshake_that_stays_refused_is_aiohttps_own_error() -> None:
 
 
 async def test_the_wrapped_session_is_as_before() -> None:
-    """The contract: its middlewares run for the handshake, and it still works afterwards."""
+    """Its middlewares run for the handshake, and it still works afterwards."""
     seen: list[str] = []
 
     async def own(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:

@@ -157,7 +157,7 @@ async def proxied() -> AsyncIterator[tuple[aiohttp.ClientSession, Calls]]:
     ],
 )
 async def test_the_call_is_the_same_with_and_without_a_token(wrapped: Any, options: dict[str, Any]) -> None:
-    """The contract: a cache finds the same key, and a recorder the same request."""
+    """A cache finds the same key, and a recorder the same request."""
     async with scene() as at, wrapped() as (http, calls):
         api = AuthSession(http, at.auth)
         for _ in range(2):
@@ -188,7 +188,7 @@ BODIES: dict[str, dict[str, Any]] = {
 async def test_what_arrives_is_the_same_from_a_wrapped_session(
     headers: dict[str, str], options: dict[str, Any]
 ) -> None:
-    """The contract: the shorter way of a plain session, cold and warm, shows nowhere, and the caller's options stay as they are."""
+    """The shorter way of a plain session, cold and warm, shows nowhere, and the caller's options stay as they are."""
     before = copy.deepcopy(options)
     async with scene(session={"headers": headers}) as at:
         for url in (at.api.endpoint, "/graphql"):
@@ -205,7 +205,7 @@ async def test_what_arrives_is_the_same_from_a_wrapped_session(
 
 @pytest.mark.parametrize("wrap", [noted, Proxied], ids=["function", "proxy"])
 def test_what_was_replaced_before_our_import_is_not_taken_for_aiohttps_own(wrap: Any) -> None:
-    """The contract: an agent that comes first sees each call too, though its wrapper shows the attributes of what it wraps."""
+    """An agent that comes first sees each call too, though its wrapper shows the attributes of what it wraps."""
     for name in ("request", "_request"):
         real = getattr(aiohttp.ClientSession, name)
         assert _aiohttps_own(name) is real
@@ -214,7 +214,7 @@ def test_what_was_replaced_before_our_import_is_not_taken_for_aiohttps_own(wrap:
 
 
 async def test_a_session_that_is_wrapped_for_a_while_goes_the_usual_way_for_that_while() -> None:
-    """The contract: a recorder that comes later sees each call, and only while it is there."""
+    """A recorder that comes later sees each call, and only while it is there."""
     calls: Calls = []
     async with scene() as at, aiohttp.ClientSession() as http:
         api = AuthSession(http, at.auth)
@@ -311,7 +311,7 @@ async def test_a_retrying_client_sends_again_with_credentials() -> None:
 
 
 async def test_a_session_has_what_a_library_around_it_looks_at() -> None:
-    """The contract: it is the wrapped session's own, and closing leaves that open."""
+    """It is the wrapped session's own, and closing leaves that open."""
     async with scene() as at, aiohttp.ClientSession(headers={"X-Mine": "1"}, timeout=aiohttp.ClientTimeout(7)) as http:
         api = AuthSession(http, at.auth)
         assert (api.headers, api.cookie_jar, api.connector) == (http.headers, http.cookie_jar, http.connector)
@@ -336,7 +336,7 @@ class Proxy:
 
 @pytest.mark.parametrize("wrap", [lambda _: mock.MagicMock(spec=aiohttp.ClientSession), Proxy, lambda _: RetryClient()])
 async def test_what_only_looks_like_a_session_is_refused(wrap: Any) -> None:
-    """The contract: in one sentence that says what to do."""
+    """In one sentence that says what to do."""
     async with scene() as at, aiohttp.ClientSession() as http:
         wrapped = wrap(http)
         for call in (lambda: AuthSession(wrapped, at.auth), lambda: at_owner(login_session=wrapped)):

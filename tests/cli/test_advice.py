@@ -233,7 +233,7 @@ def test_a_secret_file_without_end_does_not_stop_the_command() -> None:
 
 
 def test_the_librarys_advice_is_not_cut() -> None:
-    """Rule 22: only the server's text in a sentence is short, and what follows it is whole."""
+    """Only the server's text in a sentence is short, and what follows it is whole."""
     quote = "x" * 200
     error = errors.LoginError(
         f"the login endpoint https://a.example does not accept this login: {quote!r}; set document="

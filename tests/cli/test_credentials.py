@@ -353,7 +353,7 @@ def test_no_command_prints_an_echo_or_what_is_not_printable(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """Rule 23: masked, then shortened; a secret that is longer than what is printed shows no part of itself."""
+    """Masked, then shortened; a secret that is longer than what is printed shows no part of itself."""
     secret = "".join(f"{number:x}s3cr3t" for number in range(200)) if long else "s3cr3t-0123456789"
     monkeypatch.setenv("EXTERVIEW_PASSWORD", secret)
 

@@ -59,7 +59,7 @@ def test_what_is_left_out_of_the_proxy_goes_directly(
 @pytest.mark.usefixtures("emulator")
 @pytest.mark.parametrize("command", ["check", "token"])
 def test_a_proxy_elsewhere_does_not_see_plain_http(command: str) -> None:
-    """Rule 11, with what to do about it; the proxy's password is not repeated."""
+    """With what to do about it; the proxy's password is not repeated."""
     done = ran(command, "--timeout", "2", environ={"HTTP_PROXY": f"http://{USER}@proxy.example:3128"})
     assert "s3cr3t" not in done.failed(
         2, "would pass the proxy proxy.example in clear; leave this machine out of the proxy"

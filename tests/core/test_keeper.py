@@ -44,7 +44,7 @@ def types_of(outcomes: list[Any]) -> set[type]:
 
 @virtual_time
 async def test_any_number_of_callers_share_one_login() -> None:
-    """Rule 1: all callers that find no token get the token of one login."""
+    """All callers that find no token get the token of one login."""
     kept = scripted(seconds=1)
     assert set(await kept.outcomes(1000)) == {"T1"}
     assert kept.login.count == 1
@@ -55,7 +55,7 @@ async def test_any_number_of_callers_share_one_login() -> None:
 @pytest.mark.parametrize("second", ["another", "same"])
 @virtual_time
 async def test_a_refusal_of_an_older_token_starts_no_login(second: str) -> None:
-    """Rule 2, lesson 3: its request gets the current token; a refusal counts by its login, not by the token's text, in `stats()`."""
+    """Its request gets the current token; a refusal counts by its login, not by the token's text, in `stats()`."""
     kept = scripted(Token("same"), Token(second))
     old = await kept.obtain()
     assert kept.refuse(old)
@@ -70,7 +70,7 @@ async def test_a_refusal_of_an_older_token_starts_no_login(second: str) -> None:
 
 @virtual_time
 async def test_all_callers_wait_while_a_rejected_token_is_replaced() -> None:
-    """Rule 4: no caller gets the rejected token."""
+    """No caller gets the rejected token."""
     kept = scripted()
     old = await kept.obtain()
     kept.login.gate = asyncio.Event()
@@ -86,7 +86,7 @@ async def test_all_callers_wait_while_a_rejected_token_is_replaced() -> None:
 
 @virtual_time
 async def test_cancelling_all_waiters_does_not_cancel_the_login() -> None:
-    """Rule 5: the login finishes for nobody, and the next caller gets its token."""
+    """The login finishes for nobody, and the next caller gets its token."""
     kept = scripted(seconds=1)
     tasks = [kept.waiting() for _ in range(10)]
     await settle()
@@ -101,7 +101,7 @@ async def test_cancelling_all_waiters_does_not_cancel_the_login() -> None:
 
 @virtual_time
 async def test_a_login_that_asks_for_its_own_token_fails_at_once() -> None:
-    """Rule 14, lesson 10: also after an await, and through a separate task."""
+    """Also after an await, and through a separate task."""
     kept: Keeper
 
     async def direct(_previous: Token | None) -> Token:
@@ -121,7 +121,7 @@ async def test_a_login_that_asks_for_its_own_token_fails_at_once() -> None:
 @pytest.mark.parametrize("number", [2, 3])
 @virtual_time
 async def test_logins_that_ask_each_other_in_a_circle_fail_at_once(number: int) -> None:
-    """Rules 6 and 14: also if a request began each of them, so that none began inside another."""
+    """Also if a request began each of them, so that none began inside another."""
     kept: list[Keeper] = []
 
     def asking(other: int) -> Callable[[Token | None], Awaitable[Token]]:
@@ -139,7 +139,7 @@ async def test_logins_that_ask_each_other_in_a_circle_fail_at_once(number: int) 
 
 @virtual_time
 async def test_a_login_may_wait_for_another_that_no_longer_waits_for_it() -> None:
-    """Rule 14: what is refused is a circle of waiters, not one login that uses another."""
+    """What is refused is a circle of waiters, not one login that uses another."""
     asked = asyncio.Event()
     kept: list[Keeper] = []
 
@@ -161,7 +161,7 @@ async def test_a_login_may_wait_for_another_that_no_longer_waits_for_it() -> Non
 
 @virtual_time
 async def test_logins_run_in_a_separate_context() -> None:
-    """Lesson 43: no login sees the context variables of the request that started the first one."""
+    """No login sees the context variables of the request that started the first one."""
     variable: contextvars.ContextVar[str] = contextvars.ContextVar("variable", default="none")
     seen: list[str] = []
 
@@ -207,7 +207,7 @@ async def test_a_login_that_breaks_the_contract_is_a_failed_login(ends: Any, sen
 
 @virtual_time
 async def test_rejected_credentials_are_presented_once_per_pause() -> None:
-    """Rule 7: no login inside the pause, but a copy of the error; one after it, and the pause doubles up to a minute."""
+    """No login inside the pause, but a copy of the error; one after it, and the pause doubles up to a minute."""
     kept = scripted(*[CredentialsRejectedError("no", reason="user") for _ in range(5)])
     copies = []
     for number, pause in enumerate((10, 20, 40, 60, 60), 1):
@@ -242,7 +242,7 @@ class OwnError(BaseException):
 )
 @virtual_time
 async def test_any_other_definite_failure_pauses_logins_too(failure: BaseException) -> None:
-    """Rule 7: a wrong URL, a bug in the login: a hundred requests in a row get copies of its error; 1, 2, 4 ... 60 s."""
+    """A wrong URL, a bug in the login: a hundred requests in a row get copies of its error; 1, 2, 4 ... 60 s."""
     kept = scripted(*[failure for _ in range(9)])
     for number, pause in enumerate((1, 2, 4, 8, 16, 32, 60, 60, 60), 1):
         errors = await kept.outcomes(100)
@@ -262,7 +262,7 @@ async def test_any_other_definite_failure_pauses_logins_too(failure: BaseExcepti
 
 @pytest.mark.parametrize("ends", [KeyboardInterrupt, SystemExit])
 def test_a_login_that_ends_the_program_is_a_failed_login_to_whoever_goes_on(ends: type[BaseException]) -> None:
-    """Rule 7: asyncio lets both through at once; a loop that runs on, as a notebook's does, has no login per request."""
+    """Asyncio lets both through at once; a loop that runs on, as a notebook's does, has no login per request."""
     logins: list[object] = []
 
     async def login(previous: Token | None) -> Token:
@@ -289,7 +289,7 @@ def test_a_login_that_ends_the_program_is_a_failed_login_to_whoever_goes_on(ends
 
 @virtual_time
 async def test_a_key_that_cannot_be_read_pauses_logins_too() -> None:
-    """Rule 7: with a store too, whose tokens need the key as well."""
+    """With a store too, whose tokens need the key as well."""
     reads: list[float] = []
 
     async def read() -> None:
@@ -310,7 +310,7 @@ async def test_a_key_that_cannot_be_read_pauses_logins_too() -> None:
 
 @virtual_time
 async def test_a_logout_ends_the_pauses_after_failures() -> None:
-    """Rule 7: the next login may be another user's."""
+    """The next login may be another user's."""
     kept = scripted(CredentialsRejectedError("no"), LoginError("misfit"))
     for error in (CredentialsRejectedError, LoginError):
         assert types_of(await kept.outcomes(3)) == {error}
@@ -320,7 +320,7 @@ async def test_a_logout_ends_the_pauses_after_failures() -> None:
 
 @virtual_time
 async def test_an_unavailable_endpoint_is_asked_again_inside_the_flight() -> None:
-    """Rule 7, lesson 13: with growing pauses, for all waiters, until it answers; failures use no budget."""
+    """With growing pauses, for all waiters, until it answers; failures use no budget."""
     kept = scripted(*[LoginUnavailableError("down") for _ in range(4)], max_logins=(1, 60.0))
     assert set(await kept.outcomes(50)) == {"T5"}
     times = kept.login.times
@@ -332,7 +332,7 @@ async def test_an_unavailable_endpoint_is_asked_again_inside_the_flight() -> Non
 
 @virtual_time
 async def test_an_endpoint_that_stays_down_ends_the_wait_at_the_timeout() -> None:
-    """Rule 7: within ``login_timeout`` all end with `LoginUnavailableError`; the next request finds it healed."""
+    """Within ``login_timeout`` all end with `LoginUnavailableError`; the next request finds it healed."""
     kept = scripted(*[OSError("refused") for _ in range(1000)], login_timeout=20)
     assert types_of(await kept.outcomes(5)) == {LoginUnavailableError}
     assert now() <= 20
@@ -344,7 +344,7 @@ async def test_an_endpoint_that_stays_down_ends_the_wait_at_the_timeout() -> Non
 @pytest.mark.parametrize("asked", [10.5, 50.0])
 @virtual_time
 async def test_a_retry_after_beyond_the_timeout_binds_the_next_flight(asked: float) -> None:
-    """Rule 7: nobody waits in vain: the error comes at once and says how long, and the endpoint is left alone until then."""
+    """Nobody waits in vain: the error comes at once and says how long, and the endpoint is left alone until then."""
     kept = scripted(LoginUnavailableError("busy", retry_after=asked, status=429), login_timeout=10)
     with pytest.raises(LoginUnavailableError, match=r"^busy$"):
         await kept.obtain()
@@ -378,7 +378,7 @@ async def test_a_refusal_from_memory_says_so() -> None:
 @pytest.mark.parametrize("asked", [10**5000, math.inf], ids=["long", "endless"])
 @virtual_time
 async def test_an_absurd_retry_after_is_capped(asked: float) -> None:
-    """Lesson 14: also one of an application's own login, and a whole number that no float holds: a minute at most."""
+    """Also one of an application's own login, and a whole number that no float holds: a minute at most."""
     kept = scripted(LoginUnavailableError("later", retry_after=asked))
     with pytest.raises(LoginUnavailableError, match=r"^later$"):
         await kept.obtain()
@@ -391,7 +391,7 @@ async def test_an_absurd_retry_after_is_capped(asked: float) -> None:
 
 @virtual_time
 async def test_a_login_that_swallows_its_cancellation_delays_nobody() -> None:
-    """Rule 6: nothing hangs, also if the application's login cannot be cancelled."""
+    """Nothing hangs, also if the application's login cannot be cancelled."""
 
     async def stubborn(_previous: Token | None) -> Token:
         for _ in range(3):
@@ -411,7 +411,7 @@ async def test_a_login_that_swallows_its_cancellation_delays_nobody() -> None:
 
 @virtual_time
 async def test_a_login_that_is_cut_off_names_the_last_failure() -> None:
-    """Rule 6, lesson 15: the last attempt's error is the cause; without one, the sentence says where to look."""
+    """The last attempt's error is the cause; without one, the sentence says where to look."""
     kept = scripted(LoginUnavailableError("it answered 503"), lambda _: asyncio.sleep(1e6), login_timeout=10)
     with pytest.raises(LoginUnavailableError, match=r"within 10 s; before that: it answered 503$") as caught:
         await kept.obtain()
@@ -426,7 +426,7 @@ async def test_a_login_that_is_cut_off_names_the_last_failure() -> None:
 
 @virtual_time
 async def test_a_failure_of_an_earlier_flight_is_no_cause_of_this_one() -> None:
-    """Rule 6: the chained cause belongs to this login, not to one of an hour ago."""
+    """The chained cause belongs to this login, not to one of an hour ago."""
     hang = False
 
     async def prepare() -> None:
@@ -499,7 +499,7 @@ def accept(issued: IssuedToken) -> None:
 
 @virtual_time
 async def test_useless_logins_are_limited_and_the_limit_opens() -> None:
-    """Rule 7: after ``max_logins`` the error says how long, and after that time the next login runs."""
+    """After ``max_logins`` the error says how long, and after that time the next login runs."""
     kept = scripted(max_logins=(3, 60.0))
     for _ in range(2):
         await refused_request(kept)
@@ -514,7 +514,7 @@ async def test_useless_logins_are_limited_and_the_limit_opens() -> None:
 
 @virtual_time
 async def test_a_useless_login_is_counted_once() -> None:
-    """Rule 7: any number of its requests may be refused, it was one login."""
+    """Any number of its requests may be refused, it was one login."""
     kept = scripted(max_logins=(3, 60.0))
     issued = await kept.obtain()
     for _ in range(5):
@@ -524,7 +524,7 @@ async def test_a_useless_login_is_counted_once() -> None:
 
 @virtual_time
 async def test_a_token_that_worked_and_was_revoked_costs_no_budget() -> None:
-    """Rule 7: only a login whose own requests were refused is useless."""
+    """Only a login whose own requests were refused is useless."""
     kept = scripted(max_logins=(2, 60.0))
     for _ in range(20):
         issued = await kept.obtain()
@@ -535,7 +535,7 @@ async def test_a_token_that_worked_and_was_revoked_costs_no_budget() -> None:
 
 @virtual_time
 async def test_a_token_that_is_revoked_after_it_worked_is_replaced_for_its_waiters_too() -> None:
-    """Rule 1: the first refusal of a request that waited for the login and was sent late is no sign of a useless login."""
+    """The first refusal of a request that waited for the login and was sent late is no sign of a useless login."""
     kept = scripted()
     issued = await kept.obtain()
     issued.ever_accepted = True
@@ -549,7 +549,7 @@ async def test_a_token_that_is_revoked_after_it_worked_is_replaced_for_its_waite
 
 @virtual_time
 async def test_a_token_that_works_is_replaced_at_its_end_whatever_the_budget() -> None:
-    """Rule 19: requests for which the token works never see `LoginBudgetExceededError`, also when it expires."""
+    """Requests for which the token works never see `LoginBudgetExceededError`, also when it expires."""
     kept = scripted(expires_in=50, max_logins=(1, 600.0), refresh_ahead=0)
     issued = await kept.obtain()
     kept.refuse(issued, again=True)
@@ -560,7 +560,7 @@ async def test_a_token_that_works_is_replaced_at_its_end_whatever_the_budget() -
 
 @virtual_time
 async def test_the_last_login_is_kept_for_a_token_that_works_for_nobody_any_more() -> None:
-    """Rules 1 and 19: a refusal between other requests' successes concerns one caller; two refusals in a row do not."""
+    """A refusal between other requests' successes concerns one caller; two refusals in a row do not."""
     kept = scripted(max_logins=(2, 60.0))
     issued = await kept.obtain()
     accept(issued)
@@ -576,7 +576,7 @@ async def test_the_last_login_is_kept_for_a_token_that_works_for_nobody_any_more
 
 @virtual_time
 async def test_a_late_success_of_a_rejected_token_hides_no_refusal() -> None:
-    """Rule 1: with the budget nearly used up, a request that is refused while the login runs waits for it."""
+    """With the budget nearly used up, a request that is refused while the login runs waits for it."""
     kept = scripted(max_logins=(2, 60.0))
     issued = await kept.obtain()
     kept.refuse(issued, again=True)
@@ -590,7 +590,7 @@ async def test_a_late_success_of_a_rejected_token_hides_no_refusal() -> None:
 
 @virtual_time
 async def test_one_callers_refusals_leave_the_token_to_the_others() -> None:
-    """Rule 19: the caller gets its 401, the token stays, and once the budget is used up no login runs for that caller."""
+    """The caller gets its 401, the token stays, and once the budget is used up no login runs for that caller."""
     kept = scripted(max_logins=(3, 60.0))
     for _ in range(10):
         issued = await kept.obtain()
@@ -607,7 +607,7 @@ async def test_one_callers_refusals_leave_the_token_to_the_others() -> None:
 
 @virtual_time
 async def test_a_refusal_right_after_a_login_leaves_the_token_to_be_tried() -> None:
-    """Rule 19: it may be that caller's own; callers for which the token works see neither a login nor the budget's error."""
+    """It may be that caller's own; callers for which the token works see neither a login nor the budget's error."""
     kept = scripted(max_logins=(1, 60.0))
     issued = await kept.obtain()
     assert not kept.refuse(issued, again=True)
@@ -623,7 +623,7 @@ async def test_a_refusal_right_after_a_login_leaves_the_token_to_be_tried() -> N
 
 @virtual_time
 async def test_a_token_that_is_rejected_before_its_waiters_wake_is_useless() -> None:
-    """Rule 7: an API that refuses everything cannot keep logins going while a hook delays the waiters."""
+    """An API that refuses everything cannot keep logins going while a hook delays the waiters."""
     kept = scripted(max_logins=(3, 600.0), on_token=lambda *_: asyncio.sleep(1))
     waiting = kept.waiting()
     for _ in range(10):
@@ -641,7 +641,7 @@ async def test_a_token_that_is_rejected_before_its_waiters_wake_is_useless() -> 
 @pytest.mark.parametrize("refused_through", ["a request", "another request's wait", "invalidate"])
 @virtual_time
 async def test_logins_whose_tokens_serve_nobody_are_useless_through_any_door(refused_through: str) -> None:
-    """Rule 7: two hundred tokens refused in a row are at most ``max_logins`` logins, again after each window."""
+    """Two hundred tokens refused in a row are at most ``max_logins`` logins, again after each window."""
     kept = scripted(max_logins=(3, 60.0))
     for window in range(3):
         ends: set[type] = set()
@@ -667,7 +667,7 @@ async def test_logins_whose_tokens_serve_nobody_are_useless_through_any_door(ref
 async def test_a_login_is_useless_only_if_its_token_is_refused_soon_and_served_nobody(
     after: float, useless: int, *, accepted: bool, invalidated: bool
 ) -> None:
-    """The contract, ``max_logins``: a token that served, or lived longer than the window, was worth its login."""
+    """A token that served, or lived longer than the window, was worth its login."""
     kept = scripted(max_logins=(3, 60.0))
     issued = await kept.obtain()
     if accepted:
@@ -683,7 +683,7 @@ async def test_a_login_is_useless_only_if_its_token_is_refused_soon_and_served_n
 
 @virtual_time
 async def test_a_token_that_is_refused_before_its_flight_finishes_is_not_returned_again() -> None:
-    """Rule 7: a request that was refused with it while the hook ran gets the budget's error, and does not send it again."""
+    """A request that was refused with it while the hook ran gets the budget's error, and does not send it again."""
     kept = scripted(max_logins=(2, 600.0), on_token=lambda *_: asyncio.sleep(1))
     first = await kept.obtain()
     assert kept.refuse(first)
@@ -717,7 +717,7 @@ async def test_a_source_with_nothing_newer_is_not_a_new_login() -> None:
 
 @virtual_time
 async def test_invalidate_knows_the_current_token_by_its_text() -> None:
-    """The contract: any other token changes nothing."""
+    """Any other token changes nothing."""
     kept = scripted()
     issued = await kept.obtain()
     kept.invalidate(Token("another"))
@@ -731,7 +731,7 @@ async def test_invalidate_knows_the_current_token_by_its_text() -> None:
 @pytest.mark.parametrize(("hook", "until"), [(1e6, 5.1), (4, 8)])
 @virtual_time
 async def test_a_token_that_expires_while_its_hook_runs_is_waited_for_once_more(hook: float, until: float) -> None:
-    """Rules 6 and 8: its waiters wait for the next token; if that expires too, they send it, for only the API can tell."""
+    """Its waiters wait for the next token; if that expires too, they send it, for only the API can tell."""
     kept = scripted(expires_in=2, on_token=lambda *_: asyncio.sleep(hook))
     async with asyncio.timeout(60):
         issued = await kept.obtain()
@@ -759,7 +759,7 @@ async def test_only_so_many_texts_are_remembered() -> None:
 
 @virtual_time
 async def test_closing_ends_the_wait_and_every_later_use() -> None:
-    """Rule 21: waiters and later callers get `ClosedError`; closing twice is fine; no task is left."""
+    """Waiters and later callers get `ClosedError`; closing twice is fine; no task is left."""
     kept = scripted(seconds=100)
     waiting = kept.waiting()
     await settle()
@@ -775,7 +775,7 @@ async def test_closing_ends_the_wait_and_every_later_use() -> None:
 
 @virtual_time
 async def test_closing_again_waits_for_what_a_cancelled_close_began() -> None:
-    """Rule 21: no task is left, also if the first ``aclose()`` was cancelled."""
+    """No task is left, also if the first ``aclose()`` was cancelled."""
 
     async def slow_to_end(_previous: Token | None) -> Token:
         try:
@@ -797,7 +797,7 @@ async def test_closing_again_waits_for_what_a_cancelled_close_began() -> None:
 
 
 def test_an_owner_whose_loop_has_ended_holds_nothing_open() -> None:
-    """Rule 21: a renewal that no loop can run any more is nothing to close."""
+    """A renewal that no loop can run any more is nothing to close."""
     kept = scripted(expires_in=100)
     with asyncio.Runner(loop_factory=VirtualLoop) as runner:
         runner.run(kept.obtain())
@@ -815,7 +815,7 @@ def logged(caplog: pytest.LogCaptureFixture) -> list[str]:
 
 @virtual_time
 async def test_the_life_of_a_token_is_logged(caplog: pytest.LogCaptureFixture) -> None:
-    """Rule 18: issued and why, refused, logged out; each once, with its account and no secret."""
+    """Issued and why, refused, logged out; each once, with its account and no secret."""
     kept = scripted(Token("s3cret-1", expires_in=60), Token("s3cret-2"), account="a")
     with caplog.at_level(logging.INFO, "exterview_auth"):
         issued = await kept.obtain()
@@ -833,7 +833,7 @@ async def test_the_life_of_a_token_is_logged(caplog: pytest.LogCaptureFixture) -
 
 @virtual_time
 async def test_a_failed_login_is_logged(caplog: pytest.LogCaptureFixture) -> None:
-    """Rule 18: each attempt as its caller's error says it, with the endpoint's ``Retry-After``, and one that was cut off."""
+    """Each attempt as its caller's error says it, with the endpoint's ``Retry-After``, and one that was cut off."""
     script = LoginUnavailableError("down", retry_after=2.0), OSError("s3cret"), KeyError("s3cret")
     kept = scripted(*script, login_timeout=30)
     with caplog.at_level(logging.INFO, "exterview_auth"):

@@ -1,4 +1,4 @@
-"""Rule 20: one owner, one event loop at a time."""
+"""One owner, one event loop at a time."""
 
 from __future__ import annotations
 

@@ -109,7 +109,7 @@ class LimitsMachine(RuleBasedStateMachine):
 
     @rule()
     def the_pauses_end_by_themselves(self) -> None:
-        """Rule 7: whatever happens until then."""
+        """Whatever happens until then."""
         self.now = max(self.now, self.rejection.until, self.failure.until)
         self.limits.check(needed=True)
 
@@ -148,14 +148,14 @@ class LimitsMachine(RuleBasedStateMachine):
 
     @rule()
     def the_longest_pause_passes(self) -> None:
-        """Lesson 12: a server that works again is found without a restart."""
+        """A server that works again is found without a restart."""
         self.now += max(60.0, self.longest, self.window)
         self.limits.check()
         assert self.limits.left(needed=False) == self.limits.retry_after_left == 0.0
 
     @invariant()
     def the_latches_are_separate(self) -> None:
-        """Lesson 13: each depends on its own history alone."""
+        """Each depends on its own history alone."""
         limits, recent = self.limits, sum(self.now < made + self.window for made in self.useless)
         assert limits.rejected_since(-math.inf) == (self.rejection.failures > 0)
         assert not limits.rejected_since(self.now + 1e-3)
@@ -201,7 +201,7 @@ TestLimits = LimitsMachine.TestCase
 
 @pytest.mark.parametrize("error", [CredentialsRejectedError("no"), LoginError("misfit")])
 def test_ten_thousand_failures_in_a_row_leave_the_pause_at_a_minute(error: LoginError) -> None:
-    """Lesson 12: the pause does not overflow, and opens by itself."""
+    """The pause does not overflow, and opens by itself."""
     now = 0.0
     limits = LoginLimits(Account("ada", clock=lambda: now))
     for _ in range(10_000):
@@ -219,7 +219,7 @@ def test_ten_thousand_failures_in_a_row_leave_the_pause_at_a_minute(error: Login
 @example(1, 1e308)
 @example(1, 10**400)
 def test_the_next_pause_lies_within_its_bounds(attempt: int, asked: float | None) -> None:
-    """Lesson 12: at most 10 s and the jitter, or the endpoint's ``Retry-After``, also after ten thousand failures."""
+    """At most 10 s and the jitter, or the endpoint's ``Retry-After``, also after ten thousand failures."""
     policy = retrying(1e9, lambda: 0.0)
     state = tenacity.RetryCallState(policy, None, (), {})
     state.attempt_number = attempt
@@ -242,7 +242,7 @@ def test_the_next_pause_lies_within_its_bounds(attempt: int, asked: float | None
 @example([(10**400, 0.0)], 30.0)
 @example([(2.0, 1.0)], 120.0)
 def test_a_flight_of_failures_ends_in_time(failures: list[tuple[float | None, float]], timeout: float) -> None:
-    """Rule 7: no attempt begins before the time that the endpoint named, nor at the deadline; their number is bounded."""
+    """No attempt begins before the time that the endpoint named, nor at the deadline; their number is bounded."""
     begun: list[float] = []
     not_before = [0.0]  # for each attempt, and for one that the deadline prevents
 
@@ -291,7 +291,7 @@ class BusyError(LoginUnavailableError):
 )
 @clock.virtual_time
 async def test_what_a_login_says_of_when_to_ask_again_is_read_as_seconds(failure: Exception, *, binds: bool) -> None:
-    """Rule 7: a number as text binds the next logins, and what is no number asks for nothing; neither is an untyped error."""
+    """A number as text binds the next logins, and what is no number asks for nothing; neither is an untyped error."""
     kept = scripted(*[failure] * 60, login_timeout=3.0)
     for _ in range(3):
         with pytest.raises(LoginUnavailableError):
@@ -349,7 +349,7 @@ CLOSINGS: dict[str, tuple[Callable[[LoginLimits], None], float, str]] = {
 def test_each_latch_emits_one_event_when_it_closes_and_one_when_it_opens(
     reason: str, caplog: pytest.LogCaptureFixture, *, succeeds: bool
 ) -> None:
-    """Rules 7 and 18: however often it is looked at or closed again meanwhile, with the sentence of the caller's error."""
+    """However often it is looked at or closed again meanwhile, with the sentence of the caller's error."""
     limits, now, logged = limits_and_log(caplog)
     close, seconds, why = CLOSINGS[reason]
     for start in (0.0, 1000.0):
@@ -373,7 +373,7 @@ def test_each_latch_emits_one_event_when_it_closes_and_one_when_it_opens(
 def test_a_latch_that_closes_again_before_anybody_saw_it_open_emits_both_events(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """Rule 7: one event for each closing, one for each opening, in this order."""
+    """One event for each closing, one for each opening, in this order."""
     limits, now, logged = limits_and_log(caplog)
     limits.record_failure(LoginError())
     now[0] = 1.0
@@ -384,7 +384,7 @@ def test_a_latch_that_closes_again_before_anybody_saw_it_open_emits_both_events(
 
 @virtual_time
 async def test_a_latch_that_nobody_looks_at_emits_its_event_when_it_opens(caplog: pytest.LogCaptureFixture) -> None:
-    """Rule 7: each of several at its own time, one that was prolonged at the later one, and none after a success."""
+    """Each of several at its own time, one that was prolonged at the later one, and none after a success."""
     limits = LoginLimits(Account("ada", label="ada", options=OwnerOptions(max_logins=(1, 30.0)), clock=clock.now))
     caplog.set_level(logging.INFO, "exterview_auth")
     limits.record_useless()
@@ -404,7 +404,7 @@ async def test_a_latch_that_nobody_looks_at_emits_its_event_when_it_opens(caplog
 
 @virtual_time
 async def test_the_timer_of_a_latch_ends_with_its_owner(caplog: pytest.LogCaptureFixture) -> None:
-    """Rule 21: an owner that is closed or dropped while logins are paused leaves no timer behind, and emits nothing more."""
+    """An owner that is closed or dropped while logins are paused leaves no timer behind, and emits nothing more."""
     caplog.set_level(logging.INFO, "exterview_auth")
     closed, dropped = (scripted(LoginError(), account=name) for name in "cd")
     for kept in (closed, dropped):
@@ -420,7 +420,7 @@ async def test_the_timer_of_a_latch_ends_with_its_owner(caplog: pytest.LogCaptur
 
 
 def test_a_latch_emits_its_event_on_the_loop_in_use(caplog: pytest.LogCaptureFixture) -> None:
-    """Rule 20: the timer of a loop that has ended is let go of, and the pause goes on under the next one."""
+    """The timer of a loop that has ended is let go of, and the pause goes on under the next one."""
     caplog.set_level(logging.INFO, "exterview_auth")
     seconds = [0.0]
     kept = scripted(LoginError(), account="a", clock=lambda: seconds[0])
@@ -440,7 +440,7 @@ def test_a_latch_emits_its_event_on_the_loop_in_use(caplog: pytest.LogCaptureFix
 
 
 def test_a_longer_retry_after_prolongs_a_shorter_one(caplog: pytest.LogCaptureFixture) -> None:
-    """Rule 7: in any order the longest counts, and it is the same pause."""
+    """In any order the longest counts, and it is the same pause."""
     limits, now, logged = limits_and_log(caplog)
     for asked, left in ((10, 10.0), (5, 10.0), (30, 30.0), (1, 30.0)):
         limits.record_failure(LoginUnavailableError(retry_after=asked))
@@ -452,7 +452,7 @@ def test_a_longer_retry_after_prolongs_a_shorter_one(caplog: pytest.LogCaptureFi
 
 
 def test_a_used_up_budget_lasts_until_its_oldest_login_is_a_window_ago(caplog: pytest.LogCaptureFixture) -> None:
-    """Rule 7: not for a window more."""
+    """Not for a window more."""
     limits, now, _ = limits_and_log(caplog)
     limits.record_useless()
     now[0] = limits.window - 5
@@ -462,7 +462,7 @@ def test_a_used_up_budget_lasts_until_its_oldest_login_is_a_window_ago(caplog: p
 
 @pytest.mark.parametrize("timeout", [10, 90])
 def test_a_retry_after_is_respected_up_to_the_longer_of_its_bounds(timeout: int) -> None:
-    """Rule 7: a minute, or what a login may take."""
+    """A minute, or what a login may take."""
     limits = LoginLimits(Account(options=OwnerOptions(login_timeout=timeout), clock=lambda: 0.0))
     limits.record_failure(LoginUnavailableError(retry_after=1000))
     assert limits.retry_after_left == max(60, timeout)

@@ -19,7 +19,7 @@ DOWN = LoginUnavailableError("down")
 
 @virtual_time
 async def test_a_possible_rejection_is_asked_once_more_and_then_counts() -> None:
-    """The contract: for all that wait, after a short pause, and remembered, so that no account is locked."""
+    """For all that wait, after a short pause, and remembered, so that no account is locked."""
     keeper = scripted(*[DOUBT] * 100)
     outcomes = await keeper.outcomes(50)
     assert {(type(outcome), str(outcome), outcome.reason) for outcome in outcomes} == {
@@ -53,7 +53,7 @@ async def test_a_doubt_is_not_remembered_as_one() -> None:
 
 @virtual_time
 async def test_the_log_names_a_doubt_as_its_caller_sees_it(caplog: pytest.LogCaptureFixture) -> None:
-    """Rule 18: at first the endpoint is not available, and then the credentials are rejected; both with their sentence."""
+    """At first the endpoint is not available, and then the credentials are rejected; both with their sentence."""
     keeper = scripted(DOUBT, DOUBT)
     with caplog.at_level("WARNING", "exterview_auth"), pytest.raises(CredentialsRejectedError):
         await keeper.obtain()

@@ -103,7 +103,7 @@ async def test_the_hook_may_use_the_owner() -> None:
 
 @virtual_time
 async def test_the_hook_sees_nothing_of_the_request_that_caused_the_login() -> None:
-    """Lesson 43: neither its context variables nor its trace span."""
+    """Neither its context variables nor its trace span."""
     variable = contextvars.ContextVar("variable", default="unset")
     seen: list[str] = []
     kept = scripted(account="a", on_login=lambda _: seen.append(variable.get()))
@@ -130,7 +130,7 @@ async def test_a_login_that_a_logout_discards_is_one_that_failed() -> None:
 @pytest.mark.parametrize(("takes", "closed_after"), [(0.5, 0.5), (1e6, 1.0)], ids=["slow", "hanging"])
 @virtual_time
 async def test_a_close_leaves_no_call_behind(takes: float, closed_after: float) -> None:
-    """Rule 21: a call that runs may end within a second, and is cancelled then; the last login's own call too."""
+    """A call that runs may end within a second, and is cancelled then; the last login's own call too."""
     ended: list[str] = []
 
     async def on_login(record: LoginRecord) -> None:
@@ -151,7 +151,7 @@ async def test_a_close_leaves_no_call_behind(takes: float, closed_after: float) 
 
 @virtual_time
 async def test_a_login_that_a_close_discards_is_notified_before_the_close_ends() -> None:
-    """Rule 21: nothing of it is left afterwards."""
+    """Nothing of it is left afterwards."""
     records: list[LoginRecord] = []
     kept = scripted(seconds=10, account="a", on_login=records.append)
     waiting = kept.waiting()
@@ -163,7 +163,7 @@ async def test_a_login_that_a_close_discards_is_notified_before_the_close_ends()
 
 @virtual_time
 async def test_a_call_that_ignores_its_cancellation_delays_the_close_by_two_seconds_at_most() -> None:
-    """Rule 6: nothing hangs, ever."""
+    """Nothing hangs, ever."""
     over = asyncio.Event()
 
     async def stubborn(_: LoginRecord) -> None:

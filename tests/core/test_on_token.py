@@ -82,7 +82,7 @@ async def test_a_hook_that_hangs_delays_its_waiters_once() -> None:
 
 @virtual_time
 async def test_a_hook_that_ignores_its_cancellation_costs_no_more() -> None:
-    """The contract: one that never returns holds the waiters up for a stated bound at most, and closing for a moment."""
+    """One that never returns holds the waiters up for a stated bound at most, and closing for a moment."""
     released = asyncio.Event()
 
     async def stubborn(*_: object) -> None:
@@ -107,7 +107,7 @@ async def test_a_hook_that_ignores_its_cancellation_costs_no_more() -> None:
 @pytest.mark.parametrize("ends", ["given up", "cancelled"])
 @virtual_time
 async def test_closing_waits_until_a_hook_has_cleaned_up(ends: str) -> None:
-    """Rule 21: no task of a hook is left behind that needs a moment after its cancellation."""
+    """No task of a hook is left behind that needs a moment after its cancellation."""
     cleaned: list[float] = []
 
     async def tidy(*_: object) -> None:
@@ -168,7 +168,7 @@ async def test_cancelling_the_login_cancels_the_hook() -> None:
 
 @virtual_time
 async def test_every_login_is_announced_once_with_its_reason() -> None:
-    """The contract: the hook gets the new token, the one before and the reason; the login gets the one before."""
+    """The hook gets the new token, the one before and the reason; the login gets the one before."""
     calls: list[tuple[str, str | None, str]] = []
 
     def on_token(new: Token, old: Token | None, reason: Reason) -> None:
@@ -197,7 +197,7 @@ async def test_every_login_is_announced_once_with_its_reason() -> None:
 
 @virtual_time
 async def test_a_hook_gets_the_new_token_when_it_asks() -> None:
-    """The contract: it may ask for the token itself."""
+    """It may ask for the token itself."""
     got: list[str] = []
     kept: ScriptedKeeper
 

@@ -119,7 +119,7 @@ async def pending(place: Any, login: Any = None, **options: Any) -> Keeper:
 @pytest.mark.parametrize("closes", [True, False])
 @virtual_time
 async def test_a_pending_save_leaves_what_another_owner_has_saved_since(shared: MemoryStore, *, closes: bool) -> None:
-    """Rule 17: at close and at a repetition it looks first."""
+    """At close and at a repetition it looks first."""
     kept = await pending(Place(shared))
     assert (await sharing(ScriptedLogin(Token("newer")), shared).obtain()).token.value == "newer"
     await (kept.lifecycle.aclose() if closes else passing(10))
@@ -129,7 +129,7 @@ async def test_a_pending_save_leaves_what_another_owner_has_saved_since(shared: 
 
 @virtual_time
 async def test_the_save_at_close_waits_for_another_owners_login(shared: MemoryStore) -> None:
-    """Rule 17: what that login saves stays."""
+    """What that login saves stays."""
     kept = await pending(Place(shared))
     other = sharing(ScriptedLogin(Token("newer"), seconds=1), shared)
     waiting = asyncio.ensure_future(other.obtain())
@@ -140,7 +140,7 @@ async def test_the_save_at_close_waits_for_another_owners_login(shared: MemorySt
 
 @virtual_time
 async def test_closing_does_not_wait_for_a_long_login() -> None:
-    """Rule 21: closing ends within some seconds; nothing is saved without the lock, which a store of four methods needs."""
+    """Closing ends within some seconds; nothing is saved without the lock, which a store of four methods needs."""
     shared = Unfenced()
     place = Place(shared)
     kept = await pending(place)
@@ -156,7 +156,7 @@ async def test_closing_does_not_wait_for_a_long_login() -> None:
 @pytest.mark.parametrize(("age", "text"), [(0.1, "theirs"), (50.0, "older")])
 @virtual_time
 async def test_at_close_a_fence_takes_the_place_of_a_lock_that_another_holds(age: float, text: str) -> None:
-    """Rule 17: a rotated refresh token is not lost with its process while another one logs in."""
+    """A rotated refresh token is not lost with its process while another one logs in."""
     store = ScriptedStore()
     await passing(100)
     kept = await pending(store)
@@ -170,7 +170,7 @@ async def test_at_close_a_fence_takes_the_place_of_a_lock_that_another_holds(age
 
 @virtual_time
 async def test_without_the_lock_a_login_is_saved_later(shared: MemoryStore) -> None:
-    """Rule 17: an owner that gave the lock up could replace what its holder saves; it looks and saves once it has the lock."""
+    """An owner that gave the lock up could replace what its holder saves; it looks and saves once it has the lock."""
     place = Place(shared)
     async with shared.lock("a"):
         kept = sharing(ScriptedLogin(Token("ours")), place, login_timeout=4)
@@ -216,7 +216,7 @@ EXCHANGED = Token("ours", refresh_token="r2")
 async def test_what_was_never_seen_overtakes_if_it_has_longer_to_live(
     shared: MemoryStore, ours: Token, stored: Token, text: str
 ) -> None:
-    """Rule 17: where the store knows no ages; if nothing tells, a rotated refresh token is not risked."""
+    """Where the store knows no ages; if nothing tells, a rotated refresh token is not risked."""
     kept = await unseen(Place(shared), ours)
     await passing(0.2)
     await shared.save("a", stored)
@@ -227,7 +227,7 @@ async def test_what_was_never_seen_overtakes_if_it_has_longer_to_live(
 @pytest.mark.parametrize(("age", "text"), [(0.1, "theirs"), (50.0, "ours"), (-50.0, "ours")])
 @virtual_time
 async def test_the_age_of_what_was_never_seen_tells_if_it_is_newer(age: float, text: str) -> None:
-    """Rule 17: an age that a clock made negative tells nothing, nor does the lifetime that was counted by it."""
+    """An age that a clock made negative tells nothing, nor does the lifetime that was counted by it."""
     store = ScriptedStore()
     await passing(100)
     kept = await unseen(store, OURS)
@@ -239,7 +239,7 @@ async def test_the_age_of_what_was_never_seen_tells_if_it_is_newer(age: float, t
 
 @virtual_time
 async def test_what_was_there_at_the_login_overtakes_nothing() -> None:
-    """Rule 17: a token that was seen and not adopted, because it had expired, is older, whatever its age says."""
+    """A token that was seen and not adopted, because it had expired, is older, whatever its age says."""
     store = ScriptedStore()
     store.entry, store.age = Token("theirs", refresh_token="r1").with_remaining(0), 0.0
     store.faults["save"] = DOWN
@@ -252,7 +252,7 @@ async def test_what_was_there_at_the_login_overtakes_nothing() -> None:
 
 @virtual_time
 async def test_what_comes_after_a_look_is_newer(shared: MemoryStore) -> None:
-    """Rule 17: a repetition that found an older entry, and failed to replace it, knows the next one as newer."""
+    """A repetition that found an older entry, and failed to replace it, knows the next one as newer."""
     place = Place(shared)
     kept = await unseen(place, EXCHANGED)
     await shared.save("a", Token("old", refresh_token="r1"))
@@ -266,7 +266,7 @@ async def test_what_comes_after_a_look_is_newer(shared: MemoryStore) -> None:
 
 @virtual_time
 async def test_the_next_login_presents_the_refresh_token_that_could_not_be_saved(shared: MemoryStore) -> None:
-    """Rule 17: and not an unseen, older one, which would log everybody out."""
+    """And not an unseen, older one, which would log everybody out."""
     place = Place(shared)
     await shared.save("a", Token("old", expires_in=1, refresh_token="r1"))
     login = ScriptedLogin(OURS, Token("next", expires_in=100, refresh_token="r3"))
@@ -287,7 +287,7 @@ async def test_the_next_login_presents_the_refresh_token_that_could_not_be_saved
 
 @virtual_time
 async def test_an_outage_of_many_lifetimes_makes_no_own_token_unknown(shared: MemoryStore) -> None:
-    """Rule 17: the owner's first token, still in the store, overtakes none of its later ones."""
+    """The owner's first token, still in the store, overtakes none of its later ones."""
     place = Place(shared)
     login = ScriptedLogin(*(Token(f"T{n}") for n in range(1, 40)))
     kept = sharing(login, place, max_logins=(100, 60.0))
@@ -305,7 +305,7 @@ async def test_an_outage_of_many_lifetimes_makes_no_own_token_unknown(shared: Me
 
 @virtual_time
 async def test_a_save_that_comes_late_is_as_old_as_its_login() -> None:
-    """Rule 17: the younger of two logins stays, in whatever order their owners come to save."""
+    """The younger of two logins stays, in whatever order their owners come to save."""
     store = ScriptedStore()
     store.faults.update(dict.fromkeys(ALL, DOWN))
     await sharing(ScriptedLogin(OURS), store).obtain()
@@ -330,7 +330,7 @@ async def sent(login: ScriptedLogin, store: Any, **options: Any) -> tuple[Keeper
 
 @virtual_time
 async def test_closing_lets_a_login_that_was_sent_end_and_saves_its_token(shared: MemoryStore) -> None:
-    """Rules 17 and 21: its rotated refresh token is not lost; requests end at once all the same, and no hook is called."""
+    """Its rotated refresh token is not lost; requests end at once all the same, and no hook is called."""
     hooked: list[Any] = []
     place = Place(shared)
     place.slow = [0.5]
@@ -349,7 +349,7 @@ async def test_closing_lets_a_login_that_was_sent_end_and_saves_its_token(shared
 
 @virtual_time
 async def test_closing_saves_that_token_once_more_if_the_save_fails(shared: MemoryStore) -> None:
-    """Rule 17: with the last attempt that closing makes in any case."""
+    """With the last attempt that closing makes in any case."""
     place = Place(shared)
     place.faults["load"] = DOWN
     kept, waiting = await sent(ScriptedLogin(OURS, seconds=1), place)
@@ -361,7 +361,7 @@ async def test_closing_saves_that_token_once_more_if_the_save_fails(shared: Memo
 
 @virtual_time
 async def test_closing_waits_for_no_login_that_never_ends(shared: MemoryStore) -> None:
-    """Rule 21: closing ends within its bound."""
+    """Closing ends within its bound."""
     kept, waiting = await sent(ScriptedLogin(seconds=1e6), Place(shared))
     await kept.lifecycle.aclose()
     assert now() == pytest.approx(0.1 + CLOSE_GRACE)
@@ -372,7 +372,7 @@ async def test_closing_waits_for_no_login_that_never_ends(shared: MemoryStore) -
 @pytest.mark.parametrize("way", ["retries", "waits for the lock", "has no store", "has no use for refresh tokens"])
 @virtual_time
 async def test_closing_is_prompt_where_no_token_can_be_lost(shared: MemoryStore, way: str) -> None:
-    """Rule 21: nothing has been sent, or nothing would be saved; no further attempt begins."""
+    """Nothing has been sent, or nothing would be saved; no further attempt begins."""
     login = ScriptedLogin(LoginUnavailableError("busy", retry_after=5), OURS, seconds=0.05)
     options: dict[str, Any] = {}
     async with contextlib.AsyncExitStack() as stack:
@@ -394,7 +394,7 @@ async def test_closing_is_prompt_where_no_token_can_be_lost(shared: MemoryStore,
 
 @virtual_time
 async def test_closing_discards_a_login_that_was_logged_out(shared: MemoryStore) -> None:
-    """The contract, ``logout()``: the result of a login in flight is discarded, also if closing follows."""
+    """The result of a login in flight is discarded, also if closing follows."""
     kept, waiting = await sent(ScriptedLogin(OURS, seconds=1), Place(shared))
     leaving = asyncio.ensure_future(kept.lifecycle.logout())
     await settle()
@@ -406,7 +406,7 @@ async def test_closing_discards_a_login_that_was_logged_out(shared: MemoryStore)
 
 @virtual_time
 async def test_a_login_that_closes_its_own_owner_is_not_waited_for(shared: MemoryStore) -> None:
-    """Rule 14: it would wait for itself."""
+    """It would wait for itself."""
 
     async def closes(_: Token | None) -> Token:
         await kept.lifecycle.aclose()
@@ -427,7 +427,7 @@ async def test_a_login_that_closes_its_own_owner_is_not_waited_for(shared: Memor
 async def test_an_older_save_does_not_come_after_a_newer_one(
     shared: MemoryStore, seconds: float, *, stubborn: bool
 ) -> None:
-    """Rule 17: whenever the next login comes, the lock is held until the older save has ended."""
+    """Whenever the next login comes, the lock is held until the older save has ended."""
     place = Place(shared, stubborn=stubborn)
     kept = await pending(place, ScriptedLogin())
     place.slow = [seconds]
@@ -448,7 +448,7 @@ async def test_an_older_save_does_not_come_after_a_newer_one(
 async def test_a_save_excludes_other_owners_for_as_long_as_it_runs(
     shared: MemoryStore, seconds: float, *, stubborn: bool
 ) -> None:
-    """Rule 17: a repetition holds the lock as a login does; another owner adopts its token, or saves after it."""
+    """A repetition holds the lock as a login does; another owner adopts its token, or saves after it."""
     place = Place(shared, stubborn=stubborn)
     kept = await pending(place, ScriptedLogin(Token("older")))
     place.slow = [seconds]
@@ -467,7 +467,7 @@ async def test_a_save_excludes_other_owners_for_as_long_as_it_runs(
 async def test_a_save_that_was_given_up_does_not_bring_a_token_back_after_a_logout(
     shared: MemoryStore, seconds: float
 ) -> None:
-    """Lesson 18: the deletion is repeated until it comes after it."""
+    """The deletion is repeated until it comes after it."""
     place = Place(shared, stubborn=True)
     kept = await pending(place)
     place.slow = [seconds]
@@ -501,7 +501,7 @@ async def test_closing_waits_for_a_logout_whose_caller_left() -> None:
 
 @pytest.mark.parametrize("call", ["save", "delete"])
 def test_what_a_closing_that_was_cut_off_left_the_next_one_saves(call: str) -> None:
-    """Rules 17 and 21: closing twice is fine, also if the first time its loop ended in the middle: nothing due is lost."""
+    """Closing twice is fine, also if the first time its loop ended in the middle: nothing due is lost."""
     store, token = FailingStore(), Token("T1", expires_in=3600, refresh_token="R1")
     kept = sharing(ScriptedLogin(token), store, clock=time.monotonic)
 
@@ -530,7 +530,7 @@ def test_what_a_closing_that_was_cut_off_left_the_next_one_saves(call: str) -> N
 
 @virtual_time
 async def test_a_closing_that_was_cancelled_is_begun_again() -> None:
-    """Rule 21: also in the same loop, by an application that cancels all tasks."""
+    """Also in the same loop, by an application that cancels all tasks."""
     store = FailingStore()
     kept = await pending(store)
     store.faults["save"] = "hang"
@@ -548,7 +548,7 @@ async def test_a_closing_that_was_cancelled_is_begun_again() -> None:
 
 @virtual_time
 async def test_a_save_that_never_ends_costs_no_request_a_wait(shared: MemoryStore) -> None:
-    """Rule 17: it keeps the lock, but neither its own owner nor the owner's closing waits for it."""
+    """It keeps the lock, but neither its own owner nor the owner's closing waits for it."""
     place = Place(shared, stubborn=True)
     place.slow = [500.0]
     kept = sharing(ScriptedLogin(), place)
@@ -565,7 +565,7 @@ async def test_a_save_that_never_ends_costs_no_request_a_wait(shared: MemoryStor
 
 @virtual_time
 async def test_a_login_whose_save_fails_too_ends_the_repetition_of_the_older(shared: MemoryStore) -> None:
-    """Rule 17: one token is repeated, the newest, at the pace of one."""
+    """One token is repeated, the newest, at the pace of one."""
     place = Place(shared)
     place.faults["save"] = DOWN
     kept = sharing(ScriptedLogin(), place)
@@ -586,7 +586,7 @@ async def test_a_login_whose_save_fails_too_ends_the_repetition_of_the_older(sha
 @pytest.mark.parametrize("fenced", [True, False])
 @virtual_time
 async def test_a_slow_store_gets_what_must_not_be_lost(seconds: float, login_timeout: float, *, fenced: bool) -> None:
-    """Rule 17: no request waits for a repetition, so that each of its calls has its time, whatever the time of a login is."""
+    """No request waits for a repetition, so that each of its calls has its time, whatever the time of a login is."""
 
     class Slow(Place):
         async def before(self, name: str) -> None:
@@ -606,7 +606,7 @@ async def test_a_slow_store_gets_what_must_not_be_lost(seconds: float, login_tim
 @pytest.mark.parametrize(("seconds", "saved"), [(1.1, "T1"), (1.9, None)])
 @virtual_time
 async def test_closing_waits_for_a_slow_store_within_its_grace(seconds: float, saved: str | None) -> None:
-    """Rules 17 and 21: a look and a save share the time of a close, which ends in some seconds."""
+    """A look and a save share the time of a close, which ends in some seconds."""
     store = ScriptedStore()
     kept = await pending(store, ScriptedLogin(Token("T1", refresh_token="r")), login_timeout=1.0)
     store.calls.clear()
@@ -632,7 +632,7 @@ async def logged_out(place: Any, *, fault: Any = DOWN, **options: Any) -> Keeper
 @pytest.mark.parametrize("fault", ["all", DOWN])
 @virtual_time
 async def test_a_logout_is_repeated_until_the_store_has_heard_of_it(shared: MemoryStore, fault: Any) -> None:
-    """The contract, ``logout()``: the owner is busy meanwhile, and then a new owner finds nothing."""
+    """The owner is busy meanwhile, and then a new owner finds nothing."""
     kept = await logged_out(Place(shared), fault=fault)
     assert (kept.lifecycle.busy, kept.lifecycle.holds_open) == (True, True)
     await passing(1)
@@ -644,7 +644,7 @@ async def test_a_logout_is_repeated_until_the_store_has_heard_of_it(shared: Memo
 
 @virtual_time
 async def test_a_logout_is_repeated_at_the_pace_of_a_save(shared: MemoryStore) -> None:
-    """Lesson 36: after an outage however long, within five seconds."""
+    """After an outage however long, within five seconds."""
     place = Place(shared)
     kept = sharing(ScriptedLogin(), place)
     await kept.obtain()
@@ -660,7 +660,7 @@ async def test_a_logout_is_repeated_at_the_pace_of_a_save(shared: MemoryStore) -
 
 @virtual_time
 async def test_closing_tries_a_logout_once_more(shared: MemoryStore) -> None:
-    """The contract, ``logout()``: a process that ends after an outage leaves no token behind."""
+    """A process that ends after an outage leaves no token behind."""
     kept = await logged_out(Place(shared))
     await kept.lifecycle.aclose()
     assert await text_in(shared) is None
@@ -668,7 +668,7 @@ async def test_closing_tries_a_logout_once_more(shared: MemoryStore) -> None:
 
 @virtual_time
 async def test_the_next_login_overtakes_a_logout(shared: MemoryStore) -> None:
-    """Lesson 18: its token stays, also if its own save fails at first."""
+    """Its token stays, also if its own save fails at first."""
     place = Place(shared)
     kept = await logged_out(place)
     place.faults["save"] = DOWN
@@ -681,7 +681,7 @@ async def test_the_next_login_overtakes_a_logout(shared: MemoryStore) -> None:
 
 @virtual_time
 async def test_another_owners_token_of_after_the_logout_stays(shared: MemoryStore) -> None:
-    """Rule 17: a repetition looks first, under the lock."""
+    """A repetition looks first, under the lock."""
     place = Place(shared)
     kept = await logged_out(place)
     await shared.save("a", Token("theirs"))
@@ -692,7 +692,7 @@ async def test_another_owners_token_of_after_the_logout_stays(shared: MemoryStor
 @pytest.mark.parametrize(("age", "text"), [(0.1, "theirs"), (50.0, None)])
 @virtual_time
 async def test_another_owners_token_of_before_the_logout_goes(age: float, text: str | None) -> None:
-    """The contract, ``logout()``: what was in the store is forgotten, where the store knows when it was saved."""
+    """What was in the store is forgotten, where the store knows when it was saved."""
     store = ScriptedStore()
     await passing(100)
     kept = sharing(ScriptedLogin(), store)
@@ -712,7 +712,7 @@ async def test_another_owners_token_of_before_the_logout_goes(age: float, text: 
 async def test_a_logout_that_saw_nothing_forgets_what_another_owner_saved_before(
     shared: MemoryStore, left: float | None, text: str | None
 ) -> None:
-    """The contract, ``logout()``: where the store knows no ages, lifetimes tell; if nothing does, nothing is to stay."""
+    """Where the store knows no ages, lifetimes tell; if nothing does, nothing is to stay."""
     place = Place(shared)
     kept = sharing(ScriptedLogin(Token("ours", expires_in=100)), place)
     await kept.obtain()
@@ -727,7 +727,7 @@ async def test_a_logout_that_saw_nothing_forgets_what_another_owner_saved_before
 
 @virtual_time
 async def test_a_logout_forgets_what_the_store_holds_then(shared: MemoryStore) -> None:
-    """The contract, ``logout()``: also a token of another owner that this one has not seen, however late the store hears of it."""
+    """Also a token of another owner that this one has not seen, however late the store hears of it."""
     place = Place(shared)
     kept = sharing(ScriptedLogin(), place)
     await kept.obtain()
@@ -742,7 +742,7 @@ async def test_a_logout_forgets_what_the_store_holds_then(shared: MemoryStore) -
 
 @virtual_time
 async def test_while_another_owner_logs_in_a_logout_is_heard_all_the_same(shared: MemoryStore) -> None:
-    """Lesson 18: nobody is served the old token meanwhile, and the new one stays."""
+    """Nobody is served the old token meanwhile, and the new one stays."""
     kept = sharing(ScriptedLogin(), Place(shared))
     await kept.obtain()
     other = sharing(ScriptedLogin(Token("newer"), seconds=10), shared)
@@ -771,7 +771,7 @@ async def renewing(shared: Any, seconds: float) -> asyncio.Future[Any]:
 @pytest.mark.parametrize("fenced", [True, False])
 @virtual_time
 async def test_a_logout_deletes_only_what_it_has_looked_at(shared: MemoryStore, *, fenced: bool) -> None:
-    """Rule 17: without the lock, another owner's login may be saved between look and deletion; without a fence too, it waits."""
+    """Without the lock, another owner's login may be saved between look and deletion; without a fence too, it waits."""
 
     class Far(Place):
         async def delete(self, account: str) -> None:
@@ -791,7 +791,7 @@ async def test_a_logout_deletes_only_what_it_has_looked_at(shared: MemoryStore, 
 
 @virtual_time
 async def test_a_frozen_logout_leaves_another_owners_login() -> None:
-    """Rule 17: its late deletion removes nothing that came since its look, and is not repeated."""
+    """Its late deletion removes nothing that came since its look, and is not repeated."""
 
     class Frozen(ScriptedStore):
         async def delete(self, account: str) -> None:
@@ -808,7 +808,7 @@ async def test_a_frozen_logout_leaves_another_owners_login() -> None:
 @pytest.mark.parametrize("there", ["own", "unseen"])
 @virtual_time
 async def test_a_deletion_that_did_nothing_is_repeated_unless_another_owner_has_logged_in(there: str) -> None:
-    """The contract, ``logout()``: a late save of its own is deleted too, and so is what no look has found."""
+    """A late save of its own is deleted too, and so is what no look has found."""
     store = ScriptedStore()
     kept = sharing(ScriptedLogin(), store)
     issued = await kept.obtain()
@@ -836,7 +836,7 @@ async def another_login_under_way(shared: MemoryStore, seconds: float) -> AsyncI
 @pytest.mark.parametrize("logouts", [1, 8])
 @virtual_time
 async def test_the_wait_behind_logouts_is_within_the_login_timeout(shared: MemoryStore, logouts: int) -> None:
-    """The contract, Stores: the lock is waited for within ``login_timeout``, by a request behind any number of logouts too."""
+    """The lock is waited for within ``login_timeout``, by a request behind any number of logouts too."""
     kept = sharing(ScriptedLogin(), Place(shared), login_timeout=1.0)
     async with another_login_under_way(shared, 50):
         leaving = [asyncio.ensure_future(kept.lifecycle.logout()) for _ in range(logouts)]
@@ -850,7 +850,7 @@ async def test_the_wait_behind_logouts_is_within_the_login_timeout(shared: Memor
 @pytest.mark.parametrize("apart", [0.0, 0.1, 1.0])
 @virtual_time
 async def test_logouts_that_meet_wait_for_the_lock_together(shared: MemoryStore, apart: float) -> None:
-    """Rule 21 and ``logout()``: there is one deletion due, however many logouts asked for it, and closing ends in some seconds."""
+    """There is one deletion due, however many logouts asked for it, and closing ends in some seconds."""
     place = Place(shared)
     kept = sharing(ScriptedLogin(), place)
     async with another_login_under_way(shared, 50):
@@ -868,7 +868,7 @@ async def test_logouts_that_meet_wait_for_the_lock_together(shared: MemoryStore,
 
 @virtual_time
 async def test_closing_in_the_middle_of_logouts_ends_in_some_seconds(shared: MemoryStore) -> None:
-    """Rule 21: also with logouts under way whose callers left."""
+    """Also with logouts under way whose callers left."""
     kept = sharing(ScriptedLogin(), Place(shared))
     async with another_login_under_way(shared, 50):
         leaving = [asyncio.ensure_future(kept.lifecycle.logout()) for _ in range(8)]
@@ -880,7 +880,7 @@ async def test_closing_in_the_middle_of_logouts_ends_in_some_seconds(shared: Mem
 
 
 def test_a_logout_that_was_pending_when_its_loop_ended_goes_on_in_the_next() -> None:
-    """Rules 17 and 20: what was logged out is forgotten in the store although one `asyncio.run` has ended."""
+    """What was logged out is forgotten in the store although one `asyncio.run` has ended."""
     store = FailingStore()
     kept = sharing(ScriptedLogin(), store, clock=time.monotonic)
 
@@ -903,7 +903,7 @@ def test_a_logout_that_was_pending_when_its_loop_ended_goes_on_in_the_next() -> 
 
 
 def test_a_logout_that_its_loop_cut_off_goes_on_in_the_next() -> None:
-    """Rule 20: also where the first deletion had not ended."""
+    """Also where the first deletion had not ended."""
     store = FailingStore()
     kept = sharing(ScriptedLogin(), store, clock=time.monotonic)
 
@@ -928,7 +928,7 @@ def test_a_logout_that_its_loop_cut_off_goes_on_in_the_next() -> None:
 @pytest.mark.parametrize("fault", ["hang", StoreError("down")])
 @virtual_time
 async def test_a_logout_does_not_wait_long_for_a_store_that_is_down(fault: Any) -> None:
-    """Rule 17: its caller goes on after some seconds, and the token is gone here at once."""
+    """Its caller goes on after some seconds, and the token is gone here at once."""
     store = ScriptedStore()
     kept = sharing(ScriptedLogin(), store)
     await kept.obtain()

@@ -119,7 +119,7 @@ async def test_what_is_not_armed_any_more_is_not_kept_alive(release: Callable[[S
 
 
 def test_a_handle_of_another_loop_is_released_untouched() -> None:
-    """Rule 20: under a new loop the old handle is neither cancelled nor in the way."""
+    """Under a new loop the old handle is neither cancelled nor in the way."""
     first, second = VirtualLoop(), VirtualLoop()
     with asyncio.Runner(loop_factory=lambda: first) as one:
         owner = Owner()
@@ -167,7 +167,7 @@ async def test_owners_with_another_clock_have_another_timer() -> None:
 
 @virtual_time
 async def test_the_last_alarm_that_is_cancelled_takes_the_timer_along() -> None:
-    """Rule 21: nothing is left on the loop; an owner that is armed later has a timer again."""
+    """Nothing is left on the loop; an owner that is armed later has a timer again."""
     first, second = Owner(), Owner()
     for owner in (first, second):
         owner.arm(100)
@@ -245,7 +245,7 @@ async def test_one_that_arms_itself_for_now_rings_again_later() -> None:
 
 
 def test_a_loop_that_has_ended_is_not_kept() -> None:
-    """Rule 20: an owner whose alarm was set there lets go of it, and nothing else refers to the loop."""
+    """An owner whose alarm was set there lets go of it, and nothing else refers to the loop."""
     owner = Owner()
 
     async def arm() -> weakref.ref[asyncio.AbstractEventLoop]:

@@ -60,7 +60,7 @@ async def joined(flight: Flight, number: int = 1) -> list[asyncio.Task[str]]:
 
 @virtual_time
 async def test_a_flight_exists_before_its_work_begins() -> None:
-    """Lesson 2: it is current as soon as it was asked for, before the first step of its work."""
+    """It is current as soon as it was asked for, before the first step of its work."""
     begun: list[Flight] = []
 
     async def work(flight: Flight) -> None:
@@ -112,7 +112,7 @@ async def test_a_waiter_that_is_cancelled_as_the_flight_finishes_is_cancelled_al
 
 @virtual_time
 async def test_each_waiter_gets_a_separate_copy_of_the_error() -> None:
-    """Rule 6: the same typed error with its cause, one instance for each, also for callers that join later."""
+    """The same typed error with its cause, one instance for each, also for callers that join later."""
     cause = OSError("down")
     error = CredentialsRejectedError("no", reason="user")
     error.__cause__ = cause
@@ -143,7 +143,7 @@ async def test_an_error_of_another_library_becomes_a_login_error() -> None:
 @pytest.mark.parametrize("begun", [True, False])
 @virtual_time
 async def test_work_that_is_cancelled_wakes_its_waiters(*, begun: bool) -> None:
-    """Lesson 16: also before its first step, it leaves nobody waiting, and the next request may begin another."""
+    """Also before its first step, it leaves nobody waiting, and the next request may begin another."""
     flights = SingleFlight()
     flight = flights.begin(ending(gate=asyncio.Event()))
     waiters = await joined(flight) if begun else []
@@ -160,7 +160,7 @@ async def test_work_that_is_cancelled_wakes_its_waiters(*, begun: bool) -> None:
 @pytest.mark.parametrize(("seconds", "waited"), [(0.5, 0.5), (100, MAX_CANCELLING)])
 @virtual_time
 async def test_cancelling_waits_for_the_work_to_clean_up(seconds: float, waited: float) -> None:
-    """The caller of `cancel` goes on when the work has ended; rule 6, nothing hangs: after three seconds at most."""
+    """The caller of `cancel` goes on when the work has ended; nothing hangs: after three seconds at most."""
     ended: list[float] = []
 
     async def work(_flight: Flight) -> None:
@@ -179,7 +179,7 @@ async def test_cancelling_waits_for_the_work_to_clean_up(seconds: float, waited:
 
 @virtual_time
 async def test_a_dropped_flight_ends_its_waiters_and_not_the_next_flight() -> None:
-    """Rules 18 and 21: its waiters get the error at once, and the end of the old work does not touch the new flight."""
+    """Its waiters get the error at once, and the end of the old work does not touch the new flight."""
     flights, gate = SingleFlight(), asyncio.Event()
     assert flights.drop(ClosedError("closed")) is None
     old = flights.begin(ending(gate=gate))
@@ -212,7 +212,7 @@ async def test_a_flight_that_is_dropped_without_an_error_still_finishes() -> Non
 
 @virtual_time
 async def test_work_knows_that_it_is_inside_its_flight() -> None:
-    """Rule 14: the work, what it awaits and its tasks are inside while it runs; no other code is."""
+    """The work, what it awaits and its tasks are inside while it runs; no other code is."""
     seen: list[bool] = []
 
     async def look(flight: Flight) -> None:
@@ -231,7 +231,7 @@ async def test_work_knows_that_it_is_inside_its_flight() -> None:
 
 @virtual_time
 async def test_a_task_that_outlives_the_work_is_outside() -> None:
-    """Lesson 42: a task that the work left running is no longer inside, nor is what it begins later."""
+    """A task that the work left running is no longer inside, nor is what it begins later."""
     gate, seen, left = asyncio.Event(), list[bool](), list[asyncio.Task[None]]()
 
     async def outlives(flight: Flight) -> None:
@@ -327,7 +327,7 @@ async def waiting(flight: Flight, *deadlines: float | None) -> list[asyncio.Task
 
 @virtual_time
 async def test_each_waiter_has_its_own_deadline() -> None:
-    """Rule 5: a waiter whose deadline comes first gets TimeoutError then; the others and the work go on."""
+    """A waiter whose deadline comes first gets TimeoutError then; the others and the work go on."""
     flight, gate = gated()
     soon, later, never = await waiting(flight, 5.0, 20.0, None)
     assert (await soon, now()) == ("TimeoutError", 5)
@@ -422,7 +422,7 @@ async def test_waiters_with_the_same_deadline_wake_in_the_order_in_which_they_ca
 
 @virtual_time
 async def test_an_error_wakes_all_at_once() -> None:
-    """Rule 6: no request is sent after it, and no caller's own timeout may come before it."""
+    """No request is sent after it, and no caller's own timeout may come before it."""
     flight = endless()
     tasks = await joined(flight, 5 * WAKE_BATCH)
     flight.finish(LoginError("refused"))
@@ -444,7 +444,7 @@ async def test_a_caller_that_joins_a_finished_flight_does_not_queue() -> None:
 
 @virtual_time
 async def test_waiters_that_are_cancelled_between_the_batches_delay_nobody() -> None:
-    """Rule 5: if whole batches are cancelled while others wake, the rest is served."""
+    """If whole batches are cancelled while others wake, the rest is served."""
     flight = endless()
     tasks = await joined(flight, 6 * WAKE_BATCH)
     flight.finish(None)
@@ -498,6 +498,6 @@ def calls_for(number: int) -> int:
 
 
 def test_the_work_for_one_more_waiter_does_not_grow_with_their_number() -> None:
-    """Lesson 39: ten times as many with different deadlines take ten times the steps; the number itself is kept."""
+    """Ten times as many with different deadlines take ten times the steps; the number itself is kept."""
     assert calls_for(10_000) < 2 * 10 * calls_for(1_000)
     assert "waiting" in Flight.__slots__

@@ -55,7 +55,7 @@ def test_a_new_token_has_a_header_and_no_refusals() -> None:
 
 
 def test_two_logins_with_the_same_text_are_two_tokens() -> None:
-    """Lesson 3: they are compared by identity, not by their text."""
+    """They are compared by identity, not by their text."""
     token = Token("abc")
     assert IssuedToken(token, from_login=True) != IssuedToken(token, from_login=True)
 
@@ -76,7 +76,7 @@ def test_a_token_without_a_lifetime_never_ends() -> None:
 
 
 def test_jitter_is_drawn_once_and_delays_the_renewal() -> None:
-    """Lesson 26: one draw per token; the largest delays the renewal by a fifth of the window."""
+    """One draw per token; the largest delays the renewal by a fifth of the window."""
     draw = Draw(0.999999)
     IssuedToken(Token("abc", expires_in=3600), from_login=True).timed(began=0, received=0, window=300, random=draw)
     assert draw.count == 1
@@ -93,7 +93,7 @@ def test_jitter_is_drawn_once_and_delays_the_renewal() -> None:
 def test_every_token_is_renewed_before_it_ends_but_not_at_once(
     life: float, window: float, draw: float, took: float
 ) -> None:
-    """Rule 8: the renewal begins in the last quarter of a life, after the receipt and before requests have to wait."""
+    """The renewal begins in the last quarter of a life, after the receipt and before requests have to wait."""
     timed = issued(life, began=0, received=took, window=window, draw=draw)
     assert took <= timed.renew_at < timed.expires <= timed.end
     assert timed.end >= took + life / 2 - 1e-6
@@ -140,7 +140,7 @@ def test_without_a_usable_token_no_request_is_signed() -> None:
 
 
 def test_at_its_end_a_token_is_expired() -> None:
-    """Rule 1: a request at the very moment of `expires` waits for the next token."""
+    """A request at the very moment of `expires` waits for the next token."""
     now = 0.0
     state, one = TokenState(lambda: now), issued(60)
     state.install(one)
@@ -165,7 +165,7 @@ def test_a_token_that_is_kept_keeps_an_end_that_has_not_come() -> None:
 
 
 def test_a_token_that_is_kept_in_its_last_second_is_used_without_end_and_its_source_asked_once_more() -> None:
-    """Rule 8: no renewal would end in time; the fast path, which knows the old end, begins anew."""
+    """No renewal would end in time; the fast path, which knows the old end, begins anew."""
     now = 0.0
     state, one = TokenState(lambda: now), issued(60)
     state.install(one)

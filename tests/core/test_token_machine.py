@@ -133,7 +133,7 @@ class TokenMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.world.known)
     @rule(data=st.data())
     def an_older_token_is_refused(self, data: Any) -> None:
-        """Rule 2: the request is sent again with the current token, without a login if that is unexpired."""
+        """The request is sent again with the current token, without a login if that is unexpired."""
         world = self.world
         old = data.draw(st.sampled_from(range(len(world.known))).map(list(world.known).__getitem__))
         current, calls, ahead = world.keeper.state.unexpired, world.calls, world.keeper.state.usable_until == -math.inf
@@ -159,7 +159,7 @@ class TokenMachine(RuleBasedStateMachine):
     @precondition(lambda self: not self.world.pending)
     @rule()
     def no_request_asks_for_an_hour(self) -> None:
-        """Lesson 35: at most two renewals, and none after a rejection that is newer than the token."""
+        """At most two renewals, and none after a rejection that is newer than the token."""
         world = self.world
         current = world.keeper.state.current
         since = -math.inf if current is None else current.installed_at
@@ -172,7 +172,7 @@ class TokenMachine(RuleBasedStateMachine):
     @precondition(lambda self: not self.world.pending)
     @rule()
     def no_request_asks_for_a_lifetime(self) -> None:
-        """Rule 8: an idle owner stops renewing, however its renewals ended."""
+        """An idle owner stops renewing, however its renewals ended."""
         world = self.world
         self.time_passes(SILENCE)
         assert not world.keeper.lifecycle.busy

@@ -93,7 +93,7 @@ class World:
         return self._answer(plan.does, previous, sent, era)
 
     def _begins(self) -> None:
-        """Rule 1: one at a time. Rule 7: not in the pause. Rule 8: in the window, or because a request wants it."""
+        """One at a time. Not in the pause; in the window, or because a request wants it."""
         self.calls += 1
         assert self.running == 0
         assert self.clock() >= self.rejected_until
@@ -153,12 +153,12 @@ class World:
                 assert self.loop.now - began <= SLOWEST * (2 + self.refusals - refusals)
         assert issued is not None
         if at_once:
-            assert self.loop.now == began  # rule 8: no request waits for a renewal
+            assert self.loop.now == began  # No request waits for a renewal
         issued.used = True
         self._obtained(issued, refused)
 
     def _obtained(self, issued: IssuedToken, refused: IssuedToken | None) -> None:
-        """Lesson 34: no request gets an expired token, unless the source has nothing newer, nor one refused to it."""
+        """No request gets an expired token, unless the source has nothing newer, nor one refused to it."""
         text = str(issued.token.value)
         if text in self.unchanged and (issued is refused or not issued.rejected):
             return
@@ -194,7 +194,7 @@ class World:
         if issued not in self.known:
             life = self._first_seen(issued)
             self.known[issued] = times, life
-        # Lesson 26: drawn once, and put off by renewals that bring nothing; and whatever the wall clock does, no life becomes longer.
+        # Drawn once, and put off by renewals that bring nothing; and whatever the wall clock does, no life becomes longer.
         kept = times[:2] == (float("inf"),) * 2 and issued.token.value in self.unchanged
         assert kept or times[:2] == self.known[issued][0][:2]
         assert kept or issued.renew_at >= self.known[issued][0][2]
@@ -203,17 +203,17 @@ class World:
         text = str(issued.token.value)
         issue = self.issues[text]
         if issued.from_login:
-            assert issue.era == self.era  # lesson 18: a logout discards the login in flight
+            assert issue.era == self.era  # A logout discards the login in flight
         else:
             assert issue.era == -1
-            assert text not in self.refused[-16:]  # lesson 38
+            assert text not in self.refused[-16:]
         if text not in self.unchanged:
             check_times(issued, issue, end_of(issue))
         return issue.life
 
     def _check_timer(self) -> None:
         """
-        Rule 8: no renewal is due for a token that was cleared, nor for one without end.
+        No renewal is due for a token that was cleared, nor for one without end.
 
         A timer may stay armed for a token that was rejected since: the next token arms it again, and a logout or close
         cancels it (`check_logged_out`, `close`). If it fires, it does nothing: `_begins` allows no login that no request wants.
@@ -244,7 +244,7 @@ class World:
     # -- the end ----------------------------------------------------------------------------------------------------
 
     def close(self) -> None:
-        """Rule 21: a close leaves nothing, and every later use raises."""
+        """A close leaves nothing, and every later use raises."""
         try:
             self.loop.run_until_complete(self.keeper.lifecycle.aclose())
             self.run()

@@ -103,7 +103,7 @@ ANSWERS = OPAQUE | JWTS
 
 
 def end_of(issue: Issue) -> float:
-    """Rule 8, lesson 27: the life counts from the moment of sending, and half of it is left when it comes late."""
+    """The life counts from the moment of sending, and half of it is left when it comes late."""
     if issue.life.seconds is None:
         return float("inf")
     began = issue.received if issue.life.from_receipt else issue.sent
@@ -111,7 +111,7 @@ def end_of(issue: Issue) -> float:
 
 
 def check_times(grant: IssuedToken, issue: Issue, end: float) -> None:
-    """Its end is the model's; the window of its renewal covers at most a quarter of its life (lesson 32)."""
+    """Its end is the model's; the window of its renewal covers at most a quarter of its life."""
     life = issue.life.seconds
     if life is None:
         assert (grant.end, grant.expires, grant.renew_at) == (end, end, end)

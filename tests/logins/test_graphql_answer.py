@@ -210,7 +210,7 @@ def test_a_documents_own_fields_are_those_of_its_first_operation(document: str, 
     ],
 )
 def test_a_refusal_in_the_data_is_a_rejection(answer: dict[str, Any]) -> None:
-    """The contract: ``errors`` of any name, types of failure, ``success: false``, ``status: 0``, or a message alone, quoted."""
+    """``errors`` of any name, types of failure, ``success: false``, ``status: 0``, or a message alone, quoted."""
     for data in ({"signIn": answer}, {"auth": {"signIn": answer}}, {"signIn": answer, "audit": None}):
         refusal = judged({"data": data})
         assert type(refusal) is CredentialsRejectedError

@@ -181,7 +181,7 @@ async def test_a_redirect_is_refused_with_its_origin_only(location: str, origin:
 
 
 def test_a_status_means_the_same_to_every_login() -> None:
-    """Rule 7: an application's own login that raises for status fails as the built-in logins do, whatever the status."""
+    """An application's own login that raises for status fails as the built-in logins do, whatever the status."""
     info = RequestInfo(API, "POST", CIMultiDictProxy(CIMultiDict()), API)
     for status in range(400, 600):
         own = _typed(ClientResponseError(info, (), status=status))
@@ -252,7 +252,7 @@ def test_a_rejection_says_what_was_rejected(reason: str | None, what: str) -> No
 
 
 def test_a_page_in_place_of_a_token_is_quoted_by_its_title() -> None:
-    """Rule 22: masked, as whatever else comes from there."""
+    """Masked, as whatever else comes from there."""
     secrets = (*SECRETS, "p4ss")
     with pytest.raises(
         LoginError, match=r"""text/html instead of JSON, titled 'Blocked by "Wall" for \*\*\*'; check"""
@@ -388,7 +388,7 @@ def test_without_a_date_the_wall_clock_counts() -> None:
 )
 @pytest.mark.parametrize("status", [200, 400, 401, 403, 404, 422, 429, 500])
 async def test_a_refusal_of_any_kind_is_quoted(login: Any, body: Any, kind: str, status: int) -> None:
-    """Rule 22: masked, printable, at most 200 characters of the server's text, and then the library's advice as a whole."""
+    """Masked, printable, at most 200 characters of the server's text, and then the library's advice as a whole."""
     said = f"No \u202eentry for {PASSWORD} \x1b[2J{KEY}: " + "x" * 300
     text = (
         body.replace("SAID", said)
@@ -413,7 +413,7 @@ async def test_a_refusal_of_any_kind_is_quoted(login: Any, body: Any, kind: str,
 
 @pytest.mark.parametrize("status", [200, 400, 404, 503])
 async def test_a_secret_in_the_endpoints_own_url_is_not_quoted(status: int) -> None:
-    """Rule 22: a server says which address it does not know."""
+    """A server says which address it does not know."""
     said = {"error": "no POST /graphql?sig=s1g-of-the-url here", "errors": [{"message": "no s1g-of-the-url"}]}
     async with login_endpoint(Reply(status, said)) as endpoint:
         url = endpoint.url % {"sig": "s1g-of-the-url"}

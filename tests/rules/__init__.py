@@ -1,1 +1,1 @@
-"""What users see across the parts, in groups of the contract's rules."""
+"""What users see across the parts, in groups of rules."""

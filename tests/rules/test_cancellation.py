@@ -101,7 +101,7 @@ def at_every_step(scenario: Callable[[int], Coroutine[Any, Any, bool]]) -> int:
 
 
 def test_a_waiter_cancelled_at_every_await_leaves_the_login_to_the_others() -> None:
-    """Rule 5, lesson 7: at whichever await the first waiter is cancelled, one login serves the others."""
+    """At whichever await the first waiter is cancelled, one login serves the others."""
 
     async def scenario(step: int) -> bool:
         scene = Scene()
@@ -119,7 +119,7 @@ def test_a_waiter_cancelled_at_every_await_leaves_the_login_to_the_others() -> N
 
 
 def test_a_refused_waiter_cancelled_at_every_await_leaves_the_login_to_the_others() -> None:
-    """Rule 5: the same after a refusal."""
+    """The same after a refusal."""
 
     async def scenario(step: int) -> bool:
         scene = Scene()
@@ -138,7 +138,7 @@ def test_a_refused_waiter_cancelled_at_every_await_leaves_the_login_to_the_other
 
 @LEAVING
 def test_leaving_at_every_await_of_a_login_ends_every_wait(how: str) -> None:
-    """Rule 21, lesson 18: at whichever await ``logout()`` or ``aclose()`` comes, no waiter hangs, and no token survives."""
+    """At whichever await ``logout()`` or ``aclose()`` comes, no waiter hangs, and no token survives."""
 
     async def scenario(step: int) -> bool:
         scene = Scene()
@@ -170,7 +170,7 @@ def test_leaving_at_every_await_of_a_login_ends_every_wait(how: str) -> None:
 
 @LEAVING
 def test_leaving_is_complete_although_it_is_cancelled(how: str) -> None:
-    """Rule 21: if ``logout()`` or ``aclose()`` itself is cancelled at any await, no old token is left."""
+    """If ``logout()`` or ``aclose()`` itself is cancelled at any await, no old token is left."""
 
     async def scenario(step: int) -> bool:
         scene = Scene()
@@ -191,7 +191,7 @@ def test_leaving_is_complete_although_it_is_cancelled(how: str) -> None:
 
 
 def test_a_login_that_fails_at_every_await_is_followed_by_another() -> None:
-    """Rule 6: whichever await of the login raises, all waiters end promptly, and the next caller gets a token."""
+    """Whichever await of the login raises, all waiters end promptly, and the next caller gets a token."""
 
     async def scenario(step: int) -> bool:
         reached = []
@@ -216,7 +216,7 @@ def test_a_login_that_fails_at_every_await_is_followed_by_another() -> None:
 
 
 def test_the_flights_task_cancelled_at_every_await_leaves_nobody_waiting() -> None:
-    """Lesson 16: also if every task of the process is cancelled, as a framework does on shutdown."""
+    """Also if every task of the process is cancelled, as a framework does on shutdown."""
 
     async def scenario(step: int) -> bool:
         scene = Scene()

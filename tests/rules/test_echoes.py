@@ -103,7 +103,7 @@ def echoing(**options: Any) -> Any:
 @pytest.mark.parametrize("body", BODIES)
 @pytest.mark.parametrize("status", [200, 400, 401, 403, 422, 500])
 async def test_an_answer_that_repeats_the_credentials(status: int, body: str, echo: str) -> None:
-    """Rule 23: whatever status, shape and encoding, in the message, ``errors``, ``data``, repr and pickles."""
+    """Whatever status, shape and encoding, in the message, ``errors``, ``data``, repr and pickles."""
     if (status, body) in {(200, "error"), (200, "nested error")}:
         return  # not an error of GraphQL, and its words are not quoted
     async with echoing() as at:
@@ -117,7 +117,7 @@ async def test_an_answer_that_repeats_the_credentials(status: int, body: str, ec
 )
 @pytest.mark.parametrize("status", [200, 400, 401, 403, 500])
 async def test_content_types_and_bodies_that_are_not_json(status: int, content_type: str) -> None:
-    """Rule 23: JSON under any content type, a page with the credentials in it, a content type that is one."""
+    """JSON under any content type, a page with the credentials in it, a content type that is one."""
     async with echoing(api_key="k3y-s3cr3t") as at:
         payload = {"errors": [{"message": f"{TOKEN} k3y-s3cr3t"}]}
         assert_shows_nothing(await refused(at, status, payload, content_type))
@@ -159,7 +159,7 @@ async def test_other_credentials_of_the_request_are_masked_too() -> None:
     ids=["password", "variables", "client secret", "header", "form field", "refresh token"],
 )
 async def test_what_the_login_knows_is_masked_too(login: Any, secret: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Rule 23: the API may be the login endpoint too, with a log of what it got."""
+    """The API may be the login endpoint too, with a log of what it got."""
 
     async def issue(self: object, context: object) -> Token:
         return Token("some-token", refresh_token="n3wer-s3cr3t")
@@ -205,7 +205,7 @@ async def repeat(request: web.Request, _body: bytes = b"") -> web.Response:
 
 
 async def test_what_a_session_adds_to_a_request_is_masked() -> None:
-    """Rule 23: only the application knows what a header of its own holds, so any that is not a public one."""
+    """Only the application knows what a header of its own holds, so any that is not a public one."""
     headers = {"X-Gateway-Token": f"gw {GATEWAY}", "User-Agent": "an-agent/1.0"}
     async with scene(session={"headers": headers}) as at:
         at.api.answers["/graphql"] = at.api.refusals["/graphql"] = repeat
@@ -217,7 +217,7 @@ async def test_what_a_session_adds_to_a_request_is_masked() -> None:
 
 @pytest.mark.parametrize("login", [PasswordLogin("ada@example.com", "p4ss"), OAuth2Login])
 async def test_what_a_session_for_logins_adds_is_masked_in_a_logins_error(login: Any) -> None:
-    """Rule 23: cookies of ``login_session=``, what its middlewares add, and the password itself."""
+    """Cookies of ``login_session=``, what its middlewares add, and the password itself."""
     jar = aiohttp.CookieJar(unsafe=True)
     jar.update_cookies({"sid": f"sid-{GATEWAY}"})
     basic = aiohttp.encode_basic_auth("gw", GATEWAY)

@@ -490,7 +490,7 @@ async def rotated(variable: str, directory: Path) -> AsyncIterator[Rotated]:
 async def test_a_file_in_the_middle_of_its_rotation_keeps_its_value(
     variable: str, spoil: Callable[[Path], object], tmp_path: Path
 ) -> None:
-    """The contract, variables: missing or empty for a moment, before the first login too, it keeps what it held."""
+    """Missing or empty for a moment, before the first login too, it keeps what it held."""
     async with rotated(variable, tmp_path) as at:
         spoil(at.path)
         assert await at.sent() == "first"

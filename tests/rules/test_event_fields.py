@@ -1,4 +1,4 @@
-"""Rule 18: what events say of whom, in a pool above all, where many owners share one log."""
+"""What events say of whom, in a pool above all, where many owners share one log."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def listed() -> dict[str, tuple[str, set[str]]]:
 
 
 def test_the_page_lists_all_events() -> None:
-    """Rule 18: each event of the code is in the table, with its level and its fields, and nothing else is."""
+    """Each event of the code is in the table, with its level and its fields, and nothing else is."""
     found: dict[str, tuple[str, set[str]]] = {}
     for _, event, level, fields in emitted():
         assert found.setdefault(event, (level, set()))[0] == level
@@ -147,7 +147,7 @@ async def test_an_account_without_a_name_has_a_digest(caplog: pytest.LogCaptureF
 
 
 async def test_the_budgets_latch_emits_both_events(caplog: pytest.LogCaptureFixture) -> None:
-    """Rule 7: one event when it closes after too many useless logins, and one when it opens again by itself."""
+    """One event when it closes after too many useless logins, and one when it opens again by itself."""
     async with scene(max_logins=(2, 3.0), account="acme") as at:
         at.api.keys.clear()  # every token is refused
         for _ in range(3):

@@ -114,7 +114,7 @@ async def until_counted(workers: list[Worker], least: int, *counters: str) -> No
 
 
 async def test_one_login_for_all_processes_at_the_start_and_after_each_revocation(pool: WorkerPool, place: str) -> None:
-    """Rule 1, lessons 29 and 33: where each login ends the session before it, four processes with 200 requests make one."""
+    """Where each login ends the session before it, four processes with 200 requests make one."""
     async with fleet_at(pool, place, one_session=True) as (fleet, realm):
         workers = await fleet.join(4)
         assert await sent(workers, EACH) == {"200": 4 * EACH}
@@ -132,7 +132,7 @@ async def test_one_login_for_all_processes_at_the_start_and_after_each_revocatio
 
 
 async def test_a_login_slower_than_the_lease_renews_it(pool: WorkerPool, place: str) -> None:
-    """Lesson 29: slow but alive is not dead."""
+    """Slow but alive is not dead."""
     async with fleet_at(pool, place, lease=2.0) as (fleet, realm):
         realm.seconds = 3.5
         workers = await fleet.join(4)
@@ -142,7 +142,7 @@ async def test_a_login_slower_than_the_lease_renews_it(pool: WorkerPool, place: 
 
 
 async def test_a_login_of_most_of_the_login_timeout_serves_all_processes(pool: WorkerPool, place: str) -> None:
-    """The contract's store section: a holder that keeps its lease is waited for until the waiter's own deadline."""
+    """A holder that keeps its lease is waited for until the waiter's own deadline."""
     async with fleet_at(pool, place, lease=1.0) as (fleet, realm):
         realm.seconds = 4.8
         workers = await fleet.join(2, login_timeout=8.0)
@@ -159,7 +159,7 @@ async def test_a_login_of_most_of_the_login_timeout_serves_all_processes(pool: W
 async def test_a_process_paused_beyond_its_lease_adopts_the_newer_token(
     pool: WorkerPool, place: str, owners: int
 ) -> None:
-    """Lessons 29, 37: one other takes over; the sleeper ends with its token, also where a second owner beside it looks first."""
+    """One other takes over; the sleeper ends with its token, also where a second owner beside it looks first."""
     lease = 2.0
     async with fleet_at(pool, place, lease=lease, one_session=True) as (fleet, realm):
         realm.seconds = 0.3
@@ -183,7 +183,7 @@ async def test_a_process_paused_beyond_its_lease_adopts_the_newer_token(
 async def test_a_process_paused_beyond_its_lease_does_not_disturb_the_login_that_took_over(
     pool: WorkerPool, place: str
 ) -> None:
-    """Lesson 37: it wakes, and ends its login, while another's is under way; the later token is the one that all end with."""
+    """It wakes, and ends its login, while another's is under way; the later token is the one that all end with."""
     async with fleet_at(pool, place, lease=1.0, one_session=True) as (fleet, realm):
         held = await held_login(fleet, realm, 3, hold=2)
         held.holder.signal(signal.SIGSTOP)
@@ -198,7 +198,7 @@ async def test_a_process_paused_beyond_its_lease_does_not_disturb_the_login_that
 
 
 async def test_a_process_that_ends_releases_the_lock_at_once(pool: WorkerPool, place: str) -> None:
-    """Lesson 37: SIGTERM to a waiter disturbs nobody; to the process that logs in, it costs the others no lease."""
+    """SIGTERM to a waiter disturbs nobody; to the process that logs in, it costs the others no lease."""
     lease = 30.0
     async with fleet_at(pool, place, lease=lease) as (fleet, realm):
         held = await held_login(fleet, realm, 4)
@@ -215,7 +215,7 @@ async def test_a_process_that_ends_releases_the_lock_at_once(pool: WorkerPool, p
 
 
 async def test_cancelled_requests_take_no_login_with_them(pool: WorkerPool, place: str) -> None:
-    """Rule 5: all requests of the process that logs in are cancelled; its login is everybody's."""
+    """All requests of the process that logs in are cancelled; its login is everybody's."""
     async with fleet_at(pool, place) as (fleet, realm):
         held = await held_login(fleet, realm, 3)
         *leaving, staying = held.workers
@@ -232,7 +232,7 @@ async def test_cancelled_requests_take_no_login_with_them(pool: WorkerPool, plac
 
 
 async def test_a_rotating_refresh_token_is_presented_once(pool: WorkerPool, place: str) -> None:
-    """Lesson 33: where a second use logs everybody out, four processes with 200 requests refresh once per revocation."""
+    """Where a second use logs everybody out, four processes with 200 requests refresh once per revocation."""
     async with fleet_at(pool, place, rotating=True) as (fleet, realm):
         workers = await fleet.join(4, refresh_token="R0")
         assert await sent(workers, EACH) == {"200": 4 * EACH}
@@ -244,7 +244,7 @@ async def test_a_rotating_refresh_token_is_presented_once(pool: WorkerPool, plac
 
 @pytest.mark.parametrize("lives", [True, False], ids=["token-lives", "token-is-over"])
 async def test_the_stores_refresh_token_beats_the_configured_one(pool: WorkerPool, place: str, lives: bool) -> None:  # noqa: FBT001 - a parameter of the test
-    """Lesson 33: a process that starts later, with the refresh token that others have used up, presents the newest."""
+    """A process that starts later, with the refresh token that others have used up, presents the newest."""
     async with fleet_at(pool, place, rotating=True) as (fleet, realm):
         realm.expires_in = 3600 if lives else 0.5
         workers = await fleet.join(2, refresh_token="R0")
@@ -267,7 +267,7 @@ async def test_the_stores_refresh_token_beats_the_configured_one(pool: WorkerPoo
 async def test_one_process_of_the_fleet_renews_ahead_of_expiry(
     pool: WorkerPool, redis_url: str, tmp_path: Path
 ) -> None:
-    """Rule 8: a short life under steady load is renewed once per life, not once per process, and no request waits."""
+    """A short life under steady load is renewed once per life, not once per process, and no request waits."""
     places = (str(tmp_path / "tokens"), redis_url)  # two fleets at a time: a life takes as long as it takes
     await asyncio.gather(*(assert_renewed_once_per_life(pool, place) for place in places))
 
@@ -296,7 +296,7 @@ async def assert_renewed_once_per_life(pool: WorkerPool, place: str) -> None:
 
 
 async def test_a_fork_after_use_serves_in_parent_and_child(pool: WorkerPool, place: str) -> None:
-    """Rule 20, lesson 44: both use what was there before, and after a revocation make one login together."""
+    """Both use what was there before, and after a revocation make one login together."""
     async with fleet_at(pool, place) as (fleet, realm):
         (parent,) = await fleet.join(1)
         assert await sent([parent], 5) == {"200": 5}
@@ -317,7 +317,7 @@ async def test_a_fork_after_use_serves_in_parent_and_child(pool: WorkerPool, pla
 
 
 async def test_a_fork_in_the_middle_of_a_login_leaves_it_to_the_parent(pool: WorkerPool, place: str) -> None:
-    """Rule 20, lesson 44: children of the one that logs in, and of one that waits, wait for that login like everybody."""
+    """Children of the one that logs in, and of one that waits, wait for that login like everybody."""
     async with fleet_at(pool, place) as (fleet, realm):
         held = await held_login(fleet, realm, 2)
         children = [(await worker.fork(20))[1] for worker in held.workers * 3]
@@ -333,7 +333,7 @@ async def test_a_fork_in_the_middle_of_a_login_leaves_it_to_the_parent(pool: Wor
 
 
 async def test_a_child_does_not_keep_the_lock_of_its_dead_parent(pool: WorkerPool, place: str) -> None:
-    """Lessons 29 and 44, the fault table: the one that logs in has forked, and is killed; another goes on within two leases."""
+    """The fault table: the one that logs in has forked, and is killed; another goes on within two leases."""
     lease = 2.0
     async with fleet_at(pool, place, lease=lease) as (fleet, realm):
         held = await held_login(fleet, realm, 4)
@@ -368,7 +368,7 @@ async def statuses(auth: ExterviewAuth, requests: int) -> list[int]:
 @pytest.mark.filterwarnings("ignore::ResourceWarning")  # asyncio's own, where a loop ends with the store open
 @pytest.mark.parametrize("closes", [True, False], ids=["closed", "left-open"])
 async def test_one_owner_and_one_store_serve_one_run_after_another(place: str, closes: bool) -> None:  # noqa: FBT001 - a parameter of the test
-    """Rule 20, lesson 44: `asyncio.run` again and again, revoked in between; each 20 of 20, and one login each."""
+    """`asyncio.run` again and again, revoked in between; each 20 of 20, and one login each."""
     async with Realm() as realm:
         await asyncio.to_thread(run_again_and_again, realm, place, closes=closes)
     gc.collect()  # here, where it may warn, and not in the thread: a collection that another thread has begun is not waited for
@@ -394,7 +394,7 @@ def run_again_and_again(realm: Realm, place: str, *, closes: bool) -> None:
 
 
 async def test_owners_in_two_running_loops_share_one_store_object(place: str) -> None:
-    """Rule 20: one owner for each loop, one store between them; one login at the start, and one after each revocation."""
+    """One owner for each loop, one store between them; one login at the start, and one after each revocation."""
     async with Realm() as realm:
         realm.seconds = 0.2
         store = store_in(place)
@@ -417,7 +417,7 @@ async def test_owners_in_two_running_loops_share_one_store_object(place: str) ->
 
 
 async def test_a_stall_is_no_failure_of_the_store(place: str) -> None:
-    """Lessons 29 and 37: a process that was paused with a command in flight finds the response when it goes on."""
+    """A process that was paused with a command in flight finds the response when it goes on."""
     async with store_in(place) as store:
         await store.save("a", Token("T"))
         for turns in (1, 4):
@@ -508,7 +508,7 @@ async def test_a_cancellation_at_any_await_leaves_the_lock_free(
     contended: bool,  # noqa: FBT001 - a parameter of the test
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """Lessons 8, 30 and 37: while a task acquires, holds, waits for or releases the lock; long before a lease is over."""
+    """While a task acquires, holds, waits for or releases the lock; long before a lease is over."""
     account = str(tmp_path)
 
     async def contend(store: FileStore | RedisStore) -> None:
@@ -536,7 +536,7 @@ async def test_a_cancellation_at_any_await_leaves_the_lock_free(
 async def test_an_owner_that_is_closed_at_any_await_leaves_the_lock_free(
     place: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Rule 21, lesson 30: whatever its login was doing, the next owner goes on at once."""
+    """Whatever its login was doing, the next owner goes on at once."""
     async with (
         nothing_left(caplog),
         Realm() as realm,

@@ -63,7 +63,7 @@ def refusing(data: Any = None) -> Any:
 
 
 async def test_everything_works_against_the_emulator() -> None:
-    """The contract: variables, operation name, files as the multipart request specification says, a renewal in between."""
+    """Variables, operation name, files as the multipart request specification says, a renewal in between."""
     async with Emulator() as emulator, aiohttp.ClientSession() as http:
         login = PasswordLogin(emulator.email, emulator.password)
         async with ExterviewAuth(login, api_key=emulator.api_key, endpoint=emulator.endpoint) as auth:
@@ -90,7 +90,7 @@ async def test_everything_works_against_the_emulator() -> None:
 @pytest.mark.parametrize("where", ["session", "headers"])
 @pytest.mark.parametrize("named", ["application/json", "text/plain", "multipart/form-data; boundary=other"])
 async def test_a_request_names_the_type_of_the_body_that_it_has(where: str, named: str) -> None:
-    """The contract: JSON or a form with its own boundary, whatever the session's defaults or the caller's headers name."""
+    """JSON or a form with its own boundary, whatever the session's defaults or the caller's headers name."""
     headers = {"Content-Type": named, "X-Request-Id": "7"}
     async with Emulator() as emulator, aiohttp.ClientSession(headers=headers if where == "session" else None) as http:
         login = PasswordLogin(emulator.email, emulator.password)
@@ -112,7 +112,7 @@ async def test_a_request_names_the_type_of_the_body_that_it_has(where: str, name
 
 
 async def test_a_request_may_have_headers_and_a_time_of_its_own() -> None:
-    """The contract: both are sent and kept as with aiohttp's verbs, also on a replay; credentials among them are replaced."""
+    """Both are sent and kept as with aiohttp's verbs, also on a replay; credentials among them are replaced."""
     own = CIMultiDict({"X-Request-Id": "7", "Accept-Language": "de", "authorization": "Basic mine"})
     async with scene(session={"headers": {"Accept-Language": "en"}}) as at:
         for number in (1, 2):
@@ -125,7 +125,7 @@ async def test_a_request_may_have_headers_and_a_time_of_its_own() -> None:
 
 
 async def test_what_a_request_carries_is_masked_in_its_errors() -> None:
-    """Rule 23: also a header of this request alone, in the message, the errors and the data, under any status and encoding."""
+    """Also a header of this request alone, in the message, the errors and the data, under any status and encoding."""
     secret = "s3cr3t-of-a-tenant"
     body = json.dumps({"data": {"a": secret}, "errors": [{**UNAUTHENTICATED[0], "message": f"no {secret}"}]}).encode()
     for status, session in ((200, {}), (400, {}), (403, {"auto_decompress": False})):
@@ -140,7 +140,7 @@ async def test_what_a_request_carries_is_masked_in_its_errors() -> None:
 @pytest.mark.parametrize("limit", [0.05, aiohttp.ClientTimeout(total=0.05), aiohttp.ClientTimeout(sock_read=0.05)])
 @pytest.mark.parametrize("first", [True, False])
 async def test_a_requests_own_time_ends_it(limit: Any, *, first: bool) -> None:
-    """The contract: seconds for the whole request, or aiohttp's `ClientTimeout`; also while it waits for a token."""
+    """Seconds for the whole request, or aiohttp's `ClientTimeout`; also while it waits for a token."""
     over = asyncio.Event()
     async with scene() as at:
         at.api.answers["/graphql"] = held(over)
@@ -182,7 +182,7 @@ async def test_a_session_that_writes_json_as_bytes_writes_the_variables() -> Non
     ],
 )
 async def test_every_other_answer_is_an_api_error(status: int, body: Any, expected: type) -> None:
-    """The contract: its type, status and message say what came back, also if the session raises for each status."""
+    """Its type, status and message say what came back, also if the session raises for each status."""
     async with scene(session={"raise_for_status": True}) as at:
         at.api.answers["/graphql"] = answering(status, body)
         with pytest.raises(ApiError, match="no") as caught:
@@ -192,7 +192,7 @@ async def test_every_other_answer_is_an_api_error(status: int, body: Any, expect
 
 
 async def test_a_key_that_is_refused_is_an_unauthorized_error() -> None:
-    """The contract: after one useless login."""
+    """After one useless login."""
     async with scene() as at:
         at.api.keys.clear()
         with pytest.raises(UnauthorizedError) as caught:
@@ -202,7 +202,7 @@ async def test_a_key_that_is_refused_is_an_unauthorized_error() -> None:
 
 @pytest.mark.parametrize("test", TEAPOT_TESTS)
 async def test_graphql_knows_the_applications_refusals_too(test: Any) -> None:
-    """Rule 15: beside GraphQL's 401, those that ``is_unauthorized`` knows, sync or async."""
+    """Beside GraphQL's 401, those that ``is_unauthorized`` knows, sync or async."""
     async with scene(is_unauthorized=test) as at:
         for refusal in (teapot, refusing()):
             at.api.refusals["/graphql"] = refusal
@@ -211,7 +211,7 @@ async def test_graphql_knows_the_applications_refusals_too(test: Any) -> None:
 
 
 async def test_is_unauthorized_may_read_the_body() -> None:
-    """Rule 15: GraphQL's 401 is recognised all the same, and a mutation that took effect is not sent twice."""
+    """GraphQL's 401 is recognised all the same, and a mutation that took effect is not sent twice."""
 
     async def reads(response: aiohttp.ClientResponse) -> bool:
         return bool((await response.json()).get("errors"))
@@ -247,7 +247,7 @@ async def refused_then_fine(at: Scene, client: Any, done: Any = None, **options:
 
 
 async def test_a_get_is_no_mutation() -> None:
-    """Rule 15: GraphQL over HTTP allows no mutation by GET, so a refused one is sent again whatever its answer carries."""
+    """GraphQL over HTTP allows no mutation by GET, so a refused one is sent again whatever its answer carries."""
     async with scene(is_unauthorized=graphql_unauthenticated) as at:
         await at.post()
         at.api.refusals["/graphql"] = refusing({"a": 1})
@@ -259,7 +259,7 @@ async def test_a_get_is_no_mutation() -> None:
 
 
 async def test_graphqls_401_counts_in_the_middleware_only_with_its_option() -> None:
-    """Rule 15: with ``is_unauthorized=graphql_unauthenticated``, a plain 401 counts too."""
+    """With ``is_unauthorized=graphql_unauthenticated``, a plain 401 counts too."""
     async with (
         scene(is_unauthorized=graphql_unauthenticated) as at,
         aiohttp.ClientSession(middlewares=(at.auth,)) as http,
@@ -287,7 +287,7 @@ async def test_graphqls_401_counts_in_the_middleware_only_with_its_option() -> N
     ],
 )
 async def test_a_mutation_that_took_effect_is_not_sent_twice(body: dict[str, Any], sendings: int) -> None:
-    """Rule 15: there is data beside the error; the token is replaced and the caller gets the answer."""
+    """There is data beside the error; the token is replaced and the caller gets the answer."""
     async with scene(is_unauthorized=graphql_unauthenticated) as at:
         sent = await refused_then_fine(at, at.client, done={"a": 1, "b": None}, **body)
         assert len(sent) == sendings
@@ -297,7 +297,7 @@ async def test_a_mutation_that_took_effect_is_not_sent_twice(body: dict[str, Any
 
 @pytest.mark.parametrize("data", [None, {"a": 1}])
 async def test_graphqls_401_always_counts_in_graphql(data: Any) -> None:
-    """Rule 15: a mutation that took effect raises `GraphQLError` with its ``.data``, others are sent again; without any option."""
+    """A mutation that took effect raises `GraphQLError` with its ``.data``, others are sent again; without any option."""
     async with scene() as at:
         await at.client.graphql("{ a }")
         at.api.refusals["/graphql"] = refusing(data)
@@ -320,7 +320,7 @@ TYPES = ["application/json", "application/graphql-response+json", "application/g
 @pytest.mark.parametrize("status", [200, 203, 400, 401, 403, 500])
 @pytest.mark.parametrize("data", [None, {"a": None}, {"a": 1, "b": None}])
 async def test_graphql_sees_its_401_under_any_type_and_status(content_type: Any, status: int, data: Any) -> None:
-    """Rule 15: it is renewed, and only what has taken effect is not sent twice: its data is in the error."""
+    """It is renewed, and only what has taken effect is not sent twice: its data is in the error."""
     refusal = answering(
         status, json.dumps({"data": data, "errors": UNAUTHENTICATED}).encode(), headers=typed(content_type)
     )
@@ -347,7 +347,7 @@ def typed(content_type: str | None) -> dict[str, str]:
 
 @pytest.mark.parametrize("status", [400, 403, 500])
 async def test_graphqls_401_with_the_newest_token_has_the_type_of_its_status(status: int) -> None:
-    """Rule 3: the server's own words come back after one login, and data that came beside them."""
+    """The server's own words come back after one login, and data that came beside them."""
     for data, expected in ((None, DOCUMENTED.get(status, ApiError)), ({"a": 1}, GraphQLError)):
         async with signed_in() as at:
             at.api.answers["/graphql"] = answering(status, {"data": data, "errors": UNAUTHENTICATED})
@@ -375,7 +375,7 @@ async def test_data_of_any_success_is_returned(status: int) -> None:
 
 @pytest.mark.parametrize("size", [10, 60_000, 100_000, 500_000])
 async def test_data_of_any_size_forbids_a_replay(size: int) -> None:
-    """Rule 15: a mutation that took effect is not sent twice, however much it gives back, and its connection is free again."""
+    """A mutation that took effect is not sent twice, however much it gives back, and its connection is free again."""
     data = {"a": "a b " * (size // 4), "b": None}
     async with signed_in(connections=1) as at:
         at.api.refusals["/graphql"] = answering(401, {"data": data, "errors": UNAUTHENTICATED})
@@ -387,7 +387,7 @@ async def test_data_of_any_size_forbids_a_replay(size: int) -> None:
 
 
 async def test_what_an_api_calls_data_in_a_refusal_of_its_own_is_not_the_effect_of_a_mutation() -> None:
-    """Rule 15: a status that the application takes for a refusal is one, unless GraphQL's own stands beside the data."""
+    """A status that the application takes for a refusal is one, unless GraphQL's own stands beside the data."""
     async with signed_in(is_unauthorized=is_teapot) as at:
         for errors, sendings in (([], 2), (UNAUTHENTICATED, 1)):
             at.api.refusals["/graphql"] = answering(418, {"data": {"reason": "expired"}, "errors": errors})
@@ -398,7 +398,7 @@ async def test_what_an_api_calls_data_in_a_refusal_of_its_own_is_not_the_effect_
 
 
 async def test_graphqls_401_counts_beside_a_test_that_fails(caplog: pytest.LogCaptureFixture) -> None:
-    """Rule 15: a broken ``is_unauthorized`` is not asked about an answer that says it itself."""
+    """A broken ``is_unauthorized`` is not asked about an answer that says it itself."""
 
     def broken(_response: aiohttp.ClientResponse) -> bool:
         raise RuntimeError
@@ -413,7 +413,7 @@ async def test_graphqls_401_counts_beside_a_test_that_fails(caplog: pytest.LogCa
 
 
 async def test_a_mutation_whose_refusal_never_ends_is_sent_again() -> None:
-    """Rule 9: it holds its connection for a second, whatever it may carry."""
+    """It holds its connection for a second, whatever it may carry."""
     async with signed_in(connections=1) as at:
         at.api.refusals["/graphql"] = endless(401, b'{"data": {"a": 1}}')
         at.api.revoke()
@@ -421,7 +421,7 @@ async def test_a_mutation_whose_refusal_never_ends_is_sent_again() -> None:
 
 
 async def test_graphql_waits_for_an_answer_that_takes_long() -> None:
-    """Rule 15: its own answer is read whole, so that a refusal is seen however slowly it comes."""
+    """Its own answer is read whole, so that a refusal is seen however slowly it comes."""
 
     async def slow(request: web.Request, _body: bytes) -> web.StreamResponse:
         response = web.StreamResponse()
@@ -456,7 +456,7 @@ def compressed(encoding: str, body: bytes, status: int = 200) -> Any:
 @pytest.mark.parametrize("encoding", ENCODERS)
 @pytest.mark.parametrize("where", ["session", "request", "neither"])
 async def test_an_answer_that_is_left_compressed_is_understood(encoding: str, where: str) -> None:
-    """Rule 15: with ``auto_decompress=False``, a refusal is seen all the same, and the caller gets the bytes as they came."""
+    """With ``auto_decompress=False``, a refusal is seen all the same, and the caller gets the bytes as they came."""
     fine, refusal = b'{"data": {"a": "%s"}}' % (b"x" * 100_000), json.dumps({"errors": UNAUTHENTICATED}).encode()
     options = {"auto_decompress": False} if where == "request" else {}
     session = {"auto_decompress": where != "session"}
@@ -475,7 +475,7 @@ async def test_an_answer_that_is_left_compressed_is_understood(encoding: str, wh
 
 
 async def test_data_that_is_left_compressed_forbids_a_replay() -> None:
-    """Rule 15: a mutation that took effect is not sent twice, and its data is in the error."""
+    """A mutation that took effect is not sent twice, and its data is in the error."""
     async with signed_in(session={"auto_decompress": False}) as at:
         body = json.dumps({"data": {"a": 1}, "errors": UNAUTHENTICATED}).encode()
         at.api.refusals["/graphql"] = compressed("gzip", body, 401)
@@ -558,7 +558,7 @@ FAILED = {"data": None, "errors": [{"message": "no"}]}
     ],
 )
 async def test_a_batch_is_renewed_where_an_answer_of_it_says_so(batch: Any, answers: Any, sendings: int) -> None:
-    """Rule 15: it is sent again, unless an answer of it has data of a mutation."""
+    """It is sent again, unless an answer of it has data of a mutation."""
     async with signed_in(is_unauthorized=graphql_unauthenticated) as at:
         at.api.refusals["/graphql"] = answering(payload=answers)
         at.api.revoke()
@@ -570,7 +570,7 @@ async def test_a_batch_is_renewed_where_an_answer_of_it_says_so(batch: Any, answ
 
 
 async def test_a_batch_of_gql_is_renewed() -> None:
-    """Rule 15, with a client that sends batches: each of its results is there after the renewal."""
+    """With a client that sends batches: each of its results is there after the renewal."""
     requests = [gql.GraphQLRequest("query A { __typename }"), gql.GraphQLRequest("query B { interviews { id } }")]
     async with scene(is_unauthorized=graphql_unauthenticated) as at:
         transport = AIOHTTPTransport(at.api.endpoint, client_session_args={"middlewares": (at.auth,)})
@@ -584,7 +584,7 @@ async def test_a_batch_of_gql_is_renewed() -> None:
 
 
 async def test_the_body_stays_readable() -> None:
-    """The contract: as JSON, as text, and as a stream."""
+    """As JSON, as text, and as a stream."""
     async with scene(is_unauthorized=graphql_unauthenticated) as at:
         at.api.answers["/graphql"] = answering(payload={"data": {"text": "x" * 300_000}})
         async with at.client.post("") as response:
@@ -630,7 +630,7 @@ def lines(over: asyncio.Event, *, silent: bool) -> Any:
 
 @pytest.mark.parametrize("silent", [True, False])
 async def test_a_stream_is_held_back_for_a_second_at_most(*, silent: bool) -> None:
-    """Rule 15: an endless answer reaches its caller, who reads each of its bytes."""
+    """An endless answer reaches its caller, who reads each of its bytes."""
     over = asyncio.Event()
     async with scene(is_unauthorized=graphql_unauthenticated) as at:
         await at.auth.token()
@@ -651,7 +651,7 @@ async def test_a_stream_is_held_back_for_a_second_at_most(*, silent: bool) -> No
 
 
 async def test_an_answer_that_is_not_graphql_is_not_read() -> None:
-    """The contract: a download keeps streaming."""
+    """A download keeps streaming."""
     async with scene(is_unauthorized=graphql_unauthenticated) as at:
         download = b'{"errors": [{"extensions": {"code": "UNAUTHENTICATED"}}]}'
         at.api.answers["/graphql"] = answering(payload=download, headers={"Content-Type": "application/pdf"})

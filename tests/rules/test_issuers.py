@@ -98,7 +98,7 @@ async def scene() -> AsyncIterator[Scene]:
 async def test_another_issuers_tokens_are_neither_shown_nor_used(
     scene: Scene, store: Any, account: str | None, life: float
 ) -> None:
-    """The contract: the same client, account and store at another token endpoint or with another id; back again, all is there."""
+    """The same client, account and store at another token endpoint or with another id; back again, all is there."""
     scene.issuers.expires_in = life
     one, two, other = scene.oauth("/one/token"), scene.oauth("/two/token"), scene.oauth("/one/token", "other")
     assert (await scene.token(one, store, account)).startswith("one-")
@@ -180,7 +180,7 @@ PAIRS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 async def test_what_a_token_depends_on_tells_accounts_apart(
     scene: Scene, one: dict[str, Any], two: dict[str, Any]
 ) -> None:
-    """The contract: one store and no ``account=``; each login has its token, and finds it again."""
+    """One store and no ``account=``; each login has its token, and finds it again."""
     store = MemoryStore()
     logins = [scene.oauth(**{"path": "/one/token", **options}) for options in (one, two)]
     tokens = [await scene.token(login, store) for login in logins * 2]
@@ -203,7 +203,7 @@ async def test_a_pools_owners_are_told_apart_by_their_logins(scene: Scene) -> No
 
 
 async def test_a_password_logins_issuer_is_its_endpoint(scene: Scene) -> None:
-    """The contract: one user at two endpoints of one origin; neither adopts the other's token."""
+    """One user at two endpoints of one origin; neither adopts the other's token."""
     store = MemoryStore()
     login = PasswordLogin("ada@example.com", "p")
     one = await scene.token(login, store, endpoint="/one/graphql")

@@ -77,7 +77,7 @@ def listened(*script: Any, **options: Any) -> tuple[ScriptedKeeper, Heard]:
 
 @virtual_time
 async def test_a_record_says_what_a_login_was_like() -> None:
-    """The contract: account, reason, outcome, error, attempts, seconds, waiting requests, and when it began; frozen."""
+    """Account, reason, outcome, error, attempts, seconds, waiting requests, and when it began; frozen."""
     kept, heard = listened(LoginUnavailableError("down"), LoginUnavailableError("down"), seconds=1)
     before = datetime.now(UTC)
     await kept.outcomes(7)
@@ -115,7 +115,7 @@ async def test_an_adopted_token_is_a_record_without_an_attempt() -> None:
 
 @virtual_time
 async def test_a_renewal_ahead_is_a_record_for_which_nobody_waited() -> None:
-    """Rule 8: and it is counted as one."""
+    """And it is counted as one."""
     kept, heard = listened(expires_in=100)
     (await kept.obtain()).used = True
     await passing(90)
@@ -143,7 +143,7 @@ async def test_a_login_with_nothing_newer_is_no_record(caplog: pytest.LogCapture
 )
 @virtual_time
 async def test_a_look_into_the_store_while_no_login_is_allowed_is_no_record(failure: LoginError) -> None:
-    """Rule 7: requests look there once a second during a pause, which is no reason to tell of a login each time."""
+    """Requests look there once a second during a pause, which is no reason to tell of a login each time."""
     kept, heard = listened(failure, failure, store=MemoryStore(timer=now))
     await kept.outcomes(1)
     looks = heard.counted["load"]

@@ -65,7 +65,7 @@ SITES = {
 @pytest.mark.parametrize("closes", [False, True], ids=["goes on", "closes"])
 @pytest.mark.parametrize("site", SITES)
 async def test_the_store_hears_of_a_logout_after_its_outage(site: str, *, closes: bool) -> None:
-    """The contract, ``logout()``: the deletion is repeated, or tried once more at close; then another owner logs in anew."""
+    """The deletion is repeated, or tried once more at close; then another owner logs in anew."""
     async with SITES[site]() as place, fleet(place.ours) as scene:
         await scene.storm()
         (owner,) = scene.owners

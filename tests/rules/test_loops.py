@@ -54,7 +54,7 @@ def old_loop() -> Iterator[asyncio.AbstractEventLoop]:
 
 
 def test_one_owner_serves_one_run_after_another() -> None:
-    """Rule 20, lesson 44: created outside any loop and used in three, it logs in once and touches no old loop."""
+    """Created outside any loop and used in three, it logs in once and touches no old loop."""
     login = CountedLogin(expires_in=3600)
     auth = owner(login, store=MemoryStore(), account="a")
     for _ in range(3):
@@ -64,7 +64,7 @@ def test_one_owner_serves_one_run_after_another() -> None:
 
 
 def test_a_login_in_flight_when_its_loop_stops_blocks_nobody(old_loop: asyncio.AbstractEventLoop) -> None:
-    """Rule 20: the next run logs in, and the tasks of the old loop, which never runs again, are not touched."""
+    """The next run logs in, and the tasks of the old loop, which never runs again, are not touched."""
     login = CountedLogin(seconds=100)
     auth = owner(login)
     old_loop.create_task(auth.token())
@@ -75,7 +75,7 @@ def test_a_login_in_flight_when_its_loop_stops_blocks_nobody(old_loop: asyncio.A
 
 
 def test_a_timer_of_a_loop_that_was_left_starts_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Rule 20: a loop pauses, the owner is used in another, and the first loop goes on."""
+    """A loop pauses, the owner is used in another, and the first loop goes on."""
     old_loop = VirtualLoop()
     monkeypatch.setattr("exterview_auth._auth.boot_time", old_loop.time)
     login = CountedLogin(expires_in=60)
@@ -123,7 +123,7 @@ async def _closes_its_pool(auth: ExterviewAuth, _token: Token) -> None:
     ids=["token", "headers", "logout", "aclose", "async with", "request", "invalidate", "pool"],
 )
 async def test_every_use_from_a_second_running_loop_is_refused(use: Callable[..., Coroutine[Any, Any, object]]) -> None:
-    """Rule 20: it raises and says what to do, and changes nothing."""
+    """It raises and says what to do, and changes nothing."""
     login = CountedLogin()
     async with owner(login) as auth:
         token = await auth.token()
@@ -138,7 +138,7 @@ async def test_every_use_from_a_second_running_loop_is_refused(use: Callable[...
 
 
 async def test_a_thread_without_a_loop_invalidates_nothing_while_the_loop_runs() -> None:
-    """Rule 20: requests of the loop may be on their way with the token; outside any loop, the call is fine."""
+    """Requests of the loop may be on their way with the token; outside any loop, the call is fine."""
     async with owner() as auth:
         token = await auth.token()
         with pytest.raises(ConfigurationError, match="or call it in that loop"):
@@ -147,7 +147,7 @@ async def test_a_thread_without_a_loop_invalidates_nothing_while_the_loop_runs()
 
 
 def test_a_token_may_be_invalidated_outside_any_loop() -> None:
-    """Rule 20: an owner belongs to no loop that runs between two ``asyncio.run``."""
+    """An owner belongs to no loop that runs between two ``asyncio.run``."""
     auth = owner()
     auth.invalidate(asyncio.run(auth.token()))
     assert asyncio.run(auth.token()).value == "T2"
@@ -173,7 +173,7 @@ def in_child(work: Callable[[], object]) -> str:
 
 
 def test_a_flight_pending_at_the_fork_blocks_nobody_in_the_child() -> None:
-    """Rule 20, lesson 44: forked in the middle of a login, from inside the running loop."""
+    """Forked in the middle of a login, from inside the running loop."""
     login = CountedLogin(seconds=0.3)
     auth = owner(login)
 
@@ -193,7 +193,7 @@ def test_a_flight_pending_at_the_fork_blocks_nobody_in_the_child() -> None:
 
 
 def test_a_child_that_goes_on_with_its_parents_loop_object_logs_in_for_itself() -> None:
-    """Rule 20: as a daemon does that forks twice, and a server that makes its loop before its workers."""
+    """As a daemon does that forks twice, and a server that makes its loop before its workers."""
     login = CountedLogin(seconds=0.3)
     auth = owner(login)
 
@@ -212,7 +212,7 @@ def test_a_child_that_goes_on_with_its_parents_loop_object_logs_in_for_itself() 
 
 @pytest.mark.parametrize(("expires_in", "close", "warned"), [(3600, False, 1), (3600, True, 0), (None, False, 0)])
 def test_an_owner_dropped_with_open_work_warns(expires_in: float | None, warned: int, *, close: bool) -> None:
-    """Rule 21: a `ResourceWarning` while its loop could still run the renewal; not once closed, nor without a renewal."""
+    """A `ResourceWarning` while its loop could still run the renewal; not once closed, nor without a renewal."""
 
     async def drop() -> None:
         auth = owner(CountedLogin(expires_in=expires_in))
@@ -231,7 +231,7 @@ def test_an_owner_dropped_with_open_work_warns(expires_in: float | None, warned:
 
 @pytest.mark.parametrize(("call", "warned"), [("delete", 1), ("", 0)])
 def test_an_owner_dropped_with_a_pending_logout_warns(call: str, warned: int) -> None:
-    """Rule 21: a `ResourceWarning`, as for a pending save: closing the owner would have tried once more."""
+    """A `ResourceWarning`, as for a pending save: closing the owner would have tried once more."""
     store = FailingStore()
 
     async def drop() -> None:
@@ -255,7 +255,7 @@ def test_an_owner_cannot_be_pickled() -> None:
 
 
 def test_a_request_takes_its_owner_to_the_running_loop() -> None:
-    """Rule 20: also a request that finds an unexpired token and does not ask the keeper."""
+    """Also a request that finds an unexpired token and does not ask the keeper."""
     auth = owner(CountedLogin(expires_in=3600))
 
     async def request() -> None:

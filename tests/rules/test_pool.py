@@ -71,7 +71,7 @@ def saving(store: FailingStore) -> Factory:
 
 
 async def test_an_account_has_one_owner(factory: Factory) -> None:
-    """The contract: created once, the same for all."""
+    """Created once, the same for all."""
     async with AuthPool(factory) as pool:
         assert pool["a"] is pool["a"]
         assert pool["a"] is not pool["b"]
@@ -82,7 +82,7 @@ async def test_an_account_has_one_owner(factory: Factory) -> None:
 
 
 async def test_accounts_share_no_token_under_eviction(factory: Factory) -> None:
-    """Lesson 5: 40 accounts in a pool of eight, each with its own token."""
+    """40 accounts in a pool of eight, each with its own token."""
     async with AuthPool(factory, maxsize=8) as pool:
 
         async def use(number: int) -> bool:
@@ -94,19 +94,19 @@ async def test_accounts_share_no_token_under_eviction(factory: Factory) -> None:
 
 
 async def test_an_owner_in_use_is_found_again(factory: Factory) -> None:
-    """The contract: if the pool evicted it but someone still refers to it, no second one is created."""
+    """If the pool evicted it but someone still refers to it, no second one is created."""
     async with AuthPool(factory, maxsize=1) as pool:
         used = pool["a"]
         assert pool["b"] is not used
         assert pool["a"] is used
         await used.token()
-        # Rule 21: the pool ends an evicted owner's work in silence; this one it keeps again.
+        # The pool ends an evicted owner's work in silence; this one it keeps again.
         assert used._keeper.lifecycle.holds_open
 
 
 @pytest.mark.parametrize("waits", [True, False])
 async def test_a_login_in_flight_keeps_its_owner(factory: Factory, *, waits: bool) -> None:
-    """Rule 5: evicted with a login in flight, also if its waiter has gone, the account has one owner and one login."""
+    """Evicted with a login in flight, also if its waiter has gone, the account has one owner and one login."""
     async with AuthPool(factory, maxsize=1) as pool:
         factory.gate.clear()
         number = id(pool["a"])
@@ -124,7 +124,7 @@ async def test_a_login_in_flight_keeps_its_owner(factory: Factory, *, waits: boo
 
 
 async def test_an_evicted_owner_is_dropped_in_silence(factory: Factory) -> None:
-    """The contract: the pool ends its background work; no `ResourceWarning`."""
+    """The pool ends its background work; no `ResourceWarning`."""
     async with AuthPool(factory, maxsize=1) as pool:
         await pool["a"].token()
         with warnings.catch_warnings():
@@ -135,7 +135,7 @@ async def test_an_evicted_owner_is_dropped_in_silence(factory: Factory) -> None:
 
 
 async def test_closing_closes_all(factory: Factory) -> None:
-    """The contract: kept owners and those in use; afterwards the pool is closed, and closing twice is fine."""
+    """Kept owners and those in use; afterwards the pool is closed, and closing twice is fine."""
     pool = AuthPool(factory, maxsize=1)
     owners = [pool["a"], pool["b"]]
     await asyncio.gather(*(owner.token() for owner in owners))
@@ -152,7 +152,7 @@ async def test_closing_closes_all(factory: Factory) -> None:
 async def test_one_owner_that_cannot_be_closed_does_not_keep_the_others_open(
     factory: Factory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The contract: all are closed, and the failure is raised."""
+    """All are closed, and the failure is raised."""
     pool = AuthPool(factory)
     first, second = pool["a"], pool["b"]
 
@@ -225,7 +225,7 @@ def saves() -> int:
 
 
 async def test_an_account_that_is_not_saved_yet_has_one_owner_one_login_and_one_save(saving: Factory) -> None:
-    """The contract: never two for an account in use, however often it is evicted; and closing leaves no task."""
+    """Never two for an account in use, however often it is evicted; and closing leaves no task."""
     async with AuthPool(saving, maxsize=1) as pool:
         for number in range(60):
             account = "abc"[number % 3]
@@ -238,7 +238,7 @@ async def test_an_account_that_is_not_saved_yet_has_one_owner_one_login_and_one_
 
 
 async def test_closing_saves_what_evicted_owners_could_not(saving: Factory, store: FailingStore) -> None:
-    """Rule 17: a rotated refresh token must not be lost; each owner makes one last attempt."""
+    """A rotated refresh token must not be lost; each owner makes one last attempt."""
     async with AuthPool(saving, maxsize=1) as pool:
         for account in "abc":
             await pool[account].token()
@@ -247,7 +247,7 @@ async def test_closing_saves_what_evicted_owners_could_not(saving: Factory, stor
 
 
 async def test_owners_evicted_while_the_store_is_unavailable_are_dropped_in_silence(saving: Factory) -> None:
-    """Rule 21: a `ResourceWarning` is for code that drops an owner; no code could close an owner that the pool evicted."""
+    """A `ResourceWarning` is for code that drops an owner; no code could close an owner that the pool evicted."""
     with warnings.catch_warnings(record=True) as seen:
         warnings.simplefilter("always")
         async with AuthPool(saving, maxsize=1) as pool:
@@ -259,7 +259,7 @@ async def test_owners_evicted_while_the_store_is_unavailable_are_dropped_in_sile
 
 
 async def test_an_evicted_owner_that_logs_in_is_kept_until_its_token_is_saved(saving: Factory) -> None:
-    """The contract: evicted while idle, used by code that still had it, then referred to by none: found again all the same."""
+    """Evicted while idle, used by code that still had it, then referred to by none: found again all the same."""
     async with AuthPool(saving, maxsize=1) as pool:
         for _ in range(5):
             used = pool["a"]
@@ -272,7 +272,7 @@ async def test_an_evicted_owner_that_logs_in_is_kept_until_its_token_is_saved(sa
 
 
 async def test_an_evicted_owner_whose_logout_is_pending_is_kept(saving: Factory, store: FailingStore) -> None:
-    """The contract, ``logout()``: never two owners of an account whose deletion the store has yet to hear of."""
+    """Never two owners of an account whose deletion the store has yet to hear of."""
     store.faults.clear()
     async with AuthPool(saving, maxsize=1) as pool:
         used = pool["a"]
@@ -293,7 +293,7 @@ async def test_an_evicted_owner_whose_logout_is_pending_is_kept(saving: Factory,
 
 
 async def test_saved_owners_are_released(saving: Factory, store: FailingStore) -> None:
-    """The contract: *maxsize* bounds the pool again once the store is back, after a few accesses and without further logins."""
+    """*maxsize* bounds the pool again once the store is back, after a few accesses and without further logins."""
     accounts = [f"org{number}" for number in range(20)]
     async with AuthPool(saving, maxsize=1) as pool:
         for account in accounts:
@@ -310,7 +310,7 @@ async def test_saved_owners_are_released(saving: Factory, store: FailingStore) -
 
 
 async def test_what_an_ended_loop_did_not_save_is_saved_by_the_next(saving: Factory, store: FailingStore) -> None:
-    """Rules 17 and 20: a pool that goes on under a new ``asyncio.run`` still has the owner whose save was cut off."""
+    """A pool that goes on under a new ``asyncio.run`` still has the owner whose save was cut off."""
     pool = AuthPool(saving, maxsize=1)
 
     async def use() -> None:
@@ -330,7 +330,7 @@ async def test_what_an_ended_loop_did_not_save_is_saved_by_the_next(saving: Fact
 
 
 async def test_a_closing_that_is_cancelled_at_once_closes_all_the_same(saving: Factory) -> None:
-    """Rule 21: its owners hear of it before the caller leaves."""
+    """Its owners hear of it before the caller leaves."""
     pool = AuthPool(saving)
     owners = [pool["a"], pool["b"]]
     with pytest.raises(TimeoutError):
@@ -342,7 +342,7 @@ async def test_a_closing_that_is_cancelled_at_once_closes_all_the_same(saving: F
 async def test_what_a_closing_that_was_cut_off_did_not_save_is_saved_by_the_next(
     saving: Factory, store: FailingStore
 ) -> None:
-    """Rules 17 and 21: the pool keeps its owners, also evicted ones, until they are closed."""
+    """The pool keeps its owners, also evicted ones, until they are closed."""
     pool = AuthPool(saving, maxsize=1)
 
     async def use() -> None:

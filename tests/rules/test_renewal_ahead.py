@@ -28,7 +28,7 @@ async def ask(kept: Keeper) -> str:
 
 @virtual_time
 async def test_a_token_is_replaced_before_it_expires_and_no_request_waits() -> None:
-    """Rule 8: with requests all the time, each life costs one login, and a login of two seconds delays none of them."""
+    """With requests all the time, each life costs one login, and a login of two seconds delays none of them."""
     kept = scripted(seconds=2, expires_in=100)
     await ask(kept)
     start = now()
@@ -45,7 +45,7 @@ async def test_a_token_is_replaced_before_it_expires_and_no_request_waits() -> N
 @pytest.mark.parametrize("life", [1, 5, 20, 59])
 @virtual_time
 async def test_a_short_life_is_used(life: float) -> None:
-    """Rule 8, lesson 32: 20 requests at once and 20 more in the first half of the life cost one login."""
+    """20 requests at once and 20 more in the first half of the life cost one login."""
     kept = scripted(expires_in=life)
     await asyncio.gather(*(ask(kept) for _ in range(20)))
     for _ in range(20):
@@ -56,7 +56,7 @@ async def test_a_short_life_is_used(life: float) -> None:
 
 @virtual_time
 async def test_a_failing_renewal_disturbs_no_request() -> None:
-    """Rule 8: the valid token stays in use, and the endpoint is asked a few times, not for each request."""
+    """The valid token stays in use, and the endpoint is asked a few times, not for each request."""
     kept = scripted(Token("T1", expires_in=100), *[RuntimeError("down") for _ in range(1000)])
     await ask(kept)
     while now() < 97.5:
@@ -85,7 +85,7 @@ def unchanged(previous: Token | None) -> Token:
 
 @virtual_time
 async def test_a_source_with_nothing_newer_is_asked_again_before_the_end() -> None:
-    """Rule 8: in the middle of what is left, as after a failure; no request waits, and one login at a time asks."""
+    """In the middle of what is left, as after a failure; no request waits, and one login at a time asks."""
     script = Token("T1", expires_in=100), unchanged, unchanged, Token("T4", expires_in=100)
     kept = scripted(*script, seconds=1)
     await ask(kept)
@@ -100,7 +100,7 @@ async def test_a_source_with_nothing_newer_is_asked_again_before_the_end() -> No
 @pytest.mark.parametrize("later", ["nothing newer", "newer"])
 @virtual_time
 async def test_a_source_that_is_too_slow_to_be_asked_again_before_the_end_delays_no_request(later: str) -> None:
-    """Rule 8: it said that the token is its newest, so that is used meanwhile; asked once more, it is used until a refusal."""
+    """It said that the token is its newest, so that is used meanwhile; asked once more, it is used until a refusal."""
     script = Token("T1", expires_in=6), unchanged, unchanged if later == "nothing newer" else Token("T3")
     kept = scripted(*script, seconds=1)
     await ask(kept)
@@ -112,7 +112,7 @@ async def test_a_source_that_is_too_slow_to_be_asked_again_before_the_end_delays
 
 @virtual_time
 async def test_a_token_that_is_kept_for_want_of_a_newer_one_gives_way_to_a_stored_one() -> None:
-    """Rule 2: another owner's newer token is adopted without a login, although it has an end and the old one has none any more."""
+    """Another owner's newer token is adopted without a login, although it has an end and the old one has none any more."""
     store = MemoryStore(timer=now)
     kept = scripted(Token("T1", expires_in=6), unchanged, seconds=1, account="a", store=store)
     await ask(kept)
@@ -124,7 +124,7 @@ async def test_a_token_that_is_kept_for_want_of_a_newer_one_gives_way_to_a_store
 
 @virtual_time
 async def test_a_renewal_that_is_due_while_a_flight_is_under_way_begins_when_it_ends() -> None:
-    """Rules 1 and 8: a hook takes most of each life; no second login begins beside it, and no request waits for one."""
+    """A hook takes most of each life; no second login begins beside it, and no request waits for one."""
     kept = scripted(expires_in=5, on_token=lambda *_: asyncio.sleep(4.5))
     first = kept.waiting()
     await settle()
@@ -144,7 +144,7 @@ async def test_a_renewal_that_is_due_while_a_flight_is_under_way_begins_when_it_
 
 @virtual_time
 async def test_a_renewal_that_is_due_while_another_flight_is_under_way_begins_no_second() -> None:
-    """Rules 1 and 8: and if that flight fails, the renewal follows it in the middle of what is left."""
+    """And if that flight fails, the renewal follows it in the middle of what is left."""
     kept = scripted(Token("T1", expires_in=100), LoginUnavailableError("busy"), login_timeout=10)
     issued = await kept.obtain()
     issued.used = issued.ever_accepted = True
@@ -162,7 +162,7 @@ async def test_a_renewal_that_is_due_while_another_flight_is_under_way_begins_no
 
 @virtual_time
 async def test_renewals_keep_the_pauses_after_failures(caplog: pytest.LogCaptureFixture) -> None:
-    """Rules 7 and 8: the pause of a failure or a ``Retry-After`` counts for renewals too; then they go on, and none begins in it."""
+    """The pause of a failure or a ``Retry-After`` counts for renewals too; then they go on, and none begins in it."""
     script = LoginUnavailableError(retry_after=58), LoginError("misfit"), LoginError("misfit"), LoginError("misfit")
     kept = scripted(Token("T1", expires_in=400), *script, login_timeout=5)
     await ask(kept)
@@ -178,7 +178,7 @@ async def test_renewals_keep_the_pauses_after_failures(caplog: pytest.LogCapture
 
 @virtual_time
 async def test_a_renewal_waits_until_the_budget_allows_it() -> None:
-    """Rule 7: a token that no request was accepted with is no reason for more logins than ``max_logins``."""
+    """A token that no request was accepted with is no reason for more logins than ``max_logins``."""
     kept = scripted(expires_in=40, max_logins=(1, 35.0))
     issued = await kept.obtain()
     issued.used = True
@@ -192,7 +192,7 @@ async def test_a_renewal_waits_until_the_budget_allows_it() -> None:
 
 @virtual_time
 async def test_the_budget_does_not_keep_a_token_that_works_from_its_renewal() -> None:
-    """Rule 7: a login is needed once it is over, whatever others were refused with."""
+    """A login is needed once it is over, whatever others were refused with."""
     kept = scripted(expires_in=40, max_logins=(1, 1000.0))
     issued = await kept.obtain()
     issued.used = True
@@ -204,7 +204,7 @@ async def test_the_budget_does_not_keep_a_token_that_works_from_its_renewal() ->
 
 @virtual_time
 async def test_a_timer_from_before_a_rejection_starts_no_login() -> None:
-    """Rule 8: rejected credentials are presented again for a request alone, also if the token of before lives on."""
+    """Rejected credentials are presented again for a request alone, also if the token of before lives on."""
     kept = scripted(Token("T1", expires_in=400), CredentialsRejectedError("rejected"))
     issued = await kept.obtain()
     issued.used = True
@@ -216,7 +216,7 @@ async def test_a_timer_from_before_a_rejection_starts_no_login() -> None:
 
 @virtual_time
 async def test_an_owner_without_requests_stops_renewing() -> None:
-    """Lesson 35: at most two renewals of a token of 60 s in an hour without requests."""
+    """At most two renewals of a token of 60 s in an hour without requests."""
     kept = scripted(expires_in=60)
     await ask(kept)
     await passing(3600)
@@ -227,7 +227,7 @@ async def test_an_owner_without_requests_stops_renewing() -> None:
 
 @virtual_time
 async def test_the_first_request_in_the_window_starts_the_renewal_and_does_not_wait() -> None:
-    """Rule 8: if requests come again after the renewal was due, the old token is used until the new one is there."""
+    """If requests come again after the renewal was due, the old token is used until the new one is there."""
     kept = scripted(seconds=2, expires_in=100)
     await ask(kept)
     for _ in range(2):  # renewed once, and used by no request since
@@ -243,7 +243,7 @@ async def test_the_first_request_in_the_window_starts_the_renewal_and_does_not_w
 
 @virtual_time
 async def test_after_a_rejection_only_a_request_starts_a_login() -> None:
-    """Rule 8, lesson 35: the valid token stays in use, and the next login is for the request that needs one."""
+    """The valid token stays in use, and the next login is for the request that needs one."""
     kept = scripted(Token("T1", expires_in=100), CredentialsRejectedError("no"))
     while now() < 97:
         assert await ask(kept) == "T1"
@@ -257,7 +257,7 @@ async def test_after_a_rejection_only_a_request_starts_a_login() -> None:
 @pytest.mark.parametrize("life", [100, 12])
 @virtual_time
 async def test_a_token_that_a_request_found_after_a_rejection_is_renewed(life: float) -> None:
-    """Rules 7 and 8: the request that found another owner's token has asked; the pause ends by itself, and nobody waits."""
+    """The request that found another owner's token has asked; the pause ends by itself, and nobody waits."""
     store = MemoryStore(timer=now)
     kept = scripted(CredentialsRejectedError("no"), seconds=1, expires_in=life, store=store, account="a")
     with pytest.raises(CredentialsRejectedError):
@@ -270,7 +270,7 @@ async def test_a_token_that_a_request_found_after_a_rejection_is_renewed(life: f
 
 @virtual_time
 async def test_a_found_token_whose_renewal_is_rejected_is_renewed_for_a_request_alone() -> None:
-    """Rule 8: the rejection is newer than the token, as that of a token of one's own."""
+    """The rejection is newer than the token, as that of a token of one's own."""
     store = MemoryStore(timer=now)
     kept = scripted(*[CredentialsRejectedError("no")] * 3, store=store, account="a")
     with pytest.raises(CredentialsRejectedError):
@@ -285,7 +285,7 @@ async def test_a_found_token_whose_renewal_is_rejected_is_renewed_for_a_request_
 
 @virtual_time
 async def test_a_request_that_is_refused_while_the_renewal_runs_joins_it() -> None:
-    """Rule 8: no second login."""
+    """No second login."""
     kept = scripted(Token("T1", expires_in=100))
     await ask(kept)
     kept.login.seconds = 5
@@ -310,7 +310,7 @@ async def test_refresh_ahead_of_zero_never_renews() -> None:
 
 @virtual_time
 async def test_a_login_slower_than_its_tokens_life_is_used_all_the_same() -> None:
-    """Lesson 32: all its waiters get the token, and it does not start the next login at once."""
+    """All its waiters get the token, and it does not start the next login at once."""
     kept = scripted(seconds=5, expires_in=1, refresh_ahead=0)
     assert set(await asyncio.gather(*(ask(kept) for _ in range(20)))) == {"T1"}
     assert kept.login.count == 1
@@ -327,7 +327,7 @@ async def test_a_login_slower_than_its_tokens_life_is_used_all_the_same() -> Non
 async def test_a_lifetime_counts_from_the_request_for_it_or_from_the_receipt_of_a_jwt(
     token: Callable[[], Token], until: float
 ) -> None:
-    """Lesson 27: ``expires_in`` counts from the sending of the login, here of 30 s; a JWT's own life from its receipt."""
+    """``expires_in`` counts from the sending of the login, here of 30 s; a JWT's own life from its receipt."""
     kept = scripted(lambda _previous: token(), seconds=30, refresh_ahead=0, login_timeout=60)
     await ask(kept)
     assert kept.state.usable_until == pytest.approx(until, abs=0.01 if until == 99 else 5)
@@ -345,7 +345,7 @@ async def test_a_timer_that_fires_early_is_armed_again() -> None:
 
 @virtual_time
 async def test_a_renewal_and_its_failure_are_logged(caplog: pytest.LogCaptureFixture) -> None:
-    """Rules 8 and 18: what failed in the background, for which account, and why the next token came."""
+    """What failed in the background, for which account, and why the next token came."""
     script = Token("T1", expires_in=100), RuntimeError("s3cret"), Token("T3", expires_in=100)
     kept = scripted(*script, account="a")
     with caplog.at_level(logging.INFO, "exterview_auth"):
@@ -364,7 +364,7 @@ async def test_a_renewal_and_its_failure_are_logged(caplog: pytest.LogCaptureFix
 
 
 def test_a_renewal_that_ends_with_its_loop_has_not_failed(caplog: pytest.LogCaptureFixture) -> None:
-    """Rule 8: a program, or a test, that ends while one is under way logs no warning."""
+    """A program, or a test, that ends while one is under way logs no warning."""
 
     async def main() -> None:
         kept = scripted(Token("T1", expires_in=100), lambda _: asyncio.sleep(1e6))
@@ -378,7 +378,7 @@ def test_a_renewal_that_ends_with_its_loop_has_not_failed(caplog: pytest.LogCapt
 
 @virtual_time
 async def test_a_failed_login_of_a_request_is_no_failed_renewal(caplog: pytest.LogCaptureFixture) -> None:
-    """Rule 8: it is not tried again in the background, and the log does not call it a renewal."""
+    """It is not tried again in the background, and the log does not call it a renewal."""
     kept = scripted(Token("T1", expires_in=100), RuntimeError("down"), refresh_ahead=0)
     await ask(kept)
     await passing(101)

@@ -39,7 +39,7 @@ def rejected(auth: ExterviewAuth) -> None:
 
 
 async def test_no_refresh_token_is_presented_twice(store: Any) -> None:
-    """Lesson 33: a second owner presents what the first one's login returned, although the access token did not change."""
+    """A second owner presents what the first one's login returned, although the access token did not change."""
     login = Session()
     async with login.owner(store) as one, login.owner(store) as two:
         await one.token()
@@ -55,7 +55,7 @@ async def test_no_refresh_token_is_presented_twice(store: Any) -> None:
 async def test_a_refused_text_that_a_login_gives_again_costs_one_login(
     kind: str, redis_url: str, tmp_path: Path
 ) -> None:
-    """Lesson 4: the others adopt it, because the login came after their refusals."""
+    """The others adopt it, because the login came after their refusals."""
     login, store = Session(), STORE_MAKERS[kind](redis_url, tmp_path)
     owners = [login.owner(store) for _ in range(OWNERS)]
     await asyncio.gather(*(owner.token() for owner in owners))
@@ -70,7 +70,7 @@ async def test_a_refused_text_that_a_login_gives_again_costs_one_login(
 
 @virtual_time
 async def test_a_text_that_lives_longer_costs_one_login() -> None:
-    """Lesson 4: an issuer that extends a session at each login."""
+    """An issuer that extends a session at each login."""
     login = ScriptedLogin(*(Token("session", expires_in=100) for _ in range(OWNERS)))
     store = MemoryStore(timer=now)
     owners = [keeper(login, store=store, account="a", refresh_ahead=0) for _ in range(OWNERS)]
@@ -83,7 +83,7 @@ async def test_a_text_that_lives_longer_costs_one_login() -> None:
 
 @virtual_time
 async def test_a_text_that_was_refused_since_is_not_adopted() -> None:
-    """Rule 3: another owner's login gave it, but before the refusal here."""
+    """Another owner's login gave it, but before the refusal here."""
     store = MemoryStore(timer=now)
     kept = keeper(ScriptedLogin(Token("session"), Token("new")), store=store, account="a")
     first = await kept.obtain()

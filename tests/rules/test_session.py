@@ -29,7 +29,7 @@ async def answered(at: Scene, verb: str, **options: Any) -> dict[str, Any]:
 
 
 async def test_every_verb_is_signed_with_async_with_and_with_await() -> None:
-    """The contract: the verbs are aiohttp's own."""
+    """The verbs are aiohttp's own."""
     async with scene() as at:
         at.api.answers["/echo"] = echo
         for verb in ("get", "post", "put", "patch", "delete", "options"):
@@ -42,7 +42,7 @@ async def test_every_verb_is_signed_with_async_with_and_with_await() -> None:
 
 
 async def test_the_verbs_have_aiohttps_parameters() -> None:
-    """The contract: every name that aiohttp's own verbs have."""
+    """Every name that aiohttp's own verbs have."""
     keywords = {*aiohttp.client._RequestOptions.__annotations__, *aiohttp.client._WSConnectOptions.__annotations__}
     for verb in ("request", "get", "options", "head", "post", "put", "patch", "delete", "ws_connect"):
         ours = set(inspect.signature(getattr(AuthSession, verb)).parameters)
@@ -51,7 +51,7 @@ async def test_the_verbs_have_aiohttps_parameters() -> None:
 
 
 async def test_relative_urls_are_resolved_against_the_endpoint() -> None:
-    """The contract: the empty one is the endpoint itself."""
+    """The empty one is the endpoint itself."""
     async with scene() as at:
         for url in ("", "/graphql", "graphql", "?a=b", "/ats/candidates/bulk-upload"):
             async with at.client.post(url, json=QUERY) as response:
@@ -60,7 +60,7 @@ async def test_relative_urls_are_resolved_against_the_endpoint() -> None:
 
 
 async def test_urls_that_alternate_are_each_resolved() -> None:
-    """The contract: the newest URL is remembered, as the same object or an equal text, and no other is taken for it."""
+    """The newest URL is remembered, as the same object or an equal text, and no other is taken for it."""
     async with scene() as at:
         absolute = URL(at.api.base) / "d"
         given = [
@@ -86,7 +86,7 @@ async def test_urls_that_alternate_are_each_resolved() -> None:
 
 
 async def test_a_base_url_of_the_session_comes_first() -> None:
-    """The contract: relative URLs are resolved against it, not against the endpoint."""
+    """Relative URLs are resolved against it, not against the endpoint."""
     async with scene() as at, aiohttp.ClientSession(base_url=at.api.base + "/v2/") as http:
         async with AuthSession(http, at.auth).post("graphql", json=QUERY) as response:
             assert response.status == 200
@@ -94,7 +94,7 @@ async def test_a_base_url_of_the_session_comes_first() -> None:
 
 
 async def test_the_sessions_middlewares_run_outside_ours() -> None:
-    """The contract, lesson 48: auth is the innermost, also with per-request middlewares, and never doubled."""
+    """Auth is the innermost, also with per-request middlewares, and never doubled."""
     seen: list[tuple[str, bool]] = []
 
     def noting(name: str) -> aiohttp.ClientMiddlewareType:
@@ -119,7 +119,7 @@ async def test_the_sessions_middlewares_run_outside_ours() -> None:
 
 
 async def test_cookies_headers_and_tracing_work_as_before() -> None:
-    """The contract: and a replay is no second request for the tracer."""
+    """And a replay is no second request for the tracer."""
     traced: list[str] = []
     tracing = aiohttp.TraceConfig()
 
@@ -141,7 +141,7 @@ async def test_cookies_headers_and_tracing_work_as_before() -> None:
 
 
 async def test_the_session_is_never_closed() -> None:
-    """The contract: it belongs to the application."""
+    """It belongs to the application."""
     async with scene() as at:
         await at.post()
         assert (at.client.closed, at.client.auth) == (False, at.auth)

@@ -27,7 +27,7 @@ def sharing(login: Any, store: Any, **options: Any) -> Keeper:
 
 @virtual_time
 async def test_two_owners_of_one_store_make_one_login() -> None:
-    """The contract's store section, lesson 4: at the start and after each revocation."""
+    """At the start and after each revocation."""
     login = ScriptedLogin(seconds=1)
     store = MemoryStore(timer=now)
     one, two = sharing(login, store), sharing(login, store)
@@ -43,7 +43,7 @@ async def test_two_owners_of_one_store_make_one_login() -> None:
 
 @virtual_time
 async def test_accounts_of_one_store_share_nothing() -> None:
-    """Lesson 5: two accounts without a token do not share one."""
+    """Two accounts without a token do not share one."""
     login = ScriptedLogin(seconds=1)
     store = MemoryStore(timer=now)
     one, two = keeper(login, store=store, account="a"), keeper(login, store=store, account="b")
@@ -68,7 +68,7 @@ async def test_an_owner_that_starts_later_needs_no_login() -> None:
 
 @virtual_time
 async def test_a_refused_token_is_not_adopted_again() -> None:
-    """Lesson 38, rule 3: neither the one just refused nor an older one; and an adopted token's refusal may cause a login."""
+    """Neither the one just refused nor an older one; and an adopted token's refusal may cause a login."""
     login = ScriptedLogin()
     store = MemoryStore(timer=now)
     kept = sharing(login, store)
@@ -86,7 +86,7 @@ async def test_a_refused_token_is_not_adopted_again() -> None:
 @pytest.mark.parametrize("invalidated", [False, True])
 @virtual_time
 async def test_a_refused_token_from_the_store_is_no_useless_login(*, invalidated: bool) -> None:
-    """Rules 3, 7 and 19: although most of its waiters have not woken yet, it costs none of the budget."""
+    """Although most of its waiters have not woken yet, it costs none of the budget."""
     login, store = ScriptedLogin(), MemoryStore(timer=now)
     kept = sharing(login, store, max_logins=(1, 600.0))
     await store.save("a", Token("foreign"))
@@ -105,7 +105,7 @@ async def test_a_refused_token_from_the_store_is_no_useless_login(*, invalidated
 
 @virtual_time
 async def test_logout_forgets_the_token_in_the_store() -> None:
-    """Lesson 18: a login that is being saved does not come back, and another owner finds nothing."""
+    """A login that is being saved does not come back, and another owner finds nothing."""
     login = ScriptedLogin()
     store = MemoryStore(timer=now)
     kept = sharing(login, store)
@@ -117,7 +117,7 @@ async def test_logout_forgets_the_token_in_the_store() -> None:
 
 @virtual_time
 async def test_after_a_logout_that_the_store_did_not_hear_of_its_token_stays_out() -> None:
-    """Lesson 18: also one that this process has never seen."""
+    """Also one that this process has never seen."""
     login, store = ScriptedLogin(), FailingStore()
     store.entries["a"] = Token("of-before")
     kept = sharing(login, store)
@@ -131,7 +131,7 @@ async def test_after_a_logout_that_the_store_did_not_hear_of_its_token_stays_out
 
 @virtual_time
 async def test_a_slow_first_read_does_not_undo_a_logout() -> None:
-    """Lesson 18: what the store answers after the logout is not installed."""
+    """What the store answers after the logout is not installed."""
     login = ScriptedLogin()
     answer = asyncio.Event()
 
@@ -170,7 +170,7 @@ FAULTS = [
 @pytest.mark.parametrize(("call", "fault"), FAULTS)
 @virtual_time
 async def test_a_failing_store_costs_no_request(call: str, fault: Any) -> None:
-    """Rule 17: whatever fails or hangs, the process logs in for itself, in little time, and goes on."""
+    """Whatever fails or hangs, the process logs in for itself, in little time, and goes on."""
     login, store = ScriptedLogin(), FailingStore()
     store.faults[call] = fault
     kept = sharing(login, store)
@@ -187,7 +187,7 @@ async def test_a_failing_store_costs_no_request(call: str, fault: Any) -> None:
 
 @virtual_time
 async def test_what_a_stuck_holder_saved_is_used_all_the_same(caplog: pytest.LogCaptureFixture) -> None:
-    """Lesson 29: whoever froze between its save and its unlocking costs neither a wait nor a login."""
+    """Whoever froze between its save and its unlocking costs neither a wait nor a login."""
     login, store = ScriptedLogin(), FailingStore()
     store.entries["a"] = Token("theirs")
     store.faults["lock"] = "hang"
@@ -220,7 +220,7 @@ class Wrapped(FailingStore):
 @pytest.mark.parametrize("make", [lambda: MemoryStore(timer=now), Wrapped])
 @virtual_time
 async def test_a_holder_in_this_process_is_waited_for(make: Any) -> None:
-    """The contract's store section: a login of 17 s serves both owners, however their store's lock is made."""
+    """A login of 17 s serves both owners, however their store's lock is made."""
     login, store = ScriptedLogin(seconds=17), make()
     one, two = sharing(login, store), sharing(login, store)
     grants = await asyncio.gather(one.obtain(), two.obtain())
@@ -239,7 +239,7 @@ class SlowToLoad(MemoryStore):
 @pytest.mark.parametrize(("kind", "seconds"), [(MemoryStore, 15), (SlowToLoad, 9.5)], ids=["held", "free too late"])
 @virtual_time
 async def test_waiting_for_the_lock_and_the_login_have_one_deadline(kind: type[MemoryStore], seconds: float) -> None:
-    """Rule 7: ``login_timeout`` is for all of it, and the error says what held the login up."""
+    """``login_timeout`` is for all of it, and the error says what held the login up."""
     login, store = ScriptedLogin(Token("T1"), seconds=seconds), kind(timer=now)
     one, two = sharing(login, store), sharing(login, store, login_timeout=10)
     first = asyncio.ensure_future(one.obtain())
@@ -254,7 +254,7 @@ async def test_waiting_for_the_lock_and_the_login_have_one_deadline(kind: type[M
 
 @virtual_time
 async def test_a_store_whose_methods_raise_at_once_costs_no_request() -> None:
-    """Rule 17: also where a method is not async at all."""
+    """Also where a method is not async at all."""
 
     class Broken:
         def load(self, *_arguments: Any) -> Any:
@@ -270,7 +270,7 @@ async def test_a_store_whose_methods_raise_at_once_costs_no_request() -> None:
 
 @pytest.mark.parametrize("ends", [KeyboardInterrupt, SystemExit])
 def test_a_store_that_ends_the_program_ends_it(ends: type[BaseException]) -> None:
-    """Rule 17 contains a store's failures; Ctrl-C inside of it is none, and a loop that runs on goes on."""
+    """A store's failures are contained; Ctrl-C inside of it is none, and a loop that runs on goes on."""
     endings = [ends]
 
     class Ending(MemoryStore):
@@ -297,7 +297,7 @@ def test_a_store_that_ends_the_program_ends_it(ends: type[BaseException]) -> Non
 
 @virtual_time
 async def test_one_logout_after_another() -> None:
-    """Lesson 18: the first one's late deletion does not take the next login's token out of the store."""
+    """The first one's late deletion does not take the next login's token out of the store."""
 
     async def slow_to_die(_previous: Token | None) -> Token:
         try:
@@ -321,7 +321,7 @@ async def test_one_logout_after_another() -> None:
 
 @virtual_time
 async def test_a_token_of_before_the_outage_overtakes_nothing() -> None:
-    """Lesson 36: two logins while the store could not be written, and the second one's refresh token is saved all the same."""
+    """Two logins while the store could not be written, and the second one's refresh token is saved all the same."""
     login = ScriptedLogin(*(Token(f"T{number}", refresh_token=f"R{number}") for number in (1, 2, 3)))
     store = FailingStore()
     kept = sharing(login, store)
@@ -339,7 +339,7 @@ async def test_a_token_of_before_the_outage_overtakes_nothing() -> None:
 
 @virtual_time
 async def test_a_login_presents_its_own_refresh_token_rather_than_an_older_one_of_the_store() -> None:
-    """Lesson 33: one that was rotated here and did not reach the store is the newest; the old one would end the family."""
+    """One that was rotated here and did not reach the store is the newest; the old one would end the family."""
 
     class Stuck(FailingStore):
         async def save(self, account: str, token: Token) -> None:
@@ -357,7 +357,7 @@ async def test_a_login_presents_its_own_refresh_token_rather_than_an_older_one_o
 
 @virtual_time
 async def test_closing_tries_a_pending_save_once_more() -> None:
-    """Lesson 36: a rotated refresh token is not lost with the process."""
+    """A rotated refresh token is not lost with the process."""
     login, store = ScriptedLogin(), FailingStore()
     store.faults["save"] = OSError("full")
     kept = sharing(login, store)
@@ -370,7 +370,7 @@ async def test_closing_tries_a_pending_save_once_more() -> None:
 @pytest.mark.parametrize("saves", [1, 2], ids=["pending", "running"])
 @virtual_time
 async def test_logout_abandons_a_repeated_save(saves: int) -> None:
-    """Lesson 18: a save that is still to come does not bring the token back, nor does one that began before the deletion."""
+    """A save that is still to come does not bring the token back, nor does one that began before the deletion."""
 
     class Slow(FailingStore):
         saves = 0
@@ -420,7 +420,7 @@ async def test_a_lock_is_entered_and_left_in_one_task() -> None:
 
 @virtual_time
 async def test_a_lock_that_swallows_its_cancellation_is_left_when_it_comes() -> None:
-    """Rule 17: whoever gave up waiting does not hold it afterwards."""
+    """Whoever gave up waiting does not hold it afterwards."""
     held: list[str] = []
 
     class Stubborn(FailingStore):
@@ -444,7 +444,7 @@ async def test_a_lock_that_swallows_its_cancellation_is_left_when_it_comes() -> 
 
 @virtual_time
 async def test_nonsense_in_the_store_is_a_miss() -> None:
-    """Rule 17: what is no token is not used."""
+    """What is no token is not used."""
     login, store = ScriptedLogin(), FailingStore()
     store.entries["a"] = {"token": "x"}
     kept = sharing(login, store)
@@ -453,7 +453,7 @@ async def test_nonsense_in_the_store_is_a_miss() -> None:
 
 @virtual_time
 async def test_the_token_is_saved_before_the_first_waiter_resumes() -> None:
-    """Lesson 28: and told to the hook once."""
+    """And told to the hook once."""
     order: list[str] = []
 
     class Ordered(FailingStore):
@@ -480,7 +480,7 @@ async def test_the_token_is_saved_before_the_first_waiter_resumes() -> None:
 async def test_an_outage_names_the_call_of_a_store_that_has_a_lock_alone(
     call: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Rule 17: the application's store by its type, as its repr may say anything, and what was asked of it."""
+    """The application's store by its type, as its repr may say anything, and what was asked of it."""
     store = FailingStore()
     store.faults[call] = OSError("s3cret")
     kept = sharing(ScriptedLogin(), store)
@@ -494,7 +494,7 @@ async def test_an_outage_names_the_call_of_a_store_that_has_a_lock_alone(
 
 @virtual_time
 async def test_an_adoption_is_logged(caplog: pytest.LogCaptureFixture) -> None:
-    """Rule 18: a token that another owner got, and why one was needed."""
+    """A token that another owner got, and why one was needed."""
     store = MemoryStore(timer=now)
     await store.save("a", Token("theirs"))
     kept = sharing(ScriptedLogin(), store)
@@ -507,7 +507,7 @@ async def test_an_adoption_is_logged(caplog: pytest.LogCaptureFixture) -> None:
 
 @virtual_time
 async def test_a_renewal_takes_no_token_that_ends_sooner() -> None:
-    """Rule 8: the one in use serves; only who cannot use it takes whatever else there is."""
+    """The one in use serves; only who cannot use it takes whatever else there is."""
     login, store = ScriptedLogin(expires_in=100), MemoryStore(timer=now)
     kept = sharing(login, store)
     grant = await kept.obtain()
@@ -526,7 +526,7 @@ async def test_a_renewal_takes_no_token_that_ends_sooner() -> None:
 @pytest.mark.parametrize("login_timeout", [0.2, 1.0, 2.0, 30.0])
 @virtual_time
 async def test_a_store_that_hangs_leaves_time_for_the_login(call: str, login_timeout: float) -> None:
-    """Rule 17, whatever the login timeout is: the store's share of it is small."""
+    """Whatever the login timeout is: the store's share of it is small."""
     login = ScriptedLogin(seconds=login_timeout / 4)
     store = FailingStore()
     store.faults[call] = "hang"
@@ -538,7 +538,7 @@ async def test_a_store_that_hangs_leaves_time_for_the_login(call: str, login_tim
 
 @virtual_time
 async def test_the_life_of_an_adopted_token_counts_from_the_question() -> None:
-    """Lesson 34: a machine that slept between the store's answer and its use does not send a token that is over."""
+    """A machine that slept between the store's answer and its use does not send a token that is over."""
     slept = 0.0
 
     class Sleeping(FailingStore):
@@ -557,7 +557,7 @@ async def test_the_life_of_an_adopted_token_counts_from_the_question() -> None:
 
 @virtual_time
 async def test_a_token_that_was_replaced_is_not_adopted_again() -> None:
-    """Lesson 38: nor one that was renewed ahead and never refused; an older process may have saved it late."""
+    """Nor one that was renewed ahead and never refused; an older process may have saved it late."""
     login, store = ScriptedLogin(expires_in=100), FailingStore()
     kept = sharing(login, store)
     first = await kept.obtain()
@@ -573,7 +573,7 @@ async def test_a_token_that_was_replaced_is_not_adopted_again() -> None:
 
 @virtual_time
 async def test_the_logins_deadline_counts_from_its_own_beginning() -> None:
-    """Rule 6: a key that never comes ends the wait after the login timeout, however long the process has run."""
+    """A key that never comes ends the wait after the login timeout, however long the process has run."""
     kept = sharing(ScriptedLogin(), FailingStore(), prepare=asyncio.Event().wait, login_timeout=5)
     await passing(100)
     with pytest.raises(LoginUnavailableError):
@@ -594,7 +594,7 @@ async def test_a_token_at_its_end_is_not_adopted_as_a_new_one() -> None:
 
 @virtual_time
 async def test_a_served_token_is_replaced_at_its_end_whatever_the_budget_with_a_store_too() -> None:
-    """Rule 19: requests that the token serves never see `LoginBudgetExceededError`."""
+    """Requests that the token serves never see `LoginBudgetExceededError`."""
     kept = sharing(ScriptedLogin(expires_in=50), FailingStore(), max_logins=(1, 600.0), refresh_ahead=0)
     grant = await kept.obtain()
     kept.refuse(grant, again=True)
@@ -605,7 +605,7 @@ async def test_a_served_token_is_replaced_at_its_end_whatever_the_budget_with_a_
 
 @virtual_time
 async def test_a_refresh_token_that_was_seen_is_presented_although_the_store_fails_since() -> None:
-    """Lesson 33: what the first look found is not lost with the second."""
+    """What the first look found is not lost with the second."""
 
     class FailsUnderTheLock(FailingStore):
         async def load(self, account: str) -> Any:
@@ -632,7 +632,7 @@ async def test_a_refresh_token_that_was_seen_is_presented_although_the_store_fai
 )
 @virtual_time
 async def test_which_refresh_token_is_presented(stored: Token, presented: str) -> None:
-    """Lesson 33: the store's, if it has another than this owner, also beside the same access token."""
+    """The store's, if it has another than this owner, also beside the same access token."""
     login, store = ScriptedLogin(Token("T1", refresh_token="R1", expires_in=100)), FailingStore()
     kept = sharing(login, store, refresh_ahead=0)
     await kept.obtain()
@@ -645,7 +645,7 @@ async def test_which_refresh_token_is_presented(stored: Token, presented: str) -
 
 @virtual_time
 async def test_a_second_logout_ends_a_login_that_waits_for_the_first() -> None:
-    """Lesson 18: a login that waits for one logout to reach the store, and meets the next, is not sent."""
+    """A login that waits for one logout to reach the store, and meets the next, is not sent."""
     gate = asyncio.Event()
 
     class Slow(FailingStore):
@@ -668,7 +668,7 @@ async def test_a_second_logout_ends_a_login_that_waits_for_the_first() -> None:
 
 
 def test_a_save_that_was_pending_when_its_loop_ended_goes_on_in_the_next() -> None:
-    """Rules 17 and 20: a rotated refresh token is not lost between two `asyncio.run`."""
+    """A rotated refresh token is not lost between two `asyncio.run`."""
     login, store = ScriptedLogin(Token("T1", expires_in=3600, refresh_token="R1")), FailingStore()
     store.faults["save"] = OSError("down")
     kept = sharing(login, store, clock=time.monotonic)
@@ -709,7 +709,7 @@ async def test_the_api_key_is_read_before_the_store() -> None:
 
 @virtual_time
 async def test_a_store_that_missed_a_logout_is_trusted_again_after_the_next_login() -> None:
-    """Rule 17: an outage costs the sharing for as long as it lasts, and not for good."""
+    """An outage costs the sharing for as long as it lasts, and not for good."""
     login, store = ScriptedLogin(), FailingStore()
     store.faults["delete"] = OSError("down")
     owner = sharing(login, store)
@@ -725,7 +725,7 @@ async def test_a_store_that_missed_a_logout_is_trusted_again_after_the_next_logi
 
 
 def test_a_renewal_is_due_on_the_next_loop_too() -> None:
-    """Rules 8 and 20: the timer of a loop that has ended is set again on the one after it."""
+    """The timer of a loop that has ended is set again on the one after it."""
     login = ScriptedLogin(expires_in=600)
     owner = sharing(login, FailingStore())
 

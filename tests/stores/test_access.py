@@ -159,7 +159,7 @@ async def test_a_waiter_adopts_what_the_holder_saves() -> None:
 
 @virtual_time
 async def test_a_save_that_was_overtaken_gives_the_newer_token_to_all() -> None:
-    """Lesson 29: an owner that was paused beyond its lease uses the newer token; the hook does not get the discarded one."""
+    """An owner that was paused beyond its lease uses the newer token; the hook does not get the discarded one."""
     store, hooked = ScriptedStore(), list[str]()
     store.newer = Token("newer", expires_in=60)
     kept = owner(store, on_token=lambda new, _old, _reason: hooked.append(new.value))
@@ -192,7 +192,7 @@ async def test_a_store_that_returns_what_it_saved_says_nothing_new() -> None:
 
 @virtual_time
 async def test_a_newer_token_that_is_known_to_be_refused_is_not_used() -> None:
-    """Lesson 38: then the owner's own token is used, and its save is repeated."""
+    """Then the owner's own token is used, and its save is repeated."""
     store = ScriptedStore()
     kept = owner(store)
     first = await kept.obtain()
@@ -232,7 +232,7 @@ async def test_a_slow_store_costs_its_budget_at_most(seconds: float) -> None:
 )
 @virtual_time
 async def test_each_call_may_fail(call: str, fault: Any, problem: str, caplog: pytest.LogCaptureFixture) -> None:
-    """Rule 17: one login, two seconds at most, one warning that names the call and no secret, and well again by itself."""
+    """One login, two seconds at most, one warning that names the call and no secret, and well again by itself."""
     caplog.set_level(logging.INFO, "exterview_auth")
     store, login = ScriptedStore(), ScriptedLogin()
     store.faults[call] = fault
@@ -255,7 +255,7 @@ async def test_each_call_may_fail(call: str, fault: Any, problem: str, caplog: p
 
 @virtual_time
 async def test_a_crowd_of_owners_is_not_a_failing_store() -> None:
-    """Rule 1: waiting for calls of the same process is not the store's delay; no more calls run at once than the store can do."""
+    """Waiting for calls of the same process is not the store's delay; no more calls run at once than the store can do."""
     store, under_way, peak = ScriptedStore(seconds=0.1), 0, 0
     read = store._read
 
@@ -297,7 +297,7 @@ async def test_a_crowd_at_a_failing_store_waits_once(caplog: pytest.LogCaptureFi
 @pytest.mark.parametrize(("age", "kept_value"), [(50.0, "T1"), (0.5, "another's"), (None, "another's")])
 @virtual_time
 async def test_a_token_saved_before_the_login_overtakes_nothing(age: float | None, kept_value: str) -> None:
-    """Lesson 36: the store heals with a token that this owner has never seen; only a younger one is newer, whatever the clock."""
+    """The store heals with a token that this owner has never seen; only a younger one is newer, whatever the clock."""
     store = ScriptedStore()
     kept = owner(store)
     await passing(100)
@@ -325,7 +325,7 @@ async def test_a_lock_that_cannot_be_released_delays_nobody(fault: Any) -> None:
 
 @virtual_time
 async def test_a_call_that_ignores_its_cancellation_gets_the_budget_once_more() -> None:
-    """Rule 17, whatever the login timeout: it is abandoned after a quarter of it, and another quarter to end."""
+    """Whatever the login timeout: it is abandoned after a quarter of it, and another quarter to end."""
 
     class Stubborn(ScriptedStore):
         stuck = True
@@ -359,7 +359,7 @@ async def test_a_failing_notification_does_not_end_the_login() -> None:
 
 @virtual_time
 async def test_a_lock_whose_holder_keeps_its_lease_is_waited_for() -> None:
-    """The contract's store section: for as long as ``login_timeout``, then an error that says why; nothing is wrong with the store."""
+    """For as long as ``login_timeout``, then an error that says why; nothing is wrong with the store."""
     store, login = ScriptedStore(), ScriptedLogin()
     store.acquires = [False] * 100
     kept = owner(store, login, login_timeout=10)
@@ -373,7 +373,7 @@ async def test_a_lock_whose_holder_keeps_its_lease_is_waited_for() -> None:
 
 @virtual_time
 async def test_a_lease_inside_another_lock_is_waited_for_as_long() -> None:
-    """The contract's store section: a subclass's own lock around the base's does not hide that the holder lives."""
+    """A subclass's own lock around the base's does not hide that the holder lives."""
 
     class Around(ScriptedStore):
         @contextlib.asynccontextmanager
@@ -391,7 +391,7 @@ async def test_a_lease_inside_another_lock_is_waited_for_as_long() -> None:
 
 @virtual_time
 async def test_a_lock_is_not_waited_for_once_its_store_fails() -> None:
-    """Rule 17: a save of another owner that hangs keeps the lock, and costs those who wait for it a second."""
+    """A save of another owner that hangs keeps the lock, and costs those who wait for it a second."""
     store, login = FailingStore(), ScriptedLogin()
     store.faults["lock"] = "hang"
     waiting = asyncio.ensure_future(owner(store, login).obtain())
@@ -421,7 +421,7 @@ async def test_a_probing_session_calls_a_store_whose_breaker_is_open() -> None:
 
 @virtual_time
 async def test_while_a_store_is_probed_everybody_else_goes_without_it() -> None:
-    """Rule 17: one session probes at a time; others with something to save wait for its outcome, and take no slot."""
+    """One session probes at a time; others with something to save wait for its outcome, and take no slot."""
     store = ScriptedStore()
     accesses = [StoreAccess(store, f"a{n}", Feed(now)) for n in range(20)]
     accesses[0].session().record_failure("save", StoreError("down"))
@@ -442,7 +442,7 @@ async def test_while_a_store_is_probed_everybody_else_goes_without_it() -> None:
 
 @virtual_time
 async def test_all_that_wait_for_a_probe_fail_with_it() -> None:
-    """Rule 17: without a call of their own, and as soon as it fails."""
+    """Without a call of their own, and as soon as it fails."""
     store = ScriptedStore(seconds=0.5)
     accesses = [StoreAccess(store, f"a{n}", Feed(now)) for n in range(20)]
     accesses[0].session().record_failure("save", StoreError("down"))
@@ -456,7 +456,7 @@ async def test_all_that_wait_for_a_probe_fail_with_it() -> None:
 
 @virtual_time
 async def test_once_a_probe_succeeds_all_that_wait_for_it_go_on() -> None:
-    """Rule 17: what a pool has yet to save at its close is saved, although the breaker is open until the first save."""
+    """What a pool has yet to save at its close is saved, although the breaker is open until the first save."""
     store = ScriptedStore(seconds=0.2)
     accesses = [StoreAccess(store, f"a{n}", Feed(now)) for n in range(12)]
     accesses[0].session().record_failure("save", StoreError("down"))
@@ -470,7 +470,7 @@ async def test_once_a_probe_succeeds_all_that_wait_for_it_go_on() -> None:
 
 @virtual_time
 async def test_a_probe_that_ends_without_an_outcome_lets_the_next_one_probe() -> None:
-    """Rule 17: it was cancelled, or waits for another owner's login, which says nothing about the store."""
+    """It was cancelled, or waits for another owner's login, which says nothing about the store."""
     store = ScriptedStore()
     access = StoreAccess(store, "a", Feed(now))
     access.session().record_failure("save", StoreError("down"))
@@ -510,7 +510,7 @@ async def test_a_probe_that_never_ends_is_waited_for_as_long_as_a_store() -> Non
 @pytest.mark.parametrize("latch", [CredentialsRejectedError("no"), None])
 @virtual_time
 async def test_an_owner_that_may_not_log_in_adopts_what_another_got(latch: Any) -> None:
-    """Rules 5 and 7: a latch forbids logins, not the token that is in the store; looking is bounded."""
+    """A latch forbids logins, not the token that is in the store; looking is bounded."""
     store = ScriptedStore()
     login = ScriptedLogin(latch) if latch else ScriptedLogin()
     kept = owner(store, login, max_logins=(1, 60.0))
@@ -538,7 +538,7 @@ async def test_an_owner_that_may_not_log_in_adopts_what_another_got(latch: Any) 
 
 @virtual_time
 async def test_a_save_is_repeated_although_the_breaker_is_open() -> None:
-    """Lesson 36: after a long outage the token is saved within five seconds, not when the breaker closes by itself."""
+    """After a long outage the token is saved within five seconds, not when the breaker closes by itself."""
     store = ScriptedStore()
     kept = owner(store)
     store.faults["save"] = StoreError("full")
@@ -555,7 +555,7 @@ async def test_a_save_is_repeated_although_the_breaker_is_open() -> None:
 
 @virtual_time
 async def test_an_overtaken_save_is_not_repeated() -> None:
-    """Rule 17: a save is repeated until it succeeds or another owner has saved a newer token."""
+    """A save is repeated until it succeeds or another owner has saved a newer token."""
     store = ScriptedStore()
     kept = owner(store)
     store.faults["save"] = StoreError("full")
@@ -588,7 +588,7 @@ async def test_a_repeated_save_needs_the_lock() -> None:
 
 @virtual_time
 async def test_a_repeated_save_looks_again_under_the_lock() -> None:
-    """Rule 17: another owner saves while this one waits for the lock; its token is not replaced."""
+    """Another owner saves while this one waits for the lock; its token is not replaced."""
     store = ScriptedStore()
     kept = owner(store)
     store.faults["save"] = StoreError("full")
@@ -611,7 +611,7 @@ async def test_a_repeated_save_looks_again_under_the_lock() -> None:
 
 @virtual_time
 async def test_a_waiter_that_was_paused_gives_the_holder_time_to_save() -> None:
-    """Lesson 34: the holder may have been paused too, and is about to save."""
+    """The holder may have been paused too, and is about to save."""
     asleep = 0.0
     store, login = ScriptedStore(), ScriptedLogin()
     store.acquires = [False] * 100
@@ -626,7 +626,7 @@ async def test_a_waiter_that_was_paused_gives_the_holder_time_to_save() -> None:
 
 
 def test_a_save_is_repeated_after_growing_pauses_with_jitter() -> None:
-    """Lesson 36: half a second at first, four at last and for ever; a fleet has lost its store at the same moment."""
+    """Half a second at first, four at last and for ever; a fleet has lost its store at the same moment."""
     for _ in range(20):
         pauses = list(islice(_pauses(), 50))
         longest = [*PAUSES, *[PAUSES[-1]] * 46]
@@ -637,7 +637,7 @@ def test_a_save_is_repeated_after_growing_pauses_with_jitter() -> None:
 
 @virtual_time
 async def test_each_attempt_at_a_save_is_counted_once() -> None:
-    """Rule 17: `stats()` counts saves that failed, and those that were not tried because the breaker was open."""
+    """`stats()` counts saves that failed, and those that were not tried because the breaker was open."""
     store = ScriptedStore()
     store.faults["load"] = store.faults["save"] = StoreError("down")
     kept = owner(store)
@@ -695,7 +695,7 @@ async def test_a_session_that_no_request_waits_for_may_spend_as_much_on_each_cal
 
 @virtual_time
 async def test_a_started_call_ends_without_its_caller() -> None:
-    """Lesson 30: a token that is being saved when its login is cancelled is saved."""
+    """A token that is being saved when its login is cancelled is saved."""
     store = ScriptedStore(seconds=0.3)
     saving = asyncio.ensure_future(StoreAccess(store, "a", Feed(now)).session().save(Token("T")))
     await passing(0.1)
@@ -750,7 +750,7 @@ async def test_the_age_of_a_token_that_the_store_did_not_read_is_unknown() -> No
 
 @virtual_time
 async def test_under_the_lock_the_lock_saves() -> None:
-    """Lesson 29: only the lock notices that another owner has saved since, whatever a subclass makes of its answer."""
+    """Only the lock notices that another owner has saved since, whatever a subclass makes of its answer."""
     written: list[str] = []
 
     class Silent(ScriptedStore):
@@ -779,7 +779,7 @@ async def test_under_the_lock_the_lock_saves() -> None:
 
 @virtual_time
 async def test_background_calls_have_a_context_of_their_own() -> None:
-    """Lesson 43: a caller's context variables are not visible in an unlock or in a save that is repeated."""
+    """A caller's context variables are not visible in an unlock or in a save that is repeated."""
     variable: ContextVar[str] = ContextVar("variable", default="none")
     seen: dict[str, str] = {}
 

@@ -84,7 +84,7 @@ class Plain(FileStore):
 def test_an_event_names_a_store_by_its_own_repr_only(
     kind: type[FileStore], named: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Rule 22: what an application's class says of itself may hold a secret."""
+    """What an application's class says of itself may hold a secret."""
     breaker_of(kind(tmp_path / "tokens")).record_failure("load", OSError(), 0.0)
     assert named in caplog.text
     assert "pass-word" not in caplog.text

@@ -151,7 +151,7 @@ def test_with_a_key_nobody_makes_an_entry_younger() -> None:
 
 
 def test_a_clock_that_went_back_adds_nothing() -> None:
-    """Lesson 34: an entry from the future has its whole life, and no more."""
+    """An entry from the future has its whole life, and no more."""
     codec = plain()
     raw = codec.encode(ADA, Token("x", expires_in=60), 2000.0)
     for now, left in ((1000.0, 60), (2000.0, 60), (2015.0, 45)):

@@ -166,7 +166,7 @@ async def test_a_deletion_in_memory_removes_only_what_was_looked_at() -> None:
 
 
 def test_a_lock_that_an_ended_loop_held_is_not_in_the_way() -> None:
-    """Rule 20: the next loop takes the lock, and nothing of the old loop is kept."""
+    """The next loop takes the lock, and nothing of the old loop is kept."""
     store = MemoryStore()
 
     async def hold_and_wait() -> None:
@@ -221,7 +221,7 @@ def test_a_lock_is_taken_from_a_loop_that_never_released_it(monkeypatch: pytest.
 
 @pytest.mark.parametrize("saves", ["under the lock", "after it", ""])
 def test_a_save_after_a_pause_replaces_nothing_newer(monkeypatch: pytest.MonkeyPatch, saves: str) -> None:
-    """Rule 17: a loop whose lock was taken meanwhile gets the token that another owner saved, which stays; if there is one."""
+    """A loop whose lock was taken meanwhile gets the token that another owner saved, which stays; if there is one."""
     monkeypatch.setattr(_memory_lock, "LOOK_INTERVAL", 0.01)
     store, later = MemoryStore(), Token("token-2", refresh_token="refresh-2")
     left = asyncio.new_event_loop()
@@ -256,7 +256,7 @@ def test_a_save_after_a_pause_replaces_nothing_newer(monkeypatch: pytest.MonkeyP
 
 
 async def test_a_task_that_outlives_the_lock_saves_as_anybody() -> None:
-    """Rule 14: it is not inside it any more."""
+    """It is not inside it any more."""
     store, end = MemoryStore(), asyncio.Event()
 
     async def late() -> Token | None:
@@ -327,7 +327,7 @@ def test_owners_of_several_threads_log_in_once() -> None:
 
 
 async def test_four_threads_of_requests_share_one_login_per_revocation() -> None:
-    """The contract, stores: owners on four loops send a storm each, over real sockets, and one of them logs in for all."""
+    """Owners on four loops send a storm each, over real sockets, and one of them logs in for all."""
     async with Api() as api:
         store, logins, together = MemoryStore(), [], threading.Barrier(4)
 
@@ -385,7 +385,7 @@ def test_four_threads_leave_the_cache_sound() -> None:
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 async def test_a_forked_child_has_locks_of_its_own() -> None:
-    """Rule 20: what a task of the parent holds, the child does not wait for."""
+    """What a task of the parent holds, the child does not wait for."""
     store = MemoryStore()
     async with store.lock("a"):
         with warnings.catch_warnings():

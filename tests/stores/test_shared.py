@@ -78,7 +78,7 @@ async def test_a_lock_that_is_acquired_is_released() -> None:
 
 @virtual_time
 async def test_the_lease_is_renewed_three_times_as_often_as_it_ends() -> None:
-    """Rule 1: and not after the release."""
+    """And not after the release."""
     backend = Backend()
     async with AccountLock(backend) as lock:
         await lock.try_acquire()
@@ -90,7 +90,7 @@ async def test_the_lease_is_renewed_three_times_as_often_as_it_ends() -> None:
 
 @virtual_time
 async def test_the_first_wait_subscribes_and_returns() -> None:
-    """Rule 2: the caller reads once more after the subscription, so that no change falls between."""
+    """The caller reads once more after the subscription, so that no change falls between."""
     backend = Backend(try_acquire=False)
     async with AccountLock(backend) as lock:
         assert not await lock.try_acquire()
@@ -147,7 +147,7 @@ async def test_polls_read_and_try_by_turns() -> None:
 
 @virtual_time
 async def test_a_paused_waiter_reads_before_it_tries() -> None:
-    """Lessons 29 and 34: the holder may have been paused with it, and is about to save."""
+    """The holder may have been paused with it, and is about to save."""
     backend = Backend(try_acquire=False)
     async with AccountLock(backend) as lock:
         await lock.try_acquire()
@@ -164,7 +164,7 @@ async def test_a_paused_waiter_reads_before_it_tries() -> None:
 @pytest.mark.parametrize("fault", [StoreError("down"), RuntimeError("odd")])
 @virtual_time
 async def test_a_lock_that_may_be_held_is_released(fault: Exception) -> None:
-    """Rule 3: the answer was lost, the lock perhaps not."""
+    """The answer was lost, the lock perhaps not."""
     backend = Backend(try_acquire=fault)
     with pytest.raises(type(fault)):
         async with AccountLock(backend) as lock:
@@ -174,7 +174,7 @@ async def test_a_lock_that_may_be_held_is_released(fault: Exception) -> None:
 
 @virtual_time
 async def test_a_caller_cancelled_while_it_acquires_releases() -> None:
-    """Rule 3, lesson 30: nobody knows whether the lock was acquired."""
+    """Nobody knows whether the lock was acquired."""
     backend = Backend(try_acquire="hang")
 
     async def acquire() -> None:
@@ -191,7 +191,7 @@ async def test_a_caller_cancelled_while_it_acquires_releases() -> None:
 
 @virtual_time
 async def test_the_release_ignores_the_callers_cancellation() -> None:
-    """Lesson 30: a release that has started is finished."""
+    """A release that has started is finished."""
     backend = Backend()
     left = asyncio.Event()
 
@@ -215,7 +215,7 @@ async def test_the_release_ignores_the_callers_cancellation() -> None:
 @pytest.mark.parametrize("fault", [StoreError("down"), "hang"])
 @virtual_time
 async def test_the_release_is_bounded_and_raises_nothing(fault: Any) -> None:
-    """Lesson 37: the lease expires; the store's failure is nobody's error; the subscription ends."""
+    """The lease expires; the store's failure is nobody's error; the subscription ends."""
     backend = Backend(release=fault, try_acquire=[False, True])
     async with AccountLock(backend) as lock:
         await lock.try_acquire()
@@ -229,7 +229,7 @@ async def test_the_release_is_bounded_and_raises_nothing(fault: Any) -> None:
 
 @virtual_time
 async def test_the_lease_is_renewed_in_a_context_of_its_own() -> None:
-    """Lesson 43: the caller's context variables are not visible in the task."""
+    """The caller's context variables are not visible in the task."""
     variable: ContextVar[str] = ContextVar("variable", default="none")
     seen: list[str] = []
 
@@ -247,7 +247,7 @@ async def test_the_lease_is_renewed_in_a_context_of_its_own() -> None:
 
 @virtual_time
 async def test_a_lease_that_cannot_be_renewed_is_logged(caplog: pytest.LogCaptureFixture) -> None:
-    """Rules 1 and 18: a failing store is asked again; each failure is logged, and the loss, after which nothing is renewed."""
+    """A failing store is asked again; each failure is logged, and the loss, after which nothing is renewed."""
     backend = Backend(renew_lease=[StoreError("down"), True, False])
     with caplog.at_level(logging.INFO, "exterview_auth"):
         async with AccountLock(backend) as lock:
@@ -261,7 +261,7 @@ async def test_a_lease_that_cannot_be_renewed_is_logged(caplog: pytest.LogCaptur
 
 @virtual_time
 async def test_slow_renewals_are_as_frequent_as_quick_ones() -> None:
-    """Rule 1: a store or a process that is slow for a while has three attempts in each lease, not two."""
+    """A store or a process that is slow for a while has three attempts in each lease, not two."""
 
     class Slow(Backend):
         async def renew_lease(self) -> bool:
@@ -278,7 +278,7 @@ async def test_slow_renewals_are_as_frequent_as_quick_ones() -> None:
 
 @virtual_time
 async def test_a_lock_that_was_not_tried_releases_nothing() -> None:
-    """Rule 3: without an attempt there is nothing to release, and nothing to unsubscribe from."""
+    """Without an attempt there is nothing to release, and nothing to unsubscribe from."""
     backend = Backend()
     lock = AccountLock(backend)
     before = lock.released
@@ -289,7 +289,7 @@ async def test_a_lock_that_was_not_tried_releases_nothing() -> None:
 
 @virtual_time
 async def test_a_renewal_that_hangs_does_not_keep_the_subscription() -> None:
-    """Rule 3: a store that stops answering during a renewal does not keep a subscription for ever."""
+    """A store that stops answering during a renewal does not keep a subscription for ever."""
 
     class Silent(Backend):
         async def renew_lease(self) -> bool:

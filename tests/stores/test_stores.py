@@ -269,7 +269,7 @@ async def test_an_error_under_a_lock_frees_it(store: TokenStore) -> None:
 
 @pytest.mark.parametrize("released_first", [False, True])
 async def test_a_crowd_that_is_cancelled_leaves_the_lock_free(store: TokenStore, *, released_first: bool) -> None:
-    """Lesson 8: a hundred waiters are cancelled at once, also in the middle of a release: the lock excludes, and is free then."""
+    """A hundred waiters are cancelled at once, also in the middle of a release: the lock excludes, and is free then."""
     inside = 0
 
     async def hold() -> None:
@@ -334,7 +334,7 @@ async def test_a_lock_excludes_the_other_process(two: Two) -> None:
 
 
 async def test_many_short_holders_in_a_row_are_not_one_frozen_holder(two: Two) -> None:
-    """Lesson 8: however long one waits behind others that come and go, the lock excludes."""
+    """However long one waits behind others that come and go, the lock excludes."""
     holders = overlaps = served = 0
 
     async def hold(store: Any) -> None:
@@ -391,7 +391,7 @@ async def test_many_wait_at_one_store_and_all_are_woken(two: Two) -> None:
 
 @pytest.mark.parametrize("looked", [False, True])
 async def test_a_paused_holder_does_not_overwrite_a_newer_token(two: Two, *, looked: bool) -> None:
-    """Lesson 29: after its lease another has the lock; its late save changes nothing, and it is given the newer token."""
+    """After its lease another has the lock; its late save changes nothing, and it is given the newer token."""
     await two.one.save("a", Token("old"))
     async with two.one._account_lock("a") as paused:
         assert await paused.try_acquire()
@@ -468,7 +468,7 @@ async def test_a_save_under_the_protocols_lock_is_fenced_too(two: Two) -> None:
 
 
 async def test_a_task_that_outlives_the_lock_is_not_under_it(two: Two) -> None:
-    """Lesson 42: what it saves later replaces what is there, as any save without a lock."""
+    """What it saves later replaces what is there, as any save without a lock."""
     go_on = asyncio.Event()
 
     async def later() -> Any:
@@ -496,7 +496,7 @@ async def test_a_store_is_closed_under_a_lock_and_used_again(two: Two) -> None:
 
 
 async def test_a_paused_holder_does_not_free_the_lock_of_the_next(two: Two) -> None:
-    """Lessons 30, 37: what is no longer its own it does not give back."""
+    """What is no longer its own it does not give back."""
     async with two.one._account_lock("a") as paused:
         assert await paused.try_acquire()
         await cease(paused)
@@ -583,7 +583,7 @@ async def test_a_paused_holder_of_the_protocols_lock_saves_if_nobody_else_has(tw
 
 
 async def test_under_two_locks_both_are_held(two: Two) -> None:
-    """Lesson 29: what is saved under an outer lock is fenced inside an inner one too, and after it."""
+    """What is saved under an outer lock is fenced inside an inner one too, and after it."""
     async with two.one.lock("a"):
         outer = two.one._lock_around("a")
         async with two.one.lock("b"):

@@ -96,7 +96,7 @@ async def close(*stores: Any) -> None:
 
 
 async def test_owners_call_what_a_subclass_overrides(kind: Kind) -> None:
-    """The contract's store section: for a login, an adoption, a repeated save and a logout."""
+    """For a login, an adoption, a repeated save and a logout."""
     base, arguments = kind
     store = counting(base)(*arguments)
     async with fleet(store, store) as scene:
@@ -110,7 +110,7 @@ async def test_owners_call_what_a_subclass_overrides(kind: Kind) -> None:
 
 @pytest.mark.parametrize("subclass", [counting, wrapping])
 async def test_owners_of_a_subclass_share_one_token(kind: Kind, subclass: Any) -> None:
-    """Rule 1: one login at the start and one for each revocation, whatever the subclass makes of lock and texts."""
+    """One login at the start and one for each revocation, whatever the subclass makes of lock and texts."""
     base, arguments = kind
     one = subclass(base)(*arguments)
     two = one if base is MemoryStore else subclass(base)(*arguments)
@@ -125,7 +125,7 @@ async def test_owners_of_a_subclass_share_one_token(kind: Kind, subclass: Any) -
 
 @pytest.mark.parametrize("subclass", [counting, wrapping])
 async def test_what_a_subclass_saves_is_fenced(shared: Kind, subclass: Any) -> None:
-    """Lesson 29: an owner that was paused beyond its lease replaces nothing, also where the subclass says nothing of it."""
+    """An owner that was paused beyond its lease replaces nothing, also where the subclass says nothing of it."""
     base, arguments = shared
     ours, theirs = subclass(base)(*arguments, lease=LEASE), subclass(base)(*arguments, lease=LEASE)
     make, taken = ours._account_lock, list[Any]()
@@ -153,7 +153,7 @@ async def test_what_a_subclass_saves_is_fenced(shared: Kind, subclass: Any) -> N
 
 
 async def test_a_failing_override_is_repeated(shared: Kind) -> None:
-    """Rule 17: as any store's failing save."""
+    """As any store's failing save."""
     base, arguments = shared
 
     class Failing(base):  # type: ignore[misc,valid-type]  # of any store

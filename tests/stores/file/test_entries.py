@@ -52,7 +52,7 @@ async def test_an_error_says_what_the_system_said(directory: Path) -> None:
 
 
 async def test_files_are_used_in_the_stores_threads(directory: Path) -> None:
-    """Lesson 40: eight at most, which end when nothing is left to do; the default executor is not used."""
+    """Eight at most, which end when nothing is left to do; the default executor is not used."""
     entries = FileStore(directory)._entries
     assert await entries.in_thread(lambda: threading.current_thread().name) == "exterview_auth store"
     loop, going_on, running = asyncio.get_running_loop(), threading.Event(), asyncio.Semaphore(0)
@@ -74,7 +74,7 @@ async def test_files_are_used_in_the_stores_threads(directory: Path) -> None:
 async def test_a_forked_child_leaves_its_parents_threads_alone(
     directory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Rule 20: they are not there, and new ones are started."""
+    """They are not there, and new ones are started."""
     entries, going_on = FileStore(directory)._entries, threading.Event()
     calls = [asyncio.ensure_future(entries.in_thread(going_on.wait)) for _ in range(THREADS)]
     await asyncio.sleep(0)

@@ -30,7 +30,7 @@ def test_a_lock_may_be_acquired_in_one_thread_and_released_in_another(directory:
 
 
 def test_nothing_is_acquired_after_the_release(directory: Path) -> None:
-    """Lesson 30: an attempt that started before and ends late holds nothing."""
+    """An attempt that started before and ends late holds nothing."""
     lock = lock_at(directory)
     lock.release()
     assert not lock.try_acquire()
@@ -54,7 +54,7 @@ def test_a_holder_touches_the_file_while_it_holds_the_lock(directory: Path) -> N
 def test_a_writer_that_was_overtaken_while_it_wrote_changes_nothing(
     directory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Lesson 29: one that was frozen while its content reached the disk leaves the newer file, and nothing unfinished."""
+    """One that was frozen while its content reached the disk leaves the newer file, and nothing unfinished."""
     private = PrivateDirectory(directory)
     private.set_up()
     private.replace("a.token", b"newer", kept_until=1.0, only_if=lambda: True)
@@ -125,7 +125,7 @@ def test_a_frozen_breaker_does_not_stop_other_waiters(directory: Path) -> None:
 
 
 def test_an_interrupted_watch_starts_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Lessons 29, 34: a holder is frozen only if it was watched all the time; a process that was frozen itself has not watched."""
+    """A holder is frozen only if it was watched all the time; a process that was frozen itself has not watched."""
     now = 100.0
     monkeypatch.setattr(time, "monotonic", lambda: now)
     watch, one, other = LivenessWatch(), FileIdentity(1, 1), FileIdentity(1, 2)

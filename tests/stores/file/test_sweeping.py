@@ -28,7 +28,7 @@ def aged(path: Path, seconds: float = 3600.0) -> Path:
 
 
 async def test_files_of_killed_writers_are_removed(directory: Path) -> None:
-    """Lesson 29: a later save removes unfinished files, unless they may still be written."""
+    """A later save removes unfinished files, unless they may still be written."""
     async with FileStore(directory) as store:
         old, young, probe = (
             directory / f".{name}.tmp"

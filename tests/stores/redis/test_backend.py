@@ -13,7 +13,7 @@ from tests.kit.stores import content
 
 
 async def test_a_lock_ends_with_its_lease(redis_url: str) -> None:
-    """Lesson 29: whoever dies under the lock holds it for a lease; whoever lives begins it anew, while it is its own."""
+    """Whoever dies under the lock holds it for a lease; whoever lives begins it anew, while it is its own."""
     async with RedisStore(redis_url, lease=60) as store, Redis.from_url(redis_url) as client:
         key = store._entries.keys("a").lock
         async with store._account_lock("a") as lock:
@@ -29,7 +29,7 @@ async def test_a_lock_ends_with_its_lease(redis_url: str) -> None:
 
 @pytest.mark.parametrize("lost", ["the lock", "everything"])
 async def test_a_holder_takes_a_lock_that_has_vanished_again(redis_url: str, lost: str) -> None:
-    """The contract, stores: a holder that shows life keeps the lock, also if Redis has come back without its data."""
+    """A holder that shows life keeps the lock, also if Redis has come back without its data."""
     async with RedisStore(redis_url, lease=60) as store, Redis.from_url(redis_url) as client:
         keys = store._entries.keys("a")
         await store.save("a", Token("old"))
@@ -44,7 +44,7 @@ async def test_a_holder_takes_a_lock_that_has_vanished_again(redis_url: str, los
 
 
 async def test_a_holder_that_was_overtaken_takes_no_lock_again(redis_url: str) -> None:
-    """Rule 17: it would replace what the next holder saved and released."""
+    """It would replace what the next holder saved and released."""
     async with (
         RedisStore(redis_url, lease=60) as store,
         Redis.from_url(redis_url) as client,
@@ -84,7 +84,7 @@ async def test_a_released_lock_is_not_taken_again(redis_url: str, monkeypatch: p
 
 @pytest.mark.parametrize("stranger", [False, True])
 async def test_a_lock_without_an_expiry_ends_after_a_lease(redis_url: str, *, stranger: bool) -> None:
-    """The contract, stores: a holder that shows no life for a lease is not waited for; one that renews it keeps the lock."""
+    """A holder that shows no life for a lease is not waited for; one that renews it keeps the lock."""
     async with RedisStore(redis_url, lease=0.6) as store, Redis.from_url(redis_url) as client:
         key = store._entries.keys("a").lock
         async with store._account_lock("a") as holder, store._account_lock("a") as waiter:

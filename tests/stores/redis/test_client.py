@@ -276,7 +276,7 @@ PRIVATE: list[Callable[[], Any]] = [
 async def test_redis_without_tls_on_another_host_is_warned_of_once(
     make: Callable[[], Any], count: int, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Rule 11: tokens in clear on the network cause one event per store, when it is first used, and no secret shows in it."""
+    """Tokens in clear on the network cause one event per store, when it is first used, and no secret shows in it."""
     store = RedisStore(make())
     assert told(caplog, "store.insecure_transport") == []
     for _ in range(3):
@@ -351,7 +351,7 @@ def test_an_invalid_client_is_refused_at_once(client: Any) -> None:
 
 @pytest.mark.parametrize("closes", [False, True])
 async def test_a_forked_child_has_connections_of_its_own(closes: bool, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: FBT001 - a parameter of the test
-    """Rule 20: those of a URL are kept for the parent, also if the child closes first; an application's client cannot be shared."""
+    """Those of a URL are kept for the parent, also if the child closes first; an application's client cannot be shared."""
     store, used, unused = RedisStore("redis://h"), RedisStore(Redis(host="h")), RedisStore(Redis(host="h"))
     parents = store._entries.clients.current()
     assert store._entries.clients.current() is parents
@@ -442,7 +442,7 @@ def test_without_a_library_the_store_names_the_extra(missing: str, extra: str, c
 
 
 def test_loops_that_have_ended_are_forgotten() -> None:
-    """Rule 20: each `asyncio.run` has connections of its own, and none of those before is kept."""
+    """Each `asyncio.run` has connections of its own, and none of those before is kept."""
     clients = RedisStore("redis://h")._entries.clients
 
     async def here() -> Any:

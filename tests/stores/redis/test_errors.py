@@ -16,7 +16,7 @@ from tests.kit.clock import now, settle, virtual_time
 
 @virtual_time
 async def test_a_command_has_a_second() -> None:
-    """Rule 17: neither a socket timeout of the client's nor its repetitions are waited for."""
+    """Neither a socket timeout of the client's nor its repetitions are waited for."""
     with pytest.raises(
         StoreError, match=r"^Redis cannot be used: it does not answer in time; check its load and the network$"
     ):

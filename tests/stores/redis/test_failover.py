@@ -75,7 +75,7 @@ def of_clients(**options: Any) -> Stores:
 
 @pytest.mark.parametrize("stores", [of_urls, of_clients()], ids=["URL", "client"])
 async def test_a_failover_behind_one_address_is_not_noticed(stores: Stores, caplog: pytest.LogCaptureFixture) -> None:
-    """Rule 17: the answer of a replica ends the connections to it, and what it refused is sent to the new master."""
+    """The answer of a replica ends the connections to it, and what it refused is sent to the new master."""
     async with pair() as servers, stores(servers.address.url) as both, fleet(*both) as scene:
         await scene.storm()
         await servers.fail_over()
@@ -107,7 +107,7 @@ async def test_a_client_of_one_connection_heals(caplog: pytest.LogCaptureFixture
 
 
 async def test_a_lease_goes_on_at_the_new_master(caplog: pytest.LogCaptureFixture) -> None:
-    """Rule 17: a holder keeps the lock through a failover, saves under it, and a waiter for the lock adopts that token."""
+    """A holder keeps the lock through a failover, saves under it, and a waiter for the lock adopts that token."""
     async with pair() as servers, of_urls(servers.address.url) as both, fleet(*both) as scene:
         scene.login.gate.clear()
         storm = asyncio.ensure_future(scene.storm())

@@ -60,7 +60,7 @@ async def test_a_connection_ends_silently_when_redis_does(
 
 
 async def test_messages_are_read_in_a_context_of_their_own(redis_url: str) -> None:
-    """Lesson 43: a caller's context variables are not visible in the task that reads."""
+    """A caller's context variables are not visible in the task that reads."""
     variable: ContextVar[str] = ContextVar("variable", default="none")
     seen: list[str] = []
     variable.set("a request's")
@@ -76,7 +76,7 @@ async def test_messages_are_read_in_a_context_of_their_own(redis_url: str) -> No
 
 @pytest.mark.usefixtures("redis_binary")
 async def test_a_connection_is_not_opened_twice() -> None:
-    """Rule 21: it ends while this process is paused and another account begins to wait; both go on, and no connection is lost."""
+    """It ends while this process is paused and another account begins to wait; both go on, and no connection is lost."""
     with warnings.catch_warnings(record=True) as seen:
         warnings.simplefilter("always")
         async with LocalRedis() as server, RedisStore(server.url) as store, admin(server) as client:

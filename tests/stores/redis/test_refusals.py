@@ -168,7 +168,7 @@ CASES: dict[str, tuple[Refusing, str]] = {
 @pytest.mark.usefixtures("redis_binary")
 @pytest.mark.parametrize("word", CASES)
 async def test_a_refusal_is_the_servers_word_and_what_to_do(word: str, tmp_path: Path) -> None:
-    """Rule 17: who reads the log knows what to look for; nothing that was sent shows."""
+    """Who reads the log knows what to look for; nothing that was sent shows."""
     refusing, what_to_do = CASES[word]
     async with refusing(tmp_path) as url, RedisStore(url) as store:
         with pytest.raises(StoreError, match=rf"^Redis cannot be used: .*\b{word}\b.*; {what_to_do}$") as caught:
