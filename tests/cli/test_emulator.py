@@ -20,7 +20,7 @@ from graphql import build_schema
 
 from exterview_auth._cli import main
 from exterview_auth.emulator import Emulator
-from tests.kit.command import COMMAND, ran, started
+from tests.kit.command import COMMAND, ran, ran_apart, started
 
 VARIABLES = ["EXTERVIEW_ENDPOINT", "EXTERVIEW_API_KEY", "EXTERVIEW_EMAIL", "EXTERVIEW_PASSWORD"]
 
@@ -113,9 +113,9 @@ async def test_each_option_is_the_emulators(monkeypatch: pytest.MonkeyPatch) -> 
         for name, value in printed.items():
             monkeypatch.setenv(name, value)
         began = time.monotonic()
-        assert ran("check").printed().endswith("; the token lives 90 s\n")
+        assert ran_apart("check").printed().endswith("; the token lives 90 s\n")
         assert time.monotonic() - began >= 0.4
-        token = ran("token").printed().strip()
+        token = ran_apart("token").printed().strip()
         headers = {"x-api-key": "made-up-key", "Authorization": f"Bearer {token}"}
         query = {"query": "{ interviews { id title } }"}
         async with aiohttp.ClientSession(headers=headers) as http:
@@ -203,7 +203,7 @@ def test_in_the_background_a_taken_port_is_wrong_use_too() -> None:
     """What it printed instead is nothing, so that a shell evaluates nothing."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        ran("emulator", "--background", "--port", str(port)).failed(2, f"port {port} on 127.0.0.1 is taken")
+        ran_apart("emulator", "--background", "--port", str(port)).failed(2, f"port {port} on 127.0.0.1 is taken")
 
 
 def test_it_prints_its_schema(capsys: pytest.CaptureFixture[str]) -> None:

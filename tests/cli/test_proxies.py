@@ -12,7 +12,7 @@ from aiohttp.test_utils import RawTestServer
 
 from exterview_auth.emulator import Emulator
 from tests.kit import certificates
-from tests.kit.command import Elsewhere, ran
+from tests.kit.command import Elsewhere, ran, ran_apart
 from tests.kit.proxy import Proxy
 
 USER = "clerk:s3cr3t-word"
@@ -93,7 +93,7 @@ def behind_tls(
 def test_tls_passes_a_proxy_in_a_tunnel(command: str, behind_tls: str, proxy: Callable[..., Proxy]) -> None:
     """The proxy resolves the name, and sees nothing but that; a private CA is named by SSL_CERT_FILE."""
     here = proxy(USER)
-    ran(command, environ={"HTTPS_PROXY": f"http://{USER}@127.0.0.1:{here.port}"}).printed()
+    ran_apart(command, environ={"HTTPS_PROXY": f"http://{USER}@127.0.0.1:{here.port}"}).printed()
     assert set(here.asked) == {("CONNECT", behind_tls)}
 
 

@@ -1,8 +1,9 @@
-"""The command as a process of its own, and servers for it on an event loop in a thread."""
+"""The command, here or as a process of its own, and servers for it on an event loop in a thread."""
 
 from __future__ import annotations
 
 import asyncio
+import io
 import os
 import subprocess
 import sys
@@ -10,9 +11,12 @@ import threading
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, NamedTuple, TypeVar
+from unittest.mock import patch
 
 from aiohttp import web
 from aiohttp.test_utils import RawTestServer
+
+from exterview_auth._cli import main
 
 T = TypeVar("T")
 Answer = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
@@ -66,7 +70,29 @@ class Done(NamedTuple):
 
 
 def ran(*arguments: str, stdin: str | bytes = "", environ: Mapping[str, str] | None = None) -> Done:
-    """Run the command with *arguments*, with *stdin* in a pipe and *environ* beside this process's environment."""
+    """Run the command with *arguments* in this process, with *stdin* and *environ* beside its environment: most tests need no other."""
+    streams = [_Stream(), _Stream(stdin.encode() if isinstance(stdin, str) else stdin), _Stream()]
+    with (
+        patch.dict(os.environ, environ or {}),
+        patch.multiple(sys, stdout=streams[0], stdin=streams[1], stderr=streams[2]),
+    ):
+        code = main(arguments)
+    return Done(code, streams[0].text(), streams[2].text())
+
+
+class _Stream(io.TextIOWrapper):
+    """A pipe's end: no terminal."""
+
+    def __init__(self, content: bytes = b"") -> None:
+        super().__init__(io.BytesIO(content), encoding="utf-8", write_through=True)
+
+    def text(self) -> str:
+        self.seek(0)
+        return self.read()
+
+
+def ran_apart(*arguments: str, stdin: str | bytes = "", environ: Mapping[str, str] | None = None) -> Done:
+    """Run the command as `ran` does, in a process of its own."""
     done = subprocess.run(
         [*COMMAND, *arguments],
         input=stdin.encode() if isinstance(stdin, str) else stdin,

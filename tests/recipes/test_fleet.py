@@ -52,7 +52,7 @@ async def fleet(exterview: ThreadedEmulator, monkeypatch: pytest.MonkeyPatch) ->
         finally:
             await recipe.broker.shutdown()
             workers.terminate()
-            await workers.wait()
+            await asyncio.wait_for(workers.wait(), 30)  # idle workers end, too
 
 
 async def counts(recipe: ModuleType, account: str) -> list[int]:
@@ -75,6 +75,17 @@ async def test_a_fleet_logs_in_once_for_each_account(
         async with aiohttp.ClientSession() as http, http.get(metrics) as answer:
             named = re.findall(r'exterview_auth_account_name="(\w+)"', await answer.text())
     assert set(named) == set(ACCOUNTS)
+
+
+def test_the_stores_key_may_be_in_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Or tokens that the variables say to encrypt would lie in Redis as they are."""
+    recipe = fresh("with_fleet")
+    assert recipe.store_key() is None
+    (tmp_path / "key").write_text("from a file\n")
+    monkeypatch.setenv("EXTERVIEW_STORE_KEY_FILE", str(tmp_path / "key"))
+    assert recipe.store_key() == "from a file"
+    monkeypatch.setenv("EXTERVIEW_STORE_KEY", "itself")
+    assert recipe.store_key() == "itself"
 
 
 def test_a_worker_waits_for_its_next_task_as_long_as_it_takes() -> None:

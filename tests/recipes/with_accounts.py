@@ -12,6 +12,7 @@ import os
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
+from pathlib import Path
 from typing import Annotated, Any
 
 import aiohttp
@@ -30,9 +31,11 @@ def variables_of(account: str) -> dict[str, str]:
 
 
 def common_store() -> FileStore | RedisStore | None:
-    place, key = os.environ.get("EXTERVIEW_STORE"), os.environ.get("EXTERVIEW_STORE_KEY")
+    place, key, file = (os.environ.get(f"EXTERVIEW_STORE{end}") for end in ("", "_KEY", "_KEY_FILE"))
     if place is None:
         return None
+    if key is None and file is not None:
+        key = Path(file).read_text().strip()
     return RedisStore(place, encryption_key=key) if "://" in place else FileStore(place, encryption_key=key)
 
 

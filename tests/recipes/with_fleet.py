@@ -2,13 +2,17 @@
 A fleet: taskiq's workers on many machines, many accounts, one Redis for their tokens, and metrics for each account.
 
 Install: ``taskiq``, ``taskiq-redis``, ``opentelemetry-sdk``, ``opentelemetry-exporter-prometheus``, and this library with its
-extras ``redis`` and ``otel``. Set EXTERVIEW_STORE (``redis://...``, and EXTERVIEW_STORE_KEY), QUEUE_URL, and for an account
-``acme`` ACME_EMAIL and ACME_PASSWORD. Run: ``taskiq worker with_fleet:broker --workers 3``. All processes together log in once for
-each account, and again once when its token is revoked. Each serves its metrics on the first free port from METRICS_PORT on: on a
-port that they share, a scrape would meet any one of them. A wrong password is sent by each process, and again after a pause.
+extras ``redis``, ``crypto`` and ``otel``. Set EXTERVIEW_STORE (``redis://...``, and EXTERVIEW_STORE_KEY or EXTERVIEW_STORE_KEY_FILE),
+QUEUE_URL, and for an account ``acme`` ACME_EMAIL and ACME_PASSWORD. Run: ``taskiq worker with_fleet:broker --workers 3``. All processes together log in once for
+each account, and again once when its token is revoked. Each serves its metrics on the first free port from METRICS_PORT on, which
+it logs: on a port that they share, a scrape would meet any one of them. Scrape twice as many ports as there are workers, because new ones
+start while old ones end. A wrong password is sent by each process, and again after a pause.
 """
 
+import asyncio
+import logging
 import os
+from pathlib import Path
 from typing import Annotated
 
 import aiohttp
@@ -22,6 +26,7 @@ from exterview_auth import AuthPool, AuthSession, ExterviewAuth, RedisStore
 from exterview_auth.telemetry import observe
 
 QUEUE = os.environ.get("QUEUE_URL", "redis://localhost:6379/1")
+log = logging.getLogger(__name__)
 METRICS_PORT = int(os.environ.get("METRICS_PORT", "9464"))
 
 # No socket timeout: with the 5 s of redis-py, a worker that waits for its next task ends in a `TimeoutError`.
@@ -37,10 +42,15 @@ def variables_of(account: str) -> dict[str, str]:
     return {**common, **{f"EXTERVIEW_{name}": value for name, value in own.items()}}
 
 
+def store_key() -> str | None:
+    file = os.environ.get("EXTERVIEW_STORE_KEY_FILE")
+    return os.environ.get("EXTERVIEW_STORE_KEY") or (None if file is None else Path(file).read_text().strip())
+
+
 @broker.on_event(TaskiqEvents.WORKER_STARTUP)
 async def start(state: TaskiqState) -> None:
     # One store for all accounts: two connections for each process, however many accounts it serves.
-    store = RedisStore(os.environ["EXTERVIEW_STORE"], encryption_key=os.environ.get("EXTERVIEW_STORE_KEY"))
+    store = RedisStore(os.environ["EXTERVIEW_STORE"], encryption_key=store_key())
     meters = MeterProvider([PrometheusMetricReader()])
 
     def owner_of(account: str) -> ExterviewAuth:
@@ -52,6 +62,7 @@ async def start(state: TaskiqState) -> None:
     # No cookies: a jar would send one account's session cookie with another's requests.
     state.http = aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar())
     state.metrics = serve_metrics()
+    state.ticking = asyncio.create_task(tick())
 
 
 def serve_metrics() -> int:
@@ -60,12 +71,20 @@ def serve_metrics() -> int:
             start_http_server(port)
         except OSError:
             continue  # another worker's
+        log.info("metrics are on port %d", port)
         return port
     raise RuntimeError(f"no port is free from {METRICS_PORT} on; choose another METRICS_PORT")
 
 
+async def tick() -> None:
+    # taskiq's handler of SIGTERM does not wake an event loop that waits for the next task.
+    while True:  # noqa: ASYNC110 - nothing is waited for
+        await asyncio.sleep(1)
+
+
 @broker.on_event(TaskiqEvents.WORKER_SHUTDOWN)
 async def stop(state: TaskiqState) -> None:
+    state.ticking.cancel()
     await state.pool.aclose()
     await state.store.aclose()
     await state.http.close()

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tests.kit.command import ran
+from tests.kit.command import Done, ran
 
 
 @dataclass(frozen=True)
@@ -24,9 +24,9 @@ class Examined:
         return f"{check['status']} {'; '.join(filter(None, (check['detail'], check['remedy'])))}"
 
 
-def examined(*arguments: str, environ: Mapping[str, str] | None = None) -> Examined:
+def examined(*arguments: str, environ: Mapping[str, str] | None = None, run: Callable[..., Done] = ran) -> Examined:
     """Run the doctor for programs; each of its checks has the four fields, and every failure its remedy."""
-    done = ran("doctor", "--json", *arguments, environ=environ)
+    done = run("doctor", "--json", *arguments, environ=environ)
     assert done.out.count("\n") == 1, done
     answer = json.loads(done.out)
     assert set(answer) == {"ok", "checks"}
