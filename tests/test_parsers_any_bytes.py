@@ -38,7 +38,7 @@ from tests.kit.parsers import (
     text_of,
 )
 
-pytestmark = pytest.mark.timeout(hypothesis_profiles.TIMEOUT)
+pytestmark = [pytest.mark.timeout(hypothesis_profiles.TIMEOUT), pytest.mark.no_cover]
 
 # -- which errors come out -----------------------------------------------------------------------------------------------
 

@@ -298,6 +298,7 @@ def test_a_quoted_sentence_is_one_printable_line() -> None:
     assert redacted({"a": 1}, []) == ""
 
 
+@pytest.mark.no_cover
 @given(
     st.text(),
     st.text(min_size=4, max_size=12).filter(lambda text: text.strip("*… ") == text and "*" not in text),

@@ -118,6 +118,7 @@ def test_logs_and_exceptions_show_no_secret(caplog: pytest.LogCaptureFixture) ->
     assert TEXT not in repr(ValueError(secret))
 
 
+@pytest.mark.no_cover
 @given(st.text(max_size=20))
 @example("")
 @example("!~")

@@ -15,7 +15,7 @@ from tests.kit import hypothesis_profiles
 from tests.kit.token_world import NOTHING_NEWER, Plan, World
 from tests.kit.tokens import ANSWERS, Answer, Issue, Life
 
-pytestmark = pytest.mark.timeout(hypothesis_profiles.TIMEOUT)
+pytestmark = [pytest.mark.timeout(hypothesis_profiles.TIMEOUT), pytest.mark.no_cover]
 
 # An answer at the very moment of the deadline may count as either.
 LATENCIES = st.sampled_from((0.0, 0.0, 1e-6, 0.3, 5.0, 29.0, 31.0, 1e6)) | st.floats(0, 29.9) | st.floats(30.1, 60)

@@ -382,7 +382,7 @@ async def test_a_lease_inside_another_lock_is_waited_for_as_long() -> None:
                 yield
 
     store, login = Around(), ScriptedLogin()
-    store.acquires = [False] * 10
+    store.acquires = [False] * 13
     kept = owner(store, login)
     assert (await kept.obtain()).token.value == "T1"
     assert 15 < now() < 30  # longer than half of its time, which a lock without a lease gets

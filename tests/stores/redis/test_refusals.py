@@ -148,7 +148,7 @@ CASES: dict[str, tuple[Refusing, str]] = {
     "LOADING": (answers("LOADING Redis is loading the dataset in memory"), "wait until it has finished"),
     "NOAUTH": (started("--requirepass", PASSWORD), "put it into the URL"),
     "WRONGPASS": (started("--requirepass", PASSWORD, credentials=":wr0ng@"), "correct them in the URL"),
-    "NOPERM": (told(f"ACL SETUSER app on >{PASSWORD} ~* &* +get"), "grant what help(RedisStore) lists"),
+    "NOPERM": (told(f"ACL SETUSER app on >{PASSWORD} ~* &* +get"), "grant what help\\(RedisStore\\) lists"),
     "OOM": (told("CONFIG SET maxmemory 1"), "raise maxmemory, or check maxmemory-policy"),
     "MISCONF": (with_a_full_disk, "check its log and its disk"),
     "NOREPLICAS": (told("CONFIG SET min-replicas-to-write 1"), "check them, and min-replicas-to-write"),
