@@ -82,15 +82,15 @@ def test_each_loop_has_a_table(figures: Any) -> None:
 
 
 def test_the_same_block_has_the_same_count(library: Path, tmp_path: Path) -> None:
-    """What is done twice costs twice as much, within a hundredth."""
+    """What is done twice costs twice as much, but for what Python does of itself."""
     found = tmp_path / "found"
     found.mkdir()
     program = (sys.executable, "-c", BLOCKS, str(library))
     subprocess.run(callgrind.command(found, *program), cwd=running.CHECKOUT, check=True, timeout=120)
     counts = callgrind.counts(found)
     assert set(counts) == {"once", "once again", "twice"}
-    assert counts["once again"] == pytest.approx(counts["once"], rel=0.01)
-    assert counts["twice"] == pytest.approx(2 * counts["once"], rel=0.01)
+    assert counts["once again"] == pytest.approx(counts["once"], rel=0.05)
+    assert counts["twice"] == pytest.approx(2 * counts["once"], rel=0.05)
 
 
 def test_a_process_that_is_not_under_valgrind_is_refused(library: Path) -> None:

@@ -116,7 +116,8 @@ def test_a_proxy_that_refuses_is_one_sentence_without_its_password(command: str,
 )
 def test_a_proxy_that_cannot_be_reached_is_named(command: str, host: str, why: str) -> None:
     """With its variable, by each command alike; the API's own name and network are not blamed."""
-    done = ran(command, "--timeout", "1", environ={"https_proxy": f"http://{USER}@{host}"})
+    # Time enough for a resolver that thinks about a name that there is not.
+    done = ran(command, "--timeout", "5", environ={"https_proxy": f"http://{USER}@{host}"})
     assert done.code == 1
     printed = done.out + done.err
     assert f"the proxy http://{host} from https_proxy cannot be reached: {why}" in printed

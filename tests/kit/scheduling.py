@@ -8,6 +8,7 @@ TOGETHER = {
     "tests/benchmarks/test_main.py": "scenarios",
     "tests/benchmarks/test_scenarios.py": "scenarios",
     "tests/benchmarks/test_fleet.py": "fleet",
+    "tests/benchmarks/test_instructions.py": "instructions",
     "tests/benchmarks/test_peers.py": "peers",
     "tests/benchmarks/test_soak.py": "soak",
     "tests/benchmarks/test_storm_chart.py": "storm chart",
