@@ -15,6 +15,8 @@ from ._words import by_plain_name, plain_name
 MAX_DEPTH = 10
 MAX_NAMES = 12
 """Names that a message shows."""
+LONGEST_PREFIX = 80
+"""Characters of a dotted name, below which its members are named too."""
 MAX_NODES = 10_000
 """Objects and lists that a search visits at most: a response has up to 1 MiB, and the event loop waits meanwhile."""
 
@@ -76,7 +78,8 @@ def names_in(payload: Mapping[str, Any]) -> tuple[list[str], str]:
     missing = ""
     left = [(f"{name}", value) for name, value in (data if isinstance(data, dict) else payload).items()]
     for name, value in left:  # grows while it is read, breadth first
-        if isinstance(value, dict) and value and len(left) < MAX_NODES:
+        # A name that is long already is not repeated for each member below it, however many and deep they are.
+        if isinstance(value, dict) and value and len(left) < MAX_NODES and len(name) < LONGEST_PREFIX:
             left.extend((f"{name}.{inner}", below) for inner, below in value.items())
             continue
         is_answer = "." not in name and isinstance(data, dict)

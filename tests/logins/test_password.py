@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import json
 import pickle
 from collections.abc import Mapping
@@ -19,6 +20,8 @@ from exterview_auth.errors import ConfigurationError, CredentialsRejectedError, 
 from exterview_auth.logins import PasswordLogin
 from exterview_auth.logins._context import IdentifiedLogin
 from exterview_auth.logins._request import LoginResponse
+from exterview_auth.logins._token_search import names_in
+from tests.kit import costs
 from tests.kit.login_endpoint import (
     DATE,
     EMAIL,
@@ -415,6 +418,20 @@ def test_an_answer_without_a_token_is_described_by_its_names() -> None:
     wide = str(refusal({"data": {"login": {f"name{number}": "x" for number in range(1000)}}}))
     assert "name11;" in wide
     assert "name12" not in wide
+
+
+@pytest.mark.parametrize(
+    "login",
+    [
+        {"x" * 100_000: {str(number): 1 for number in range(5000)}},
+        functools.reduce(lambda inner, _: {"data": inner}, range(5000), dict[str, Any](a=1)),
+    ],
+    ids=["a long name", "deep"],
+)
+def test_long_names_are_not_repeated_for_each_member_below(login: dict[str, Any]) -> None:
+    """A login endpoint could otherwise answer with 130 kB that take half a gigabyte to describe."""
+    price = costs.cost(lambda: names_in({"data": {"login": login}}))
+    assert price.peak < 2_000_000
 
 
 @pytest.mark.parametrize(
