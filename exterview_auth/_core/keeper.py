@@ -134,8 +134,7 @@ class Keeper:
         """
         self.lifecycle.enter()
         flight = self._renewal.join_or_begin(replace=refused is not None and self.state.unexpired is refused)
-        counters = self.account
-        counters.waiting_peak = max(counters.waiting_peak, flight.waiting + 1)
+        self.account.waiting_peak = max(self.account.waiting_peak, flight.waiting + 1)
         return Waiter(flight, deadline)
 
     def refuse(self, issued: IssuedToken, *, again: bool = False) -> bool:

@@ -86,13 +86,18 @@ def test_an_empty_file_is_named_with_what_to_do(tmp_path: Path, monkeypatch: pyt
     assert found["EXTERVIEW_PASSWORD_FILE"] == f"fail file {file} is empty; put the password into it"
 
 
+def in_a_file(name: str, value: str, file: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Move a variable's *value* into a *file* that its other variable names."""
+    file.write_text(f"{value}\n")
+    monkeypatch.delenv(name)
+    monkeypatch.setenv(f"{name}_FILE", str(file))
+    return file
+
+
 @pytest.fixture
 def key_file(emulator: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The key in a file."""
-    (tmp_path / "key").write_text(f"{emulator.api_key}\n")
-    monkeypatch.delenv("EXTERVIEW_API_KEY")
-    monkeypatch.setenv("EXTERVIEW_API_KEY_FILE", str(tmp_path / "key"))
-    return tmp_path / "key"
+    return in_a_file("EXTERVIEW_API_KEY", emulator.api_key, tmp_path / "key", monkeypatch)
 
 
 @pytest.mark.parametrize(
@@ -128,10 +133,7 @@ def test_a_file_that_cannot_be_read_fails(key_file: Path) -> None:
 @pytest.fixture
 def password_file(emulator: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The password in a file."""
-    (tmp_path / "password").write_text(f"{emulator.password}\n")
-    monkeypatch.delenv("EXTERVIEW_PASSWORD")
-    monkeypatch.setenv("EXTERVIEW_PASSWORD_FILE", str(tmp_path / "password"))
-    return tmp_path / "password"
+    return in_a_file("EXTERVIEW_PASSWORD", emulator.password, tmp_path / "password", monkeypatch)
 
 
 def test_a_files_variables_are_named_as_they_are(password_file: Path) -> None:
