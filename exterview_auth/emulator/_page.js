@@ -96,13 +96,13 @@ function keep(groups, from, to = from, count = 1) {
   groups.width = groups.width * 2 || 0.001;
   for (const one of groups.splice(0)) keep(groups, one.from, one.to, one.count);
 }
-// A storm begins with a refused token. It is over two seconds after its last refusal, once requests are answered again.
-function isOver(at) { return !storm || (storm.served && at - storm.refusedAt > 2) || at - storm.to > 30; }
+// A storm begins with a refused token. It is over two seconds after its last refusal, once as many requests were answered as refused.
+function isOver(at) { return !storm || (storm.owed <= 0 && at - storm.refusedAt > 2) || at - storm.to > 30; }
 function watch(entry) {
   const to = Date.parse(entry.time) / 1000, from = to - (entry.seconds ?? 0), isRefused = entry.status === 401 && !entry.login;
   if (entry.control) control = to;
   if (isRefused && isOver(to)) {
-    storm = { from, to, longest: 0, refused: [], answered: [], logins: [], marks: Object.assign([], { most: MARKS }) };
+    storm = { from, to, longest: 0, owed: 0, refused: [], answered: [], logins: [], marks: Object.assign([], { most: MARKS }) };
     if (control && from - control < 5) { keep(storm.marks, control); storm.from = Math.min(from, control); }
   }
   if (isOver(to)) return;
@@ -111,8 +111,8 @@ function watch(entry) {
   const begun = Math.max(from, storm.from);
   if (entry.control) keep(storm.marks, to);
   else if (entry.login) { keep(storm.logins, begun, to); storm.longest = Math.max(storm.longest, to - begun); }
-  else if (isRefused) { keep(storm.refused, to); storm.refusedAt = to; storm.served = false; }
-  else if (entry.status && entry.status < 400) { keep(storm.answered, to); storm.served = true; }
+  else if (isRefused) { keep(storm.refused, to); storm.refusedAt = to; storm.owed = Math.max(storm.owed, 0) + 1; }
+  else if (entry.status && entry.status < 400) { keep(storm.answered, to); storm.owed -= 1; }
 }
 function drawStorm() {
   const { from, to, refused, answered, logins, marks } = storm ?? { from: 0, to: 0, refused: [], answered: [], logins: [], marks: [] };

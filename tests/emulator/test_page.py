@@ -297,6 +297,23 @@ async def test_a_storm_of_a_day_takes_no_more_room_than_another(page: Page) -> N
         await page.screenshot(path=Path(directory) / "page-day.png", full_page=True)
 
 
+SLOW_REPLAYS = """
+() => {
+  const one = { seconds: 0.01, operation: "q", method: "POST", path: "/graphql", fingerprint: "x", reason: null, login: false };
+  const at = (ms) => ({ time: new Date(Date.parse("2026-01-01T00:00:00Z") + ms).toISOString() });
+  for (const ms of [0, 10, 20]) take({ ...one, ...at(ms), status: 401 });
+  for (const ms of [1_000, 3_000, 6_000, 9_000]) take({ ...one, ...at(ms), status: 200 });
+}
+"""
+
+
+async def test_a_storm_lasts_until_each_refused_request_is_answered(page: Page) -> None:
+    """Slow replays belong to it, also when the first of them has been answered; what is asked afterwards does not."""
+    await page.evaluate(SLOW_REPLAYS)
+    await expect(page.locator("#caption")).to_contain_text("3 requests refused, the last after 30 ms")
+    await expect(page.locator("#caption")).to_contain_text("3 answered, the last after 6.01 s.")
+
+
 async def test_each_control_has_a_button(emulator: Emulator, http: ClientSession, page: Page) -> None:
     """What a test does by code, a person does with a click, and the page says what is in force."""
     token, key = emulator.issue_token(), emulator.api_key
