@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Generator, Iterator
 from typing import Any
 
 import pytest
@@ -15,6 +15,37 @@ from tests.kit import (
     hypothesis_profiles,  # noqa: F401 - says how much every property tries
     redis_server,
 )
+
+UNMEASURED = (
+    "benchmarks",
+    "cli/demo/test_terminal.py",
+    "faults",
+    "mutation",
+    "recipes",
+    "rules/test_cancellation.py",
+    "rules/test_fleet_processes.py",
+    "simulation",
+    "test_readme.py",
+    "testing",
+)
+"""Tests that measure no coverage: they take long or start many processes, and other tests cover the same."""
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Mark the tests of whole files and directories."""
+    if item.nodeid.removeprefix("tests/").startswith(UNMEASURED):
+        item.add_marker("no_cover")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Measure no coverage in the processes of a test that measures none: coverage takes half of a run's time."""
+    measured = os.environ.pop("COVERAGE_PROCESS_CONFIG", None) if item.get_closest_marker("no_cover") else None
+    try:
+        return (yield)
+    finally:
+        if measured is not None:
+            os.environ["COVERAGE_PROCESS_CONFIG"] = measured
 
 
 def pytest_collection_finish() -> None:

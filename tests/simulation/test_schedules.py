@@ -53,12 +53,6 @@ def test_every_rule_holds_in_many_schedules() -> None:
 
 
 @pytest.fixture(autouse=True)
-def _unmeasured(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Measure no coverage in the processes of this file: that takes longer than their schedules, and other tests go there too."""
-    monkeypatch.delenv("COVERAGE_PROCESS_CONFIG", raising=False)
-
-
-@pytest.fixture(autouse=True)
 def _collected() -> None:
     """Collect what earlier tests of this process left: no run may take it for its own."""
     with mock.patch("sys.unraisablehook"), warnings.catch_warnings():
@@ -90,7 +84,7 @@ def test_a_seed_is_the_same_run_everywhere() -> None:
     """In any process, whatever its hashes and addresses are."""
     program = (
         "from tests.simulation._plan import plan_of; from tests.simulation._run import run;"
-        "print([run(plan_of(seed)).trace for seed in range(40)])"
+        "print([run(plan_of(seed)).trace for seed in range(20)])"
     )
     traces = {
         subprocess.run(
@@ -103,7 +97,7 @@ def test_a_seed_is_the_same_run_everywhere() -> None:
         ).stdout
         for seed in ("1", "2")
     }
-    assert traces == {f"{[run(plan_of(seed)).trace for seed in range(40)]}\n"}
+    assert traces == {f"{[run(plan_of(seed)).trace for seed in range(20)]}\n"}
 
 
 def test_a_failing_seed_prints_the_shortest_schedule_and_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
