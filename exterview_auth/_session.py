@@ -19,16 +19,15 @@ from yarl import URL
 
 from ._aiohttp.bodies import is_factory, maker_of, name_json
 from ._aiohttp.early_wait import can_wait_early, send_after_waiting, with_first_body
-from ._aiohttp.internals import (
-    RequestContextManager,
-    WSRequestContextManager,
+from ._aiohttp.internals.imported import RequestContextManager, WSRequestContextManager
+from ._aiohttp.internals.needed import require_real_session
+from ._aiohttp.internals.sessions import (
     build_url,
     has_base_url,
     inner_request_of,
     json_writer_of,
     loop_of,
     own_middlewares,
-    require_real_session,
     twin_of,
 )
 from ._aiohttp.middleware import RequestOptions
@@ -45,7 +44,7 @@ if TYPE_CHECKING:
     from aiohttp.abc import AbstractCookieJar
     from multidict import CIMultiDict
 
-    from ._aiohttp.internals import BaseRequestContextManager, RequestArguments, WSConnectArguments
+    from ._aiohttp.internals.imported import BaseRequestContextManager, RequestArguments, WSConnectArguments
 
 
 class AuthSession:

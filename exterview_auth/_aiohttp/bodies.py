@@ -14,7 +14,8 @@ from multidict import CIMultiDict
 from .._calls import awaited, is_being_cancelled, within
 from .._secret import SecretBytes, read_pieces
 from ..errors import ConfigurationError
-from .internals import already_read, put_back, stream_of, was_consumed
+from .internals.answers import already_read, put_back, stream_of
+from .internals.requests import was_consumed
 
 BodyFactory = Callable[[], Any]
 

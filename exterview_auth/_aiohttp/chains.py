@@ -15,7 +15,7 @@ from typing import Generic, TypeVar
 
 from aiohttp import ClientRequest
 
-from .internals import call_of
+from .internals.requests import call_of
 
 Beginning = TypeVar("Beginning")
 """What is remembered of the first request."""

@@ -21,7 +21,8 @@ from yarl import URL
 
 from .._endpoint import is_encrypted
 from .bodies import BodyMaker, as_json, made_by, name_json
-from .internals import build_url, has_proxy, inner_request_of, known_arguments, writes_json_as_bytes
+from .internals.requests import known_arguments
+from .internals.sessions import build_url, has_proxy, inner_request_of, writes_json_as_bytes
 from .middleware import Middleware, RequestOptions, session_closed_error
 
 Timeout = ClientTimeout | float | None

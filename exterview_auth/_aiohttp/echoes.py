@@ -20,7 +20,7 @@ from yarl import URL
 
 from .._calls import innermost
 from .._endpoint import shown_url
-from .internals import HttpProcessingError
+from .internals.imported import HttpProcessingError
 
 _REDIRECTED = "the API redirects to an address that cannot be followed"
 _DAMAGED = "the answer ended too early, or its encoding is damaged"

@@ -24,7 +24,7 @@ from ..errors import ApiError, BadRequestError, ForbiddenError, GraphQLError, Un
 from ..logins._words import DESCRIPTIONS, words_in, words_of
 from .bodies import read_ahead
 from .graphql_request import may_be_mutations, text_of
-from .internals import decoded, encoding_left_on
+from .internals.answers import decoded, encoding_left_on
 from .refusal import MAX_JUDGED_BODY, UNAUTHORIZED, IsUnauthorized, evaluate
 
 MAX_DECODED = 64 * 2**20

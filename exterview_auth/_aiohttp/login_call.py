@@ -32,15 +32,14 @@ from .._proxies import on_the_way
 from .._token import Token
 from ..errors import CredentialsRejectedError, ExterviewAuthError, LoginError, LoginUnavailableError
 from ..logins._context import Login, LoginContext, PossibleRejectionError
-from .internals import (
-    HttpProcessingError,
+from .internals.imported import HttpProcessingError
+from .internals.needed import require_aiohttp, require_real_session
+from .internals.sessions import (
     Network,
     going,
     network_of,
     own_middlewares,
     request_class_of,
-    require_aiohttp,
-    require_real_session,
     secure_origins,
     twin_of,
     without_own_credentials,

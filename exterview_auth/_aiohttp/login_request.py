@@ -18,7 +18,7 @@ from ..errors import LoginError
 from ..logins._context import MAX_RESPONSE
 from .bodies import read_ahead
 from .chains import Chains
-from .internals import require_request
+from .internals.needed import require_request
 
 if TYPE_CHECKING:
     from aiohttp.connector import Connection

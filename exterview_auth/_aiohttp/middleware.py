@@ -38,7 +38,8 @@ from .._endpoint import require_safe_transport, secrets_in, secrets_in_headers
 from ..logins._context import known_secrets
 from .bodies import AT_HAND, BodyMaker, can_be_sent_again, replace
 from .cookies import callers_cookies, draw_cookies, store_cookies
-from .internals import is_out_of_time, require_request, takes_timeout
+from .internals.needed import require_request
+from .internals.requests import is_out_of_time, takes_timeout
 from .login_call import LoginCall
 from .origins import Origins
 from .queued import SIGNED_AGAIN, HeldHead, SignedRequests, StaleTokenError

@@ -20,7 +20,7 @@ from aiohttp import ClientRequest, ClientResponse, hdrs
 from .._core.state import IssuedToken, TokenState
 from .._token import Token
 from ..errors import ExterviewAuthError
-from .internals import first_line_of
+from .internals.requests import first_line_of
 from .signing import Key, carries, sign
 
 if TYPE_CHECKING:

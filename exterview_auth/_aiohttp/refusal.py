@@ -13,7 +13,7 @@ from .._calls import awaited, must_pass, place_of
 from .._core.account import Account
 from .._events import emit
 from .bodies import read_ahead
-from .internals import is_out_of_time
+from .internals.requests import is_out_of_time
 
 IsUnauthorized = Callable[[ClientResponse], "bool | Awaitable[bool]"]
 

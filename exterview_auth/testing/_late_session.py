@@ -6,7 +6,7 @@ import asyncio
 
 from aiohttp import ClientSession, TCPConnector, ThreadedResolver
 
-from .._aiohttp.internals import loop_of
+from .._aiohttp.internals.sessions import loop_of
 from .._auth import ExterviewAuth
 from .._session import AuthSession
 from ..errors import ConfigurationError

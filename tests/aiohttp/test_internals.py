@@ -1,4 +1,4 @@
-"""Private names of aiohttp are used in one module, and each use of them works with the installed aiohttp."""
+"""Private names of aiohttp are used in one folder, and each use of them works with the installed aiohttp."""
 
 from __future__ import annotations
 
@@ -19,7 +19,16 @@ from aiohttp import client, client_reqrep, connector, streams
 from yarl import URL
 
 import exterview_auth
-from exterview_auth._aiohttp import internals
+from exterview_auth._aiohttp.internals.answers import already_read, decoded, put_back, stream_of
+from exterview_auth._aiohttp.internals.imported import RequestContextManager, WSRequestContextManager
+from exterview_auth._aiohttp.internals.requests import call_of, known_arguments
+from exterview_auth._aiohttp.internals.sessions import (
+    build_url,
+    has_base_url,
+    own_middlewares,
+    twin_of,
+    writes_json_as_bytes,
+)
 from tests.kit.api import Api, answering, leads_to
 
 PACKAGE = Path(exterview_auth.__file__).parent
@@ -62,12 +71,17 @@ def uses(tree: ast.AST) -> Iterator[str]:
                     yield name
 
 
-def test_one_module_alone_uses_private_names_of_aiohttp() -> None:
-    """When aiohttp changes, there is one file to look at; it imports some, reads some, and asks for one by name."""
+def uses_by_module() -> dict[str, set[str]]:
+    """Return the private names of aiohttp that each module of the package uses, without modules that use none."""
     trees = {str(path.relative_to(PACKAGE)): ast.parse(path.read_text()) for path in PACKAGE.rglob("*.py")}
-    found = {module: names for module, tree in trees.items() if (names := set(uses(tree)))}
-    assert found.keys() == {"_aiohttp/internals.py"}
-    assert {"_RequestContextManager", "_middlewares", "_timer"} < found["_aiohttp/internals.py"]
+    return {module: names for module, tree in trees.items() if (names := set(uses(tree)))}
+
+
+def test_one_folder_alone_uses_private_names_of_aiohttp() -> None:
+    """When aiohttp changes, there is one folder to look at; it imports some, reads some, and asks for one by name."""
+    found = uses_by_module()
+    assert {str(Path(module).parent) for module in found} == {"_aiohttp/internals"}
+    assert {"_RequestContextManager", "_middlewares", "_timer"} < set().union(*found.values())
 
 
 # -- each function with the installed aiohttp ---------------------------------------------------------------------------
@@ -87,34 +101,34 @@ async def pass_on(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandler
 
 async def test_what_a_session_is_made_of_is_read(http: aiohttp.ClientSession) -> None:
     """Its middlewares, its base URL, where it sends a relative one, and how it writes JSON."""
-    assert internals.own_middlewares(http) == (pass_on,)
-    assert internals.has_base_url(http)
-    assert internals.build_url(http, URL("graphql")) == URL("http://127.0.0.1:1/v2/graphql")
-    assert not internals.writes_json_as_bytes(http)
+    assert own_middlewares(http) == (pass_on,)
+    assert has_base_url(http)
+    assert build_url(http, URL("graphql")) == URL("http://127.0.0.1:1/v2/graphql")
+    assert not writes_json_as_bytes(http)
     async with aiohttp.ClientSession(json_serialize_bytes=lambda _: b"") as other:
-        assert internals.writes_json_as_bytes(other)
-        assert not internals.has_base_url(other)
+        assert writes_json_as_bytes(other)
+        assert not has_base_url(other)
 
 
 async def test_a_twin_has_other_middlewares_on_the_same_connections(http: aiohttp.ClientSession) -> None:
     """Its end leaves the session as it was."""
-    twin = internals.twin_of(http, ())
-    assert (internals.own_middlewares(twin), twin.connector) == ((), http.connector)
+    twin = twin_of(http, ())
+    assert (own_middlewares(twin), twin.connector) == ((), http.connector)
     twin.detach()
-    assert (internals.own_middlewares(http), http.closed) == ((pass_on,), False)
+    assert (own_middlewares(http), http.closed) == ((pass_on,), False)
 
 
 def test_the_options_of_a_request_are_known() -> None:
     """Every option of the public verbs, and no made-up one."""
-    assert {"data", "json", "headers", "timeout", "middlewares", "upload_tracker"} <= internals.known_arguments()
-    assert "timout" not in internals.known_arguments()
+    assert {"data", "json", "headers", "timeout", "middlewares", "upload_tracker"} <= known_arguments()
+    assert "timout" not in known_arguments()
 
 
 async def test_the_verbs_return_aiohttps_own_context_managers(http: aiohttp.ClientSession) -> None:
     """Ours return the same."""
     request, socket = http.get("/"), http.ws_connect("/")
-    assert type(request) is get_origin(internals.RequestContextManager)
-    assert type(socket) is get_origin(internals.WSRequestContextManager)
+    assert type(request) is get_origin(RequestContextManager)
+    assert type(socket) is get_origin(WSRequestContextManager)
     request.close()
     socket.close()
 
@@ -125,10 +139,10 @@ async def test_the_verbs_return_aiohttps_own_context_managers(http: aiohttp.Clie
 def test_a_body_is_decoded_up_to_a_limit(encoding: str, encode: Callable[[bytes], bytes]) -> None:
     """A small one that becomes long is given up without a longer text in memory."""
     exact, bomb = encode(b"x" * 1000), encode(b"x" * 10_000_000)
-    assert internals.decoded(exact, encoding, 1000) == b"x" * 1000
-    assert internals.decoded(exact, encoding, 999) is None
+    assert decoded(exact, encoding, 1000) == b"x" * 1000
+    assert decoded(exact, encoding, 999) is None
     tracemalloc.start()
-    assert internals.decoded(bomb, encoding, 10_000) is None
+    assert decoded(bomb, encoding, 10_000) is None
     assert tracemalloc.get_traced_memory()[1] < 1_000_000
     tracemalloc.stop()
 
@@ -138,7 +152,7 @@ async def test_the_hops_of_one_call_have_one_call() -> None:
     calls: list[object] = []
 
     async def record(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
-        calls.append(internals.call_of(request))
+        calls.append(call_of(request))
         return await handler(request)
 
     async with Api() as api, aiohttp.ClientSession(middlewares=(record,)) as http:
@@ -154,9 +168,9 @@ async def test_a_body_may_be_read_early_and_put_back() -> None:
     async with Api() as api, aiohttp.ClientSession() as http:
         api.refusals["/graphql"] = answering(200, b"body")
         async with http.get(api.endpoint) as response:
-            assert internals.already_read(response) is None
-            internals.put_back(response.content, await response.content.readany())
+            assert already_read(response) is None
+            put_back(response.content, await response.content.readany())
             assert await response.read() == b"body"
-            assert internals.already_read(response) == b"body"
-    stream = internals.stream_of(b"whole", response.content)
+            assert already_read(response) == b"body"
+    stream = stream_of(b"whole", response.content)
     assert (await stream.read(), stream.at_eof()) == (b"whole", True)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import ast
-import inspect
 import re
 import subprocess
 import sys
@@ -16,12 +14,14 @@ import pytest
 from yarl import URL
 
 from exterview_auth import ConfigurationError, ExterviewAuth, LoginContext, Token
-from exterview_auth._aiohttp import internals
+from exterview_auth._aiohttp.internals import imported, needed
+from exterview_auth._aiohttp.internals.requests import call_of
+from exterview_auth._aiohttp.internals.sessions import secure_origins
 from tests.aiohttp.test_hot_path import created_by_aiohttp
-from tests.aiohttp.test_internals import uses
+from tests.aiohttp.test_internals import uses_by_module
 from tests.kit.api import Api, post, scene
 
-NAMES = [(owner, name) for owner, names in internals.NEEDED.items() for name in names]
+NAMES = [(owner, name) for owner, names in needed.NEEDED.items() for name in names]
 
 
 def sentence(owner: str, name: str) -> str:
@@ -32,19 +32,19 @@ def sentence(owner: str, name: str) -> str:
 @pytest.fixture
 def first_use(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """As in a process that has sent nothing yet."""
-    monkeypatch.setattr(internals, "_complete", set())
-    internals.require_aiohttp.cache_clear()
+    monkeypatch.setattr(needed, "_complete", set())
+    needed.require_aiohttp.cache_clear()
     yield
-    internals.require_aiohttp.cache_clear()
+    needed.require_aiohttp.cache_clear()
 
 
 def test_every_private_name_is_looked_at() -> None:
-    """What the module uses stands in its list."""
-    used = set(uses(ast.parse(inspect.getsource(internals))))
+    """What the folder uses stands in its list."""
+    used = set().union(*uses_by_module().values())
     only_types = {"_RequestContextManager", "_WSRequestContextManager", "_BaseRequestContextManager"}
     only_types |= {"_RequestOptions", "_WSConnectOptions"}
     assert used - only_types <= {name for _, name in NAMES}
-    assert all(name in vars(internals) for name in internals.NEEDED["aiohttp"])
+    assert all(name in vars(imported) for name in needed.NEEDED["aiohttp"])
 
 
 class Lacking:
@@ -74,23 +74,23 @@ async def test_each_name_that_is_missing_is_named(owner: str, name: str, monkeyp
         session: Any = http
         with monkeypatch.context() as without:
             if owner == "aiohttp":
-                without.setattr(internals, name, None)
+                without.setattr(imported, name, None)
             elif owner == "ClientSession":
                 session = Lacking(http, name)
-                request = SimpleNamespace(**dict.fromkeys(internals.NEEDED["ClientRequest"]))
+                request = SimpleNamespace(**dict.fromkeys(needed.NEEDED["ClientRequest"]))
                 request.session = session
             elif owner == "ClientRequest":
                 request = Lacking(request, name)
             else:
-                without.setattr(internals, owner, type(owner, (), dict.fromkeys(set(internals.NEEDED[owner]) - {name})))
+                without.setattr(needed, owner, type(owner, (), dict.fromkeys(set(needed.NEEDED[owner]) - {name})))
             for _ in range(2):
                 with pytest.raises(ConfigurationError, match=sentence(owner, name)):
-                    internals.require_request(request)
+                    needed.require_request(request)
                 if owner != "ClientRequest":
                     with pytest.raises(ConfigurationError, match=sentence(owner, name)):
-                        internals.require_session(session)
-        internals.require_request(whole)
-        internals.require_session(http)
+                        needed.require_session(session)
+        needed.require_request(whole)
+        needed.require_session(http)
 
 
 @pytest.mark.usefixtures("first_use")
@@ -116,7 +116,7 @@ async def test_calls_that_cannot_be_told_apart_are_not_mixed_up() -> None:
     [request] = await created_by_aiohttp(URL("http://127.0.0.1:1/"))
     request._timer = None  # type: ignore[assignment]
     with pytest.raises(ConfigurationError, match=sentence("ClientRequest", "_timer")):
-        internals.call_of(request)
+        call_of(request)
 
 
 @pytest.mark.usefixtures("first_use")
@@ -127,7 +127,7 @@ async def test_an_owner_says_it_when_it_is_made(monkeypatch: pytest.MonkeyPatch)
         return Token("token")
 
     with monkeypatch.context() as without:
-        without.setattr(internals, "HttpProcessingError", None)
+        without.setattr(imported, "HttpProcessingError", None)
         with pytest.raises(ConfigurationError, match=sentence("aiohttp", "HttpProcessingError")):
             ExterviewAuth(login, api_key="key")
     async with aiohttp.ClientSession() as own:
@@ -147,11 +147,11 @@ async def test_a_jar_whose_secure_origins_cannot_be_read_is_named() -> None:
 
     secure = URL("http://127.0.0.2:1")
     async with aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(treat_as_secure_origin=secure)) as own:
-        assert internals.secure_origins(own.cookie_jar) == [secure]
+        assert secure_origins(own.cookie_jar) == [secure]
         del own.cookie_jar._treat_as_secure_origin  # type: ignore[attr-defined]
         with pytest.raises(ConfigurationError, match=sentence("CookieJar", "_treat_as_secure_origin")):
             ExterviewAuth(login, api_key="key", login_session=own)
-    assert internals.secure_origins(aiohttp.DummyCookieJar()) == []
+    assert secure_origins(aiohttp.DummyCookieJar()) == []
 
 
 @pytest.mark.parametrize(

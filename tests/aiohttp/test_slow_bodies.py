@@ -22,7 +22,7 @@ from exterview_auth import (
     LoginContext,
     Token,
 )
-from exterview_auth._aiohttp.internals import first_line_of
+from exterview_auth._aiohttp.internals.requests import first_line_of
 from tests.kit.api import KEY, PLAIN, Scene, post, scene, signed_in, until
 from tests.kit.raw_server import raw_server
 

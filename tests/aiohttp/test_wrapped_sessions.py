@@ -19,7 +19,7 @@ from aiohttp_client_cache import CacheBackend, CachedSession
 from aiohttp_retry import ExponentialRetry, RetryClient
 
 from exterview_auth import AuthSession, ConfigurationError, ExterviewAuth, StaticLogin
-from exterview_auth._aiohttp.internals import _aiohttps_own
+from exterview_auth._aiohttp.internals.sessions import _aiohttps_own
 from tests.kit.api import Scene, scene
 
 Calls = list[tuple[Any, ...]]

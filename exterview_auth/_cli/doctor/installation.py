@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 
-from exterview_auth._aiohttp.internals import require_aiohttp
+from exterview_auth._aiohttp.internals.needed import require_aiohttp
 from exterview_auth._environment import STORE, STORE_KEY
 from exterview_auth._options import needs_extra
 from exterview_auth.errors import ConfigurationError

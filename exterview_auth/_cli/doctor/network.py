@@ -18,7 +18,7 @@ from urllib.request import getproxies, proxy_bypass
 import aiohttp
 from yarl import URL
 
-from exterview_auth._aiohttp.internals import without_own_credentials
+from exterview_auth._aiohttp.internals.sessions import without_own_credentials
 from exterview_auth._calls import DaemonThreads, bounded
 from exterview_auth._endpoint import is_encrypted, is_loopback
 from exterview_auth._proxies import from_environment

@@ -207,8 +207,8 @@ def test_an_extra_that_is_needed_must_be_there(module: str, environ: dict[str, s
 def test_an_aiohttp_that_has_lost_something_fails() -> None:
     """As after an upgrade: nothing would be sent, and here is why."""
     program = (
-        "import sys, aiohttp\nfrom exterview_auth._aiohttp import internals\n"
-        "delattr(aiohttp.StreamReader, next(iter(internals.NEEDED['StreamReader'])))\n"
+        "import sys, aiohttp\nfrom exterview_auth._aiohttp.internals.needed import NEEDED\n"
+        "delattr(aiohttp.StreamReader, next(iter(NEEDED['StreamReader'])))\n"
         "from exterview_auth._cli import main; sys.exit(main(['doctor']))"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
