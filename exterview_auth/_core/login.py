@@ -10,7 +10,6 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .._calls import bounded, kind_of, problem_of
-from .._clock import Clock
 from .._events import Reason, emit
 from .._token import Token
 from ..errors import (
@@ -109,10 +108,10 @@ class LoginRunner:
             if clock() + wait >= deadline:
                 self._course.blocked = True
                 raise self._limits.asked_to_wait(wait)
-            await sleep(wait, clock)
+            await sleep(wait, self._account)
         self._doubted = False
         try:
-            result: LoginResult = await retrying(deadline, clock)(self._attempt, previous)
+            result: LoginResult = await retrying(deadline, self._account)(self._attempt, previous)
         except PossibleRejectionError as failure:
             rejection = failure.rejection  # no time is left to ask once more
         else:
@@ -227,7 +226,7 @@ class LoginRunner:
             raise
 
 
-def retrying(deadline: float, clock: Clock) -> tenacity.AsyncRetrying:
+def retrying(deadline: float, account: Account) -> tenacity.AsyncRetrying:
     """Retry `LoginUnavailableError` for as long as the next attempt would begin before *deadline*; then raise it."""
     import tenacity  # noqa: PLC0415 - the first login pays for the retry library, not the import
 
@@ -242,7 +241,7 @@ def retrying(deadline: float, clock: Clock) -> tenacity.AsyncRetrying:
     return tenacity.AsyncRetrying(
         retry=tenacity.retry_if_exception_type(LoginUnavailableError),
         wait=pause,
-        stop=lambda state: clock() + state.upcoming_sleep >= deadline,
-        sleep=lambda seconds: sleep(seconds, clock),
+        stop=lambda state: account.clock() + state.upcoming_sleep >= deadline,
+        sleep=lambda seconds: sleep(seconds, account),
         reraise=True,
     )

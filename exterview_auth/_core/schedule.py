@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import math
+from abc import ABC, abstractmethod
 from contextvars import Context
 from heapq import heapify, heappop, heappush
 from typing import Self
@@ -23,7 +24,7 @@ FEWEST_SORTED_OUT = 64
 """Alarms on a loop, cancelled ones among them, before these are removed for the first time."""
 
 
-class Scheduled:
+class Scheduled(ABC):
     """
     A part of an owner, whose `due` is called at a time of the account's clock.
 
@@ -39,9 +40,9 @@ class Scheduled:
         self.schedule: Schedule | None = None
         """Where the alarm is counted, until its time has come."""
 
+    @abstractmethod
     def due(self) -> None:
         """Do what is due."""
-        raise NotImplementedError
 
     @property
     def armed(self) -> bool:
@@ -185,10 +186,10 @@ def _schedule_of(loop: asyncio.AbstractEventLoop, clock: Clock) -> Schedule:
     return schedule
 
 
-async def sleep(seconds: float, clock: Clock) -> None:
-    """Return after so many *seconds*, or as soon as *clock*, one that tests advance, has moved on by them."""
-    if hasattr(clock, "notify"):
-        await _Pause(clock).until(clock() + seconds)
+async def sleep(seconds: float, account: Account) -> None:
+    """Return after so many *seconds*, or as soon as *account*'s clock, if tests advance it, has moved on by them."""
+    if hasattr(account.clock, "notify"):
+        await _Pause(account).until(account.clock() + seconds)
     else:
         await asyncio.sleep(seconds)
 
@@ -198,11 +199,8 @@ class _Pause(Scheduled):
 
     __slots__ = ("_over",)
 
-    def __init__(self, clock: Clock) -> None:
-        super().__init__(Account(clock=clock))
-        self._over = asyncio.Event()
-
     async def until(self, at: float) -> None:
+        self._over = asyncio.Event()
         self.arm(at)
         try:
             await self._over.wait()

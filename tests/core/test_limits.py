@@ -220,7 +220,7 @@ def test_ten_thousand_failures_in_a_row_leave_the_pause_at_a_minute(error: Login
 @example(1, 10**400)
 def test_the_next_pause_lies_within_its_bounds(attempt: int, asked: float | None) -> None:
     """At most 10 s and the jitter, or the endpoint's ``Retry-After``, also after ten thousand failures."""
-    policy = retrying(1e9, lambda: 0.0)
+    policy = retrying(1e9, Account(clock=lambda: 0.0))
     state = tenacity.RetryCallState(policy, None, (), {})
     state.attempt_number = attempt
     state.set_exception((LoginUnavailableError, LoginUnavailableError(retry_after=asked), None))

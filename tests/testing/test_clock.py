@@ -113,15 +113,16 @@ async def test_the_pauses_between_the_attempts_of_a_login_pass() -> None:
 async def test_a_pause_ends_when_all_of_it_has_passed() -> None:
     """An advance by a part of it shortens what is left; it keeps no timer, also if it is cancelled."""
     clock = Clock()
-    pause = asyncio.ensure_future(sleep(60, clock))
+    account = Account(clock=clock)
+    pause = asyncio.ensure_future(sleep(60, account))
     await asyncio.sleep(0)
     clock.advance(40)
     await asyncio.sleep(0.01)
     assert not pause.done()
     clock.advance(20)
     await pause
-    await sleep(0.001, clock)
-    cancelled = asyncio.ensure_future(sleep(60, clock))
+    await sleep(0.001, account)
+    cancelled = asyncio.ensure_future(sleep(60, account))
     await asyncio.sleep(0)
     cancelled.cancel()
     await asyncio.wait([cancelled])
