@@ -53,23 +53,24 @@ def test_fields_are_attributes_of_the_log_record(caplog: pytest.LogCaptureFixtur
     assert (record.module, record.funcName) == ("test_events", "test_fields_are_attributes_of_the_log_record")
 
 
-def test_what_the_application_puts_on_its_log_records_stays(caplog: pytest.LogCaptureFixture) -> None:
-    """A factory of records that sets an attribute of the same name, which logging refuses to replace, costs no event."""
+def test_what_the_applications_factory_puts_on_its_log_records_stays(caplog: pytest.LogCaptureFixture) -> None:
+    """It gets a whole record, and an attribute of the same name, which logging refuses to replace, costs no event."""
     make = logging.getLogRecordFactory()
 
-    def with_account(*args: Any, **options: Any) -> logging.LogRecord:
+    def factory(*args: Any, **options: Any) -> logging.LogRecord:
         record = make(*args, **options)
-        record.account = "the application's"
+        record.account, record.package = "the application's", record.name.rpartition("_")[0]
         return record
 
-    logging.setLogRecordFactory(with_account)
+    logging.setLogRecordFactory(factory)
     try:
         with caplog.at_level(logging.INFO, logger="exterview_auth"):
             emit(logging.INFO, "token.issued", account="acme", seconds=0.25)
     finally:
         logging.setLogRecordFactory(make)
     (record,) = caplog.records
-    assert vars(record)["account"] == "the application's"
+    found = {name: vars(record)[name] for name in ("account", "package", "seconds")}
+    assert found == {"account": "the application's", "package": "exterview", "seconds": 0.25}
     assert record.getMessage() == "token.issued account='acme' seconds=0.25"
 
 
@@ -199,27 +200,6 @@ async def test_a_logger_of_coroutines_is_not_left_unawaited(caplog: pytest.LogCa
     finally:
         structlog.reset_defaults()
     assert caplog.messages == ["login.failed account='acme'"]
-
-
-def test_a_factory_of_records_gets_a_whole_record(caplog: pytest.LogCaptureFixture) -> None:
-    """An application's factory may look at the name, as of any logger."""
-    before = logging.getLogRecordFactory()
-
-    def factory(*args: Any, **options: Any) -> logging.LogRecord:
-        record = before(*args, **options)
-        record.account, record.package = "the application's own", record.name.rpartition("_")[0]
-        return record
-
-    logging.setLogRecordFactory(factory)
-    try:
-        with caplog.at_level(logging.INFO, logger="exterview_auth"):
-            emit(logging.WARNING, "login.failed", account="acme", attempt=1)
-    finally:
-        logging.setLogRecordFactory(before)
-    (record,) = caplog.records
-    assert (vars(record)["account"], vars(record)["package"], vars(record)["attempt"]) == (
-        "the application's own", "exterview", 1
-    )  # fmt: skip
 
 
 @pytest.mark.parametrize(

@@ -51,6 +51,19 @@ async def nested(
             yield Nested(api, outer, inner, AuthSession(http, inner) if way != "middlewares" else http)
 
 
+@contextlib.asynccontextmanager
+async def queueing() -> AsyncIterator[tuple[Nested, asyncio.Event, list[asyncio.Task[tuple[int, Any]]]]]:
+    """A request that the server holds until the event is set, and one that queues behind it for the only connection."""
+    async with nested(connector=aiohttp.TCPConnector(limit=1)) as at:
+        reached, over = asyncio.Event(), asyncio.Event()
+        at.api.answers["/held"] = held(over, reached)
+        first = asyncio.create_task(post(at.client, f"{at.api.base}/held"))
+        await reached.wait()
+        second = asyncio.create_task(post(at.client, at.api.endpoint))
+        await until(lambda: len(at.inner._unanswered) == 2)
+        yield at, over, [first, second]
+
+
 def learned(owner: ExterviewAuth) -> tuple[int, int, int, bool]:
     """Return what *owner* has made of answers."""
     stats, issued = owner.stats(), owner._state.current
@@ -110,13 +123,7 @@ async def test_a_refusal_of_the_same_text_is_the_inner_owners_too(test: Any) -> 
 @pytest.mark.parametrize("first", ["outer", "inner"])
 async def test_a_queueing_request_is_signed_again_by_its_last_signer_alone(first: str) -> None:
     """Whichever owner's token changes, and in whichever order."""
-    async with nested(connector=aiohttp.TCPConnector(limit=1)) as at:
-        reached, over = asyncio.Event(), asyncio.Event()
-        at.api.answers["/held"] = held(over, reached)
-        tasks = [asyncio.create_task(post(at.client, f"{at.api.base}/held"))]
-        await reached.wait()
-        tasks.append(asyncio.create_task(post(at.client, at.api.endpoint)))
-        await until(lambda: len(at.inner._unanswered) == 2)
+    async with queueing() as (at, over, tasks):
         for owner in (at.outer, at.inner) if first == "outer" else (at.inner, at.outer):
             owner.invalidate(await owner.token())
             await owner.token()
@@ -129,13 +136,7 @@ async def test_a_queueing_request_is_signed_again_by_its_last_signer_alone(first
 
 async def test_an_outer_owner_without_a_token_does_not_hold_up_what_the_inner_one_signed() -> None:
     """Only a request with the dead token is sent back."""
-    async with nested(connector=aiohttp.TCPConnector(limit=1)) as at:
-        reached, over = asyncio.Event(), asyncio.Event()
-        at.api.answers["/held"] = held(over, reached)
-        tasks = [asyncio.create_task(post(at.client, f"{at.api.base}/held"))]
-        await reached.wait()
-        tasks.append(asyncio.create_task(post(at.client, at.api.endpoint)))
-        await until(lambda: len(at.inner._unanswered) == 2)
+    async with queueing() as (at, over, tasks):
         at.outer.invalidate(await at.outer.token())
         over.set()
         assert [(await task)[0] for task in tasks] == [200, 200]

@@ -31,6 +31,16 @@ async def queue(number: int, at: Scene) -> AsyncIterator[tuple[asyncio.Event, li
     yield over, [first, *rest]
 
 
+@contextlib.asynccontextmanager
+async def sent_back(test: Any) -> AsyncIterator[tuple[Scene, list[asyncio.Task[Any]]]]:
+    """A request that was refused, and three that queued behind it: all wait for the login, which has begun."""
+    async with revoked(connections=1, is_unauthorized=test) as at, queue(3, at) as (over, tasks):
+        at.login.gate.clear()
+        over.set()
+        await until(lambda: at.auth.stats().waiting == 4)
+        yield at, tasks
+
+
 async def statuses(tasks: list[asyncio.Task[Any]]) -> set[int]:
     """Return the statuses of all requests."""
     return {status for status, _ in await asyncio.gather(*tasks)}
@@ -93,10 +103,7 @@ async def test_requests_that_queue_when_the_login_fails_end_with_its_error() -> 
 @PATHS
 async def test_closing_the_session_ends_the_requests_that_left_the_queue_to_wait(test: Any) -> None:
     """The fault table: with the same error as the request that was refused."""
-    async with revoked(connections=1, is_unauthorized=test) as at, queue(3, at) as (over, tasks):
-        at.login.gate.clear()
-        over.set()
-        await until(lambda: at.auth.stats().waiting == 4)
+    async with sent_back(test) as (at, tasks):
         await at.http.close()
         at.login.gate.set()
         results = await asyncio.gather(*tasks, return_exceptions=True)
@@ -107,10 +114,7 @@ async def test_closing_the_session_ends_the_requests_that_left_the_queue_to_wait
 @PATHS
 async def test_requests_that_left_the_queue_to_wait_keep_nothing_of_it(test: Any) -> None:
     """Thousands wait then, and each object more of every one brings the next full garbage collection nearer."""
-    async with revoked(connections=1, is_unauthorized=test) as at, queue(3, at) as (over, tasks):
-        at.login.gate.clear()
-        over.set()
-        await until(lambda: at.auth.stats().waiting == 4)
+    async with sent_back(test) as (at, tasks):
         assert not any(isinstance(one, LateSignature) for one in gc.get_objects())
         at.login.gate.set()
         assert await statuses(tasks) == {200}

@@ -879,6 +879,15 @@ async def test_closing_in_the_middle_of_logouts_ends_in_some_seconds(shared: Mem
     assert await text_in(shared) == "newer"
 
 
+async def logged_out_after_all(store: FailingStore, kept: Keeper) -> None:
+    """See to it that a logout which an earlier loop left unfinished ends in the running one, once the store is well."""
+    store.faults.clear()
+    kept.lifecycle.enter()
+    await passing(1)
+    assert (store.entries, kept.lifecycle.busy) == ({}, False)
+    await kept.lifecycle.aclose()
+
+
 def test_a_logout_that_was_pending_when_its_loop_ended_goes_on_in_the_next() -> None:
     """What was logged out is forgotten in the store although one `asyncio.run` has ended."""
     store = FailingStore()
@@ -889,17 +898,10 @@ def test_a_logout_that_was_pending_when_its_loop_ended_goes_on_in_the_next() -> 
         store.faults["delete"] = DOWN
         await kept.lifecycle.logout()
 
-    async def second() -> None:
-        store.faults.clear()
-        kept.lifecycle.enter()
-        await passing(1)
-        assert (store.entries, kept.lifecycle.busy) == ({}, False)
-        await kept.lifecycle.aclose()
-
     run(first())
     assert kept.lifecycle.busy
     assert not kept.lifecycle.holds_open
-    run(second())
+    run(logged_out_after_all(store, kept))
 
 
 def test_a_logout_that_its_loop_cut_off_goes_on_in_the_next() -> None:
@@ -914,15 +916,8 @@ def test_a_logout_that_its_loop_cut_off_goes_on_in_the_next() -> None:
         await settle()
         assert not leaving.done()
 
-    async def second() -> None:
-        store.faults.clear()
-        kept.lifecycle.enter()
-        await passing(1)
-        assert (store.entries, kept.lifecycle.busy) == ({}, False)
-        await kept.lifecycle.aclose()
-
     run(first())
-    run(second())
+    run(logged_out_after_all(store, kept))
 
 
 @pytest.mark.parametrize("fault", ["hang", StoreError("down")])

@@ -568,9 +568,8 @@ async def test_an_overtaken_save_is_not_repeated() -> None:
     assert store.calls == []
 
 
-@virtual_time
-async def test_a_repeated_save_needs_the_lock() -> None:
-    """Nobody saves between the load and the save; while another owner holds the lock, the next attempt follows later."""
+async def unsaved() -> tuple[ScriptedStore, Any]:
+    """Return a store that has refused one save and is well again, and the owner that repeats it."""
     store = ScriptedStore()
     kept = owner(store)
     store.faults["save"] = StoreError("full")
@@ -578,6 +577,13 @@ async def test_a_repeated_save_needs_the_lock() -> None:
     await passing(0.1)
     store.faults.clear()
     store.calls.clear()
+    return store, kept
+
+
+@virtual_time
+async def test_a_repeated_save_needs_the_lock() -> None:
+    """Nobody saves between the load and the save; while another owner holds the lock, the next attempt follows later."""
+    store, kept = await unsaved()
     store.acquires = [False] * 5
     await passing(4)
     assert set(store.calls) == {"lock"}
@@ -589,13 +595,7 @@ async def test_a_repeated_save_needs_the_lock() -> None:
 @virtual_time
 async def test_a_repeated_save_looks_again_under_the_lock() -> None:
     """Another owner saves while this one waits for the lock; its token is not replaced."""
-    store = ScriptedStore()
-    kept = owner(store)
-    store.faults["save"] = StoreError("full")
-    await kept.obtain()
-    await passing(0.1)
-    store.faults.clear()
-    store.calls.clear()
+    store, kept = await unsaved()
     lock = ScriptedLock.try_acquire
 
     async def saved_meanwhile(self: ScriptedLock) -> bool:

@@ -13,7 +13,7 @@ import pytest
 from exterview_auth import FileStore, MemoryStore, RedisStore, Token
 from tests.kit.keepers import keeper
 from tests.kit.redis_clients import cease
-from tests.kit.stores import content, eventually, fleet
+from tests.kit.stores import content, eventually, fleet, one_login_per_revocation
 
 LEASE = 0.5
 
@@ -114,12 +114,7 @@ async def test_owners_of_a_subclass_share_one_token(kind: Kind, subclass: Any) -
     base, arguments = kind
     one = subclass(base)(*arguments)
     two = one if base is MemoryStore else subclass(base)(*arguments)
-    async with fleet(one, two) as scene:
-        for logins in (1, 2):
-            await scene.storm()
-            assert scene.login.count == logins
-            scene.api.revoke()
-        assert sum(owner.stats().store_failures for owner in scene.owners) == 0
+    await one_login_per_revocation(one, two)
     await close(one, two)
 
 
