@@ -6,14 +6,14 @@ import asyncio
 import contextlib
 import importlib
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from types import ModuleType
 from typing import Any
 
 import aiohttp
 import uvicorn
 
-from exterview_auth.testing import ThreadedEmulator
+from exterview_auth.testing import ThreadedEmulator, expect
 
 REQUESTS = 20
 """Requests at once."""
@@ -50,7 +50,22 @@ async def statuses(url: str, count: int = REQUESTS) -> set[int]:
                 assert answer.status != 200 or await answer.json()
                 return answer.status
 
-        return set(await asyncio.gather(*(status() for _ in range(count))))
+        return await at_once(status, count)
+
+
+async def at_once(status: Callable[[], Awaitable[int]], count: int = REQUESTS) -> set[int]:
+    """Return what *count* calls of *status* at once return."""
+    return set(await asyncio.gather(*(status() for _ in range(count))))
+
+
+async def one_login_per_storm(exterview: ThreadedEmulator, storm: Callable[[], Awaitable[set[int]]]) -> None:
+    """Make sure that *storm*, which returns statuses, costs one login at the start and one after a revocation; nobody notices."""
+    with expect(exterview, refused=0):
+        assert await storm() == {200}
+    assert exterview.logins == 1
+    exterview.revoke()
+    assert await storm() == {200}
+    assert exterview.logins == 2
 
 
 async def refusal(url: str) -> tuple[int, str | None, str]:

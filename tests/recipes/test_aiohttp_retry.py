@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 import aiohttp
@@ -14,6 +13,7 @@ from exterview_auth import CredentialsRejectedError, LoginUnavailableError
 from exterview_auth.testing import ThreadedEmulator, expect
 from tests.kit.api import KEY, Api, cut
 from tests.kit.showing import assert_shows_none
+from tests.recipes.running import at_once, one_login_per_storm
 
 from . import with_aiohttp_retry
 from .with_aiohttp_retry import exterview as exterview_client
@@ -40,13 +40,9 @@ async def test_the_program_runs_as_it_is(capsys: pytest.CaptureFixture[str]) -> 
 
 
 async def test_requests_share_one_login(exterview: ThreadedEmulator) -> None:
-    """Thirty at once make one login at the start, and one after the token was revoked; nobody notices."""
+    """Many at once make one login at the start, and one after the token was revoked; nobody notices."""
     async with exterview_client() as client:
-        with expect(exterview, logins=1, refused=0):
-            assert set(await asyncio.gather(*(status(client) for _ in range(30)))) == {200}
-        exterview.revoke()
-        with expect(exterview, logins=1):
-            assert set(await asyncio.gather(*(status(client) for _ in range(30)))) == {200}
+        await one_login_per_storm(exterview, lambda: at_once(lambda: status(client)))
 
 
 async def test_an_answer_of_5xx_is_tried_again(exterview: ThreadedEmulator) -> None:

@@ -12,6 +12,7 @@ from exterview_auth import CredentialsRejectedError
 from exterview_auth.testing import ThreadedEmulator, expect
 from tests.kit.api import Api
 from tests.kit.showing import assert_shows_none
+from tests.recipes.running import at_once, one_login_per_storm
 
 from .with_httpx import exterview as exterview_client
 from .with_httpx import main
@@ -20,12 +21,9 @@ pytestmark = pytest.mark.usefixtures("exterview_env")
 QUERY = {"query": "{ __typename }"}
 
 
-async def statuses(client: httpx.AsyncClient, number: int) -> set[int]:
-    """Return the statuses of so many requests at once."""
-    return {
-        answer.status_code
-        for answer in await asyncio.gather(*(client.post("/graphql", json=QUERY) for _ in range(number)))
-    }
+async def status(client: httpx.AsyncClient) -> int:
+    """Return the status of one request."""
+    return (await client.post("/graphql", json=QUERY)).status_code
 
 
 async def test_the_program_runs_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
@@ -35,20 +33,16 @@ async def test_the_program_runs_as_it_is(capsys: pytest.CaptureFixture[str]) -> 
 
 
 async def test_requests_share_one_login(exterview: ThreadedEmulator) -> None:
-    """Thirty at once make one login at the start, and one after the token was revoked; nobody notices."""
+    """Many at once make one login at the start, and one after the token was revoked; nobody notices."""
     async with exterview_client() as client:
-        with expect(exterview, logins=1, refused=0):
-            assert await statuses(client, 30) == {200}
-        exterview.revoke()
-        with expect(exterview, logins=1):
-            assert await statuses(client, 30) == {200}
+        await one_login_per_storm(exterview, lambda: at_once(lambda: status(client)))
 
 
 async def test_an_upload_arrives_whole_after_a_401(exterview: ThreadedEmulator) -> None:
     """A form with a file is sent again from its beginning."""
     form: dict[str, Any] = {"jobId": exterview.job_ids[0], "organizationId": exterview.organization_id}
     async with exterview_client() as client:
-        assert await statuses(client, 1) == {200}
+        assert await status(client) == 200
         exterview.revoke()
         with expect(exterview, logins=1, refused=1):
             files = {"files": ("ada.pdf", b"%PDF-1.7 " + bytes(100_000), "application/pdf")}
@@ -59,7 +53,7 @@ async def test_an_upload_arrives_whole_after_a_401(exterview: ThreadedEmulator) 
 async def test_another_host_gets_no_credential(exterview: ThreadedEmulator) -> None:
     """The client may be used for other hosts, and their 401 is no reason to log in."""
     async with exterview_client() as client, Api() as stranger:
-        assert await statuses(client, 1) == {200}
+        assert await status(client) == 200
         with expect(exterview, requests=0):
             assert (await client.get(f"{stranger.base}/hello")).status_code == 401
         assert stranger.signatures == [(None, None)]
