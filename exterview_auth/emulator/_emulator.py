@@ -30,7 +30,11 @@ TIMES = Times._fields
 
 _SHUTDOWN_SECONDS = 0.5
 
-_TURNS_TO_ACCEPT = 5
+
+async def all_accepted() -> None:
+    """Return once connections are accepted that are about to be: a server that closes leaves them open (python/cpython#109564)."""
+    for _ in range(5):
+        await asyncio.sleep(0)
 
 
 class _Seconds:
@@ -161,9 +165,7 @@ class Emulator:
         runner, self._runner = self._runner, None
         if runner is None:
             return
-        # asyncio leaves a connection open that it is about to accept when its server is closed (python/cpython#109564).
-        for _ in range(_TURNS_TO_ACCEPT):
-            await asyncio.sleep(0)
+        await all_accepted()
         await runner.cleanup()
 
     async def __aenter__(self) -> Self:

@@ -17,6 +17,7 @@ from aiohttp import web
 from aiohttp.test_utils import RawTestServer
 
 from exterview_auth._cli import main
+from exterview_auth.emulator._emulator import all_accepted
 
 T = TypeVar("T")
 Answer = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
@@ -37,9 +38,8 @@ class Elsewhere:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(timeout=120)
 
     async def closed(self, server: RawTestServer) -> None:
-        """Close *server*, once the connections are open that it is about to accept (python/cpython#109564)."""
-        for _ in range(5):
-            await asyncio.sleep(0)
+        """Close *server*, and every connection with it."""
+        await all_accepted()
         await server.close()
 
     def close(self) -> None:
