@@ -533,7 +533,7 @@ def test_a_provider_that_cannot_be_a_weak_key_is_named(
 
 def test_without_opentelemetry_one_sentence_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     """Bad input: `ConfigurationError`."""
-    monkeypatch.setitem(sys.modules, "exterview_auth.telemetry._instruments", None)
+    monkeypatch.setitem(sys.modules, "exterview_auth.telemetry._observer", None)
     with pytest.raises(
         ConfigurationError, match=r"^observe needs opentelemetry-api: install exterview_auth with its extra `otel`$"
     ):

@@ -4,6 +4,11 @@ Metrics and traces for OpenTelemetry (extra ``otel``): `observe` an owner or a p
 The page of events (`.github/EVENTS.md` of the repository) lists all metrics, spans and attributes.
 """
 
+# An observed owner passes on what happens to it (`_records`), so that metrics, spans, events and ``on_login`` tell the same story.
+# The `_observer` gives each of its addresses a `_writer`, the listener that writes to the `_instruments` and to the `_login_span`. All
+# observers of one meter provider share its instruments (`_providers`). A request that finds its token costs nothing. These modules
+# import OpenTelemetry, and are imported on first use.
+
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
@@ -19,7 +24,7 @@ if TYPE_CHECKING:
     from opentelemetry.metrics import MeterProvider
     from opentelemetry.trace import TracerProvider
 
-    from ._instruments import Observer
+    from ._observer import Observer
 
 __all__ = ["observe"]
 
@@ -51,7 +56,7 @@ def observe(
     _check_provider(meter_provider, "meter_provider", "get_meter")
     _check_provider(tracer_provider, "tracer_provider", "get_tracer")
     try:
-        from ._instruments import observer_of  # noqa: PLC0415 - an extra
+        from ._observer import observer_of  # noqa: PLC0415 - an extra
     except ImportError:
         raise ConfigurationError(needs_extra("observe", "opentelemetry-api", "otel")) from None
     return observer_of(auth, name, meter_provider, tracer_provider)

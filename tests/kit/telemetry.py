@@ -17,7 +17,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 from exterview_auth import AuthPool, ExterviewAuth
 from exterview_auth.telemetry import observe
-from exterview_auth.telemetry._instruments import Observer
+from exterview_auth.telemetry._observer import Observer
 
 Attributes = frozenset[tuple[str, Any]]
 
