@@ -37,9 +37,9 @@ if TYPE_CHECKING:
     from typing import Unpack
 
     from ._credentials import Credentials
-    from ._environment import Overrides
     from ._events import Reason
     from ._login_record import LoginRecord
+    from ._overrides import Overrides
     from ._stats import Stats
 
 
@@ -166,7 +166,8 @@ class ExterviewAuth:
         a Redis URL, whose store is closed with the owner. The README's table has them all. A file is read again at each login.
         *overrides* are arguments of the constructor. Raises `ConfigurationError` that names what is missing.
         """
-        from ._environment import arguments_from, check_names, set_up  # noqa: PLC0415 - on first use
+        from ._environment import arguments_from, set_up  # noqa: PLC0415 - on first use
+        from ._overrides import check_names  # noqa: PLC0415 - as above
 
         environ = os.environ if environ is None else environ
         check_names(overrides, cls)

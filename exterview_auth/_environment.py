@@ -2,29 +2,24 @@
 
 from __future__ import annotations
 
-import inspect
 import re
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, Generic, TypedDict, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from aiohttp import ClientResponse, ClientSession
 from yarl import URL
 
 from ._endpoint import PRODUCTION, checked_url, endpoint_url
 from ._options import checked_api_key, path_option
 from ._secret import Secret
 from ._secret_file import SecretFile, read_secret_file, unwrapped
-from ._token import Token
 from .errors import ConfigurationError
 from .logins import PasswordLogin, StaticLogin
-from .logins._context import Login, LoginContext
+from .logins._context import Login
 from .logins._static import token_file
 from .stores import TokenStore
 
 if TYPE_CHECKING:
-    from ._events import Reason
-    from ._login_record import LoginRecord
     from .stores._shared import SharedStore
 
 API_KEY, EMAIL, PASSWORD, BEARER = (
@@ -63,30 +58,8 @@ VARIABLES = (
 
 T = TypeVar("T")
 
-
-class Overrides(TypedDict, total=False):
-    """The arguments of `ExterviewAuth`, each of which takes precedence over the variables."""
-
-    login: Callable[[LoginContext], Awaitable[Token]]
-    api_key: str | Callable[[], str | Awaitable[str]]
-    endpoint: str | URL
-    store: TokenStore | None
-    account: str | None
-    origins: Iterable[str | URL]
-    login_timeout: float
-    refresh_ahead: float
-    max_logins: tuple[int, float]
-    is_unauthorized: Callable[[ClientResponse], bool | Awaitable[bool]] | None
-    on_token: Callable[[Token, Token | None, Reason], object] | None
-    on_login: Callable[[LoginRecord], object] | None
-    login_session: ClientSession | None
-    clock: Callable[[], float] | None
-
-
 _LIKE_A_URL = re.compile(r"[a-z][a-z0-9+.-]+:/|(rediss?|unix)(:|//)", re.IGNORECASE)
 _REDIS = ("redis://", "rediss://", "unix://")
-
-
 _USER, _USERS_FILE = f"{EMAIL} and {PASSWORD}", f"{EMAIL} and {PASSWORD}_FILE"
 
 
@@ -133,16 +106,6 @@ def is_quoted(text: str) -> bool:
     """Whether *text* stands in quotation marks."""
     text = Secret(text.strip())
     return len(text) > 1 and text[0] == text[-1] and text[0] in "\"'"
-
-
-def check_names(overrides: Iterable[str], owner: type) -> None:
-    """Raise `ConfigurationError` for one that the constructor of *owner*, perhaps a subclass, does not take."""
-    parameters = inspect.signature(owner).parameters
-    takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
-    unknown = [] if takes_any else sorted(set(overrides) - set(parameters))
-    if unknown:
-        name = owner.__name__
-        raise ConfigurationError(f"{name} has no argument {unknown[0]!r}; see help({name})")
 
 
 def arguments_from(environ: object, given: Mapping[str, Any]) -> dict[str, Any]:

@@ -11,8 +11,9 @@ from datetime import UTC, datetime
 import aiohttp
 
 from exterview_auth import AuthSession, ExterviewAuth, Token
-from exterview_auth._environment import CredentialSource, Overrides, arguments_from, endpoint_from, source_of
+from exterview_auth._environment import CredentialSource, arguments_from, endpoint_from, source_of
 from exterview_auth._options import ABOVE_ZERO, LONGEST, number
+from exterview_auth._overrides import Overrides
 from exterview_auth._secret_file import unwrapped
 from exterview_auth._token import jwt_claims, numeric_date, without_bearer
 from exterview_auth.logins._identity import store_key

@@ -29,7 +29,8 @@ from exterview_auth import (
     StaticLogin,
     Token,
 )
-from exterview_auth._environment import VARIABLES, CredentialSource, Overrides, arguments_from, source_of
+from exterview_auth._environment import VARIABLES, CredentialSource, arguments_from, source_of
+from exterview_auth._overrides import Overrides
 from exterview_auth.emulator import Emulator
 from tests.kit.login_endpoint import Reply, log_in, login_endpoint
 from tests.kit.showing import assert_shows_none
