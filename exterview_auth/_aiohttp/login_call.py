@@ -40,7 +40,6 @@ from .internals.sessions import (
     network_of,
     own_middlewares,
     request_class_of,
-    secure_origins,
     twin_of,
     without_own_credentials,
 )
@@ -59,7 +58,6 @@ class LoginCall:
         require_aiohttp()
         if session is not None:
             require_real_session(session, "login_session")
-            secure_origins(session.cookie_jar)
         self.login = login
         self._api_key = api_key
         self._endpoint = endpoint
@@ -164,7 +162,8 @@ class _JarOfOneLogin(CookieJar):
     """
 
     def __init__(self, jar: AbstractCookieJar) -> None:
-        super().__init__(unsafe=jar.unsafe, quote_cookie=jar.quote_cookie, treat_as_secure_origin=secure_origins(jar))
+        secure = jar.treat_as_secure_origin
+        super().__init__(unsafe=jar.unsafe, quote_cookie=jar.quote_cookie, treat_as_secure_origin=secure)
         self._of_the_session = jar
 
     def filter_cookies(self, request_url: URL = URL()) -> BaseCookie[str]:  # noqa: B008 - aiohttp's signature

@@ -16,7 +16,6 @@ from yarl import URL
 from exterview_auth import ConfigurationError, ExterviewAuth, LoginContext, Token
 from exterview_auth._aiohttp.internals import imported, needed
 from exterview_auth._aiohttp.internals.requests import call_of
-from exterview_auth._aiohttp.internals.sessions import secure_origins
 from tests.aiohttp.test_hot_path import created_by_aiohttp
 from tests.aiohttp.test_internals import uses_by_module
 from tests.kit.api import Api, post, scene
@@ -63,9 +62,7 @@ class Lacking:
 
 
 @pytest.mark.usefixtures("first_use")
-@pytest.mark.parametrize(
-    ("owner", "name"), [(owner, name) for owner, name in NAMES if owner not in {"CookieJar", "StreamWriter"}]
-)
+@pytest.mark.parametrize(("owner", "name"), [(owner, name) for owner, name in NAMES if owner != "StreamWriter"])
 async def test_each_name_that_is_missing_is_named(owner: str, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """With aiohttp's version, what it was for, and what to install; again each time, and no more once it is there."""
     [whole] = await created_by_aiohttp(URL("http://127.0.0.1:1/"))
@@ -137,21 +134,6 @@ async def test_an_owner_says_it_when_it_is_made(monkeypatch: pytest.MonkeyPatch)
             ExterviewAuth(login, api_key="key", login_session=own)
         own._middlewares = middlewares
         assert ExterviewAuth(login, api_key="key", login_session=own)
-
-
-async def test_a_jar_whose_secure_origins_cannot_be_read_is_named() -> None:
-    """A login must not lose its cookies silently. A jar of another kind has none, or says which."""
-
-    async def login(_: LoginContext) -> Token:
-        return Token("token")
-
-    secure = URL("http://127.0.0.2:1")
-    async with aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(treat_as_secure_origin=secure)) as own:
-        assert secure_origins(own.cookie_jar) == [secure]
-        del own.cookie_jar._treat_as_secure_origin  # type: ignore[attr-defined]
-        with pytest.raises(ConfigurationError, match=sentence("CookieJar", "_treat_as_secure_origin")):
-            ExterviewAuth(login, api_key="key", login_session=own)
-    assert secure_origins(aiohttp.DummyCookieJar()) == []
 
 
 @pytest.mark.parametrize(

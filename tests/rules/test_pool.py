@@ -496,3 +496,32 @@ async def test_a_login_of_several_requests_keeps_its_cookies_until_it_ends() -> 
                     await owner.token()
                 assert {cookie.value for cookie in jar} <= {"g", "old"}
     assert sent == [{"gateway": "g", "csrf": "old"}, {"gateway": "g", "csrf": "x"}] * 2 + [{}, {}]
+
+
+async def test_a_secure_cookie_of_a_login_goes_where_the_sessions_jar_lets_it() -> None:
+    """Over plain HTTP too, to an origin that the application has named as secure, such as one behind a proxy of its own."""
+    sent: list[dict[str, str]] = []
+
+    async def sign_in(request: web.Request) -> web.Response:
+        sent.append(dict(request.cookies))
+        response = web.Response()
+        response.set_cookie("csrf", "x", secure=True)
+        return response
+
+    app = web.Application()
+    app.router.add_get("/", sign_in)
+    async with TestServer(app, host="localhost") as server:
+        url = server.make_url("/")
+
+        async def login(context: LoginContext) -> Token:
+            for _ in range(2):
+                await context.session.get(context.endpoint)
+            return Token("t")
+
+        for secure in (url.origin(), None):
+            async with (
+                ClientSession(cookie_jar=CookieJar(treat_as_secure_origin=secure)) as logins,
+                ExterviewAuth(login, api_key=KEY, endpoint=url, login_session=logins) as owner,
+            ):
+                await owner.token()
+    assert sent == [{}, {"csrf": "x"}, {}, {}]

@@ -57,7 +57,6 @@ NEEDED: dict[str, dict[str, str]] = {
         "write_bytes": "the moment at which a body begins",
     },
     "ClientResponse": {"_body": "whether an answer has been read", "content": "the stream of an answer"},
-    "CookieJar": {"_treat_as_secure_origin": "the secure cookies of a login"},
     "Payload": {"consumed": "whether a body can be sent again"},
     "StreamWriter": {"_headers_buf": "a head that waits for its body"},
     "StreamReader": {

@@ -8,12 +8,10 @@ from collections.abc import Callable, Coroutine, Iterable
 from types import FunctionType
 from typing import Any, NamedTuple
 
-from aiohttp import ClientMiddlewareType, ClientRequest, ClientResponse, ClientSession, CookieJar
+from aiohttp import ClientMiddlewareType, ClientRequest, ClientResponse, ClientSession
 from aiohttp.abc import AbstractCookieJar
 from multidict import CIMultiDict
 from yarl import URL
-
-from .needed import incompatible
 
 
 def own_middlewares(session: ClientSession) -> tuple[ClientMiddlewareType, ...]:
@@ -76,20 +74,6 @@ def without_own_credentials(session: ClientSession) -> ClientSession:
     # ``trust_env`` means proxies and this. Not assigned: in Python's development mode, aiohttp warns of foreign attributes.
     vars(session)["_get_netrc_auth"] = lambda _host: None
     return session
-
-
-def secure_origins(jar: AbstractCookieJar) -> list[URL]:
-    """
-    Return the origins to which *jar* sends secure cookies over plain HTTP.
-
-    aiohttp's first 3.14 has no public name for them; there, a jar that is not its own kind has none.
-    """
-    if not isinstance(jar, CookieJar):
-        return list(getattr(jar, "treat_as_secure_origin", ()))
-    origins: Iterable[URL] | None = getattr(jar, "_treat_as_secure_origin", None)
-    if origins is None:
-        raise incompatible("CookieJar", "_treat_as_secure_origin")
-    return list(origins)
 
 
 def has_base_url(session: ClientSession) -> bool:
