@@ -1,5 +1,5 @@
 """
-The aiohttp side: a request and its answer, and the login's own session. Nothing else knows aiohttp's internals.
+The aiohttp side: a request and its answer, and the login's own session. What is private of aiohttp is in `internals` alone.
 
 A request enters through `ExterviewAuth` (a client middleware) or `AuthSession`, once per redirect hop. `origins` says
 whose request it is: ours, a stranger's, or a hop that leads from us to a stranger, which loses the credentials. Only
@@ -16,7 +16,8 @@ A request that has waited draws its cookies anew (`cookies`): a login may have r
 When the answer comes, `refusal` decides whether it refuses the token. If it does, its connection is given back before
 anything waits, the core's keeper replaces the token, and the request is sent again with its body whole (`bodies`). What
 cannot be sent twice, or would not help, comes back to the caller as the server sent it. `graphql` knows GraphQL's own way
-to refuse, and which answers must not be asked for twice; `graphql_request` writes what is asked.
+to refuse, and which answers must not be asked for twice; `graphql_request` writes what is asked, and `echoes` takes out of
+aiohttp's errors what a server repeats.
 
 `login_call` is the other direction: it calls the application's login with a session on separate connections, because a
 login that queued behind the requests that wait for it would never end. `login_request` holds each request of it to its origin.

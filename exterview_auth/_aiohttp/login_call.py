@@ -168,9 +168,8 @@ class _JarOfOneLogin(CookieJar):
 
     def filter_cookies(self, request_url: URL = URL()) -> BaseCookie[str]:  # noqa: B008 - aiohttp's signature
         found = self._of_the_session.filter_cookies(request_url)
-        return type(found)(
-            {**found, **super().filter_cookies(request_url)}
-        )  # of a kind that quotes values, or does not
+        # Of a kind that quotes values, or does not.
+        return type(found)({**found, **super().filter_cookies(request_url)})
 
 
 def _typed(failure: Exception) -> LoginError | None:

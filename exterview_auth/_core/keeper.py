@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 class Keeper:
     """
-    Keeps one account's token, in `state`. All parts of the core are created here.
+    Keeps one account's token, in `state`. The parts of the core that live as long as their owner are created here.
 
     *login* gets the token that is being replaced and returns the next (that same object if there is nothing newer).
     *store* is where owners of the same account share it. *keep_alive* returns the object that must stay alive while a login runs.
@@ -95,8 +95,8 @@ class Keeper:
         Return a token to send with, after a login if one is needed; the caller may have waited in *waiter* already.
 
         It is another one than *refused*, or *refused* itself if the login has nothing newer. Cancelling the caller changes
-        nothing for others; *is_late* says whether that means that the caller's time is up. Raises the login's error, or
-        `LoggedOutError`, `ClosedError`, `ReentrantLoginError`.
+        nothing for others; *is_late* says whether that means that the caller's time is up. Raises the login's error,
+        `LoggedOutError`, `ReentrantLoginError`, and what `Lifecycle.enter` raises.
         """
         waited_again = False
         while True:

@@ -110,7 +110,7 @@ class Flight:
     def __init__(self, feed: Feed) -> None:
         self.feed = feed
         # Invariant: a future is in a group exactly while its waiter is suspended, and counted in `waiting`; an empty group
-        # is removed. Only `finish` and the group's timer resolve a future.
+        # is removed. Only `finish` and the group's timer resolve a future, and `join` once the flight has finished.
         self._groups: dict[float | None, _DeadlineGroup] = {}
         self.waiting = self.joined = 0
         """How many wait now, and how many have begun to wait."""
