@@ -117,7 +117,7 @@ _password_stdin = click.option(
     epilog="""\b
 Examples:
   exterview-auth demo                                see what the library does
-  exterview-auth emulator                            have a server to try it with
+  exterview-auth emulator                            start a server to try it with
   exterview-auth doctor                              find out what is wrong""",
 )
 @click.option(
@@ -130,11 +130,11 @@ Examples:
 )
 def app() -> None:
     """
-    Authenticate with the Exterview API: see how it works, prove credentials, get a token.
+    Authenticate with the Exterview API: see how it works, check credentials, get a token.
 
-    Credentials come from environment variables whose names begin with EXTERVIEW_, or from files that those with _FILE at their
-    end name; the README has the table. Exit codes: 0 fine, 1 failed, 2 wrong use or configuration, 4 no token is held,
-    130 after Ctrl-C.
+    Credentials come from environment variables whose names begin with EXTERVIEW_. A variable with _FILE at the end names a file
+    that holds the value. The README has the table of all variables. Exit codes: 0 fine, 1 failed, 2 wrong use or configuration,
+    4 no token is held, 130 after Ctrl-C.
     """
 
 
@@ -155,8 +155,8 @@ def demo(*, requests: int, processes: int, store: str | None, as_json: bool) -> 
     """
     See a storm of requests survive a revoked token.
 
-    Sends the requests at once to the embedded emulator, revokes every token in mid-flight, and shows what happened.
-    Several processes share one account through a redis-server that is started for them, or through a directory.
+    The command sends the requests at once to the embedded emulator, revokes every token in mid-flight, and shows what
+    happened. Several processes share one account through a redis-server that the command starts, or through a directory.
     The exit code is 1 if any request failed.
     """
     require_extra("emulator")
@@ -176,11 +176,12 @@ Examples:
 @_password_stdin
 def check(*, as_json: bool, timeout: float, password_stdin: bool) -> int:
     """
-    Prove the environment's credentials.
+    Check that the API accepts the environment's credentials.
 
-    Sends `query { __typename }` with EXTERVIEW_API_KEY, and EXTERVIEW_EMAIL and EXTERVIEW_PASSWORD, an OAuth 2.0 client, or
-    EXTERVIEW_BEARER_TOKEN, to EXTERVIEW_ENDPOINT or EXTERVIEW_ENVIRONMENT. It logs in for itself, also if EXTERVIEW_STORE is set,
-    because a token that others hold would not prove the password. The exit code is 1 if the API refuses them.
+    The command sends `query { __typename }` to EXTERVIEW_ENDPOINT or EXTERVIEW_ENVIRONMENT. The API key is in EXTERVIEW_API_KEY.
+    The token comes from EXTERVIEW_EMAIL and EXTERVIEW_PASSWORD, from an OAuth 2.0 client, or from EXTERVIEW_BEARER_TOKEN. The
+    command does not use EXTERVIEW_STORE, because a stored token would not prove the password. The exit code is 1 if the API
+    refuses the credentials.
     """
     from .check import run_check  # noqa: PLC0415 - loaded when it runs
 
@@ -193,7 +194,7 @@ Examples:
   exterview-auth token --format json --store /run/tokens --min-lifetime 60
   curl -K <(exterview-auth token --format curl) --json '{"query": "{ __typename }"}' "$EXTERVIEW_ENDPOINT"
 
-With curl, both secrets come from a file that nobody else reads, and stand in no list of processes."""
+With curl, both secrets come from a file that only curl reads, and no list of processes shows them."""
 )
 @click.option("--format", "form", type=click.Choice(tuple(TOKEN_FORMATS)), default="text", help="What to print.")
 @click.option("--header", is_flag=True, help="The same as --format header: the complete Authorization header.")
@@ -201,16 +202,16 @@ With curl, both secrets come from a file that nobody else reads, and stand in no
     "--store",
     metavar="PLACE",
     shell_complete=_directories,
-    help="Share the token that is held there: a directory, redis:// or rediss://. Instead of EXTERVIEW_STORE.",
+    help="Where the token is shared: a directory, redis:// or rediss://. Instead of EXTERVIEW_STORE.",
 )
 @click.option(
     "--account",
     metavar="NAME",
     help="The account's name in the store, the workers' account=. Instead of EXTERVIEW_ACCOUNT.",
 )
-@click.option("--verify", is_flag=True, help="Ask the API first, so that a token which was revoked is replaced.")
+@click.option("--verify", is_flag=True, help="Ask the API first, and replace the token if it was revoked.")
 @_seconds("--min-lifetime", 0.0, "How long the token must live; a shorter one is replaced.")
-@click.option("--no-login", is_flag=True, help="Print a token that is held, or nothing; the exit code is then 4.")
+@click.option("--no-login", is_flag=True, help="Do not log in. If no token is held, print nothing and exit with 4.")
 @_timeout
 @_password_stdin
 def token(
@@ -228,10 +229,10 @@ def token(
     """
     Print a bearer token for other programs.
 
-    It is one that is held, or a login gives it. With a store, the token that the workers hold is printed, and one that a login
-    gives is saved for them; without one, each call is a login. Nobody asks the API whether a held token still works, unless
-    --verify does. A token in EXTERVIEW_BEARER_TOKEN counts as held. The formats: the token alone (text); the header; JSON with its
-    expiry; a configuration for curl -K with both headers; and an ExecCredential for kubectl.
+    The command prints a token that is held, or else logs in. With a store, it prints the token that the workers hold, and saves
+    the token of a login for them. Without a store, each call logs in. A token in EXTERVIEW_BEARER_TOKEN counts as held. Whether
+    the API still accepts a held token is checked only with --verify. The formats are the token alone (text), the header, JSON
+    with the token's expiry, a configuration for curl -K with both headers, and an ExecCredential for kubectl.
     """
     if header and form not in {"text", "header"}:
         raise click.UsageError("--header and --format exclude each other")
@@ -258,9 +259,9 @@ def doctor(*, as_json: bool, timeout: float, password_stdin: bool) -> int:
     """
     Find out what is wrong, and what to do.
 
-    Examines the installation, each variable, the proxy, DNS, TLS, the clock, the key, the login, the token and the store, one
-    line each: ok, warn or fail with the remedy. It makes a real login, for itself also if EXTERVIEW_STORE is set, and shows no
-    value of any variable. The exit code is 1 if anything fails, and 2 if nothing is configured.
+    The command examines the installation, each variable, the proxy, DNS, TLS, the clock, the key, the login, the token and the
+    store. It prints one line for each: ok, warn, or fail with the remedy. It really logs in, also if EXTERVIEW_STORE is set, and
+    shows no value of any variable. The exit code is 1 if anything fails, and 2 if nothing is configured.
     """
     from .doctor import run_doctor  # noqa: PLC0415 - loaded when it runs
 
@@ -274,26 +275,27 @@ Example, for programs that are started in the same shell:
   exterview-auth check
   kill $EMULATOR_PID
 
-For requests of your own: { organization { _id } jobs { _id title } interviewers { _id name }
-getCandidates(input: {}) { candidate { _id fullName } } } finds the ids that they need."""
+This query finds the ids for your own requests: { organization { _id } jobs { _id title }
+interviewers { _id name } getCandidates(input: {}) { candidate { _id fullName } } }"""
 )
-@click.option("--port", default=0, metavar="N", help="Port to serve on; 0 takes any free one.")
+@click.option("--port", default=0, metavar="N", help="Port to serve on; 0 for any free port.")
 @_seconds("--token-lifetime", 3600.0, "How long each token is valid.")
 @_seconds("--login-delay", 0.0, "How long each login takes.")
 @_seconds("--latency", 0.0, "How long each request waits before it is answered.")
-@click.option("--seed", default=2025, metavar="N", help="What the made-up data is drawn from.")
+@click.option("--seed", default=2025, metavar="N", help="Seed of the made-up data.")
 @click.option("--api-key", metavar="KEY", help="A made-up key of your own, instead of a random one.")
 @click.option("--email", metavar="EMAIL", help="The user's e-mail address.")
 @click.option("--password-stdin", is_flag=True, help="Read the user's made-up password from standard input.")
-@click.option("--background", is_flag=True, help="Return once it listens; it goes on until `kill $EMULATOR_PID`.")
-@click.option("--schema", is_flag=True, help="Print the GraphQL schema that it serves, and exit.")
+@click.option("--background", is_flag=True, help="Return when the emulator listens; `kill $EMULATOR_PID` ends it.")
+@click.option("--schema", is_flag=True, help="Print the emulator's GraphQL schema, and exit.")
 def emulator(*, background: bool, schema: bool, **options: Any) -> int:
     """
     Serve the embedded emulator until Ctrl-C.
 
-    Prints the environment variables that the other commands need, one to a line and ready for `export`, and the address of its
-    page on standard error. It prints them when it listens: who has read the first line may connect. With --background, it prints
-    them as a shell evaluates them, with EMULATOR_PID, which ends it. It has one user and one API key.
+    The command prints the environment variables that the other commands need, one to a line and ready for `export`, and on
+    standard error the address of the emulator's page. It prints them when the emulator listens, so a program that has read the
+    first line may connect. With --background, it prints commands for a shell, which also set EMULATOR_PID: `kill $EMULATOR_PID`
+    ends the emulator. The emulator has one user and one API key.
     """
     require_extra("emulator")
     from .emulator import EmulatorOptions, print_schema, run_emulator, start_emulator  # noqa: PLC0415 - loaded when it runs
@@ -317,6 +319,7 @@ def completion(*, shell: str) -> int:
     """
     Let a shell complete this command.
 
-    Prints the script for SHELL: bash (4.4 or later), zsh or fish. It completes commands, options and the values of options.
+    The command prints the script for SHELL: bash (4.4 or later), zsh or fish. The script completes commands, options and the
+    values of options.
     """
     return run_completion(shell, app)
