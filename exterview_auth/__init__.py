@@ -1,5 +1,5 @@
 """
-Authentication for the Exterview API on aiohttp: one login for any number of requests, replayed invisibly.
+Authentication for the Exterview API on aiohttp: one login for any number of requests, which are then sent with its token.
 
 ::
 

@@ -47,34 +47,34 @@ class ExterviewAuth:
     """
     The owner of one account's token, and an aiohttp client middleware.
 
-    ``ClientSession(middlewares=(auth,))`` or `AuthSession(session, auth)` send every request to the endpoint's origin with
-    the API key and a bearer token. Any number of requests that find no token, or meet a 401, cause one login and are sent
-    (again) with its token.
+    ``ClientSession(middlewares=(auth,))`` or `AuthSession(session, auth)` send every request to the endpoint's origin with the
+    API key and a bearer token. Any number of requests that find no token, or get a 401, cause one login and are sent (again) with
+    its token.
 
     - *login*: an async callable ``(LoginContext) -> Token``: `PasswordLogin`, `OAuth2Login`, `StaticLogin` or your own.
     - *api_key*: the organization's key, or a sync or async callable that is read at every login and after a 401.
-    - *endpoint*: ``"production"``, ``"sandbox"`` or a URL (HTTPS, or loopback).
+    - *endpoint*: ``"production"``, ``"sandbox"`` or a URL (HTTPS, or HTTP on this machine).
     - *store*, *account*: where owners of the same account share their token, and its name there.
     - *origins*: further URLs whose origins get the credentials.
     - *login_timeout*: seconds for a login with all its attempts.
-    - *refresh_ahead*: seconds before expiry at which the token is replaced in the background, at most a quarter of its
-      lifetime; 0 for never.
-    - *max_logins*: at most so many useless logins in so many seconds. A login is useless if its token is refused or invalidated
-      within that time, and before it was accepted for any request.
-    - *is_unauthorized*: what counts as a refusal, instead of status 401; if it raises, the status decides. `AuthSession.graphql`
-      adds GraphQL's own refusal.
+    - *refresh_ahead*: seconds before expiry at which the token is renewed in the background, at most a quarter of its lifetime; 0
+      for never.
+    - *max_logins*: the limit of useless logins, and the seconds for which each counts. A login is useless if its token is refused
+      or invalidated within that time, before any request was accepted with it.
+    - *is_unauthorized*: a sync or async test whether a response refuses the token, in place of status 401. If it raises, the
+      status decides. `AuthSession.graphql` adds GraphQL's own refusal.
     - *on_token*: called with ``(new, old, reason)`` once per login, before any waiting request continues.
-    - *on_login*: called with a `LoginRecord` after every login, failed ones too. Nobody waits for it.
+    - *on_login*: called with a `LoginRecord` after every login, also a failed one. No request waits for it.
     - *login_session*: a session for the logins (a private CA, a client certificate, a resolver) that shares no connections with
-      the requests. It is never closed here, and what a login endpoint sets in cookies ends with the login. Without it, logins
+      the requests. You close it. The cookies that a login endpoint sets end with the login. Without a *login_session*, logins
       take over ``trust_env`` and the default proxy of the session that the first request came through. The default headers,
       ``auth`` and netrc entries of a session never go to a login endpoint.
-    - *clock*: for tests, a callable that returns seconds, in place of the clock on which lifetimes, renewals ahead and pauses of
-      logins run. No change of the wall clock may move it. `exterview_auth.testing.Clock` is one that a test can advance: with it,
-      the pauses between the attempts of one login end as well; with any other, they take real time. An attempt itself, stores and
-      hooks always do.
+    - *clock*: for tests, a callable that returns seconds. It replaces the clock of lifetimes, renewals ahead of expiry and pauses
+      of logins, and no change of the wall clock may move it. A test can advance `exterview_auth.testing.Clock`, which also ends
+      the pauses between the attempts of one login. With any other clock, these pauses take real time. An attempt itself, stores
+      and hooks always take real time.
 
-    Raises `ConfigurationError` for every argument that cannot be right, before anything is sent.
+    Raises `ConfigurationError` for every wrong argument, before anything is sent.
     """
 
     __module__ = "exterview_auth"
@@ -157,14 +157,14 @@ class ExterviewAuth:
     @discreet
     def from_env(cls, environ: Mapping[str, str] | None = None, **overrides: Unpack[Overrides]) -> Self:
         """
-        Return an owner as *environ* describes it, by default the process's environment.
+        Return an owner with the configuration in *environ*, by default the process's environment.
 
-        ``EXTERVIEW_API_KEY`` (or ``EXTERVIEW_API_KEY_FILE``); ``EXTERVIEW_EMAIL`` and ``EXTERVIEW_PASSWORD`` (or
-        ``EXTERVIEW_PASSWORD_FILE``), or for OAuth 2.0 ``EXTERVIEW_TOKEN_URL``, ``EXTERVIEW_CLIENT_ID`` and
-        ``EXTERVIEW_CLIENT_SECRET`` (or ``EXTERVIEW_CLIENT_SECRET_FILE``), or else ``EXTERVIEW_BEARER_TOKEN`` (or
-        ``EXTERVIEW_BEARER_TOKEN_FILE``); ``EXTERVIEW_ENDPOINT`` or ``EXTERVIEW_ENVIRONMENT``; ``EXTERVIEW_STORE``, a directory or
-        a Redis URL, whose store is closed with the owner. The README's table has them all. A file is read again at each login.
-        *overrides* are arguments of the constructor. Raises `ConfigurationError` that names what is missing.
+        The API key is in ``EXTERVIEW_API_KEY``. The token comes from ``EXTERVIEW_EMAIL`` and ``EXTERVIEW_PASSWORD``, for OAuth
+        2.0 from ``EXTERVIEW_TOKEN_URL``, ``EXTERVIEW_CLIENT_ID`` and ``EXTERVIEW_CLIENT_SECRET``, or else from
+        ``EXTERVIEW_BEARER_TOKEN``. A variable with ``_FILE`` at the end, such as ``EXTERVIEW_PASSWORD_FILE``, names a file with
+        the key, password, secret or token, which is read again at each login. ``EXTERVIEW_ENDPOINT`` or ``EXTERVIEW_ENVIRONMENT``
+        chooses the API. ``EXTERVIEW_STORE`` is a directory or a Redis URL; its store is closed with the owner. The README's table
+        has all variables. *overrides* are arguments of the constructor. Raises a `ConfigurationError` that names what is missing.
         """
         from ._environment import arguments_from, set_up  # noqa: PLC0415 - on first use
         from ._overrides import check_names  # noqa: PLC0415 - as above
@@ -251,7 +251,7 @@ class ExterviewAuth:
         return as_headers(await self._keeper.obtain(), self._api_key)
 
     async def credentials(self) -> Credentials:
-        """Return the token and the headers of a request with it, in one step; after a refusal, give that token to `invalidate`."""
+        """Return the token and the headers of a request, in one step. After a refusal, pass that token to `invalidate`."""
         from ._credentials import Credentials  # noqa: PLC0415 - on first use
 
         issued = await self._keeper.obtain()
@@ -259,13 +259,13 @@ class ExterviewAuth:
 
     @property
     def current(self) -> Token | None:
-        """The token in use, without a login; ``None`` if there is none, or it was refused or invalidated, or is over."""
+        """The token in use, without a login. ``None`` if there is none, or if it was refused or invalidated, or has expired."""
         issued = self._state.unexpired
         return None if issued is None else issued.token
 
     @discreet
     def invalidate(self, token: Token) -> None:
-        """Mark *token* rejected, so that the next request logs in. Does nothing unless it is the current token."""
+        """Treat *token* as refused, so that the next request logs in. Does nothing unless it is the current token."""
         self._keeper.invalidate(checked_token(token, "invalidate"))
 
     def stats(self) -> Stats:
@@ -286,7 +286,7 @@ class ExterviewAuth:
         """
         End all background work. Every later use raises `ClosedError`; closing twice is fine.
 
-        A login that has been sent, whose refresh token a store is to keep, may still end within 3 s, and is saved.
+        If a login has been sent whose refresh token a store must keep, it may still end within 3 s, and its token is saved.
         """
         await self._lifecycle.aclose()
 

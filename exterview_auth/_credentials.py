@@ -14,7 +14,7 @@ class Credentials:
     Both come from one step, so that a refusal can name the token that was sent: ``auth.invalidate(credentials.token)``.
 
     - *token*: the token that *headers* has.
-    - *headers*: ``Authorization`` and ``x-api-key``; their values print as ``'***'``.
+    - *headers*: ``Authorization`` and ``x-api-key``. Their values print as ``'***'``.
     """
 
     __module__ = "exterview_auth"

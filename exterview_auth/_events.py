@@ -47,7 +47,7 @@ _own_pipeline: Any = None
 
 
 class Reason(StrEnum):
-    """Why a login was started; passed to ``on_token`` and named in events."""
+    """The reason for a login: ``on_token`` gets it, and events name it."""
 
     __module__ = "exterview_auth"
 

@@ -15,9 +15,9 @@ class LoginRecord:
     """
     One login that has ended, as ``on_login`` gets it. It holds no token, key or password.
 
-    - *account*: the account as events name it: what was given as ``account=``, or else a digest.
+    - *account*: the account's name in events: the value of ``account=``, or else a digest.
     - *reason*: why the login began: ``"first"``, ``"expired"``, ``"refused"`` or ``"ahead"``.
-    - *outcome*: ``"issued"``: the login returned a token. ``"adopted"``: the store had one of another owner. ``"failed"``:
+    - *outcome*: ``"issued"``: the login returned a token. ``"adopted"``: the store had a token of another owner. ``"failed"``:
       neither.
     - *error*: the name of the error's type if it failed; ``LoggedOutError`` or ``ClosedError`` if it was discarded.
     - *attempts*: how often the login was called; 0 if the token came from the store, or if the login ended before it was

@@ -95,16 +95,17 @@ class _Owners:
 
 class AuthPool:
     """
-    ``pool[account]`` is the account's `ExterviewAuth`, created once by ``factory(account)``.
+    A pool of owners: ``pool[account]`` is the account's `ExterviewAuth`, created once by ``factory(account)``.
 
-    At most *maxsize* owners are kept; the least recently used one goes first. An owner that is still in use, or whose token
-    is not saved yet, is found again, so that an account in use never has two owners. `aclose` closes all.
+    The pool keeps at most *maxsize* owners, and drops the least recently used one first. If a dropped owner is still in use, or
+    its token is not saved yet, the pool returns it again, so that an account in use never has two owners. `aclose` closes all
+    owners.
 
     Accounts that share one `aiohttp.ClientSession` share its cookies: create it with ``cookie_jar=DummyCookieJar()``, or give
     each account a session over the same connector.
 
-    Raises `ConfigurationError` for a wrong argument, an account that is not a text, or a factory that returns something else or
-    asks for the account that it creates, and `ClosedError` after `aclose`.
+    Raises `ConfigurationError` for a wrong argument, for an account that is not a string, and if the factory returns something
+    else or asks for the account that it creates. Raises `ClosedError` after `aclose`.
     """
 
     __module__ = "exterview_auth"

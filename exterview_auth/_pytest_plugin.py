@@ -44,7 +44,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.fixture(scope="session")
 def exterview_server() -> Iterator[ThreadedEmulator]:
-    """An emulator for the whole run, on an event loop and a thread of its own. `exterview` is it, as new for each test."""
+    """An emulator for the whole run, on a separate event loop and thread. `exterview` is this emulator, reset for each test."""
     from .testing import ThreadedEmulator  # noqa: PLC0415 - as the module says
 
     with ThreadedEmulator() as server:
@@ -54,7 +54,7 @@ def exterview_server() -> Iterator[ThreadedEmulator]:
 @pytest.fixture
 def exterview(request: pytest.FixtureRequest) -> Iterator[ThreadedEmulator]:
     """
-    An emulator of the Exterview API, as new: all controls, and what it has seen since the test began.
+    An emulator of the Exterview API, reset for each test, with all controls and counts since the test began.
 
     ``exterview.logins``, ``exterview.requests`` and ``exterview.refused`` are counts; ``exterview.journal`` is shown if the test
     fails. ``@pytest.mark.exterview(token_lifetime=60)`` says how it begins: *token_lifetime*, *login_delay* and *latency* in
@@ -106,8 +106,8 @@ def exterview_clock(exterview: ThreadedEmulator) -> Clock:
     A renewal ahead of expiry runs in the background: ``async with expect(exterview, logins=1)`` around the ``advance`` waits for it.
     A login that pauses between its attempts, as after ``exterview.fail_logins(1000)``, goes on with an ``advance`` too.
 
-    Give it to an owner of your own as ``clock=exterview_clock``. Libraries that patch Python's time, such as freezegun and
-    time-machine, do not move it, so that no token expires by them.
+    Pass it to your own owner as ``clock=exterview_clock``. Libraries that patch Python's time, such as freezegun and
+    time-machine, do not move it, so no token expires by them.
     """
     return exterview.clock
 
@@ -117,7 +117,7 @@ def exterview_owner(request: pytest.FixtureRequest, exterview: ThreadedEmulator)
     """
     An `ExterviewAuth` of the emulator's user, on `exterview_clock`. It reads a rotated API key, and is closed at the end.
 
-    With ``@pytest.mark.exterview(login_timeout=0.2)``, a login gives up after so many seconds, as for a test of an outage.
+    With ``@pytest.mark.exterview(login_timeout=0.2)``, a login fails after so many seconds, as in a test of an outage.
     """
     _require_asyncio(request)
     from . import ExterviewAuth, PasswordLogin  # noqa: PLC0415 - as above

@@ -49,13 +49,13 @@ if TYPE_CHECKING:
 
 class AuthSession:
     """
-    *session* with *auth*'s credentials on every request to its origins.
+    An aiohttp session that adds *auth*'s credentials to every request to its origins.
 
-    The verbs take and return what aiohttp's own verbs do. A relative URL is resolved against the session's own base URL,
-    or else against the endpoint. The session's middlewares, headers, cookies and tracing work as before; *auth* is the
-    innermost middleware. Owners of different accounts must not share the session's cookies (see `AuthPool`). The session is
-    never closed here. ``data=`` may also be a callable without arguments that makes a fresh body for each attempt. A content
-    type that is not set becomes ``application/json``, except for forms.
+    The verbs take and return what aiohttp's own verbs do. A relative URL is resolved against the session's own base URL, or else
+    against the endpoint. The session's middlewares, headers, cookies and tracing work as before; *auth* is the innermost
+    middleware. Owners of different accounts must not share the session's cookies (see `AuthPool`). `AuthSession` never closes the
+    session. ``data=`` may also be a callable without arguments that returns a new body for each attempt. A content type that is
+    not set becomes ``application/json``, except for forms.
 
     Raises `ConfigurationError` for arguments of the wrong kind.
     """
@@ -133,7 +133,7 @@ class AuthSession:
         return loop_of(self._session)
 
     async def close(self) -> None:
-        """Leave the wrapped session open: whoever created it closes it. A library around this one may close what it is given."""
+        """Leave the wrapped session open: the code that created it closes it. Other libraries may call this."""
 
     # -- aiohttp's verbs --------------------------------------------------------------------------------------------
 
@@ -188,7 +188,7 @@ class AuthSession:
     def ws_connect(
         self, url: str | URL, *, decode_text: bool = True, **kwargs: Unpack[WSConnectArguments]
     ) -> BaseRequestContextManager[ClientWebSocketResponse[bool]]:
-        """`aiohttp.ClientSession.ws_connect`, with credentials. A handshake answered 401 is renewed and repeated."""
+        """`aiohttp.ClientSession.ws_connect`, with credentials. After a 401, the handshake is sent again with a new token."""
         return WSRequestContextManager(self._ws_connect(url, decode_text=decode_text, **kwargs))
 
     # -- GraphQL ----------------------------------------------------------------------------------------------------
@@ -206,16 +206,16 @@ class AuthSession:
         """
         Post *query* to the endpoint and return the answer's ``data``.
 
-        *files* maps the path of a variable (``"variables.file"``) to a file object, to what has one as its ``file`` (an upload
-        of aiohttp's server or Starlette's), to bytes, or to ``(name, file[, type])``. As with aiohttp's ``data=``, files are
-        closed after sending. *headers* are sent in addition to the session's; the content type is always that of the body.
+        *files* maps the path of a variable (``"variables.file"``) to a file object, to an object that has one as its ``file`` (an
+        upload of aiohttp's server or of Starlette), to bytes, or to ``(name, file[, type])``. As with aiohttp's ``data=``, files
+        are closed after sending. *headers* are sent in addition to the session's; the content type is always that of the body.
         *timeout* is aiohttp's (a number is seconds in total, ``None`` is no limit), by default the session's. An error with the
         code ``UNAUTHENTICATED`` counts as a 401, under any status and content type.
 
-        Raises `BadRequestError`, `UnauthorizedError`, `ForbiddenError` (400, 401, 403), `ApiError` (any other status, as 429
+        Raises `BadRequestError`, `UnauthorizedError`, `ForbiddenError` (400, 401, 403), `ApiError` (any other status, such as 429
         and 503, with ``.status`` and ``.retry_after``, and any answer that is not GraphQL), `GraphQLError` (``errors``, with
-        partial ``data``), and what any request raises. Credentials that
-        the answer repeats are masked in all that these errors hold; aiohttp's errors hold nothing of it.
+        partial ``data``), and what any request raises. Credentials that the answer repeats are masked in these errors. aiohttp's
+        errors hold nothing of the answer.
         """
         from ._aiohttp.graphql_request import arguments_of, operation  # noqa: PLC0415 - on first use
 

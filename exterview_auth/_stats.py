@@ -14,15 +14,15 @@ class Stats:
 
     - ``logins``: logins that returned a token.
     - ``login_failures``: attempts that failed, as many as there are events ``login.failed``. A login that succeeds at its third
-      attempt counts two here and one in ``logins``; one that fails for good counts each of its attempts.
-    - ``useless_logins``: logins whose token was refused before it worked for any request, or again to a request that had waited
-      for it. ``max_logins`` limits them.
+      attempt counts two here and one in ``logins``. A login that fails for good counts each of its attempts.
+    - ``useless_logins``: logins whose token was refused before any request was accepted with it, or was refused to a request that
+      had waited for it. ``max_logins`` limits them.
     - ``refreshes_ahead``: those among ``logins`` that replaced a token before it expired.
     - ``adopted``: tokens from the store that another owner had saved, instead of a login.
 
     Requests:
 
-    - ``unauthorized``: responses that refused the token: 401, or whatever ``is_unauthorized`` recognizes.
+    - ``unauthorized``: answers that refused the token: 401, or what ``is_unauthorized`` recognizes.
     - ``replays``: requests sent again after a refusal.
     - ``waiting``: requests that are waiting for a token now; the only number that falls.
     - ``waiting_peak``: the most requests that have waited at the same time.
@@ -30,8 +30,8 @@ class Stats:
     The store:
 
     - ``store_failures``: calls to the store that failed or took too long.
-    - ``save_failures``: saves that failed, or were skipped while the store's circuit breaker was open. Each is repeated until it,
-      or a newer one, succeeds.
+    - ``save_failures``: saves that failed, or were skipped while the store's circuit breaker was open. Each save is repeated
+      until it, or a newer one, succeeds.
     """
 
     __module__ = "exterview_auth"

@@ -29,8 +29,8 @@ class Token(Sealed):
     was sent; zero, negative and unreadable values count as unknown. If it is unknown, a JWT's own ``exp`` and ``iat``
     are used (RFC 7519, section 4.1), and an opaque token is valid until a 401. The next login gets *refresh_token*.
 
-    Raises `ConfigurationError` for a value that cannot be sent in a header, and for a refresh token that has no UTF-8 form.
-    Never prints, formats or pickles its value.
+    Raises `ConfigurationError` for a value that cannot be sent in a header, and for a refresh token that cannot be encoded in
+    UTF-8. A `Token` never prints, formats or pickles its value.
     """
 
     __module__ = "exterview_auth"
@@ -57,13 +57,13 @@ class Token(Sealed):
 
     @property
     def value(self) -> str:
-        """The token's text, without ``Bearer``."""
+        """The token as a string, without ``Bearer``."""
         text = self._text
         return text[len(_SCHEME) :] if isinstance(text, OwnedHeader) else text
 
     @property
     def refresh_token(self) -> str | None:
-        """The text that the next login may send instead of the credentials."""
+        """The refresh token, which the next login may send instead of the credentials."""
         return self._refresh_token
 
     @property
@@ -87,7 +87,7 @@ class Token(Sealed):
         return self._from_receipt
 
     def with_remaining(self, seconds: float | None) -> Self:
-        """Return the same token with *seconds* of life left from now (zero: it has expired), as a store does."""
+        """Return the same token with a remaining lifetime of *seconds* from now (zero: it has expired), as a store does."""
         left = seconds_in(seconds)
         if left is None and isinstance(seconds, int | float) and seconds <= 0:
             left = 0.0

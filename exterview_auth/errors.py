@@ -1,5 +1,5 @@
 """
-Every error of this library, by who can solve the problem: the programmer, the credentials' owner, or time.
+Every error of this library, by what solves the problem: a change of the program or of the credentials, or time.
 
 ::
 
@@ -21,8 +21,8 @@ Every error of this library, by who can solve the problem: the programmer, the c
             ├── ForbiddenError             403
             └── GraphQLError               200 with ``errors`` (``.errors``, ``.data``)
 
-Waiters on one login each get their own copy of its error (`ExterviewAuthError.copy_for_waiter`). No message, argument or cause
-holds a token, key or password. Most messages say what is wrong, then, after a semicolon, what to do.
+Each request that waits for a login gets its own copy of the login's error (`ExterviewAuthError.copy_for_waiter`). No message,
+argument or cause holds a token, key or password. Most messages say what is wrong, then, after a semicolon, what to do.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ class ConfigurationError(ExterviewAuthError):
 
 
 class InsecureTransportError(ConfigurationError):
-    """Credentials would have been sent over ``http://`` to a host that is not loopback. Nothing was sent."""
+    """Credentials would have been sent over ``http://`` to another machine. Nothing was sent."""
 
 
 class ReentrantLoginError(ConfigurationError):
@@ -89,9 +89,9 @@ class CredentialsRejectedError(LoginError):
     """
     The login endpoint rejected the credentials.
 
-    ``reason`` says which: ``"user"``, ``"client"``, ``"api_key"``, ``"refresh_token"``, or ``None`` if it is unknown. They
-    are not sent again for a while: then the error comes from memory, as its message says, and ``retry_after`` is the number of
-    seconds until the next login. Otherwise, it is what the endpoint asked for, or ``None``.
+    ``reason`` says which: ``"user"``, ``"client"``, ``"api_key"``, ``"refresh_token"``, or ``None`` if it is unknown. They are
+    not sent again for a while. An error in that time repeats the first one, as its message says, and ``retry_after`` is the
+    number of seconds until the next login. Otherwise, ``retry_after`` is what the endpoint asked for, or ``None``.
     """
 
     # Here for an application's subclass whose constructor is not this one.
@@ -114,9 +114,9 @@ class LoginUnavailableError(LoginError):
     """
     The login endpoint may answer later: it cannot be reached, is in trouble, or has too many requests.
 
-    ``status`` is the HTTP status of its last answer (429, 503, ...), and tells an endpoint that limits its callers from one that
-    is down. It is ``None`` if no answer came: no connection, or silence. ``retry_after`` is the seconds after which the endpoint
-    asked to be called again, a number or a number as text. It is ``None`` if it asked for nothing, or not for a positive number.
+    ``status`` is the HTTP status of its last answer (429, 503, ...), by which a rate limit differs from an outage. It is ``None``
+    if no answer came. ``retry_after`` is the number of seconds after which the endpoint asked to be called again, a number or a
+    number as a string. It is ``None`` if the endpoint asked for nothing, or not for a positive number.
     """
 
     # Here for an application's subclass whose constructor is not this one.
@@ -138,9 +138,9 @@ class LoginUnavailableError(LoginError):
 
 class LoginBudgetExceededError(LoginError):
     """
-    Too many new tokens were refused in a row; the next login is allowed after ``retry_after`` seconds.
+    The API refused too many new tokens. The next login is allowed after ``retry_after`` seconds.
 
-    ``retry_after`` is ``None`` only in an error that the application made without it.
+    ``retry_after`` is ``None`` only in an error that the application created without it.
     """
 
     def __init__(self, message: str = "logins do not help", *, retry_after: float | None = None) -> None:
@@ -167,10 +167,10 @@ class ClosedError(ExterviewAuthError):
 
 class ApiError(ExterviewAuthError):
     """
-    The API returned an error. `AuthSession.graphql` raises it, itself for any status that has no subclass below, as 429 or 503.
+    The API returned an error. `AuthSession.graphql` raises it for any status that has no subclass below, such as 429 or 503.
 
     ``status`` is HTTP's, ``message`` is the body's ``error`` in at most 200 printable characters. ``retry_after`` is the seconds
-    that the answer's ``Retry-After`` asks for, in either form. It is ``None`` if the header is missing or says nothing positive.
+    that the answer's ``Retry-After`` asks for, in either form. It is ``None`` if the header is missing or is not positive.
     Credentials that the API repeats are masked in the message, and in the ``errors`` and ``data`` of a `GraphQLError`.
     """
 
@@ -191,7 +191,7 @@ class BadRequestError(ApiError):
 
 
 class UnauthorizedError(ApiError):
-    """401: the API key or the bearer token is invalid, also after a fresh login."""
+    """401: the API refuses the API key or the bearer token, also after a new login."""
 
 
 class ForbiddenError(ApiError):

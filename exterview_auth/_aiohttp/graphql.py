@@ -148,10 +148,10 @@ def outcome_of(
 
 async def graphql_unauthenticated(response: ClientResponse) -> bool:
     """
-    Whether *response* is a 401, or a GraphQL answer of status 200 with an error of ``extensions.code`` ``UNAUTHENTICATED``.
+    Return whether *response* is a 401, or a GraphQL answer of status 200 with the error code ``UNAUTHENTICATED``.
 
-    An answer in a batch counts too. For ``is_unauthorized=``. The body stays readable, as text, JSON and stream. An answer
-    that is longer than 8 MiB, or has not ended after a second, is no refusal: it may be a stream.
+    Pass it as ``is_unauthorized=``. An answer in a batch counts too. The body stays readable, as text, JSON and stream. An answer
+    that is longer than 8 MiB, or has not ended after a second, does not count as a refusal, because it may be a stream.
     """
     if response.status != _OK or response.content_type not in _GRAPHQL_TYPES:
         return response.status == UNAUTHORIZED

@@ -1,5 +1,5 @@
 """
-An embedded server that answers like the Exterview API: for trying the library, and for tests.
+An embedded server that answers like the Exterview API, to try the library and for tests.
 
 `Emulator` listens on a loopback socket and has the credentials and the controls. `Emulator.stats` returns its counters as
 `EmulatorStats`, and `Emulator.journal` each request as a `JournalRecord`.

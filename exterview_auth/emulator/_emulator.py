@@ -71,13 +71,13 @@ class Emulator:
             login = PasswordLogin(emulator.email, emulator.password)
             auth = ExterviewAuth(login, api_key=emulator.api_key, endpoint=emulator.endpoint)
 
-    The data is the same for the same *seed*; tokens never are, and nor are keys and passwords unless they are given as *api_key*,
-    *email* and *password*. *token_lifetime*, *login_delay* and *latency* are seconds and may be assigned at any time. *port* zero
-    takes any free port. An emulator that was stopped can be started again: at the same endpoint, with the same accounts, tokens
-    and data.
+    The data is the same for the same *seed*. Tokens are always random, and keys and passwords are random unless you pass
+    *api_key*, *email* and *password*. *token_lifetime*, *login_delay* and *latency* are seconds and may be assigned at any time.
+    *port* zero takes any free port. An emulator that was stopped can be started again: at the same endpoint, with the same
+    accounts, tokens and data.
 
-    *clock* is a callable that returns seconds and counts the lifetimes of tokens: give the same one to `ExterviewAuth` to move
-    both. Delays and silence take real time.
+    *clock* is a callable that returns seconds, by which the lifetimes of tokens are counted. Pass the same clock to
+    `ExterviewAuth` to move both. Delays and silence take real time.
 
     Every control takes effect at once, also for requests that are in progress: `revoke`, `expire`, `rotate_api_key`, `fail_logins`,
     `refuse`, `silence`, `answer`, `reset`, and the three attributes of seconds. The page at `page` has a button for each. Other
@@ -161,7 +161,7 @@ class Emulator:
         return self
 
     async def stop(self) -> None:
-        """Close every connection and end every task, even of requests without a response. Calling it again is fine."""
+        """Close every connection and end every task, also of unanswered requests. Calling it again is fine."""
         runner, self._runner = self._runner, None
         if runner is None:
             return
@@ -249,7 +249,7 @@ class Emulator:
         self._controls.expire()
 
     def rotate_api_key(self) -> str:
-        """Return the organization's new API key; the old one is answered 401 from now on."""
+        """Replace the organization's API key and return the new one. The old one is answered 401 from now on."""
         _ = self._started
         return self._controls.rotate_api_key()
 
@@ -270,38 +270,38 @@ class Emulator:
         self._controls.refuse(times, status, retry_after)
 
     def silence(self, seconds: float) -> None:
-        """Accept logins and send no response to them for *seconds* from now; zero ends it."""
+        """Accept logins and do not answer them for *seconds* from now; zero ends it."""
         self._controls.silence(seconds)
 
     def answer(self, operation_name: str, data: Any = ..., errors: Any = ...) -> None:
         """
-        Answer an operation with *data*, GraphQL *errors*, or both, in place of what the engine would say.
+        Answer an operation with *data*, GraphQL *errors*, or both, in place of the engine's answer.
 
-        *operation_name* is the name that `journal` shows: that of the operation, or of its first field if it has no name. The schema
-        need not know the operation. Its requests need valid credentials, as all do. *errors* is a list of objects, or of
-        messages. Without *data* and *errors*, the operation is answered by the engine again.
+        *operation_name* is the name that `journal` shows: that of the operation, or of its first field if it has no name. The
+        schema need not have the operation. Its requests need valid credentials, like all others. *errors* is a list of objects,
+        or of messages. Without *data* and *errors*, the operation is answered by the engine again.
 
-        For ``bulk-upload``, whose form must still be in order, *data* is the whole answer, and there are no *errors*. OAuth logins
-        are always the emulator's own.
+        For ``bulk-upload``, whose form must still be valid, *data* is the whole answer, and *errors* are not possible. OAuth
+        logins are always the emulator's own.
         """
         self._controls.answer(operation_name, data, errors)
 
     def reset(self) -> None:
         """
-        Be as new: no token is valid, and times, data, faults, canned answers, counters and journal are those of the beginning.
+        Begin again: no token is valid, and times, data, faults, canned answers, counters and journal are those of the beginning.
 
-        The credentials stay, a rotated API key too. Delayed requests are answered at once, and what was in progress shows in nothing
-        that begins now: it is not counted, uses up no fault, and a token that it is given is not valid.
+        The credentials stay, also a rotated API key. Delayed requests are answered at once. A request that was in progress does
+        not change what comes later: it is not counted, uses up no fault, and a token that it gets is not valid.
         """
         self._controls.reset()
 
     def stats(self) -> EmulatorStats:
-        """Return what was asked and answered since the start or the last `reset`."""
+        """Return the counters since the start or the last `reset`."""
         return self._state.stats()
 
     @property
     def journal(self) -> tuple[JournalRecord, ...]:
-        """The last 1000 requests, the oldest first: what was asked, how it was answered, and why so; not those of the page."""
+        """The last 1000 requests, the oldest first, each with its answer. Requests of the page are left out."""
         return self._state.journal.records()
 
     @property

@@ -37,13 +37,14 @@ _Entry = TypeVar("_Entry", "JournalRecord", "ControlRecord")
 @dataclass(frozen=True, slots=True)
 class JournalRecord:
     """
-    A request, on one of the API's paths or on a path that there is not, but not of the page or to a control.
+    A request to one of the API's paths, or to a path that does not exist. Requests of the page and to controls are left out.
 
-    *number* counts requests and controls from 1. *time* is when the request was answered (aware UTC), *seconds* how long that
-    took. *method* and *path* are those of the request. *operation* is the name of the GraphQL operation, or its first field if it has no name; the grant of an OAuth login; or
-    ``bulk-upload``. *status* is ``None`` if the client closed the connection first. *fingerprint* is that of the bearer token
-    which the request carried, or which the *login* issued; ``None`` if it was refused before its token was read. *reason* says why the request was refused; at status 200 it is the
-    code of the first GraphQL error, or says why files of a bulk upload were skipped.
+    *number* counts requests and controls from 1. *time* is when the request was answered (aware UTC), and *seconds* is how long
+    that took. *method* and *path* are those of the request. *operation* is the name of the GraphQL operation (or its first field
+    if it has no name), the grant of an OAuth login, or ``bulk-upload``. *status* is ``None`` if the client closed the connection
+    first. *fingerprint* is that of the bearer token that the request carried, or that the *login* issued. It is ``None`` if the
+    request was refused before its token was read. *reason* says why the request was refused. At status 200 it is the code of the
+    first GraphQL error, or says why files of a bulk upload were skipped.
     """
 
     __module__ = "exterview_auth.emulator"

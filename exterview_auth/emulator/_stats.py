@@ -11,12 +11,13 @@ from dataclasses import dataclass
 @dataclass(frozen=True, slots=True)
 class EmulatorStats:
     """
-    What the emulator has seen since it was created, or reset.
+    The emulator's counters since it was created or reset.
 
-    *requests* are all requests but those of the page and the controls, logins among them; *requests_running* those that are not answered yet;
-    *statuses* is how many were answered with which status. *logins* are login requests with a valid API key, accepted or refused;
-    *logins_refused* the refused ones; *logins_running* those in progress, and *logins_running_peak* the most that ran at once.
-    *refresh_tokens_reused* counts refresh tokens that were used again. *websockets_open* are the open WebSockets.
+    *requests* are all requests, logins among them, except those of the page and the controls. *requests_running* are the requests
+    that are not answered yet. *statuses* is the number of answers with each status. *logins* are login requests with a valid API
+    key, accepted or refused. *logins_refused* are the refused ones, and *logins_running* those in progress. *logins_running_peak*
+    is the most that ran at once. *refresh_tokens_reused* counts refresh tokens that were used again. *websockets_open* are the
+    open WebSockets.
     """
 
     __module__ = "exterview_auth.emulator"

@@ -39,28 +39,30 @@ _ASKS_FOR_CREDENTIALS = frozenset({400, UNAUTHORIZED})
 
 class HttpxAuth(_Auth):
     """
-    *auth*'s credentials on the requests of an ``AsyncClient`` of httpx or httpx2.
+    An ``Auth`` of httpx and httpx2, which signs the requests of an ``AsyncClient`` with *auth*'s credentials.
 
     ::
 
         async with httpx.AsyncClient(auth=HttpxAuth(auth), base_url=str(auth.endpoint.origin())) as client:
             answer = await client.post("/graphql", json={"query": "query { __typename }"})
 
-    Requests to *auth*'s origins are signed. A 401 is answered by a login, one for any number of requests, and the request is sent
-    again, unless its body cannot be sent twice: a generator, or a file without ``seek``. Requests to other origins pass as they
-    are, and a redirect to one carries no credential. They raise what `ExterviewAuth.token` raises, and the client's own errors.
+    Requests to *auth*'s origins are signed. A 401 causes a login, one for any number of requests. Then the request is sent again,
+    unless its body cannot be sent twice (a generator, or a file without ``seek``). Requests to other origins pass unchanged, and
+    a redirect to another origin carries no credential. A request raises what `ExterviewAuth.token` raises, and the client's own
+    errors.
 
-    Some things are httpx's own:
+    This differs from aiohttp:
 
     - A request waits for a login for as long as *auth*'s ``login_timeout``; httpx's own timeouts do not run meanwhile.
-    - One that queues for a connection keeps the token that it was signed with.
-    - One that is sent again takes over the cookies of its 401, and not what other requests have put into the client's jar meanwhile.
-    - The client's proxy is not known here. If the endpoint is plain HTTP on this machine, leave it out of the proxy (``NO_PROXY``).
-      Logins use connections of their own: see ``login_session`` of `ExterviewAuth` for certificates.
-    - A hook that writes the API key anew into headers that lead to another origin also has to remove it.
+    - A request that queues for a connection keeps the token that it was signed with.
+    - A request that is sent again takes over the cookies of its 401, but not those that other requests have put into the client's
+      jar meanwhile.
+    - `HttpxAuth` does not know the client's proxy. If the endpoint is plain HTTP on this machine, exclude it from the proxy
+      (``NO_PROXY``). Logins use separate connections: see ``login_session`` of `ExterviewAuth` for certificates.
+    - A hook that writes the API key again into headers that lead to another origin must also remove it.
 
-    Raises `ConfigurationError` for anything but an `ExterviewAuth`, for one with an origin of plain HTTP on port 80 (httpx would
-    carry credentials from there to HTTPS), and for a version of httpx of which it cannot tell what it does with headers.
+    Raises `ConfigurationError` if *auth* is not an `ExterviewAuth`, or has an origin of plain HTTP on port 80 (httpx would carry
+    credentials from there to HTTPS). Raises it also for a version of httpx whose handling of headers is not known.
     """
 
     @discreet
@@ -78,7 +80,7 @@ class HttpxAuth(_Auth):
         self._origins = origins
 
     async def async_auth_flow(self, request: Request) -> AsyncGenerator[Request, Response]:
-        """Yield *request* signed, and again after a refusal, for as long as that can help. httpx calls this."""
+        """Yield *request* signed, and again after a refusal if that can help. httpx calls this."""
         _require_asyncio()
         if not self._covers(request):
             credentials.strip_copied(request)

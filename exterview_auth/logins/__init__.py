@@ -8,8 +8,8 @@ deadline and remembers failures, so that a login does none of this. A login that
 - `OAuth2Login` asks a token endpoint: client credentials, password, refresh token, or another grant.
 - `StaticLogin` reads a token from the application, without any request.
 
-A login of your own raises `CredentialsRejectedError` if the credentials must change, `LoginUnavailableError` if the same request
-may succeed later, and `LoginError` for everything else. Any other exception passes through to the caller. With an attribute
+Your own login raises `CredentialsRejectedError` if the credentials must change, `LoginUnavailableError` if the same request may
+succeed later, and `LoginError` for everything else. Any other exception passes through to the caller. With an attribute
 ``identity``, stores and pools know whose token it is.
 """
 

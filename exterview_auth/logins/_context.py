@@ -21,7 +21,7 @@ MAX_RESPONSE = 2**20
 
 class LoginContext:
     """
-    What one login needs to know.
+    The arguments of one login.
 
     ``endpoint`` is the API's URL, ``api_key`` the organization's current key, ``previous`` the token that is being
     replaced (or ``None``). ``session`` is an `aiohttp.ClientSession` on separate connections (those of ``login_session=``, if

@@ -41,19 +41,20 @@ class OAuth2Login:
     """
     A login by OAuth 2.0 (RFC 6749): client credentials, password, or a refresh token with rotation.
 
-    The newest refresh token wins: whatever *grant_type* is, the one that came with the token being replaced is tried before
-    the configured one. If it is refused, whatever the code, the same login tries the full grant, as far as it has credentials for
-    one. Any other *grant_type*, such as token exchange, JWT bearer or a vendor's own, is sent as it is, with *username* and
-    *password* if they are given.
+    With any *grant_type*, the login first tries the refresh token that came with the token being replaced, before the configured
+    one. If the server refuses a refresh token, with any code, the same login tries the full grant if it has credentials for one.
+    Any other *grant_type*, such as token exchange, JWT bearer or a vendor's own, is sent as it is, with *username* and *password*
+    if they are given.
 
     The client authenticates by *token_endpoint_auth_method*: ``client_secret_basic`` (the default with a secret),
     ``client_secret_post``, ``private_key_jwt`` (RFC 7523; the default with *private_key*, a PEM), or ``none``. An assertion is
-    signed with *algorithm* (by default RS256, ES256, ES384, ES512 or EdDSA, as the key is) for *audience* (by default the token
-    endpoint), and *key_id* is its ``kid``. Without ``private_key_jwt``, *audience* is a form field.
+    signed with *algorithm* (by default RS256, ES256, ES384, ES512 or EdDSA, which depends on the key) for *audience* (by default
+    the token endpoint), and *key_id* is its ``kid``. Without ``private_key_jwt``, *audience* is a form field.
 
-    Further keyword arguments are form fields, and those of *form*, whose names may be options too. A list sends a field more than
-    once (``resource=[...]``; RFC 8707). *headers* are sent along. The organization's API key is not sent to the token endpoint.
-    *client_secret*, *private_key*, *password* and form fields may be sync or async callables, which are read at every login.
+    Further keyword arguments are form fields. *form* has form fields too, and their names may be options of this class. A list
+    sends a field more than once (``resource=[...]``; RFC 8707). *headers* are sent too. The organization's API key is not sent to
+    the token endpoint. *client_secret*, *private_key*, *password* and form fields may be sync or async callables, which are
+    called at every login.
 
     The constructor raises `ConfigurationError`, or `InsecureTransportError` for a token endpoint without TLS. A login
     raises `CredentialsRejectedError` (``reason`` is ``"client"``, ``"user"``, ``"refresh_token"`` or ``None``),
@@ -115,10 +116,10 @@ class OAuth2Login:
         """
         The client, its user and the token endpoint, with a digest of all that the token depends on.
 
-        That is these three, grant, scope, form fields and headers. The configured refresh token stands for a user without a
-        name. Fields and headers that only prove who asks (``otp``, ``pin``, ``Authorization``) are left out: they do not say
-        what the token is for, and a short code could be found from its digest. ``None`` if another field is a callable, which
-        may return anybody's proof.
+        The token depends on these three and on grant, scope, form fields and headers. Without a user's name, the configured
+        refresh token takes its place. Fields and headers that only prove an identity (``otp``, ``pin``, ``Authorization``) are
+        left out: they do not say what the token is for, and a short code could be found from its digest. ``None`` if another
+        field is a callable, which may return the proof of any user.
         """
         form = self._form.naming()
         if form is None:
@@ -134,7 +135,7 @@ class OAuth2Login:
         )  # fmt: skip
 
     def issuer_at(self, endpoint: URL | None = None) -> str:  # noqa: ARG002 - the API's endpoint issues nothing here
-        """Return the name of the token endpoint and the client, who issue the tokens for an API at any *endpoint*."""
+        """Return the issuer's name, which is that of the token endpoint and the client for an API at any *endpoint*."""
         return issuer_name(self._endpoint, self._client.client_id)
 
     async def __call__(self, context: LoginContext) -> Token:

@@ -38,18 +38,18 @@ class PasswordLogin:
     """
     A login with e-mail and password: one GraphQL mutation to the endpoint, with the organization's API key.
 
-    *document* is the mutation, *variables* what it is sent with: by default ``{"email": ..., "password": ...}``, else a
-    mapping, or a callable of e-mail and password that returns one. The token is searched in the response's ``data`` under
-    the usual names (``token``, ``accessToken``, ``jwt``, ...), its lifetime and refresh token beside it or around it.
-    *token_field*, *expires_field* and *refresh_field* name the places instead: a name, or a dotted path such as
-    ``"signIn.session.jwt"``. With *token_header*, the token is in that header of an answer that refuses nothing.
+    *document* is the mutation. *variables* are by default ``{"email": ..., "password": ...}``, else a mapping, or a callable of
+    e-mail and password that returns one. The login finds the token in the answer's ``data`` under the usual names (``token``,
+    ``accessToken``, ``jwt``, ...), and its lifetime and refresh token beside it or around it. *token_field*, *expires_field* and
+    *refresh_field* name the places instead: a name, or a dotted path such as ``"signIn.session.jwt"``. With *token_header*, the
+    login reads the token from that header, if the answer does not refuse the login.
 
-    *headers* are sent along, such as those that a product's gateway needs. *password* may be a sync or async callable,
-    which is read at every login; its errors pass through.
+    *headers* are sent too, such as those that a product's gateway needs. *password* may be a sync or async callable, which is
+    called at every login. Its errors pass through.
 
     The constructor raises `ConfigurationError`. A login raises `CredentialsRejectedError` (``reason`` is ``"user"``,
-    ``"api_key"`` or ``None``), `LoginUnavailableError`, `InsecureTransportError`, or `LoginError` if the document does not
-    fit the API or the response has no token.
+    ``"api_key"`` or ``None``), `LoginUnavailableError`, `InsecureTransportError`, or `LoginError` if the document does not fit
+    the API or the answer has no token.
     """
 
     __module__ = "exterview_auth"
@@ -92,7 +92,7 @@ class PasswordLogin:
 
     @property
     def identity(self) -> str:
-        """The e-mail; with a digest of the *headers* that say what the token is for, if there are any."""
+        """The e-mail, with a digest of the *headers* that say what the token is for, if there are any."""
         headers = naming_headers(self._headers)
         return distinct_name(self._email, headers) if headers else self._email
 

@@ -23,10 +23,9 @@ class StaticLogin:
     """
     A fixed bearer token, or a source of tokens that is read at each login: the first one, and after each 401.
 
-    *source* is the token's text, a `Token`, a sync or async callable without arguments that returns one of them, or a path
-    (``pathlib.Path``; for a path as text use *file* or `from_file`). If a source returns the refused token again, it has nothing
-    newer: the request is not sent again, and the caller gets the 401. Sync callables and files are read in a thread, one at a
-    time.
+    *source* is the token as a string, a `Token`, a sync or async callable without arguments that returns one of them, or a path
+    (``pathlib.Path``; for a path as a string use *file* or `from_file`). If a source returns the refused token again, the request
+    is not sent again, and the caller gets the 401. Sync callables and files are read in a thread, one at a time.
 
     A file may end in a newline. If it is empty or missing for a moment, the login keeps the old value. Raises
     `ConfigurationError` for a value that is not a token, and for a file that cannot be read while there is no old value.
@@ -70,7 +69,7 @@ class StaticLogin:
 
     @property
     def identity(self) -> None:
-        """None: a bearer token does not say whose it is."""
+        """``None``, because a bearer token does not say whose it is."""
         return
 
     @discreet

@@ -5,8 +5,8 @@ Where owners of one account share its token.
 - `FileStore` is for the processes of one host.
 - `RedisStore` is for a fleet.
 
-One owner logs in, and the others take over its token. No store can make a request fail: an owner whose store does not work logs in
-for itself, and saves its token later. Tokens in files and in Redis can be encrypted. A store of your own has the four methods of
+One owner logs in, and the others take over its token. No store can make a request fail: an owner whose store does not work logs
+in for itself, and saves its token later. Tokens in files and in Redis can be encrypted. Your own store has the four methods of
 `TokenStore`.
 """
 

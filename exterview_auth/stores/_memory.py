@@ -33,9 +33,9 @@ class MemoryStore:
     """
     A bounded token cache in memory (`cachetools.TLRUCache`), for any number of owners in one process.
 
-    They may use it on several event loops, in several threads. Holds at most *maxsize* accounts; the least recently used is
-    dropped first. A token with a refresh token, or without expiry, is dropped *keep* seconds after it was saved. *timer*
-    returns seconds.
+    The owners may use it on several event loops and in several threads. It holds at most *maxsize* accounts, and drops the least
+    recently used one first. A token with a refresh token, or without expiry, is dropped *keep* seconds after it was saved.
+    *timer* returns seconds.
     """
 
     __module__ = "exterview_auth"
@@ -60,7 +60,7 @@ class MemoryStore:
 
     @discreet
     async def load(self, account: str) -> Token | None:
-        """Return the token with what is left of its life, or ``None``."""
+        """Return the token with its remaining lifetime, or ``None``."""
         key = account_key(account)
         fence = self._fence_around(key)
         with self._guarded():
@@ -74,7 +74,7 @@ class MemoryStore:
         """
         Save *token* for as long as it may be of use.
 
-        Under ``lock(account)``, if the caller's loop paused for so long that another owner saved a token meanwhile, that token
+        If the caller holds ``lock(account)`` and its loop was paused for so long that another owner saved a token, that token
         stays and is returned.
         """
         key, token = account_key(account), checked_token(token, "save")
@@ -84,7 +84,7 @@ class MemoryStore:
 
     @discreet
     async def delete(self, account: str) -> None:
-        """Delete the account's token. Under ``lock(account)``, one that another owner saved during a pause stays."""
+        """Delete the account's token. Under ``lock(account)``, a token that another owner saved while the caller was paused stays."""
         self._change(account_key(account), None)
 
     @discreet

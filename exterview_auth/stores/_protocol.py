@@ -13,27 +13,29 @@ class TokenStore(Protocol):
     """
     A token cache that several owners share, in one process or in many.
 
-    *account* is one key for one account at one origin. A method may raise anything: then the owner logs in for itself. A
-    store that opens something (connections, files) also has ``async aclose()``, for whoever made the store to call.
+    *account* is one key for one account at one origin. If a method raises an exception, the owner logs in without the store. A
+    store that opens something (connections, files) also has ``async aclose()``, which the code that created the store calls.
 
-    A store of your own has these methods, or is a subclass of one of the three here, whose ``super().save()`` and
-    ``super().delete()`` are still fenced against owners that were paused and overtaken. The lock is held until the save has ended. If
-    its holder shows no life, it is waited for during half of ``login_timeout``; the login is then made without it, and what it gave is
-    saved when the lock can be had.
+    Your own store has these methods, or is a subclass of one of the three stores here. Their ``super().save()`` and
+    ``super().delete()`` still keep the newer token of another owner if the lock's holder was paused meanwhile. The lock is held
+    until the save has ended. If its holder shows no sign of life, an owner waits for the lock for half of ``login_timeout``. Then
+    it logs in without the lock, and saves the token when it gets the lock.
     """
 
     async def load(self, account: str) -> Token | None:
         """
-        Return the saved token with what is left of its life as ``expires_in``, or ``None``.
+        Return the saved token with its remaining lifetime as ``expires_in``, or ``None``.
 
-        If nothing is left, return ``token.with_remaining(0)``: a `Token` with an ``expires_in`` of zero or less has an unknown life.
+        If the token has expired, return ``token.with_remaining(0)``. A `Token` that is created with an ``expires_in`` of zero or
+        less has an unknown lifetime.
         """
 
     async def save(self, account: str, token: Token) -> Token | None:
         """
         Save *token*, whose ``expires_in`` counts from now, in place of the stored one.
 
-        A store may notice that the lock's holder was paused and overtaken: then it keeps the newer token and returns it.
+        A store may notice that another owner saved a newer token while the lock's holder was paused. Then it keeps the newer
+        token and returns it.
         """
 
     async def delete(self, account: str) -> None:
@@ -41,10 +43,10 @@ class TokenStore(Protocol):
 
     def lock(self, account: str) -> AbstractAsyncContextManager[object]:
         """
-        Return a lock that one owner of the account at a time holds while it logs in; each call returns another object.
+        Return a lock that one owner of the account at a time holds while it logs in. Each call returns a new object.
 
-        Nothing is saved without it, so one that processes share must expire when its holder dies. Calls under the lock run in
-        the context in which it was entered.
+        Nothing is saved without the lock, so a lock that processes share must expire when its holder dies. Calls under the lock
+        run in the context in which the lock was entered.
         """
 
 

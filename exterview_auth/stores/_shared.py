@@ -283,7 +283,7 @@ class SharedStore(ABC):
 
     @discreet
     async def load(self, account: str) -> Token | None:
-        """Return the token with what is left of its life, or ``None``. An unreadable entry counts as none, with a warning."""
+        """Return the token with its remaining lifetime, or ``None``. An unreadable entry counts as missing, with a warning."""
         lock = self._lock_around(account)
         return (await self._read(account) if lock is None else await lock.read()).token
 
@@ -292,14 +292,14 @@ class SharedStore(ABC):
         """
         Save *token* in place of the stored one.
 
-        Under ``lock(account)``, if the caller was paused for so long that another owner saved a token meanwhile, that token
-        stays and is returned.
+        If the caller holds ``lock(account)`` and was paused for so long that another owner saved a token, that token stays and is
+        returned.
         """
         return await self._change(account, checked_token(token, "save"))
 
     @discreet
     async def delete(self, account: str) -> None:
-        """Delete the account's token. Under ``lock(account)``, one that another owner saved while the caller was paused stays."""
+        """Delete the account's token. Under ``lock(account)``, a token that another owner saved while the caller was paused stays."""
         await self._change(account, None)
 
     async def _change(self, account: str, token: Token | None) -> Token | None:

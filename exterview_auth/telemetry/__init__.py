@@ -41,12 +41,12 @@ def observe(
     Export metrics and spans of *auth*, an owner or a pool as a whole, until the returned handle's ``stop()``.
 
     *name* becomes the attribute ``exterview_auth.account.name``, which is missing by default: an account's own name may be an
-    e-mail address. Owners and pools with the same *name* add up. The providers default to the global ones. *auth* is not kept
-    alive, and the handle need not be kept. Counters stay where they are when an owner goes. Observing the same object twice in
-    the same way returns the same handle.
+    e-mail address. Owners and pools with the same *name* add up. The providers default to the global ones. The handle does not
+    keep *auth* alive, and you need not keep the handle. Counters do not fall when an owner is deleted. Observing the same object
+    twice in the same way returns the same handle.
 
     Durations are in seconds. Raises `ConfigurationError` for a wrong argument, and if OpenTelemetry is not installed. The names
-    follow its semantic conventions: https://opentelemetry.io/docs/specs/semconv/general/naming/
+    follow OpenTelemetry's semantic conventions: https://opentelemetry.io/docs/specs/semconv/general/naming/
     """
     if not isinstance(auth, ExterviewAuth | AuthPool):
         raise ConfigurationError(f"observe takes an ExterviewAuth or an AuthPool, not {named(auth)}")

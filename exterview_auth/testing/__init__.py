@@ -1,7 +1,7 @@
 """
 For tests of applications: a clock that a test can move, a check of how often an application logs in, an emulator on a thread.
 
-The fixtures of the pytest plugin are made of these. They need no pytest, so that `unittest` can use them too::
+The fixtures of the pytest plugin use these. They work without pytest, such as with `unittest`::
 
     with ThreadedEmulator() as exterview, expect(exterview, logins=1):
         asyncio.run(application(exterview.endpoint, exterview.api_key))

@@ -27,21 +27,20 @@ def expect(
     timeout: float | None = None,
 ) -> Expectation:
     """
-    Check what *exterview* sees while the block runs; raise ``AssertionError`` if it is not exactly so many.
+    Check how many requests *exterview* gets while the block runs. Raises ``AssertionError`` if a number differs.
 
-    - *logins*: login requests with a valid API key, accepted or refused. With a wrong key, one is a request that is answered 401.
+    - *logins*: login requests with a valid API key, accepted or refused. With a wrong key, a login request counts as refused.
     - *requests*: all requests, logins among them, also those on paths that the API does not have.
     - *refused*: requests that were answered 401.
 
-    ``with`` counts at the block's end. ``async with`` first waits until as many have come and all are answered, for *timeout*
-    seconds at most, which are 5 unless given. So it sees what the block has caused in the background, as a renewal ahead of
-    expiry::
+    ``with`` counts at the block's end. ``async with`` first waits until so many have come and all are answered, for at most
+    *timeout* seconds (by default 5). So it sees what the block has caused in the background, such as a renewal ahead of expiry::
 
         async with expect(exterview, logins=1, refused=0):
             exterview_clock.advance(3500)
 
-    What is not given is not checked, and nothing is if the block raises. A ``reset`` in the block fails the test. Raises
-    `ConfigurationError` for a wrong number, if none is given, and for what is no emulator.
+    A number that is not given is not checked, and no number is checked if the block raises. A ``reset`` in the block fails the
+    test. Raises `ConfigurationError` for a wrong number, if no number is given, and if *exterview* is not an emulator.
     """
     given = {"logins": logins, "requests": requests, "refused requests": refused}
     expected = {

@@ -19,15 +19,16 @@ class Timer(Protocol):
 
 class Clock:
     """
-    Seconds that run by themselves, and that a test can advance: the ``clock=`` of an `ExterviewAuth` and of an `Emulator`.
+    A clock that a test can advance: the ``clock=`` of an `ExterviewAuth` and of an `Emulator`.
 
-    It runs on, so that a timeout which counts on it still ends. Give both sides the same one, so that a token expires for both.
-    What is due when it is advanced begins at once: a renewal ahead of expiry in the background, for which ``async with`` `expect`
-    waits, and the next attempt of a login that pauses, or its end if no time is left. An attempt that is under way takes real time,
-    and its time counts: advance when ``auth.stats().login_failures`` says that it has failed, and one second more than the pause.
+    It also runs by itself, so that a timeout on it ends. Pass the same clock to both, so that a token expires for both. What is
+    due after an `advance` begins at once: a renewal ahead of expiry in the background, for which ``async with`` `expect` waits,
+    and the next attempt of a login that pauses, or the login's end if no time is left. An attempt that is under way takes real
+    time, which counts too. Wait until ``auth.stats().login_failures`` counts its failure, then advance by one second more than
+    the pause.
 
-    Changes of the wall clock do not move it, and nor does a library that patches Python's time: after two hours of freezegun or
-    time-machine, a token of one hour is still valid. `Token.expires_at` is the wall clock's.
+    A change of the wall clock does not move it, and neither does a library that patches Python's time: after two hours of
+    freezegun or time-machine, a token of one hour is still valid. `Token.expires_at` is by the wall clock.
     """
 
     __module__ = "exterview_auth.testing"
@@ -43,7 +44,7 @@ class Clock:
         return boot_time() + self._ahead
 
     def advance(self, seconds: float) -> None:
-        """Move on by *seconds*, at once. Raises `ConfigurationError` for what is not a number, or negative."""
+        """Advance by *seconds* at once. Raises `ConfigurationError` if *seconds* is not a number, or is negative."""
         seconds = number(seconds, "a clock advances by a number of seconds, zero or more")
         with self._lock:
             self._ahead += seconds
@@ -52,7 +53,7 @@ class Clock:
             timer.look_again()
 
     def notify(self, timer: Timer) -> None:
-        """Let *timer*, which is not kept alive, look again whenever this clock is advanced."""
+        """Let *timer* look again whenever this clock is advanced. The clock does not keep *timer* alive."""
         with self._lock:
             self._timers.add(timer)
 

@@ -34,14 +34,14 @@ CONTROLS = (
 
 class ThreadedEmulator(Emulator):
     """
-    An `Emulator` on an event loop and a thread of its own, for tests on any event loop and for sync code.
+    An `Emulator` on a separate event loop and thread, for tests on any event loop and for sync code.
 
     ::
 
         with ThreadedEmulator() as exterview:
             ...
 
-    It takes the arguments of `Emulator`, and has the same attributes and controls; each takes effect before it returns.
+    It takes the arguments of `Emulator`, and has the same attributes and controls. Each control takes effect before it returns.
     """
 
     __module__ = "exterview_auth.testing"
@@ -84,7 +84,7 @@ class ThreadedEmulator(Emulator):
 
     @property
     def clock(self) -> Clock:
-        """The clock of its tokens' lifetimes: ``clock=`` of the `ExterviewAuth` that is tested."""
+        """The clock of its tokens' lifetimes. Pass it as ``clock=`` to the `ExterviewAuth` that is tested."""
         return self._clock
 
     @property
@@ -94,17 +94,17 @@ class ThreadedEmulator(Emulator):
 
     @property
     def requests(self) -> int:
-        """All requests, logins among them, since then."""
+        """All requests, logins among them, since the start or the last `reset`."""
         return self.stats().requests
 
     @property
     def refused(self) -> int:
-        """Requests that were answered 401, since then."""
+        """Requests that were answered 401, since the start or the last `reset`."""
         return self.stats().statuses.get(401, 0)
 
     @property
     def journal(self) -> tuple[JournalRecord, ...]:
-        """The last 1000 requests since then, the oldest first: what was asked, how it was answered, and why so."""
+        """The last 1000 requests since the start or the last `reset`, the oldest first, each with its answer."""
         return self._on_its_thread(lambda: super(ThreadedEmulator, self).journal)
 
     def __setattr__(self, name: str, value: object) -> None:

@@ -19,20 +19,20 @@ from .entries import THREADS, FileEntries
 
 class FileStore(SharedStore):
     """
-    Tokens in private files of *directory* (0600 in 0700), for owners in any number of processes of one host and user.
+    A store in private files of *directory* (0600 in 0700), for owners in any number of processes of one host and user.
 
     The directory is created if it is missing. A saved token is on the disk when `save` returns. With *encryption_key*, one or
-    several Fernet keys (newest first), nothing readable is stored. *lease*: seconds after which a frozen process that holds an
-    account's lock no longer blocks the others; the lock of a process that died is free at once. An entry is removed when its token
-    is over; one with a refresh token, or of a token without expiry, *keep* seconds after it was saved.
+    several Fernet keys (newest first), entries are encrypted. *lease*: seconds after which a frozen process that holds an
+    account's lock no longer blocks the others; the lock of a process that died is free at once. An entry is removed when its
+    token has expired. An entry with a refresh token, or of a token without expiry, is removed *keep* seconds after it was saved.
 
-    Owner and mode of the directory, of entries and of locks are looked at before each use. What another user owns or could have
-    written, and a link in the place of a file, is neither used nor changed: requests go on without the store, and one warning says
-    what to remove. A volume that root made for all users is another user's: use a directory inside it. Files that the store did not
-    make stay as they are. A directory that is created gets a ``.gitignore``. Entries of accounts that never come back are removed by
-    a later save; those that this key cannot read are left for at least 90 days.
+    The store checks the owner and the mode of the directory, of entries and of locks before each use. It neither uses nor changes
+    a file that another user owns or could have written, or a link in the place of a file. Requests then go on without the store,
+    and one warning says what to remove. A volume that root created for all users belongs to another user: use a directory inside
+    it. Files that the store did not create stay as they are. A directory that it creates gets a ``.gitignore``. A later save
+    removes the entries of accounts that are no longer used, and leaves those that this key cannot read for at least 90 days.
 
-    Raises `ConfigurationError` for arguments that cannot work; its methods raise `StoreError`.
+    Raises `ConfigurationError` for arguments that cannot work. Its methods raise `StoreError`.
     """
 
     __module__ = "exterview_auth"

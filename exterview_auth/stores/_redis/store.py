@@ -16,31 +16,31 @@ from .._shared import LEASE, AccountLock, SharedStore, checked_lease
 
 class RedisStore(SharedStore):
     """
-    Tokens in Redis, for owners in any number of processes and hosts.
+    A store in Redis, for owners in any number of processes and hosts.
 
-    *url_or_client*: ``redis://``, ``rediss://`` (TLS) or ``unix://``, or an application's own `redis.asyncio` client
-    (`Redis`, `RedisCluster`, one of a `Sentinel`), which is used as it is and never closed here. With *encryption_key*, one or
-    several Fernet keys (newest first), nothing readable is stored. Keys begin with *namespace*. *lease*: seconds for which a
-    process that logs in holds the account's lock without a sign of life.
+    *url_or_client*: ``redis://``, ``rediss://`` (TLS) or ``unix://``, or an application's own `redis.asyncio` client (`Redis`,
+    `RedisCluster`, one of a `Sentinel`), which the store uses as it is and never closes. With *encryption_key*, one or several
+    Fernet keys (newest first), entries are encrypted. Keys begin with *namespace*. *lease*: seconds for which a process that logs
+    in holds the account's lock without a sign of life.
 
-    Lifetimes are counted by Redis' clock, so that the clocks of the hosts may differ. An entry expires with its token; one with a
-    refresh token, or of a token without expiry, *keep* seconds after it was saved. While a token works, requests cost no commands; a
-    revocation costs each process at most six, and one for each further second of the login.
+    Redis counts the lifetimes, so the clocks of the hosts may differ. An entry expires with its token. An entry with a refresh
+    token, or of a token without expiry, expires *keep* seconds after it was saved. While a token works, requests cost no
+    commands. A revocation costs each process at most six commands, and one for each further second of the login.
 
     What an operator configures in Redis (5 or later):
 
-    - ``maxmemory-policy noeviction`` where refresh tokens are stored, which cannot be replaced; any other evicted token costs one
-      login. Every key has an expiry.
-    - TLS beyond this machine: ``redis://`` to another host works, and causes one warning.
-    - ``maxclients``: a connection per process and store, and a second one while the process waits for another's login. A client of
-      your own needs a pool of two connections, and must be created after a fork.
-    - One address for a master and its replicas is fine. A cluster needs a `RedisCluster` client of yours. Persistence is optional: an
-      empty Redis costs one login per account.
+    - Set ``maxmemory-policy noeviction`` if refresh tokens are stored, because they cannot be replaced. Any other evicted token
+      costs one login. Every key has an expiry.
+    - Use TLS to another host: ``redis://`` works there too, and causes one warning.
+    - ``maxclients`` must allow one connection per process and store, and a second one while the process waits for the login of
+      another. Your own client needs a pool of two connections, and must be created after a fork.
+    - One address for a master and its replicas is fine. A cluster needs your own `RedisCluster` client. Persistence is optional:
+      an empty Redis costs one login per account.
     - A user with these rights is enough::
 
         ACL SETUSER app on >PASSWORD ~exterview_auth:* &exterview_auth:* +eval +get +set +del +pexpire +time +publish +subscribe +unsubscribe
 
-    Raises `ConfigurationError` for arguments that cannot work; its methods raise `StoreError`.
+    Raises `ConfigurationError` for arguments that cannot work. Its methods raise `StoreError`.
     """
 
     __module__ = "exterview_auth"
@@ -82,7 +82,7 @@ class RedisStore(SharedStore):
         await self._entries.replace(account, token)
 
     async def aclose(self) -> None:
-        """Close the running loop's connections that were made from a URL; a store that is used again opens new ones."""
+        """Close the running loop's connections that the store opened from a URL. A store that is used again opens new ones."""
         await self._entries.clients.aclose()
 
     @shown_when_made
