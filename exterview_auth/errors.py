@@ -200,9 +200,9 @@ class ForbiddenError(ApiError):
 
 class GraphQLError(ApiError):
     """
-    The response carries ``errors``.
+    The API's answer has ``errors``.
 
-    ``errors`` is the response's list of dicts, ``data`` its partial data or ``None``
+    ``errors`` is the answer's list of dicts, ``data`` its partial data or ``None``
     (GraphQL specification, section 7.1, "Response Format").
     """
 
