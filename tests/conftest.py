@@ -26,7 +26,6 @@ UNMEASURED = (
     "rules/test_fleet_processes.py",
     "simulation",
     "test_readme.py",
-    "testing",
 )
 """Tests that measure no coverage: they take long or start many processes, and other tests cover the same."""
 
