@@ -299,11 +299,11 @@ class ExterviewAuth:
 
     # -- for telemetry ----------------------------------------------------------------------------------------------
 
-    def _listen(self, listener: Listener) -> None:
-        self._keeper.account.listen(listener)
+    def _listen(self, *listeners: Listener) -> None:
+        self._keeper.account.listen(*listeners)
 
-    def _leave(self, listener: Listener) -> None:
-        self._keeper.account.leave(listener)
+    def _leave(self, *listeners: Listener) -> None:
+        self._keeper.account.leave(*listeners)
 
     def _owners(self) -> list[ExterviewAuth]:
         return [self]

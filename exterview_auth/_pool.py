@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from threading import RLock
 from typing import Any, Self
@@ -17,7 +17,7 @@ from ._records import Listener
 from ._refusals import discreet, shown_when_made
 from .errors import ClosedError, ConfigurationError
 
-ListenerFactory = Callable[[ExterviewAuth], Listener]
+ListenerFactory = Callable[[ExterviewAuth], Iterable[Listener]]
 
 _CHECKED_PER_ACCESS = 2
 """Evicted owners checked on each access: more than an access can add, so that finished ones are released."""
@@ -131,7 +131,7 @@ class AuthPool:
         self._guard = RLock()
         # Invariant: the accounts whose factory runs now, in the thread that holds the guard.
         self._creating: set[str] = set()
-        # What makes a listener for each owner: for those that exist, and for those that are created later.
+        # What makes listeners for each owner: for those that exist, and for those that are created later.
         self._listening: tuple[ListenerFactory, ...] = ()
         self._closed = False
         self._closing: asyncio.Task[None] | None = None
@@ -160,7 +160,7 @@ class AuthPool:
             # Before its listeners are created: one that comes at this moment, in another thread, finds it.
             self._owned.keep(account, owner)
             for make in self._listening:
-                owner._listen(make(owner))  # noqa: SLF001 - a pool decides on the life of its owners
+                owner._listen(*make(owner))  # noqa: SLF001 - a pool decides on the life of its owners
             return owner
         kind = type(owner).__name__
         if inspect.iscoroutine(owner):
@@ -169,16 +169,16 @@ class AuthPool:
         raise ConfigurationError(f"factory returned {kind}; let it return an ExterviewAuth")
 
     def _listen(self, make: ListenerFactory) -> None:
-        """Notify a listener, made by *make*, of what happens to each owner, also to those that are created later."""
+        """Notify listeners, made by *make*, of what happens to each owner, also to those that are created later."""
         self._listening = (*self._listening, make)
         for owner in self._owners():
-            owner._listen(make(owner))  # noqa: SLF001 - as above
+            owner._listen(*make(owner))  # noqa: SLF001 - as above
 
     def _leave(self, make: ListenerFactory) -> None:
         """Notify the listeners that *make* returns of nothing more."""
         self._listening = tuple(other for other in self._listening if other != make)
         for owner in self._owners():
-            owner._leave(make(owner))  # noqa: SLF001 - as above
+            owner._leave(*make(owner))  # noqa: SLF001 - as above
 
     def _owners(self) -> list[ExterviewAuth]:
         """Return every owner that exists, evicted ones too. May be called from another thread."""

@@ -28,6 +28,11 @@ class Listener:
 
     __slots__ = ()
 
+    @property
+    def writes_to(self) -> object:
+        """What it writes to; of several that write to one, an owner notifies the first."""
+        return self
+
     def login_begins(self, flight: object) -> None:
         """Note that a login begins; called in the task, and the context, in which it runs."""
 
@@ -84,22 +89,30 @@ class Counters:
 class Feed(Counters):
     """What happens to one owner: counted, and passed on to its listeners."""
 
-    __slots__ = ("clock", "listeners")
+    __slots__ = ("_all_listeners", "clock", "listeners")
 
     def __init__(self, clock: Clock = boot_time) -> None:
         super().__init__()
         self.clock = clock
         # Invariant: empty unless somebody listens; replaced and never changed, because an export may look from another thread.
         self.listeners: tuple[Listener, ...] = ()
+        # Invariant: those, and the ones that write to the same.
+        self._all_listeners: tuple[Listener, ...] = ()
 
-    def listen(self, listener: Listener) -> None:
-        """Notify *listener* of what happens from now on; once, however often this is called."""
-        if listener not in self.listeners:
-            self.listeners = (*self.listeners, listener)
+    def listen(self, *listeners: Listener) -> None:
+        """Notify *listeners* of what happens from now on; once, however often this is called."""
+        self._notify_of((*self._all_listeners, *(one for one in listeners if one not in self._all_listeners)))
 
-    def leave(self, listener: Listener) -> None:
-        """Notify *listener* of nothing more."""
-        self.listeners = tuple(other for other in self.listeners if other is not listener)
+    def leave(self, *listeners: Listener) -> None:
+        """Notify *listeners* of nothing more."""
+        self._notify_of(tuple(other for other in self._all_listeners if other not in listeners))
+
+    def _notify_of(self, listeners: tuple[Listener, ...]) -> None:
+        self._all_listeners = listeners
+        firsts: dict[object, Listener] = {}
+        for listener in listeners:
+            firsts.setdefault(listener.writes_to, listener)
+        self.listeners = tuple(firsts.values())
 
     def login_begins(self, flight: object) -> None:
         """Note that a login begins, in the task that runs it."""

@@ -326,6 +326,68 @@ async def test_the_accounts_of_a_pool_are_told_apart_by_its_factory(seen: Seen) 
         assert len(seen.points("token.remaining")) == 1
 
 
+@pytest.mark.parametrize("order", ["alone first", "pool first", "in the factory"])
+async def test_an_owner_observed_alone_and_in_its_pool_counts_once(seen: Seen, order: str) -> None:
+    """Under one name, in whatever order: what tells of now, counters, histograms and spans."""
+    logs_in = asyncio.Event()
+
+    async def login(_: LoginContext) -> Token:
+        await logs_in.wait()
+        return Token("token", expires_in=100)
+
+    def create(account: str) -> ExterviewAuth:
+        auth = owner(login, account=account)
+        if order == "in the factory":
+            seen.observe(auth, "acme")
+        return auth
+
+    async with AuthPool(create) as pool:
+        if order != "alone first":
+            seen.observe(pool, "acme")
+        seen.observe(pool["acme"], "acme")
+        seen.observe(pool, "acme")
+        waiting = asyncio.ensure_future(pool["acme"].token())
+        await until(lambda: pool["acme"].stats().waiting == 1)
+        assert seen.total("request.waiting") == 1
+        logs_in.set()
+        pool["acme"].invalidate(await waiting)
+        for metric in ("login.duration", "request.wait.duration", "logins.useless"):
+            assert seen.total(metric) == 1, metric
+        assert len(seen.spans("exterview_auth.login")) == 1
+
+
+@pytest.mark.parametrize("first", ["alone", "pool"])
+@pytest.mark.parametrize("stopped", ["alone", "pool"])
+async def test_stop_ends_what_its_own_handle_began(seen: Seen, first: str, stopped: str) -> None:
+    """The owner counts on, once, while the other handle observes it, and no more when both have stopped."""
+    async with pool_of() as pool:
+        auth = pool["acme"]
+        targets: dict[str, ExterviewAuth | AuthPool] = {"alone": auth, "pool": pool}
+        handles = {name: seen.observe(targets[name], "acme") for name in sorted(targets, key=first.__ne__)}
+        handles.pop(stopped).stop()
+        await auth.token()
+        assert (seen.total("login.duration"), len(seen.points("token.remaining"))) == (1, 1)
+        assert len(seen.spans("exterview_auth.login")) == 1
+        for handle in handles.values():
+            handle.stop()
+        auth.invalidate(await auth.token())
+        await auth.token()
+        assert (seen.total("login.duration"), len(seen.points("token.remaining"))) == (1, 0)
+
+
+async def test_an_owner_of_a_dropped_pool_that_is_observed_alone_counts_once(seen: Seen) -> None:
+    """The pool's observation still writes of it."""
+    pool = AuthPool(lambda account: owner(logging_in(100), account=account))
+    seen.observe(pool)
+    held = pool["held"]
+    del pool
+    gc.collect()
+    seen.observe(held)
+    await held.token()
+    assert seen.total("login.duration") == 1
+    await held.aclose()
+
+
 async def test_a_dropped_pool_is_not_kept_alive(seen: Seen) -> None:
     """Its owners are still counted, as long as somebody uses one."""
     pool = AuthPool(lambda account: owner(logging_in(100), account=account))
@@ -388,13 +450,29 @@ async def test_a_stopped_observation_exports_nothing_more(seen: Seen) -> None:
 
 
 async def test_observing_twice_is_observing_once(seen: Seen) -> None:
-    """The same object, name and providers are one observation; another name is another."""
+    """The same object, name and providers are one observation; another name is another, and counts for itself."""
     auth = owner(logging_in(100))
     handle = seen.observe(auth)
     assert seen.observe(auth) is handle
     assert seen.observe(auth, "acme") is not handle
     await auth.token()
     assert sorted(seen.points("login.duration").values()) == [1, 1]
+    await auth.aclose()
+
+
+async def test_observing_with_two_tracer_providers_counts_once(seen: Seen) -> None:
+    """Each has the login's span, and the meter provider the login once."""
+    other = Seen()
+    auth = owner(logging_in(100))
+    handles = [seen.observe(auth), observe(auth, meter_provider=seen.meters, tracer_provider=other.tracers)]
+    await auth.token()
+    assert seen.total("login.duration") == 1
+    assert [len(each.spans("exterview_auth.login")) for each in (seen, other)] == [1, 1]
+    handles[0].stop()
+    auth.invalidate(await auth.token())
+    await auth.token()
+    assert seen.total("login.duration") == 2
+    assert [len(each.spans("exterview_auth.login")) for each in (seen, other)] == [1, 2]
     await auth.aclose()
 
 
@@ -440,6 +518,36 @@ def test_the_global_provider_may_be_set_before_or_after() -> None:
     command = [sys.executable, "-W", "error", "-c", GLOBAL]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
     assert (done.stdout, done.stderr) == ("3 0 True\nFalse\n", "")
+
+
+GLOBAL_TRACERS = """
+import asyncio
+from opentelemetry import trace
+from exterview_auth import ExterviewAuth, Token
+from exterview_auth.telemetry import observe
+from tests.kit.telemetry import Seen
+
+async def login(_):
+    return Token("t", expires_in=100)
+
+async def main():
+    seen = Seen()
+    async with ExterviewAuth(login, api_key="key") as auth:
+        early = observe(auth, meter_provider=seen.meters)
+        trace.set_tracer_provider(seen.tracers)
+        late, explicit = observe(auth, meter_provider=seen.meters), seen.observe(auth)
+        await auth.token()
+    print(early is late is explicit, seen.total("login.duration"), len(seen.spans("exterview_auth.login")))
+
+asyncio.run(main())
+"""
+
+
+def test_the_global_tracer_provider_may_be_set_in_between() -> None:
+    """An observation from before is that of the provider which was set: the owner counts once, by one handle."""
+    command = [sys.executable, "-W", "error", "-c", GLOBAL_TRACERS]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
+    assert (done.stdout, done.stderr) == ("True 1 1\n", "")
 
 
 async def test_without_providers_nothing_happens() -> None:
@@ -699,6 +807,19 @@ async def test_a_replay_within_a_span_of_the_applications_is_its_event_alone(see
         (span,) = seen.spans("handler")
         assert [event.name for event in span.events] == ["exterview_auth.replay"] * 2
         assert not span.attributes
+
+
+async def test_a_replay_is_one_event_however_often_the_owner_is_observed(seen: Seen) -> None:
+    """Under another name, and by another tracer provider: the span is the request's, and not the observation's."""
+    async with revoked() as at:
+        seen.observe(at.auth, "acme")
+        handle = seen.observe(at.auth, "globex")
+        observe(at.auth, meter_provider=seen.meters, tracer_provider=TracerProvider())
+        assert await post_in_span(at, seen, "handler") == {200}
+        handle.stop()
+        at.api.revoke()
+        assert await post_in_span(at, seen, "handler") == {200}
+        assert [len(span.events) for span in seen.spans("handler")] == [1, 1]
 
 
 async def test_what_is_not_sampled_costs_no_span(seen: Seen) -> None:

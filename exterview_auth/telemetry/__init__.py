@@ -5,9 +5,10 @@ The page of events (`.github/EVENTS.md` of the repository) lists all metrics, sp
 """
 
 # An observed owner passes on what happens to it (`_records`), so that metrics, spans, events and ``on_login`` tell the same story.
-# The `_observer` gives each of its addresses a `_writer`, the listener that writes to the `_instruments` and to the `_login_span`. All
-# observers of one meter provider share its instruments (`_providers`). A request that finds its token costs nothing. These modules
-# import OpenTelemetry, and are imported on first use.
+# The `_observer` gives each of its addresses `_listeners`, which write to the `_instruments`, to the `_login_span` and to the spans of
+# requests. All observers of one meter provider share its instruments (`_providers`). Of several listeners that write to the same
+# place, an owner notifies the first, so that it counts once, however often it is observed. A request that finds its token costs
+# nothing. These modules import OpenTelemetry, and are imported on first use.
 
 from __future__ import annotations
 
@@ -41,9 +42,10 @@ def observe(
     Export metrics and spans of *auth*, an owner or a pool as a whole, until the returned handle's ``stop()``.
 
     *name* becomes the attribute ``exterview_auth.account.name``, which is missing by default: an account's own name may be an
-    e-mail address. Owners and pools with the same *name* add up. The providers default to the global ones. The handle does not
-    keep *auth* alive, and you need not keep the handle. Counters do not fall when an owner is deleted. Observing the same object
-    twice in the same way returns the same handle.
+    e-mail address. Owners and pools with the same *name* add up. An owner counts once under each name, also if you observe it
+    alone and in its pool. The providers default to the global ones. The handle does not keep *auth* alive, and you need not keep
+    the handle. Counters do not fall when an owner is deleted. Observing the same object twice in the same way returns the same
+    handle. ``stop()`` ends what one handle began: the owner counts on while another handle observes it.
 
     Durations are in seconds. Raises `ConfigurationError` for a wrong argument, and if OpenTelemetry is not installed. The names
     follow OpenTelemetry's semantic conventions: https://opentelemetry.io/docs/specs/semconv/general/naming/

@@ -99,8 +99,9 @@ class Instruments:
             if known:
                 yield Observation(min(known), name_attribute(name))
 
-    def _owners_by_name(self) -> dict[str | None, list[ExterviewAuth]]:
-        owners: defaultdict[str | None, list[ExterviewAuth]] = defaultdict(list)
+    def _owners_by_name(self) -> dict[str | None, Iterable[ExterviewAuth]]:
+        # By their identity: an owner may be observed alone and in its pool.
+        owners: defaultdict[str | None, dict[int, ExterviewAuth]] = defaultdict(dict)
         for observer in self.observers:
-            owners[observer.name].extend(observer.owners())
-        return owners
+            owners[observer.name].update((id(owner), owner) for owner in observer.owners())
+        return {name: distinct.values() for name, distinct in owners.items()}

@@ -1,12 +1,13 @@
-"""The instruments of each meter provider: one set, also of one that was global when there was only a placeholder."""
+"""Providers that are global, or have been when there was only a placeholder: one set of instruments for each meter provider."""
 
 from __future__ import annotations
 
 import weakref
 from importlib.metadata import version
 
-from opentelemetry import metrics
+from opentelemetry import metrics, trace
 from opentelemetry.metrics import MeterProvider
+from opentelemetry.trace import ProxyTracerProvider, TracerProvider
 
 from ..errors import ConfigurationError
 from ._attributes import SCHEMA, SCOPE
@@ -31,6 +32,11 @@ def instruments_of(given: MeterProvider | None) -> Instruments:
         instruments = Instruments(provider.get_meter(SCOPE, version("exterview-auth"), schema_url=SCHEMA))
         _known[provider] = weakref.ref(instruments)
     return instruments
+
+
+def set_by_now(tracers: TracerProvider) -> TracerProvider:
+    """Return *tracers*, or what the application has set in the place of OpenTelemetry's placeholder."""
+    return trace.get_tracer_provider() if isinstance(tracers, ProxyTracerProvider) else tracers
 
 
 def _require_weak_key(provider: MeterProvider, argument: str) -> None:
