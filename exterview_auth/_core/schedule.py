@@ -142,10 +142,19 @@ class Schedule:
         return self.waiting <= 0 and not any(alarm.target for alarm in tuple(self._alarms))
 
     def look_again(self) -> None:
-        """Ring what is due by now, soon and on the loop: the clock was advanced."""
-        if self._handle is not None:
-            with contextlib.suppress(RuntimeError):  # its loop is closed
-                self._loop.call_soon_threadsafe(self._ring, -math.inf, context=Context())
+        """Ring what is due by now, on the loop: the clock was advanced."""
+        if self._handle is None:
+            return
+        running = None
+        with contextlib.suppress(RuntimeError):
+            running = asyncio.get_running_loop()
+        if running is self._loop:
+            # Not a turn later: the loop may run no other before it cancels its tasks, and a login that began after that would
+            # be torn off when it closes.
+            Context().run(self._ring, -math.inf)
+            return
+        with contextlib.suppress(RuntimeError):  # its loop is closed
+            self._loop.call_soon_threadsafe(self._ring, -math.inf, context=Context())
 
     def _ring(self, at: float) -> None:
         """Ring all alarms that are due by the clock, and those until *at*, for which the loop's own time has come."""

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import warnings
 from typing import Any
 
 import pytest
 
-from exterview_auth import ConfigurationError, ExterviewAuth, LoginError, LoginUnavailableError, Token
+from exterview_auth import ConfigurationError, ExterviewAuth, LoginContext, LoginError, LoginUnavailableError, Token
 from exterview_auth._clock import boot_time
 from exterview_auth._core.account import Account
 from exterview_auth._core.schedule import Scheduled, sleep
@@ -77,6 +78,28 @@ async def test_a_renewal_that_has_become_due_begins_at_once() -> None:
         assert (await at.post())[0] == 200
         clock.advance(3400)
         await until(lambda: at.auth.stats().refreshes_ahead == 2)
+
+
+def test_a_renewal_that_begins_in_its_loops_last_turn_ends_with_it(caplog: pytest.LogCaptureFixture) -> None:
+    """A test may end right after an advance: no login begins while its loop closes, when it would be torn off."""
+    clock = Clock()
+
+    async def login(_: LoginContext) -> Token:
+        return Token("token", expires_in=60)
+
+    auth = ExterviewAuth(login, api_key="key", clock=clock)
+
+    async def ends() -> None:
+        for _ in range(2):  # a renewal is for a token that was used
+            await auth.token()
+        clock.advance(59)
+
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        asyncio.run(ends())
+        gc.collect()
+    assert (warned, caplog.records) == ([], [])
+    asyncio.run(auth.aclose())
 
 
 async def test_a_pause_after_a_failure_passes() -> None:
