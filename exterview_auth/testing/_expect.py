@@ -16,6 +16,8 @@ TIMEOUT = 5.0
 """Seconds that the end of ``async with`` waits."""
 
 _LOOK_AGAIN = 0.005
+_TURNS_TO_READ = 50
+"""Turns of the loop after the last answer. An owner on it takes ten to read one that waits in its socket, and to begin a pause."""
 
 
 def expect(
@@ -38,6 +40,8 @@ def expect(
 
         async with expect(exterview, logins=1, refused=0):
             exterview_clock.advance(3500)
+
+    An owner on the test's event loop has then read the answers, and a login that failed has begun its pause.
 
     A number that is not given is not checked, and no number is checked if the block raises. A ``reset`` in the block fails the
     test. Raises `ConfigurationError` for a wrong number, if no number is given, and if *exterview* is not an emulator.
@@ -99,6 +103,8 @@ class Expectation:
         while not self._is_reached() and boot_time() < end:  # noqa: ASYNC110 - an emulator on another loop sets no event here
             await asyncio.sleep(_LOOK_AGAIN)
         self._judge()
+        for _turn in range(_TURNS_TO_READ):
+            await asyncio.sleep(0)
 
     def _begin(self) -> Self:
         self._before = self._look().counts

@@ -24,8 +24,8 @@ class Clock:
     It also runs by itself, so that a timeout on it ends. Pass the same clock to both, so that a token expires for both. What is
     due after an `advance` begins at once: a renewal ahead of expiry in the background, for which ``async with`` `expect` waits,
     and the next attempt of a login that pauses, or the login's end if no time is left. An attempt that is under way takes real
-    time, which counts too. Wait until ``auth.stats().login_failures`` counts its failure, then advance by one second more than
-    the pause.
+    time, which counts too. Wait for its failure with ``async with`` `expect`, or until ``auth.stats().login_failures`` counts it,
+    then advance by one second more than the pause.
 
     A change of the wall clock does not move it, and neither does a library that patches Python's time: after two hours of
     freezegun or time-machine, a token of one hour is still valid. `Token.expires_at` is by the wall clock.

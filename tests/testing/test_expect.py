@@ -10,8 +10,8 @@ import pytest
 
 from exterview_auth import AuthSession, ConfigurationError, ExterviewAuth, PasswordLogin
 from exterview_auth.emulator import Emulator
-from exterview_auth.testing import Clock, expect
-from tests.kit.api import KEY
+from exterview_auth.testing import Clock, ThreadedEmulator, expect
+from tests.kit.api import KEY, until
 
 
 async def ask(emulator: Emulator, times: int = 1) -> None:
@@ -65,6 +65,22 @@ async def test_what_a_block_causes_in_the_background_is_awaited() -> None:
                 clock.advance(3500)
             assert emulator.journal[-1].status == 200
             assert emulator.stats().requests_running == 0
+
+
+async def test_an_answer_has_been_read_at_the_end_of_a_block_that_waits() -> None:
+    """A login that is answered 503 pauses then, so that an advance moves the pause and not the attempt."""
+    with ThreadedEmulator(login_delay=0.05) as emulator:
+        login = PasswordLogin(emulator.email, emulator.password)
+        owner = ExterviewAuth(login, api_key=emulator.api_key, endpoint=emulator.endpoint, clock=emulator.clock)
+        emulator.fail_logins(1, retry_after=20)
+        async with owner as auth:
+            async with expect(emulator, logins=1):
+                asking = asyncio.ensure_future(auth.token())
+                await until(lambda: emulator.stats().logins_running == 1)
+                while emulator.stats().requests_running:
+                    pass  # this loop stands still, so that the answer waits in its socket
+            emulator.clock.advance(21)
+            await asking
 
 
 @pytest.mark.parametrize("number", [0, 2])
