@@ -60,6 +60,7 @@ def exterview(request: pytest.FixtureRequest) -> Iterator[ThreadedEmulator]:
     fails. ``@pytest.mark.exterview(token_lifetime=60)`` says how it begins: *token_lifetime*, *login_delay* and *latency* in
     seconds, or *seed*, *host*, *api_key*, *email* and *password* as `Emulator` takes them. *login_timeout* is `exterview_owner`'s.
     """
+    _require_asyncio(request)
     options = {name: value for name, value in _marked(request.node).items() if name not in OWNED}
     if any(name in options for name in CONSTRUCTED):
         from .testing import ThreadedEmulator  # noqa: PLC0415 - as above
@@ -119,7 +120,6 @@ def exterview_owner(request: pytest.FixtureRequest, exterview: ThreadedEmulator)
 
     With ``@pytest.mark.exterview(login_timeout=0.2)``, a login fails after so many seconds, as in a test of an outage.
     """
-    _require_asyncio(request)
     from . import ExterviewAuth, PasswordLogin  # noqa: PLC0415 - as above
 
     async def api_key() -> str:
