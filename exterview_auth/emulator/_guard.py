@@ -6,10 +6,7 @@ from collections.abc import Collection
 
 from aiohttp import hdrs, web
 
-from exterview_auth._secret import fingerprint
-
 from ._accounts import Accounts
-from ._journal import answering
 from ._responses import Refusal
 
 # Not the library's constant: a server that shared the client's mistake would hide it.
@@ -37,13 +34,18 @@ def require_api_key(
 
 def require_bearer(request: web.Request, accounts: Accounts) -> None:
     """Pass a request with a valid bearer token and a key that has permissions."""
-    scheme, _, token = _only(request, hdrs.AUTHORIZATION).partition(" ")
-    if scheme.lower() != "bearer" or not token.strip():
+    token = bearer_of(_only(request, hdrs.AUTHORIZATION))
+    if not token:
         raise Refusal(400, "The Authorization header must read 'Bearer TOKEN'")
-    answering().fingerprint = fingerprint(token.strip())
-    accounts.require_token(token.strip())
+    accounts.require_token(token)
     if accounts.is_restricted(_only(request, API_KEY)):
         raise Refusal(403, "This API key lacks the permission for this operation")
+
+
+def bearer_of(authorization: str) -> str:
+    """Return the bearer token of the header, or an empty string."""
+    scheme, _, token = authorization.partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else ""
 
 
 def media_type(request: web.Request) -> str:

@@ -2,7 +2,7 @@
 What was asked and how it was answered: one record for each request, and one for each control.
 
 While a request is answered, its `Exchange` collects what its record will say. The parts that know something note it there:
-`_guard` the bearer token, a login the token that it issued, the GraphQL half the operation. Both the counters (`_stats`) and
+`_state` the bearer token, a login the token that it issued, the GraphQL half the operation. Both the counters (`_stats`) and
 the journal are fed when the exchange ends, in this one place, so that they tell the same story.
 
 A record holds no credential. Tokens are shown by their fingerprint, and a reason is a sentence of the emulator, without
@@ -42,8 +42,8 @@ class JournalRecord:
     *number* counts requests and controls from 1. *time* is when the request was answered (aware UTC), and *seconds* is how long
     that took. *method* and *path* are those of the request. *operation* is the name of the GraphQL operation (or its first field
     if it has no name), the grant of an OAuth login, or ``bulk-upload``. *status* is ``None`` if the client closed the connection
-    first. *fingerprint* is that of the bearer token that the request carried, or that the *login* issued. It is ``None`` if the
-    request was refused before its token was read. *reason* says why the request was refused. At status 200 it is the code of the
+    first. *fingerprint* is that of the bearer token that the request carried, whatever it was refused for, or that the *login*
+    issued. *reason* says why the request was refused. At status 200 it is the code of the
     first GraphQL error, or says why files of a bulk upload were skipped.
     """
 

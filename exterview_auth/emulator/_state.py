@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import NamedTuple
 
-from aiohttp import web
+from aiohttp import hdrs, web
 
 from exterview_auth._secret import fingerprint
 
@@ -19,7 +19,7 @@ from ._accounts import Accounts
 from ._answers import CannedAnswers
 from ._data import Dataset
 from ._faults import Faults
-from ._guard import require_bearer
+from ._guard import bearer_of, require_bearer
 from ._journal import Exchange, Journal, answering, answering_if_any, enter
 from ._responses import Refusal
 from ._stats import EmulatorCounters, EmulatorStats
@@ -65,6 +65,9 @@ class EmulatorState:
         """Count a request; what becomes of it is noted in the exchange."""
         path = self._shown_path(request) if "unknown" in request.match_info else request.path
         exchange = Exchange(request.method, path, self.counters, self.journal, self.faults)
+        # Before the request is judged: it was sent with this token, whatever it is refused for.
+        if token := bearer_of(request.headers.get(hdrs.AUTHORIZATION, "")):
+            exchange.fingerprint = fingerprint(token)
         enter(exchange)
         return exchange
 

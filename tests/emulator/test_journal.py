@@ -84,6 +84,20 @@ async def test_each_refusal_says_why(emulator: Emulator, http: ClientSession) ->
     ]
 
 
+async def test_a_request_that_is_refused_for_another_reason_tells_its_token(
+    emulator: Emulator, http: ClientSession
+) -> None:
+    """It was sent with that token, though its API key is wrong or missing, or its path is none of the API's."""
+    token = emulator.issue_token()
+    bearer = {"Authorization": f"bearer  {token} "}
+    for headers in (bearer, {**bearer, "x-api-key": "wrong"}):
+        await answer(http.post(emulator.endpoint, json=SMOKE, headers=headers))
+    await answer(http.get(emulator.page + "elsewhere", headers=bearer))
+    await answer(http.post(emulator.endpoint, json=SMOKE, headers={"Authorization": f"Basic {token}"}))
+    found = [(one.status, one.fingerprint) for one in emulator.journal]
+    assert found == [*((status, fingerprint(token)) for status in (400, 401, 404)), (400, None)]
+
+
 async def test_a_login_that_is_refused_says_why(emulator: Emulator, http: ClientSession) -> None:
     """A wrong password is answered 200 by GraphQL, with the code as the reason; a failing login has its status."""
     await log_in(emulator, http, password="wrong")
