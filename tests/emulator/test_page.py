@@ -363,6 +363,47 @@ async def test_each_control_has_a_button(emulator: Emulator, http: ClientSession
     assert sorted(buttons) == sorted(emulator._api._controls._methods)
 
 
+PLACES = """
+() => [...document.querySelectorAll("button, input, select, textarea, summary")].map((one) => {
+  const { x, y, width, height } = one.getBoundingClientRect();
+  return [one.id || one.name || one.textContent, x, y + scrollY, width, height].join(" ");
+})
+"""
+
+
+@pytest.mark.parametrize("width", [1280, 800, 360])
+async def test_no_control_moves_while_the_page_is_live(
+    browser: Browser, emulator: Emulator, http: ClientSession, width: int
+) -> None:
+    """Whatever is recorded, said and counted: a click whose mouse button is down hits what it has aimed at."""
+    async with opened(browser, emulator, viewport={"width": width, "height": 900}) as page:
+        await expect(page.locator("#now")).to_contain_text("API key")
+        before = await page.evaluate(PLACES)
+        await storm(emulator, http)
+        for status in (400, 403, 404, 429, 500, 503):
+            emulator.refuse(1, status=status)
+            await smoke(emulator, http)
+        for _ in range(25):
+            emulator.issue_token()
+        emulator.silence(3600)
+        emulator.fail_logins(100)
+        emulator.refuse(100)
+        logins = [asyncio.create_task(log_in(emulator, http)) for _ in range(9)]
+        await page.evaluate("missed = 123_456; put('said', 'Set latency: '.repeat(20)); paint()")
+        await expect(page.locator("#flights progress")).to_have_count(9)
+        await expect(page.locator("#now")).to_contain_text("the next 100 logins fail")
+        await expect(page.locator("#more")).to_contain_text("older ones")
+        await expect(page.locator("#caption")).to_contain_text("50 answered")
+        assert await page.evaluate(PLACES) == before
+        await page.locator("#pause").click()
+        emulator.silence(0)
+        await asyncio.gather(*logins)
+        await expect(page.locator("#pause")).to_contain_text(re.compile(r"1\d new"))
+        assert await page.evaluate(PLACES) == before
+        if directory := os.environ.get(SCREENSHOTS):
+            await page.screenshot(path=Path(directory) / f"page-full-{width}.png", full_page=True)
+
+
 async def test_a_wrong_value_is_said(emulator: Emulator, page: Page) -> None:
     """What the field lets through and the control refuses is one sentence on the page."""
     form = page.locator("form[data-control=latency]")
@@ -427,8 +468,7 @@ async def test_no_secret_is_on_the_page(emulator: Emulator, http: ClientSession,
         await page.locator("form[data-control] button").all_inner_texts(), key=lambda name: "Reset" in name
     )
     for name in (*others, reset):
-        # By keyboard: while the journal grows, a button may move between the mouse's down and up.
-        await page.get_by_role("button", name=name).press("Enter")
+        await page.get_by_role("button", name=name).click()
         await expect(page.locator("#said")).to_contain_text(f"{name}: done at")
     await page.get_by_label("Operation").fill("")
     secrets.append(emulator.api_key)
