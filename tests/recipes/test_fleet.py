@@ -27,6 +27,9 @@ pytestmark = pytest.mark.usefixtures("exterview_env")
 
 ACCOUNTS = ("acme", "globex")
 
+WITHOUT_UVLOOP = "import sys; sys.modules['uvloop'] = None; from taskiq.__main__ import main; main()"
+"""``taskiq`` on asyncio's own loop, which a signal does not wake by itself."""
+
 
 @contextlib.asynccontextmanager
 async def fleet(exterview: ThreadedEmulator, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[ModuleType, str]]:
@@ -43,7 +46,7 @@ async def fleet(exterview: ThreadedEmulator, monkeypatch: pytest.MonkeyPatch) ->
             monkeypatch.setenv(name, value)
         recipe = fresh("with_fleet")
         workers = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "taskiq", "worker", "tests.recipes.with_fleet:broker", "--workers", "2",
+            sys.executable, "-c", WITHOUT_UVLOOP, "worker", "tests.recipes.with_fleet:broker", "--workers", "2",
             env=dict(os.environ), cwd=Path(__file__).parents[2], stderr=asyncio.subprocess.DEVNULL,
         )  # fmt: skip
         try:
@@ -52,7 +55,7 @@ async def fleet(exterview: ThreadedEmulator, monkeypatch: pytest.MonkeyPatch) ->
         finally:
             await recipe.broker.shutdown()
             workers.terminate()
-            await asyncio.wait_for(workers.wait(), 30)  # idle workers end, too
+            await asyncio.wait_for(workers.wait(), 12)  # idle workers end, too; taskiq kills them after 16 s
 
 
 async def counts(recipe: ModuleType, account: str) -> list[int]:

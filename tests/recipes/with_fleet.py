@@ -12,6 +12,7 @@ start while old ones end. A wrong password is sent by each process, and again af
 import asyncio
 import logging
 import os
+import signal
 from pathlib import Path
 from typing import Annotated
 
@@ -62,7 +63,9 @@ async def start(state: TaskiqState) -> None:
     # No cookies: a jar would send one account's session cookie with another's requests.
     state.http = aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar())
     state.metrics = serve_metrics()
-    state.ticking = asyncio.create_task(tick())
+    # taskiq's handler of SIGTERM does not wake an asyncio loop that waits for the next task. With a handler of its own, for any
+    # signal, the loop wakes at each.
+    asyncio.get_running_loop().add_signal_handler(signal.SIGURG, lambda: None)
 
 
 def serve_metrics() -> int:
@@ -76,15 +79,8 @@ def serve_metrics() -> int:
     raise RuntimeError(f"no port is free from {METRICS_PORT} on; choose another METRICS_PORT")
 
 
-async def tick() -> None:
-    # taskiq's handler of SIGTERM does not wake an event loop that waits for the next task.
-    while True:  # noqa: ASYNC110 - nothing is waited for
-        await asyncio.sleep(1)
-
-
 @broker.on_event(TaskiqEvents.WORKER_SHUTDOWN)
 async def stop(state: TaskiqState) -> None:
-    state.ticking.cancel()
     await state.pool.aclose()
     await state.store.aclose()
     await state.http.close()

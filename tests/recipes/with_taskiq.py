@@ -14,7 +14,8 @@ from taskiq import Context, InMemoryBroker, TaskiqDepends, TaskiqEvents, TaskiqS
 from exterview_auth import AuthSession, ExterviewAuth
 
 # Your own, such as `ListQueueBroker(url, socket_timeout=None)`: this one runs the tasks where they are sent. With redis-py's socket
-# timeout of 5 s, a worker that waits for its next task would end in a `TimeoutError`.
+# timeout of 5 s, a worker that waits for its next task would end in a `TimeoutError`; without one, SIGTERM does not wake it on
+# asyncio's own loop: install ``uvloop``, or copy the signal handler of with_fleet.py.
 broker = InMemoryBroker()
 
 
