@@ -30,6 +30,9 @@ from .refusal import MAX_JUDGED_BODY, UNAUTHORIZED, IsUnauthorized, evaluate
 MAX_DECODED = 64 * 2**20
 """Bytes of an answer to `AuthSession.graphql` that aiohttp has left compressed: a small one may become very long."""
 
+ANSWERED = "the API answered"
+"""The beginning of an error's message where the answer has no words: its status follows, or what is wrong with it."""
+
 _OK = 200
 _DOCUMENTED_ERRORS: Mapping[int, type[ApiError]] = {400: BadRequestError, 401: UnauthorizedError, 403: ForbiddenError}
 _GRAPHQL_TYPES = frozenset({"application/json", "application/graphql-response+json", "application/graphql+json"})
@@ -123,17 +126,18 @@ def outcome_of(
     )
     message = redacted(words, secrets)
     if not is_success(status) and not (answer.refuses and answer.has_effect):
-        kind = _DOCUMENTED_ERRORS.get(status, ApiError)
-        return kind(message or f"the API answered {status}", **answered)
+        of_status = _DOCUMENTED_ERRORS.get(status, ApiError)
+        return of_status(message or f"{ANSWERED} {status}", **answered)
     if body is None:
         sentence = "the API's answer cannot be decoded here; create the session without auto_decompress=False"
         return ApiError(sentence, **answered)
     if not isinstance(payload, dict):
-        what = redacted(content_type, secrets) or "something"
-        return ApiError(f"the API answered with {what} that is not a JSON object; {_CHECK_URL}", **answered)
+        kind = redacted(content_type, secrets)
+        what = repr(kind) if kind else "something"
+        return ApiError(f"{ANSWERED} with {what} that is not a JSON object; {_CHECK_URL}", **answered)
     if not answer.errors:
-        return ApiError(f"the API answered without data and without errors; {_CHECK_URL}", **answered)
-    message = message or "the API answered with errors"
+        return ApiError(f"{ANSWERED} without data and without errors; {_CHECK_URL}", **answered)
+    message = message or f"{ANSWERED} with errors"
     shaped = [error if isinstance(error, dict) else {"message": str(error)} for error in answer.errors]
     return GraphQLError(
         message,

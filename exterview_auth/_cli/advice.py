@@ -11,6 +11,7 @@ from functools import singledispatch
 import aiohttp
 from yarl import URL
 
+from exterview_auth._aiohttp.graphql import ANSWERED, is_success
 from exterview_auth._environment import CredentialSource, endpoint_from, in_quotes
 from exterview_auth._proxies import failure_of
 from exterview_auth.errors import (
@@ -100,8 +101,6 @@ _OWN_ADVICE = (
 _REFUSALS = (ConfigurationError, BadRequestError, UnauthorizedError, ForbiddenError, LoginError)
 """What a value that is wrong may end in."""
 
-_OWN_WORDS = "the API answered"
-"""The beginning of the library's own sentence, for an answer without a message."""
 # How servers say that a header did not arrive, and the headers that every login sends.
 _MISSING = re.compile(r"\b(?:missing|required)\b", re.IGNORECASE)
 _SENT_WITH_A_LOGIN = {
@@ -186,10 +185,9 @@ def _(error: GraphQLError, context: ErrorContext) -> Advice:
 def _(error: ApiError, context: ErrorContext) -> Advice:
     is_for_time = error.status == TOO_MANY or error.status >= 500  # noqa: PLR2004 - the server's own failures
     hint = _try_again(error.retry_after) if is_for_time else _ENDPOINT
-    said = _said(error, context)
-    words = _words(error, context).partition("; ")[0]  # what follows is advice for code
-    is_own_sentence = not said and words.startswith(_OWN_WORDS)
-    return Advice(words if is_own_sentence else f"the API answered {error.status}{said}", hint)
+    if is_success(error.status):  # the library's own sentence; what follows in it is advice for code
+        return Advice(_words(error, context).partition("; ")[0], hint)
+    return Advice(f"the API answered {error.status}{_said(error, context)}", hint)
 
 
 @advice.register
@@ -293,9 +291,11 @@ def _try_again(seconds: float | None) -> str:
 
 
 def _said(error: ApiError, context: ErrorContext) -> str:
-    """Return the server's words in quotes, if the error has any."""
+    """Return the server's words in quotes, if the error has any and not only the library's."""
+    if error.message in {f"{ANSWERED} {error.status}", f"{ANSWERED} with errors"}:
+        return ""
     words = context.scrubber.quote(error.message).rstrip(". ")
-    return f' ("{words}")' if words and not words.startswith(_OWN_WORDS) else ""
+    return f' ("{words}")' if words else ""
 
 
 def _lost_header(sentence: str) -> str | None:

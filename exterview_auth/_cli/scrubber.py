@@ -8,7 +8,7 @@ from contextlib import suppress
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from exterview_auth._environment import STORE
-from exterview_auth._redaction import masked_line, redacted
+from exterview_auth._redaction import masked_line, printable_line, redacted
 from exterview_auth._secret import Secret
 from exterview_auth._secret_file import read_secret_file, unwrapped
 from exterview_auth.errors import ConfigurationError
@@ -16,6 +16,8 @@ from exterview_auth.errors import ConfigurationError
 _SECRET_VARIABLE = re.compile(r"EXTERVIEW_(?:\w+_)?(?:KEY|PASSWORD|TOKEN|SECRET)(_FILE)?")
 _SHORTEST_PART = 16
 """Characters of one of several keys in a variable; a shorter part is a word of somebody's password."""
+_QUOTE = re.compile(r"""(?<!\w)(?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")""")
+"""What a sentence of the library has from elsewhere, in quotation marks; an apostrophe in a word begins none."""
 _PROXY_VARIABLE = re.compile(r"\w+_proxy", re.IGNORECASE)
 
 
@@ -54,8 +56,12 @@ class Scrubber:
                 self.hide(part)
 
     def clean(self, sentence: str) -> str:
-        """Return a *sentence* of the library on one printable line, with ``***`` in the place of secrets."""
-        return masked_line(sentence, self._secrets)
+        """
+        Return a *sentence* of the library on one printable line, with ``***`` in the place of secrets in what it quotes.
+
+        Its own words stay, also one that is somebody's password: a gap in a known sentence would show that password.
+        """
+        return printable_line(_QUOTE.sub(lambda quote: masked_line(quote[0], self._secrets), sentence))
 
     def quote(self, text: str) -> str:
         """Return *text* from a server likewise, and shortened."""

@@ -189,9 +189,9 @@ def test_the_scrubber_knows_variables_files_and_what_it_is_told(tmp_path: Path) 
     scrubber.hide("new-token")
     scrubber.hide("")
     scrubber.hide(None)
-    assert scrubber.clean("pass word, file-key and new-token") == "***, *** and ***"
-    assert scrubber.clean("client-secret, store-key") == "***, ***"
-    assert scrubber.clean("ada@example.com in sandbox") == "ada@example.com in sandbox"
+    assert scrubber.quote("pass word, file-key and new-token") == "***, *** and ***"
+    assert scrubber.quote("client-secret, store-key") == "***, ***"
+    assert scrubber.quote("ada@example.com in sandbox") == "ada@example.com in sandbox"
     assert "file-key" not in repr(vars(scrubber))
 
 
@@ -206,9 +206,9 @@ def test_the_scrubber_knows_passwords_in_urls_and_each_of_several_keys() -> None
             "EXTERVIEW_PASSWORD": "the pass word",
         }
     )
-    assert scrubber.clean("store%40word store@word proxy-word") == "*** *** ***"
-    assert scrubber.clean(f"{second} {first}") == "*** ***"
-    assert scrubber.clean("the word of clerk at proxy.example") == "the word of clerk at proxy.example"
+    assert scrubber.quote("store%40word store@word proxy-word") == "*** *** ***"
+    assert scrubber.quote(f"{second} {first}") == "*** ***"
+    assert scrubber.quote("the word of clerk at proxy.example") == "the word of clerk at proxy.example"
 
 
 @pytest.mark.parametrize(
@@ -244,7 +244,21 @@ def test_the_librarys_advice_is_not_cut() -> None:
 def test_the_scrubber_makes_one_short_line_without_a_rest_of_a_secret() -> None:
     """A token that begins with the key is removed as a whole; no line end, no control code, no page of text."""
     scrubber = Scrubber({"EXTERVIEW_API_KEY": "abcd", "EXTERVIEW_BEARER_TOKEN": "abcd-efgh"})
-    assert scrubber.clean("abcd-efgh abcd a\r\n\x1b[2Jb\u2028c") == "*** *** a [2Jb c"
+    assert scrubber.quote("abcd-efgh abcd a\r\n\x1b[2Jb\u2028c") == "*** *** a [2Jb c"
     assert scrubber.quote("abcd-efgh") == "***"
     assert len(scrubber.quote("x" * 10_000)) <= 200
-    assert scrubber.clean("x" * 300 + "; set abcd") == "x" * 300 + "; set ***"
+    assert scrubber.clean("a\r\n\x1b[2Jb" + "x" * 300 + "; set it") == "a [2Jb" + "x" * 300 + "; set it"
+
+
+@pytest.mark.parametrize(
+    ("sentence", "cleaned"),
+    [
+        ("the password is wrong; correct it", "the password is wrong; correct it"),
+        ("it answered 401, 'the password is wrong'; correct it", "it answered 401, 'the *** is wrong'; correct it"),
+        ("""the key's file: 401, "don't: \\"password\\""; correct it""", """the key's file: 401, "don't: \\"***\\""; correct it"""),
+        ('the API answered 403 ("password" is short)', 'the API answered 403 ("***" is short)'),
+    ],
+)  # fmt: skip
+def test_only_what_a_sentence_quotes_is_masked(sentence: str, cleaned: str) -> None:
+    """A gap among the library's own words would show which word the password is."""
+    assert Scrubber({"EXTERVIEW_PASSWORD": "password"}).clean(sentence) == cleaned

@@ -336,6 +336,25 @@ def test_a_server_that_echoes_the_credentials(serve: Callable[[Answer], None], c
     assert len(sentence) < 500
 
 
+@pytest.mark.parametrize("password", ["wrong", "password", "login", "refused", "correct", "EXTERVIEW_PASSWORD", "401"])
+@pytest.mark.parametrize("command", ["check", "token", "doctor"])
+def test_a_password_that_is_a_word_of_a_sentence_leaves_it_readable(
+    command: str, password: str, serve: Callable[[Answer], None], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:  # fmt: skip
+    """A gap would tell the reader what the password is; in the server's words, it is masked all the same."""
+    monkeypatch.setenv("EXTERVIEW_PASSWORD", password)
+
+    async def answer(_request: web.BaseRequest) -> web.StreamResponse:
+        return web.json_response({"error": f"user <{password}>"}, status=401)
+
+    serve(answer)
+    assert main([command]) == 1
+    printed = capsys.readouterr()
+    [sentence] = [line for line in (printed.out + printed.err).splitlines() if "the login was refused" in line]
+    assert "(it answered 401, 'user <***>'); correct EXTERVIEW_EMAIL and EXTERVIEW_PASSWORD" in sentence
+    assert sentence.count("***") == 1
+
+
 UNPRINTABLE = "\u202e\u2066\u200b\ufeff\u2028\x1b[2J\x07\x9b31m"
 """What turns text around, hides it, or commands a terminal."""
 

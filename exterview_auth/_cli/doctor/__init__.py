@@ -85,7 +85,7 @@ async def _live_checks(
     async for check in credential_checks(configuration, seconds, scrubber, usable=usable):
         yield check
     if configuration.environ.get(STORE, "").strip():
-        async for check in store_checks(configuration, seconds):
+        async for check in store_checks(configuration, seconds, scrubber):
             yield check
 
 

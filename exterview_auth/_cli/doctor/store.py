@@ -23,6 +23,7 @@ from exterview_auth.stores._entry import key_of
 from ..account import stored_as
 from ..check import life
 from ..configuration import Configuration
+from ..scrubber import Scrubber
 from .file_lock import file_lock
 from .report import Check, failed, failed_with, ok, warned
 
@@ -31,7 +32,7 @@ _TRIAL = "exterview-auth doctor"
 _OTHERS = 0o077
 
 
-async def store_checks(configuration: Configuration, seconds: float) -> AsyncIterator[Check]:
+async def store_checks(configuration: Configuration, seconds: float, scrubber: Scrubber) -> AsyncIterator[Check]:
     """Yield what is known of the configuration's store; each question takes at most *seconds*."""
     place = unwrapped(configuration.environ[STORE]).strip()
     is_redis = "://" in place
@@ -55,7 +56,7 @@ async def store_checks(configuration: Configuration, seconds: float) -> AsyncIte
         if reached.status != "fail" and named is not None:
             account, issuer = named
             yield await _held(store, place, account, issuer)
-            yield await _redis_lock(place, account) if is_redis else file_lock(_file(place, account, "lock"))
+            yield await _redis_lock(place, account, scrubber) if is_redis else file_lock(_file(place, account, "lock"))
     finally:
         await store.aclose()
 
@@ -158,7 +159,7 @@ async def _is_present(place: str, account: str) -> bool:
 # -- whose lock ------------------------------------------------------------------------------------------------------
 
 
-async def _redis_lock(place: str, account: str) -> Check:
+async def _redis_lock(place: str, account: str, scrubber: Scrubber) -> Check:
     try:
         owner = await _asked(place, account, lambda client, keys: client.get(keys.lock))
     except StoreError as error:
@@ -169,7 +170,8 @@ async def _redis_lock(place: str, account: str) -> Check:
     left = None
     with suppress(StoreError):  # a user without this right may still have all that the store needs
         left = await _asked(place, account, lambda client, keys: client.pttl(keys.lock))
-    who = f"held by the owner {bytes(owner)[:8].decode(errors='replace')}, which logs in"
+    name = scrubber.quote(bytes(owner).decode(errors="replace"))[:8]  # whatever a server calls it
+    who = f"held by the owner {name}, which logs in"
     return ok("store-lock", who if left is None or left < 0 else f"{who}; its lease ends in {left / 1000:.1f} s")
 
 
