@@ -169,8 +169,9 @@ class ApiError(ExterviewAuthError):
     """
     The API returned an error. `AuthSession.graphql` raises it for any status that has no subclass below, such as 429 or 503.
 
-    ``status`` is HTTP's, ``message`` is the body's ``error`` in at most 200 printable characters. ``retry_after`` is the seconds
-    that the answer's ``Retry-After`` asks for, in either form. It is ``None`` if the header is missing or is not positive.
+    ``status`` is HTTP's, and ``message`` is the body's ``error`` in at most 200 printable characters. ``str()`` says both, as in
+    ``HTTP 503: upstream is down``, or the message alone if the status is 200. ``retry_after`` is the seconds that the answer's
+    ``Retry-After`` asks for, in either form. It is ``None`` if the header is missing or is not positive.
     Credentials that the API repeats are masked in the message, and in the ``errors`` and ``data`` of a `GraphQLError`.
     """
 
@@ -180,6 +181,12 @@ class ApiError(ExterviewAuthError):
         self.message = message
         self.status = status
         self.retry_after: float | None = seconds_in(retry_after)
+
+    def __str__(self) -> str:
+        message = super().__str__()
+        # The library's own message, where the answer has none, ends with the status.
+        says_all = self.status == 200 or message.endswith(f" {self.status}")  # noqa: PLR2004 - the status of success
+        return message if says_all else f"HTTP {self.status}: {message}"
 
     def __reduce__(self) -> tuple[Any, ...]:
         # The default calls the class with `args` alone, but `status` is a required keyword.

@@ -107,8 +107,25 @@ def test_retry_after_is_a_positive_number_of_seconds_or_none(
 def test_api_errors_carry_status_and_message() -> None:
     """``status``, ``message``, ``errors`` and ``data`` are what the server said."""
     error = ForbiddenError("no permission", status=403)
-    assert (str(error), error.message, error.status) == ("no permission", "no permission", 403)
+    assert (error.args, error.message, error.status) == (("no permission",), "no permission", 403)
     assert (GRAPHQL.status, GRAPHQL.errors, GRAPHQL.data) == (200, [{"message": "no"}], {"a": 1})
+
+
+@pytest.mark.parametrize(
+    ("error", "says"),
+    [
+        (ApiError("upstream is down", status=503), "HTTP 503: upstream is down"),
+        (ForbiddenError("no permission", status=403), "HTTP 403: no permission"),
+        (ApiError("the API answered 429", status=429), "the API answered 429"),
+        (GraphQLError("no such field", status=400, errors=[], data=None), "HTTP 400: no such field"),
+        (GRAPHQL, "no"),
+    ],
+    ids=repr,
+)
+def test_the_text_of_an_api_error_begins_with_its_status(error: ApiError, says: str) -> None:
+    """A line of a log says what happened; neither a success nor a status in the library's own words is said again."""
+    assert str(error) == says
+    assert str(pickle.loads(pickle.dumps(error))) == str(error.copy_for_waiter()) == says
 
 
 @pytest.mark.parametrize("error", CARRYING, ids=named)

@@ -50,7 +50,7 @@ def test_the_data_of_an_answer_is_returned(rest: str) -> None:
 )
 def test_a_documented_status_is_a_typed_error(status: int, kind: type[ApiError]) -> None:
     """400, 401 and 403 have their own types, any other status is an `ApiError`, all with the body's own words."""
-    with pytest.raises(ApiError, match=r"^no way$") as caught:
+    with pytest.raises(ApiError, match=rf"^HTTP {status}: no way$") as caught:
         data(status, b'{"error": "no way"}')
     assert type(caught.value) is kind
     assert (caught.value.status, caught.value.message) == (status, "no way")
@@ -74,10 +74,10 @@ async def test_an_error_of_the_api_says_when_to_ask_again(
     """``retry_after`` is its ``Retry-After``, in both forms, whatever the error."""
     async with scene() as at:
         at.api.answers["/graphql"] = answering(status, {"errors": [{"message": "slow down"}]}, headers=headers)
-        with pytest.raises(ApiError, match=r"^slow down$") as caught:
+        with pytest.raises(ApiError, match=r"slow down$") as caught:
             await at.client.graphql("{ a }")
     assert type(caught.value) is kind
-    assert (caught.value.status, caught.value.retry_after) == (status, seconds)
+    assert (caught.value.message, caught.value.status, caught.value.retry_after) == ("slow down", status, seconds)
 
 
 @pytest.mark.parametrize(

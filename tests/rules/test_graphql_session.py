@@ -351,7 +351,7 @@ async def test_graphqls_401_with_the_newest_token_has_the_type_of_its_status(sta
     for data, expected in ((None, DOCUMENTED.get(status, ApiError)), ({"a": 1}, GraphQLError)):
         async with signed_in() as at:
             at.api.answers["/graphql"] = answering(status, {"data": data, "errors": UNAUTHENTICATED})
-            with pytest.raises(ApiError, match=r"^no$") as caught:
+            with pytest.raises(ApiError, match=rf"^HTTP {status}: no$") as caught:
                 await at.client.graphql("{ a }")
             assert (type(caught.value), caught.value.status) == (expected, status)
             assert getattr(caught.value, "data", None) == data
