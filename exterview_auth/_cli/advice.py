@@ -67,6 +67,7 @@ class Advice:
 
 
 _KEY = "put a valid key into EXTERVIEW_API_KEY (keys are rotated every 90 days)"
+_CLOSED = "if the account is locked or disabled, ask an administrator of your organization to open it"
 _ENDPOINT = "check EXTERVIEW_ENDPOINT or EXTERVIEW_ENVIRONMENT, the network and any proxy"
 _CLIENTS_ENDPOINT = "check EXTERVIEW_TOKEN_URL, the network and any proxy"
 
@@ -200,13 +201,16 @@ def _(error: CredentialsRejectedError, context: ErrorContext) -> Advice:
             "it was sent, so look for a proxy that drops it, and check EXTERVIEW_ENDPOINT",
         )
     words, own = _parted(error, context)
-    answer = f" ({''.join(words.partition('it answered ')[1:]) or words})"
+    answer = "".join(words.partition("it answered ")[1:]) or words
     if error.reason == "client" and _is_client(context):
-        return Advice(f"the login was refused: the client or its secret is wrong{answer}", f"correct {context.source}")
+        return Advice(
+            f"the login was refused: the client or its secret is wrong ({answer})", f"correct {context.source}"
+        )
     if error.reason in {"api_key", "client"}:
-        return Advice(f"the login was refused: the header x-api-key is not accepted{answer}", _KEY)
+        return Advice(f"the login was refused: the header x-api-key is not accepted ({answer})", _KEY)
     if error.reason == "user":
-        return Advice(f"the login was refused: the email or the password is wrong{answer}", f"correct {context.source}")
+        # Only the server knows whether it is the password, and says so in words of its own.
+        return Advice(f"the login was refused for this user: {answer}", f"correct {context.source}; {_CLOSED}")
     also = "" if _is_client(context) else ", and EXTERVIEW_API_KEY (header x-api-key)"
     return Advice(f"the login was refused ({words})", own or f"check {context.source}{also}")
 

@@ -96,8 +96,8 @@ def test_the_extra_cli_alone_is_enough(command: str) -> None:
 @pytest.mark.parametrize(
     ("variable", "sentence"),
     [
-        ("EXTERVIEW_PASSWORD", "the email or the password is wrong (it answered"),
-        ("EXTERVIEW_API_KEY", "the header x-api-key is not accepted (it answered"),
+        ("EXTERVIEW_PASSWORD", " for this user: it answered"),
+        ("EXTERVIEW_API_KEY", ": the header x-api-key is not accepted (it answered"),
     ],
 )
 def test_a_wrong_password_is_not_a_wrong_key(
@@ -106,7 +106,32 @@ def test_a_wrong_password_is_not_a_wrong_key(
     """The sentence names the variables to correct, and only these."""
     monkeypatch.setenv(variable, "wrong-4711")
     assert main([command]) == 1
-    assert complaint().startswith(f"exterview-auth: the login was refused: {sentence}")
+    assert complaint().startswith(f"exterview-auth: the login was refused{sentence}")
+
+
+@pytest.mark.parametrize(
+    ("status", "answer"),
+    [
+        (200, {"data": None, "errors": [{"message": "Account locked after 5 attempts", "path": ["login"]}]}),
+        (401, {"error": {"detail": "user locked, contact admin"}}),
+        (403, {"error": "this user was disabled"}),
+        (401, {"error": "Invalid email or password"}),
+    ],
+)
+def test_what_the_server_says_of_a_user_is_not_contradicted(
+    status: int, answer: dict[str, object], serve: Callable[[Answer], None], complaint: Complaint
+) -> None:
+    """A sentence of the library that calls the password wrong would send the reader of "locked" the wrong way."""
+
+    async def refuse(_request: web.BaseRequest) -> web.StreamResponse:
+        return web.json_response(answer, status=status)
+
+    serve(refuse)
+    assert main(["check"]) == 1
+    sentence = complaint()
+    assert sentence.startswith(f"exterview-auth: the login was refused for this user: it answered {status}, '")
+    assert "correct EXTERVIEW_EMAIL and EXTERVIEW_PASSWORD; if the account is locked or disabled, ask" in sentence
+    assert "wrong" not in sentence
 
 
 @pytest.mark.usefixtures("fixed_token")
@@ -351,7 +376,7 @@ def test_a_password_that_is_a_word_of_a_sentence_leaves_it_readable(
     assert main([command]) == 1
     printed = capsys.readouterr()
     [sentence] = [line for line in (printed.out + printed.err).splitlines() if "the login was refused" in line]
-    assert "(it answered 401, 'user <***>'); correct EXTERVIEW_EMAIL and EXTERVIEW_PASSWORD" in sentence
+    assert ": it answered 401, 'user <***>'; correct EXTERVIEW_EMAIL and EXTERVIEW_PASSWORD" in sentence
     assert sentence.count("***") == 1
 
 

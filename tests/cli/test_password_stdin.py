@@ -34,7 +34,7 @@ def test_spaces_are_part_of_it(emulator: Emulator, password: str) -> None:
     """Only line ends are not."""
     emulator._state.accounts.password = f" {password} "
     assert ran("check", "--password-stdin", stdin=f" {password} \n").printed()
-    ran("check", "--password-stdin", stdin=f"{password}\n").failed(1, "the email or the password is wrong")
+    ran("check", "--password-stdin", stdin=f"{password}\n").failed(1, "the login was refused for this user")
 
 
 def test_it_outranks_both_variables(password: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -49,7 +49,7 @@ def test_it_outranks_both_variables(password: str, monkeypatch: pytest.MonkeyPat
 def test_a_wrong_one_is_called_as_it_was_given(command: str) -> None:
     """Not by a variable that the user has not set."""
     sentence = ran(command, "--password-stdin", stdin="wrong-4711\n").failed(
-        1, "the email or the password is wrong (", "; correct EXTERVIEW_EMAIL and the password from standard input"
+        1, "the login was refused for this user: ", "; correct EXTERVIEW_EMAIL and the password from standard input; if"
     )
     assert "4711" not in sentence
 
@@ -120,4 +120,4 @@ def test_on_a_terminal_it_is_asked_for_and_not_shown(typed: str, code: int, pass
         assert process.wait(60) == code
     assert password.encode() not in shown
     assert b"4711" not in shown
-    assert re.search(rb"accepts the API key|standard input has no password; type one|password is wrong", shown)
+    assert re.search(rb"accepts the API key|standard input has no password; type one|refused for this user", shown)

@@ -22,7 +22,7 @@ def test_a_wrong_password_fails_the_login(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setenv("EXTERVIEW_PASSWORD", "wrong-4711")
     found = examined()
     assert found["login"].startswith(
-        "fail the login was refused: the email or the password is wrong (it answered 200, 'Invalid email or password'); correct"
+        "fail the login was refused for this user: it answered 200, 'Invalid email or password'; correct"
     )
     assert found["key"] == found["token"] == NOT_EXAMINED
     assert found.code == 1

@@ -71,7 +71,7 @@ def test_quotation_marks_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     assert found["EXTERVIEW_PASSWORD"].startswith(
         "warn stands in quotation marks, which docker's --env-file does not remove"
     )
-    assert found["login"].startswith("fail the login was refused: the email or the password is wrong")
+    assert found["login"].startswith("fail the login was refused for this user: it answered 200")
 
 
 # -- files ----------------------------------------------------------------------------------------------------------------
