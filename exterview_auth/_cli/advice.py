@@ -220,7 +220,7 @@ def _(error: LoginUnavailableError, context: ErrorContext) -> Advice:
     words, own = _parted(error, context)
     when = "" if error.retry_after is None else f", and {_try_again(error.retry_after)}"
     where = _CLIENTS_ENDPOINT if _is_client(context) else _ENDPOINT
-    return Advice(f"no login was possible ({words})", own or f"{where}{when}")
+    return Advice(f"no login was possible ({words})", f"{own or where}{when}")
 
 
 @advice.register

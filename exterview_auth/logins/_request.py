@@ -119,8 +119,9 @@ class LoginResponse:
         asked = retry_after(self.headers)
         said = f"the login endpoint {self.origin} is not available: {self._quoted(text)}"
         if limited or self.status == TOO_MANY:
-            wait = "wait a minute" if asked is None else f"wait {asked:.0f} s"
-            said = f"{said}; too many logins: {wait}, and share the token through a store"
+            # What was asked for is `retry_after` alone: how long an owner waits for it is the core's to say.
+            wait = "wait a minute, and " if asked is None else ""
+            said = f"{said}; too many logins: {wait}share the token through a store"
         return LoginUnavailableError(said, retry_after=asked, status=self.status)
 
     def rejected(self, text: object = None, *, reason: str | None) -> CredentialsRejectedError:

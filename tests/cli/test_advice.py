@@ -42,8 +42,8 @@ KEY = ConnectionKey("api.exterview.ai", 443, True, True, None, None, None, None)
         (errors.CredentialsRejectedError("no", reason="refresh_token"), "EXTERVIEW_PASSWORD"),
         (errors.LoginUnavailableError("busy", retry_after=7.4), "any proxy, and try again in 7 s"),
         (
-            errors.LoginUnavailableError("busy; too many logins: wait 7 s", status=429),
-            "no login was possible (busy); too many logins: wait 7 s",
+            errors.LoginUnavailableError("busy; too many logins: share it", status=429, retry_after=7),
+            "no login was possible (busy); too many logins: share it, and try again in 7 s",
         ),
         (errors.LoginBudgetExceededError(), "each new token is refused"),
         (errors.LoginError("odd."), "the login failed (odd)"),

@@ -29,6 +29,7 @@ from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
 from exterview_auth._aiohttp.login_call import _typed
+from exterview_auth._core.limits import remembered
 from exterview_auth._redaction import MAX_SENTENCE
 from exterview_auth.errors import (
     CredentialsRejectedError,
@@ -263,18 +264,19 @@ def test_a_page_in_place_of_a_token_is_quoted_by_its_title() -> None:
 @pytest.mark.parametrize(
     ("status", "body", "headers", "wait"),
     [
-        (429, {"message": "Too many requests"}, {"Retry-After": "600"}, "wait 600 s"),
-        (429, {}, {}, "wait a minute"),
-        (200, {"errors": [{"message": "no", "extensions": {"code": "RATE_LIMITED"}}]}, {}, "wait a minute"),
-        (400, {"error": "too_many_requests"}, {}, "wait a minute"),
+        (429, {"message": "Too many requests"}, {"Retry-After": "600"}, ""),
+        (429, {}, {}, "wait a minute, and "),
+        (200, {"errors": [{"message": "no", "extensions": {"code": "RATE_LIMITED"}}]}, {}, "wait a minute, and "),
+        (400, {"error": "too_many_requests"}, {}, "wait a minute, and "),
     ],
 )
 def test_too_many_logins_are_no_network_failure(status: int, body: Any, headers: dict[str, str], wait: str) -> None:
-    """The sentence says how to log in less often, whether a status or a code told of the limit."""
+    """The sentence says how to log in less often, and once it is remembered one time: that of the next login."""
     response = LoginResponse(API, status, headers, json.dumps(body).encode(), ())
     error = read_token(response, "client_credentials", None) if "error" in body else LOGIN._read(response)
     assert type(error) is LoginUnavailableError
-    assert str(error).endswith(f"; too many logins: {wait}, and share the token through a store")
+    assert str(error).endswith(f"; too many logins: {wait}share the token through a store")
+    assert re.findall(r"\d+ s\b", str(remembered(error, 60.0))) == ["60 s"]
 
 
 @pytest.mark.parametrize(
