@@ -99,6 +99,11 @@ _OWN_ADVICE = (
 )
 """How the advice in a login's sentence begins that is for whoever calls a command, too."""
 
+_BY_A_PROXY = re.compile(r"the proxy \S+ from https?_proxy\b", re.IGNORECASE)
+"""How a sentence blames the proxy that a variable names."""
+NOT_A_PROGRAMS = "a program uses that proxy only with ClientSession(trust_env=True)"
+"""What to know beside a sentence about a proxy: the command's own sessions always use it."""
+
 _REFUSALS = (ConfigurationError, BadRequestError, UnauthorizedError, ForbiddenError, LoginError)
 """What a value that is wrong may end in."""
 
@@ -120,6 +125,8 @@ def explained(error: Exception, configuration: Configuration, scrubber: Scrubber
         names = f"{' and '.join(quoted)} {'stands' if len(quoted) == 1 else 'stand'}"
         hint = f"{names} in quotation marks, which docker's --env-file does not remove; remove them"
         advised = replace(advised, hint=hint)
+    if _BY_A_PROXY.search(advised.message):
+        advised = replace(advised, hint="; ".join(filter(None, (advised.hint, NOT_A_PROGRAMS))))
     return replace(advised, message=configuration.said(advised.message), hint=configuration.said(advised.hint))
 
 

@@ -122,6 +122,8 @@ def test_a_proxy_that_cannot_be_reached_is_named(command: str, host: str, why: s
     printed = done.out + done.err
     assert f"the proxy http://{host} from https_proxy cannot be reached: {why}" in printed
     assert "; correct https_proxy, or leave " in printed
+    # In every line: a service without trust_env has another problem.
+    assert "a program uses that proxy only with ClientSession(trust_env=True)" in printed
     assert "s3cr3t" not in printed
 
 

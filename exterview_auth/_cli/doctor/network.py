@@ -25,7 +25,7 @@ from exterview_auth._proxies import from_environment
 from exterview_auth.logins._unreachable import PRIVATE_CA
 
 from ..account import FAILURES
-from ..advice import ErrorContext, advice
+from ..advice import NOT_A_PROGRAMS, ErrorContext, advice
 from ..scrubber import Scrubber
 from .report import Check, Status, failed, ok, skipped, warned
 
@@ -105,9 +105,9 @@ def _judged(endpoint: URL, url: URL, shown: str, variable: str) -> Proxy:
             failed("proxy", f"{variable} is no http:// URL", "set it to one such as http://proxy.example:3128")
         )
     if not is_encrypted(endpoint) and not is_loopback(url.host):
-        return Proxy(failed("proxy", f"plain HTTP would pass {shown}", _NO_PROXY), url)
+        return Proxy(failed("proxy", f"plain HTTP would pass {shown}", f"{_NO_PROXY}; {NOT_A_PROGRAMS}"), url)
     with_user = ", with a user and password" if url.user else ""
-    return Proxy(ok("proxy", f"{shown} from {variable}{with_user}"), url)
+    return Proxy(ok("proxy", f"{shown} from {variable}{with_user}: {NOT_A_PROGRAMS}"), url)
 
 
 # -- names and certificates ------------------------------------------------------------------------------------------

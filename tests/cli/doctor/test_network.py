@@ -264,3 +264,5 @@ def test_the_proxy_is_the_one_that_requests_use(
     assert "s3cr3t" not in found.text
     through_it = endpoint is not None or says.startswith("fail plain")
     assert (found["dns"] == "ok left to the proxy") == through_it
+    # A program that is not asked for it goes directly: what is found here need not be its problem.
+    assert found["proxy"].endswith("a program uses that proxy only with ClientSession(trust_env=True)") == through_it
