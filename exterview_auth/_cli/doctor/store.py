@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import stat
 from collections.abc import AsyncIterator
 from contextlib import suppress
@@ -36,10 +35,6 @@ async def store_checks(configuration: Configuration, seconds: float, scrubber: S
     """Yield what is known of the configuration's store; each question takes at most *seconds*."""
     place = unwrapped(configuration.environ[STORE]).strip()
     is_redis = "://" in place
-    of_another = None if is_redis else _of_another(place)
-    if of_another is not None:
-        yield of_another
-        return
     # Before the store is made: it takes other users' rights away.
     permissions = None if is_redis else _directory(place)
     try:
@@ -97,18 +92,6 @@ async def _tried(store: Any) -> None:
         await store.save(_TRIAL, Token("doctor", expires_in=60.0))
         await store.load(_TRIAL)
         await store.delete(_TRIAL)
-
-
-def _of_another(place: str) -> Check | None:
-    """Return what to say where root looks at another user's store, which works for that user alone."""
-    if not hasattr(os, "geteuid") or os.geteuid() != 0:
-        return None  # the store's own error names both users
-    try:
-        owner = Path(place).expanduser().stat().st_uid
-    except (OSError, RuntimeError):
-        return None
-    detail = f"not examined: this command runs as root, and the store belongs to uid {owner}"
-    return warned("store", detail, "run it as that user") if owner != 0 else None
 
 
 def _directory(place: str) -> Check:

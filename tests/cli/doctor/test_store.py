@@ -69,16 +69,17 @@ def test_what_the_workers_hold_is_shown_and_left_alone(emulator: Emulator) -> No
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can look at another user's directory")
 @pytest.mark.usefixtures("emulator")
-def test_root_does_not_judge_another_users_store(tmp_path: Path) -> None:
-    """It works for that user; advice about another directory would be wrong."""
+def test_another_users_store_fails_for_root_as_for_a_service(tmp_path: Path) -> None:
+    """In the words with which a service of this user stops, and nothing is changed in it."""
     store = tmp_path / "tokens"
     store.mkdir(0o700)
     os.chown(store, 65534, 65534)
     found = examined(environ={"EXTERVIEW_STORE": str(store)})
-    says = "warn not examined: this command runs as root, and the store belongs to uid 65534; run it as that user"
-    assert found["store"] == says
-    assert found.code == 0
-    assert list(store.iterdir()) == []
+    assert found.code == 1
+    stopped = ran("token", environ={"EXTERVIEW_STORE": str(store)}).failed(2)
+    assert found["store"] == f"fail {stopped.removeprefix('exterview-auth: ')}"
+    assert "belongs to another user (uid 65534, mode 0700, and this process has uid 0); run all" in found["store"]
+    assert (list(store.iterdir()), store.stat().st_uid) == ([], 65534)
 
 
 @pytest.mark.usefixtures("place")
