@@ -27,7 +27,6 @@ FIRST_OPEN, LONGEST_OPEN = 1.0, 30.0
 
 LATE = "it does not answer in time; check its load and the network"
 
-_OURS = __name__.partition(".")[0] + "."
 _REQUIREMENTS = {"load": 0, "lock": 1, "unlock": 1, "delete": 2, "save": 2}
 """How much a call requires of a store: one that can be read may not be writable."""
 
@@ -48,12 +47,10 @@ class CircuitBreaker:
     )
 
     def __init__(self, store: TokenStore) -> None:
-        # A store of an application, or its subclass of ours, may show secrets in its repr.
-        # The one that every object has names no module.
-        written_in = getattr(type(store).__repr__, "__module__", None) or ""
-        is_ours = isinstance(store, SharedStore) and written_in.startswith(_OURS)
-        self._store = repr(store) if is_ours else type(store).__name__
-        self._limit = store._calls_at_once if isinstance(store, SharedStore) else None  # noqa: SLF001 - not its users'
+        ours = store if isinstance(store, SharedStore) else None
+        # A store of an application may show secrets in what it says of itself.
+        self._store: str = getattr(ours, "_label", type(store).__name__)
+        self._limit = None if ours is None else ours._calls_at_once  # noqa: SLF001 - not its users'
         self._slots: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = WeakKeyDictionary()
         self._probes: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = WeakKeyDictionary()
         self.failures = 0

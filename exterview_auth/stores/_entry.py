@@ -74,7 +74,7 @@ class Entry(NamedTuple):
 
 class Codec:
     """
-    One store's way to turn tokens into entries and back. *store* is its name in events.
+    One store's way to turn tokens into entries and back. *store* is what events call it.
 
     An account is named by what `key_of` returns for it. *keep*: seconds for which an entry is kept that does not end by itself.
     """

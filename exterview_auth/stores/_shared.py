@@ -68,7 +68,7 @@ class LockBackend(Protocol):
     """What a store implements for an `AccountLock`: one owner's view of one account. Every method may raise `StoreError`."""
 
     store: str
-    """The name of the store, for events."""
+    """What events call the store."""
     lease: float
     """Seconds for which the lock is held without being renewed."""
 

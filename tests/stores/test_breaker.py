@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.fernet import Fernet
 
-from exterview_auth import FileStore, MemoryStore, StoreError
+from exterview_auth import FileStore, MemoryStore, RedisStore, StoreError
 from exterview_auth.stores._breaker import CircuitBreaker, breaker_of
 
 
@@ -63,6 +64,19 @@ def test_the_breaker_stays_open_longer_with_each_failure() -> None:
         assert not breaker.is_open(rest)
 
 
+@pytest.mark.parametrize("kind", [FileStore, RedisStore])
+@pytest.mark.parametrize("key", [None, Fernet.generate_key()], ids=["plain", "encrypted"])
+def test_all_events_call_a_store_the_same(
+    kind: type[FileStore | RedisStore], key: bytes | None, tmp_path: Path
+) -> None:
+    """What it is and where, as in its repr; whether it encrypts is not a part of its name."""
+    place = str(tmp_path) if kind is FileStore else "redis://user:pass-word@h.example:6379/1"
+    store = kind(place, encryption_key=key)
+    lock: Any = store._account_lock("a")
+    names = {store._entries.codec._store, lock._backend.store, CircuitBreaker(store)._store}
+    assert names == {repr(store).replace(", encrypted", "")}
+
+
 class Telling(FileStore):
     """An application's subclass whose repr is its own."""
 
@@ -74,14 +88,17 @@ class Quiet(FileStore):
     """An application's subclass whose repr is inherited."""
 
 
-class Plain(FileStore):
-    """An application's subclass with the repr that every object has."""
+class Wrapping(FileStore):
+    """An application's subclass that is not made as ours are."""
 
-    __repr__ = object.__repr__
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
 
 
-@pytest.mark.parametrize(("kind", "named"), [(Telling, "Telling"), (Plain, "Plain"), (Quiet, "FileStore('")])
-def test_an_event_names_a_store_by_its_own_repr_only(
+@pytest.mark.parametrize(
+    ("kind", "named"), [(Telling, "FileStore('"), (Quiet, "FileStore('"), (Wrapping, "'Wrapping'")]
+)
+def test_an_event_names_a_store_by_what_ours_are_called(
     kind: type[FileStore], named: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """What an application's class says of itself may hold a secret."""

@@ -92,7 +92,7 @@ async def test_without_a_key_tokens_are_readable_and_that_is_logged_once(
                 await store.save(account, TOKEN)
                 assert await store.load(account) is not None
         hint = "tokens are readable; see encryption_key"
-        event = f"store.unencrypted store='{type(store).__name__}' hint='{hint}'"
+        event = f"store.unencrypted store={repr(store)!r} hint='{hint}'"
         assert [(each.levelno, each.getMessage()) for each in caplog.records] == [(logging.INFO, event)] * count
     assert readable(kept.everything()) == [b"s3cret"]
     assert "s3cret" not in caplog.text

@@ -22,9 +22,8 @@ LOOKS_PER_ATTEMPT = 5
 class FileLockBackend:
     """The `LockBackend` of one owner for the account called *name*."""
 
-    store = "FileStore"
-
     def __init__(self, entries: FileEntries, name: str, lease: float) -> None:
+        self.store = entries.directory.label
         self.lease = lease
         self._entries = entries
         self._name = name

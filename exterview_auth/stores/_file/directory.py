@@ -59,6 +59,11 @@ class PrivateDirectory:
             )
         self.path = _absolute(directory)
 
+    @property
+    def label(self) -> str:
+        """What events call the store."""
+        return f"FileStore({str(self.path)!r})"
+
     def set_up(self) -> None:
         """Create the directory and try it. Raises `ConfigurationError` if it cannot be used, and says what to do."""
         try:
@@ -206,7 +211,7 @@ class PrivateDirectory:
                     "the directory is open to other users, and its file system keeps no modes; give FileStore one on a local disk"
                 )
             path, mode = str(self.path), f"{stat.S_IMODE(found.st_mode):04o}"
-            emit(logging.WARNING, "store.made_private", store="FileStore", path=path, mode=mode)
+            emit(logging.WARNING, "store.made_private", store=self.label, path=path, mode=mode)
 
     def _check_owner(self, found: os.stat_result) -> None:
         if found.st_uid != os.geteuid():

@@ -62,8 +62,13 @@ class FileStore(SharedStore):
         self, directory: str | os.PathLike[str], encryption_key: EncryptionKeys | None, lease: float, keep: float
     ) -> None:
         self._lease = checked_lease(lease)
-        codec = Codec("FileStore", encryption_key, checked_keep(keep))
-        self._entries = FileEntries(PrivateDirectory(directory), codec, self._lease)
+        files = PrivateDirectory(directory)
+        codec = Codec(files.label, encryption_key, checked_keep(keep))
+        self._entries = FileEntries(files, codec, self._lease)
+
+    @property
+    def _label(self) -> str:
+        return self._entries.directory.label
 
     def _set_up(self) -> None:
         self._entries.directory.set_up()
@@ -83,4 +88,4 @@ class FileStore(SharedStore):
 
     @shown_when_made
     def __repr__(self) -> str:
-        return f"FileStore({str(self._entries.directory.path)!r}{self._entries.codec.note})"
+        return f"{self._label.removesuffix(')')}{self._entries.codec.note})"

@@ -28,9 +28,8 @@ FREE = b"free"
 class RedisLockBackend:
     """The `LockBackend` of one owner for *account*."""
 
-    store = "RedisStore"
-
     def __init__(self, entries: RedisEntries, account: str, lease: float) -> None:
+        self.store = entries.clients.label
         self.lease = lease
         self._entries = entries
         self._account = account

@@ -63,6 +63,11 @@ class RedisClients:
             return f"unix://{parts.path}"
         return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
 
+    @property
+    def label(self) -> str:
+        """What events call the store."""
+        return f"RedisStore({self.server!r})"
+
     def current(self) -> Connected:
         """
         Return the running loop's client. The connections of an ended loop, or of the process before a fork, are not touched.
@@ -115,7 +120,7 @@ class RedisClients:
         if not self._logged_transport and _is_exposed(client):
             self._logged_transport = True
             hint = "tokens cross the network unencrypted; use rediss:// (TLS)"
-            emit(logging.WARNING, "store.insecure_transport", store="RedisStore", server=self.server, hint=hint)
+            emit(logging.WARNING, "store.insecure_transport", store=self.label, server=self.server, hint=hint)
 
 
 def _is_exposed(client: Any) -> bool:

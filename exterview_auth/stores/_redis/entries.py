@@ -103,8 +103,8 @@ class RedisKeys(NamedTuple):
 class RedisEntries:
     """The entries of a Redis. Coroutines raise `StoreError`."""
 
-    def __init__(self, url_or_client: Any, namespace: str, codec: Codec) -> None:
-        self.clients = RedisClients(url_or_client)
+    def __init__(self, clients: RedisClients, namespace: str, codec: Codec) -> None:
+        self.clients = clients
         self.codec = codec
         self._namespace = namespace
 

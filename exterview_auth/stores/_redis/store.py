@@ -58,7 +58,8 @@ class RedisStore(SharedStore):
         keep: float = KEEP,
     ) -> None:
         try:
-            from .entries import RedisEntries  # noqa: PLC0415 - needs the extra, which its user may not have
+            from .client import RedisClients  # noqa: PLC0415 - needs the extra, which its user may not have
+            from .entries import RedisEntries  # noqa: PLC0415 - as above
         except ModuleNotFoundError:
             raise ConfigurationError(needs_extra("RedisStore", "redis", "redis")) from None
         if not isinstance(namespace, str) or not namespace.isprintable() or set("{}") & set(namespace or "{"):
@@ -66,8 +67,13 @@ class RedisStore(SharedStore):
                 "namespace must be printable text without braces, and not empty: all keys begin with it"
             )
         self._lease = checked_lease(lease)
-        codec = Codec("RedisStore", encryption_key, checked_keep(keep))
-        self._entries = RedisEntries(url_or_client, namespace, codec)
+        clients = RedisClients(url_or_client)
+        codec = Codec(clients.label, encryption_key, checked_keep(keep))
+        self._entries = RedisEntries(clients, namespace, codec)
+
+    @property
+    def _label(self) -> str:
+        return self._entries.clients.label
 
     def _account_lock(self, account: str) -> AccountLock:
         """Return a new attempt to get the account's lock."""
@@ -87,4 +93,4 @@ class RedisStore(SharedStore):
 
     @shown_when_made
     def __repr__(self) -> str:
-        return f"RedisStore({self._entries.clients.server!r}{self._entries.codec.note})"
+        return f"{self._label.removesuffix(')')}{self._entries.codec.note})"

@@ -146,7 +146,7 @@ async def test_an_entry_that_is_not_a_stores_file_is_a_miss(
         for _ in range(2):
             assert await store.load(ACCOUNT) is None
         assert told(caplog, "store.unreadable") == [
-            "store.unreadable store='FileStore' problem='an entry is ignored: it is damaged; the next save replaces it'"
+            f"store.unreadable store={repr(store)!r} problem='an entry is ignored: it is damaged; the next save replaces it'"
         ]
         await log_in(store)
     assert_private(directory)
@@ -192,7 +192,7 @@ def test_a_directory_of_its_own_is_made_private(wide: int, directory: Path, capl
         asyncio.run(log_in(FileStore(directory)))
         assert_private(directory)
         [said] = [record for record in caplog.records if record.message.startswith("store.made_private")]
-        assert f"path={str(directory)!r} mode='{wide:04o}'" in said.message
+        assert f"store={repr(FileStore(directory))!r} path={str(directory)!r} mode='{wide:04o}'" in said.message
 
 
 def snapshot(place: Path) -> dict[str, tuple[str, int]]:

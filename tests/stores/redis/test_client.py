@@ -285,6 +285,7 @@ async def test_redis_without_tls_on_another_host_is_warned_of_once(
     warnings = told(caplog, "store.insecure_transport")
     assert len(warnings) == count
     for warning in warnings:
+        assert f"store={repr(store)!r}" in warning
         assert warning.endswith("hint='tokens cross the network unencrypted; use rediss:// (TLS)'")
         assert PASSWORD not in warning
     assert {record.levelname for record in caplog.records} <= {"WARNING"}

@@ -109,6 +109,6 @@ async def test_a_store_that_cannot_subscribe_says_so_and_polls(caplog: pytest.Lo
     assert [(each.levelno, each.getMessage()) for each in caplog.records] == [
         (
             logging.INFO,
-            "store.no_news store='RedisStore' problem=\"Redis cannot be used: it cannot be reached; check that it runs, and the URL's host and port\"",
+            'store.no_news store="RedisStore(\'redis://127.0.0.1:1\')" problem="Redis cannot be used: it cannot be reached; check that it runs, and the URL\'s host and port"',
         )
     ]
