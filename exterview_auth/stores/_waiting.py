@@ -137,13 +137,16 @@ class _NotifiedWaiter:
 
     async def _release(self, *, acquired: bool) -> None:
         began = self._access.clock()
+        if not acquired:  # but a command that failed may have arrived, and its failure is known
+            with contextlib.suppress(StoreError, TimeoutError):
+                await self._lock.release()
+            return
         try:
             await self._lock.release()
         except (StoreError, TimeoutError) as failure:
             self._session.record_failure("unlock", failure, began)
         else:
-            if acquired:
-                self._access.feed.store_was_called("unlock", began)
+            self._access.feed.store_was_called("unlock", began)
 
 
 class _BlockingWaiter:
@@ -206,7 +209,7 @@ class _BlockingWaiter:
         if not is_being_cancelled():
             began = self._access.clock()
             await asyncio.wait([holding], timeout=self._session.patience)
-            if not holding.done():
+            if not holding.done() and self._entered.is_set():
                 self._session.record_failure("unlock", TimeoutError(), began)
         if holding.done():
             return

@@ -21,7 +21,7 @@ from exterview_auth import (
     Token,
 )
 from exterview_auth._core.saving import PAUSES, _pauses
-from exterview_auth._records import Feed
+from exterview_auth._records import Feed, Listener
 from exterview_auth.stores._access import STORE_BUDGET, StoreAccess
 from exterview_auth.stores._entry import StoredToken
 from exterview_auth.stores._shared import AccountLock, SharedStore
@@ -29,6 +29,16 @@ from exterview_auth.stores._waiting import lock_waiter
 from tests.kit.clock import now, passing, settle, virtual_time
 from tests.kit.failing_store import FailingStore
 from tests.kit.keepers import ScriptedLogin, keeper
+
+
+class Heard(Listener):
+    """Which calls to the store a listener hears of."""
+
+    def __init__(self) -> None:
+        self.calls: list[str] = []
+
+    def store_was_called(self, operation: str, seconds: float, error: str | None) -> None:
+        self.calls.append(operation)
 
 
 class ScriptedStore(SharedStore):
@@ -321,6 +331,23 @@ async def test_a_lock_that_cannot_be_released_delays_nobody(fault: Any) -> None:
     assert (await kept.obtain()).token.value == "T1"
     assert now() <= STORE_BUDGET
     assert store.entry is not None
+
+
+@pytest.mark.parametrize("fault", [StoreError("away"), "hang"])
+@pytest.mark.parametrize("store", [ScriptedStore, FailingStore])
+@virtual_time
+async def test_a_lock_that_was_never_obtained_is_not_counted_as_released(
+    store: type[ScriptedStore | FailingStore], fault: Any
+) -> None:
+    """Its command may have arrived, so that it is given back all the same; nobody hears of a call ``unlock``."""
+    made, heard = store(), Heard()
+    kept = owner(made, login_timeout=10)
+    kept.account.listen(heard)
+    made.faults["lock"] = made.faults["unlock"] = fault
+    assert (await kept.obtain()).token.value == "T1"
+    await passing(5)
+    assert "lock" in heard.calls
+    assert "unlock" not in heard.calls
 
 
 @virtual_time
