@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from cryptography.fernet import Fernet
 from redis.asyncio import Redis
 
 from exterview_auth._cli.demo.redis_server import LocalRedis
@@ -44,6 +45,17 @@ async def test_worker_processes_share_each_accounts_token(
             for account in ("acme", "globex"):
                 assert await statuses(f"{base}/{account}/interviews") == {200}
     assert exterview.logins == 2
+
+
+async def test_the_stores_key_may_be_in_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Or tokens that the variables say to encrypt would lie there as they are; two keys, while one replaces the other."""
+    (tmp_path / "keys").write_text(f"{Fernet.generate_key().decode()},{Fernet.generate_key().decode()}\n")
+    monkeypatch.setenv("EXTERVIEW_STORE", str(tmp_path / "tokens"))
+    monkeypatch.setenv("EXTERVIEW_STORE_KEY_FILE", str(tmp_path / "keys"))
+    async with served(app) as base:
+        assert await statuses(f"{base}/acme/interviews") == {200}
+    [entry] = (tmp_path / "tokens").glob("*.token")
+    assert b'"token"' not in entry.read_bytes()
 
 
 async def test_all_accounts_share_one_store(exterview: ThreadedEmulator, monkeypatch: pytest.MonkeyPatch) -> None:

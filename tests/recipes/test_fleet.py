@@ -15,6 +15,7 @@ import aiohttp
 import pytest
 from aiohttp.test_utils import unused_port
 
+from exterview_auth import ConfigurationError
 from exterview_auth._cli.demo.redis_server import LocalRedis
 from exterview_auth.testing import ThreadedEmulator
 from tests.kit.redis_server import redis_binary
@@ -80,15 +81,31 @@ async def test_a_fleet_logs_in_once_for_each_account(
     assert set(named) == set(ACCOUNTS)
 
 
-def test_the_stores_key_may_be_in_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_the_stores_keys_may_be_in_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Or tokens that the variables say to encrypt would lie in Redis as they are."""
     recipe = fresh("with_fleet")
-    assert recipe.store_key() is None
-    (tmp_path / "key").write_text("from a file\n")
+    assert recipe.store_keys() is None
+    (tmp_path / "key").write_text("new, old\n")
     monkeypatch.setenv("EXTERVIEW_STORE_KEY_FILE", str(tmp_path / "key"))
-    assert recipe.store_key() == "from a file"
+    monkeypatch.setenv("EXTERVIEW_STORE_KEY", "")
+    assert recipe.store_keys() == ["new", "old"]
+    (tmp_path / "key").write_text("\n")
+    monkeypatch.setenv("EXTERVIEW_STORE", "redis://127.0.0.1:1/0")
+    with pytest.raises(ConfigurationError, match="encryption_key"):  # a file that is empty is no wish to do without
+        recipe.common_store()
     monkeypatch.setenv("EXTERVIEW_STORE_KEY", "itself")
-    assert recipe.store_key() == "itself"
+    assert recipe.store_keys() == ["itself"]
+
+
+@pytest.mark.parametrize("place", [None, ""])
+def test_a_fleet_without_a_store_says_what_to_set(monkeypatch: pytest.MonkeyPatch, place: str | None) -> None:
+    """Each worker would log in for itself; the log of one that does not start has a sentence, and not a name alone."""
+    if place is None:
+        monkeypatch.delenv("EXTERVIEW_STORE", raising=False)
+    else:
+        monkeypatch.setenv("EXTERVIEW_STORE", place)
+    with pytest.raises(RuntimeError, match=r"^EXTERVIEW_STORE is not set; set it to "):
+        fresh("with_fleet").common_store()
 
 
 def test_a_worker_waits_for_its_next_task_as_long_as_it_takes() -> None:

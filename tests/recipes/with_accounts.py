@@ -30,13 +30,19 @@ def variables_of(account: str) -> dict[str, str]:
     return {**common, **{f"EXTERVIEW_{name}": value for name, value in own.items()}}
 
 
+def store_keys() -> list[str] | None:
+    """Return the keys of the store, newest first, as ``from_env`` reads them."""
+    file = os.environ.get("EXTERVIEW_STORE_KEY_FILE")
+    text = os.environ.get("EXTERVIEW_STORE_KEY") or (Path(file).read_text() if file else "")
+    return text.replace(",", " ").split() if text or file else None
+
+
 def common_store() -> FileStore | RedisStore | None:
-    place, key, file = (os.environ.get(f"EXTERVIEW_STORE{end}") for end in ("", "_KEY", "_KEY_FILE"))
-    if place is None:
+    place = os.environ.get("EXTERVIEW_STORE")
+    if not place:
         return None
-    if key is None and file is not None:
-        key = Path(file).read_text().strip()
-    return RedisStore(place, encryption_key=key) if "://" in place else FileStore(place, encryption_key=key)
+    kind = RedisStore if "://" in place else FileStore
+    return kind(place, encryption_key=store_keys())
 
 
 def owner_of(account: str, store: FileStore | RedisStore | None) -> ExterviewAuth:

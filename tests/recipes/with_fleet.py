@@ -43,15 +43,26 @@ def variables_of(account: str) -> dict[str, str]:
     return {**common, **{f"EXTERVIEW_{name}": value for name, value in own.items()}}
 
 
-def store_key() -> str | None:
+def store_keys() -> list[str] | None:
+    """Return the keys of the store, newest first, as ``from_env`` reads them."""
     file = os.environ.get("EXTERVIEW_STORE_KEY_FILE")
-    return os.environ.get("EXTERVIEW_STORE_KEY") or (None if file is None else Path(file).read_text().strip())
+    text = os.environ.get("EXTERVIEW_STORE_KEY") or (Path(file).read_text() if file else "")
+    return text.replace(",", " ").split() if text or file else None
+
+
+def common_store() -> RedisStore:
+    place = os.environ.get("EXTERVIEW_STORE")
+    if not place:
+        raise RuntimeError(
+            "EXTERVIEW_STORE is not set; set it to the Redis of all workers, such as redis://localhost:6379/0"
+        )
+    return RedisStore(place, encryption_key=store_keys())
 
 
 @broker.on_event(TaskiqEvents.WORKER_STARTUP)
 async def start(state: TaskiqState) -> None:
     # One store for all accounts: two connections for each process, however many accounts it serves.
-    store = RedisStore(os.environ["EXTERVIEW_STORE"], encryption_key=store_key())
+    store = common_store()
     meters = MeterProvider([PrometheusMetricReader()])
 
     def owner_of(account: str) -> ExterviewAuth:
