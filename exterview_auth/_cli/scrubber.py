@@ -8,7 +8,7 @@ from contextlib import suppress
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from exterview_auth._environment import STORE
-from exterview_auth._redaction import masked_line, printable_line, redacted
+from exterview_auth._redaction import masked_line, redacted
 from exterview_auth._secret import Secret
 from exterview_auth._secret_file import read_secret_file, unwrapped
 from exterview_auth.errors import ConfigurationError
@@ -18,6 +18,8 @@ _SHORTEST_PART = 16
 """Characters of one of several keys in a variable; a shorter part is a word of somebody's password."""
 _QUOTE = re.compile(r"""(?<!\w)(?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")""")
 """What a sentence of the library has from elsewhere, in quotation marks; an apostrophe in a word begins none."""
+_WORD = re.compile(r"[A-Za-z_-]{1,24}|\d{1,3}")
+"""What a sentence of the library may have of its own: a word, the name of a variable or header, a status."""
 _PROXY_VARIABLE = re.compile(r"\w+_proxy", re.IGNORECASE)
 
 
@@ -57,11 +59,13 @@ class Scrubber:
 
     def clean(self, sentence: str) -> str:
         """
-        Return a *sentence* of the library on one printable line, with ``***`` in the place of secrets in what it quotes.
+        Return a *sentence* of the library on one printable line, with ``***`` in the place of secrets.
 
-        Its own words stay, also one that is somebody's password: a gap in a known sentence would show that password.
+        A secret that may be one of the sentence's own words is masked only in what it quotes: a gap in a known sentence would show
+        that secret.
         """
-        return printable_line(_QUOTE.sub(lambda quote: masked_line(quote[0], self._secrets), sentence))
+        quotes_masked = _QUOTE.sub(lambda quote: masked_line(quote[0], self._secrets), sentence)
+        return masked_line(quotes_masked, [secret for secret in self._secrets if not _WORD.fullmatch(secret)])
 
     def quote(self, text: str) -> str:
         """Return *text* from a server likewise, and shortened."""

@@ -259,6 +259,13 @@ def test_the_scrubber_makes_one_short_line_without_a_rest_of_a_secret() -> None:
         ('the API answered 403 ("password" is short)', 'the API answered 403 ("***" is short)'),
     ],
 )  # fmt: skip
-def test_only_what_a_sentence_quotes_is_masked(sentence: str, cleaned: str) -> None:
+def test_a_secret_that_is_a_word_is_masked_only_in_what_a_sentence_quotes(sentence: str, cleaned: str) -> None:
     """A gap among the library's own words would show which word the password is."""
     assert Scrubber({"EXTERVIEW_PASSWORD": "password"}).clean(sentence) == cleaned
+
+
+@pytest.mark.parametrize("secret", ["hunter2", "correct horse", "J7-mX_9qLr", "4711", "x" * 30])
+def test_a_secret_that_is_no_word_is_masked_in_the_whole_sentence(secret: str) -> None:
+    """The library's own sentences cannot have it, so that wherever it stands it came from elsewhere."""
+    cleaned = Scrubber({"EXTERVIEW_PASSWORD": secret}).clean(f"it answered {secret}, '{secret}'; correct it")
+    assert cleaned == "it answered ***, '***'; correct it"
