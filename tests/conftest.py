@@ -19,11 +19,13 @@ from tests.kit import (
 UNMEASURED = (
     "benchmarks",
     "cli/demo/test_terminal.py",
+    "cli/test_completion.py",
+    "cli/test_emulator.py",
+    "emulator/test_page.py",
     "faults",
     "mutation",
     "recipes",
-    "rules/test_cancellation.py",
-    "rules/test_fleet_processes.py",
+    "rules",
     "simulation",
     "test_readme.py",
 )
