@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import itertools
 import os
 from collections.abc import AsyncIterator, Generator, Iterator
 from typing import Any
@@ -19,13 +20,10 @@ from tests.kit import (
 UNMEASURED = (
     "benchmarks",
     "cli/demo/test_terminal.py",
-    "cli/test_completion.py",
-    "cli/test_emulator.py",
-    "emulator/test_page.py",
     "faults",
     "mutation",
     "recipes",
-    "rules",
+    "rules/test_fleet_processes.py",
     "simulation",
     "test_readme.py",
 )
@@ -49,8 +47,24 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
             os.environ["COVERAGE_PROCESS_CONFIG"] = measured
 
 
+FREEZES = 50
+"""Tests from one freeze to the next."""
+_finished = itertools.count(1)
+
+
 def pytest_collection_finish() -> None:
-    """Freeze what the imports have left: hundreds of tests collect garbage, and need not look at all modules each time."""
+    """Freeze what the imports have left."""
+    freeze()
+
+
+def pytest_runtest_logfinish() -> None:
+    """Freeze what the tests have left: reports, and what was imported late."""
+    if next(_finished) % FREEZES == 0:
+        freeze()
+
+
+def freeze() -> None:
+    """Let the garbage collector no longer look at what exists: hundreds of tests collect, some after each await."""
     gc.collect()
     gc.freeze()
 
