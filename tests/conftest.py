@@ -71,9 +71,9 @@ def freeze() -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int | None:
-    """Start two workers per core: the tests wait for sockets and processes more than they compute."""
+    """Start three workers per core: the tests wait for sockets and processes as long as they compute."""
     asked = "PYTEST_XDIST_AUTO_NUM_WORKERS" in os.environ
-    return None if asked else 2 * (os.cpu_count() or 1)
+    return None if asked else 3 * (os.cpu_count() or 1)
 
 
 @pytest.hookimpl(optionalhook=True)
