@@ -8,7 +8,7 @@ from typing import NamedTuple
 from ._schedule import Policy
 from .fleet.network import Dice
 
-SUITE_SEEDS = 2000
+SUITE_SEEDS = 1000
 """Every test run tries the seeds below this; new ones are for the command."""
 STORES = ("none", "memory", "memory", "plain", "plain", "redis", "redis", "redis", "redis", "file", "file")
 """``plain`` is a store with only the protocol's four methods."""
