@@ -197,10 +197,11 @@ async def text_of(body: Any) -> str | None:
         return None
 
 
-# GraphQL specification, section 2.1: strings and comments may hold anything, so they are lexemes. Possessive quantifiers, and
-# a lone quote as the beginning of a string that is not closed: each character is read once, whatever the server's text is.
+# GraphQL specification, section 2.1: strings and comments may hold anything, so they are lexemes. In a string, one alternative
+# alone fits each character, and a lone quote is the beginning of a string that is not closed: each character is read once,
+# whatever the text is. Not by possessive quantifiers, which lose a match before Python 3.11.5.
 _LEXEMES = re.compile(
-    r'"""(?:\\"""|(?!""")[\s\S])*+"""|"(?!"")(?:\\.|[^"\\\n])*+"|["{}()]|#[^\n\r]*|[_A-Za-z][_0-9A-Za-z]*'
+    r'"""(?:[^"\\]|\\"""|\\(?!""")|"(?!""))*"""|"(?!"")(?:\\.|[^"\\\n])*"|["{}()]|#[^\n\r]*|[_A-Za-z][_0-9A-Za-z]*'
 )
 _KINDS = frozenset({"query", "mutation", "subscription", "fragment"})
 
