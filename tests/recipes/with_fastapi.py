@@ -2,7 +2,8 @@
 FastAPI: one owner and one session for all requests of the application, as a dependency of its routes.
 
 Install: ``fastapi`` and a server, such as ``uvicorn``. Run: ``uvicorn with_fastapi:app``. Each worker process has an owner; with
-``--workers``, set EXTERVIEW_STORE, so that they share one token. What a caller gets, while your log has the sentence of the error:
+``--workers``, set EXTERVIEW_STORE, so that they share one token. At SIGTERM, uvicorn waits for its requests, which end within the
+timeouts below. What a caller gets, while your log has the sentence of the error:
 
 ======================================================  ======  ==============================================
 `LoginUnavailableError`, `LoginBudgetExceededError`     503     with ``Retry-After``
@@ -34,7 +35,8 @@ from exterview_auth import (
     LoginUnavailableError,
 )
 
-logging.basicConfig(level=logging.INFO)  # uvicorn shows its own loggers alone, and not the warnings of `exterview_auth`
+# uvicorn shows its own loggers alone, and not the warnings of `exterview_auth`.
+logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
 log = logging.getLogger(__name__)
 
 
@@ -43,7 +45,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, Any]]:
     # Callers give up sooner than after the 5 minutes of aiohttp, and the 30 s for which a login is tried otherwise.
     timeout = aiohttp.ClientTimeout(total=20)
     async with aiohttp.ClientSession(timeout=timeout) as http, ExterviewAuth.from_env(login_timeout=10) as auth:
-        # So that a wrong password ends the start, as a missing variable does. A login that is down does not end it.
+        # So that a wrong password ends the start, as a missing variable does. A login that is down delays it by its timeout.
         with suppress(LoginUnavailableError):
             await auth.token()
         yield {"api": AuthSession(http, auth)}
@@ -61,7 +63,8 @@ async def exterview(request: Request) -> AuthSession:
 @app.exception_handler(TimeoutError)
 async def failed(request: Request, error: aiohttp.ClientError | TimeoutError) -> JSONResponse:
     # The notes of a timeout say what the login has met.
-    why = "; ".join([f"{type(error).__name__}: {error}", *getattr(error, "__notes__", [])])
+    said = str(error) or "no answer in time"
+    why = "; ".join([f"{type(error).__name__}: {said}", *getattr(error, "__notes__", [])])
     limited = isinstance(error, ApiError) and error.status in {429, 503}
     later = limited or isinstance(error, LoginUnavailableError | LoginBudgetExceededError)
     ours = not later and isinstance(error, LoginError | ConfigurationError)
