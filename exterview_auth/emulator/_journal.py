@@ -43,8 +43,8 @@ class JournalRecord:
     that took. *method* and *path* are those of the request. *operation* is the name of the GraphQL operation (or its first field
     if it has no name), the grant of an OAuth login, or ``bulk-upload``. *status* is ``None`` if the client closed the connection
     first. *fingerprint* is that of the bearer token that the request carried, whatever it was refused for, or that the *login*
-    issued. *reason* says why the request was refused. At status 200 it is the code of the
-    first GraphQL error, or says why files of a bulk upload were skipped.
+    issued. *login* says whether it was a login with a valid API key. *reason* says why the request was refused. At status 200 it
+    is the code of the first GraphQL error, or says why files of a bulk upload were skipped.
     """
 
     __module__ = "exterview_auth.emulator"

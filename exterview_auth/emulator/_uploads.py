@@ -36,7 +36,8 @@ MOST_PARTS = 1000
 
 RESUME_TYPES = frozenset({".pdf", ".doc", ".docx"})
 
-_CHUNK = 65_536
+_CHUNK = 2**20
+"""More bytes than a connection buffers. Of a longer piece, aiohttp would put the end back, and warn that this is deprecated."""
 
 # Words in file names of resumes that do not belong to the person's name.
 _NOT_NAMES = frozenset({"cv", "resume", "final", "copy"})
@@ -142,7 +143,7 @@ async def parts(request: web.Request) -> AsyncIterator[tuple[str, BodyPartReader
 async def read_field(part: BodyPartReader) -> str:
     """Return the text of a part that is not a file."""
     content = bytearray()
-    while chunk := await part.read_chunk():
+    while chunk := await part.read_chunk(_CHUNK):
         content += chunk
         if len(content) > MAX_FIELD:
             raise Refusal(413, f"A field of the form is larger than {MAX_FIELD} bytes")

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
+from unittest import mock
 
 import aiohttp
 import pytest
-from aiohttp import ClientSession
+from aiohttp import ClientSession, MultipartReader, StreamReader
+from aiohttp.base_protocol import BaseProtocol
+from aiohttp.test_utils import make_mocked_request
 
 from exterview_auth import ConfigurationError
 from exterview_auth.emulator import Emulator, _uploads
 from tests.kit.emulator import answer
 
+REQUEST = make_mocked_request("POST", "/")
 PATHS = ["/ats/candidates/bulk-upload", "/ats/candidates/bulk-upload-resumes", "/bulk-upload-resumes"]
 
 
@@ -145,3 +150,21 @@ async def test_sizes_are_limited(api: ClientSession, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(_uploads, "MOST_PARTS", 5)
     too_many = (400, {"error": "The form has more than 4 parts"})
     assert await upload(api, form(("a.pdf", b"x"), ("b.pdf", b"y"))) == too_many
+
+
+@pytest.mark.parametrize("size", [10_000, 200_000])
+@pytest.mark.parametrize("read", [_uploads.read_field, lambda part: _uploads.read_file(part, REQUEST)])
+async def test_a_part_that_arrives_in_uneven_pieces_is_read_without_a_warning(read: Any, size: int) -> None:
+    """Two pieces that are shorter than the boundary, then all that a connection can buffer."""
+    loop = asyncio.get_running_loop()
+    stream = StreamReader(mock.Mock(BaseProtocol, _reading_paused=False), 2**16, loop=loop)
+    reader = MultipartReader({"Content-Type": "multipart/form-data; boundary=" + "B" * 50}, stream)
+    stream.feed_data(b"--" + b"B" * 50 + b'\r\nContent-Disposition: form-data; name="one"\r\n\r\n')
+    part = await reader.next()
+    reading = asyncio.create_task(read(part))
+    for piece in (b"ab", b"cd", b"x" * size + b"\r\n--" + b"B" * 50 + b"--\r\n"):
+        for _ in range(5):  # until what has come is read
+            await asyncio.sleep(0)
+        stream.feed_data(piece)
+    found = await reading
+    assert (len(found) if isinstance(found, str) else found.size) == size + 4
