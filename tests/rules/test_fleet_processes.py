@@ -275,7 +275,7 @@ async def test_one_process_of_the_fleet_renews_ahead_of_expiry(
 async def assert_renewed_once_per_life(pool: WorkerPool, place: str) -> None:
     """Three processes, two renewals."""
     async with fleet_at(pool, place) as (fleet, realm):
-        realm.expires_in = 6.0
+        realm.expires_in = 10.0
         workers = await fleet.join(3)
         assert await sent(workers, 1) == {"200": 3}
         realm.seconds = 0.2
