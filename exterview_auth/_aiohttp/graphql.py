@@ -60,12 +60,17 @@ class Answer(NamedTuple):
     @property
     def refuses(self) -> bool:
         """Whether an error says that the token is refused."""
-        return any(_code_of(error) == _REFUSED for error in self.errors)
+        return refuses_token(self.errors)
 
     @property
     def has_effect(self) -> bool:
         """Whether one of its fields is there: of a mutation, that field was carried out."""
         return self.data is not None and any(value is not None for value in self.data.values())
+
+
+def refuses_token(errors: Iterable[object]) -> bool:
+    """Whether one of *errors* says that the token is refused."""
+    return any(_code_of(error) == _REFUSED for error in errors)
 
 
 def _code_of(error: object) -> object:

@@ -11,7 +11,7 @@ from functools import singledispatch
 import aiohttp
 from yarl import URL
 
-from exterview_auth._aiohttp.graphql import ANSWERED, is_success
+from exterview_auth._aiohttp.graphql import ANSWERED, is_success, refuses_token
 from exterview_auth._environment import CredentialSource, endpoint_from, in_quotes
 from exterview_auth._proxies import failure_of
 from exterview_auth.errors import (
@@ -183,6 +183,11 @@ def _(error: ForbiddenError, context: ErrorContext) -> Advice:
 
 @advice.register
 def _(error: GraphQLError, context: ErrorContext) -> Advice:
+    if refuses_token(error.errors):
+        return Advice(
+            f"the API answered UNAUTHENTICATED{_said(error, context)}: the header Authorization is not accepted{_expired(context)}",
+            _new_token(context.source),
+        )
     return Advice(
         f"the API accepted the credentials and then failed with a GraphQL error{_said(error, context)}",
         "check that EXTERVIEW_ENDPOINT is the /graphql URL of the API",
@@ -225,9 +230,12 @@ def _(error: CredentialsRejectedError, context: ErrorContext) -> Advice:
 @advice.register
 def _(error: LoginUnavailableError, context: ErrorContext) -> Advice:
     words, own = _parted(error, context)
+    message = f"no login was possible ({words})"
+    if not own and error.status is not None:  # it has answered, so that the way to it is right
+        return Advice(message, _try_again(error.retry_after))
     when = "" if error.retry_after is None else f", and {_try_again(error.retry_after)}"
     where = _CLIENTS_ENDPOINT if _is_client(context) else _ENDPOINT
-    return Advice(f"no login was possible ({words})", f"{own or where}{when}")
+    return Advice(message, f"{own or where}{when}")
 
 
 @advice.register

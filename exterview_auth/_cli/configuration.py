@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from getpass import getpass
 
-from exterview_auth._environment import ACCOUNT, PASSWORD, STORE, CredentialSource, source_of
+from exterview_auth._environment import ACCOUNT, API_KEY, PASSWORD, STORE, CredentialSource, source_of
 from exterview_auth._secret import Secret, SecretBytes
 from exterview_auth._secret_file import MAX_SECRET_FILE, decoded
 from exterview_auth.errors import ConfigurationError
@@ -53,6 +53,8 @@ def configured(*, password_stdin: bool = False, store: str | None = None, accoun
     """
     logging.getLogger().addHandler(_NO_LOG)
     environ, renamed = dict(os.environ), {}
+    if not environ.get(API_KEY, "").strip() and environ.get(f"{API_KEY}_FILE", "").strip():
+        renamed[API_KEY] = f"{API_KEY}_FILE"
     if store is not None:
         if passwords_in(store):
             # Everybody on this machine sees a command line.

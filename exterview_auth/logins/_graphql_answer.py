@@ -22,7 +22,7 @@ from .._redaction import MAX_SENTENCE
 from ..errors import LoginError
 from ._request import LoginResponse
 from ._statuses import RETRYABLE, TOO_MANY, failing_status
-from ._words import ABOUT_THE_API_KEY, PERSON, by_plain_name, reason_in, words_in
+from ._words import ABOUT_THE_API_KEY, PERSON, a_sentence, by_plain_name, reason_in, words_in
 
 _DOCUMENT = frozenset({
     "GRAPHQL_VALIDATION_FAILED", "GRAPHQL_PARSE_FAILED", "OPERATION_RESOLUTION_FAILURE", "PERSISTED_QUERY_NOT_FOUND",
@@ -205,8 +205,7 @@ def _refused_in(payload: Mapping[str, Any]) -> tuple[list[Any], str]:
     for answer in _answers(payload):
         items = list(_refusals_of(by_plain_name(answer)))
         if items:
-            text = next((found for item in items if (found := words_in(item))), "")
-            return items, text or words_in(answer)
+            return items, a_sentence(map(words_in, (*items, answer)))
     return [], ""
 
 

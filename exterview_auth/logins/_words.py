@@ -24,8 +24,14 @@ _MAX_DEPTH = 4
 
 
 def words_in(node: Any, names: Iterable[str] = (_ERRORS[0], *DESCRIPTIONS, _ERRORS[1])) -> str:
-    """Return the first text under one of *names* in *node*, also inside an object or list that stands there, or ``""``."""
+    """Return the text under one of *names* in *node*, also inside an object or list that stands there, or ``""``."""
     return _words(node, tuple(names), _MAX_DEPTH)
+
+
+def a_sentence(texts: Iterable[str]) -> str:
+    """Return the first of *texts* with several words, or else the first with one: that is a code, as ``Forbidden``."""
+    found = [text for text in texts if text]
+    return next((text for text in found if " " in text), found[0] if found else "")
 
 
 def words_of(payload: Any, kind: str, text: str) -> str:
@@ -45,7 +51,8 @@ def words_of(payload: Any, kind: str, text: str) -> str:
 
 def reason_in(message: str) -> str | None:
     """Return ``"api_key"`` or ``"user"`` if *message* mentions one of them."""
-    read = message[:MAX_SENTENCE]  # what is longer is not a sentence: patterns would hold up the loop for nothing
+    # What is longer is not a sentence: patterns would hold up the loop for nothing. Codes join their words, as in USER_DISABLED.
+    read = message[:MAX_SENTENCE].replace("_", " ")
     if ABOUT_THE_API_KEY.search(read):
         return "api_key"
     return "user" if _ABOUT_THE_USER.search(read) else None
@@ -68,4 +75,4 @@ def _words(node: Any, names: tuple[str, ...], depth: int) -> str:
         return ""
     members = by_plain_name(node)
     inner = node[:1] if isinstance(node, list) else [members[name] for name in names if name in members]
-    return next((found for each in inner if (found := _words(each, names, depth - 1))), "")
+    return a_sentence(_words(each, names, depth - 1) for each in inner)

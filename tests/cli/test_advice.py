@@ -45,6 +45,14 @@ KEY = ConnectionKey("api.exterview.ai", 443, True, True, None, None, None, None)
             errors.LoginUnavailableError("busy; too many logins: share it", status=429, retry_after=7),
             "no login was possible (busy); too many logins: share it, and try again in 7 s",
         ),
+        (errors.LoginUnavailableError("away", status=503), "no login was possible (away); try again later"),
+        (errors.LoginUnavailableError("away", status=503, retry_after=9), "(away); try again in 9 s"),
+        (
+            errors.GraphQLError(
+                "Not authenticated", status=200, errors=[{"extensions": {"code": "UNAUTHENTICATED"}}], data=None
+            ),
+            'the API answered UNAUTHENTICATED ("Not authenticated"): the header Authorization is not accepted',
+        ),
         (errors.LoginBudgetExceededError(), "each new token is refused"),
         (errors.LoginError("odd."), "the login failed (odd)"),
         (errors.StoreError("Redis is away; check it."), "Redis is away; check it"),

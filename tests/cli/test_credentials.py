@@ -380,6 +380,22 @@ def test_a_password_that_is_a_word_of_a_sentence_leaves_it_readable(
     assert sentence.count("***") == 1
 
 
+async def wrong_key(_request: web.BaseRequest) -> web.StreamResponse:
+    return web.json_response({"error": "Missing or invalid API key"}, status=401)
+
+
+def test_a_wrong_key_is_to_be_put_where_it_came_from(
+    tmp_path: Path, serve: Callable[[Answer], None], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A key from a file is corrected in the file: the variable would hide the file for good."""
+    (tmp_path / "key").write_text("an-old-key\n")
+    monkeypatch.delenv("EXTERVIEW_API_KEY")
+    monkeypatch.setenv("EXTERVIEW_API_KEY_FILE", str(tmp_path / "key"))
+    serve(wrong_key)
+    assert main(["check"]) == 1
+    assert "put a valid key into EXTERVIEW_API_KEY_FILE" in capsys.readouterr().err
+
+
 UNPRINTABLE = "\u202e\u2066\u200b\ufeff\u2028\x1b[2J\x07\x9b31m"
 """What turns text around, hides it, or commands a terminal."""
 
