@@ -209,7 +209,7 @@ def shown(result: object) -> str:
 
 # -- what it costs -------------------------------------------------------------------------------------------------------
 
-SHORT, COUNTED, LONG = 400, 4_000, 20_000
+SHORT, COUNTED, LONG = 200, 2_000, 20_000
 """Bytes. To count is a hundred times as slow as to read, so that a long input is only timed."""
 MOST_BYTES, MOST_CALLS = 300, 60
 """For each byte read."""
@@ -258,7 +258,7 @@ def test_a_file_up_to_the_bound_is_read_whole(tmp_path: Path, content: str) -> N
 def _judge_growth(parser: Parser, shape: Callable[[int], bytes]) -> None:
     for frame in parser.frames:
         short, counted, long = (frame.replace(b"@", shape(size)) for size in (SHORT, COUNTED, LONG))
-        _judge_time(parser, short, long, 10 * LONG / SHORT)
+        _judge_time(parser, short, long, 5 * LONG / SHORT)
         for raw in (short, counted):
             price = costs.cost(partial(read, parser, raw))
             assert price.peak <= MOST_BYTES * len(raw) + 200_000, frame

@@ -15,8 +15,9 @@ TOGETHER = {
     "tests/cli/test_credentials.py": "servers elsewhere",
     "tests/rules/test_fleet_processes.py": "workers",
     "tests/simulation/fleet/test_fleet.py": "simulated fleet",
+    "tests/simulation/test_schedules.py": "schedules",
 }
-"""For each module what its tests share."""
+"""For each module what its tests share. Those of the last one share only that they must begin early, so as not to end last."""
 
 
 class SharedCosts(LoadScopeScheduling):  # type: ignore[misc]  # untyped
