@@ -167,10 +167,7 @@ def _(error: UnauthorizedError, context: ErrorContext) -> Advice:
     if "key" in words and "token" not in words:
         return Advice(f"the API answered 401{_said(error, context)}: the header x-api-key is not accepted", _KEY)
     what = "the header Authorization" if "token" in words and "key" not in words else "x-api-key or Authorization"
-    return Advice(
-        f"the API answered 401{_said(error, context)}: {what} is not accepted{_expired(context)}",
-        _new_token(context.source),
-    )
+    return _not_accepted(f"the API answered 401{_said(error, context)}", context, what)
 
 
 @advice.register
@@ -184,10 +181,7 @@ def _(error: ForbiddenError, context: ErrorContext) -> Advice:
 @advice.register
 def _(error: GraphQLError, context: ErrorContext) -> Advice:
     if refuses_token(error.errors):
-        return Advice(
-            f"the API answered UNAUTHENTICATED{_said(error, context)}: the header Authorization is not accepted{_expired(context)}",
-            _new_token(context.source),
-        )
+        return _not_accepted(f"the API answered UNAUTHENTICATED{_said(error, context)}", context)
     return Advice(
         f"the API accepted the credentials and then failed with a GraphQL error{_said(error, context)}",
         "check that EXTERVIEW_ENDPOINT is the /graphql URL of the API",
@@ -240,10 +234,7 @@ def _(error: LoginUnavailableError, context: ErrorContext) -> Advice:
 
 @advice.register
 def _(_error: LoginBudgetExceededError, context: ErrorContext) -> Advice:
-    return Advice(
-        f"each new token is refused: the header Authorization is not accepted{_expired(context)}",
-        _new_token(context.source),
-    )
+    return _not_accepted("each new token is refused", context)
 
 
 @advice.register
@@ -303,6 +294,10 @@ def _(error: aiohttp.ClientError, _context: ErrorContext) -> Advice:
 @advice.register
 def _(error: OSError, _context: ErrorContext) -> Advice:
     return Advice(f"the connection broke ({error.strerror or type(error).__name__})", _ENDPOINT)
+
+
+def _not_accepted(message: str, context: ErrorContext, what: str = "the header Authorization") -> Advice:
+    return Advice(f"{message}: {what} is not accepted{_expired(context)}", _new_token(context.source))
 
 
 def _try_again(seconds: float | None) -> str:

@@ -85,7 +85,7 @@ class Report:
         return next((check.status for check in self._checks if check.name == name), None)
 
     def add(self, check: Check) -> None:
-        """Take *check* in: in the user's words, on one line, and without a secret in what it quotes."""
+        """Take *check* in: in the user's words, on one line, and without a secret."""
         texts = (self._scrubber.clean(self._configuration.said(text)) for text in (check.detail, check.remedy))
         check = Check(check.name, check.status, *texts)
         self._checks.append(check)
